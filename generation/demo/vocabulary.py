@@ -1,0 +1,73 @@
+"""The words that the demo model knows. Plain Python: the chat side reads it without torch."""
+
+import re
+
+COLOURS = {
+    "red": (220, 38, 38),
+    "green": (34, 160, 60),
+    "blue": (37, 80, 225),
+    "yellow": (250, 215, 30),
+    "orange": (245, 130, 20),
+    "purple": (130, 50, 170),
+    "pink": (250, 130, 185),
+    "cyan": (40, 205, 220),
+    "white": (248, 248, 248),
+    "black": (18, 18, 18),
+}
+"""Colour words and the sRGB value, 0 to 255, that the renderer paints for each."""
+
+SHAPES = ("circle", "square", "triangle", "star", "diamond", "heart", "cross", "ring")
+
+COUNTS = {1: "one", 2: "two", 3: "three", 4: "four"}
+
+SMALL = ("small", "tiny", "little")
+LARGE = ("large", "big", "huge")
+
+SKIES = ("day", "sunset", "night")
+LANDS = ("hills", "snow", "sea")
+
+_IRREGULAR_PLURALS = {"cross": "crosses"}
+
+_SCENE_WORDS = """
+sky by day at sunset night in of sun moon stars hill hills snow snowy sea water house houses
+boat boats tree trees shining sunny starry
+"""
+
+_OTHER_WORDS = """
+a an the and on in at to of with under underneath beneath below over above between beside next
+behind left right top bottom upper lower side middle centre center is there picture image drawing
+painting photo draw paint show make please me nice simple flat minimalist background ground shape
+shapes
+"""
+
+
+def plural(noun: str) -> str:
+    """The plural of a noun that the model knows: "cross" gives "crosses"."""
+    return _IRREGULAR_PLURALS.get(noun, noun + "s")
+
+
+KNOWN_WORDS = frozenset(
+    [*COLOURS, *SHAPES, *map(plural, SHAPES), *COUNTS.values(), *SMALL, *LARGE]
+    + (_SCENE_WORDS + _OTHER_WORDS).split()
+)
+
+EXAMPLE_PROMPTS = (
+    "a red circle on a blue background",
+    "three yellow stars on a purple background",
+    "a pink heart above a white square on a cyan background",
+    "a red house on green hills under a yellow sun",
+    "a white boat on the sea at sunset",
+)
+
+
+def words_of(prompt: str) -> list[str]:
+    """The words of a prompt in lower case, in order, without digits and punctuation."""
+    return re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)*", prompt.lower())
+
+
+def unknown_words(prompt: str) -> list[str]:
+    """The words of a prompt that the demo model was never taught, each once, in order.
+
+    Letters' case does not matter; digits and punctuation are not words.
+    """
+    return list(dict.fromkeys(word for word in words_of(prompt) if word not in KNOWN_WORDS))
