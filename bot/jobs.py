@@ -1,0 +1,333 @@
+"""Jobs: a request on its way from a person to the GPU and back.
+
+The core never calls an adapter. An adapter submits a request, is handed a
+`Job`, and watches it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from bisect import bisect_left, insort
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from generation.types import GenerationRequest
+
+#: Letters and digits that cannot be mistaken for one another when read aloud.
+ID_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
+ID_LENGTH = 8
+
+
+def new_id() -> str:
+    """A job id that people can type: 8 of 31 characters, about 40 bits."""
+    return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
+
+
+class JobStatus(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        return not TRANSITIONS[self]
+
+
+#: Every legal change of status. A status that leads nowhere is final. A running
+#: job returns to the queue when the process that ran it has gone.
+TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.CANCELLED, JobStatus.FAILED}),
+    JobStatus.RUNNING: frozenset(
+        {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.QUEUED}
+    ),
+    JobStatus.SUCCEEDED: frozenset(),
+    JobStatus.FAILED: frozenset(),
+    JobStatus.CANCELLED: frozenset(),
+}
+
+
+class Delivery(StrEnum):
+    """Whether somebody is still owed the picture.
+
+    A job without ``reply_to`` owes nothing: whoever asked fetches the picture.
+    """
+
+    NONE = "none"
+    OWED = "owed"
+    DELIVERED = "delivered"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A job as its watchers see it.
+
+    Attributes:
+        status: Where the job is on its way.
+        position: Jobs ahead of it, the running one included; 0 while it runs.
+        wait: Seconds until it starts, from measured step times; None before there are any.
+        picture: Number of the picture being drawn, 1 to ``job.images``; 0 before it starts.
+        step: Denoising steps done of this picture, out of ``request.steps_taken``.
+        preview: A small JPEG of the picture so far.
+    """
+
+    status: JobStatus
+    position: int = 0
+    wait: float | None = None
+    picture: int = 0
+    step: int = 0
+    preview: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One image of a job that succeeded; its file is the gallery's matter.
+
+    Attributes:
+        number: 1 to ``job.images``.
+        seed: The seed that makes it again.
+    """
+
+    number: int
+    seed: int
+
+
+@dataclass(eq=False, kw_only=True)
+class Job:
+    """What somebody asked for, and how far it has come.
+
+    Attributes:
+        id: What people type; unique.
+        user: ``platform:id``, such as ``discord:1234``.
+        request: The first picture, completely specified; the others differ in the seed alone.
+        images: How many pictures, with seeds seed, seed + 1, ….
+        cost: Credits charged.
+        submitted_at: Unix seconds.
+        reply_to: What only the adapter understands: where the answer goes.
+        event_id: The platform's own id of the event that asked, so that it asks once.
+        parent: Id of the job that this one repeats or varies.
+        attempts: How often drawing it was begun.
+        remarks: Sentences for the person, such as that a word is unknown to the model.
+        error: The sentence that says why it failed.
+        seconds: Time on the engine, all pictures together; None before it succeeded.
+    """
+
+    user: str
+    request: GenerationRequest
+    images: int = 1
+    cost: int = 0
+    submitted_at: float = 0.0
+    id: str = field(default_factory=new_id)
+    reply_to: dict[str, Any] | None = None
+    event_id: str | None = None
+    parent: str | None = None
+    attempts: int = 0
+    delivery: Delivery = Delivery.NONE
+    remarks: tuple[str, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    error: str | None = None
+    seconds: float | None = None
+    finished_at: float | None = None
+    progress: Progress = field(default=Progress(JobStatus.QUEUED))
+    _changed: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+
+    @property
+    def status(self) -> JobStatus:
+        return self.progress.status
+
+    @property
+    def requests(self) -> Iterator[GenerationRequest]:
+        """One request for each picture."""
+        for number in range(self.images):
+            yield replace(self.request, seed=(self.request.seed + number) % 2**32)
+
+    @property
+    def work(self) -> float:
+        """Steps x megapixels of all pictures; what time and credits follow."""
+        request = self.request
+        passes = 2 if request.true_cfg_scale > 1 else 1
+        pixels = request.width * request.height / 2**20
+        return self.images * request.steps_taken * pixels * passes
+
+    def update(self, status: JobStatus, **progress: Any) -> None:
+        """Move the job on and wake its watchers; *progress* are fields of `Progress`.
+
+        Raises:
+            ValueError: The status may not follow the current one.
+        """
+        current = self.progress.status
+        if status is not current and status not in TRANSITIONS[current]:
+            raise ValueError(f"job {self.id}: {current} cannot become {status}")
+        self.progress = Progress(status, **progress)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def watch(self) -> AsyncIterator[Progress]:
+        """Yield the current progress, then each newer one, ending with a final one.
+
+        A slow watcher skips intermediate progress instead of falling behind, so an
+        adapter obeys a rate limit simply by sleeping.
+        """
+        while True:
+            changed, progress = self._changed, self.progress
+            yield progress
+            if progress.status.is_final:
+                return
+            await changed.wait()
+
+    async def finished(self) -> Progress:
+        """Wait until the job has ended; returns its last progress."""
+        async for progress in self.watch():
+            if progress.status.is_final:
+                return progress
+        raise AssertionError("watch() ends with a final progress")
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class _Place:
+    """Where a job stands: people take turns, one job each in a round.
+
+    Round robin as virtual time: a person's next job goes one round after their
+    last one, but never into a round that is over (start-time fair queueing,
+    Goyal et al. 1996, with every job of length 1).
+    """
+
+    round: int
+    arrival: int
+    job_id: str
+
+
+class FairQueue:
+    """Waiting jobs, in the order in which they will be drawn.
+
+    Nobody with twenty jobs makes somebody with one wait for all twenty. Jobs can
+    be taken out while they wait.
+    """
+
+    def __init__(self) -> None:
+        self._places: list[_Place] = []  # sorted; the first is next
+        self._jobs: dict[str, Job] = {}
+        self._place_of: dict[str, _Place] = {}
+        self._of_user: dict[str, list[str]] = {}
+        self._round = 0
+        self._arrivals = 0
+        self._not_empty = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __iter__(self) -> Iterator[Job]:
+        return (self._jobs[place.job_id] for place in self._places)
+
+    def waiting(self, user: str) -> int:
+        """How many jobs of *user* wait."""
+        return len(self._of_user.get(user, ()))
+
+    def put(self, job: Job) -> None:
+        mine = self._of_user.setdefault(job.user, [])
+        # A person whose last job has just been drawn waits for the next round too,
+        # so that coming back at once earns no second turn in this one.
+        last = self._place_of[mine[-1]].round if mine else self._round - 1
+        self._arrivals += 1
+        place = _Place(max(self._round, last + 1), self._arrivals, job.id)
+        insort(self._places, place)
+        self._jobs[job.id] = job
+        self._place_of[job.id] = place
+        mine.append(job.id)
+        self._not_empty.set()
+
+    async def get(self) -> Job:
+        """Remove and return the job whose turn it is, waiting for one if need be."""
+        while not self._places:
+            self._not_empty.clear()
+            await self._not_empty.wait()
+        place = self._places[0]
+        self._round = place.round
+        return self._take(place)
+
+    def remove(self, job_id: str) -> Job | None:
+        """Take a waiting job out of the queue; None if it does not wait.
+
+        The person's later jobs move up into its turn.
+        """
+        place = self._place_of.get(job_id)
+        if place is None:
+            return None
+        user = self._jobs[job_id].user
+        later = self._of_user[user][self._of_user[user].index(job_id) + 1 :]
+        turn = place.round
+        job = self._take(place)
+        for follower in later:
+            old = self._place_of[follower]
+            self._places.pop(bisect_left(self._places, old))
+            new = _Place(turn, old.arrival, follower)
+            insort(self._places, new)
+            self._place_of[follower] = new
+            turn = old.round
+        return job
+
+    def _take(self, place: _Place) -> Job:
+        self._places.pop(bisect_left(self._places, place))
+        job = self._jobs.pop(place.job_id)
+        del self._place_of[job.id]
+        mine = self._of_user[job.user]
+        mine.remove(job.id)
+        if not mine:
+            del self._of_user[job.user]
+        return job
+
+
+class StepTimes:
+    """What a step has really taken, so that waiting times are told, not guessed.
+
+    Attributes:
+        smoothing: Weight of the newest measurement, 0 to 1.
+    """
+
+    smoothing = 0.3
+
+    def __init__(self) -> None:
+        self._seconds_per_work: dict[tuple[object, ...], float] = {}
+        self._latest: float | None = None
+
+    def record(self, job: Job, seconds: float) -> None:
+        """Learn from a job that took *seconds* on the engine."""
+        measured = seconds / job.work
+        old = self._seconds_per_work.get(self._kind(job), measured)
+        self._latest = old + self.smoothing * (measured - old)
+        self._seconds_per_work[self._kind(job)] = self._latest
+
+    def estimate(self, job: Job) -> float | None:
+        """Seconds that *job* will take on the engine; None before anything was measured."""
+        rate = self._seconds_per_work.get(self._kind(job), self._latest)
+        return None if rate is None else rate * job.work
+
+    def _kind(self, job: Job) -> tuple[object, ...]:
+        request = job.request
+        return (request.width, request.height, request.controlnet)
+
+
+def waiting_times(
+    queue: FairQueue, running: list[Job], estimate: Callable[[Job], float | None]
+) -> Iterator[tuple[Job, int, float | None]]:
+    """Each waiting job with the number of jobs ahead of it, running ones included,
+    and the seconds until it starts (None where a time is not known).
+
+    With several engines the work ahead is shared between them.
+    """
+    engines = max(1, len(running))
+    ahead: float | None = 0.0
+    for job in running:
+        seconds = estimate(job)
+        total = job.request.steps_taken * job.images
+        done = max(0, job.progress.picture - 1) * job.request.steps_taken + job.progress.step
+        left = None if seconds is None else seconds * (1 - done / total)
+        ahead = None if ahead is None or left is None else ahead + left
+    for position, job in enumerate(queue, start=len(running)):
+        yield job, position, None if ahead is None else ahead / engines
+        seconds = estimate(job)
+        ahead = None if ahead is None or seconds is None else ahead + seconds
