@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from generation.types import GenerationRequest
+from generation.types import MAX_SEED, GenerationRequest
 
 #: Letters and digits that cannot be mistaken for one another when read aloud.
 ID_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
@@ -83,19 +83,6 @@ class Progress:
     preview: bytes | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """One image of a job that succeeded; its file is the gallery's matter.
-
-    Attributes:
-        number: 1 to ``job.images``.
-        seed: The seed that makes it again.
-    """
-
-    number: int
-    seed: int
-
-
 @dataclass(eq=False, kw_only=True)
 class Job:
     """What somebody asked for, and how far it has come.
@@ -112,8 +99,12 @@ class Job:
         parent: Id of the job that this one repeats or varies.
         attempts: How often drawing it was begun.
         remarks: Sentences for the person, such as that a word is unknown to the model.
+        delivery: Whether somebody is still owed the picture.
         error: The sentence that says why it failed.
         seconds: Time on the engine, all pictures together; None before it succeeded.
+        finished_at: Unix seconds; None before it has ended.
+        is_pruned: Whether its files were deleted for their age.
+        progress: How far it has come.
     """
 
     user: str
@@ -128,10 +119,10 @@ class Job:
     attempts: int = 0
     delivery: Delivery = Delivery.NONE
     remarks: tuple[str, ...] = ()
-    pictures: tuple[Picture, ...] = ()
     error: str | None = None
     seconds: float | None = None
     finished_at: float | None = None
+    is_pruned: bool = False
     progress: Progress = field(default=Progress(JobStatus.QUEUED))
     _changed: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
@@ -143,7 +134,7 @@ class Job:
     def requests(self) -> Iterator[GenerationRequest]:
         """One request for each picture."""
         for number in range(self.images):
-            yield replace(self.request, seed=(self.request.seed + number) % 2**32)
+            yield replace(self.request, seed=(self.request.seed + number) % (MAX_SEED + 1))
 
     @property
     def work(self) -> float:

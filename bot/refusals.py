@@ -1,14 +1,14 @@
 """A sound request, but not now, or not you. Continues the tree in ``generation/types.py``::
 
-    Refused
-    ├── QuotaExceeded    the credits are used up; retry_in says when enough come back
-    ├── TooManyJobs      this person already has as many jobs waiting as one may
-    ├── QueueFull        everybody together has
-    ├── NotAccepting     paused by an admin, stopping, or the model cannot be loaded
-    ├── NotAllowed       banned, or not an admin
-    ├── NotFound         no such job, preset or picture, or it is somebody else's
-    ├── Conflict         the job is past the point where that is possible
-    └── StorageTrouble   the disk is full or the database is busy; nothing was charged
+Refused
+├── QuotaExceeded    the credits are used up; retry_in says when enough come back
+├── TooManyJobs      this person already has as many jobs waiting as one may
+├── QueueFull        everybody together has
+├── NotAccepting     paused by an admin, stopping, or the model cannot be loaded
+├── NotAllowed       banned, or not an admin
+├── NotFound         no such job, preset or picture, or it is somebody else's
+├── Conflict         the job is past the point where that is possible
+└── StorageTrouble   the disk is full or the database is busy; nothing was charged
 """
 
 from __future__ import annotations

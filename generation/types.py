@@ -53,7 +53,7 @@ class FluxbotError(Exception):
         self.field = field
 
 
-class InvalidRequest(FluxbotError):
+class InvalidRequest(FluxbotError, ValueError):
     """The request can never succeed as written; retrying will not help."""
 
     code = "invalid_request"
@@ -133,6 +133,36 @@ class Preset:
     height: int | None = None
     lora: str | None = None
     prompt_template: str = "{prompt}"
+
+    #: Read by pydantic, which builds presets from config.toml.
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        """Raise InvalidRequest where a value is out of the ranges above."""
+        check_number("controlnet_conditioning_scale", self.controlnet_conditioning_scale, 0, 2)
+        check_number("control_guidance_start", self.control_guidance_start, 0, 1)
+        check_number("control_guidance_end", self.control_guidance_end, 0, 1)
+        if self.control_mode is not None:
+            check_number("control_mode", self.control_mode, 0, 9, whole=True)
+        if self.strength is not None:
+            check_number("strength", self.strength, 0, 1)
+        if self.num_inference_steps is not None:
+            check_number("num_inference_steps", self.num_inference_steps, 1, MAX_STEPS, whole=True)
+        if self.guidance_scale is not None:
+            check_number("guidance_scale", self.guidance_scale, 0, 30)
+        for field, pixels in (("width", self.width), ("height", self.height)):
+            if pixels is not None:
+                check_size(field, pixels)
+        if "{prompt}" not in self.prompt_template:
+            raise InvalidRequest(
+                f"prompt_template must contain {{prompt}}, not {self.prompt_template!r}",
+                field="prompt_template",
+            )
+        if self.controlnet is not None and self.strength is not None:
+            raise InvalidRequest(
+                "a preset has either a controlnet or a strength (image to image), not both",
+                field="strength",
+            )
 
     @property
     def needs_image(self) -> bool:

@@ -1,0 +1,293 @@
+"""``config.toml`` and the environment, read into one frozen `Config`.
+
+``config.toml`` beside the README is the reference manual: every key stands there
+with its unit, its default and a sentence. An environment variable overrides a key
+(``FLUXBOT_QUOTA__CREDITS=1000``: section, two underscores, key). Secrets come from
+the environment or ``.env`` alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from generation.types import (
+    MAX_SIZE,
+    MAX_STEPS,
+    MIN_SIZE,
+    SIZE_MULTIPLE,
+    Fit,
+    Preset,
+)
+
+ENVIRONMENT_PREFIX = "FLUXBOT_"
+PRESET_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+
+Pixels = Annotated[int, Field(ge=MIN_SIZE, le=MAX_SIZE, multiple_of=SIZE_MULTIPLE)]
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message names key, value and what is allowed."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Model(Section):
+    repository: str = "demo"
+    revision: str | None = None
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    dtype: str = Field("auto", pattern=r"^(auto|bfloat16|float16|float32)$")
+    max_sequence_length: int = Field(64, ge=16, le=512)
+    num_inference_steps: int = Field(12, ge=1, le=MAX_STEPS)
+    guidance_scale: float = Field(3.5, ge=0, le=30)
+    true_cfg_scale: float = Field(3.0, gt=1, le=20)
+    width: Pixels = 256
+    height: Pixels = 256
+    default_preset: str = "plain"
+
+
+class Limits(Section):
+    num_inference_steps: int = Field(50, ge=1, le=MAX_STEPS)
+    pixels: int = Field(1024 * 1024, ge=MIN_SIZE**2, le=MAX_SIZE**2)
+    images: int = Field(4, ge=1, le=16)
+
+
+class Queue(Section):
+    max_waiting: int = Field(200, ge=1)
+    max_waiting_per_user: int = Field(10, ge=1)
+
+
+class Quota(Section):
+    credits: int = Field(10_000, ge=0)
+    window_hours: float = Field(24.0, gt=0, le=24 * 366)
+    pixels_per_credit: int = Field(256 * 256, ge=1)
+
+
+class Gallery(Section):
+    keep_days: float = Field(30.0, ge=0)
+
+
+class ControlImageSettings(Section):
+    fit: Fit = "crop"
+    max_megabytes: float = Field(10.0, gt=0, le=64)
+
+
+class Web(Section):
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    allowed_hosts: tuple[str, ...] = ()
+
+
+class Admins(Section):
+    users: tuple[str, ...] = ("web:local",)
+
+
+class Storage(Section):
+    data_dir: Path = Path("data")
+    download_dir: Path = Path("download")
+
+
+class Config(BaseSettings):
+    """Everything that an operator can set, frozen.
+
+    Attributes:
+        presets: By name, in the order of the file.
+    """
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+    )
+
+    model: Model = Model()
+    limits: Limits = Limits()
+    queue: Queue = Queue()
+    quota: Quota = Quota()
+    gallery: Gallery = Gallery()
+    control_images: ControlImageSettings = ControlImageSettings()
+    web: Web = Web()
+    admins: Admins = Admins()
+    storage: Storage = Storage()
+    presets: dict[str, Preset] = Field(default_factory=lambda: {"plain": Preset(name="plain")})
+
+    @field_validator("presets", mode="before")
+    @classmethod
+    def _name_presets(cls, presets: Any) -> Any:
+        if not isinstance(presets, dict):
+            return presets
+        for name, values in presets.items():
+            if not PRESET_NAME.fullmatch(name):
+                raise ValueError(
+                    f"a preset is named with lower-case letters, digits, - and _, not {name!r}"
+                )
+            if isinstance(values, dict) and "name" in values:
+                raise ValueError(f"presets.{name}.name: a preset is named by its heading alone")
+        return {
+            name: {"name": name, **values} if isinstance(values, dict) else values
+            for name, values in presets.items()
+        }
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+
+class Secrets(BaseModel):
+    """What is never written into ``config.toml``.
+
+    Attributes:
+        hf_token: Token for the Hugging Face Hub; None without one.
+        web_tokens: Names of the people who may use the web chat, by their bearer token.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    hf_token: str | None = Field(None, repr=False)
+    web_tokens: dict[str, str] = Field(default_factory=dict, repr=False)
+
+
+HF_TOKEN_VARIABLES = ("HF_TOKEN", "HUGGINGFACEHUB_API_TOKEN", "HUGGINGFACE_TOKEN")
+WEB_TOKENS_VARIABLE = "FLUXBOT_WEB_TOKENS"
+
+
+def load_config(path: Path) -> Config:
+    """Read *path* and the environment.
+
+    Relative folders in it are taken from the folder that *path* lies in.
+
+    Raises:
+        ConfigError: A key is unknown or a value is not allowed.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist: name another file with --config") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    _check_environment(os.environ)
+    try:
+        config = Config(**values)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_sentences(error, path.name))) from None
+    config = config.model_copy(
+        update={
+            "storage": Storage(
+                data_dir=path.parent / config.storage.data_dir,
+                download_dir=path.parent / config.storage.download_dir,
+            )
+        }
+    )
+    if config.model.default_preset not in config.presets:
+        name = config.model.default_preset
+        raise ConfigError(
+            f"{path.name}: model.default_preset is {name!r}, but the presets are"
+            f" {', '.join(config.presets)}{_nearest(name, config.presets)}"
+        )
+    return config
+
+
+def load_secrets(folder: Path, environ: Mapping[str, str] = os.environ) -> Secrets:
+    """Read the secrets from the environment, then from ``.env`` in *folder*.
+
+    Raises:
+        ConfigError: ``FLUXBOT_WEB_TOKENS`` is not of the form ``name:token,name:token``.
+    """
+    values = {**dotenv_values(folder / ".env"), **environ}
+    hf_token = next((values[name] for name in HF_TOKEN_VARIABLES if values.get(name)), None)
+    web_tokens: dict[str, str] = {}
+    for pair in (values.get(WEB_TOKENS_VARIABLE) or "").split(","):
+        if not pair.strip():
+            continue
+        name, colon, token = pair.strip().partition(":")
+        if not colon or not re.fullmatch(r"[\w.-]{1,64}", name) or len(token) < 16:
+            raise ConfigError(
+                f"{WEB_TOKENS_VARIABLE} must read name:token,name:token with tokens of at least 16"
+                " characters; make one with: python -c 'import secrets;"
+                " print(secrets.token_urlsafe())'"
+            )
+        web_tokens[token] = name
+    return Secrets(hf_token=hf_token, web_tokens=web_tokens)
+
+
+def _check_environment(environ: Mapping[str, str]) -> None:
+    """Refuse FLUXBOT_ variables that would be passed over in silence."""
+    for variable in environ:
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable == WEB_TOKENS_VARIABLE:
+            continue
+        section = variable.removeprefix(ENVIRONMENT_PREFIX).split("__")[0].lower()
+        if section not in Config.model_fields:
+            raise ConfigError(
+                f"the environment variable {variable} sets nothing: there is no section"
+                f" {section!r}{_nearest(section, Config.model_fields)}; variables read like"
+                " FLUXBOT_QUOTA__CREDITS"
+            )
+
+
+def _sentences(error: ValidationError, file: str) -> list[str]:
+    sentences = []
+    for problem in error.errors():
+        location = [str(part) for part in problem["loc"]]
+        key = ".".join(location)
+        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            known = _keys_beside(location)
+            if not location[:-1] and not isinstance(problem["input"], dict):
+                sentence = f"{file}: {key} is no section"
+            else:
+                sentence = f"{file}: {key} is no setting"
+            sentence += _nearest(location[-1], known) or f"; known are {', '.join(known)}"
+        else:
+            value = repr(problem["input"])
+            reason = problem["msg"].removeprefix("Value error, ")
+            reason = reason[0].lower() + reason[1:]
+            sentence = f"{file}: {key} = {value if len(value) <= 60 else '…'}: {reason}"
+        sentences.append(sentence)
+    return sentences
+
+
+def _keys_beside(location: list[str]) -> list[str]:
+    """The keys that would have been right where *location* is wrong."""
+    kind: Any = Config
+    for part in location[:-1]:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            kind = kind.model_fields[part].annotation
+        elif get_origin(kind) is dict:
+            kind = get_args(kind)[1]
+    if is_dataclass(kind):
+        return [field.name for field in fields(kind) if field.name != "name"]
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return list(kind.model_fields)
+    return []
+
+
+def _nearest(word: str, known: Any) -> str:
+    found = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {found[0]}?" if found else ""

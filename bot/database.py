@@ -1,0 +1,200 @@
+"""The SQLite database: opening it, bringing its schema up to date, reading and writing.
+
+Two connections, each owned by a thread of aiosqlite's. One writes and checkpoints;
+the other reads, so that nobody who looks at a history waits for a disk.
+
+Writers are functions over a plain ``sqlite3.Connection``, run whole on the writing
+thread. Those that arrive while a commit is being synced to disk share the next one:
+a hundred people who press Enter together cost one sync, not a hundred, and each is
+answered only after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosqlite
+
+from bot.refusals import StorageTrouble
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+logger = logging.getLogger(__name__)
+
+#: Milliseconds to wait for another process (the command line) that is writing.
+BUSY_TIMEOUT = 2000
+
+
+class SchemaTooNew(Exception):
+    """The database was written by a newer version of the bot."""
+
+
+class Database:
+    """Use `open`; close it with `close`."""
+
+    def __init__(self, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._pending: list[tuple[Work[Any], asyncio.Future[Any]]] = []
+        self._committing: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, path: Path) -> Database:
+        """Open the database at *path*, creating or migrating it as needed.
+
+        Raises:
+            SchemaTooNew: A newer version of the bot wrote it; nothing was changed.
+            sqlite3.DatabaseError: It is no database, or damaged.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writer = await aiosqlite.connect(path, isolation_level=None)
+        try:
+            await _on_thread_of(writer, _prepare)
+            await _on_thread_of(writer, migrate)
+            reader = await aiosqlite.connect(path, isolation_level=None)
+        except BaseException:
+            await writer.close()
+            raise
+        await _on_thread_of(reader, _prepare)
+        await reader.execute("PRAGMA query_only = ON")
+        return cls(writer, reader)
+
+    async def read(self, work: Work[T]) -> T:
+        """Run *work* over the reading connection and return what it returns."""
+        return await _on_thread_of(self._reader, work)
+
+    async def write(self, work: Work[T]) -> T:
+        """Run *work* in a transaction; return what it returns once that is on disk.
+
+        *work* may run together with others in one transaction; if it raises, only its
+        own changes are undone, and the exception is raised here.
+
+        Raises:
+            StorageTrouble: The disk is full or the database is locked; nothing changed.
+        """
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._pending.append((work, done))
+        if self._committing is None:
+            self._committing = asyncio.create_task(self._commit_pending())
+        return await done
+
+    async def close(self) -> None:
+        """Finish what was begun and close both connections."""
+        if self._committing is not None:
+            await asyncio.wait([self._committing])
+        await self._reader.close()
+        await self._writer.close()
+
+    async def _commit_pending(self) -> None:
+        try:
+            while self._pending:
+                batch, self._pending = self._pending, []
+                together = partial(_together, works=[work for work, _ in batch])
+                outcomes = await _on_thread_of(self._writer, together)
+                for (_, done), outcome in zip(batch, outcomes, strict=True):
+                    if done.cancelled():
+                        continue
+                    if isinstance(outcome, BaseException):
+                        done.set_exception(outcome)
+                    else:
+                        done.set_result(outcome)
+        finally:
+            self._committing = None
+
+
+async def _on_thread_of(connection: aiosqlite.Connection, work: Work[T]) -> T:
+    """Run *work* on the thread that owns *connection*, in one hop.
+
+    aiosqlite's public calls hop once for each statement; a transaction of five would
+    cross threads ten times, which under load costs more than the work itself.
+    """
+    outcome: T = await connection._execute(work, connection._conn)  # type: ignore[no-untyped-call]
+    return outcome
+
+
+def _together(db: sqlite3.Connection, works: list[Work[Any]]) -> list[Any]:
+    """Run each of *works* in its own savepoint of one transaction.
+
+    Returns what each returned, or the exception that it raised.
+    """
+    outcomes: list[Any] = []
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        for work in works:
+            db.execute("SAVEPOINT one")
+            try:
+                outcomes.append(work(db))
+            except Exception as error:
+                if not db.in_transaction:  # SQLite itself gave up the whole of it
+                    raise
+                db.execute("ROLLBACK TO one")
+                outcomes.append(_explained(error))
+            db.execute("RELEASE one")
+        db.execute("COMMIT")
+    except Exception as error:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        return [_explained(error)] * len(works)
+    return outcomes
+
+
+def _explained(error: Exception) -> Exception:
+    if not isinstance(error, sqlite3.OperationalError):
+        return error
+    logger.error("the database refused a write: %s", error)
+    code = error.sqlite_errorcode & 0xFF
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        return StorageTrouble("the storage is full; nothing was charged, please try again later")
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StorageTrouble(
+            "the bot is busy; nothing was charged, please try again", retry_in=BUSY_TIMEOUT / 1000
+        )
+    return error
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    db.row_factory = sqlite3.Row
+    db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
+    db.execute("PRAGMA journal_mode = WAL")
+    # In WAL mode the default, NORMAL, may lose the last commits with the power;
+    # who has been told "accepted" must find the job again.
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA foreign_keys = ON")
+
+
+def migrations() -> list[str]:
+    """The numbered scripts; number N brings ``user_version`` from N - 1 to N.
+
+    A script that has been released is never edited.
+    """
+    folder = resources.files("bot") / "migrations"
+    scripts = sorted((entry.name, entry) for entry in folder.iterdir() if ".sql" in entry.name)
+    for number, (name, _) in enumerate(scripts, start=1):
+        assert int(name[:3]) == number, f"migrations must be numbered without gaps: {name}"
+    return [entry.read_text(encoding="utf-8") for _, entry in scripts]
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring the schema up to date, each script in a transaction of its own."""
+    scripts = migrations()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > len(scripts):
+        raise SchemaTooNew(
+            f"the database has schema {version}, this version of the bot knows {len(scripts)}:"
+            " update the bot, or restore an older backup"
+        )
+    for number, script in enumerate(scripts[version:], start=version + 1):
+        try:
+            db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
+        except sqlite3.Error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise

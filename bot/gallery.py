@@ -1,0 +1,180 @@
+"""Picture files on disk: written aside, synced, renamed, and deleted when they are old.
+
+A PNG of ours says everything that is needed to make it again, in two text chunks:
+``parameters``, one readable line, and ``fluxbot``, the whole request as JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from bot.jobs import Job
+from generation.types import GenerationRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+#: zlib level of our PNGs: against 6, a sixth of the time for a fifth more bytes.
+COMPRESS_LEVEL = 1
+#: Longest side of a thumbnail, in pixels.
+THUMBNAIL_SIZE = 256
+GRID_GAP = 4
+
+Kind = Literal["grid", "thumbnail", "map"]
+SUFFIXES: dict[Kind, str] = {"grid": "grid.png", "thumbnail": "thumbnail.webp", "map": "map.png"}
+
+
+class Gallery:
+    """The folder that holds the pictures, and the attached ones that they were made from.
+
+    All methods block; call them off the event loop. Attached pictures are named by
+    their content, so that one sent ten times is kept once.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.images = folder / "images"
+        self.control_images = folder / "control-images"
+        self.images.mkdir(parents=True, exist_ok=True)
+        self.control_images.mkdir(parents=True, exist_ok=True)
+
+    def control_image_path(self, png: bytes) -> Path:
+        """Where `keep_control_image` puts *png*."""
+        return self.control_images / f"{hashlib.sha256(png).hexdigest()}.png"
+
+    def keep_control_image(self, png: bytes) -> Path:
+        """Store a clean picture; returns its file.
+
+        Raises:
+            OSError: The disk is full or cannot be written.
+        """
+        path = self.control_image_path(png)
+        if not path.exists():
+            _write_aside(path, lambda file: file.write(png))
+        return path
+
+    def picture_path(self, job_id: str, number: int) -> Path:
+        return self.images / f"{job_id}-{number}.png"
+
+    def path(self, job_id: str, kind: Kind) -> Path:
+        return self.images / f"{job_id}-{SUFFIXES[kind]}"
+
+    def save(
+        self,
+        job: Job,
+        number: int,
+        request: GenerationRequest,
+        image: Image.Image,
+        control_map: Image.Image | None,
+    ) -> None:
+        """Store picture *number* (from 1) of *job*; its control map with the first.
+
+        Raises:
+            OSError: The disk is full or cannot be written.
+        """
+        info = png_info(job, request)
+        _save(self.picture_path(job.id, number), image, pnginfo=info)
+        if number == 1 and control_map is not None:
+            _save(self.path(job.id, "map"), control_map)
+        if job.images == 1:
+            self._save_thumbnail(job.id, image)
+        elif number == job.images:
+            grid = tiled([self._open(job.id, each) for each in range(1, job.images + 1)])
+            _save(self.path(job.id, "grid"), grid, pnginfo=png_info(job, job.request))
+            self._save_thumbnail(job.id, grid)
+
+    def delete(self, job_id: str) -> None:
+        """Delete all pictures of a job; none is no error."""
+        for path in self.images.glob(f"{job_id}-*"):
+            path.unlink(missing_ok=True)
+
+    def delete_control_images_except(self, names: Iterable[str]) -> None:
+        """Delete attached pictures whose file names are not among *names*."""
+        kept = set(names)
+        for path in self.control_images.glob("*.png"):
+            if path.name not in kept:
+                path.unlink(missing_ok=True)
+
+    def _open(self, job_id: str, number: int) -> Image.Image:
+        with Image.open(self.picture_path(job_id, number)) as image:
+            return image.convert("RGB")
+
+    def _save_thumbnail(self, job_id: str, image: Image.Image) -> None:
+        thumbnail = image.copy()
+        thumbnail.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Image.Resampling.BICUBIC)
+        path = self.path(job_id, "thumbnail")
+        _write_aside(path, lambda file: thumbnail.save(file, "WEBP", quality=80, method=0))
+
+
+def tiled(images: list[Image.Image]) -> Image.Image:
+    """One picture that shows all of *images* (of one size) in near-square rows."""
+    width, height = images[0].size
+    columns = 1
+    while columns * columns < len(images):
+        columns += 1
+    rows = -(-len(images) // columns)
+    grid = Image.new(
+        "RGB",
+        (columns * (width + GRID_GAP) - GRID_GAP, rows * (height + GRID_GAP) - GRID_GAP),
+        "white",
+    )
+    for index, image in enumerate(images):
+        row, column = divmod(index, columns)
+        grid.paste(image, (column * (width + GRID_GAP), row * (height + GRID_GAP)))
+    return grid
+
+
+def png_info(job: Job, request: GenerationRequest) -> PngInfo:
+    """The text chunks that say how a picture was made."""
+    info = PngInfo()
+    parameters = (
+        f"{request.prompt}\n"
+        f"Steps: {request.num_inference_steps}, Guidance: {request.guidance_scale:g},"
+        f" Seed: {request.seed}, Size: {request.width}x{request.height},"
+        f" Preset: {request.preset}, Model: {request.model}"
+    )
+    info.add_itxt("parameters", parameters)
+    info.add_itxt("fluxbot", json.dumps({"job": job.id, **request.to_dict()}, ensure_ascii=False))
+    return info
+
+
+def read_request(png: bytes) -> dict[str, Any] | None:
+    """The request inside a PNG of ours, as `GenerationRequest.to_dict` wrote it, with
+    the job's id as ``job``; None where there is none."""
+    try:
+        with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+            image.load()
+            text = getattr(image, "text", {}).get("fluxbot")
+        values = json.loads(text) if text else None
+    except (OSError, SyntaxError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def _save(path: Path, image: Image.Image, pnginfo: PngInfo | None = None) -> None:
+    _write_aside(
+        path,
+        lambda file: image.save(file, "PNG", compress_level=COMPRESS_LEVEL, pnginfo=pnginfo),
+    )
+
+
+def _write_aside(path: Path, write: Callable[[Any], object]) -> None:
+    """Write a file so that *path* is whole or absent, whatever happens in between."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

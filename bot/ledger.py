@@ -1,0 +1,192 @@
+"""The ledger: credits charged, given back and granted, to the credit.
+
+A person may spend ``quota.credits`` in any window of ``quota.window_hours``; what
+admins grant lies in a second pot that never runs out by time. A charge draws on the
+window first. Balances are sums over entries, so that nothing can drift.
+
+All functions run inside a transaction of `bot.database.Database.write` (or a read).
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from dataclasses import dataclass
+
+from bot.config import Quota
+from bot.jobs import Job
+from bot.refusals import QuotaExceeded
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaStatus:
+    """What a person may still spend, in credits.
+
+    Attributes:
+        credits: What one window allows.
+        used: Spent in the current window.
+        granted: Left of what admins granted.
+        left: What can be spent now, both pots together.
+        window_seconds: Length of the window.
+        resets_in: Seconds until the oldest charge leaves the window; None if none counts.
+    """
+
+    credits: int
+    used: int
+    granted: int
+    left: int
+    window_seconds: float
+    resets_in: float | None
+
+
+def cost(job: Job, quota: Quota) -> int:
+    """Credits for *job*: steps x pixels x pictures over ``pixels_per_credit``, at least 1."""
+    return max(1, math.ceil(round(job.work * 2**20 / quota.pixels_per_credit, 6)))
+
+
+class Ledger:
+    """The rules of one configured quota."""
+
+    def __init__(self, quota: Quota) -> None:
+        self.quota = quota
+
+    def status(self, db: sqlite3.Connection, user: str, now: float) -> QuotaStatus:
+        """What *user* may spend at *now* (unix seconds)."""
+        since = self._window_start(db, user, now)
+        row = db.execute(
+            "SELECT coalesce(-sum(credits), 0) AS used, min(counts_at) AS oldest FROM entries"
+            " WHERE user = ? AND pot = 'allowance' AND counts_at > ?",
+            (user, since),
+        ).fetchone()
+        (granted,) = db.execute(
+            "SELECT coalesce(sum(credits), 0) FROM entries WHERE user = ? AND pot = 'grant'",
+            (user,),
+        ).fetchone()
+        credits = self._allowance(db, user)
+        resets_in = row["oldest"] + self._seconds - now if row["used"] else None
+        return QuotaStatus(
+            credits=credits,
+            used=row["used"],
+            granted=granted,
+            left=max(0, credits - row["used"]) + granted,
+            window_seconds=self._seconds,
+            resets_in=resets_in,
+        )
+
+    def charge(self, db: sqlite3.Connection, job: Job, now: float) -> None:
+        """Charge ``job.cost`` to ``job.user``.
+
+        Raises:
+            QuotaExceeded: The person has too little left; nothing was written.
+        """
+        status = self.status(db, job.user, now)
+        if job.cost > status.left:
+            raise self._exceeded(db, job, status, now)
+        from_allowance = min(job.cost, max(0, status.credits - status.used))
+        for pot, credits in (
+            ("allowance", from_allowance),
+            ("grant", job.cost - from_allowance),
+        ):
+            if credits:
+                db.execute(
+                    "INSERT INTO entries (user, kind, pot, credits, counts_at, made_at, job_id)"
+                    " VALUES (?, 'charge', ?, ?, ?, ?, ?)",
+                    (job.user, pot, -credits, now, now, job.id),
+                )
+
+    def refund(self, db: sqlite3.Connection, job_id: str, now: float) -> None:
+        """Give back what *job_id* was charged; a second time changes nothing."""
+        db.execute(
+            "INSERT OR IGNORE INTO entries"
+            " (user, kind, pot, credits, counts_at, made_at, job_id)"
+            " SELECT user, 'refund', pot, -credits, counts_at, ?, job_id FROM entries"
+            " WHERE job_id = ? AND kind = 'charge'",
+            (now, job_id),
+        )
+
+    def grant(
+        self, db: sqlite3.Connection, user: str, credits: int, now: float, admin: str
+    ) -> None:
+        """Give *user* extra *credits*, which stay until they are spent."""
+        db.execute(
+            "INSERT INTO entries (user, kind, pot, credits, counts_at, made_at, made_by)"
+            " VALUES (?, 'grant', 'grant', ?, ?, ?, ?)",
+            (user, credits, now, now, admin),
+        )
+
+    def reset(self, db: sqlite3.Connection, user: str, now: float, admin: str) -> None:
+        """Forgive what *user* spent in the current window."""
+        db.execute(
+            "INSERT INTO entries (user, kind, pot, credits, counts_at, made_at, made_by)"
+            " VALUES (?, 'reset', 'allowance', 0, ?, ?, ?)",
+            (user, now, now, admin),
+        )
+
+    def set_allowance(self, db: sqlite3.Connection, user: str, credits: int | None) -> None:
+        """Give *user* a window of *credits* of their own; None takes the configured one."""
+        db.execute(
+            "INSERT INTO people (user, credits) VALUES (?, ?)"
+            " ON CONFLICT (user) DO UPDATE SET credits = excluded.credits",
+            (user, credits),
+        )
+
+    @property
+    def _seconds(self) -> float:
+        return self.quota.window_hours * 3600
+
+    def _allowance(self, db: sqlite3.Connection, user: str) -> int:
+        row = db.execute("SELECT credits FROM people WHERE user = ?", (user,)).fetchone()
+        return self.quota.credits if row is None or row["credits"] is None else row["credits"]
+
+    def _window_start(self, db: sqlite3.Connection, user: str, now: float) -> float:
+        (reset_at,) = db.execute(
+            "SELECT max(counts_at) FROM entries"
+            " WHERE user = ? AND pot = 'allowance' AND kind = 'reset'",
+            (user,),
+        ).fetchone()
+        return max(now - self._seconds, reset_at or -math.inf)
+
+    def _exceeded(
+        self, db: sqlite3.Connection, job: Job, status: QuotaStatus, now: float
+    ) -> QuotaExceeded:
+        hours = f"{self.quota.window_hours:g} hours"
+        if job.cost > status.credits + status.granted:
+            return QuotaExceeded(
+                f"this would cost {job.cost} credits, more than the {status.credits} that you have"
+                f" for {hours}: ask for fewer steps, a smaller size or fewer pictures"
+            )
+        retry_in = self._enough_in(db, job, status, now)
+        return QuotaExceeded(
+            f"this would cost {job.cost} credits and you have {status.left} left of"
+            f" {status.credits} for {hours}: try again in {in_words(retry_in)}, or ask for fewer"
+            " steps or a smaller size",
+            retry_in=retry_in,
+        )
+
+    def _enough_in(
+        self, db: sqlite3.Connection, job: Job, status: QuotaStatus, now: float
+    ) -> float:
+        """Seconds until so many charges have left the window that *job* can be paid."""
+        missing = job.cost - status.left
+        # An allowance that an admin lowered may be overdrawn; that comes back first.
+        missing += max(0, status.used - status.credits)
+        for row in db.execute(
+            "SELECT counts_at, -sum(credits) AS credits FROM entries"
+            " WHERE user = ? AND pot = 'allowance' AND counts_at > ?"
+            " GROUP BY counts_at ORDER BY counts_at",
+            (job.user, self._window_start(db, job.user, now)),
+        ):
+            missing -= row["credits"]
+            if missing <= 0:
+                return max(1.0, float(row["counts_at"]) + self._seconds - now)
+        return self._seconds
+
+
+def in_words(seconds: float) -> str:
+    """*seconds* as people say it: "45 seconds", "12 minutes", "3 hours"."""
+    for length, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= 1.5 * length or (length == 60 and seconds >= 60):
+            count = math.ceil(seconds / length - 1e-9)
+            return f"{count} {unit}" + ("s" if count != 1 else "")
+    count = max(1, math.ceil(seconds))
+    return f"{count} second" + ("s" if count != 1 else "")

@@ -1,0 +1,190 @@
+"""Jobs as rows: written when accepted, brought up to date as they go, found again later.
+
+All functions take the plain connection of a transaction (see `bot.database`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.jobs import Delivery, Job, JobStatus, Progress
+from generation.types import GenerationRequest
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Jobs of one person, newest first.
+
+    Attributes:
+        next: What to ask for as ``before`` to see the page that follows; None on the last.
+    """
+
+    jobs: list[Job]
+    next: int | None
+
+
+class Records:
+    """The table ``jobs``; *control_images* is the folder of the attached pictures."""
+
+    def __init__(self, control_images: Path) -> None:
+        self._control_images = control_images
+
+    def insert(self, db: sqlite3.Connection, job: Job) -> None:
+        db.execute(
+            "INSERT INTO jobs (id, user, status, prompt, request, images, cost, submitted_at,"
+            " reply_to, event_id, parent, remarks) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                job.id,
+                job.user,
+                job.status,
+                job.request.prompt,
+                json.dumps(job.request.to_dict(), ensure_ascii=False),
+                job.images,
+                job.cost,
+                job.submitted_at,
+                None if job.reply_to is None else json.dumps(job.reply_to),
+                job.event_id,
+                job.parent,
+                json.dumps(job.remarks, ensure_ascii=False),
+            ),
+        )
+
+    def begin(self, db: sqlite3.Connection, job: Job, now: float) -> None:
+        """Count an attempt at *job*."""
+        db.execute(
+            "UPDATE jobs SET status = 'running', started_at = ?, attempts = attempts + 1"
+            " WHERE id = ?",
+            (now, job.id),
+        )
+
+    def give_back(self, db: sqlite3.Connection, job: Job) -> None:
+        """Return *job* to the queue without counting the attempt, which we broke off ourselves."""
+        db.execute(
+            "UPDATE jobs SET status = 'queued', started_at = NULL, attempts = attempts - 1"
+            " WHERE id = ?",
+            (job.id,),
+        )
+
+    def finish(
+        self,
+        db: sqlite3.Connection,
+        job_id: str,
+        status: JobStatus,
+        now: float,
+        *,
+        seconds: float | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Write how a job ended. Whoever is to be answered is owed the answer from now on."""
+        db.execute(
+            "UPDATE jobs SET status = ?, finished_at = ?, seconds = ?, error = ?,"
+            " delivery = iif(reply_to IS NULL, 'none', 'owed') WHERE id = ?",
+            (status, now, seconds, error, job_id),
+        )
+
+    def deliver(self, db: sqlite3.Connection, job_id: str) -> None:
+        """Write that the answer has arrived."""
+        db.execute("UPDATE jobs SET delivery = 'delivered' WHERE id = ?", (job_id,))
+
+    def find(self, db: sqlite3.Connection, job_id: str) -> Job | None:
+        row = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        return None if row is None else self._job(row)
+
+    def find_event(self, db: sqlite3.Connection, event_id: str) -> Job | None:
+        """The job that the platform's event *event_id* asked for, if it did already."""
+        row = db.execute("SELECT * FROM jobs WHERE event_id = ?", (event_id,)).fetchone()
+        return None if row is None else self._job(row)
+
+    def latest(self, db: sqlite3.Connection, user: str) -> Job | None:
+        """The newest job of *user* that succeeded."""
+        row = db.execute(
+            "SELECT * FROM jobs WHERE user = ? AND status = 'succeeded'"
+            " ORDER BY number DESC LIMIT 1",
+            (user,),
+        ).fetchone()
+        return None if row is None else self._job(row)
+
+    def unfinished(self, db: sqlite3.Connection) -> list[Job]:
+        """Jobs that still have to be drawn, in the order in which they came."""
+        rows = db.execute(
+            "SELECT * FROM jobs WHERE status IN ('queued', 'running') ORDER BY number"
+        )
+        return [self._job(row) for row in rows]
+
+    def owed(self, db: sqlite3.Connection, platform: str) -> list[Job]:
+        """Jobs of *platform* that have ended and whose answer has not arrived."""
+        rows = db.execute(
+            "SELECT * FROM jobs WHERE delivery = 'owed' AND user LIKE ? || ':%' ORDER BY number",
+            (platform,),
+        )
+        return [self._job(row) for row in rows]
+
+    def history(
+        self, db: sqlite3.Connection, user: str, words: str, before: int | None, limit: int
+    ) -> HistoryPage:
+        """Jobs of *user* whose prompt has all of *words* (or words that begin so)."""
+        where, values = "jobs.user = ?", [user]
+        match = match_expression(words)
+        if words.strip() and match is None:
+            return HistoryPage([], None)  # asked for punctuation alone
+        if match is not None:
+            where += " AND number IN (SELECT rowid FROM jobs_words WHERE jobs_words MATCH ?)"
+            values.append(match)
+        rows = db.execute(
+            f"SELECT * FROM jobs WHERE {where} AND number < ? ORDER BY number DESC LIMIT ?",
+            (*values, 2**62 if before is None else before, limit + 1),
+        ).fetchall()
+        more = rows[limit - 1]["number"] if len(rows) > limit else None
+        return HistoryPage([self._job(row) for row in rows[:limit]], more)
+
+    def prunable(self, db: sqlite3.Connection, before: float) -> list[str]:
+        """Ids of jobs that ended before *before* (unix seconds) and still have files."""
+        rows = db.execute(
+            "SELECT id FROM jobs WHERE finished_at < ? AND NOT is_pruned AND delivery != 'owed'",
+            (before,),
+        )
+        return [row["id"] for row in rows]
+
+    def prune(self, db: sqlite3.Connection, job_ids: list[str]) -> None:
+        db.executemany("UPDATE jobs SET is_pruned = 1 WHERE id = ?", [(id,) for id in job_ids])
+
+    def control_images(self, db: sqlite3.Connection) -> Iterator[str]:
+        """File names of attached pictures that jobs with files still refer to."""
+        for row in db.execute(
+            "SELECT DISTINCT request ->> 'control_image' AS name FROM jobs"
+            " WHERE NOT is_pruned AND name IS NOT NULL"
+        ):
+            yield row["name"]
+
+    def _job(self, row: sqlite3.Row) -> Job:
+        status = JobStatus(row["status"])
+        return Job(
+            id=row["id"],
+            user=row["user"],
+            request=GenerationRequest.from_dict(json.loads(row["request"]), self._control_images),
+            images=row["images"],
+            cost=row["cost"],
+            submitted_at=row["submitted_at"],
+            reply_to=None if row["reply_to"] is None else json.loads(row["reply_to"]),
+            event_id=row["event_id"],
+            parent=row["parent"],
+            attempts=row["attempts"],
+            delivery=Delivery(row["delivery"]),
+            remarks=tuple(json.loads(row["remarks"])),
+            error=row["error"],
+            seconds=row["seconds"],
+            finished_at=row["finished_at"],
+            is_pruned=bool(row["is_pruned"]),
+            progress=Progress(status),
+        )
+
+
+def match_expression(words: str) -> str | None:
+    """*words* as an FTS5 query in which nothing is an operator; None without any word."""
+    found = re.findall(r"\w+", words.replace("_", " "))
+    return " ".join(f'"{word}"*' for word in found[:20]) or None
