@@ -1,0 +1,154 @@
+"""The async face of the one thread that owns an engine.
+
+Diffusers pipelines are neither async nor thread-safe. Everything that touches an
+engine (making it, with the import of torch that this takes, loading, generating,
+closing) happens on one thread, so there is nothing to lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from generation.types import (
+    Engine,
+    GenerationCancelled,
+    GenerationRequest,
+    GenerationResult,
+    ModelUnavailable,
+    OnStep,
+    Step,
+)
+
+Result = TypeVar("Result")
+
+log = logging.getLogger(__name__)
+
+
+class ThreadExecutor:
+    """An `Executor` over one engine on a thread of its own.
+
+    Args:
+        load_engine: Makes the engine, on its thread. Import torch in there, so that
+            it never holds up the event loop's thread.
+        seconds_to_close: How long `close` waits for the thread. A generation ends
+            within one denoising step, loading ends when it ends.
+    """
+
+    def __init__(
+        self, load_engine: Callable[[], Engine], *, seconds_to_close: float = 30.0
+    ) -> None:
+        self._load_engine = load_engine
+        self._seconds_to_close = seconds_to_close
+        self._engine: Engine | None = None  # touched only on self._thread
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
+        self._is_closing = threading.Event()
+        self._unloading: Future[None] | None = None
+
+    async def start(self) -> None:
+        """Load the engine. Whatever loading raises is raised here; it may be tried again."""
+        await asyncio.wrap_future(self._submit(self._load))
+
+    async def generate(self, request: GenerationRequest, on_step: OnStep) -> GenerationResult:
+        """Make one picture; *on_step* is called on the event loop's thread.
+
+        Cancelling it ends the generation within one denoising step, and raises
+        ``CancelledError`` once the engine is free again; a generation that still
+        waits for another one to end is dropped at once.
+
+        Raises:
+            GenerationCancelled: `close` was called meanwhile.
+            ModelUnavailable: The engine is not loaded, or closed.
+        """
+        loop = asyncio.get_running_loop()
+        over = threading.Event()
+
+        def report(step: Step) -> None:
+            if not over.is_set():
+                on_step(step)
+
+        def step_done(step: Step) -> None:
+            if over.is_set() or self._is_closing.is_set():
+                raise GenerationCancelled
+            loop.call_soon_threadsafe(report, step)
+
+        work = self._submit(lambda: self._generate(request, step_done))
+        running = asyncio.wrap_future(work)
+        try:
+            # Unlike awaiting the future, waiting for it leaves it alone when this
+            # coroutine is cancelled.
+            await asyncio.wait([running])
+            return running.result()
+        except asyncio.CancelledError:
+            # A thread cannot be interrupted: ask, then wait until the engine is
+            # free, at the latest one denoising step (or one VAE decode) later.
+            over.set()
+            if not work.cancel():
+                await _wait_whatever_comes(running)
+                running.exception()  # retrieve it, or asyncio logs it as lost
+            raise
+        finally:
+            over.set()
+
+    async def close(self) -> None:
+        """End the generations, free the engine and end the thread. May be called more than once.
+
+        After the deadline it returns all the same, and says so in the log: a hung
+        device must not keep the bot from stopping.
+        """
+        if self._unloading is None:
+            self._is_closing.set()
+            self._unloading = self._thread.submit(self._unload)
+            self._thread.shutdown(wait=False)
+        unloading = asyncio.wrap_future(self._unloading)
+        done, _ = await asyncio.wait([unloading], timeout=self._seconds_to_close)
+        if not done:
+            log.warning(
+                "the engine is still busy after %g s; not waiting for it any longer",
+                self._seconds_to_close,
+            )
+
+    def _submit(self, work: Callable[[], Result]) -> Future[Result]:
+        if self._is_closing.is_set():
+            raise ModelUnavailable("the engine is stopping")
+        return self._thread.submit(work)
+
+    def _load(self) -> None:
+        if self._engine is not None:
+            return
+        engine = self._load_engine()
+        try:
+            engine.load()
+        except BaseException:
+            engine.close()
+            raise
+        self._engine = engine
+
+    def _generate(self, request: GenerationRequest, on_step: OnStep) -> GenerationResult:
+        if self._is_closing.is_set():
+            raise GenerationCancelled
+        if self._engine is None:
+            raise ModelUnavailable("the model is not loaded")
+        return self._engine.generate(request, on_step)
+
+    def _unload(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine is None:
+            return
+        try:
+            engine.close()
+        except Exception:
+            log.exception("the engine could not be closed")
+
+
+async def _wait_whatever_comes(running: asyncio.Future[GenerationResult]) -> None:
+    """Wait until *running* is done, even if cancelled again: its device is busy until then."""
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError:
+            continue

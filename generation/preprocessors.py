@@ -1,0 +1,47 @@
+"""RGB image to control map: what a ControlNet is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+from generation.types import InvalidRequest, Preprocessor
+
+#: Thresholds of Canny's hysteresis, on gradients of 8-bit pixels. The ControlNets
+#: in circulation, and our own, were trained on maps made with these.
+CANNY_LOW, CANNY_HIGH = 100, 200
+
+
+def preprocess(name: Preprocessor, image: Image.Image) -> Image.Image:
+    """The control map of an RGB *image*; RGB and of the same size.
+
+    Raises:
+        InvalidRequest: There is no preprocessor of that name.
+    """
+    if name not in PREPROCESSORS:
+        raise InvalidRequest(
+            f"preprocessor must be one of {', '.join(PREPROCESSORS)}, not {name!r}",
+            field="preprocessor",
+        )
+    return PREPROCESSORS[name](image)
+
+
+def none(image: Image.Image) -> Image.Image:
+    """The image itself, for those who bring a finished control map."""
+    return image
+
+
+def canny(image: Image.Image) -> Image.Image:
+    """Edges in white on black (Canny 1986, as OpenCV does it)."""
+    import cv2  # 60 ms that nobody waits for who never uses it
+
+    edges = cv2.Canny(np.asarray(image), CANNY_LOW, CANNY_HIGH)
+    return Image.fromarray(edges).convert("RGB")
+
+
+PREPROCESSORS: dict[Preprocessor, Callable[[Image.Image], Image.Image]] = {
+    "none": none,
+    "canny": canny,
+}
