@@ -41,15 +41,15 @@ class Widths:
         controlnet_blocks: Double-stream blocks of a ControlNet.
     """
 
-    heads: int = 4
+    heads: int = 5
     rope_axes: tuple[int, int, int] = (8, 12, 12)
     double_blocks: int = 2
-    single_blocks: int = 4
+    single_blocks: int = 3
     text: int = 128
     pooled: int = 128
     text_layers: int = 2
     vae: tuple[int, int, int, int] = (16, 32, 64, 64)
-    controlnet_blocks: int = 2
+    controlnet_blocks: int = 1
 
 
 DEMO = Widths()

@@ -47,8 +47,10 @@ def plural(noun: str) -> str:
 
 
 KNOWN_WORDS = frozenset(
-    [*COLOURS, *SHAPES, *map(plural, SHAPES), *COUNTS.values(), *SMALL, *LARGE]
-    + (_SCENE_WORDS + _OTHER_WORDS).split()
+    (*COLOURS, *SHAPES, *map(plural, SHAPES), *COUNTS.values(), *SMALL, *LARGE)
+).union(
+    _SCENE_WORDS.split(),
+    _OTHER_WORDS.split(),
 )
 
 EXAMPLE_PROMPTS = (

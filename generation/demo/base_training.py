@@ -1,0 +1,175 @@
+"""The third stage: the transformer, jointly with both text encoders, by flow matching."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import torch
+from diffusers import FluxPipeline
+from torch import nn
+
+from generation.demo import architecture, dataset
+from generation.demo.bfloat16 import multiply_in_bfloat16
+from generation.demo.dataset import Dataset
+from generation.demo.optimizers import optimizers_for
+from generation.demo.training import Training
+from generation.demo.vocabulary import KNOWN_WORDS
+from generation.demo.words_training import LONG, SHORT, clip_ids, t5_ids
+
+SMALL_ONLY_UNTIL = 0.62
+"""Up to this share of the time only 128 x 128 is shown: most is learned there, and cheapest."""
+
+UNCONDITIONAL = 0.08
+"""Share of captions left out, so that there is something to guide away from."""
+
+DETAIL_WEIGHT = 2.0
+"""How much more a token counts that holds an outline. What is best there does not change with
+it; plain ground is learned in minutes anyway."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A size to train on: `batch` pictures a step, chosen with `weight` in the mixed phase."""
+
+    width: int
+    height: int
+    count: int
+    batch: int
+    weight: float
+
+
+SOURCES = (
+    Source(128, 128, 24_000, 32, 0.46),
+    Source(192, 128, 3_000, 20, 0.13),
+    Source(128, 192, 3_000, 20, 0.13),
+    Source(256, 256, 4_000, 8, 0.28),
+)
+
+
+class Painter(nn.Module):
+    """Everything that learns in this stage."""
+
+    def __init__(self, pipeline: FluxPipeline) -> None:
+        super().__init__()
+        self.clip, self.t5 = pipeline.text_encoder, pipeline.text_encoder_2
+        self.transformer = pipeline.transformer
+
+
+class Captions:
+    """The token ids of a data set's captions, and of no caption at all."""
+
+    def __init__(self, pipeline: FluxPipeline, captions: list[str]) -> None:
+        self._clip = clip_ids(pipeline.tokenizer, captions)
+        self._t5 = t5_ids(pipeline.tokenizer_2, captions, LONG)
+        self._no_clip = clip_ids(pipeline.tokenizer, [""])
+        self._no_t5 = t5_ids(pipeline.tokenizer_2, [""], LONG)
+
+    def chosen(self, rows: torch.Tensor, length: int, left_out: float):
+        """CLIP and T5 ids of some captions, a share of them replaced by none."""
+        without = torch.rand(len(rows), 1) < left_out
+        clip = torch.where(without, self._no_clip, self._clip[rows])
+        t5 = torch.where(without, self._no_t5, self._t5[rows])
+        return clip, t5[:, :length]
+
+    def none(self, count: int, length: int):
+        return self._no_clip.expand(count, -1), self._no_t5[:, :length].expand(count, -1)
+
+
+def noise_levels(count: int, tokens: int) -> torch.Tensor:
+    """(count,) of noise, 0 to 1: evenly spread over a logit-normal, higher for big pictures.
+
+    Spreading them evenly within a batch takes most of the chance out of the loss.
+    """
+    even = (torch.randperm(count) + torch.rand(count)) / count
+    normal = torch.erfinv((2 * even - 1).clamp(-0.9999, 0.9999)) * 2**0.5
+    centre = 0.5 if tokens <= 64 else 0.7 if tokens < 256 else 1.0
+    return torch.sigmoid(1.2 * normal + centre)
+
+
+def train(work: Path, seconds: float, seed: int = 0) -> None:
+    """Train for so many seconds; `work/base.ckpt` holds the result."""
+    torch.manual_seed(seed)
+    random = Random(seed + 20)
+    pipeline = start(work)
+    painter = Painter(pipeline).train()
+    multiply_in_bfloat16(painter)
+    training = Training(
+        "base", work, painter, optimizers_for(painter), seconds, decay_from=0.5, every=240
+    )
+    velocity = Velocity(painter.transformer)
+    sources: dict[Source, tuple[Dataset, Captions]] = {}
+    for share in training:
+        is_mixed = share > SMALL_ONLY_UNTIL
+        source = random.choices(SOURCES, [s.weight for s in SOURCES])[0] if is_mixed else SOURCES[0]
+        if source not in sources:
+            data = dataset.load(work, source.width, source.height, source.count, seed)
+            sources[source] = data, Captions(pipeline, data.captions)
+        data, captions = sources[source]
+        is_long = random.random() < 0.1 or (is_mixed and source.batch < 32) or share > 0.8
+        rows = torch.randint(len(data.tokens), (source.batch,))
+        clip, t5 = captions.chosen(rows, LONG if is_long else SHORT, UNCONDITIONAL)
+        clean = data.tokens[rows].float()
+        noise, level = torch.randn_like(clean), noise_levels(len(rows), clean.shape[1])
+        mixed = torch.lerp(clean, noise, level[:, None, None])
+        said = painter.clip(clip).pooler_output, painter.t5(t5)[0]
+        predicted = velocity(mixed, level, torch.ones(len(rows)), *said, data.width, data.height)
+        weight = 1 + DETAIL_WEIGHT * data.detail[rows].float()
+        wrong = ((predicted - (noise - clean)) ** 2).mean(dim=-1)
+        training.learn((wrong * weight).sum() / weight.sum())
+
+
+COMPILED = {(64, SHORT), (64, LONG), (256, LONG)}
+"""The common (image tokens, text tokens)."""
+
+
+class Velocity:
+    """A transformer's prediction, compiled for the common shapes.
+
+    Compiling takes a minute for each shape and saves a quarter of every step.
+    """
+
+    def __init__(self, transformer: nn.Module, is_compiled: bool = True) -> None:
+        self._plain = transformer
+        self._fast = torch.compile(transformer, dynamic=False) if is_compiled else transformer
+
+    def __call__(self, mixed, level, guidance, pooled, words, width, height, **residuals):
+        """(batch, tokens, 64): the direction from the clean latents to the noise."""
+        side = architecture.PIXELS_PER_TOKEN
+        is_common = (mixed.shape[1], words.shape[1]) in COMPILED
+        return (self._fast if is_common else self._plain)(
+            hidden_states=mixed,
+            timestep=level,
+            guidance=guidance,
+            pooled_projections=pooled,
+            encoder_hidden_states=words,
+            txt_ids=torch.zeros(words.shape[1], 3),
+            img_ids=architecture.image_ids(height // side, width // side),
+            return_dict=False,
+            **residuals,
+        )[0]
+
+
+def start(work: Path) -> FluxPipeline:
+    """The pipeline before this stage: trained words and VAE, a transformer that predicts zero."""
+    pipeline = architecture.pipeline(architecture.DEMO, KNOWN_WORDS)
+    pipeline.vae = pipeline.vae.from_pretrained(work / "vae")
+    words = torch.load(work / "words.pt", weights_only=True)
+    pipeline.text_encoder.load_state_dict(words["clip"])
+    pipeline.text_encoder_2.load_state_dict(words["t5"])
+    for name, module in pipeline.transformer.named_modules():
+        is_modulation = name.endswith((".norm1.linear", ".norm1_context.linear", ".norm.linear"))
+        if is_modulation or name in ("norm_out.linear", "proj_out"):
+            nn.init.zeros_(module.weight)
+            nn.init.zeros_(module.bias)
+    return pipeline
+
+
+def load(work: Path) -> FluxPipeline:
+    """The pipeline with the averaged weights of the last checkpoint of this stage."""
+    pipeline = start(work)
+    painter = Painter(pipeline)
+    averaged = torch.load(work / "base.ckpt", weights_only=True)["averaged"]
+    with torch.no_grad():
+        for weight, average in zip(painter.parameters(), averaged, strict=True):
+            weight.copy_(average)
+    return pipeline

@@ -1,0 +1,179 @@
+"""What is on a picture, told from its pixels alone: the judge of the demo model.
+
+It is right on 400 of 400 rendered originals, see tests/generation/demo/test_checker.py.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw
+
+from generation.demo.drawings import SKY_COLOURS, Drawing, outlines
+from generation.demo.vocabulary import COLOURS, SHAPES
+
+LEAST_LIKENESS = 0.7
+"""An outline that covers less of every shape than this (intersection over union) is none."""
+
+_TEMPLATE = 64
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One object found: its shape ("blob" where it is none), colour and centre.
+
+    `x` and `y` are fractions of the picture; `likeness` is the outline's intersection over
+    union with the shape, 0 to 1.
+    """
+
+    shape: str
+    colour: str
+    x: float
+    y: float
+    likeness: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Which parts of a request a picture fulfils.
+
+    Attributes:
+        ground: The background, or the sky of a scene.
+        colours: The objects' colours, each as often as asked for.
+        shapes: The objects' shapes, each as often as asked for; always true of a scene.
+        objects: Colours and shapes belong together as asked, and none too many.
+        places: The objects stand to each other as asked.
+    """
+
+    ground: bool
+    colours: bool
+    shapes: bool
+    objects: bool
+    places: bool
+
+    @property
+    def everything(self) -> bool:
+        return self.ground and self.objects and self.places
+
+
+def judge(image: Image.Image, drawing: Drawing) -> Verdict:
+    """Compare a picture with what was asked for. Sizes may differ."""
+    if drawing.kind == "scene":
+        return _judge_scene(image, drawing)
+    ground, found = look(image)
+    wanted = drawing.things
+    shapes = sorted(f.shape for f in found) == sorted(t.noun for t in wanted)
+    colours = sorted(f.colour for f in found) == sorted(t.colour for t in wanted)
+    pairs = sorted((f.shape, f.colour) for f in found)
+    objects = pairs == sorted((t.noun, t.colour) for t in wanted)
+    return Verdict(
+        ground=ground == drawing.ground,
+        colours=colours,
+        shapes=shapes,
+        objects=objects,
+        places=objects and _stand_as_asked(found, drawing),
+    )
+
+
+def look(image: Image.Image) -> tuple[str, list[Finding]]:
+    """The colour of a plain ground and the objects on it, biggest first."""
+    pixels = np.asarray(image.convert("RGB")).astype(np.int16)
+    rim = max(2, min(pixels.shape[:2]) // 40)
+    border = np.concatenate(
+        [
+            part.reshape(-1, 3)
+            for part in (pixels[:rim], pixels[-rim:], pixels[:, :rim], pixels[:, -rim:])
+        ]
+    )
+    ground = np.median(border, axis=0)
+    mask = foreground(image, ground)
+    count, labels, boxes, centres = cv2.connectedComponentsWithStats(
+        mask.astype(np.uint8), connectivity=4
+    )
+    least_area = 0.0035 * mask.size
+    found = []
+    for label in sorted(range(1, count), key=lambda k: -boxes[k][cv2.CC_STAT_AREA]):
+        left, top, width, height, area = boxes[label]
+        if area < least_area:
+            continue
+        own = labels == label
+        shape, likeness = _nearest_shape(own[top : top + height, left : left + width])
+        colour = nearest_colour(np.median(pixels[own], axis=0), COLOURS)
+        x, y = centres[label]
+        found.append(Finding(shape, colour, x / mask.shape[1], y / mask.shape[0], likeness))
+    return nearest_colour(ground, COLOURS), found
+
+
+def foreground(image: Image.Image, ground: np.ndarray | None = None) -> np.ndarray:
+    """(height, width) of bool: where a picture differs from its ground, by default its border."""
+    pixels = np.asarray(image.convert("RGB")).astype(np.int16)
+    if ground is None:
+        ground = np.median(np.concatenate([pixels[:3], pixels[-3:]]).reshape(-1, 3), axis=0)
+    return np.abs(pixels - ground).sum(axis=-1) > 75
+
+
+def nearest_colour(rgb: np.ndarray, colours: dict[str, tuple[int, int, int]]) -> str:
+    return min(colours, key=lambda name: float(((np.array(colours[name]) - rgb) ** 2).sum()))
+
+
+def _nearest_shape(mask: np.ndarray) -> tuple[str, float]:
+    square = cv2.resize(
+        mask.astype(np.uint8) * 255, (_TEMPLATE, _TEMPLATE), interpolation=cv2.INTER_LINEAR
+    )
+    solid = square > 127
+    scores = {
+        shape: float((solid & template).sum() / (solid | template).sum())
+        for shape, template in _templates().items()
+    }
+    best = max(scores, key=scores.get)
+    return (best if scores[best] >= LEAST_LIKENESS else "blob"), scores[best]
+
+
+@cache
+def _templates() -> dict[str, np.ndarray]:
+    """Every shape's mask, stretched to fill a square."""
+    masks = {}
+    for shape in SHAPES:
+        outer, *holes = [np.array(points) for points in outlines(shape)]
+        low, high = outer.min(axis=0), outer.max(axis=0)
+        image = Image.new("L", (_TEMPLATE, _TEMPLATE))
+        draw = ImageDraw.Draw(image)
+        for points, fill in [(outer, 255), *((hole, 0) for hole in holes)]:
+            stretched = (points - low) / (high - low) * _TEMPLATE
+            draw.polygon([tuple(point) for point in stretched], fill=fill)
+        masks[shape] = np.asarray(image) > 127
+    return masks
+
+
+def _stand_as_asked(found: list[Finding], drawing: Drawing) -> bool:
+    """Every object is nearest to the place where one like it belongs, within a quarter."""
+    left = list(found)
+    for thing in drawing.things:
+        alike = [f for f in left if (f.shape, f.colour) == (thing.noun, thing.colour)]
+        nearest = min(alike, key=lambda f: (f.x - thing.x) ** 2 + (f.y - thing.y) ** 2)
+        if (nearest.x - thing.x) ** 2 + (nearest.y - thing.y) ** 2 > 0.2**2:
+            return False
+        left.remove(nearest)
+    return True
+
+
+def _judge_scene(image: Image.Image, drawing: Drawing) -> Verdict:
+    """The sky by its upper edge; every coloured thing by its colour near its place."""
+    pixels = np.asarray(image.convert("RGB")).astype(np.float32)
+    height, width = pixels.shape[:2]
+    top = np.median(pixels[: max(1, height // 16)].reshape(-1, 3), axis=0)
+    sky = nearest_colour(top, {name: colours[0] for name, colours in SKY_COLOURS.items()})
+    seen = True
+    for thing in drawing.things:
+        if thing.colour is None:
+            continue
+        unit = thing.radius * min(width, height)
+        x, y = thing.x * width, thing.y * height
+        near = pixels[
+            int(max(0, y - 1.3 * unit)) : int(y + 1.3 * unit),
+            int(max(0, x - 1.3 * unit)) : int(x + 1.3 * unit),
+        ]
+        far_off = np.abs(near - np.array(COLOURS[thing.colour])).max(axis=-1)
+        seen &= (far_off < 45).sum() > 0.25 * unit**2
+    return Verdict(sky == drawing.ground, seen, True, seen, seen)
