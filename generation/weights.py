@@ -31,7 +31,7 @@ PATTERNS: dict[Kind, tuple[str, ...]] = {
 
 
 def set_cache_variables(download_dir: Path, environ: MutableMapping[str, str]) -> None:
-    """Point the caches of the model libraries under *download_dir*.
+    """Point the caches of the model libraries under *download_dir*, and keep them quiet.
 
     To be called before any of those libraries is imported: they read their variables
     once. A variable that the operator set stays, and those that depend on it follow.
@@ -49,6 +49,8 @@ def set_cache_variables(download_dir: Path, environ: MutableMapping[str, str]) -
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE", "DIFFUSERS_CACHE"):
         default(name, hub)
     default("TORCH_HOME", str(download_dir / "torch-cache"))
+    for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
+        default(name, "error")  # they advise while they are being imported
 
 
 def find_token(environ: Mapping[str, str]) -> str | None:

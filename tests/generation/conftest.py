@@ -77,3 +77,13 @@ def nothing_lost(caplog):
     yield
     gc.collect()
     assert [record.message for record in caplog.records if record.name == "asyncio"] == []
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """Folder of a random model in the genuine format: `flux` and `controlnet`."""
+    from generation.demo import tiny
+
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny.build(folder)
+    return folder
