@@ -39,7 +39,7 @@ class Source:
 
 
 SOURCES = (
-    Source(128, 128, 24_000, 32, 0.46),
+    Source(128, 128, 22_000, 32, 0.46),
     Source(192, 128, 3_000, 20, 0.13),
     Source(128, 192, 3_000, 20, 0.13),
     Source(256, 256, 4_000, 8, 0.28),
@@ -94,7 +94,13 @@ def train(work: Path, seconds: float, seed: int = 0) -> None:
     painter = Painter(pipeline).train()
     multiply_in_bfloat16(painter)
     training = Training(
-        "base", work, painter, optimizers_for(painter), seconds, decay_from=0.5, every=240
+        "base",
+        work,
+        painter,
+        optimizers_for(painter, matrix_lr=3e-3),
+        seconds,
+        decay_from=0.5,
+        every=200,
     )
     velocity = Velocity(painter.transformer)
     sources: dict[Source, tuple[Dataset, Captions]] = {}

@@ -4,6 +4,7 @@ A `Drawing` says everything in fractions of the picture, so it can be rendered a
 """
 
 import math
+import zlib
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -249,7 +250,17 @@ _PREFIXES = (
 _SUFFIXES = (", please", ", minimalist", ", simple", ", flat", "!", ".")
 
 
-def sample(random: Random, kind: str | None = None, freedom: float = 1.0) -> Drawing:
+def is_held_out(caption: str) -> bool:
+    """Whether a caption is kept out of every stage of training: one in sixteen is."""
+    return zlib.crc32(caption.encode()) % 16 == 0
+
+
+def sample(
+    random: Random,
+    kind: str | None = None,
+    freedom: float = 1.0,
+    for_evaluation: bool = False,
+) -> Drawing:
     """A drawing of the given kind, or of any, with a caption in one of many wordings.
 
     Args:
@@ -257,7 +268,15 @@ def sample(random: Random, kind: str | None = None, freedom: float = 1.0) -> Dra
         kind: One of `KINDS`; None draws one in the proportions of the training set.
         freedom: How far things stray from their usual place and size; 1 is what the base model
             sees, more is for teaching a ControlNet to follow lines instead of habits.
+        for_evaluation: Only drawings whose captions are held out of training, else none of them.
     """
+    while True:
+        drawing = _sample(random, kind, freedom)
+        if is_held_out(drawing.caption) == for_evaluation:
+            return drawing
+
+
+def _sample(random: Random, kind: str | None, freedom: float) -> Drawing:
     kind = kind or random.choices(list(_SHARES), list(_SHARES.values()))[0]
     if kind == "scene":
         return _sample_scene(random, freedom)

@@ -61,13 +61,16 @@ class BatchedMuon(torch.optim.Optimizer):
 
 
 def _orthogonal(matrices: torch.Tensor, iterations: int) -> torch.Tensor:
-    """(batch, rows <= columns) matrices with their singular values pushed towards 1."""
-    matrices = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    """(batch, rows <= columns) matrices with their singular values pushed towards 1.
+
+    bfloat16 is exact enough, the iteration corrects itself, and takes half of the time.
+    """
+    matrices = (matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)).bfloat16()
     for _ in range(iterations):
         square = matrices @ matrices.mT
         mixed = torch.baddbmm(square, square, square, beta=-4.7750, alpha=2.0315)
         matrices = torch.baddbmm(matrices, mixed, matrices, beta=3.4445)
-    return matrices
+    return matrices.float()
 
 
 def optimizers_for(
