@@ -206,7 +206,8 @@ class FairQueue:
         self._of_user: dict[str, list[str]] = {}
         self._round = 0
         self._arrivals = 0
-        self._not_empty = asyncio.Event()
+        self._is_held = False
+        self._changed = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -217,6 +218,15 @@ class FairQueue:
     def waiting(self, user: str) -> int:
         """How many jobs of *user* wait."""
         return len(self._of_user.get(user, ()))
+
+    def position(self, job: Job) -> int:
+        """How many waiting jobs are drawn before *job*, which waits."""
+        return bisect_left(self._places, self._place_of[job.id])
+
+    def before(self, job: Job) -> Job | None:
+        """The waiting job whose turn is just before that of *job*; None if it is next."""
+        position = self.position(job)
+        return self._jobs[self._places[position - 1].job_id] if position else None
 
     def put(self, job: Job) -> None:
         mine = self._of_user.setdefault(job.user, [])
@@ -229,13 +239,21 @@ class FairQueue:
         self._jobs[job.id] = job
         self._place_of[job.id] = place
         mine.append(job.id)
-        self._not_empty.set()
+        self._changed.set()
+
+    def hold(self) -> None:
+        """Hand out no job until `release`."""
+        self._is_held = True
+
+    def release(self) -> None:
+        self._is_held = False
+        self._changed.set()
 
     async def get(self) -> Job:
         """Remove and return the job whose turn it is, waiting for one if need be."""
-        while not self._places:
-            self._not_empty.clear()
-            await self._not_empty.wait()
+        while self._is_held or not self._places:
+            self._changed.clear()
+            await self._changed.wait()
         place = self._places[0]
         self._round = place.round
         return self._take(place)
@@ -303,22 +321,31 @@ class StepTimes:
 
 
 def waiting_times(
-    queue: FairQueue, running: list[Job], estimate: Callable[[Job], float | None]
+    queue: FairQueue,
+    running: list[Job],
+    engines: int,
+    estimate: Callable[[Job], float | None],
 ) -> Iterator[tuple[Job, int, float | None]]:
     """Each waiting job with the number of jobs ahead of it, running ones included,
     and the seconds until it starts (None where a time is not known).
 
-    With several engines the work ahead is shared between them.
+    *engines* share the work that lies ahead.
     """
-    engines = max(1, len(running))
-    ahead: float | None = 0.0
+    ahead = 0.0
+    is_known = True
     for job in running:
         seconds = estimate(job)
-        total = job.request.steps_taken * job.images
-        done = max(0, job.progress.picture - 1) * job.request.steps_taken + job.progress.step
-        left = None if seconds is None else seconds * (1 - done / total)
-        ahead = None if ahead is None or left is None else ahead + left
+        is_known = is_known and seconds is not None
+        ahead += (seconds or 0.0) * (1 - share_done(job))
     for position, job in enumerate(queue, start=len(running)):
-        yield job, position, None if ahead is None else ahead / engines
+        yield job, position, ahead / engines if is_known else None
         seconds = estimate(job)
-        ahead = None if ahead is None or seconds is None else ahead + seconds
+        is_known = is_known and seconds is not None
+        ahead += seconds or 0.0
+
+
+def share_done(job: Job) -> float:
+    """How much of a running job is drawn, 0 to 1, counted in denoising steps."""
+    steps = job.request.steps_taken
+    done = max(0, job.progress.picture - 1) * steps + job.progress.step
+    return min(1.0, done / (steps * job.images))

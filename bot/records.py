@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,13 +152,13 @@ class Records:
     def prune(self, db: sqlite3.Connection, job_ids: list[str]) -> None:
         db.executemany("UPDATE jobs SET is_pruned = 1 WHERE id = ?", [(id,) for id in job_ids])
 
-    def control_images(self, db: sqlite3.Connection) -> Iterator[str]:
+    def control_images(self, db: sqlite3.Connection) -> set[str]:
         """File names of attached pictures that jobs with files still refer to."""
-        for row in db.execute(
-            "SELECT DISTINCT request ->> 'control_image' AS name FROM jobs"
-            " WHERE NOT is_pruned AND name IS NOT NULL"
-        ):
-            yield row["name"]
+        rows = db.execute(
+            "SELECT DISTINCT json_extract(request, '$.control_image') AS name FROM jobs"
+            " WHERE NOT is_pruned"
+        )
+        return {row["name"] for row in rows}
 
     def _job(self, row: sqlite3.Row) -> Job:
         status = JobStatus(row["status"])

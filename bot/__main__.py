@@ -1,0 +1,408 @@
+"""The command line, and the one place where all parts are put together."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import shutil
+import signal
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import IO, Annotated, Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+from bot import replies
+from bot.config import Config, ConfigError, Secrets, load_config, load_secrets
+from bot.database import Database, SchemaTooNew
+from bot.gallery import Gallery
+from bot.ledger import Ledger, QuotaStatus
+from bot.records import Records
+from bot.service import About, Service
+from generation import weights
+from generation.types import Engine, FluxbotError
+
+T = TypeVar("T")
+
+EX_TEMPFAIL = 75  # sysexits.h: another process has what we need; try again later
+
+app = typer.Typer(
+    help="A chat bot that draws with FLUX.1-dev and ControlNet presets.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+quota_app = typer.Typer(help="What people may spend, and granting them more.", no_args_is_help=True)
+app.add_typer(quota_app, name="quota")
+
+console = Console(highlight=False)
+logger = logging.getLogger("bot")
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", help="The configuration file.", show_default=True)
+]
+DEFAULT_CONFIG = Path("config.toml")
+UserArgument = Annotated[str, typer.Argument(help="Who, as platform:id, such as discord:1234.")]
+
+
+@app.command()
+def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Start the bot: the web chat, and every adapter whose tokens are set."""
+    settings, secrets = _read(config)
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(message)s",
+        datefmt="%H:%M:%S",
+        handlers=[RichHandler(console=console, show_path=False, rich_tracebacks=False)],
+    )
+    # What these libraries say at each request would bury what we say.
+    for noisy in ("httpx", "httpcore", "uvicorn", "aiosqlite", "PIL"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    with _lock(settings.storage.data_dir):
+        try:
+            asyncio.run(_run(settings, secrets, config))
+        except (ConfigError, SchemaTooNew) as error:
+            _fail(str(error))
+        except sqlite3.DatabaseError as error:
+            _fail(f"the database {_database_path(settings)} cannot be used: {error}")
+
+
+@app.command()
+def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Say what is right and what is missing. The exit status is 0 if the bot can run."""
+    settings, secrets = _read(config)
+    findings = [
+        ("config", True, f"{config} is sound, with {len(settings.presets)} presets"),
+        _check_database(settings),
+        _check_disk(settings),
+        *_check_model(settings, secrets),
+        _check_web(settings, secrets),
+    ]
+    table = Table(show_header=False, box=None, padding=(0, 1))
+    for name, is_right, sentence in findings:
+        table.add_row("[green]✓[/]" if is_right else "[red]✗[/]", name, sentence)
+    console.print(table)
+    if not all(is_right for _, is_right, _ in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def presets(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """List the presets."""
+    settings, _ = _read(config)
+    table = Table("preset", "picture", "made with", "description", box=None, padding=(0, 2, 0, 0))
+    for preset in settings.presets.values():
+        made_with = preset.controlnet or ("image to image" if preset.needs_image else "the prompt")
+        table.add_row(
+            preset.name, "needed" if preset.needs_image else "–", made_with, preset.description
+        )
+    console.print(table)
+
+
+@app.command()
+def history(
+    words: Annotated[list[str] | None, typer.Argument(help="Words of the prompt.")] = None,
+    user: Annotated[str, typer.Option(help="Whose, as platform:id.")] = "web:local",
+    limit: Annotated[int, typer.Option(min=1, help="How many lines.")] = 20,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """List somebody's pictures, newest first."""
+    settings, _ = _read(config)
+    records = Records(settings.storage.data_dir / "control-images")
+    work = partial(
+        records.history, user=user, words=" ".join(words or []), before=None, limit=limit
+    )
+    page = _with_database(settings, lambda database: database.read(work))
+    table = Table("id", "status", "preset", "seed", "prompt", box=None, padding=(0, 2, 0, 0))
+    for job in page.jobs:
+        request = job.request
+        table.add_row(job.id, job.status, request.preset, str(request.seed), replies.short(job))
+    console.print(table if page.jobs else "Nothing was found.")
+
+
+@quota_app.command("show")
+def quota_show(user: UserArgument, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """What somebody may still spend."""
+    _quota(config, user, None)
+
+
+@quota_app.command("grant")
+def quota_grant(
+    user: UserArgument,
+    credits: Annotated[int, typer.Argument(min=1, max=10**9, help="Extra credits.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Give somebody extra credits, which stay until they are spent."""
+    _quota(
+        config,
+        user,
+        lambda ledger, db, now: ledger.grant(db, user, credits, now, admin="command line"),
+    )
+
+
+@quota_app.command("reset")
+def quota_reset(user: UserArgument, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Forgive what somebody spent in the current window."""
+    _quota(config, user, lambda ledger, db, now: ledger.reset(db, user, now, admin="command line"))
+
+
+# The bot, put together
+
+
+async def _run(config: Config, secrets: Secrets, config_path: Path) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    database = await Database.open(_database_path(config))
+    try:
+        service = await _service(config, secrets, database, config_path)
+        async with _adapters(service, config, secrets):
+            # Only now, since importing torch keeps everything else waiting.
+            working = asyncio.create_task(service.run())
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            logger.info("stopping; what waits is kept")
+            working.cancel()
+            with suppress(asyncio.CancelledError):
+                await working
+    finally:
+        await database.close()
+
+
+async def _service(
+    config: Config, secrets: Secrets, database: Database, config_path: Path
+) -> Service:
+    from generation.control_images import PillowControlImages
+    from generation.executor import ThreadExecutor
+
+    weights.set_cache_variables(config.storage.download_dir, os.environ)
+    executor = ThreadExecutor(partial(_load_engine, config, secrets))
+    service = Service(
+        config,
+        [executor],
+        database,
+        Gallery(config.storage.data_dir),
+        PillowControlImages(max_bytes=int(config.control_images.max_megabytes * 1e6)),
+        about=_about(config),
+        read_presets=lambda: dict(load_config(config_path).presets),
+    )
+    await service.start()
+    return service
+
+
+def _load_engine(config: Config, secrets: Secrets) -> Engine:
+    """Called on the engine's thread: torch is imported here and nowhere else."""
+    logger.info("importing torch and diffusers")
+    from generation.flux import FluxEngine
+
+    model = config.model
+    logger.info("loading the model %s", model.repository)
+    return FluxEngine(
+        model.repository,
+        revision=model.revision,
+        download_dir=config.storage.download_dir,
+        device=model.device,
+        dtype=model.dtype,
+        max_sequence_length=model.max_sequence_length,
+        token=secrets.hf_token,
+    )
+
+
+@asynccontextmanager
+async def _adapters(service: Service, config: Config, secrets: Secrets) -> AsyncIterator[None]:
+    """The adapters that are switched on, listening."""
+    if not config.web.enabled:
+        yield
+        return
+    from adapters.web_chat.server import WebChat
+
+    web = WebChat(service, config, secrets)
+    await web.start()
+    console.print(f"\n  Open [bold]{web.address}[/]  (Ctrl-C stops)\n")
+    try:
+        yield
+    finally:
+        await web.close()
+
+
+def _about(config: Config) -> About:
+    if config.model.repository != weights.DEMO:
+        return About(
+            f"I draw with {config.model.repository}. Say what you would like to see.",
+            (
+                "a fox in snow, early morning light",
+                "a lighthouse in a storm, oil painting",
+                "the inside of a clockmaker's shop, warm lamps",
+                "a paper boat on a puddle, macro photograph",
+                "a mountain village at night, long exposure",
+            ),
+        )
+    from generation.demo.vocabulary import EXAMPLE_PROMPTS, unknown_words
+
+    def remarks(prompt: str) -> tuple[str, ...]:
+        words = unknown_words(prompt)
+        if not words:
+            return ()
+        listed = ", ".join(f"“{word}”" for word in words[:5])
+        return (f"The demo model does not know {listed}, and draws the rest.",)
+
+    return About(
+        "I am a small demo model: I know colours, shapes and little scenes, and need no GPU."
+        " For FLUX.1-dev, set model.repository in config.toml on a machine with a GPU.",
+        tuple(EXAMPLE_PROMPTS),
+        remarks,
+    )
+
+
+# What the commands share
+
+
+def _read(path: Path) -> tuple[Config, Secrets]:
+    try:
+        return load_config(path), load_secrets(path.parent)
+    except ConfigError as error:
+        _fail(str(error))
+
+
+def _fail(sentence: str, status: int = 1) -> NoReturn:
+    Console(stderr=True, highlight=False).print(f"[red]error:[/] {sentence}", soft_wrap=True)
+    raise typer.Exit(status)
+
+
+def _database_path(config: Config) -> Path:
+    return config.storage.data_dir / "bot.sqlite3"
+
+
+def _lock(data_dir: Path) -> IO[str]:
+    """One process for each database: the file stays locked until it is closed."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    file = (data_dir / "bot.lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        owner = file.read().strip() or "unknown"
+        _fail(
+            f"another bot (process {owner}) is using {data_dir}: stop it, or give this one"
+            " another folder with storage.data_dir",
+            EX_TEMPFAIL,
+        )
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def _with_database(config: Config, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+    async def go() -> T:
+        database = await Database.open(_database_path(config))
+        try:
+            return await work(database)
+        finally:
+            await database.close()
+
+    try:
+        return asyncio.run(go())
+    except (SchemaTooNew, FluxbotError, sqlite3.DatabaseError) as error:
+        _fail(str(error))
+
+
+def _quota(
+    path: Path, user: str, act: Callable[[Ledger, sqlite3.Connection, float], None] | None
+) -> None:
+    config, _ = _read(path)
+    if ":" not in user:
+        _fail(f"a user reads platform:id, such as discord:1234, not {user!r}")
+    ledger, now = Ledger(config.quota), time.time()
+
+    async def go(database: Database) -> QuotaStatus:
+        if act is not None:
+            await database.write(lambda db: act(ledger, db, now))
+        return await database.read(lambda db: ledger.status(db, user, now))
+
+    console.print(f"{user}: {replies.quota(_with_database(config, go))}")
+
+
+# What `check` looks at
+
+Finding = tuple[str, bool, str]
+
+
+def _check_database(config: Config) -> Finding:
+    path = _database_path(config)
+    if not path.exists():
+        return "database", True, f"{path} will be made at the first start"
+    try:
+        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        (jobs,) = db.execute("SELECT count(*) FROM jobs").fetchone()
+        db.close()
+    except sqlite3.DatabaseError as error:
+        return "database", False, f"{path} cannot be used: {error}"
+    if verdict != "ok":
+        return "database", False, f"{path} is damaged: {verdict}"
+    return "database", True, f"{path} is sound, with {jobs} jobs"
+
+
+def _check_disk(config: Config) -> Finding:
+    folder = config.storage.data_dir.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / 1e9
+    if not os.access(folder, os.W_OK):
+        return "disk", False, f"{folder} cannot be written"
+    return (
+        "disk",
+        free > 1,
+        f"{free:.1f} GB free in {folder}" + ("" if free > 1 else ": at least 1 GB is needed"),
+    )
+
+
+def _check_model(config: Config, secrets: Secrets) -> list[Finding]:
+    weights.set_cache_variables(config.storage.download_dir, os.environ)
+    with console.status("importing torch"):
+        import torch
+
+        from generation import placement
+    findings: list[Finding] = []
+    try:
+        place = placement.choose(config.model.device, config.model.dtype)
+        sentence = f"{place.device}, {str(place.dtype).removeprefix('torch.')}"
+        findings.append(("device", True, f"{sentence}, torch {torch.__version__}"))
+    except FluxbotError as error:
+        findings.append(("device", False, str(error)))
+    repository = config.model.repository
+    if repository == weights.DEMO:
+        findings.append(("model", True, "demo, which ships with the project"))
+    elif Path(repository).is_dir():
+        findings.append(("model", True, f"the folder {repository}"))
+    else:
+        token = "a token is set" if secrets.hf_token else "no HF_TOKEN is set"
+        findings.append(("model", True, f"{repository} from the Hugging Face Hub; {token}"))
+    return findings
+
+
+def _check_web(config: Config, secrets: Secrets) -> Finding:
+    web = config.web
+    if not web.enabled:
+        return "web", True, "switched off"
+    people = f"{len(secrets.web_tokens)} tokens" if secrets.web_tokens else "no tokens"
+    from adapters.web_chat.security import is_loopback
+
+    if not is_loopback(web.host) and not secrets.web_tokens:
+        return "web", False, f"{web.host} can be reached from outside: set FLUXBOT_WEB_TOKENS"
+    return "web", True, f"http://{web.host}:{web.port}, {people}"
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,196 @@
+"""What people type, carried out: the same for every platform.
+
+An adapter hands over the text and the attached picture and shows the `Reply`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bot import replies
+from bot.commands import (
+    AdminBan,
+    AdminCommand,
+    AdminPause,
+    AdminPresets,
+    AdminQueue,
+    AdminQuota,
+    AdminResume,
+    AdminStats,
+    AdminUnban,
+    AgainCommand,
+    CancelCommand,
+    Command,
+    HelpCommand,
+    HistoryCommand,
+    ImagineCommand,
+    PresetsCommand,
+    QueueCommand,
+    QuotaCommand,
+    SettingsCommand,
+    ShowCommand,
+    parse,
+)
+from bot.config import ConfigError
+from bot.jobs import Job
+from bot.service import Service
+from generation.types import FluxbotError, InvalidRequest
+
+PAGE_SIZE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the bot answers.
+
+    Attributes:
+        text: Plain text, perhaps of several lines; empty where `job` says it all.
+        job: The job to watch or to show.
+        jobs: Jobs to show beside the text, newest first.
+        error: Why it was refused; `text` is its sentence then.
+        kind: The verb that was carried out, for adapters that show some in their own way.
+    """
+
+    text: str = ""
+    job: Job | None = None
+    jobs: tuple[Job, ...] = ()
+    error: FluxbotError | None = None
+    kind: str = "text"
+
+
+async def converse(
+    service: Service,
+    user: str,
+    text: str,
+    image: bytes | None = None,
+    *,
+    reply_to: dict[str, Any] | None = None,
+    event_id: str | None = None,
+) -> Reply:
+    """Carry out what *user* typed. Nothing that a person can type makes it raise."""
+    try:
+        command = parse(text)
+        return await answer(service, user, command, image, reply_to=reply_to, event_id=event_id)
+    except FluxbotError as error:
+        return Reply(replies.error_sentence(error), error=error, kind="error")
+
+
+async def answer(
+    service: Service,
+    user: str,
+    command: Command,
+    image: bytes | None = None,
+    *,
+    reply_to: dict[str, Any] | None = None,
+    event_id: str | None = None,
+) -> Reply:
+    """Carry out *command*.
+
+    Raises:
+        FluxbotError: It was refused.
+    """
+    if image is not None and not isinstance(command, ImagineCommand):
+        raise InvalidRequest(
+            "a picture goes with a prompt: say what to draw from it", field="control_image"
+        )
+    match command:
+        case ImagineCommand():
+            job = await service.submit(user, command, image, reply_to=reply_to, event_id=event_id)
+            return Reply(job=job, kind="job")
+        case AgainCommand(job_id, changes, vary):
+            job = await service.again(
+                user, job_id, changes, vary=vary, reply_to=reply_to, event_id=event_id
+            )
+            return Reply(job=job, kind="job")
+        case ShowCommand(job_id):
+            return Reply(job=await service.job(user, job_id), kind="job")
+        case CancelCommand(job_id):
+            job = await service.cancel(user, job_id)
+            return Reply(f"{job.id} is cancelled; your credits were given back.", kind="cancel")
+        case HistoryCommand(words, page):
+            return await _history(service, user, words, page)
+        case PresetsCommand():
+            default = service.config.model.default_preset
+            return Reply(replies.presets(service.presets, default), kind="presets")
+        case QuotaCommand():
+            return Reply(replies.quota(await service.quota(user)), kind="quota")
+        case QueueCommand():
+            view = service.queue(user)
+            text = replies.queue(view.waiting, view.running, view.mine)
+            return Reply(text, jobs=view.mine, kind="queue")
+        case SettingsCommand(changes, is_reset):
+            if changes is None and not is_reset:
+                own = await service.settings(user)
+            else:
+                own = await service.change_settings(user, changes)
+            return Reply(replies.settings(own), kind="settings")
+        case HelpCommand(topic):
+            text = replies.help_text(topic)
+            return Reply(text if topic else f"{service.about.text}\n\n{text}", kind="help")
+        case _:
+            assert isinstance(command, AdminCommand)
+            return await _administer(service, user, command)
+
+
+async def _history(service: Service, user: str, words: str, page: int) -> Reply:
+    before = None
+    for _ in range(page - 1):
+        skipped = await service.history(user, words, before=before, limit=PAGE_SIZE)
+        before = skipped.next
+        if before is None:
+            return Reply(replies.history([], words, page, has_more=False), kind="history")
+    found = await service.history(user, words, before=before, limit=PAGE_SIZE)
+    text = replies.history(found.jobs, words, page, has_more=found.next is not None)
+    return Reply(text, jobs=tuple(found.jobs), kind="history")
+
+
+async def _administer(service: Service, user: str, command: AdminCommand) -> Reply:
+    admin = service.admin
+    match command:
+        case AdminPresets("reload"):
+            try:
+                await admin.reload_presets(user)
+            except ConfigError as error:
+                raise InvalidRequest(f"the presets stay as they were: {error}") from error
+            names = ", ".join(service.presets)
+            return Reply(f"The presets were read anew: {names}.", kind="presets")
+        case AdminPresets():
+            admin.check(user)
+            default = service.config.model.default_preset
+            return Reply(replies.presets(service.presets, default), kind="presets")
+        case AdminQuota(action, subject, credits):
+            if action == "grant":
+                assert credits is not None
+                status = await admin.grant(user, subject, credits)
+            elif action == "set":
+                status = await admin.set_quota(user, subject, credits)
+            elif action == "reset":
+                status = await admin.reset_quota(user, subject)
+            else:
+                status = await admin.quota(user, subject)
+            return Reply(f"{subject}: {replies.quota(status)}", kind="quota")
+        case AdminPause():
+            await admin.pause(user)
+            return Reply("Drawing is paused; what waits is kept.")
+        case AdminResume():
+            await admin.resume(user)
+            return Reply("Drawing goes on.")
+        case AdminBan(subject, reason):
+            await admin.ban(user, subject, reason)
+            return Reply(f"{subject} is banned, and their waiting jobs are cancelled.")
+        case AdminUnban(subject):
+            await admin.unban(user, subject)
+            return Reply(f"{subject} may draw again.")
+        case AdminQueue():
+            jobs = admin.queue(user)
+            lines = [
+                f"{job.id} · {job.user} · {replies.progress_line(job, job.progress)}"
+                f" · {replies.short(job)}"
+                for job in jobs
+            ]
+            return Reply("\n".join(lines) or "Nothing waits.", kind="queue")
+        case AdminStats():
+            return Reply(replies.stats(await admin.stats(user)), kind="stats")
+        case _:
+            raise AssertionError(f"no answer to {command}")

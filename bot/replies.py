@@ -1,0 +1,170 @@
+"""Every sentence that the bot says, in one place, plain text for all platforms.
+
+Adapters add what their platform has (bold type, buttons, a picture); they do not write
+sentences of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bot.commands import ADMIN_USAGES, EXAMPLE, OPTIONS, VERBS, WORDS
+from bot.jobs import Job, JobStatus, Progress
+from bot.ledger import QuotaStatus, in_words
+from generation.types import FluxbotError, Preset
+
+
+def progress_line(job: Job, progress: Progress) -> str:
+    """How far *job* is: one line, for a message that is edited."""
+    if progress.status is JobStatus.QUEUED:
+        if progress.position == 0:
+            return "Next in the queue"
+        ahead = f"Queued, {progress.position} ahead of you"
+        if progress.wait is None:
+            return ahead
+        return f"{ahead}, starts in about {in_words(progress.wait)}"
+    if progress.status is JobStatus.RUNNING:
+        steps = job.request.steps_taken
+        which = f"picture {progress.picture} of {job.images}, " if job.images > 1 else ""
+        if progress.step >= steps and progress.picture >= job.images:
+            return "Drawn, storing it"
+        return f"Drawing {which}step {progress.step} of {steps}"
+    if progress.status is JobStatus.FAILED:
+        return f"Not drawn: {job.error}"
+    if progress.status is JobStatus.CANCELLED:
+        return "Cancelled; your credits were given back"
+    return summary(job)
+
+
+def summary(job: Job) -> str:
+    """What made a picture: preset, steps, size, seed and the time it took."""
+    request = job.request
+    parts = [
+        request.preset,
+        counted(request.num_inference_steps, "step"),
+        f"{request.width}×{request.height}",
+        f"seed {request.seed}",
+    ]
+    if job.images > 1:
+        parts.insert(0, counted(job.images, "picture"))
+    if job.seconds is not None:
+        parts.append(f"{job.seconds:.1f} s")
+    return " · ".join(parts)
+
+
+def error_sentence(error: FluxbotError) -> str:
+    """The error in the words that people type: "steps", not "num_inference_steps"."""
+    sentence = str(error)
+    if error.field in WORDS:
+        sentence = sentence.replace(error.field, WORDS[error.field])
+    return sentence[:1].upper() + sentence[1:] + "." * (not sentence.endswith((".", "!", "?")))
+
+
+def quota(status: QuotaStatus) -> str:
+    """What a person may still spend."""
+    text = (
+        f"{status.left} credits left: {status.used} of {status.credits} used in"
+        f" {status.window_seconds / 3600:g} hours"
+    )
+    if status.granted:
+        text += f", and {status.granted} granted"
+    if status.resets_in is not None:
+        text += f". The oldest come back in {in_words(status.resets_in)}"
+    return text + "."
+
+
+def presets(by_name: Mapping[str, Preset], default: str) -> str:
+    """The presets, a line each."""
+    lines = []
+    for preset in by_name.values():
+        notes = []
+        if preset.name == default:
+            notes.append("the default")
+        if preset.needs_image:
+            notes.append("attach a picture")
+        note = f" ({', '.join(notes)})" if notes else ""
+        lines.append(f"{preset.name}{note}: {preset.description or 'no description'}")
+    return "\n".join(lines)
+
+
+def queue(waiting: int, running: int, mine: Iterable[Job]) -> str:
+    """The queue as one person sees it."""
+    lines = [f"{counted(running, 'picture')} being drawn, {waiting} waiting."]
+    lines += [f"{job.id} · {progress_line(job, job.progress)} · {short(job)}" for job in mine]
+    if len(lines) == 1:
+        lines.append("Nothing of yours among them.")
+    return "\n".join(lines)
+
+
+def history(jobs: list[Job], words: str, page: int, has_more: bool) -> str:
+    """A page of somebody's pictures, a line each."""
+    if not jobs:
+        if page > 1:
+            return f"There is no page {page}."
+        return f"Nothing of yours says “{words}”." if words else "You have drawn nothing yet."
+    lines = [f"{job.id} · {job.status} · {short(job)}" for job in jobs]
+    if has_more:
+        lines.append(f"More: history {words + ' ' if words else ''}--page {page + 1}")
+    return "\n".join(lines)
+
+
+def settings(own: Mapping[str, Any]) -> str:
+    """Somebody's own defaults."""
+    if not own:
+        return "You have no defaults of your own. Set some: settings --preset canny --steps 20"
+    pairs = dict(own)
+    if "width" in pairs and "height" in pairs:
+        pairs["size"] = f"{pairs.pop('width')}x{pairs.pop('height')}"
+    if "aspect_ratio" in pairs:
+        pairs["aspect_ratio"] = ":".join(map(str, pairs["aspect_ratio"]))
+    return "Your defaults: " + ", ".join(
+        f"{WORDS.get(name, name)} {value}" for name, value in pairs.items()
+    )
+
+
+def short(job: Job, length: int = 80) -> str:
+    """The prompt on one line."""
+    prompt = " ".join(job.request.prompt.split())
+    return prompt if len(prompt) <= length else prompt[: length - 1] + "…"
+
+
+def counted(count: int, noun: str) -> str:
+    """ "1 picture", "2 pictures"."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def stats(day: Mapping[str, float]) -> str:
+    """What the last 24 hours brought, for admins."""
+    return (
+        f"In the last 24 hours: {counted(int(day['jobs']), 'job')} of"
+        f" {counted(int(day['people']), 'person').replace('persons', 'people')},"
+        f" {day['succeeded']:g} drawn, {day['failed']:g} failed, {day['cancelled']:g} cancelled;"
+        f" {day['credits']:g} credits and {in_words(day['seconds'])} of drawing."
+    )
+
+
+def help_text(topic: str | None) -> str:
+    """Help in general, or on one of `bot.commands.TOPICS`."""
+    option = next((each for each in OPTIONS if each.name == topic), None)
+    if option is not None:
+        names = " or ".join(f"--{name}" for name in (option.name, *option.aliases))
+        return (
+            f"{names}: {option.value}. {option.help}"
+            f"\nFor example: {EXAMPLE.split(' --')[0]} --{option.name} {option.example}"
+        )
+    if topic == "admin":
+        return "For admins:\n" + "\n".join(f"  {usage}" for usage in ADMIN_USAGES.values())
+    verb = next((each for each in VERBS if each.name == topic), None)
+    if verb is not None:
+        return f"{verb.usage}: {verb.help}"
+    options = "\n".join(f"  --{each.name} {each.example}  {each.help}" for each in OPTIONS)
+    if topic == "options":
+        return f"Options, in any order:\n{options}"
+    if topic == "imagine":
+        return f"Say what to draw, for example: {EXAMPLE}\nimagine in front draws any words."
+    verbs = "\n".join(f"  {each.usage}  {each.help}" for each in VERBS if each.name != "admin")
+    return (
+        f"Say what to draw, for example: {EXAMPLE}\n"
+        f"\nOptions, in any order:\n{options}\n\nOther words to begin with:\n{verbs}"
+    )

@@ -1,0 +1,586 @@
+"""All that an adapter can ask for: submit, cancel, history, quota, presets.
+
+A `Service` takes no part in how a platform looks. It makes what a person asked for
+complete and durable, and hands out a `Job` to watch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bot.administration import Administration, check_not_banned, pause_reason
+from bot.commands import ImagineCommand
+from bot.config import Config
+from bot.database import Database
+from bot.gallery import Gallery, Kind, encoded
+from bot.jobs import Job, JobStatus
+from bot.ledger import Ledger, QuotaStatus, cost
+from bot.records import HistoryPage, Records
+from bot.refusals import (
+    Conflict,
+    NotAccepting,
+    NotFound,
+    QueueFull,
+    StorageTrouble,
+    TooManyJobs,
+)
+from bot.requests import (
+    Attachment,
+    Presets,
+    change,
+    check_limits,
+    check_settings,
+    complete,
+    merged_settings,
+    picture_size,
+)
+from bot.worker import EngineState, Worker
+from generation.types import (
+    MAX_SEED,
+    CleanImage,
+    ControlImages,
+    Executor,
+    GenerationRequest,
+    InvalidImage,
+    Preset,
+)
+
+logger = logging.getLogger(__name__)
+
+#: A job whose engine was lost so often is not tried again by itself.
+MAX_ATTEMPTS = 3
+LOST_TOO_OFTEN = (
+    f"the bot went down {MAX_ATTEMPTS} times while drawing this; your credits were given back"
+)
+PRUNE_EVERY = 3600.0
+STORAGE_FULL = "the storage is full; nothing was charged, please try again later"
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the loaded model is, said to people who have just arrived.
+
+    Attributes:
+        text: A sentence or two, plain.
+        examples: Prompts worth trying.
+        remarks: Sentences about a prompt, such as words that the model does not know.
+    """
+
+    text: str
+    examples: tuple[str, ...] = ()
+    remarks: Callable[[str], tuple[str, ...]] = lambda prompt: ()
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """The queue as one person sees it.
+
+    Attributes:
+        waiting: Jobs of everybody that wait.
+        running: Jobs of everybody that are being drawn.
+        mine: This person's unfinished jobs, in the order in which they will be drawn.
+    """
+
+    waiting: int
+    running: int
+    mine: tuple[Job, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a request would cost, before anything is spent.
+
+    Attributes:
+        cost: Credits.
+        left: Credits that the person has.
+        seconds: Drawing time; None before anything was measured.
+        position: Jobs that would be ahead.
+        starts_in: Seconds until it would start; None before anything was measured.
+    """
+
+    cost: int
+    left: int
+    seconds: float | None
+    position: int
+    starts_in: float | None
+
+
+class Service:
+    """The bot, whatever the chat platform.
+
+    Await `start` once, then keep `run` running. *read_presets* reads the presets anew;
+    *now* is the clock (unix seconds) and *new_seed* the dice.
+
+    Attributes:
+        about: What the loaded model is.
+        admin: What admins may do.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        executors: Sequence[Executor],
+        database: Database,
+        gallery: Gallery,
+        control_images: ControlImages,
+        *,
+        about: About,
+        read_presets: Callable[[], dict[str, Preset]],
+        now: Callable[[], float] = time.time,
+        new_seed: Callable[[], int] = lambda: secrets.randbelow(MAX_SEED + 1),
+    ) -> None:
+        self.config = config
+        self.about = about
+        self._database = database
+        self._gallery = gallery
+        self._control_images = control_images
+        self._now = now
+        self._new_seed = new_seed
+        self._presets = Presets(dict(config.presets), read_presets)
+        self._ledger = Ledger(config.quota)
+        self._records = Records(gallery.control_images)
+        self._worker = Worker(executors, database, self._records, self._ledger, gallery, now)
+        self._admitting: Counter[str] = Counter()
+        self.admin = Administration(
+            config.admins.users,
+            database,
+            self._ledger,
+            self._worker,
+            self._presets,
+            self._cancel,
+            now,
+        )
+
+    # Its own life
+
+    async def start(self) -> None:
+        """Take up what the last process left. Nobody may submit before this is done."""
+        for job in await self._database.read(self._records.unfinished):
+            if job.attempts >= MAX_ATTEMPTS:
+                await self._worker.settle(job, JobStatus.FAILED, LOST_TOO_OFTEN)
+                continue
+            if job.status is JobStatus.RUNNING:
+                job.update(JobStatus.QUEUED)
+            self._worker.enqueue(job)
+        reason = await self._database.read(pause_reason)
+        if reason is not None:
+            self._worker.pause(reason)
+
+    async def run(self) -> None:
+        """Draw until cancelled."""
+        pruning = asyncio.create_task(self._prune_regularly())
+        try:
+            await self._worker.run()
+        finally:
+            pruning.cancel()
+            with suppress(asyncio.CancelledError):
+                await pruning
+
+    @property
+    def state(self) -> EngineState:
+        """Whether pictures can be drawn now."""
+        return self._worker.state
+
+    # Drawing
+
+    async def submit(
+        self,
+        user: str,
+        command: ImagineCommand,
+        image: bytes | None = None,
+        *,
+        reply_to: dict[str, Any] | None = None,
+        event_id: str | None = None,
+    ) -> Job:
+        """Charge *user* and queue what they asked for; on disk when this returns.
+
+        Asked twice for one *event_id*, it returns the job that there is already.
+
+        Raises:
+            InvalidRequest: It can never succeed as written.
+            Refused: Not now, or not this person; see ``bot/refusals.py``.
+        """
+        self._check_accepting()
+        request, images, clean = await self._complete(user, command, image)
+        remarks = self.about.remarks(request.prompt)
+        if clean is not None:
+            remarks = (*clean.remarks, *remarks)
+            try:
+                await asyncio.to_thread(self._gallery.keep_control_image, clean.png)
+            except OSError as error:
+                logger.error("a control image cannot be stored: %s", error)
+                raise StorageTrouble(STORAGE_FULL) from error
+        return await self._accept(
+            Job(
+                user=user,
+                request=request,
+                images=images,
+                remarks=remarks,
+                reply_to=reply_to,
+                event_id=event_id,
+            )
+        )
+
+    async def again(
+        self,
+        user: str,
+        job_id: str | None = None,
+        changes: ImagineCommand | None = None,
+        *,
+        vary: bool = False,
+        reply_to: dict[str, Any] | None = None,
+        event_id: str | None = None,
+    ) -> Job:
+        """Queue an earlier job of *user* again: the same pixels, or with *vary* a new seed.
+
+        *job_id* None means the latest that succeeded. Of *changes*, whatever is not None
+        replaces what was asked for then.
+
+        Raises:
+            NotFound: There is no such job, or its control image was deleted for its age.
+            InvalidRequest, Refused: As for `submit`.
+        """
+        self._check_accepting()
+        if job_id is None:
+            original = await self._database.read(partial(self._records.latest, user=user))
+            if original is None:
+                raise NotFound("you have no picture yet that could be drawn again")
+        else:
+            original = await self.job(user, job_id)
+        request, images = original.request, original.images
+        if request.control_image is not None and not request.control_image.exists():
+            raise NotFound(
+                "the control image of that picture was deleted for its age: attach it again",
+                field="control_image",
+            )
+        if changes is not None:
+            preset = self._presets[changes.preset or request.preset]
+            request, images = change(request, images, changes, preset, self.config)
+        if vary and (changes is None or changes.seed is None):
+            request = replace(request, seed=self._new_seed())
+        check_limits(request, images, self.config.limits)
+        return await self._accept(
+            Job(
+                user=user,
+                request=request,
+                images=images,
+                remarks=self.about.remarks(request.prompt),
+                parent=original.id,
+                reply_to=reply_to,
+                event_id=event_id,
+            )
+        )
+
+    async def cancel(self, user: str, job_id: str | None = None) -> Job:
+        """End a job of *user* and give its credits back; None means their newest one.
+
+        Returns once it has ended, for a running job within one denoising step.
+
+        Raises:
+            NotFound: There is no such job.
+            Conflict: It has already ended, or its picture is just being stored.
+        """
+        if job_id is not None:
+            return await self._cancel(await self.job(user, job_id))
+        mine = [job for job in self._worker.unfinished.values() if job.user == user]
+        if not mine:
+            raise NotFound("nothing of yours is waiting or being drawn")
+        return await self._cancel(mine[-1])
+
+    async def quote(self, user: str, command: ImagineCommand, image: bytes | None = None) -> Quote:
+        """What *command* would cost and when it would start. Nothing is spent.
+
+        Raises:
+            InvalidRequest: It can never succeed as written.
+        """
+        request, images, _ = await self._complete(user, command, image)
+        job = Job(user=user, request=request, images=images)
+        position, starts_in = self._worker.prospect()
+        return Quote(
+            cost=cost(job, self.config.quota),
+            left=(await self.quota(user)).left,
+            seconds=self._worker.times.estimate(job),
+            position=position,
+            starts_in=starts_in,
+        )
+
+    async def control_map(
+        self, image: bytes, preset: str, width: int | None = None, height: int | None = None
+    ) -> tuple[bytes, tuple[str, ...]]:
+        """What the ControlNet of *preset* would be shown for *image*, as a PNG, with remarks.
+        Nothing is spent.
+
+        Raises:
+            InvalidRequest: *image* is no picture, or *preset* takes none.
+        """
+        chosen = self._presets[preset]
+        self._presets.check_attachment(chosen, is_attached=True)
+        clean, attachment = await self._clean(image)
+        command = ImagineCommand(width=width, height=height)
+        size = picture_size(command, {}, chosen, attachment, self.config.model)
+
+        def draw() -> bytes:
+            fit = self.config.control_images.fit
+            return encoded(
+                self._control_images.control_map(clean.png, chosen.preprocessor, *size, fit)
+            )
+
+        return await asyncio.to_thread(draw), clean.remarks
+
+    # Looking things up
+
+    @property
+    def presets(self) -> dict[str, Preset]:
+        """The presets by name."""
+        return self._presets.by_name
+
+    async def job(self, user: str, job_id: str) -> Job:
+        """One job of *user* (an admin may see everybody's).
+
+        Raises:
+            NotFound: There is none, or it is somebody else's.
+        """
+        job = self._worker.unfinished.get(job_id) or await self._database.read(
+            partial(self._records.find, job_id=job_id)
+        )
+        if job is None or (job.user != user and not self.admin.is_admin(user)):
+            shown = repr(job_id if len(job_id) <= 40 else job_id[:40] + "…")
+            raise NotFound(f"there is no picture {shown} of yours", field="id")
+        return job
+
+    async def history(
+        self, user: str, words: str = "", *, before: int | None = None, limit: int = 20
+    ) -> HistoryPage:
+        """Jobs of *user*, newest first, whose prompts have all of *words*.
+
+        Args:
+            before: What the page before this one gave as ``next``.
+            limit: Jobs on a page, at least 1.
+        """
+        page = await self._database.read(
+            partial(self._records.history, user=user, words=words, before=before, limit=limit)
+        )
+        live = self._worker.unfinished
+        return replace(page, jobs=[live.get(job.id, job) for job in page.jobs])
+
+    async def quota(self, user: str) -> QuotaStatus:
+        """What *user* may still spend."""
+        return await self._database.read(partial(self._ledger.status, user=user, now=self._now()))
+
+    def queue(self, user: str) -> QueueView:
+        """The queue as *user* sees it."""
+        everybody = list(self._worker.in_order())
+        running = len(self._worker.running)
+        return QueueView(
+            waiting=len(everybody) - running,
+            running=running,
+            mine=tuple(job for job in everybody if job.user == user),
+        )
+
+    async def picture(self, user: str, job_id: str, number: int = 1) -> Path:
+        """The PNG file of picture *number* (from 1) of a job.
+
+        Raises:
+            NotFound: There is no such job or picture, or it was deleted for its age.
+            Conflict: It is not drawn yet, or it failed.
+        """
+        job = await self._drawn(user, job_id)
+        if not 1 <= number <= job.images:
+            raise NotFound(f"{job.id} has pictures 1 to {job.images}, not {number}", field="number")
+        return _existing(self._gallery.picture_path(job.id, number), job)
+
+    async def picture_file(self, user: str, job_id: str, kind: Kind) -> Path:
+        """The file that shows all pictures of a job (``grid``, a PNG), a small WebP of it
+        (``thumbnail``), or the control map that was used (``map``, a PNG).
+
+        Raises:
+            NotFound: There is no such job or file, or it was deleted for its age.
+            Conflict: It is not drawn yet, or it failed.
+        """
+        job = await self._drawn(user, job_id)
+        if kind == "grid" and job.images == 1:
+            return _existing(self._gallery.picture_path(job.id, 1), job)
+        return _existing(self._gallery.path(job.id, kind), job)
+
+    async def control_image(self, user: str, job_id: str) -> Path:
+        """The attached picture (PNG, cleaned) that a job of *user* was made from.
+
+        Raises:
+            NotFound: There is no such job, or it had none, or it was deleted for its age.
+        """
+        job = await self.job(user, job_id)
+        if job.request.control_image is None:
+            raise NotFound(f"{job.id} was made without a control image")
+        return _existing(job.request.control_image, job)
+
+    # Own defaults
+
+    async def settings(self, user: str) -> dict[str, Any]:
+        """Own defaults of *user*: those fields of `ImagineCommand` that are set."""
+        return await self._database.read(partial(_settings, user=user))
+
+    async def change_settings(self, user: str, changes: ImagineCommand | None) -> dict[str, Any]:
+        """Keep *changes* as own defaults beside those there are; None forgets them all.
+
+        Raises:
+            InvalidRequest: A value is not allowed here.
+        """
+        own: dict[str, Any] = {}
+        if changes is not None:
+            check_settings(changes)
+            if changes.preset is not None:
+                _ = self._presets[changes.preset]
+            own = merged_settings(await self.settings(user), changes)
+
+        def keep(db: sqlite3.Connection) -> None:
+            db.execute(
+                "INSERT INTO people (user, settings) VALUES (?, ?)"
+                " ON CONFLICT (user) DO UPDATE SET settings = excluded.settings",
+                (user, json.dumps(own)),
+            )
+
+        await self._database.write(keep)
+        return own
+
+    # How it is done
+
+    def _check_accepting(self) -> None:
+        state = self.state
+        if state.status in ("failed", "stopping"):
+            raise NotAccepting(f"nothing is accepted now: {state.message}", retry_in=30.0)
+
+    async def _complete(
+        self, user: str, command: ImagineCommand, image: bytes | None
+    ) -> tuple[GenerationRequest, int, CleanImage | None]:
+        """The request that *command* means, how many pictures, and the attached one, clean."""
+        own = await self.settings(user)
+        if own.get("preset") not in self.presets:  # it was removed from config.toml since
+            own.pop("preset", None)
+        preset = self._presets[
+            command.preset or own.get("preset") or self.config.model.default_preset
+        ]
+        self._presets.check_attachment(preset, image is not None)
+        clean, attachment = (None, None) if image is None else await self._clean(image)
+        request, images = complete(
+            command, own, preset, attachment, self.config, seed=self._new_seed()
+        )
+        return request, images, clean
+
+    async def _clean(self, image: bytes) -> tuple[CleanImage, Attachment]:
+        limit = self.config.control_images.max_megabytes
+        if len(image) > limit * 1e6:
+            raise InvalidImage(
+                f"the file has {len(image) / 1e6:.1f} MB; at most {limit:g} MB are read:"
+                " send a smaller one",
+                field="control_image",
+            )
+        clean = await asyncio.to_thread(self._control_images.clean, image)
+        path = self._gallery.control_image_path(clean.png)
+        return clean, Attachment(path, clean.width, clean.height)
+
+    async def _accept(self, job: Job) -> Job:
+        """Write *job* and its charge in one transaction, then queue it."""
+        queue = self.config.queue
+        waiting, mine = self._worker.waiting(job.user)
+        if mine + self._admitting[job.user] >= queue.max_waiting_per_user:
+            raise TooManyJobs(
+                f"you have {queue.max_waiting_per_user} jobs waiting already, the most one person"
+                " may have: wait for one, or cancel one",
+                retry_in=self._worker.soon(),
+            )
+        if waiting + self._admitting.total() >= queue.max_waiting:
+            raise QueueFull(
+                f"the queue is full ({queue.max_waiting} jobs wait): try again in a little while",
+                retry_in=self._worker.soon(),
+            )
+        job.submitted_at = self._now()
+        job.cost = cost(job, self.config.quota)
+        self._admitting[job.user] += 1
+        # Once it is on disk it must be in the queue too, even if whoever asked has gone.
+        return await asyncio.shield(asyncio.create_task(self._admit(job)))
+
+    async def _admit(self, job: Job) -> Job:
+        def admit(db: sqlite3.Connection) -> Job | None:
+            if job.event_id is not None:
+                earlier = self._records.find_event(db, job.event_id)
+                if earlier is not None:
+                    return earlier
+            check_not_banned(db, job.user)
+            self._records.insert(db, job)
+            self._ledger.charge(db, job, job.submitted_at)
+            return None
+
+        try:
+            earlier = await self._database.write(admit)
+        finally:
+            self._admitting[job.user] -= 1
+            if not self._admitting[job.user]:
+                del self._admitting[job.user]
+        if earlier is not None:
+            return self._worker.unfinished.get(earlier.id, earlier)
+        self._worker.enqueue(job)
+        return job
+
+    async def _cancel(self, job: Job) -> Job:
+        await self._worker.cancel(job)
+        if job.status is not JobStatus.CANCELLED:
+            raise Conflict(
+                f"{job.id} has already {job.status}"
+                if job.status.is_final
+                else f"{job.id} is drawn already, its picture is being stored"
+            )
+        return job
+
+    async def _drawn(self, user: str, job_id: str) -> Job:
+        job = await self.job(user, job_id)
+        if job.status is not JobStatus.SUCCEEDED:
+            verb = "has" if job.status.is_final else "is"
+            raise Conflict(f"{job.id} has no picture: it {verb} {job.status}")
+        return job
+
+    async def _prune_regularly(self) -> None:
+        while True:
+            try:
+                await self.prune()
+            except Exception:
+                logger.exception("old pictures cannot be deleted")
+            await asyncio.sleep(PRUNE_EVERY)
+
+    async def prune(self) -> int:
+        """Delete the files of pictures older than ``gallery.keep_days``; how many jobs' were."""
+        if not self.config.gallery.keep_days:
+            return 0
+        before = self._now() - self.config.gallery.keep_days * 86400
+        old = await self._database.read(partial(self._records.prunable, before=before))
+        if old:
+            await self._database.write(partial(self._records.prune, job_ids=old))
+        kept = await self._database.read(self._records.control_images)
+        await asyncio.to_thread(self._gallery.prune, old, kept, before)
+        return len(old)
+
+
+def _existing(path: Path, job: Job) -> Path:
+    if not path.exists():
+        raise NotFound(
+            f"the picture of {job.id} was deleted for its age; `again {job.id}` draws it anew"
+            if job.is_pruned
+            else f"there is no such picture of {job.id}"
+        )
+    return path
+
+
+def _settings(db: sqlite3.Connection, user: str) -> dict[str, Any]:
+    row = db.execute("SELECT settings FROM people WHERE user = ?", (user,)).fetchone()
+    return {} if row is None else json.loads(row["settings"])
