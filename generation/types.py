@@ -253,10 +253,9 @@ class GenerationRequest:
             )
         if self.strength is not None:
             check_number("strength", self.strength, 0, 1)
-            if round(self.num_inference_steps * self.strength, 6) < 1:
+            if self.steps_taken < 1:
                 raise InvalidRequest(
-                    f"strength {self.strength:g} of {self.num_inference_steps} steps leaves no step"
-                    f" to take: use at least {1 / self.num_inference_steps:.2f}",
+                    f"strength {self.strength:g} leaves no step to take: use more than 0",
                     field="strength",
                 )
         if self.preprocessor not in get_args(Preprocessor):
@@ -288,7 +287,9 @@ class GenerationRequest:
         """Denoising steps that really run: image to image skips the first ones."""
         if self.strength is None:
             return self.num_inference_steps
-        return max(1, min(int(self.num_inference_steps * self.strength), self.num_inference_steps))
+        # As diffusers' FluxImg2ImgPipeline.get_timesteps counts them.
+        begun = min(self.num_inference_steps * self.strength, self.num_inference_steps)
+        return self.num_inference_steps - int(max(self.num_inference_steps - begun, 0))
 
     def to_dict(self) -> dict[str, Any]:
         """Everything in it as JSON types; ``control_image`` as a file name alone."""
