@@ -20,6 +20,7 @@ MAX_BYTES = 10_000_000
 MAX_WIDTH = MAX_HEIGHT = 4096
 MIN_SIDE = 16
 MAX_ASPECT = 8
+PNG_END = b"IEND\xae\x42\x60\x82"
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 WAY_OUT = "send a PNG, JPEG or WebP file"
 
@@ -90,14 +91,16 @@ class PillowControlImages:
             raise _damaged() from None
         with image:
             self._check_size(*image.size)
+            if not _is_whole(data):
+                raise _damaged()
             try:
-                _check_is_whole(data)
                 image.load()
                 pixels = _upright(_rgb(image), image)
             except Exception:
                 raise _damaged() from None
             # A JPEG may hold further pictures (a thumbnail, a depth map) that nobody misses.
             is_animated = image.format != "MPO" and getattr(image, "is_animated", False)
+        pixels.info.clear()  # Pillow would write the colour profile again
         encoded = io.BytesIO()
         # Level 1 is six times as fast as the default, for files a fifth larger.
         pixels.save(encoded, "PNG", compress_level=1)
@@ -185,13 +188,13 @@ def _kind(data: bytes) -> str:
     return "no picture that I can read"
 
 
-def _check_is_whole(data: bytes) -> None:
-    """Raise where the file was cut off but all of its pixels happen to be there."""
+def _is_whole(data: bytes) -> bool:
+    """Whether the end is there too: a cut may leave just enough to decode all pixels."""
     if data.startswith(b"\x89PNG"):
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            image.verify()  # the checksum of every chunk, up to the last
-    elif data.startswith(b"RIFF") and len(data) < 8 + int.from_bytes(data[4:8], "little"):
-        raise ValueError("shorter than its header says")
+        return PNG_END in data
+    if data.startswith(b"RIFF"):
+        return len(data) >= 8 + int.from_bytes(data[4:8], "little")
+    return True  # Pillow reads a JPEG to its end marker
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -34,7 +34,7 @@ def same(a, b):
 
 def new_engine(tiny, **changes):
     return FluxEngine(
-        str(tiny / "flux"), device="cpu", max_sequence_length=32, download_dir=tiny, **changes
+        str(tiny / "flux"), device="cpu", max_sequence_length=32, threads=1, **changes
     )
 
 
@@ -319,7 +319,7 @@ def test_running_out_of_memory_says_what_to_ask_for_instead(engine, fox):
 
     hook = engine._text_to_image.transformer.register_forward_pre_hook(exhaust)
     try:
-        with pytest.raises(OutOfMemory, match="64 × 64 pixels do not fit.*smaller.*2.00 GiB"):
+        with pytest.raises(OutOfMemory, match=r"64 × 64 pixels do not fit.*smaller.*2\.00 GiB"):
             engine.generate(fox, ignore)
     finally:
         hook.remove()
