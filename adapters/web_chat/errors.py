@@ -1,0 +1,185 @@
+"""Every refusal in one shape: ``{"error": {"code", "message", "field"}}``.
+
+``code`` is a stable word for machines, ``message`` a sentence for people, ``field``
+the part of the request that is at fault, null where there is none.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from bot.refusals import (
+    Conflict,
+    NotAccepting,
+    NotAllowed,
+    NotFound,
+    QueueFull,
+    QuotaExceeded,
+    Refused,
+    StorageTrouble,
+    TooManyJobs,
+)
+from generation.types import FluxbotError, GenerationError, InvalidRequest
+
+STATUS_OF: dict[type[FluxbotError], int] = {
+    InvalidRequest: 400,
+    NotAllowed: 403,
+    NotFound: 404,
+    Conflict: 409,
+    QuotaExceeded: 429,
+    TooManyJobs: 429,
+    QueueFull: 503,
+    NotAccepting: 503,
+    StorageTrouble: 503,
+    # The request was sound and was given back its credits: asking again is right.
+    GenerationError: 503,
+    Refused: 403,
+    FluxbotError: 400,
+}
+
+#: Seconds to suggest where the refusal itself knows none.
+DEFAULT_RETRY_AFTER = 30
+
+CODES = {
+    400: "bad_request",
+    401: "not_signed_in",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    422: "invalid_request",
+    500: "internal",
+}
+MISSING_PROMPT = "there is no prompt: say what to draw, for example “a red circle”"
+#: Longest part of a stranger's text that is repeated in an answer.
+MAX_ECHO = 80
+
+
+class TooLarge(FluxbotError):
+    """More bytes were sent than one request may carry."""
+
+    code = "too_large"
+
+
+class MissingPrompt(InvalidRequest):
+    """There is nothing to draw."""
+
+    def __init__(self) -> None:
+        super().__init__(MISSING_PROMPT, field="prompt")
+
+
+def status_of(error: FluxbotError) -> int:
+    """The HTTP status that says what *error* says."""
+    if isinstance(error, TooLarge):
+        return 413
+    return next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
+
+
+def error_response(
+    status: int,
+    code: str,
+    message: str,
+    field: str | None = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    **more: object,
+) -> Response:
+    """The envelope as a response; *more* are further members of ``error``."""
+    # Plain ASCII, because a field's name is the sender's and may hold half a surrogate
+    # pair, which is no UTF-8.
+    body = json.dumps({"error": {"code": code, "message": message, "field": field, **more}})
+    return Response(body.encode("ascii"), status, headers, media_type="application/json")
+
+
+def response_to(error: FluxbotError, sentence: str | None = None) -> Response:
+    """The response that says *error*, or *sentence* about it."""
+    status = status_of(error)
+    headers = {}
+    if status in (429, 503):
+        retry_in = getattr(error, "retry_in", None)
+        seconds = DEFAULT_RETRY_AFTER if retry_in is None else max(1, math.ceil(retry_in))
+        headers["Retry-After"] = str(seconds)
+    # A mistake in a typed message is shown under the word where it was made.
+    more = {
+        name: value
+        for name in ("word", "position")
+        if (value := getattr(error, name, None)) is not None
+    }
+    return error_response(
+        status, error.code, sentence or str(error), error.field, headers=headers, **more
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Have *app* answer every error with the envelope."""
+
+    @app.exception_handler(FluxbotError)
+    async def refused(request: Request, error: FluxbotError) -> Response:
+        return response_to(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return response_to_invalid(error.errors())
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        status = error.status_code
+        if status == 404:
+            message = f"there is nothing at {request.url.path[:MAX_ECHO]}"
+        elif status == 405:
+            allowed = (error.headers or {}).get("Allow", "")
+            message = f"{request.url.path[:MAX_ECHO]} takes {allowed}, not {request.method}"
+        else:
+            message = error.detail or HTTPStatus(status).phrase
+        return error_response(status, CODES.get(status, "error"), message, headers=error.headers)
+
+    @app.exception_handler(Exception)
+    async def broken(request: Request, error: Exception) -> Response:
+        # Starlette raises the error again once this is sent, and `Gate` logs it.
+        return error_response(500, CODES[500], "something went wrong in the bot; its log says what")
+
+
+def response_to_invalid(problems: Sequence[Any]) -> Response:
+    """A body or a parameter of the wrong shape: 422, but 400 for a missing prompt."""
+    for problem in problems:
+        location = problem["loc"]
+        is_prompt = location == ("body", "prompt")
+        if is_prompt and (problem["type"] == "missing" or problem["input"] is None):
+            return response_to(MissingPrompt())
+        if problem["type"] == "blank_prompt":
+            return response_to(MissingPrompt())
+    problem = problems[0]
+    kind, location = problem["type"], problem["loc"]
+    if kind == "json_invalid":
+        return error_response(400, "invalid_json", f"the body is no JSON: {_detail(problem)}")
+    if location == ("body",):
+        if problem["input"] is None or problem["input"] == b"":
+            return error_response(422, CODES[422], "the body is missing: send JSON")
+        if isinstance(problem["input"], bytes):
+            message = "the body is not declared as JSON: send Content-Type: application/json"
+            return error_response(422, CODES[422], message)
+    field = ".".join(str(part) for part in location[1:])[:MAX_ECHO]
+    name = field or "the body"
+    if kind == "extra_forbidden":
+        message = f"{name} is not understood: leave it out, or see /openapi.json"
+    elif kind == "missing":
+        message = f"{name} is missing"
+    else:
+        reason = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+        message = f"{name} must be {reason}" if reason != problem["msg"] else f"{name}: {reason}"
+    return error_response(422, CODES[422], message, field or None)
+
+
+def _detail(problem: Mapping[str, Any]) -> str:
+    detail: str = problem.get("ctx", {}).get("error", problem["msg"])
+    position = problem["loc"][-1]
+    return f"{detail} at character {position}" if isinstance(position, int) else detail

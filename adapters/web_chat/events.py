@@ -1,0 +1,137 @@
+"""Jobs as server-sent events (WHATWG HTML, section 9.2).
+
+| event | when | data |
+| --- | --- | --- |
+| ``queued`` | it waits, and whenever its place changes | ``id, status, position, wait`` |
+| ``step`` | it is being drawn | ``id, status, picture, images, step, steps, preview`` |
+| ``done``, ``failed``, ``cancelled`` | it has ended; the last | the job, as ``GET`` gives it |
+
+Each event says everything, so whoever connects anew has missed nothing. ``preview`` is
+a small JPEG as a data URL, or null.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from adapters.web_chat.schemas import JobView
+from bot.jobs import Job, JobStatus, Progress
+
+#: Seconds of silence after which a comment shows proxies that the stream lives.
+KEEP_ALIVE = 15.0
+#: Milliseconds after which a browser connects anew.
+RECONNECT = 1500
+
+FINAL_EVENTS = {
+    JobStatus.SUCCEEDED: "done",
+    JobStatus.FAILED: "failed",
+    JobStatus.CANCELLED: "cancelled",
+}
+
+
+def event(job: Job, progress: Progress) -> tuple[str, dict[str, Any]]:
+    """The name and the data of the event that tells *progress*."""
+    data: dict[str, Any] = {"id": job.id, "status": progress.status.value}
+    if progress.status is JobStatus.QUEUED:
+        return "queued", {**data, "position": progress.position, "wait": progress.wait}
+    if progress.status is JobStatus.RUNNING:
+        return "step", {
+            **data,
+            "picture": progress.picture,
+            "images": job.images,
+            "step": progress.step,
+            "steps": job.request.steps_taken,
+            "preview": progress.preview and data_url("image/jpeg", progress.preview),
+        }
+    return FINAL_EVENTS[progress.status], JobView.of(job).model_dump(mode="json")
+
+
+def data_url(media_type: str, data: bytes) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+class EventStream(Response):
+    """Follows *jobs* until all have ended, the client has gone or *stopping* is set.
+
+    Several jobs share one stream, because browsers open few connections to one host. A
+    client that reads slowly is sent the latest of each job, never a backlog.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self, jobs: Sequence[Job], stopping: asyncio.Event, keep_alive: float = KEEP_ALIVE
+    ) -> None:
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._jobs = jobs
+        self._stopping = stopping
+        self._keep_alive = keep_alive
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": self.raw_headers},
+        )
+        sending = asyncio.create_task(self._send_events(send))
+        others = [
+            asyncio.create_task(_gone(receive)),
+            asyncio.create_task(self._stopping.wait()),
+        ]
+        try:
+            await asyncio.wait([sending, *others], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sending, *others):
+                task.cancel()
+            outcomes = await asyncio.gather(sending, *others, return_exceptions=True)
+        if isinstance(outcomes[0], Exception) and not isinstance(outcomes[0], OSError):
+            raise outcomes[0]
+        with contextlib.suppress(OSError):
+            await send({"type": "http.response.body", "body": b""})
+
+    async def _send_events(self, send: Send) -> None:
+        latest: dict[str, tuple[Job, Progress]] = {}
+        changed = asyncio.Event()
+
+        async def follow(job: Job) -> None:
+            async for progress in job.watch():
+                latest[job.id] = job, progress
+                changed.set()
+
+        async def write(text: str) -> None:
+            body = text.encode("utf-8")
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+
+        following = asyncio.gather(*(follow(job) for job in self._jobs))
+        try:
+            await write(f"retry: {RECONNECT}\n\n")
+            open_jobs = {job.id for job in self._jobs}
+            while open_jobs:
+                try:
+                    await asyncio.wait_for(changed.wait(), self._keep_alive)
+                except TimeoutError:
+                    await write(": still here\n\n")
+                    continue
+                changed.clear()
+                while latest:
+                    job, progress = latest.pop(next(iter(latest)))
+                    name, data = event(job, progress)
+                    await write(f"event: {name}\ndata: {json.dumps(data)}\n\n")
+                    if progress.status.is_final:
+                        open_jobs.discard(job.id)
+        finally:
+            following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await following
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,448 @@
+"""What goes into the HTTP API and what comes out, in diffusers' argument names.
+
+Types are strict: true is no number, "7" is no number, and NaN is none either. A name
+that is not understood is refused, so that a misspelt one is not silently without effect.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from adapters.web_chat.errors import MISSING_PROMPT, TooLarge
+from bot.jobs import Job, JobStatus
+from generation.types import (
+    MAX_PROMPT_LENGTH,
+    MAX_SEED,
+    MAX_SIZE,
+    MAX_STEPS,
+    MIN_SIZE,
+    SIZE_MULTIPLE,
+    InvalidImage,
+    is_blank,
+)
+
+DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w=.+-]+)*,", re.IGNORECASE)
+WHITESPACE = dict.fromkeys(map(ord, " \t\r\n"))
+
+
+def decode_image(text: str, max_bytes: int, field: str) -> bytes:
+    """The bytes of a picture in base64 or in a data URL.
+
+    Raises:
+        TooLarge: They would be more than *max_bytes*; nothing was decoded.
+        InvalidImage: *text* is neither.
+    """
+    prefix = DATA_URL.match(text[:200])
+    payload = text[prefix.end() :] if prefix else text
+    if prefix and not prefix.group().lower().endswith(";base64,"):
+        raise InvalidImage("the data URL must be in base64: data:image/png;base64,…", field=field)
+    if not prefix and re.match(r"\s*(https?|file|ftp):", text[:20], re.IGNORECASE):
+        raise InvalidImage(
+            "the picture must be sent itself, in base64: addresses are not followed", field=field
+        )
+    if len(payload) * 3 // 4 > max_bytes + 3:
+        payload = payload.translate(WHITESPACE)
+        if len(payload) * 3 // 4 > max_bytes + 3:
+            raise TooLarge(
+                f"the picture has about {len(payload) * 3 / 4e6:.1f} MB; at most"
+                f" {max_bytes / 1e6:g} MB are allowed: send a smaller one",
+                field=field,
+            )
+    try:
+        data = base64.b64decode(payload.translate(WHITESPACE), validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidImage("the picture is not valid base64: send it again", field=field) from None
+    if not data:
+        raise InvalidImage("the picture is empty: send it again", field=field)
+    return data
+
+
+def _not_blank(prompt: str) -> str:
+    if is_blank(prompt):
+        raise PydanticCustomError("blank_prompt", MISSING_PROMPT.replace("{", "{{"))
+    return prompt
+
+
+class Body(BaseModel):
+    """What a request carries."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+Pixels = Annotated[
+    int,
+    Field(
+        ge=MIN_SIZE,
+        le=MAX_SIZE,
+        multiple_of=SIZE_MULTIPLE,
+        description="Pixels, a multiple of 16; the preset's own where it is left out",
+    ),
+]
+ImageText = Annotated[
+    str,
+    Field(
+        min_length=4,
+        description="PNG, JPEG or WebP, in base64 or as a data URL; addresses are not followed",
+        examples=["data:image/png;base64,iVBORw0KGgo…"],
+    ),
+]
+PresetName = Annotated[str, Field(min_length=1, max_length=64, examples=["canny"])]
+
+
+class ControlNetBody(Body):
+    """A picture to follow, and how."""
+
+    preset: PresetName = Field(description="A preset that takes a picture; see /api/presets")
+    image: ImageText
+
+
+class OptionsBody(Body):
+    """The numbers of a picture; what is left out is the preset's or the bot's default."""
+
+    negative_prompt: str | None = Field(
+        None, max_length=MAX_PROMPT_LENGTH, description="What to avoid; doubles a step's time"
+    )
+    width: Pixels | None = None
+    height: Pixels | None = None
+    num_inference_steps: int | None = Field(
+        None, ge=1, le=MAX_STEPS, description="Denoising steps; the operator may allow fewer"
+    )
+    guidance_scale: float | None = Field(
+        None, ge=0, le=30, description="How strictly the prompt is followed"
+    )
+    seed: int | None = Field(
+        None, ge=0, le=MAX_SEED, description="Seed of the noise; drawn at random if left out"
+    )
+    images: int | None = Field(
+        None, ge=1, le=16, description="How many pictures, with the seeds seed, seed + 1, …"
+    )
+    strength: float | None = Field(
+        None, ge=0, le=1, description="With a preset that redraws: how far to leave the picture"
+    )
+    preset: PresetName | None = Field(None, description="See /api/presets")
+
+
+class GenerateBody(OptionsBody):
+    """One request for a picture."""
+
+    prompt: Annotated[str, AfterValidator(_not_blank)] = Field(
+        min_length=1,
+        max_length=MAX_PROMPT_LENGTH,
+        description="What to draw",
+        examples=["a red circle on a blue background"],
+    )
+    controlnet: ControlNetBody | None = None
+
+
+class QuoteBody(OptionsBody):
+    """Like a request for a picture, but the prompt may still be unknown."""
+
+    prompt: str = Field("not yet known", min_length=1, max_length=MAX_PROMPT_LENGTH)
+    image: ImageText | None = None
+
+
+class MessageBody(Body):
+    """What a person typed, in the grammar of every platform."""
+
+    text: str = Field(
+        max_length=8000, examples=["a red circle --steps 20 --seed 7", "history circle", "help"]
+    )
+    image: ImageText | None = None
+    options: OptionsBody | None = Field(
+        None, description="Chosen by clicking; what the text says itself goes before them"
+    )
+
+
+class AgainBody(Body):
+    """The same request once more."""
+
+    vary: bool = Field(False, description="Draw a new seed instead of making the same pixels")
+
+
+class ControlMapBody(Body):
+    """A picture, to see what a preset would make of it."""
+
+    image: ImageText
+    preset: PresetName
+    width: Pixels | None = None
+    height: Pixels | None = None
+
+
+class SessionBody(Body):
+    """A bearer token, to be changed into a cookie."""
+
+    token: str = Field(min_length=1, max_length=512)
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong: a stable word, a sentence for people, the field at fault."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: str
+    message: str
+    field: str | None = Field(description="Name of the member at fault, such as controlnet.image")
+
+
+class ErrorView(BaseModel):
+    error: ErrorDetail
+
+
+class MessageErrorDetail(ErrorDetail):
+    word: str | None = Field(None, description="The word of the message that is wrong")
+    position: int | None = Field(None, description="Where it begins in the text, in characters")
+
+
+class MessageErrorView(BaseModel):
+    error: MessageErrorDetail
+
+
+class PictureView(BaseModel):
+    number: int
+    seed: int
+    url: str
+
+
+class ControlView(BaseModel):
+    """Where the attached picture and the map made of it can be seen."""
+
+    image: str
+    map: str | None = Field(description="Null until the job is done, and where none is used")
+
+
+class JobView(BaseModel):
+    """A job: what was asked for, and how far it has come."""
+
+    id: str
+    status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    position: int = Field(description="Jobs ahead of it, the one being drawn included")
+    wait: float | None = Field(description="Seconds until it starts; null while not known")
+    picture: int = Field(description="Number of the picture being drawn, from 1; 0 before")
+    step: int
+    steps: int = Field(description="Denoising steps of each picture that really run")
+    images: int
+    prompt: str
+    negative_prompt: str
+    width: int
+    height: int
+    num_inference_steps: int
+    guidance_scale: float
+    true_cfg_scale: float
+    strength: float | None
+    seed: int
+    preset: str
+    controlnet: str | None = Field(description="Name of the preset, if it uses a ControlNet")
+    controlnet_model: str | None
+    model: str
+    cost: int = Field(description="Credits charged; given back if it failed or was cancelled")
+    submitted_at: float = Field(description="Unix seconds")
+    finished_at: float | None
+    seconds: float | None = Field(description="Time on the engine, all pictures together")
+    error: str | None
+    remarks: list[str]
+    parent: str | None = Field(description="Id of the job that this one repeats or varies")
+    pictures: list[PictureView]
+    grid: str | None = Field(description="All pictures in one")
+    thumbnail: str | None
+    control: ControlView | None
+    is_pruned: bool = Field(description="Whether its files were deleted for their age")
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        request, progress = job.request, job.progress
+        address = f"/api/jobs/{job.id}"
+        is_kept = job.status is JobStatus.SUCCEEDED and not job.is_pruned
+        return cls(
+            id=job.id,
+            status=job.status.value,
+            position=progress.position,
+            wait=progress.wait,
+            picture=progress.picture,
+            step=progress.step,
+            steps=request.steps_taken,
+            images=job.images,
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            width=request.width,
+            height=request.height,
+            num_inference_steps=request.num_inference_steps,
+            guidance_scale=request.guidance_scale,
+            true_cfg_scale=request.true_cfg_scale,
+            strength=request.strength,
+            seed=request.seed,
+            preset=request.preset,
+            controlnet=(request.preset or "yes") if request.controlnet else None,
+            controlnet_model=request.controlnet,
+            model=request.model,
+            cost=job.cost,
+            submitted_at=job.submitted_at,
+            finished_at=job.finished_at,
+            seconds=job.seconds,
+            error=job.error,
+            remarks=list(job.remarks),
+            parent=job.parent,
+            pictures=[
+                PictureView(number=number, seed=each.seed, url=f"{address}/image?number={number}")
+                for number, each in enumerate(job.requests if is_kept else (), start=1)
+            ],
+            grid=f"{address}/grid" if is_kept and job.images > 1 else None,
+            thumbnail=f"{address}/thumbnail" if is_kept else None,
+            control=ControlView(
+                image=f"{address}/control/image",
+                map=f"{address}/control/map" if is_kept and request.controlnet else None,
+            )
+            if request.uses_image and not job.is_pruned
+            else None,
+            is_pruned=job.is_pruned,
+        )
+
+
+class Metadata(BaseModel):
+    """Everything needed to make the picture again."""
+
+    id: str = Field(description="Id of the job")
+    width: int
+    height: int
+    num_inference_steps: int
+    guidance_scale: float
+    true_cfg_scale: float
+    strength: float | None
+    seed: int
+    seeds: list[int] = Field(description="One for each picture")
+    prompt: str
+    negative_prompt: str
+    preset: str
+    controlnet: str | None = Field(description="Name of the preset, if it uses a ControlNet")
+    controlnet_model: str | None
+    model: str
+    images: int
+    cost: int
+    seconds: float | None
+    remarks: list[str]
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        view = JobView.of(job).model_dump()
+        return cls(
+            seeds=[each.seed for each in job.requests],
+            **{name: view[name] for name in cls.model_fields if name != "seeds"},
+        )
+
+
+class GenerateView(BaseModel):
+    image: str = Field(description="A PNG as a data URL: the picture, or all of them in a grid")
+    images: list[str] = Field(description="Each picture alone, as data URLs")
+    metadata: Metadata
+
+
+class MessageView(BaseModel):
+    """The bot's reply."""
+
+    kind: str = Field(description="What was understood: imagine, presets, history, help, …")
+    text: str
+    job: JobView | None
+    jobs: list[JobView]
+
+
+class PresetView(BaseModel):
+    name: str
+    description: str
+    needs_image: bool
+    controlnet: str | None
+    preprocessor: str
+    strength: float | None
+    num_inference_steps: int
+    guidance_scale: float
+    width: int
+    height: int
+
+
+class PresetsView(BaseModel):
+    presets: list[PresetView]
+    default: str
+
+
+class HistoryView(BaseModel):
+    jobs: list[JobView]
+    next: int | None = Field(description="Give it as `before` to read on; null at the end")
+
+
+class QuotaView(BaseModel):
+    """Credits of the current window, and what admins granted."""
+
+    credits: int = Field(description="What one window allows")
+    used: int
+    granted: int
+    left: int
+    window_seconds: float
+    resets_in: float | None = Field(description="Seconds until the oldest charge comes back")
+
+
+class QuoteView(BaseModel):
+    cost: int = Field(description="Credits")
+    left: int = Field(description="Credits that are left to spend")
+    seconds: float | None = Field(description="Time on the engine; null before any was measured")
+    position: int
+    starts_in: float | None
+
+
+class EngineView(BaseModel):
+    status: str
+    message: str
+
+
+class StatusView(BaseModel):
+    """What changes while the page is open."""
+
+    user: str
+    engine: EngineView
+    waiting: int
+    running: int
+    mine: list[JobView] = Field(description="One's own jobs that have not ended")
+
+
+class HealthView(BaseModel):
+    status: Literal["ok"]
+    engine: str
+
+
+class Word(BaseModel):
+    """A word of the grammar, for completion."""
+
+    word: str
+    hint: str
+    example: str
+
+
+class AboutView(BaseModel):
+    """What does not change while the bot runs."""
+
+    text: str
+    examples: list[str]
+    model: str
+    limits: dict[str, int]
+    max_image_bytes: int
+    verbs: list[Word]
+    options: list[Word]
+
+
+class ControlMapView(BaseModel):
+    image: str = Field(description="The control map, a PNG as a data URL")
+    width: int
+    height: int
+    preset: str
+    remarks: list[str]
+
+
+class SessionView(BaseModel):
+    user: str
+
+
+def dump(model: BaseModel) -> dict[str, Any]:
+    return model.model_dump(mode="json")

@@ -1,0 +1,287 @@
+"""Who may come in: everything that is settled before a route is reached.
+
+The bot listens on this machine by default, where any web page that the person has
+open can send requests to it. Three checks keep such pages out:
+
+- **Host**. A page that rebinds its own name to 127.0.0.1 is same-origin with us in
+  the browser's eyes, but the name is in the Host header: only known names pass.
+- **Origin** and **Sec-Fetch-Site**. Browsers write them, pages cannot: a foreign
+  site's request is turned away, and no CORS header ever invites one.
+- **Tokens**. As soon as tokens are set, which any address but loopback demands,
+  everybody brings one: as a bearer token, or as the cookie that `POST /api/session`
+  gives for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import logging
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import Any
+
+from fastapi import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from adapters.web_chat.errors import CODES, error_response
+
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+#: Who asks when no tokens are set.
+LOCAL_USER = "web:local"
+COOKIE = "fluxbot_session"
+
+SECURITY_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:;"
+        " connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none';"
+        " frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    ),
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "x-frame-options": "DENY",
+}
+
+log = logging.getLogger(__name__)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that listens on *host*."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def host_name(header: str) -> str:
+    """The name in a Host header: lower case, without port and brackets."""
+    header = header.strip().lower()
+    if header.startswith("["):
+        return header[1:].partition("]")[0]
+    return header.partition(":")[0]
+
+
+class Tokens:
+    """Bearer tokens and the cookies made of them.
+
+    A cookie is a keyed hash of its token: it needs no memory, outlives a restart, ends
+    when the token is taken out of the configuration, and does not give the token away
+    to another program on this machine, since cookies are shared between ports.
+    """
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        """*names* gives the person's name for each token."""
+        self._users = {token: f"web:{name}" for token, name in names.items()}
+
+    def __bool__(self) -> bool:
+        return bool(self._users)
+
+    def user(self, token: str) -> str | None:
+        """Whose *token* it is."""
+        return self._find(token, self._users)
+
+    def user_of_cookie(self, cookie: str) -> str | None:
+        """Who was given *cookie*."""
+        return self._find(cookie, {self.cookie(token): who for token, who in self._users.items()})
+
+    @staticmethod
+    def cookie(token: str) -> str:
+        return hmac.digest(token.encode(), b"fluxbot web session", "sha256").hex()
+
+    @staticmethod
+    def _find(secret: str, users: Mapping[str, str]) -> str | None:
+        # All are compared, in constant time, so that no clock tells how near a guess was.
+        given = hashlib.sha256(secret.encode("utf-8", "replace")).digest()
+        found = None
+        for known, user in users.items():
+            if hmac.compare_digest(hashlib.sha256(known.encode()).digest(), given):
+                found = user
+        return found
+
+
+class Gate:
+    """ASGI middleware around the whole application.
+
+    Sets ``request.state.user``. Answers 400 to an unknown Host, 403 to a foreign site,
+    401 without a token where one is needed, 413 to a body that is too large (counted as
+    it arrives, so a missing Content-Length does not help), and 500 with no detail to
+    whatever escapes the application.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        host: str,
+        allowed_hosts: Iterable[str],
+        tokens: Tokens,
+        max_body_bytes: int,
+    ) -> None:
+        self._app = app
+        self._names = LOOPBACK_NAMES | {host.lower()} | {host_name(name) for name in allowed_hosts}
+        self._admits_addresses = not is_loopback(host)
+        self._tokens = tokens
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answer = _Answer(send)
+        headers: dict[str, str] = {}
+        for name, value in scope["headers"]:
+            headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+        response = self._refusal(scope, headers)
+        if response is not None:
+            await response(scope, receive, answer)
+            return
+        body = _Body(receive, self._max_body_bytes)
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length[:20]) > self._max_body_bytes:
+            await body.discard()
+            await body.too_large()(scope, receive, answer)
+            return
+        try:
+            await self._app(scope, body.receive, answer)
+        except Exception:
+            log.exception("%s %s failed", scope["method"], scope["path"])
+            if not answer.has_begun:
+                await error_response(500, CODES[500], "something went wrong in the bot")(
+                    scope, receive, answer
+                )
+
+    def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> ASGIApp | None:
+        host = headers.get("host", "")
+        if not self._knows(host):
+            return error_response(
+                400,
+                "unknown_host",
+                "this name is not one of the bot's: open http://localhost, or have the operator"
+                " add the name to web.allowed_hosts in config.toml",
+            )
+        if self._is_foreign(scope, headers, host):
+            return error_response(403, "foreign_site", "requests from other sites are not answered")
+        scope.setdefault("state", {})["user"] = LOCAL_USER
+        if self._tokens and scope["path"].startswith("/api/") and scope["path"] != "/api/session":
+            user = self._user(headers)
+            if user is None:
+                return error_response(
+                    401,
+                    CODES[401],
+                    "say who you are: send the header Authorization: Bearer YOUR-TOKEN,"
+                    " or sign in on the page",
+                    headers={"WWW-Authenticate": 'Bearer realm="fluxbot"'},
+                )
+            scope["state"]["user"] = user
+        return None
+
+    def _knows(self, host: str) -> bool:
+        name = host_name(host)
+        if name in self._names:
+            return True
+        if not self._admits_addresses:
+            return False
+        # A rebinding page comes under a name. An address in the Host header was typed as
+        # an address, and beyond loopback the token is asked for in any case.
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+    @staticmethod
+    def _is_foreign(scope: Scope, headers: Mapping[str, str], host: str) -> bool:
+        origin = headers.get("origin")
+        if origin is not None:
+            scheme, _, place = origin.lower().partition("://")
+            if scheme not in ("http", "https") or place != host.strip().lower():
+                return True
+        if headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
+            return False
+        # Following a link from elsewhere to the page itself is what links are for.
+        return not (
+            scope["method"] in ("GET", "HEAD")
+            and headers.get("sec-fetch-mode") == "navigate"
+            and scope["path"] == "/"
+        )
+
+    def _user(self, headers: Mapping[str, str]) -> str | None:
+        authorization = headers.get("authorization")
+        if authorization is not None:
+            scheme, _, token = authorization.partition(" ")
+            return self._tokens.user(token.strip()) if scheme.lower() == "bearer" else None
+        for pair in headers.get("cookie", "").split(";"):
+            name, _, value = pair.strip().partition("=")
+            if name == COOKIE:
+                return self._tokens.user_of_cookie(value)
+        return None
+
+
+class _Answer:
+    """``send`` that adds the headers that every answer carries."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.has_begun = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.has_begun = True
+            headers: list[tuple[bytes, bytes]] = list(message.get("headers", ()))
+            present = {name.lower() for name, _ in headers}
+            defaults = {**SECURITY_HEADERS, "cache-control": "no-store"}
+            headers += [
+                (name.encode(), value.encode())
+                for name, value in defaults.items()
+                if name.encode() not in present
+            ]
+            message = {**message, "headers": headers}
+        await self._send(message)
+
+
+class _Body:
+    """``receive`` that counts, and the 413 for what is over the limit."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._received = 0
+        self._is_complete = False
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        message = await self._next()
+        if message["type"] == "http.request" and self._received > self._limit:
+            await self.discard()
+            # This type and no other passes through FastAPI's reading of the body.
+            raise HTTPException(413, self._sentence)
+        return message
+
+    async def discard(self) -> None:
+        """Read on and forget, up to a bound: most clients listen only after they have
+        sent everything, and would see a broken connection instead of the answer."""
+        while not self._is_complete and self._received <= 4 * self._limit:
+            await self._next()
+
+    def too_large(self) -> ASGIApp:
+        return error_response(413, CODES[413], self._sentence, headers={"Connection": "close"})
+
+    @property
+    def _sentence(self) -> str:
+        return (
+            f"the request is larger than the {self._limit / 1e6:.1f} MB allowed:"
+            " send a smaller picture"
+        )
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._received += len(message.get("body", b""))
+            self._is_complete = not message.get("more_body", False)
+        else:
+            self._is_complete = True
+        return message

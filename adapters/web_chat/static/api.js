@@ -1,0 +1,56 @@
+/** The HTTP API, as promises. */
+
+/** A refusal: what the bot said, and where in the request the fault is. */
+export class Refusal extends Error {
+  constructor(status, { code, message, field, word, position }, retryAfter) {
+    super(message);
+    Object.assign(this, { status, code, field, word, position, retryAfter });
+  }
+}
+
+let onSignedOut = () => {};
+
+export function whenSignedOut(action) {
+  onSignedOut = action;
+}
+
+async function call(method, path, body, signal) {
+  let response;
+  try {
+    response = await fetch(path, {
+      method,
+      signal,
+      headers: body === undefined ? {} : { "Content-Type": "application/json" },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refusal(0, { code: "unreachable", message: "The bot cannot be reached right now." });
+  }
+  const answer = response.status === 204 ? null : await response.json().catch(() => null);
+  if (response.ok) return answer;
+  if (response.status === 401 && path !== "/api/session") onSignedOut();
+  const error = answer?.error ?? { code: "error", message: `The bot answered ${response.status}.` };
+  throw new Refusal(response.status, error, Number(response.headers.get("Retry-After")) || null);
+}
+
+const enc = encodeURIComponent;
+
+export const api = {
+  about: () => call("GET", "/api/about"),
+  status: () => call("GET", "/api/status"),
+  presets: () => call("GET", "/api/presets"),
+  quota: () => call("GET", "/api/quota"),
+  job: (id) => call("GET", `/api/jobs/${enc(id)}`),
+  cancel: (id) => call("DELETE", `/api/jobs/${enc(id)}`),
+  again: (id, vary) => call("POST", `/api/jobs/${enc(id)}/again`, { vary }),
+  say: (text, image, options) => call("POST", "/api/messages", { text, image, options }),
+  quote: (body, signal) => call("POST", "/api/quote", body, signal),
+  controlMap: (body, signal) => call("POST", "/api/control-map", body, signal),
+  signIn: (token) => call("POST", "/api/session", { token }),
+  history: ({ words = "", before, limit = 20 }, signal) => {
+    const query = new URLSearchParams({ words, limit });
+    if (before !== undefined && before !== null) query.set("before", before);
+    return call("GET", `/api/history?${query}`, undefined, signal);
+  },
+};

@@ -1,0 +1,373 @@
+/** The page: everything is put together here. */
+
+import { $, announce, debounce, duration, el, number, prose } from "./dom.js";
+import { api, whenSignedOut } from "./api.js";
+import { Composer } from "./composer.js";
+import { Conversation, jobsCard, presetsCard, quotaCard, quotaLine } from "./conversation.js";
+import { History } from "./history.js";
+import { isFinal, Jobs } from "./jobs.js";
+import { Options } from "./options.js";
+import { Viewer } from "./viewer.js";
+
+const RECENT = 12;
+const jobs = new Jobs();
+const others = "BroadcastChannel" in window ? new BroadcastChannel("fluxbot") : null;
+let about = { verbs: [], options: [], examples: [], limits: {} };
+
+/* What can be done with a job, from wherever it is shown. */
+const acts = {
+  async again(job, vary) {
+    try {
+      accept(await api.again(job.id, vary));
+    } catch (error) {
+      composer.notice(error.message);
+    }
+  },
+  async cancel(job) {
+    try {
+      jobs.put(await api.cancel(job.id));
+      refreshQuota();
+    } catch (error) {
+      // It was faster than the click: then its card says so already.
+      if (error.status !== 409) composer.notice(error.message);
+    }
+  },
+  async edit(job) {
+    const preset = options.presets.find(({ name }) => name === job.preset);
+    const other = (name) => (preset && job[name] !== preset[name] ? job[name] : undefined);
+    options.values = {};
+    options.set({
+      preset: job.preset,
+      num_inference_steps: other("num_inference_steps"),
+      guidance_scale: other("guidance_scale"),
+      strength: job.strength === null ? undefined : other("strength"),
+      width: other("width") || other("height") ? job.width : undefined,
+      height: other("width") || other("height") ? job.height : undefined,
+      images: job.images > 1 ? job.images : undefined,
+      negative_prompt: job.negative_prompt || undefined,
+      seed: job.seed,
+    });
+    options.choosePreset(job.preset);
+    composer.text = job.prompt;
+    composer.focus();
+    if (job.control?.image) await attachFrom(job.control.image, "control image");
+    else if (options.image) options.detach();
+  },
+  async useAsControl(job, which) {
+    await attachFrom(job.pictures[which - 1].url, `${job.id}.png`);
+    composer.focus();
+  },
+  open: (job, which) => viewer.open(job, which),
+};
+
+async function attachFrom(url, name) {
+  const answer = await fetch(url).catch(() => null);
+  if (!answer?.ok) {
+    composer.notice("That picture is no longer kept.");
+    return;
+  }
+  const blob = await answer.blob();
+  await options.attach(new File([blob], name, { type: blob.type }));
+}
+
+const composer = new Composer({
+  context: () => ({
+    verbs: about.verbs, options: about.options, presets: options.presets,
+    recent: jobs.all.sort((a, b) => b.submitted_at - a.submitted_at),
+  }),
+  onSend: send,
+  onInput: () => options.refreshQuote(),
+});
+const options = new Options({
+  text: () => $("message").value,
+  onError: (message) => composer.notice(message),
+  onChange: () => {},
+});
+const conversation = new Conversation({ acts, jobs, presets: () => byDefault(options.presets) });
+const viewer = new Viewer(acts);
+const history = new History({ acts, jobs });
+
+/** The default preset first: what is not said of a job is what that one has. */
+function byDefault(presets) {
+  return [...presets].sort((a, b) => (b.name === defaultPreset) - (a.name === defaultPreset));
+}
+let defaultPreset = "";
+
+/** A job that has just been accepted. */
+function accept(job, { said = true } = {}) {
+  const known = jobs.put(job);
+  if (!conversation.has(job.id)) conversation.showJob(known, { said });
+  others?.postMessage(job);
+  refreshQuota();
+}
+
+async function send(text) {
+  const words = text.trim();
+  const isPicture = options.preset?.needs_image && options.image;
+  const chips = [...$("chips").querySelectorAll(".chip > span")].map((chip) => chip.textContent);
+  const bubble = conversation.say(words, { chips, image: isPicture ? options.image.url : null });
+  const image = isPicture || options.image ? options.image.url : undefined;
+  composer.text = "";
+  composer.clearNotice();
+  try {
+    const reply = await api.say(text, image, options.chosen);
+    await answer(reply, words, bubble);
+  } catch (error) {
+    bubble.undo();
+    $("welcome").hidden = !conversation.isEmpty;
+    // What was typed meanwhile is not thrown away for it.
+    if (!composer.text) composer.text = text;
+    const wait = error.retryAfter && error.status === 429 ? ` Try again in ${duration(error.retryAfter)}.` : "";
+    composer.notice(sentence(error.message) + wait, error);
+    if (error.field === "control_image" && !options.image) openPanel("options", true, { focus: false });
+  }
+}
+
+function sentence(text) {
+  const capital = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
+}
+
+/** Show what the bot replied, each kind in its own way. */
+async function answer(reply, words, bubble) {
+  if (reply.kind === "imagine" || reply.kind === "again") {
+    accept(reply.job, { said: false });
+    return;
+  }
+  // The bubble shows what was said; options belong to pictures alone.
+  bubble.element.querySelector(".with")?.remove();
+  bubble.element.querySelector(".attached")?.remove();
+  for (const job of reply.jobs) jobs.put(job);
+  const known = reply.jobs.map(({ id }) => jobs.get(id));
+  const text = prose(sentence(reply.text));
+  if (reply.kind === "presets") {
+    const { presets } = await api.presets();
+    conversation.answer(presetsCard(presets, (name) => {
+      options.choosePreset(name);
+      composer.focus();
+    }));
+  } else if (reply.kind === "quota") {
+    conversation.answer(quotaCard(await api.quota()));
+  } else if (reply.kind === "show" && reply.job) {
+    conversation.showJob(jobs.put(reply.job), { said: false });
+  } else if (reply.kind === "history" && known.length) {
+    conversation.answer(jobsCard(known, acts));
+  } else if (reply.kind === "cancel" && reply.job) {
+    jobs.put(reply.job);
+    conversation.answer(...text);
+    refreshQuota();
+  } else if (known.length) {
+    conversation.answer(...text, jobsCard(known, acts));
+  } else {
+    conversation.answer(...text);
+    if (reply.kind === "settings" || reply.kind === "admin") loadPresets();
+    refreshQuota();
+  }
+}
+
+/* The head of the page. */
+
+let isUnreachable = false;
+
+async function watchEngine() {
+  let pause = 10000;
+  try {
+    const status = await api.status();
+    showEngine(status.engine);
+    if (status.engine.status === "loading") pause = 700;
+    for (const job of status.mine) {
+      const known = jobs.put(job);
+      if (hasLoaded && !conversation.has(job.id)) conversation.showJob(known);
+    }
+    if (isUnreachable) location.reload();
+  } catch (error) {
+    if (error.status === 0) {
+      isUnreachable = true;
+      showEngine({ status: "unreachable", message: "the bot cannot be reached; trying again" });
+    }
+    pause = 2000;
+  }
+  setTimeout(watchEngine, document.hidden ? 30000 : pause);
+}
+
+let engineStatus = "";
+
+function showEngine({ status, message }) {
+  const texts = {
+    loading: "Loading the model… you can ask already",
+    failed: sentence(message || "the model cannot be loaded"),
+    paused: sentence(message || "paused"),
+    stopping: "Stopping",
+    unreachable: sentence(message),
+  };
+  $("engine").dataset.status = status;
+  $("engine").hidden = status === "ready" && engineStatus !== "loading";
+  const text = texts[status] ?? "Ready";
+  if ($("engine-text").textContent !== text) $("engine-text").textContent = text;
+  if (status === "ready" && engineStatus === "loading") {
+    setTimeout(() => ($("engine").hidden = engineStatus === "ready"), 4000);
+  }
+  engineStatus = status;
+}
+
+const refreshQuota = debounce(120, async () => {
+  try {
+    const quota = await api.quota();
+    const all = quota.credits + quota.granted;
+    $("quota").hidden = false;
+    $("quota").title = quotaLine(quota);
+    $("quota-text").textContent = `${number(quota.left)} credits`;
+    const meter = $("quota-meter");
+    meter.setAttribute("aria-valuemax", all);
+    meter.setAttribute("aria-valuenow", quota.left);
+    meter.setAttribute("aria-valuetext", quotaLine(quota));
+    const share = all ? quota.left / all : 0;
+    meter.firstElementChild.style.inlineSize = `${share * 100}%`;
+    meter.classList.toggle("low", share < 0.1);
+  } catch {
+    // The engine's lamp says it when the bot cannot be reached.
+  }
+  options.refreshQuote();
+});
+
+/* Panels. */
+
+const isNarrow = () => matchMedia("(max-width: 859px)").matches;
+
+function openPanel(name, isOpen, { focus = true } = {}) {
+  const panel = $(name);
+  const opener = $(`${name}-button`);
+  if (isOpen && isNarrow()) {
+    for (const other of ["history", "options"]) if (other !== name) openPanel(other, false, { focus: false });
+  }
+  panel.hidden = !isOpen;
+  opener.setAttribute("aria-expanded", String(isOpen));
+  document.body.classList.toggle("covered", isNarrow() && (!$("history").hidden || !$("options").hidden));
+  document.querySelector(".chat").inert = document.body.classList.contains("covered");
+  if (isOpen && name === "history") history.refresh();
+  if (focus) (isOpen ? panel.querySelector("input:checked, input, button") : opener).focus();
+}
+
+for (const name of ["history", "options"]) {
+  $(`${name}-button`).addEventListener("click", () => openPanel(name, $(name).hidden));
+  $(`${name}-close`).addEventListener("click", () => openPanel(name, false));
+  $(name).addEventListener("keydown", (event) => event.key === "Escape" && openPanel(name, false));
+}
+matchMedia("(max-width: 859px)").addEventListener("change", () => {
+  for (const name of ["history", "options"]) openPanel(name, false, { focus: false });
+});
+
+/* Files that are dropped or pasted anywhere. */
+
+let depth = 0;
+const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+addEventListener("dragenter", (event) => {
+  if (!hasFiles(event)) return;
+  depth += 1;
+  $("dropping").hidden = false;
+});
+addEventListener("dragleave", (event) => {
+  if (!hasFiles(event)) return;
+  depth -= 1;
+  if (depth <= 0) $("dropping").hidden = true;
+});
+addEventListener("dragover", (event) => hasFiles(event) && event.preventDefault());
+addEventListener("drop", (event) => {
+  if (!hasFiles(event)) return;
+  event.preventDefault();
+  depth = 0;
+  $("dropping").hidden = true;
+  const file = event.dataTransfer.files[0];
+  if (file) options.attach(file);
+});
+addEventListener("paste", (event) => {
+  const file = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
+  if (!file) return;
+  event.preventDefault();
+  options.attach(file);
+});
+
+// Typing anywhere is typing a message.
+addEventListener("keydown", (event) => {
+  const isTyping = event.key.length === 1 && !event.ctrlKey && !event.metaKey && !event.altKey;
+  if (isTyping && event.key !== " " && document.activeElement === document.body) composer.focus();
+});
+
+/* Signing in. */
+
+whenSignedOut(() => {
+  if (!$("sign-in").open) $("sign-in").showModal();
+});
+$("sign-in").addEventListener("cancel", (event) => event.preventDefault());
+$("sign-in-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  try {
+    await api.signIn($("token").value.trim());
+    location.reload();
+  } catch (error) {
+    $("sign-in-wrong").textContent = sentence(error.message);
+    $("token").select();
+  }
+});
+
+/* The beginning. */
+
+let hasLoaded = false;
+let older = null;
+
+async function loadPresets() {
+  const presets = await api.presets();
+  defaultPreset = presets.default;
+  options.configure(presets, about);
+}
+
+async function loadConversation() {
+  const page = await api.history({ limit: RECENT });
+  for (const job of page.jobs) conversation.showJob(jobs.put(job), { before: true });
+  older = page.next;
+  $("earlier").hidden = older === null;
+  conversation.toEnd("instant");
+}
+
+$("earlier").addEventListener("click", async () => {
+  const { scrollHeight } = conversation.scroll;
+  const page = await api.history({ before: older, limit: RECENT });
+  for (const job of page.jobs) conversation.showJob(jobs.put(job), { before: true });
+  older = page.next;
+  $("earlier").hidden = older === null;
+  conversation.scroll.scrollTop += conversation.scroll.scrollHeight - scrollHeight;
+  announce("Earlier pictures are shown");
+});
+
+function welcome() {
+  $("about").textContent = about.text;
+  $("examples").replaceChildren(...about.examples.map((example) => el("li", {},
+    el("button", { type: "button", class: "example", onclick: () => send(example) }, example))));
+  $("welcome").hidden = !conversation.isEmpty;
+}
+
+others?.addEventListener("message", ({ data: job }) => {
+  const known = jobs.put(job);
+  if (hasLoaded && !conversation.has(job.id)) conversation.showJob(known);
+});
+jobs.addEventListener("change", ({ detail }) => {
+  if (isFinal(detail) && hasLoaded) refreshQuota();
+});
+addEventListener("pagehide", () => others?.close());
+
+watchEngine();
+try {
+  about = await api.about();
+  await loadPresets();
+  await loadConversation();
+  hasLoaded = true;
+  welcome();
+  refreshQuota();
+  if (matchMedia("(min-width: 1180px)").matches && !conversation.isEmpty) {
+    openPanel("history", true, { focus: false });
+  }
+  document.documentElement.dataset.ready = "";
+  if (!matchMedia("(pointer: coarse)").matches) composer.focus();
+} catch (error) {
+  if (error.status !== 401) composer.notice(sentence(error.message));
+}

@@ -1,0 +1,343 @@
+/** The conversation: what was said, and one card for each job, updated in place. */
+
+import { $, announce, button, copy, duration, el, icon, moment, number, plural } from "./dom.js";
+import { isFinal } from "./jobs.js";
+
+/** Width in CSS pixels at which a picture of the job is shown. */
+export function shownWidth(job) {
+  const width = job.width < 320 ? job.width * 1.5 : job.width;
+  const tallest = 480 * (job.width / job.height);
+  return Math.round(Math.min(width, tallest, 560));
+}
+
+/** Words of a job's options, for chips. */
+export function described(job, defaults) {
+  const preset = defaults.find(({ name }) => name === job.preset) ?? defaults[0];
+  const chips = [];
+  if (preset && job.preset !== defaults[0]?.name) chips.push(job.preset);
+  if (job.num_inference_steps !== preset?.num_inference_steps) {
+    chips.push(plural(job.num_inference_steps, "step"));
+  }
+  if (job.width !== preset?.width || job.height !== preset?.height) {
+    chips.push(`${job.width} × ${job.height}`);
+  }
+  if (job.guidance_scale !== preset?.guidance_scale) chips.push(`guidance ${job.guidance_scale}`);
+  if (job.strength !== null && job.strength !== preset?.strength) {
+    chips.push(`strength ${job.strength}`);
+  }
+  if (job.images > 1) chips.push(`${job.images} pictures`);
+  if (job.negative_prompt) chips.push(`without ${job.negative_prompt}`);
+  return chips;
+}
+
+/** What a job is doing, in one line. */
+export function told(job) {
+  if (job.status === "queued") {
+    const place = job.position === 0 ? "you are next"
+      : job.position === 1 ? "1 job ahead of you" : `${job.position} jobs ahead of you`;
+    const wait = job.wait === null || job.wait === undefined ? ""
+      : job.wait < 1 ? ", starts in a moment" : `, starts in about ${duration(job.wait)}`;
+    return `Queued: ${place}${wait}`;
+  }
+  if (job.status === "running") {
+    const which = job.images > 1 && job.picture ? `picture ${job.picture} of ${job.images}, ` : "";
+    if (job.step === 0) return `Starting to draw`;
+    if (job.step >= job.steps && (job.picture || 1) >= job.images) return "Finishing";
+    return `Drawing ${which}step ${job.step} of ${job.steps}`;
+  }
+  if (job.status === "cancelled") return "Cancelled. Your credits were given back.";
+  if (job.status === "failed") return job.error ?? "The picture could not be made.";
+  return "";
+}
+
+/** How much of a job is drawn, 0 to 1. */
+function share(job) {
+  if (job.status !== "running") return isFinal(job) ? 1 : 0;
+  return (Math.max(0, (job.picture || 1) - 1) * job.steps + job.step) / (job.steps * job.images);
+}
+
+/** One job: its pictures as they grow, what it is doing, and what can be done with it. */
+export class JobCard {
+  #job;
+  #acts;
+  #frames = [];
+  #state = "";
+  #spoken = "";
+
+  constructor(job, acts) {
+    this.#job = job;
+    this.#acts = acts;
+    const ratio = `${job.width} / ${job.height}`;
+    for (let index = 0; index < job.images; index += 1) {
+      const preview = el("img", { class: "preview", alt: "" });
+      const open = el("button", {
+        type: "button", class: "frame", disabled: true, onclick: () => acts.open(this.#job, index + 1),
+        "aria-label": job.images > 1 ? `Open picture ${index + 1} of ${job.images}` : "Open the picture",
+      }, el("span", { class: "haze", "aria-hidden": "true" }), preview);
+      open.style.aspectRatio = ratio;
+      this.#frames.push({ open, preview, shown: "" });
+    }
+    this.line = el("p", { class: "line" });
+    this.bar = el("div", {
+      class: "bar", role: "progressbar", "aria-label": "Progress", "aria-valuemin": 0, "aria-valuemax": 100,
+    }, el("span"));
+    this.bar.style.setProperty("--steps", Math.min(job.steps * job.images, 100));
+    this.pictures = el("div", { class: `pictures n${Math.min(job.images, 4)}` },
+      this.#frames.map(({ open }) => open));
+    this.facts = el("div", { class: "facts" });
+    this.actions = el("div", { class: "actions", role: "group", "aria-label": "What to do with it" });
+    this.remarks = el("div", { class: "remarks" }, job.remarks.map((text) => el("p", { text })));
+    this.element = el("article", {
+      class: "job", "aria-label": `Picture: ${job.prompt}`, dataset: { id: job.id },
+    }, this.pictures, this.bar, this.line, this.remarks, this.facts, this.actions);
+    const columns = job.images === 1 ? 1 : Math.ceil(Math.sqrt(job.images));
+    this.pictures.style.setProperty("--columns", columns);
+    this.element.style.setProperty("--width", `${columns === 1 ? shownWidth(job)
+      : Math.min(560, columns * Math.max(200, shownWidth(job) * 0.68))}px`);
+    this.update(job);
+  }
+
+  update(job) {
+    this.#job = job;
+    this.element.dataset.status = job.status;
+    this.line.textContent = told(job);
+    const percent = Math.round(share(job) * 100);
+    this.bar.firstChild.style.inlineSize = `${percent}%`;
+    this.bar.setAttribute("aria-valuenow", percent);
+    this.bar.setAttribute("aria-valuetext", told(job));
+    this.bar.hidden = isFinal(job);
+    for (const [index, frame] of this.#frames.entries()) this.#draw(job, index, frame);
+    const state = `${job.status} ${job.is_pruned}`;
+    if (state !== this.#state) {
+      this.#state = state;
+      this.#settle(job);
+    }
+    this.#speak(job, percent);
+  }
+
+  #draw(job, index, frame) {
+    const picture = job.pictures[index];
+    if (picture) {
+      if (frame.shown === picture.url) return;
+      frame.shown = picture.url;
+      const final = el("img", {
+        class: "final", src: picture.url, alt: alternative(job, index + 1), decoding: "async",
+        width: job.width, height: job.height, draggable: "true",
+      });
+      final.addEventListener("load", () => {
+        frame.open.disabled = false;
+        frame.open.classList.add("done");
+      });
+      final.addEventListener("error", () => frame.open.classList.add("gone"));
+      frame.open.append(final);
+      return;
+    }
+    const preview = job.previews[index];
+    if (preview && frame.shown !== preview) {
+      frame.shown = preview;
+      frame.preview.src = preview;
+      const done = job.picture > index + 1 ? 1 : job.step / job.steps;
+      frame.preview.style.setProperty("--haze", `${Math.round((1 - done) * 14 + 3)}px`);
+      frame.open.classList.add("growing");
+    }
+  }
+
+  #settle(job) {
+    const hasPictures = job.pictures.length > 0;
+    this.pictures.hidden = isFinal(job) && !hasPictures;
+    this.line.hidden = job.status === "succeeded" && hasPictures;
+    if (job.status === "succeeded" && !hasPictures) {
+      this.line.textContent = "The picture was deleted for its age. “Again” draws it once more.";
+    }
+    this.facts.replaceChildren(...(job.status === "succeeded" ? facts(job) : []));
+    const acts = this.#acts;
+    this.actions.replaceChildren(...(isFinal(job)
+      ? [
+          button("Again", "again", () => acts.again(this.#job, false), { title: "The same pixels once more" }),
+          button("Vary", "vary", () => acts.again(this.#job, true), { title: "The same words with a new seed" }),
+          button("Edit prompt", "edit", () => acts.edit(this.#job)),
+          ...(!hasPictures ? [] : job.images === 1 ? pictureButtons(job, 1, acts)
+            : [saveLink("Download all", job.grid, `${job.id}.png`), seedButton(job.seed)]),
+        ]
+      : [button("Cancel", "close", () => acts.cancel(this.#job))]));
+  }
+
+  /** Few words for those who listen: the place, the halves, the end. */
+  #speak(job, percent) {
+    const words = job.status === "running" ? (percent >= 50 ? "Half drawn" : "Drawing")
+      : job.status === "succeeded" ? `The picture is ready: ${job.prompt}` : told(job);
+    if (words === this.#spoken) return;
+    const isFirst = this.#spoken === "";
+    this.#spoken = words;
+    if (!(isFirst && isFinal(job))) announce(words);
+  }
+}
+
+export function alternative(job, which) {
+  return job.images > 1 ? `${job.prompt} (picture ${which} of ${job.images})` : job.prompt;
+}
+
+/** What can be done with one finished picture. */
+export function pictureButtons(job, which, acts) {
+  return [
+    button("Use as control image", "outline", () => acts.useAsControl(job, which)),
+    saveLink("Download", `/api/jobs/${job.id}/image?number=${which}&download=true`),
+    seedButton(job.pictures[which - 1].seed),
+  ];
+}
+
+function saveLink(label, href, name = true) {
+  return el("a", { class: "ghost", href, download: name }, icon("download"), el("span", { text: label }));
+}
+
+export function seedButton(seed) {
+  const made = button("Copy seed", "copy", () => copy(String(seed), made), {
+    class: "ghost seed", title: `Seed ${seed}`,
+  });
+  return made;
+}
+
+export function facts(job) {
+  const all = [
+    `${job.width} × ${job.height}`,
+    plural(job.num_inference_steps, "step"),
+    job.images > 1 ? `seeds from ${job.seed}` : `seed ${job.seed}`,
+    job.seconds === null ? "" : `drawn in ${duration(job.seconds)}`,
+    plural(job.cost, "credit"),
+  ];
+  return all.filter(Boolean).map((text) => el("span", { text }));
+}
+
+/** The list of what was said. Jobs are found again by their id. */
+export class Conversation {
+  #cards = new Map();
+  #acts;
+  #presets;
+
+  constructor({ acts, presets, jobs }) {
+    this.#acts = acts;
+    this.#presets = presets;
+    this.list = $("conversation");
+    this.scroll = $("scroll");
+    jobs.addEventListener("change", ({ detail: job }) => {
+      for (const card of this.#cards.get(job.id) ?? []) this.#keepingEnd(() => card.update(job));
+    });
+    this.scroll.addEventListener("scroll", () => this.#showToEnd(), { passive: true });
+    $("to-end").addEventListener("click", () => this.toEnd());
+    // Pictures arrive and the box grows after the text is there: stay at the end if one was.
+    new ResizeObserver(() => this.#isFollowing && this.toEnd("instant")).observe(this.list);
+  }
+
+  #isFollowing = true;
+
+  get isEmpty() {
+    return this.list.childElementCount === 0;
+  }
+
+  has(id) {
+    return this.#cards.has(id);
+  }
+
+  /** What the person said; `undo` takes it back if the bot refuses it. */
+  say(text, { chips = [], image = null, at = null, before = false } = {}) {
+    const bubble = el("li", { class: "said" },
+      el("div", { class: "bubble" },
+        image && el("img", { class: "attached", src: image, alt: "Attached control image" }),
+        el("p", { text }),
+        chips.length > 0 && el("p", { class: "with" }, chips.map((chip) => el("span", { text: chip })))),
+      at && el("time", { datetime: new Date(at * 1000).toISOString(), text: moment(at) }));
+    this.#add(bubble, before);
+    return { undo: () => bubble.remove(), element: bubble };
+  }
+
+  /** The card of a job, with what was asked for above it unless that is there already. */
+  showJob(job, { said = true, before = false } = {}) {
+    const card = new JobCard(job, this.#acts);
+    const answer = el("li", { class: "answer" }, card.element);
+    this.#cards.set(job.id, [...(this.#cards.get(job.id) ?? []), card]);
+    if (before) this.#add(answer, true);
+    if (said) {
+      const chips = described(job, this.#presets());
+      if (job.parent) chips.unshift("again");
+      this.say(job.prompt, { chips, image: job.control?.image, at: job.submitted_at, before });
+    }
+    if (!before) this.#add(answer);
+    return card;
+  }
+
+  /** Anything else that the bot answers. */
+  answer(...content) {
+    this.#add(el("li", { class: "answer" }, el("div", { class: "reply" }, ...content)));
+    announce(content.map((each) => each.textContent ?? each).join(" "));
+  }
+
+  toEnd(behavior = "smooth") {
+    this.#isFollowing = true;
+    const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    this.scroll.scrollTo({ top: this.scroll.scrollHeight, behavior: isCalm ? "instant" : behavior });
+  }
+
+  #add(item, before = false) {
+    $("welcome").hidden = true;
+    if (before) this.list.prepend(item);
+    else {
+      this.list.append(item);
+      this.toEnd("instant");
+    }
+  }
+
+  #keepingEnd(action) {
+    const { scrollTop, scrollHeight, clientHeight } = this.scroll;
+    const isAtEnd = scrollHeight - scrollTop - clientHeight < 80;
+    action();
+    if (isAtEnd) this.toEnd("instant");
+  }
+
+  #showToEnd() {
+    const { scrollTop, scrollHeight, clientHeight } = this.scroll;
+    const away = scrollHeight - scrollTop - clientHeight;
+    this.#isFollowing = away < 80;
+    $("to-end").hidden = away < 240;
+  }
+}
+
+/* Cards for the verbs. */
+
+export function presetsCard(presets, onChoose) {
+  return el("div", { class: "preset-table" }, presets.map((preset) =>
+    el("button", { type: "button", class: "preset-row", onclick: () => onChoose(preset.name) },
+      el("strong", { text: preset.name }),
+      el("span", { text: preset.description }),
+      el("small", {
+        text: [preset.needs_image ? "needs a picture" : "", plural(preset.num_inference_steps, "step"),
+          `${preset.width} × ${preset.height}`].filter(Boolean).join(" · "),
+      }))));
+}
+
+export function quotaCard(quota) {
+  const all = quota.credits + quota.granted;
+  const meter = el("div", {
+    class: "meter big", role: "meter", "aria-label": "Credits left",
+    "aria-valuemin": 0, "aria-valuemax": all, "aria-valuenow": quota.left,
+  }, el("span"));
+  meter.firstChild.style.inlineSize = `${all ? (quota.left / all) * 100 : 0}%`;
+  return el("div", { class: "quota-card" },
+    el("p", {}, el("strong", { text: number(quota.left) }), ` of ${plural(all, "credit")} left`),
+    meter,
+    el("p", { class: "quiet", text: quotaLine(quota) }));
+}
+
+export function quotaLine(quota) {
+  const window = `${number(quota.credits)} in ${duration(quota.window_seconds)}`;
+  const granted = quota.granted ? `, and ${number(quota.granted)} granted to you` : "";
+  const back = quota.resets_in === null ? "" : `; the first come back in ${duration(quota.resets_in)}`;
+  return `You have ${window}${granted}${back}.`;
+}
+
+export function jobsCard(jobs, acts) {
+  return el("ul", { class: "thumbs" }, jobs.map((job) =>
+    el("li", {}, el("button", { type: "button", class: "thumb", onclick: () => acts.open(job, 1), title: job.prompt },
+      job.thumbnail ? el("img", { src: job.thumbnail, alt: job.prompt, loading: "lazy" })
+        : el("span", { class: "no-thumb", text: job.status }),
+      el("span", { class: "thumb-text", text: job.prompt })))));
+}

@@ -1,0 +1,355 @@
+/**
+ * What is chosen by clicking: the drawer, the chips under the message, the control image
+ * with its map, and what the request would cost. Nothing is spent by any of it.
+ */
+
+import { $, debounce, duration, el, icon, plural } from "./dom.js";
+import { api } from "./api.js";
+import { RATIOS, sizeOf, typed } from "./grammar.js";
+
+const STORE = "fluxbot-options";
+const NAMES = ["preset", "width", "height", "num_inference_steps", "guidance_scale", "strength",
+  "images", "seed", "negative_prompt"];
+
+export class Options {
+  #presets = [];
+  #default = "";
+  #limits = {};
+  #maxBytes = 1e7;
+  #asking = {};
+  #text = () => "";
+  #onError;
+  #onChange;
+  values = {};
+  image = null; // {url, name, width, height, small, map, remarks, error}
+
+  constructor({ text, onError, onChange }) {
+    this.#text = text;
+    this.#onError = onError;
+    this.#onChange = onChange;
+    try {
+      this.values = JSON.parse(sessionStorage.getItem(STORE)) ?? {};
+    } catch {
+      this.values = {};
+    }
+    this.#wire();
+  }
+
+  configure({ presets, default: first }, about) {
+    this.#presets = presets;
+    this.#default = first;
+    this.#limits = about.limits;
+    this.#maxBytes = about.max_image_bytes;
+    if (!presets.some(({ name }) => name === this.values.preset)) delete this.values.preset;
+    $("steps").max = about.limits.num_inference_steps;
+    $("preset-cards").replaceChildren(...presets.map((preset) => this.#presetCard(preset)));
+    $("ratios").replaceChildren(...RATIOS.map((ratio) => this.#ratioButton(ratio)));
+    const counts = Array.from({ length: Math.min(about.limits.images, 6) }, (_, index) => index + 1);
+    $("images").replaceChildren(...counts.map((count) => segment("images", String(count), String(count),
+      () => this.set({ images: count === 1 ? undefined : count }))));
+    this.#render();
+    this.refreshQuote();
+  }
+
+  get presets() {
+    return this.#presets;
+  }
+
+  /** The preset that a message sent now would use: what is typed goes before what is clicked. */
+  get preset() {
+    const name = typed(this.#text(), "preset") ?? this.values.preset ?? this.#default;
+    return this.#presets.find((preset) => preset.name === name)
+      ?? this.#presets.find((preset) => preset.name === this.#default) ?? this.#presets[0];
+  }
+
+  /** The size that a message sent now would have, in pixels; null where the picture decides. */
+  get #size() {
+    const { width, height } = this.values;
+    if (width || height) return [width || this.preset.width, height || this.preset.height];
+    return null;
+  }
+
+  /** For the API: only what was chosen. */
+  get chosen() {
+    return Object.fromEntries(NAMES.filter((name) => this.values[name] !== undefined && this.values[name] !== "")
+      .map((name) => [name, this.values[name]]));
+  }
+
+  set(changes) {
+    Object.assign(this.values, changes);
+    for (const name of NAMES) if (this.values[name] === undefined) delete this.values[name];
+    sessionStorage.setItem(STORE, JSON.stringify(this.values));
+    this.#render();
+    if ("preset" in changes || "width" in changes || "height" in changes) this.#mapSoon();
+    this.refreshQuote();
+  }
+
+  reset() {
+    this.values = {};
+    this.detach();
+    this.set({});
+  }
+
+  choosePreset(name) {
+    this.set({ preset: name === this.#default ? undefined : name });
+  }
+
+  /* The control image. */
+
+  /** Attach a file. Chooses a preset that takes one, if the current one does not. */
+  async attach(file) {
+    if (!["image/png", "image/jpeg", "image/webp"].includes(file.type)) {
+      this.#onError(`${file.name || "That"} is no PNG, JPEG or WebP picture.`);
+      return;
+    }
+    if (file.size > this.#maxBytes) {
+      this.#onError(`${file.name || "The picture"} has ${(file.size / 1e6).toFixed(1)} MB; at most ${this.#maxBytes / 1e6} MB are read.`);
+      return;
+    }
+    const url = await new Promise((resolve, reject) => {
+      const reader = new FileReader();
+      reader.onload = () => resolve(reader.result);
+      reader.onerror = () => reject(reader.error);
+      reader.readAsDataURL(file);
+    });
+    const small = await standIn(url).catch(() => null);
+    if (!small) {
+      this.#onError(`${file.name || "The picture"} is damaged: the browser cannot show it either.`);
+      return;
+    }
+    this.image = { url, name: file.name || "pasted picture", ...small };
+    if (!this.preset?.needs_image) {
+      const taker = this.#presets.find((preset) => preset.controlnet) ?? this.#presets.find((preset) => preset.needs_image);
+      if (taker) this.values.preset = taker.name;
+    }
+    this.set({});
+    this.#map();
+  }
+
+  detach() {
+    this.image = null;
+    this.#asking.map?.abort();
+    if (this.#presets.find(({ name }) => name === this.values.preset)?.needs_image) delete this.values.preset;
+    $("file").value = "";
+    this.set({});
+  }
+
+  #mapSoon = debounce(150, () => this.#map());
+
+  /** See what the preset makes of the picture. */
+  async #map() {
+    const image = this.image;
+    const preset = this.preset;
+    if (!image || !preset?.needs_image) return;
+    this.#asking.map?.abort();
+    const asking = new AbortController();
+    this.#asking.map = asking;
+    const [width, height] = this.#size ?? [];
+    image.isWaiting = true;
+    this.#renderImage();
+    try {
+      const answer = await api.controlMap({ image: image.url, preset: preset.name, width, height }, asking.signal);
+      Object.assign(image, { map: answer.image, remarks: answer.remarks, error: null, preset: preset.name });
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      Object.assign(image, { map: null, remarks: [], error: error.message });
+    }
+    image.isWaiting = false;
+    this.#renderImage();
+    this.#onChange();
+  }
+
+  /* What it would cost. */
+
+  refreshQuote = debounce(250, () => this.#quote());
+
+  async #quote() {
+    if (!this.preset) return;
+    if (this.preset.needs_image && !this.image) {
+      this.#showQuote("", `${this.preset.name} needs a control image`);
+      return;
+    }
+    this.#asking.quote?.abort();
+    const asking = new AbortController();
+    this.#asking.quote = asking;
+    const text = this.#text();
+    const number = (option) => {
+      const value = Number(typed(text, option));
+      return typed(text, option) !== undefined && Number.isFinite(value) ? value : undefined;
+    };
+    const size = typed(text, "size")?.match(/^(\d+)[x×](\d+)$/i);
+    const body = {
+      ...this.chosen,
+      preset: this.preset.name,
+      num_inference_steps: number("steps") ?? this.chosen.num_inference_steps,
+      images: number("images") ?? this.chosen.images,
+      width: size ? Number(size[1]) : this.chosen.width,
+      height: size ? Number(size[2]) : this.chosen.height,
+      negative_prompt: typed(text, "negative") ?? this.chosen.negative_prompt,
+      image: this.preset.needs_image ? this.image.small : undefined,
+    };
+    try {
+      const { cost, seconds, starts_in: wait, left } = await api.quote(body, asking.signal);
+      const time = seconds === null ? "" : ` · about ${duration(seconds)}`;
+      const start = wait === null ? "" : wait < 1 ? " · starts at once" : ` · starts in ${duration(wait)}`;
+      const short = cost > left ? ` · you have ${plural(left, "credit")}` : "";
+      this.#showQuote(plural(cost, "credit"), `${plural(cost, "credit")}${time}${start}${short}`);
+    } catch (error) {
+      if (error.name !== "AbortError") this.#showQuote("", error.status === 0 ? "" : error.message);
+    }
+  }
+
+  #showQuote(brief, whole) {
+    $("cost").textContent = brief;
+    $("quote").textContent = whole;
+  }
+
+  /* The drawer. */
+
+  #wire() {
+    const on = (id, action) => $(id).addEventListener("input", () => action($(id)));
+    on("steps", ({ value }) => this.set({ num_inference_steps: Number(value) }));
+    on("guidance", ({ value }) => this.set({ guidance_scale: Number(value) }));
+    on("strength", ({ value }) => this.set({ strength: Number(value) }));
+    on("negative", ({ value }) => this.set({ negative_prompt: value.trim() ? value : undefined }));
+    on("seed", ({ value, validity }) => {
+      if (validity.valid) this.set({ seed: value === "" ? undefined : Number(value) });
+    });
+    for (const id of ["width", "height"]) {
+      $(id).addEventListener("change", () => {
+        const pixels = Math.round(Number($(id).value) / 16) * 16;
+        this.set({ [id]: $(id).value === "" ? undefined : Math.max(64, Math.min(2048, pixels)) });
+      });
+    }
+    $("seed-clear").addEventListener("click", () => this.set({ seed: undefined }));
+    $("options-reset").addEventListener("click", () => this.reset());
+    $("options-form").addEventListener("submit", (event) => event.preventDefault());
+    $("file").addEventListener("change", ({ target }) => target.files[0] && this.attach(target.files[0]));
+    $("attach").addEventListener("click", () => $("file").click());
+  }
+
+  #presetCard(preset) {
+    return el("label", { class: "preset-card" },
+      el("input", { type: "radio", name: "preset", value: preset.name, onchange: () => this.choosePreset(preset.name) }),
+      el("strong", { text: preset.name }),
+      el("span", { text: preset.description }),
+      preset.needs_image && el("small", {}, icon("image"), "needs a picture"));
+  }
+
+  #ratioButton(ratio) {
+    const made = segment("ratio", ratio.join(":"), ratio.join(":"), () => {
+      const [width, height] = sizeOf(ratio, this.preset.width * this.preset.height);
+      const isOwn = width === this.preset.width && height === this.preset.height && !this.image;
+      this.set(isOwn ? { width: undefined, height: undefined } : { width, height });
+    });
+    const shape = el("i", { "aria-hidden": "true" });
+    shape.style.aspectRatio = ratio.join(" / ");
+    if (ratio[0] >= ratio[1]) shape.style.inlineSize = "1.1em";
+    else shape.style.blockSize = "1.1em";
+    made.querySelector("span").prepend(shape);
+    return made;
+  }
+
+  #render() {
+    const preset = this.preset;
+    if (!preset) return;
+    const { values } = this;
+    for (const input of $("preset-cards").querySelectorAll("input")) {
+      input.checked = input.value === (values.preset ?? this.#default);
+    }
+    const [width, height] = this.#size ?? [preset.width, preset.height];
+    for (const input of $("ratios").querySelectorAll("input")) {
+      const [across, down] = sizeOf(input.value.split(":").map(Number), width * height);
+      input.checked = across === width && down === height && !(this.image && !this.#size);
+    }
+    for (const input of $("images").querySelectorAll("input")) {
+      input.checked = Number(input.value) === (values.images ?? 1);
+    }
+    const show = (id, value, shown = value) => {
+      if (document.activeElement !== $(id) || $(id).type === "range") $(id).value = value;
+      const output = $(`${id}-value`);
+      if (output) output.textContent = shown;
+    };
+    show("width", this.#size ? width : "");
+    show("height", this.#size ? height : "");
+    $("width").placeholder = this.image ? "as it is" : preset.width;
+    $("height").placeholder = this.image ? "as it is" : preset.height;
+    show("steps", values.num_inference_steps ?? preset.num_inference_steps);
+    show("guidance", values.guidance_scale ?? preset.guidance_scale);
+    show("strength", values.strength ?? preset.strength ?? 0.7);
+    show("seed", values.seed ?? "");
+    show("negative", values.negative_prompt ?? "");
+    $("strength-row").hidden = preset.strength === null;
+    this.#renderChips();
+    this.#renderImage();
+    this.#onChange();
+  }
+
+  #renderChips() {
+    const { values } = this;
+    const chips = [
+      ["preset", values.preset && values.preset !== this.#default && values.preset],
+      ["width", this.#size && this.#size.join(" × ")],
+      ["num_inference_steps", values.num_inference_steps && plural(values.num_inference_steps, "step")],
+      ["guidance_scale", values.guidance_scale !== undefined && `guidance ${values.guidance_scale}`],
+      ["strength", values.strength !== undefined && `strength ${values.strength}`],
+      ["images", values.images && plural(values.images, "picture")],
+      ["seed", values.seed !== undefined && `seed ${values.seed}`],
+      ["negative_prompt", values.negative_prompt && `without ${values.negative_prompt}`],
+    ].filter(([, label]) => label);
+    $("chips").replaceChildren(...chips.map(([name, label]) => el("li", { class: "chip" },
+      el("span", { text: label }),
+      el("button", {
+        type: "button", "aria-label": `Remove ${label}`,
+        onclick: () => {
+          this.set(name === "width" ? { width: undefined, height: undefined } : { [name]: undefined });
+          $("message").focus();
+        },
+      }, icon("close")))));
+    $("options-button").classList.toggle("has", chips.length > 0);
+  }
+
+  #renderImage() {
+    const { image } = this;
+    $("attachment").hidden = !image;
+    const map = image && (image.map
+      ? el("figure", {}, el("img", { src: image.map, alt: "Control map" }), el("figcaption", { text: this.preset?.controlnet ? "What it follows" : "What it starts from" }))
+      : el("figure", { class: image.isWaiting ? "waiting" : "none" }, el("span", { class: "haze" }), el("figcaption", { text: image.isWaiting ? "Looking…" : "No map" })));
+    if (image) {
+      const remove = (label) => el("button", { type: "button", class: "round small", "aria-label": label, onclick: () => this.detach() }, icon("close"));
+      $("attachment").replaceChildren(
+        el("figure", {}, el("img", { src: image.url, alt: `Control image: ${image.name}` }), el("figcaption", { text: "Your picture" })),
+        ...(this.preset?.needs_image ? [map] : []),
+        el("div", { class: "attachment-text" },
+          el("strong", { text: image.name }),
+          el("span", { class: image.error ? "wrong" : "quiet", text: image.error ?? (this.preset?.needs_image ? `for the preset ${this.preset.name}` : "the chosen preset takes no picture") }),
+          (image.remarks ?? []).map((text) => el("span", { class: "quiet", text }))),
+        remove("Remove the control image"));
+      $("drop").replaceChildren(
+        el("div", { class: "side-by-side" },
+          el("figure", {}, el("img", { src: image.url, alt: `Control image: ${image.name}` }), el("figcaption", { text: "Your picture" })),
+          ...(this.preset?.needs_image ? [map.cloneNode(true)] : [])),
+        ...(image.error ? [el("p", { class: "wrong", text: image.error })] : []),
+        el("button", { type: "button", class: "ghost", onclick: () => this.detach() }, "Remove"));
+    } else {
+      $("drop").replaceChildren(el("button", { type: "button", class: "drop-button", onclick: () => $("file").click() },
+        icon("image"), el("span", { text: "Drop, paste or choose a picture" })));
+    }
+  }
+}
+
+function segment(name, value, label, onchange) {
+  return el("label", { class: "segment" }, el("input", { type: "radio", name, value, onchange }), el("span", {}, label));
+}
+
+/** The picture's size, and a small picture of the same shape to ask for a price with. */
+async function standIn(url) {
+  const image = new Image();
+  image.src = url;
+  await image.decode();
+  const { naturalWidth: width, naturalHeight: height } = image;
+  const scale = Math.min(1, 256 / Math.max(width, height));
+  const canvas = el("canvas", { width: Math.max(1, Math.round(width * scale)), height: Math.max(1, Math.round(height * scale)) });
+  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  return { width, height, small: canvas.toDataURL("image/png") };
+}
