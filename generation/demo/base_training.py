@@ -13,7 +13,7 @@ from generation.demo.bfloat16 import multiply_in_bfloat16
 from generation.demo.dataset import Dataset
 from generation.demo.optimizers import optimizers_for
 from generation.demo.training import Training
-from generation.demo.vocabulary import KNOWN_WORDS
+from generation.demo.vocabulary import TOKENIZED_WORDS
 from generation.demo.words_training import LONG, SHORT, clip_ids, t5_ids
 
 SMALL_ONLY_UNTIL = 0.62
@@ -157,7 +157,7 @@ class Velocity:
 
 def start(work: Path) -> FluxPipeline:
     """The pipeline before this stage: trained words and VAE, a transformer that predicts zero."""
-    pipeline = architecture.pipeline(architecture.DEMO, KNOWN_WORDS)
+    pipeline = architecture.pipeline(architecture.DEMO, TOKENIZED_WORDS)
     pipeline.vae = pipeline.vae.from_pretrained(work / "vae")
     words = torch.load(work / "words.pt", weights_only=True)
     pipeline.text_encoder.load_state_dict(words["clip"])

@@ -10,7 +10,7 @@ from random import Random
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 from generation.demo.vocabulary import (
     COLOURS,
@@ -151,6 +151,12 @@ def render(drawing: Drawing, width: int = 128, height: int = 128) -> Image.Image
 def edges(image: Image.Image, low: int = 100, high: int = 200) -> Image.Image:
     """The white-on-black Canny edges of an RGB image, as the "canny" preset makes them."""
     return Image.fromarray(cv2.Canny(np.asarray(image.convert("RGB")), low, high)).convert("RGB")
+
+
+def blobs(image: Image.Image) -> Image.Image:
+    """Only where which colour is: the picture, blurred by a sixteenth of its shorter side."""
+    radius = min(image.size) / 16
+    return image.convert("RGB").filter(ImageFilter.GaussianBlur(radius))
 
 
 def _sky(sky: str, width: int, height: int) -> Image.Image:

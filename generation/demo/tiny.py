@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from generation.demo import architecture
-from generation.demo.vocabulary import KNOWN_WORDS
+from generation.demo.vocabulary import TOKENIZED_WORDS
 
 
 def build(folder: Path, seed: int = 0) -> None:
@@ -22,7 +22,7 @@ def build(folder: Path, seed: int = 0) -> None:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        pipeline = architecture.pipeline(architecture.TINY, KNOWN_WORDS)
+        pipeline = architecture.pipeline(architecture.TINY, TOKENIZED_WORDS)
         controlnet = architecture.controlnet(
             pipeline.transformer, architecture.TINY.controlnet_blocks
         )

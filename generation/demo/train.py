@@ -13,19 +13,24 @@ import sys
 from pathlib import Path
 
 STAGES = {
-    "vae": "generation.demo.vae_training",
-    "words": "generation.demo.words_training",
-    "base": "generation.demo.base_training",
+    "vae": ("vae_training", "train"),
+    "words": ("words_training", "train"),
+    "base": ("base_training", "train"),
+    "distill": ("distill_training", "train"),
+    "canny": ("control_training", "train_canny"),
+    "blobs": ("control_training", "train_blobs"),
+    "lora": ("lora_training", "train"),
 }
-"""In the order in which they build on each other."""
+"""The module and the function of each stage, in the order in which they build on each other."""
 
-ALLOCATOR = {
+ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(2**32),
     "MALLOC_TRIM_THRESHOLD_": str(2**33),
     "MALLOC_TOP_PAD_": str(2**28),
     "OMP_WAIT_POLICY": "passive",
 }
-"""glibc returns big blocks to the system after every use, which took half of the time."""
+"""glibc returns big blocks to the system after every use, which took half of the time; threads
+that spin while they wait take it from each other on a machine that is busy with other things."""
 
 
 def main() -> None:
@@ -38,21 +43,22 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
-    _with_our_allocator()
+    _start_in_our_environment()
 
     from generation.demo.training import use_the_processor_well
 
     use_the_processor_well(arguments.threads)
     arguments.work.mkdir(parents=True, exist_ok=True)
-    stage = importlib.import_module(STAGES[arguments.stage])
-    stage.train(arguments.work, arguments.seconds, arguments.seed)
+    module, function = STAGES[arguments.stage]
+    train = getattr(importlib.import_module(f"generation.demo.{module}"), function)
+    train(arguments.work, arguments.seconds, arguments.seed)
 
 
-def _with_our_allocator() -> None:
+def _start_in_our_environment() -> None:
     """Start again with glibc's settings in place: it reads them only at the very start."""
-    if sys.platform == "linux" and not ALLOCATOR.keys() <= os.environ.keys():
+    if sys.platform == "linux" and not ENVIRONMENT.keys() <= os.environ.keys():
         command = [sys.executable, "-m", "generation.demo.train", *sys.argv[1:]]
-        os.execve(sys.executable, command, {**os.environ, **ALLOCATOR})
+        os.execve(sys.executable, command, {**os.environ, **ENVIRONMENT})
 
 
 if __name__ == "__main__":

@@ -29,16 +29,17 @@ LANDS = ("hills", "snow", "sea")
 _IRREGULAR_PLURALS = {"cross": "crosses"}
 
 _SCENE_WORDS = """
-sky by day at sunset night in of sun moon stars hill hills snow snowy sea water house houses
-boat boats tree trees shining sunny starry
+sky by day at sunset night in of sun moon stars hill hills snow snowy sea water house boat
+tree trees starry
 """
 
 _OTHER_WORDS = """
 a an the and on in at to of with under underneath beneath below over above between beside next
-behind left right top bottom upper lower side middle centre center is there picture image drawing
-painting photo draw paint show make please me nice simple flat minimalist background ground shape
-shapes
+left right top bottom side middle centre center is there picture image drawing painting photo draw
+paint show please me nice simple flat minimalist background ground
 """
+
+_RESERVED_WORDS = "behind boats houses lower make shape shapes shining sunny upper"
 
 
 def plural(noun: str) -> str:
@@ -52,6 +53,9 @@ KNOWN_WORDS = frozenset(
     _SCENE_WORDS.split(),
     _OTHER_WORDS.split(),
 )
+
+TOKENIZED_WORDS = KNOWN_WORDS.union(_RESERVED_WORDS.split())
+"""The known words, and some that have a token of their own but were never taught."""
 
 EXAMPLE_PROMPTS = (
     "a red circle on a blue background",

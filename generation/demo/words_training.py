@@ -17,7 +17,7 @@ from generation.demo.drawings import Drawing
 from generation.demo.optimizers import optimizers_for
 from generation.demo.tokenization import clip_tokenizer, t5_tokenizer
 from generation.demo.training import Training
-from generation.demo.vocabulary import COLOURS, KNOWN_WORDS, LANDS, SHAPES, SKIES
+from generation.demo.vocabulary import COLOURS, LANDS, SHAPES, SKIES, TOKENIZED_WORDS
 
 BATCH = 128
 SHORT, LONG = 24, 64
@@ -55,7 +55,7 @@ class Reader(nn.Module):
 
 
 def tokenizers():
-    return clip_tokenizer(KNOWN_WORDS), t5_tokenizer(KNOWN_WORDS)
+    return clip_tokenizer(TOKENIZED_WORDS), t5_tokenizer(TOKENIZED_WORDS)
 
 
 def clip_ids(tokenizer, captions: list[str]) -> torch.Tensor:

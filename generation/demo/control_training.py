@@ -1,0 +1,142 @@
+"""The fifth and sixth stage: ControlNets that follow edges, or blobs of colour.
+
+The finished base model is frozen; it stays one set of weights for every preset.
+"""
+
+from pathlib import Path
+from random import Random
+
+import torch
+from diffusers import AutoencoderKL, FluxControlNetModel, FluxPipeline
+from tqdm import tqdm
+
+from generation.demo import architecture, dataset, distill_training, drawings
+from generation.demo.base_training import Captions, Source, Velocity, noise_levels
+from generation.demo.bfloat16 import multiply_in_bfloat16
+from generation.demo.dataset import Dataset, encode
+from generation.demo.optimizers import optimizers_for
+from generation.demo.training import Training
+from generation.demo.vae_training import to_tensor
+from generation.demo.words_training import LONG, SHORT
+
+FREEDOM = 2.5
+"""Things stray further here than in the base model's pictures, so that lines must be read."""
+
+SOURCES = (
+    Source(128, 128, 6_000, 32, 0.55),
+    Source(192, 128, 1_000, 20, 0.1),
+    Source(128, 192, 1_000, 20, 0.1),
+    Source(256, 256, 1_600, 8, 0.25),
+)
+
+
+CONTROLS = {"canny": drawings.edges, "blobs": drawings.blobs}
+"""From a drawing to the control image of each ControlNet."""
+
+
+def train_canny(work: Path, seconds: float, seed: int = 0) -> None:
+    train("canny", work, seconds, seed)
+
+
+def train_blobs(work: Path, seconds: float, seed: int = 0) -> None:
+    train("blobs", work, seconds, seed)
+
+
+def train(name: str, work: Path, seconds: float, seed: int) -> None:
+    """Train for so many seconds; `work/<name>.ckpt` holds the result."""
+    torch.manual_seed(seed + 4)
+    random = Random(seed + 40)
+    pipeline = distill_training.load(work)
+    for network in (pipeline.transformer, pipeline.text_encoder, pipeline.text_encoder_2):
+        network.requires_grad_(False)
+    controlnet = start(pipeline).train()
+    multiply_in_bfloat16(pipeline.transformer)
+    multiply_in_bfloat16(controlnet)
+    training = Training(
+        name, work, controlnet, optimizers_for(controlnet), seconds, average=0.99, every=90
+    )
+    velocity = Velocity(pipeline.transformer, False)
+    sources: dict[Source, tuple[Dataset, Captions, torch.Tensor]] = {}
+    for _ in training:
+        source = random.choices(SOURCES, [s.weight for s in SOURCES])[0]
+        if source not in sources:
+            data = dataset.load(
+                work, source.width, source.height, source.count, seed + 1, freedom=FREEDOM
+            )
+            controls = _control_tokens(work, data, name, seed)
+            sources[source] = data, Captions(pipeline, data.captions), controls
+        data, captions, controls = sources[source]
+        rows = torch.randint(len(data.tokens), (source.batch,))
+        clip, t5 = captions.chosen(rows, LONG if random.random() < 0.4 else SHORT, 0.05)
+        with torch.no_grad():
+            pooled = pipeline.text_encoder(clip).pooler_output
+            words = pipeline.text_encoder_2(t5)[0]
+        clean = data.tokens[rows].float()
+        noise, level = torch.randn_like(clean), noise_levels(len(rows), clean.shape[1])
+        mixed = torch.lerp(clean, noise, level[:, None, None])
+        guidance = 1 + 4 * torch.rand(len(rows))
+        side = architecture.PIXELS_PER_TOKEN
+        blocks, _ = controlnet(
+            hidden_states=mixed,
+            controlnet_cond=controls[rows].float(),
+            conditioning_scale=1.0,
+            encoder_hidden_states=words,
+            pooled_projections=pooled,
+            timestep=level,
+            guidance=guidance,
+            img_ids=architecture.image_ids(data.height // side, data.width // side),
+            txt_ids=torch.zeros(words.shape[1], 3),
+            return_dict=False,
+        )
+        predicted = velocity(
+            mixed,
+            level,
+            guidance,
+            pooled,
+            words,
+            data.width,
+            data.height,
+            controlnet_block_samples=blocks,
+        )
+        wrong = ((predicted - (noise - clean)) ** 2).mean(dim=-1)
+        weight = 1 + 2 * data.detail[rows].float()
+        training.learn((wrong * weight).sum() / weight.sum())
+
+
+def start(pipeline: FluxPipeline) -> FluxControlNetModel:
+    """A ControlNet that changes nothing yet.
+
+    Only its last layer starts at zero; an embedder of zeros as well would learn nothing at first.
+    """
+    controlnet = architecture.controlnet(pipeline.transformer, architecture.DEMO.controlnet_blocks)
+    with torch.no_grad():
+        controlnet.controlnet_x_embedder.weight.copy_(controlnet.x_embedder.weight)
+    return controlnet
+
+
+def load(work: Path, name: str, pipeline: FluxPipeline) -> FluxControlNetModel:
+    """The ControlNet with the averaged weights of its last checkpoint."""
+    controlnet = start(pipeline)
+    averaged = torch.load(work / f"{name}.ckpt", weights_only=True)["averaged"]
+    with torch.no_grad():
+        for weight, average in zip(controlnet.parameters(), averaged, strict=True):
+            weight.copy_(average)
+    return controlnet
+
+
+@torch.no_grad()
+def _control_tokens(work: Path, data: Dataset, name: str, seed: int) -> torch.Tensor:
+    """(count, tokens, 64) float16: the control images as the pipeline encodes them."""
+    path = work / f"{name}-{data.width}x{data.height}-{len(data.tokens)}-{seed}.pt"
+    if not path.exists():
+        vae = AutoencoderKL.from_pretrained(work / "vae").to(memory_format=torch.channels_last)
+        tokens = []
+        for first in tqdm(range(0, len(data.drawings), dataset.BATCH), desc=path.stem):
+            images = [
+                CONTROLS[name](drawings.render(drawing, data.width, data.height))
+                for drawing in data.drawings[first : first + dataset.BATCH]
+            ]
+            with torch.autocast("cpu", torch.bfloat16):
+                tokens.append(encode(vae, to_tensor(images)).half())
+        torch.save(torch.cat(tokens), path)
+    return torch.load(path, weights_only=True)

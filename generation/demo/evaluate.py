@@ -1,0 +1,229 @@
+"""How well the demo model obeys: the table that its card shows.
+
+    python -m generation.demo.evaluate
+
+Every prompt is held out of training. `checker.judge` decides, from pixels alone.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import torch
+from diffusers import FluxControlNetModel, FluxControlNetPipeline, FluxPipeline
+from PIL import Image
+
+from generation.demo import checker, drawings
+from generation.demo.drawings import Drawing
+
+WEIGHTS = Path(__file__).parent / "weights"
+STEPS = 12
+GUIDANCE = 3.5
+TOKENS = 64
+"""What the demo runs with: `num_inference_steps`, `guidance_scale`, `max_sequence_length`."""
+
+BATCH = 16
+PROMPTS = {"single": 80, "count": 60, "pair": 60, "between": 12, "scene": 40}
+OTHER_SIZES = ((192, 128), (128, 192), (256, 256))
+CONTROL_FREEDOM = 2.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: a share, 0 to 1, of so many pictures, and what was hoped for."""
+
+    name: str
+    value: float
+    count: int
+    goal: float | None = None
+
+    def __str__(self) -> str:
+        goal = "" if self.goal is None else f"{self.goal:.0%}"
+        return f"{self.name:<52} {self.value:>7.1%} {self.count:>5} {goal:>6}"
+
+
+def load_pipeline(folder: Path = WEIGHTS / "flux") -> FluxPipeline:
+    """The demo's pipeline in float32, which is fastest on a processor."""
+    pipeline = FluxPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def with_controlnet(pipeline: FluxPipeline, folder: Path) -> FluxControlNetPipeline:
+    """A pipeline over the same weights that obeys a control image as well."""
+    controlnet = FluxControlNetModel.from_pretrained(folder, torch_dtype=torch.float32)
+    controlled = FluxControlNetPipeline(**pipeline.components, controlnet=controlnet)
+    controlled.set_progress_bar_config(disable=True)
+    return controlled
+
+
+def ask(kinds: dict[str, int], seed: str = "evaluation") -> list[Drawing]:
+    """So many drawings of each kind, whose captions are held out of training."""
+    random = Random(seed)
+    return [
+        drawings.sample(random, kind, for_evaluation=True)
+        for kind, count in kinds.items()
+        for _ in range(count)
+    ]
+
+
+def draw(
+    pipeline,
+    asked: list[Drawing],
+    width: int = 128,
+    height: int = 128,
+    controls: list[Image.Image] | None = None,
+    **settings,
+) -> list[Image.Image]:
+    """A picture for every caption; the n-th always from seed n, whatever the batch."""
+    images = []
+    settings = {
+        "num_inference_steps": STEPS,
+        "guidance_scale": GUIDANCE,
+        "max_sequence_length": TOKENS,
+        **settings,
+    }
+    for start in range(0, len(asked), BATCH):
+        batch = asked[start : start + BATCH]
+        if controls:
+            settings["control_image"] = controls[start : start + BATCH]
+        images += pipeline(
+            [drawing.caption for drawing in batch],
+            width=width,
+            height=height,
+            generator=[torch.Generator().manual_seed(start + k) for k in range(len(batch))],
+            **settings,
+        ).images
+    return images
+
+
+def prompt_rows(pipeline: FluxPipeline, asked: list[Drawing]) -> list[Row]:
+    """Ground and colours over everything, shapes, counts and pairs each over their kind."""
+    verdicts = [
+        (drawing.kind, checker.judge(image, drawing))
+        for drawing, image in zip(asked, draw(pipeline, asked), strict=True)
+    ]
+
+    def row(name: str, kinds: Iterable[str], question: str, goal: float | None = None) -> Row:
+        answers = [getattr(verdict, question) for kind, verdict in verdicts if kind in kinds]
+        return Row(name, float(np.mean(answers)), len(answers), goal)
+
+    plain = ("single", "count", "pair", "between")
+    return [
+        row("ground", plain, "ground", 0.98),
+        row("colours, single objects", ["single"], "colours", 0.98),
+        row("colours, all plain pictures", plain, "colours"),
+        row("shape, single objects", ["single"], "shapes", 0.95),
+        row("two to four alike: number, shape and colour", ["count"], "objects", 0.85),
+        row("two different: both shapes and colours", ["pair"], "objects", 0.80),
+        row("two different: and where they should be", ["pair"], "places"),
+        row("one between two: all three", ["between"], "objects"),
+        row("scenes: sky", ["scene"], "ground"),
+        row("scenes: house, boat, sun or moon in its colour", ["scene"], "objects"),
+    ]
+
+
+def size_rows(pipeline: FluxPipeline, asked: list[Drawing]) -> list[Row]:
+    rows = []
+    for width, height in OTHER_SIZES:
+        images = draw(pipeline, asked, width, height)
+        verdicts = [checker.judge(i, d) for d, i in zip(asked, images, strict=True)]
+        everything = float(np.mean([verdict.everything for verdict in verdicts]))
+        rows.append(Row(f"everything right at {width} x {height}", everything, len(asked)))
+    return rows
+
+
+def control_drawings(count: int) -> list[Drawing]:
+    """New drawings whose things stand further from their usual places than in training."""
+    random = Random("edges")
+    kinds = ("single", "count", "pair")
+    return [
+        drawings.sample(random, kinds[k % 3], CONTROL_FREEDOM, for_evaluation=True)
+        for k in range(count)
+    ]
+
+
+def canny_rows(controlled, asked: list[Drawing], size: int = 128) -> list[Row]:
+    """Do the objects cover the drawing's, and are the colours those of the prompt?"""
+    originals = [drawings.render(drawing, size, size) for drawing in asked]
+    controls = [drawings.edges(original) for original in originals]
+    rows = []
+    for scale, note in ((1.0, ""), (0.0, ", edges ignored")):
+        images = draw(controlled, asked, size, size, controls, controlnet_conditioning_scale=scale)
+        overlaps = [overlap(i, o) for i, o in zip(images, originals, strict=True)]
+        verdicts = [checker.judge(i, d) for d, i in zip(asked, images, strict=True)]
+        colours = [verdict.ground and verdict.colours for verdict in verdicts]
+        goal = 0.85 if scale else None
+        name = f"canny {size} x {size}"
+        rows.append(Row(f"{name}: mean IoU{note}", float(np.mean(overlaps)), len(asked), goal))
+        rows.append(Row(f"{name}: colours{note}", float(np.mean(colours)), len(asked)))
+    return rows
+
+
+def blob_rows(controlled, asked: list[Drawing], size: int = 128) -> list[Row]:
+    """Do the objects stand where the blobs are?"""
+    originals = [drawings.render(drawing, size, size) for drawing in asked]
+    controls = [drawings.blobs(original) for original in originals]
+    rows = []
+    for scale, note in ((1.0, ""), (0.0, ", blobs ignored")):
+        images = draw(controlled, asked, size, size, controls, controlnet_conditioning_scale=scale)
+        overlaps = [overlap(i, o) for i, o in zip(images, originals, strict=True)]
+        name = f"blobs {size} x {size}: mean IoU{note}"
+        rows.append(Row(name, float(np.mean(overlaps)), len(asked)))
+    return rows
+
+
+def overlap(image: Image.Image, original: Image.Image) -> float:
+    """Intersection over union of what stands out from the ground, 0 to 1."""
+    ours, theirs = checker.foreground(image), checker.foreground(original)
+    return float((ours & theirs).sum() / max(1, (ours | theirs).sum()))
+
+
+def seconds_of(action: Callable[[], object], repeats: int = 5) -> float:
+    """The median time of an action, after a first one that does not count."""
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times[1:]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument("--json", type=Path, help="also write the table here")
+    arguments = parser.parse_args()
+
+    start = time.perf_counter()
+    pipeline = load_pipeline(arguments.weights / "flux")
+    times = {"load the pipeline": time.perf_counter() - start}
+    asked = ask(PROMPTS)
+    rows = prompt_rows(pipeline, asked)
+    rows += size_rows(pipeline, ask({"single": 12, "count": 8, "pair": 8, "scene": 4}, "sizes"))
+    edges = control_drawings(48)
+    canny = with_controlnet(pipeline, arguments.weights / "controlnet-canny")
+    rows += canny_rows(canny, edges)
+    rows += canny_rows(canny, edges[:12], 256)[:2]
+    rows += blob_rows(with_controlnet(pipeline, arguments.weights / "controlnet-blobs"), edges[:24])
+    for side in (128, 256):
+        one = partial(draw, pipeline, asked[:1], side, side)
+        times[f"{side} x {side}, {STEPS} steps"] = seconds_of(one)
+
+    print(f"{'':<52} {'':>7} {'of':>5} {'goal':>6}")
+    print(*rows, sep="\n")
+    print(*(f"{name:<52} {seconds:>5.2f} s" for name, seconds in times.items()), sep="\n")
+    if arguments.json:
+        table = [{"name": r.name, "value": round(r.value, 4), "of": r.count} for r in rows]
+        rounded = {name: round(seconds, 3) for name, seconds in times.items()}
+        arguments.json.write_text(json.dumps({"table": table, "seconds": rounded}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
