@@ -100,7 +100,7 @@ def test_every_option_can_be_said_in_one_line():
         "a fox --steps = 20 in snow",
         "a fox --STEPS 20 in snow",
         "a fox --num_inference_steps 20 in snow",
-        'a fox --steps "20" in snow',
+        'a fox --steps " 20 " in snow',
         "a fox --steps ٢٠ in snow",
         "  a fox in snow\u200f--steps 20\u200e  ",
         "imagine a fox in snow --steps 20",
@@ -254,6 +254,10 @@ def test_an_unclosed_quote_before_a_value_is_an_error():
         "a -steps 20",
         "a---b --> c --- d --5",
         "foo--steps 20",
+        'a sign "hi"--steps 20',
+        'a sign "hi"-- in snow',
+        "a poet —born 1930",
+        "—see 5 foxes",
     ],
 )
 def test_a_dash_that_begins_no_option_is_prompt_text(prompt):
@@ -269,6 +273,16 @@ def test_a_misspelled_option_is_an_error_behind_every_dash(dash):
         assert (error.word, error.position) == (f"{dash}{typed}", 6)
 
 
+def test_two_minus_signs_are_always_two_dashes():
+    assert refusal("a fox −−zzz").word == "−−zzz"
+
+
+def test_inches_are_no_quotes():
+    command = parse('a 6" pipe --seed 7 and an 8" pipe')
+
+    assert command == ImagineCommand('a 6" pipe and an 8" pipe', seed=7)
+
+
 def test_two_dashes_alone_end_the_options():
     assert parse("a fox --seed 7 -- in --steps 20") == ImagineCommand("a fox in --steps 20", seed=7)
     assert parse("−− --steps") == ImagineCommand("--steps")
@@ -280,7 +294,12 @@ def test_the_prompt_keeps_its_spacing_and_closes_the_gap_of_an_option():
     assert imagine("a fox\n--steps 20\n--seed 7\nin snow").prompt == "a fox\nin snow"
     assert imagine("a fox\n\n--steps 20 in snow").prompt == "a fox\n\nin snow"
     assert imagine("a fox --steps 20\n\n--seed 7 in snow").prompt == "a fox\n\nin snow"
+    assert imagine("a fox --steps 20\nin snow").prompt == "a fox\nin snow"
     assert imagine("\n a fox \n").prompt == "a fox"
+
+
+def test_capitals_in_the_name_of_a_preset_do_not_matter():
+    assert imagine("a fox --preset Canny").preset == "canny"
 
 
 # --- Errors ----------------------------------------------------------------------------
@@ -465,11 +484,11 @@ def test_a_prompt_that_cannot_be_seen_is_empty(prompt):
 
 
 def test_what_an_error_quotes_is_short_and_can_be_sent():
-    sentence = str(refusal("a fox --steps \ud800\x00\u202e" + "9" * 5000))
+    sentence = str(refusal("a fox --steps \ud800\x00\u2060" + "9" * 5000))
 
     sentence.encode()
     assert len(sentence) < 150
-    assert not set(sentence) & {"\x00", "\u202e"}
+    assert not set(sentence) & {"\x00", "\u2060"}
 
 
 def test_an_unquoted_negative_may_stand_before_options_and_at_the_end():
@@ -846,6 +865,10 @@ def test_ten_thousand_characters_take_less_than_50_ms(before):
         for after in ("", " 'x", ' "', " --steps"):
             text = before + unit * (10_000 // len(unit)) + after
             assert min(_seconds(text) for _ in range(3)) < 0.05, (before, unit, after)
+
+
+def test_a_very_long_slip_takes_less_than_50_ms():
+    assert min(_seconds("—" + "stepsize" * 1_250 + " 5") for _ in range(3)) < 0.05
 
 
 def _seconds(text: str) -> float:
