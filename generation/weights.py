@@ -130,56 +130,61 @@ def _tiny(folder: Path) -> Path:
 
 
 def _download(repository: str, revision: str | None, kind: Kind, token: str | None) -> Path:
-    from huggingface_hub import constants, errors, snapshot_download
+    from huggingface_hub import snapshot_download
 
-    at = f" at revision {revision}" if revision else ""
-    page = f"{constants.ENDPOINT}/{repository}"
     try:
-        folder = snapshot_download(
-            repository, revision=revision, allow_patterns=list(PATTERNS[kind]), token=token
+        return Path(
+            snapshot_download(
+                repository, revision=revision, allow_patterns=list(PATTERNS[kind]), token=token
+            )
         )
-    except errors.HFValidationError:
-        raise ModelUnavailable(
+    except Exception as error:  # of the hub, of its HTTP client, of the disk
+        sentence = _way_out(error, repository, revision, token)
+        raise ModelUnavailable(sentence) from error
+
+
+def _way_out(error: Exception, repository: str, revision: str | None, token: str | None) -> str:
+    """What went wrong with a download, and what the operator can do about it."""
+    from huggingface_hub import constants, errors
+
+    if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
+        # The hub's answer, after which the cache was looked into, in vain.
+        error = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    hub, page = constants.ENDPOINT, f"{constants.ENDPOINT}/{repository}"
+    if isinstance(error, errors.HFValidationError):
+        return (
             f"{repository!r} is neither a folder nor a repository id such as"
             " black-forest-labs/FLUX.1-dev"
-        ) from None
-    except errors.GatedRepoError:
-        raise ModelUnavailable(
+        )
+    if isinstance(error, errors.GatedRepoError):
+        useless = " (the one that is set has no access)" if token else ""
+        return (
             f"{repository} is gated: accept its licence at {page}, then put a token of that"
-            " account into HF_TOKEN"
-            + ("" if token is None else " (the one that is set has no access)")
-        ) from None
-    except errors.RevisionNotFoundError:
-        raise ModelUnavailable(
-            f"{repository} has no revision {revision}: see {page}/commits"
-        ) from None
-    except errors.RepositoryNotFoundError:
-        raise ModelUnavailable(
-            f"there is no repository {repository} at {constants.ENDPOINT}, or it is private:"
-            " check the name, and HF_TOKEN if it is private"
-        ) from None
-    except errors.LocalEntryNotFoundError:
-        raise ModelUnavailable(
-            f"{repository}{at} is not in the cache ({constants.HF_HUB_CACHE}) and"
-            f" {constants.ENDPOINT} cannot be reached: check the network and HF_HUB_OFFLINE"
-        ) from None
-    except errors.HfHubHTTPError as error:
+            f" account into HF_TOKEN{useless}"
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"{repository} has no revision {revision}: see {page}/commits"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return (
+            f"there is no repository {repository} at {hub}, or it is private: check the name,"
+            " and HF_TOKEN if it is private"
+        )
+    failed = f"{repository} cannot be downloaded"
+    if isinstance(error, errors.HfHubHTTPError):
         status = error.response.status_code
         if status == 401:
-            reason = "the token in HF_TOKEN is not valid: make a new one"
-        elif status == 403:
-            reason = f"the token in HF_TOKEN has no access to it: see {page}"
-        else:
-            reason = f"the hub answers {status}: try again later"
-        raise ModelUnavailable(f"{repository}{at} cannot be downloaded: {reason}") from None
-    except OSError as error:
-        free = shutil.disk_usage(_existing(Path(constants.HF_HUB_CACHE))).free / 1e9
-        raise ModelUnavailable(
-            f"{repository}{at} cannot be stored in {constants.HF_HUB_CACHE}, where {free:.1f} GB"
-            f" are free: {error}"
-        ) from error
-    return Path(folder)
-
-
-def _existing(path: Path) -> Path:
-    return next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+            return f"{failed}: the token in HF_TOKEN is not valid; make a new one"
+        if status == 403:
+            return f"{failed}: the token in HF_TOKEN has no access to it; see {page}"
+        return f"{failed}: {hub} answers {status}; try again later"
+    if isinstance(error, OSError) and error.errno is not None:
+        cache = Path(constants.HF_HUB_CACHE)
+        free = shutil.disk_usage(next(p for p in (cache, *cache.parents) if p.exists())).free
+        return (
+            f"{failed}: {error.strerror or error} in {cache}, where {free / 1e9:.1f} GB are free;"
+            " make room, or set storage.download_dir to another disk"
+        )
+    return (
+        f"{failed}: {hub} cannot be reached, and it is not in the cache"
+        f" ({constants.HF_HUB_CACHE}); check the network and HF_HUB_OFFLINE"
+    )

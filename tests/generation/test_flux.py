@@ -220,7 +220,9 @@ def test_a_controlnet_is_shown_the_map_that_the_result_holds(engine, canny):
     assert shades == {(0, 0, 0), (255, 255, 255)}
 
 
-@pytest.mark.parametrize(("steps", "strength", "taken"), [(4, 0.5, 2), (4, 1.0, 4), (10, 0.1, 1)])
+@pytest.mark.parametrize(
+    ("steps", "strength", "taken"), [(4, 0.5, 2), (4, 1.0, 4), (10, 0.1, 1), (10, 0.65, 7)]
+)
 def test_redrawing_takes_the_steps_that_were_told(engine, canny, steps, strength, taken):
     request = replace(canny, controlnet=None, strength=strength, num_inference_steps=steps)
     seen = []
