@@ -140,7 +140,7 @@ class Config(BaseSettings):
                 raise ValueError(
                     f"a preset is named with lower-case letters, digits, - and _, not {name!r}"
                 )
-            if isinstance(values, dict) and "name" in values:
+            if isinstance(values, dict) and values.get("name", name) != name:
                 raise ValueError(f"presets.{name}.name: a preset is named by its heading alone")
         return {
             name: {"name": name, **values} if isinstance(values, dict) else values

@@ -29,6 +29,9 @@ COMPRESS_LEVEL = 1
 THUMBNAIL_SIZE = 256
 GRID_GAP = 4
 
+#: Ends the name of a file that is still being written.
+PART = ".part"
+
 Kind = Literal["grid", "thumbnail", "map"]
 SUFFIXES: dict[Kind, str] = {"grid": "grid.png", "thumbnail": "thumbnail.webp", "map": "map.png"}
 
@@ -43,8 +46,10 @@ class Gallery:
     def __init__(self, folder: Path) -> None:
         self.images = folder / "images"
         self.control_images = folder / "control-images"
-        self.images.mkdir(parents=True, exist_ok=True)
-        self.control_images.mkdir(parents=True, exist_ok=True)
+        for each in (self.images, self.control_images):
+            each.mkdir(parents=True, exist_ok=True)
+            for half_written in each.glob(f".*{PART}"):  # by a process that was killed
+                half_written.unlink()
 
     def control_image_path(self, png: bytes) -> Path:
         """Where `keep_control_image` puts *png*."""
@@ -106,7 +111,7 @@ class Gallery:
         """
         for job_id in job_ids:
             self.delete(job_id)
-        for path in self.control_images.iterdir():
+        for path in self.control_images.glob("*.png"):
             if path.name not in kept and path.stat().st_mtime < before:
                 path.unlink(missing_ok=True)
 
@@ -182,7 +187,7 @@ def _save(path: Path, image: Image.Image, pnginfo: PngInfo | None = None) -> Non
 
 def _write_aside(path: Path, write: Callable[[Any], object]) -> None:
     """Write a file so that *path* is whole or absent, whatever happens in between."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=PART)
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)

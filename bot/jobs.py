@@ -205,6 +205,7 @@ class FairQueue:
         self._place_of: dict[str, _Place] = {}
         self._of_user: dict[str, list[str]] = {}
         self._round = 0
+        self._had_their_turn: set[str] = set()  # in this round
         self._arrivals = 0
         self._is_held = False
         self._changed = asyncio.Event()
@@ -230,11 +231,12 @@ class FairQueue:
 
     def put(self, job: Job) -> None:
         mine = self._of_user.setdefault(job.user, [])
-        # A person whose last job has just been drawn waits for the next round too,
-        # so that coming back at once earns no second turn in this one.
-        last = self._place_of[mine[-1]].round if mine else self._round - 1
+        # Coming back at once earns nobody a second turn in a round.
+        turn = self._round + (job.user in self._had_their_turn)
+        if mine:
+            turn = max(turn, self._place_of[mine[-1]].round + 1)
         self._arrivals += 1
-        place = _Place(max(self._round, last + 1), self._arrivals, job.id)
+        place = _Place(turn, self._arrivals, job.id)
         insort(self._places, place)
         self._jobs[job.id] = job
         self._place_of[job.id] = place
@@ -255,8 +257,12 @@ class FairQueue:
             self._changed.clear()
             await self._changed.wait()
         place = self._places[0]
-        self._round = place.round
-        return self._take(place)
+        if place.round != self._round:
+            self._round = place.round
+            self._had_their_turn.clear()
+        job = self._take(place)
+        self._had_their_turn.add(job.user)
+        return job
 
     def remove(self, job_id: str) -> Job | None:
         """Take a waiting job out of the queue; None if it does not wait.

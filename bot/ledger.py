@@ -149,16 +149,16 @@ class Ledger:
     def _exceeded(
         self, db: sqlite3.Connection, job: Job, status: QuotaStatus, now: float
     ) -> QuotaExceeded:
-        hours = f"{self.quota.window_hours:g} hours"
+        window = in_words(self._seconds)
         if job.cost > status.credits + status.granted:
             return QuotaExceeded(
                 f"this would cost {job.cost} credits, more than the {status.credits} that you have"
-                f" for {hours}: ask for fewer steps, a smaller size or fewer pictures"
+                f" for {window}: ask for fewer steps, a smaller size or fewer pictures"
             )
         retry_in = self._enough_in(db, job, status, now)
         return QuotaExceeded(
             f"this would cost {job.cost} credits and you have {status.left} left of"
-            f" {status.credits} for {hours}: try again in {in_words(retry_in)}, or ask for fewer"
+            f" {status.credits} for {window}: try again in {in_words(retry_in)}, or ask for fewer"
             " steps or a smaller size",
             retry_in=retry_in,
         )

@@ -65,7 +65,7 @@ def quota(status: QuotaStatus) -> str:
     """What a person may still spend."""
     text = (
         f"{status.left} credits left: {status.used} of {status.credits} used in"
-        f" {status.window_seconds / 3600:g} hours"
+        f" {in_words(status.window_seconds)}"
     )
     if status.granted:
         text += f", and {status.granted} granted"

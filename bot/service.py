@@ -522,12 +522,17 @@ class Service:
             self._ledger.charge(db, job, job.submitted_at)
             return None
 
+        # Whoever finds the row, from the commit on, must find the job that moves.
+        self._worker.unfinished[job.id] = job
+        earlier: Job | None = job
         try:
             earlier = await self._database.write(admit)
         finally:
             self._admitting[job.user] -= 1
             if not self._admitting[job.user]:
                 del self._admitting[job.user]
+            if earlier is not None:
+                del self._worker.unfinished[job.id]
         if earlier is not None:
             return self._worker.unfinished.get(earlier.id, earlier)
         self._worker.enqueue(job)

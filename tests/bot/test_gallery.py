@@ -1,0 +1,97 @@
+"""Files are whole or absent, and a picture carries what made it."""
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from bot.gallery import PART, Gallery, encoded, read_request, tiled
+from bot.jobs import Job
+
+
+@pytest.fixture
+def gallery(tmp_path):
+    return Gallery(tmp_path)
+
+
+def plain(colour="red", size=(64, 48)):
+    return Image.new("RGB", size, colour)
+
+
+def test_a_file_that_cannot_be_finished_leaves_nothing_behind(gallery, fox):
+    class Unsaveable(Image.Image):
+        def save(self, file, *args, **kwargs):
+            file.write(b"half")
+            raise OSError(28, "No space left on device")
+
+    job = Job(user="ada", request=fox)
+
+    with pytest.raises(OSError, match="No space left"):
+        gallery.save(job, 1, fox, Unsaveable(), None)
+
+    assert list(gallery.images.iterdir()) == []
+
+
+def test_what_a_killed_process_left_half_written_is_swept_away(gallery, tmp_path):
+    (gallery.images / f".abc{PART}").write_bytes(b"half")
+    (gallery.control_images / f".abc{PART}").write_bytes(b"half")
+
+    again = Gallery(tmp_path)
+
+    assert [*again.images.iterdir(), *again.control_images.iterdir()] == []
+
+
+def test_a_picture_that_is_sent_ten_times_is_kept_once(gallery):
+    paths = {gallery.keep_control_image(encoded(plain())) for _ in range(10)}
+
+    assert len(paths) == 1
+    assert len(list(gallery.control_images.iterdir())) == 1
+
+
+def test_everything_of_a_job_is_deleted_and_nothing_of_another(gallery, fox):
+    mine, other = Job(user="ada", request=fox, images=2), Job(user="ada", request=fox)
+    for number in (1, 2):
+        gallery.save(mine, number, fox, plain(), plain("white"))
+    gallery.save(other, 1, fox, plain(), None)
+
+    gallery.delete(mine.id)
+
+    names = {path.name for path in gallery.images.iterdir()}
+    assert names == {f"{other.id}-1.png", f"{other.id}-thumbnail.webp"}
+
+
+@pytest.mark.parametrize(
+    ("count", "columns", "rows"), [(1, 1, 1), (2, 2, 1), (3, 2, 2), (4, 2, 2), (5, 3, 2)]
+)
+def test_a_grid_is_nearly_square_and_shows_every_picture(count, columns, rows):
+    colours = ["red", "lime", "blue", "yellow", "aqua"][:count]
+
+    grid = tiled([plain(colour) for colour in colours])
+
+    assert grid.size == (columns * 68 - 4, rows * 52 - 4)
+    shown = [grid.getpixel((i % columns * 68 + 30, i // columns * 52 + 20)) for i in range(count)]
+    assert shown == [plain(colour).getpixel((0, 0)) for colour in colours]
+
+
+def test_a_prompt_in_any_script_survives_in_the_picture(gallery, fox):
+    job = Job(user="ada", request=fox)
+    object.__setattr__(fox, "prompt", "一只狐狸 – „im Schnee“ 🦊")
+    gallery.save(job, 1, fox, plain(), None)
+
+    made = read_request(gallery.picture_path(job.id, 1).read_bytes())
+
+    assert made == {"job": job.id, **fox.to_dict()}
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_break_the_reader_of_our_metadata(data):
+    assert read_request(data) is None
+
+
+def test_a_foreign_png_has_no_request_in_it():
+    file = io.BytesIO()
+    plain().save(file, "PNG")
+
+    assert read_request(file.getvalue()) is None

@@ -1,0 +1,211 @@
+import asyncio
+import contextlib
+import gc
+import threading
+from dataclasses import replace
+
+import pytest
+
+from bot.config import Config
+from bot.database import Database
+from bot.gallery import Gallery
+from bot.service import About, Service
+from generation.control_images import PillowControlImages
+from generation.executor import ThreadExecutor
+from generation.stub import StubEngine
+from generation.types import GenerationRequest, Preset
+
+ADA, BOB, EVE = "web:ada", "web:bob", "discord:eve"
+ADMIN = "web:local"
+
+PRESETS = {
+    "plain": Preset(name="plain", description="Your words alone"),
+    "canny": Preset(
+        name="canny",
+        controlnet="demo/controlnet-canny",
+        preprocessor="canny",
+        controlnet_conditioning_scale=1.0,
+    ),
+    "redraw": Preset(name="redraw", strength=0.5),
+}
+
+
+class Gate(StubEngine):
+    """An engine that takes one denoising step per `allow`, so that a test is the clock."""
+
+    def __init__(self):
+        super().__init__()
+        self.threads = set()
+        self.drawn = []
+        self.fault = None
+        self._allowed = threading.Semaphore(0)
+
+    def allow(self, steps=1):
+        self._allowed.release(steps)
+
+    def open(self):
+        """Allow every further step."""
+        self.allow(1_000_000)
+
+    def generate(self, request, on_step):
+        self.threads.add(threading.current_thread().name)
+
+        def gated(step):
+            assert self._allowed.acquire(timeout=30), "the test never allowed this step"
+            on_step(step)
+
+        if self.fault is not None:
+            raise self.fault
+        result = super().generate(request, gated)
+        self.drawn.append(request)
+        return result
+
+
+class Clock:
+    """Unix seconds that pass when a test says so."""
+
+    def __init__(self, now=1_700_000_000.0):
+        self.now = now
+
+    def __call__(self):
+        return self.now
+
+    def advance(self, seconds):
+        self.now += seconds
+
+
+class Bot:
+    """The whole bot but for its adapters, on an engine that a test steps.
+
+    `restart` ends the process's life as a kill would: what is not on disk is lost.
+    """
+
+    def __init__(self, folder, engine, clock, **settings):
+        self.folder = folder
+        self.engine = engine
+        self.clock = clock
+        self.settings = {"presets": PRESETS, **settings}
+        self.about = About("A test.", ("a red circle",))
+
+    async def start(self):
+        self.config = Config(**self.settings)
+        self.database = await Database.open(self.folder / "bot.sqlite3")
+        self.gallery = Gallery(self.folder)
+        self.service = Service(
+            self.config,
+            [ThreadExecutor(lambda: self.engine)],
+            self.database,
+            self.gallery,
+            PillowControlImages(),
+            about=self.about,
+            read_presets=lambda: self.settings["presets"],
+            now=self.clock,
+        )
+        await self.service.start()
+        self.running = asyncio.create_task(self.service.run())
+        return self.service
+
+    async def stop(self):
+        self.running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.running
+        await self.database.close()
+
+    async def restart(self, **settings):
+        await self.stop()
+        self.settings |= settings
+        return await self.start()
+
+    async def rows(self, sql, *values):
+        """What a query finds, as dicts."""
+        rows = await self.database.read(lambda db: db.execute(sql, values).fetchall())
+        return [dict(row) for row in rows]
+
+
+@pytest.fixture(autouse=True)
+def nothing_lost(caplog):
+    """asyncio only logs exceptions that nobody retrieved; here they fail the test."""
+    yield
+    gc.collect()
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def gate():
+    return Gate()
+
+
+@pytest.fixture
+async def make_bot(tmp_path, gate, clock):
+    """Starts a bot with settings of one's own: ``await make_bot(quota={"credits": 3})``."""
+    bots = []
+
+    async def make(**settings):
+        bot = Bot(tmp_path, gate, clock, **settings)
+        await bot.start()
+        bots.append(bot)
+        return bot
+
+    yield make
+    gate.open()
+    for bot in bots:
+        await bot.stop()
+
+
+@pytest.fixture
+async def bot(make_bot):
+    return await make_bot()
+
+
+@pytest.fixture
+async def service(bot):
+    return bot.service
+
+
+@pytest.fixture
+def fox():
+    return GenerationRequest(
+        prompt="a fox in snow",
+        num_inference_steps=3,
+        guidance_scale=3.5,
+        width=64,
+        height=64,
+        seed=1,
+        preset="plain",
+    )
+
+
+@pytest.fixture
+def foxes(fox):
+    """Requests that differ in their seed."""
+    return lambda seed: replace(fox, seed=seed)
+
+
+async def finished(job):
+    async with asyncio.timeout(30):
+        return (await job.finished()).status
+
+
+async def at_step(job, step, picture=1):
+    """Wait until *job* has come that far."""
+    async with asyncio.timeout(30):
+        async for progress in job.watch():
+            if (progress.picture, progress.step) >= (picture, step):
+                return progress
+    raise AssertionError(f"{job.id} ended as {job.status}: {job.error}")
+
+
+async def stepping(gate, ending):
+    """Await *ending* while the engine takes a step now and then, as a real one does: it
+    notices a cancellation after its next step, whenever that comes."""
+    task = asyncio.ensure_future(ending)
+    async with asyncio.timeout(30):
+        while not task.done():
+            await asyncio.sleep(0)
+            gate.allow(1)
+    return await task
