@@ -655,7 +655,7 @@ def test_imagine_makes_a_prompt_of_whatever_follows():
         ("settings reset --steps 3", "reset", "afterwards"),
         ("history --steps 3", "--steps", "--page"),
         ("history --page 0", "0", "between 1 and"),
-        ("/histroy fox", "/histroy", "did you mean history?"),
+        ("  /histroy fox", "/histroy", "did you mean history?"),
         ("admin", "admin", "presets, quota, pause"),
         ("admin quoat", "quoat", "did you mean quota?"),
         ("admin zzz", "zzz", "queue or stats"),
