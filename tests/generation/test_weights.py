@@ -80,6 +80,17 @@ def test_the_libraries_really_use_these_folders(tmp_path):
     assert ran.stdout.strip() == str(tmp_path / "hf-cache" / "hub")
 
 
+def test_the_libraries_are_told_to_be_quiet_and_not_to_spin(tmp_path):
+    environ = {"OMP_WAIT_POLICY": "ACTIVE"}
+
+    weights.set_cache_variables(tmp_path, environ)
+
+    assert environ["TRANSFORMERS_VERBOSITY"] == environ["DIFFUSERS_VERBOSITY"] == "error"
+    assert environ["OMP_WAIT_POLICY"] == "ACTIVE", "what the operator set stays"
+    weights.set_cache_variables(tmp_path, environ := {})
+    assert environ["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
 @pytest.mark.parametrize("name", ["HF_TOKEN", "HUGGINGFACEHUB_API_TOKEN", "HUGGINGFACE_TOKEN"])
 def test_the_token_is_found_under_every_name_in_use(name):
     assert weights.find_token({name: "hf_secret"}) == "hf_secret"
