@@ -1,0 +1,154 @@
+"""``config.toml`` is the manual, and a mistake in it is pointed at."""
+
+import os
+import re
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from bot.config import Config, ConfigError, load_config, load_secrets
+from generation.types import Preset
+
+SHIPPED = Path(__file__).parent.parent.parent / "config.toml"
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch):
+    for name in list(os.environ):
+        if name.startswith("FLUXBOT_"):
+            monkeypatch.delenv(name)
+
+
+def refused(tmp_path, text):
+    path = tmp_path / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    return str(error.value)
+
+
+def test_the_shipped_file_is_sound_and_holds_the_defaults():
+    shipped = load_config(SHIPPED)
+
+    for name, field in Config.model_fields.items():
+        if name not in ("presets", "storage"):
+            assert getattr(shipped, name) == field.default, name
+    assert shipped.storage.data_dir == SHIPPED.parent / "data"
+
+
+def test_the_shipped_file_names_every_key_and_explains_it():
+    text = SHIPPED.read_text(encoding="utf-8")
+    written = tomllib.loads(text)
+
+    for name, field in Config.model_fields.items():
+        if name == "presets":
+            continue
+        assert issubclass(field.annotation, BaseModel)
+        for key in field.annotation.model_fields:
+            is_written = key in written[name] or re.search(rf"^# {key} = ", text, re.M)
+            assert is_written, f"{name}.{key} is missing in config.toml"
+    for line, before in zip(text.splitlines()[1:], text.splitlines(), strict=False):
+        is_first_of_its_paragraph = re.match(r"\w+ = ", line) and not re.match(r"\w+ = ", before)
+        if is_first_of_its_paragraph and "[presets." not in before:
+            assert before.startswith("#"), f"nothing explains {line}"
+    for key in (field.name for field in fields(Preset)):
+        assert key == "name" or f"#   {key}" in text or f", {key}" in text, key
+
+
+def test_the_shipped_presets_are_the_ones_the_readme_speaks_of():
+    presets = load_config(SHIPPED).presets
+
+    assert set(presets) >= {"plain", "canny", "redraw"}
+    assert presets["canny"].needs_image
+    assert not presets["plain"].needs_image
+
+
+def test_a_preset_is_added_by_an_edit_alone(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text("[presets.plain]\n[presets.night]\nguidance_scale = 2.0\nwidth = 128\n")
+
+    assert load_config(path).presets["night"] == Preset(name="night", guidance_scale=2.0, width=128)
+
+
+def test_the_environment_overrides_the_file(tmp_path, monkeypatch):
+    path = tmp_path / "config.toml"
+    path.write_text("[quota]\ncredits = 5\nwindow_hours = 2\n")
+    monkeypatch.setenv("FLUXBOT_QUOTA__CREDITS", "1000")
+    monkeypatch.setenv("FLUXBOT_WEB__PORT", "8081")
+
+    config = load_config(path)
+
+    assert (config.quota.credits, config.quota.window_hours, config.web.port) == (1000, 2.0, 8081)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[quota]\ncreditz = 3", "quota.creditz is no setting; did you mean credits?"),
+        ("[kwota]\ncredits = 1", "kwota is no setting; did you mean quota?"),
+        ("colour = 'red'", "colour is no section; known are model, limits"),
+        ("[web]\nport = 99999", "web.port = 99999: input should be less than or equal to 65535"),
+        ("[quota]\ncredits = 'many'", "quota.credits = 'many': input should be a valid integer"),
+        ("[presets.x]\ncontrol_net = 'a'", "x.control_net is no setting; did you mean controlnet?"),
+        ("[presets.x]\nwidth = 100", "width must be a multiple of 16, not 100: try 96 or 112"),
+        ("[presets.x]\npreprocessor = 'cany'", "'cany': input should be 'none' or 'canny'"),
+        ("[presets.x]\nprompt_template = 'a'", "prompt_template must contain {prompt}, not 'a'"),
+        ("[presets.'A b']\n", "named with lower-case letters, digits, - and _, not 'A b'"),
+        ("[presets.x]\ncontrolnet = 'a'\nstrength = 0.5", "either a controlnet or a strength"),
+        ("[model]\ndefault_preset = 'plane'", "'plane', but the presets are plain; did you mean"),
+        ("[model]\ndevice = 'gpu'", "model.device = 'gpu'"),
+        ("[model]\nwidth = 250", "model.width = 250: input should be a multiple of 16"),
+        ("[quota", "is not valid TOML"),
+    ],
+)
+def test_a_mistake_is_named_with_its_value_and_what_is_allowed(tmp_path, text, sentence):
+    assert sentence in refused(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("variable", "sentence"),
+    [
+        ("FLUXBOT_QUOTE__CREDITS", "there is no section 'quote'; did you mean quota?"),
+        ("FLUXBOT_QUOTA__CREDTIS", "quota.credtis is no setting; did you mean credits?"),
+    ],
+)
+def test_a_misspelled_variable_does_not_pass_in_silence(tmp_path, monkeypatch, variable, sentence):
+    monkeypatch.setenv(variable, "1")
+
+    assert sentence in refused(tmp_path, "")
+
+
+def test_a_missing_file_is_said(tmp_path):
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_config(tmp_path / "nowhere.toml")
+
+
+def test_secrets_come_from_the_environment_and_then_from_dotenv(tmp_path):
+    (tmp_path / ".env").write_text("HF_TOKEN=from-file\nFLUXBOT_WEB_TOKENS=ada:0123456789abcdef\n")
+
+    from_file = load_secrets(tmp_path, {})
+    from_environment = load_secrets(tmp_path, {"HF_TOKEN": "from-environment"})
+
+    assert from_file.hf_token == "from-file"
+    assert from_file.web_tokens == {"0123456789abcdef": "ada"}
+    assert from_environment.hf_token == "from-environment"
+    assert "0123456789abcdef" not in repr(from_file)
+    assert "from-file" not in repr(from_file)
+
+
+@pytest.mark.parametrize("name", ["HF_TOKEN", "HUGGINGFACEHUB_API_TOKEN", "HUGGINGFACE_TOKEN"])
+def test_the_hubs_token_is_found_under_its_three_names(tmp_path, name):
+    assert load_secrets(tmp_path, {name: "hf_x"}).hf_token == "hf_x"
+
+
+@pytest.mark.parametrize("value", ["0123456789abcdef", "ada:short", "a da:0123456789abcdef"])
+def test_a_web_token_that_cannot_be_used_stops_the_start(tmp_path, value):
+    with pytest.raises(ConfigError, match="name:token,name:token with tokens of at least 16"):
+        load_secrets(tmp_path, {"FLUXBOT_WEB_TOKENS": value})
+
+
+def test_a_secret_in_the_file_is_refused(tmp_path):
+    assert "hf_token is no setting" in refused(tmp_path, "[model]\nhf_token = 'hf_x'")

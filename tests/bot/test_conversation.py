@@ -1,0 +1,251 @@
+"""What people type is answered in sentences, whatever they type."""
+
+import io
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from bot import replies
+from bot.commands import OPTIONS, TOPICS, VERBS
+from bot.conversation import converse
+from bot.jobs import JobStatus
+from bot.refusals import NotAllowed
+from generation.types import FluxbotError, Preset
+from tests.conftest import ADA, ADMIN, BOB, PRESETS, at_step, finished
+
+SMALL = "--size 64x64 --steps 3"
+
+
+def picture():
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), "teal").save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def say(service):
+    async def say(text, user=ADA, image=None):
+        return await converse(service, user, text, image)
+
+    return say
+
+
+async def test_a_prompt_becomes_a_job_to_watch(say, gate):
+    gate.open()
+
+    reply = await say(f"a red circle {SMALL}")
+
+    assert reply.text == ""
+    assert await finished(reply.job) is JobStatus.SUCCEEDED
+
+
+async def test_the_line_of_a_job_says_place_then_step_then_what_made_it(say, gate):
+    first = (await say(f"a red circle {SMALL} --seed 7 --images 2")).job
+    await at_step(first, 0, picture=1)
+    second = (await say(f"a blue circle {SMALL}", BOB)).job
+
+    assert replies.progress_line(second, second.progress) == "Queued, 1 ahead of you"
+
+    gate.allow(4)
+    progress = await at_step(first, 1, picture=2)
+    assert replies.progress_line(first, progress) == "Drawing picture 2 of 2, step 1 of 3"
+
+    gate.open()
+    await finished(first)
+    line = replies.progress_line(first, first.progress)
+    assert line.startswith("2 pictures · plain · 3 steps · 64×64 · seed 7 · ")
+
+
+async def test_an_error_speaks_the_words_that_people_type(say):
+    assert (await say("a fox --steps 80")).text.startswith("Steps must be")
+    reply = await say("a fox --size 2048x2048")
+    assert "at most 1048576 are drawn here: ask for a smaller size." in reply.text
+    assert isinstance(reply.error, FluxbotError)
+    low = await say("a fox --preset redraw --strength 0", image=picture())
+    assert low.text == "Strength 0 leaves no step to take: use more than 0."
+
+
+async def test_a_limit_of_the_operator_is_told_in_the_words_that_people_type(make_bot):
+    bot = await make_bot(limits={"num_inference_steps": 20})
+
+    reply = await converse(bot.service, ADA, "a fox --steps 30")
+
+    assert reply.text == "Steps must be between 1 and 20, not 30."
+
+
+async def test_presets_say_which_is_the_default_and_which_want_a_picture(say):
+    text = (await say("presets")).text
+
+    assert "plain (the default): Your words alone" in text
+    assert "canny (attach a picture):" in text
+
+
+async def test_history_lists_searches_and_turns_its_pages(say, gate):
+    gate.open()
+    for number in range(12):
+        await finished((await say(f"fox number {number} {SMALL}")).job)
+
+    first, second = await say("history"), await say("history --page 2")
+    found = await say("history number 7")
+
+    assert len(first.jobs) == 10
+    assert first.text.splitlines()[-1] == "More: history --page 2"
+    assert [job.request.prompt for job in second.jobs] == ["fox number 1", "fox number 0"]
+    assert [job.request.prompt for job in found.jobs] == ["fox number 7"]
+    assert (await say("history --page 9")).text == "There is no page 9."
+    assert (await say("history dragon")).text == "Nothing of yours says “dragon”."
+    assert (await say("history", BOB)).text == "You have drawn nothing yet."
+
+
+async def test_show_again_and_vary_take_an_id(say, gate):
+    gate.open()
+    first = (await say(f"a fox {SMALL} --seed 7")).job
+    await finished(first)
+
+    assert (await say(f"show {first.id}")).job.id == first.id
+    assert (await say(f"again {first.id}")).job.request == first.request
+    assert (await say("vary")).job.request.seed != 7
+    changed = (await say("again --steps 2")).job.request
+    assert changed.num_inference_steps == 2
+    assert (await say(f"show {first.id}", BOB)).text.startswith("There is no picture")
+
+
+async def test_cancel_and_queue_speak_of_ones_own_jobs(say, gate):
+    running = (await say(f"a fox {SMALL}")).job
+    await at_step(running, 0, picture=1)
+    waiting = (await say(f"a cat {SMALL}", BOB)).job
+
+    queue = await say("queue", BOB)
+    assert queue.text.splitlines() == [
+        "1 picture being drawn, 1 waiting.",
+        f"{waiting.id} · Queued, 1 ahead of you · a cat",
+    ]
+    assert (await say("queue", "web:eve")).text.endswith("Nothing of yours among them.")
+
+    reply = await say("cancel", BOB)
+    assert reply.text == f"{waiting.id} is cancelled; your credits were given back."
+    assert waiting.status is JobStatus.CANCELLED
+
+
+async def test_settings_are_shown_changed_and_forgotten(say):
+    assert "no defaults of your own" in (await say("settings")).text
+    changed = await say("settings --steps 20 --ar 16:9")
+    assert changed.text == "Your defaults: steps 20, ar 16:9"
+    assert "size 64x64" in (await say("settings --size 64x64")).text
+    assert "no defaults of your own" in (await say("settings reset")).text
+    assert "cannot be a default" in (await say("settings --seed 4")).text
+
+
+async def test_quota_tells_what_is_left(say):
+    await say("a fox")
+
+    assert (await say("quota")).text == (
+        "9988 credits left: 12 of 10000 used in 24 hours. The oldest come back in 24 hours."
+    )
+
+
+async def test_help_speaks_of_every_verb_and_option(say):
+    general = (await say("help")).text
+
+    assert general.startswith("A test.")
+    for option in OPTIONS:
+        assert f"--{option.name} " in general
+    for verb in VERBS:
+        assert verb.name == "admin" or verb.usage in general
+    for topic in TOPICS:
+        assert (await say(f"help {topic}")).error is None
+
+
+async def test_a_picture_without_a_prompt_is_asked_for_one(say):
+    reply = await say("quota", image=picture())
+
+    assert reply.text == "A picture goes with a prompt: say what to draw from it."
+
+
+async def test_the_same_request_again_keeps_its_words_about_unknown_things(make_bot, gate):
+    gate.open()
+    bot = await make_bot()
+    bot.service.about = type(bot.about)("A test.", (), lambda prompt: (f"odd: {prompt}",))
+
+    reply = await converse(bot.service, ADA, f"a zebra {SMALL}")
+    await finished(reply.job)
+    again = await converse(bot.service, ADA, "again")
+
+    assert reply.job.remarks == again.job.remarks == ("odd: a zebra",)
+    assert (await bot.service.job(ADA, reply.job.id)).remarks == ("odd: a zebra",)
+
+
+ADMIN_SENTENCES = [
+    ("admin presets", "plain (the default)"),
+    ("admin presets reload", "The presets were read anew: plain, canny, redraw."),
+    ("admin quota web:ada", "web:ada: 10000 credits left"),
+    ("admin quota grant web:ada 50", "and 50 granted"),
+    ("admin quota set web:ada 70", "70 credits left"),
+    ("admin quota set web:ada default", "10000 credits left"),
+    ("admin quota reset web:ada", "10000 credits left"),
+    ("admin pause", "Drawing is paused"),
+    ("admin resume", "Drawing goes on."),
+    ("admin ban web:eve spam and more", "web:eve is banned"),
+    ("admin unban web:eve", "web:eve may draw again."),
+    ("admin queue", "Nothing waits."),
+    ("admin stats", "In the last 24 hours: 0 jobs of 0 people"),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), ADMIN_SENTENCES)
+async def test_admins_are_obeyed_and_others_are_not(say, text, sentence):
+    theirs = await say(text, ADA)
+    assert isinstance(theirs.error, NotAllowed)
+    assert theirs.text.startswith("Only admins may do that")
+
+    assert sentence in (await say(text, ADMIN)).text
+
+
+async def test_presets_that_cannot_be_read_leave_the_old_ones(bot):
+    from bot.config import ConfigError
+
+    def broken():
+        raise ConfigError("presets.x.width = 100: must be a multiple of 16")
+
+    bot.service._presets._read = broken
+
+    reply = await converse(bot.service, ADMIN, "admin presets reload")
+
+    assert "presets stay as they were: presets.x.width = 100" in reply.text
+    assert set(bot.service.presets) == set(PRESETS)
+
+
+async def test_a_preset_without_a_description_is_listed_too(make_bot):
+    bot = await make_bot(presets={**PRESETS, "bare": Preset(name="bare")})
+
+    assert "bare: no description" in (await converse(bot.service, ADA, "presets")).text
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    text=st.one_of(
+        st.text(max_size=60),
+        st.lists(
+            st.sampled_from(
+                ["fox", "--steps", "9", "--size", "64x64", "again", "cancel", "admin", "quota",
+                 "show", "history", "--seed", "-1", "“", '"', "—", "reset", "web:ada", "\u200b"]
+            ),
+            max_size=6,
+        ).map(" ".join),
+    ),
+    image=st.one_of(st.none(), st.binary(max_size=30)),
+)  # fmt: skip
+async def test_nothing_that_people_can_type_raises_or_goes_unanswered(say, gate, text, image):
+    gate.open()
+
+    reply = await say(text, ADMIN, image)
+
+    assert reply.job is not None or reply.text
+    if reply.job is not None and not reply.job.status.is_final:
+        await finished(reply.job)

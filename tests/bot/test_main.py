@@ -1,0 +1,196 @@
+"""The command line, as an operator meets it: real processes, told by what they print."""
+
+import asyncio
+import os
+import re
+import signal
+import sqlite3
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Process:
+    """``python -m bot`` with a folder of its own."""
+
+    def __init__(self, folder, **variables):
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("FLUXBOT_")},
+            "FLUXBOT_STORAGE__DATA_DIR": str(folder / "data"),
+            "FLUXBOT_STORAGE__DOWNLOAD_DIR": str(folder / "download"),
+            "FLUXBOT_WEB__PORT": "0",
+            "COLUMNS": "200",
+            "NO_COLOR": "1",
+            "HF_HUB_OFFLINE": "1",
+            **variables,
+        }
+        self.output = ""
+        self.address = None
+
+    async def start(self, *arguments):
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "bot",
+            *arguments,
+            cwd=ROOT,
+            env=self.environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        return self
+
+    async def until(self, pattern):
+        """Read on until a line matches; returns the match."""
+        while line := (await self.process.stdout.readline()).decode():
+            self.output += line
+            if found := re.search(pattern, line):
+                return found
+        raise AssertionError(f"never said {pattern!r}:\n{self.output}")
+
+    async def ended(self):
+        self.output += (await self.process.stdout.read()).decode()
+        return await self.process.wait()
+
+
+@pytest.fixture
+async def run(tmp_path):
+    """Runs ``python -m bot ARGUMENTS`` to its end: (exit status, output)."""
+
+    async def run(*arguments, **variables):
+        process = await Process(tmp_path, **variables).start(*arguments)
+        return await process.ended(), process.output
+
+    return run
+
+
+@pytest.fixture
+async def started(tmp_path):
+    processes = []
+
+    async def start(**variables):
+        process = await Process(tmp_path, **variables).start("run")
+        processes.append(process)
+        process.address = (await process.until(r"(http://127\.0\.0\.1:\d+)"))[1]
+        return process
+
+    yield start
+    for process in processes:
+        if process.process.returncode is None:
+            process.process.kill()
+        await process.ended()
+
+
+async def test_the_page_answers_while_the_model_is_still_being_loaded(started):
+    bot = await started()
+
+    async with httpx.AsyncClient(base_url=bot.address, timeout=60) as web:
+        page, health = await web.get("/"), await web.get("/health")
+
+        assert page.status_code == 200
+        assert "<title>" in page.text
+        assert health.json()["status"] == "ok"
+        # torch is imported on the engine's thread, after the page is there.
+        assert "importing torch" not in bot.output
+
+
+async def test_a_prompt_becomes_a_picture_and_ctrl_c_ends_the_bot(started):
+    bot = await started()
+    await bot.until("ready to draw")
+
+    async with httpx.AsyncClient(base_url=bot.address, timeout=60) as web:
+        body = {"prompt": "a red circle", "num_inference_steps": 2, "width": 64, "height": 64}
+        drawn = await web.post("/api/generate", json=body)
+
+    assert drawn.json()["image"].startswith("data:image/png;base64,")
+    bot.process.send_signal(signal.SIGINT)
+    assert await bot.ended() == 0
+    assert "stopping" in bot.output
+    assert "Traceback" not in bot.output
+
+
+async def test_a_second_bot_on_the_same_database_names_the_first_and_gives_way(started, run):
+    bot = await started()
+
+    status, output = await run("run")
+
+    assert status == 75
+    assert f"another bot (process {bot.process.pid}) is using" in output
+
+
+async def test_a_port_that_is_taken_is_said_with_the_way_out(started, tmp_path):
+    bot = await started()
+    port = bot.address.rsplit(":", 1)[1]
+
+    other = await Process(tmp_path / "other", FLUXBOT_WEB__PORT=port).start("run")
+
+    assert await other.ended() == 1
+    assert f"port {port} on 127.0.0.1 is in use" in other.output
+    assert "web.port" in other.output
+    assert "Traceback" not in other.output
+
+
+async def test_an_address_that_others_can_reach_needs_tokens(run):
+    status, output = await run("run", FLUXBOT_WEB__HOST="0.0.0.0")
+
+    assert status == 1
+    assert "set FLUXBOT_WEB_TOKENS" in output
+
+
+async def test_a_mistake_in_the_configuration_stops_the_start(run):
+    status, output = await run("run", FLUXBOT_QUOTA__CREDTIS="3")
+
+    assert (status, "did you mean credits?" in output) == (1, True)
+    assert "Traceback" not in output
+
+
+async def test_a_damaged_database_is_said_in_a_sentence(run, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "bot.sqlite3").write_bytes(b"no database at all " * 1000)
+
+    status, output = await run("run")
+    checked, findings = await run("check")
+
+    assert (status, checked) == (1, 1)
+    assert "bot.sqlite3 cannot be used: file is not a database" in output
+    assert re.search(r"✗ +database", findings)
+    assert "Traceback" not in output + findings
+
+
+async def test_check_says_what_is_right_in_plain_words(run):
+    status, output = await run("check")
+
+    assert status == 0
+    for words in ("config.toml is sound", "will be made at the first start", "GB free", "torch 2."):
+        assert words in output
+    assert "✗" not in output
+
+
+async def test_quotas_are_granted_shown_and_reset_from_the_command_line(run, tmp_path):
+    assert "10000 credits left" in (await run("quota", "show", "discord:5"))[1]
+    assert "and 50 granted" in (await run("quota", "grant", "discord:5", "50"))[1]
+    assert "10050 credits left" in (await run("quota", "reset", "discord:5"))[1]
+
+    status, output = await run("quota", "show", "somebody")
+    assert (status, "reads platform:id" in output) == (1, True)
+    db = sqlite3.connect(tmp_path / "data" / "bot.sqlite3")
+    kinds = db.execute("SELECT kind, made_by FROM entries ORDER BY number").fetchall()
+    db.close()
+    assert kinds == [("grant", "command line"), ("reset", "command line")]
+
+
+async def test_presets_and_history_are_listed(run):
+    status, output = await run("presets")
+    assert (status, "demo/controlnet-canny" in output) == (0, True)
+    assert (await run("history")) == (0, "Nothing was found.\n")
+
+
+async def test_help_names_every_command(run):
+    _, output = await run("--help")
+
+    for command in ("run", "check", "presets", "history", "quota"):
+        assert re.search(rf"\b{command}\b", output)
