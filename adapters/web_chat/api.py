@@ -51,7 +51,7 @@ from bot.conversation import answer
 from bot.jobs import Job, JobStatus
 from bot.refusals import Conflict, NotAccepting, NotFound
 from bot.service import Service
-from generation.types import FluxbotError, GenerationError, InvalidRequest
+from generation.types import FluxbotError, GenerationError, InvalidImage, InvalidRequest
 
 #: Base64 makes four bytes of three; the rest of the JSON is small.
 BODY_OVERHEAD = 64 * 1024
@@ -240,7 +240,8 @@ async def _submit(web: Web, user: str, body: GenerateBody) -> Job:
         inside = {"control_image": "controlnet.image"}
         if control:
             inside["preset"] = "controlnet.preset"
-        error.field = inside.get(error.field or "", error.field)
+        field = error.field or ("control_image" if isinstance(error, InvalidImage) else "")
+        error.field = inside.get(field, error.field)
         raise
 
 
@@ -321,7 +322,16 @@ async def cancel(web: TheWeb, user: Asker, id: JobId) -> JobView:
 async def again(
     web: TheWeb, user: Asker, id: JobId, body: AgainBody, response: Response
 ) -> JobView:
-    repeated = await web.service.again(user, id, vary=body.vary)
+    changes = None
+    if body.number is not None:
+        seeds = [each.seed for each in (await web.service.job(user, id)).requests]
+        if body.number > len(seeds):
+            raise NotFound(
+                f"{id} has pictures 1 to {len(seeds)}, not {body.number}", field="number"
+            )
+        seed = None if body.vary else seeds[body.number - 1]
+        changes = ImagineCommand(seed=seed, images=1)
+    repeated = await web.service.again(user, id, changes, vary=body.vary)
     response.headers["Location"] = f"/api/jobs/{repeated.id}"
     return JobView.of(repeated)
 
@@ -478,11 +488,12 @@ async def control_map(web: TheWeb, body: ControlMapBody) -> ControlMapView:
     responses=_responses(404, 409, 429, 503, model=MessageErrorView),
 )
 async def message(web: TheWeb, user: Asker, body: MessageBody) -> MessageView | Response:
-    image = await web.image(body.image, "image")
+    image = None
     try:
         command = parse(body.text)
         if isinstance(command, ImagineCommand):
             command = _with_options(command, body.options)
+            image = await web.image(body.image, "image")
         reply = await answer(web.service, user, command, image)
     except FluxbotError as error:
         # In the words that people type, since they typed this.

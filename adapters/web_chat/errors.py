@@ -60,6 +60,8 @@ CODES = {
     500: "internal",
 }
 MISSING_PROMPT = "there is no prompt: say what to draw, for example “a red circle”"
+#: Paths that take a prompt.
+PROMPTED = frozenset({"/api/generate", "/api/jobs"})
 #: Longest part of a stranger's text that is repeated in an answer.
 MAX_ECHO = 80
 
@@ -128,7 +130,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        return response_to_invalid(error.errors())
+        return response_to_invalid(error.errors(), request.url.path in PROMPTED)
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
@@ -148,14 +150,17 @@ def install(app: FastAPI) -> None:
         return error_response(500, CODES[500], "something went wrong in the bot; its log says what")
 
 
-def response_to_invalid(problems: Sequence[Any]) -> Response:
-    """A body or a parameter of the wrong shape: 422, but 400 for a missing prompt."""
+def response_to_invalid(problems: Sequence[Any], is_prompted: bool) -> Response:
+    """A body or a parameter of the wrong shape: 422, but 400 for a missing prompt.
+
+    *is_prompted* says that the route takes a prompt, so that no body is none either.
+    """
     for problem in problems:
-        location = problem["loc"]
-        is_prompt = location == ("body", "prompt")
-        if is_prompt and (problem["type"] == "missing" or problem["input"] is None):
+        nothing = problem["type"] == "missing" or problem["input"] is None
+        is_blank = problem["type"] in ("blank_prompt", "string_too_short")
+        if problem["loc"] == ("body", "prompt") and (nothing or is_blank):
             return response_to(MissingPrompt())
-        if problem["type"] == "blank_prompt":
+        if problem["loc"] == ("body",) and nothing and is_prompted:
             return response_to(MissingPrompt())
     problem = problems[0]
     kind, location = problem["type"], problem["loc"]

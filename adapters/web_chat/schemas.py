@@ -155,7 +155,9 @@ class MessageBody(Body):
     )
     image: ImageText | None = None
     options: OptionsBody | None = Field(
-        None, description="Chosen by clicking; what the text says itself goes before them"
+        None,
+        description="Chosen by clicking; what the text says itself goes before them. They and the"
+        " picture matter to prompts alone, so they may stay attached when a verb is said",
     )
 
 
@@ -163,6 +165,9 @@ class AgainBody(Body):
     """The same request once more."""
 
     vary: bool = Field(False, description="Draw a new seed instead of making the same pixels")
+    number: int | None = Field(
+        None, ge=1, le=16, description="This picture alone; all of them where it is left out"
+    )
 
 
 class ControlMapBody(Body):

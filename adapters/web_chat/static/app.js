@@ -16,9 +16,10 @@ let about = { verbs: [], options: [], examples: [], limits: {} };
 
 /* What can be done with a job, from wherever it is shown. */
 const acts = {
-  async again(job, vary) {
+  /** The whole of a job once more, or one picture of it. */
+  async again(job, vary, which) {
     try {
-      accept(await api.again(job.id, vary));
+      accept(await api.again(job.id, vary, which));
     } catch (error) {
       composer.notice(error.message);
     }
@@ -106,7 +107,7 @@ async function send(text) {
   const isPicture = options.preset?.needs_image && options.image;
   const chips = [...$("chips").querySelectorAll(".chip > span")].map((chip) => chip.textContent);
   const bubble = conversation.say(words, { chips, image: isPicture ? options.image.url : null });
-  const image = isPicture || options.image ? options.image.url : undefined;
+  const image = options.image?.url;
   composer.text = "";
   composer.clearNotice();
   try {

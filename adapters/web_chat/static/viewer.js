@@ -41,6 +41,7 @@ export class Viewer {
     const job = this.#job;
     const which = this.#which;
     const picture = job.pictures[which - 1];
+    const one = job.images > 1 && picture ? which : undefined;
     const acts = Object.fromEntries(Object.entries(this.#acts).map(([name, act]) => [
       name,
       (...values) => {
@@ -67,9 +68,9 @@ export class Viewer {
           figure(job.control.image, "Control image"),
           job.control.map && figure(job.control.map, "Control map")),
         el("div", { class: "actions" },
-          button("Again", "again", () => acts.again(job, false)),
-          button("Vary", "vary", () => acts.again(job, true)),
-          button("Edit prompt", "edit", () => acts.edit(picture ? { ...job, seed: picture.seed } : job)),
+          button("Again", "again", () => acts.again(job, false, one)),
+          button("Vary", "vary", () => acts.again(job, true, one)),
+          button("Edit prompt", "edit", () => acts.edit(one ? { ...job, seed: picture.seed, images: 1 } : job)),
           picture && pictureButtons(job, which, acts))));
   }
 }
