@@ -11,9 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot import commands
 from bot.commands import (
-    GAPS,
+    ADMIN_USAGES,
     MAX_IMAGES,
     OPTIONS,
     SHAPES,
@@ -35,7 +34,6 @@ from bot.commands import (
     HelpCommand,
     HistoryCommand,
     ImagineCommand,
-    Number,
     PresetsCommand,
     QueueCommand,
     QuotaCommand,
@@ -45,6 +43,8 @@ from bot.commands import (
     parse,
     render,
 )
+from bot.commands.options import Number
+from bot.commands.words import CLOSERS, GAPS
 from bot.jobs import ID_ALPHABET, ID_LENGTH
 from generation.types import MAX_SEED, GenerationRequest, InvalidRequest
 
@@ -697,8 +697,8 @@ PIECES = st.sampled_from(
         *(f"—{option.name}" for option in OPTIONS),
         *(option.example for option in OPTIONS),
         *(verb.name for verb in VERBS),
-        *commands.ADMIN_USAGES,
-        *commands._CLOSERS,
+        *ADMIN_USAGES,
+        *CLOSERS,
         *"\\=-—–−/:,\n\t\u200f\x00\ud800",
         *("imagine", "--", "—", "––", "--stpes", "—stpes 5", "fox", "grant", "a:b", "5", ID, "☃"),
         *(" ", "  "),

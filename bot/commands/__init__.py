@@ -1,0 +1,105 @@
+"""What people type, as commands: ``a fox in snow --preset canny --steps 20``.
+
+This is the only place where the words that people type (steps, guidance, size)
+meet the words of diffusers (num_inference_steps, guidance_scale, width): the
+table `OPTIONS`, from which parsing, help and completion derive. Everything here
+is pure; no text makes `parse` raise anything but `CommandError`.
+
+**Options** stand anywhere between the words of the prompt, in any order.
+
+- An option begins a word: ``--steps 20`` or ``--steps=20``; capitals and ``_``
+  for ``-`` do not matter. After ``--`` and a letter an unknown name is an error,
+  because a picture of a misspelled option costs as much as the right one.
+- Phones make ``—`` or ``–`` out of ``--``. Such a dash is also punctuation, so it
+  begins an option only directly before a known name, or before a name one slip
+  away from a known one that ``=`` or a number follows: then the slip is reported.
+  "a fox — in snow", "1920–1930" and "—step by step" are prompts.
+- A passage in quotes is never searched for options, and a prompt keeps its quotes
+  as typed. An apostrophe in a word is no quote; neither is a quote that nothing
+  closes, except as the beginning of an option's value, where it is an error. In
+  a quoted value ``\\`` before a quote or another ``\\`` takes it as it is.
+- What ``--negative`` avoids needs quotes when words of the prompt follow it:
+  "a fox --negative bad hands" would otherwise quietly draw hands.
+- ``--`` alone ends the options: what follows is the prompt.
+- Where options are taken out of the prompt, one space remains, or the line breaks.
+
+**Verbs.** The first word decides, in capitals or not, also with a comma or a ``?`` behind
+it. ``imagine`` makes whatever follows a prompt, and ``/`` before a verb insists on the verb.
+
+- ``again``, ``vary``, ``cancel``, ``history``, ``presets``, ``quota``, ``settings`` and ``admin``
+  hardly ever begin a picture, so they are always verbs, and what does not
+  belong to them is an error that shows how to draw the words instead.
+- ``show``, ``help`` and ``queue`` do begin pictures ("show me a fox", "help wanted
+  sign"). They are verbs when nothing or exactly one word follows, and that word
+  must then fit: "show 123" is an error, not a picture. With more words they are
+  a prompt, except that ``show`` and something that can only be a job's id (it has
+  a digit) is an error again.
+- Everything else is a prompt.
+"""
+
+from bot.commands.options import OPTIONS, WORDS, Option
+from bot.commands.parsing import ADMIN_USAGES, TOPICS, VERBS, Verb, parse
+from bot.commands.rendering import render
+from bot.commands.sizes import SHAPES, fit_size
+from bot.commands.vocabulary import (
+    EXAMPLE,
+    MAX_IMAGES,
+    AdminBan,
+    AdminCommand,
+    AdminPause,
+    AdminPresets,
+    AdminQueue,
+    AdminQuota,
+    AdminResume,
+    AdminStats,
+    AdminUnban,
+    AgainCommand,
+    CancelCommand,
+    Command,
+    CommandError,
+    HelpCommand,
+    HistoryCommand,
+    ImagineCommand,
+    PresetsCommand,
+    QueueCommand,
+    QuotaCommand,
+    SettingsCommand,
+    ShowCommand,
+)
+
+__all__ = [
+    "ADMIN_USAGES",
+    "EXAMPLE",
+    "MAX_IMAGES",
+    "OPTIONS",
+    "SHAPES",
+    "TOPICS",
+    "VERBS",
+    "WORDS",
+    "AdminBan",
+    "AdminCommand",
+    "AdminPause",
+    "AdminPresets",
+    "AdminQueue",
+    "AdminQuota",
+    "AdminResume",
+    "AdminStats",
+    "AdminUnban",
+    "AgainCommand",
+    "CancelCommand",
+    "Command",
+    "CommandError",
+    "HelpCommand",
+    "HistoryCommand",
+    "ImagineCommand",
+    "Option",
+    "PresetsCommand",
+    "QueueCommand",
+    "QuotaCommand",
+    "SettingsCommand",
+    "ShowCommand",
+    "Verb",
+    "fit_size",
+    "parse",
+    "render",
+]

@@ -1,0 +1,94 @@
+"""What a text is made of, words, gaps and quotes, and how an error shows them."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from bot.commands.vocabulary import CommandError
+
+#: What separates words: white space, and the invisible marks that keyboards for
+#: right-to-left scripts leave beside latin words. Joiners are missing on purpose,
+#: since Persian words and emoji contain them.
+GAPS = (
+    string.whitespace
+    + "\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000"
+    + "".join(map(chr, range(0x2000, 0x200C)))
+    + "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
+)
+GAP = f"[{re.escape(GAPS)}]"
+INK = f"[^{re.escape(GAPS)}]"
+
+#: What closes a quote that is opened; languages differ: “x” „x“ ”x” «x» »x«.
+CLOSERS = {
+    '"': '"',
+    "'": "'",
+    "“": "”",
+    "”": "”",
+    "„": "“”",
+    "‘": "’",
+    "’": "’",
+    "«": "»",
+    "»": "«»",
+}
+QUOTES = "".join(CLOSERS)
+#: These open a passage wherever they stand; the others are also apostrophes,
+#: inches and closing quotes, and open one only outside a word.
+_ALWAYS_OPEN = "“„«"
+_APOSTROPHES = "'’"
+
+ANY_WORD = re.compile(f"{INK}+")
+_ESCAPE_OR_QUOTE = re.compile(rf"\\.|[{QUOTES}]", re.DOTALL)
+
+
+class Word(NamedTuple):
+    text: str
+    position: int
+
+
+def quotations(text: str) -> dict[int, int]:
+    """Where each quoted passage of *text* begins and ends: offsets of its two quotes.
+
+    From the end to the beginning, so that the next quote that matters is always
+    known, and any text takes time in proportion to its length.
+    """
+    ends: dict[int, int] = {}
+    nearest: dict[str, tuple[int, bool]] = {}
+    for match in reversed(list(_ESCAPE_OR_QUOTE.finditer(text))):
+        quote, position = match[0], match.start()
+        if quote not in CLOSERS:
+            continue
+        before = text[position - 1 : position] if position else ""
+        after = text[position + 1 : position + 2]
+        if quote in _ALWAYS_OPEN or not before.isalnum():
+            following = [nearest[closer] for closer in CLOSERS[quote] if closer in nearest]
+            end, is_closing = min(following, default=(0, False))
+            if is_closing:
+                ends[position] = end
+        # A quote with a gap before it and none behind it begins a passage: the
+        # one that was open is unclosed, as in: '90s fox --negative 'blurry'
+        is_opening = (not before or before in GAPS) and after != "" and after not in GAPS
+        if is_opening or not (quote in _APOSTROPHES and after.isalnum()):
+            nearest[quote] = (position, not is_opening)
+    return ends
+
+
+def error_at(sentence: str, word: Word, field: str | None = None) -> CommandError:
+    return CommandError(sentence, word=word.text, position=word.position, field=field)
+
+
+def printable(text: str) -> str:
+    """*text* for a sentence: short, and without what would break a page or an encoder."""
+    short = text if len(text) <= 40 else text[:40] + "…"
+    return "".join(character if character.isprintable() else "�" for character in short)
+
+
+def shown(text: str) -> str:
+    return f"“{printable(text)}”"
+
+
+def listed(names: Iterable[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} or {last}"
