@@ -258,7 +258,7 @@ class _Body:
         if message["type"] == "http.request" and self._received > self._limit:
             await self.discard()
             # This type and no other passes through FastAPI's reading of the body.
-            raise HTTPException(413, self._sentence)
+            raise HTTPException(413, self._sentence, {"Connection": "close"})
         return message
 
     async def discard(self) -> None:
