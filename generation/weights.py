@@ -106,6 +106,10 @@ def _demo(name: str, download_dir: Path) -> Path:
         raise ModelUnavailable(
             f"demo/{name} does not exist: there are {', '.join(f'demo/{n}' for n in names)}"
         )
+    if name != "flux" and not name.startswith("controlnet"):
+        raise ModelUnavailable(
+            f"demo/{name} belongs to the trained demo weights, which are not in {DEMO_WEIGHTS}"
+        )
     tiny = _tiny(download_dir.absolute() / "demo-tiny")
     return tiny / ("flux" if name == "flux" else "controlnet")
 

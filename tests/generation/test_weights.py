@@ -121,13 +121,18 @@ def test_without_trained_weights_the_demo_is_a_random_model_and_says_so(
     assert [path.name for path in tmp_path.iterdir()] == ["demo-tiny"]
 
 
+def test_what_the_random_model_has_nothing_for_is_refused(untrained, tmp_path):
+    with pytest.raises(ModelUnavailable, match="demo/lora-ink belongs to the trained demo"):
+        resolve("demo/lora-ink", tmp_path, kind="lora")
+
+
 def test_the_random_model_is_built_once(untrained, tmp_path):
-    built = resolve("demo", tmp_path) / "model_index.json"
-    before = built.stat().st_mtime_ns
+    resolve("demo", tmp_path)
+    before = tmp_path.stat().st_mtime_ns
 
     resolve("demo", tmp_path)
 
-    assert built.stat().st_mtime_ns == before
+    assert tmp_path.stat().st_mtime_ns == before, "nothing was built aside"
 
 
 def test_trained_weights_are_taken_where_they_are(untrained, tmp_path):
