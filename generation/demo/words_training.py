@@ -59,9 +59,9 @@ def tokenizers():
 
 
 def clip_ids(tokenizer, captions: list[str]) -> torch.Tensor:
-    """(batch, 40): CLIP is causal and pools at the end of the text, so padding is nothing to it."""
+    """(batch, 28): CLIP is causal and pools at the end of the text, so padding is nothing to it."""
     return tokenizer(
-        captions, padding="max_length", max_length=40, truncation=True, return_tensors="pt"
+        captions, padding="max_length", max_length=28, truncation=True, return_tensors="pt"
     ).input_ids
 
 

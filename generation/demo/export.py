@@ -1,0 +1,147 @@
+"""Write what training made into `generation/demo/weights`, as bfloat16 safetensors.
+
+python -m generation.demo.export --work download/demo-training
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers import FluxControlNetModel, FluxPipeline
+from PIL import Image, ImageDraw
+
+from generation.demo import control_training, distill_training, drawings, evaluate
+from generation.demo.tokenization import copy_lower_case_rows
+from generation.demo.train import STAGES
+from generation.demo.vocabulary import EXAMPLE_PROMPTS
+
+MOST_BYTES = 16_000_000
+
+
+def export(work: Path, weights: Path) -> None:
+    """Write the pipeline, the ControlNets, the LoRA, the preview factors and the figures.
+
+    Raises:
+        ValueError: All of it together is larger than `MOST_BYTES`.
+    """
+    pipeline = distill_training.load(work)
+    copy_lower_case_rows(pipeline.text_encoder_2.get_input_embeddings(), pipeline.tokenizer_2)
+    controlnets = {
+        name: control_training.load(work, name, pipeline) for name in control_training.CONTROLS
+    }
+    shutil.rmtree(weights, ignore_errors=True)
+    for name, controlnet in controlnets.items():
+        _save_controlnet(controlnet, weights / f"controlnet-{name}")
+    pipeline.to(torch.bfloat16).save_pretrained(weights / "flux")
+    shutil.copy(work / "vae" / "preview.json", weights / "flux" / "preview.json")
+    shutil.copytree(work / "lora-ink", weights / "lora-ink")
+    (weights / "figures.json").write_text(json.dumps(_figures(work), indent=1) + "\n")
+    size = sum(path.stat().st_size for path in weights.rglob("*") if path.is_file())
+    if size > MOST_BYTES:
+        raise ValueError(f"the weights take {size:,} bytes, more than {MOST_BYTES:,}")
+    print(f"{size:,} bytes in {weights}")
+
+
+def _save_controlnet(controlnet: FluxControlNetModel, folder: Path) -> None:
+    controlnet.to(torch.bfloat16).save_pretrained(folder)
+
+
+def _figures(work: Path) -> dict:
+    """Seed, time and steps of every stage, and how well the autoencoder does."""
+    stages = {}
+    for stage in STAGES:
+        told = json.loads((work / f"{stage}.json").read_text())
+        losses = [entry for entry in told["log"] if isinstance(entry[0], int)]
+        stages[stage] = {
+            "seconds": told["seconds"],
+            "steps": told["steps"],
+            "last_loss": losses[-1][-1] if losses else None,
+        }
+    return {
+        "seed": 0,
+        "processor": "2 cores of an AMD EPYC with AVX512_BF16, shared with other work",
+        "settings": {
+            "num_inference_steps": evaluate.STEPS,
+            "guidance_scale": evaluate.GUIDANCE,
+            "max_sequence_length": evaluate.TOKENS,
+        },
+        "stages": stages,
+        "autoencoder": json.loads((work / "vae_figures.json").read_text()),
+    }
+
+
+def grid(pipeline: FluxPipeline, path: Path) -> None:
+    """The card's picture: the example prompts and others that were not in training."""
+    captions = [
+        *EXAMPLE_PROMPTS,
+        *(
+            d.caption
+            for d in evaluate.ask({"single": 6, "count": 5, "pair": 5, "scene": 9}, "card")
+        ),
+    ]
+    images = []
+    for seed, caption in enumerate(captions):
+        images += pipeline(
+            caption,
+            width=128,
+            height=128,
+            num_inference_steps=evaluate.STEPS,
+            guidance_scale=evaluate.GUIDANCE,
+            max_sequence_length=evaluate.TOKENS,
+            generator=torch.Generator().manual_seed(seed),
+        ).images
+    columns, side = 6, 128
+    rows = -(-len(images) // columns)
+    sheet = Image.new("RGB", (columns * (side + 4), rows * (side + 30)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for index, (caption, image) in enumerate(zip(captions, images, strict=True)):
+        left, top = index % columns * (side + 4), index // columns * (side + 30)
+        sheet.paste(image, (left, top))
+        for line, words in enumerate(_wrapped(caption, 26)[:2]):
+            draw.text((left + 2, top + side + 1 + 12 * line), words, fill="black")
+    sheet.save(path, optimize=True)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    lines = [""]
+    for word in text.split():
+        if len(lines[-1]) + len(word) >= width:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return lines
+
+
+def control_sheet(pipeline: FluxPipeline, weights: Path, path: Path) -> None:
+    """What goes into both ControlNets, what comes out, and the LoRA's look, row by row."""
+    asked = [*evaluate.control_drawings(4), *evaluate.ask({"scene": 4}, "sheet")]
+    originals = [drawings.render(drawing, 128, 128) for drawing in asked]
+    rows = []
+    for name, control in control_training.CONTROLS.items():
+        controls = [control(original) for original in originals]
+        controlled = evaluate.with_controlnet(pipeline, weights / f"controlnet-{name}")
+        rows += [controls, evaluate.draw(controlled, asked, controls=controls)]
+    pipeline.load_lora_weights(weights / "lora-ink")
+    rows.append(evaluate.draw(pipeline, asked))
+    pipeline.unload_lora_weights()
+    sheet = Image.new("RGB", (len(asked) * 132, len(rows) * 132), "white")
+    for row, images in enumerate(rows):
+        for column, image in enumerate(images):
+            sheet.paste(image, (column * 132, row * 132))
+    sheet.save(path, optimize=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path("download/demo-training"))
+    parser.add_argument("--weights", type=Path, default=evaluate.WEIGHTS)
+    arguments = parser.parse_args()
+    export(arguments.work, arguments.weights)
+    pipeline = evaluate.load_pipeline(arguments.weights / "flux")
+    grid(pipeline, Path(__file__).parent / "grid.png")
+    control_sheet(pipeline, arguments.weights, Path(__file__).parent / "controls.png")
+
+
+if __name__ == "__main__":
+    main()
