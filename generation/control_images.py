@@ -155,8 +155,8 @@ def fitted(png: bytes, width: int, height: int, fit: Fit) -> Image.Image:
 
 
 def _scaled(png: bytes, width: int, height: int, fit: Fit) -> Image.Image:
-    with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-        image = image.convert("RGB")
+    with Image.open(io.BytesIO(png), formats=["PNG"]) as file:
+        image = file.convert("RGB")
     shape = ImageOps.fit if fit == "crop" else ImageOps.contain
     return shape(image, (width, height), Image.Resampling.LANCZOS)
 
