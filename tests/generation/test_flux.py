@@ -8,6 +8,7 @@ import torch
 from diffusers import FluxControlNetModel, FluxPipeline
 from peft import LoraConfig
 from PIL import Image, ImageDraw
+from safetensors.torch import load_file
 
 from generation.flux import FluxEngine, is_flat
 from generation.types import (
@@ -429,12 +430,21 @@ def test_damaged_weights_are_told_with_their_folder(tiny, tmp_path, fox, engine)
     assert same(engine.generate(fox, ignore), before)
 
 
-def test_weights_in_a_format_that_can_run_code_are_refused(engine, canny, tiny, tmp_path):
+def test_weights_in_a_format_that_can_run_code_are_refused(
+    engine, fox, canny, tiny, lora, tmp_path
+):
     net = FluxControlNetModel.from_pretrained(tiny / "controlnet", local_files_only=True)
-    net.save_pretrained(tmp_path, safe_serialization=False)
+    net.save_pretrained(tmp_path / "net", safe_serialization=False)
+    (tmp_path / "lora").mkdir()
+    layers = load_file(lora / "pytorch_lora_weights.safetensors")
+    torch.save(layers, tmp_path / "lora" / "pytorch_lora_weights.bin")
 
-    with pytest.raises(ModelUnavailable, match="cannot be loaded"):
-        engine.generate(replace(canny, controlnet=str(tmp_path)), ignore)
+    for request in (
+        replace(canny, controlnet=str(tmp_path / "net")),
+        replace(fox, lora=str(tmp_path / "lora")),
+    ):
+        with pytest.raises(ModelUnavailable, match="cannot be loaded"):
+            engine.generate(request, ignore)
 
 
 def test_a_device_that_is_not_there_is_refused(tiny):
