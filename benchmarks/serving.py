@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import statistics
 import tempfile
 import time
@@ -34,6 +35,7 @@ from bot.config import Config, Secrets
 from bot.database import Database
 from bot.gallery import Gallery
 from bot.service import About, Service
+from generation import weights
 from generation.control_images import PillowControlImages
 from generation.executor import ThreadExecutor
 from generation.types import Engine, GenerationRequest
@@ -72,6 +74,7 @@ def make_engine(name: str) -> Callable[[], Engine]:
     """What `ThreadExecutor` calls on its thread."""
 
     def demo() -> Engine:
+        weights.prepare_environment(Path("download"), os.environ)
         from generation.flux import FluxEngine
 
         return FluxEngine("demo", max_sequence_length=64)

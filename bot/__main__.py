@@ -185,7 +185,7 @@ async def _service(
     from generation.control_images import PillowControlImages
     from generation.executor import ThreadExecutor
 
-    weights.set_cache_variables(config.storage.download_dir, os.environ)
+    weights.prepare_environment(config.storage.download_dir, os.environ)
     executor = ThreadExecutor(partial(_load_engine, config, secrets))
     service = Service(
         config,
@@ -369,7 +369,7 @@ def _check_disk(config: Config) -> Finding:
 
 
 def _check_model(config: Config, secrets: Secrets) -> list[Finding]:
-    weights.set_cache_variables(config.storage.download_dir, os.environ)
+    weights.prepare_environment(config.storage.download_dir, os.environ)
     with console.status("importing torch"):
         import torch
 

@@ -30,8 +30,9 @@ PATTERNS: dict[Kind, tuple[str, ...]] = {
 }
 
 
-def set_cache_variables(download_dir: Path, environ: MutableMapping[str, str]) -> None:
-    """Point the caches of the model libraries under *download_dir*, and teach them manners.
+def prepare_environment(download_dir: Path, environ: MutableMapping[str, str]) -> None:
+    """Point the caches of the model libraries under *download_dir*, quiet the advice that
+    they give while being imported, and let torch's threads wait without spinning.
 
     To be called before any of those libraries is imported: they read their variables
     once. A variable that the operator set stays, and those that depend on it follow.
@@ -50,7 +51,7 @@ def set_cache_variables(download_dir: Path, environ: MutableMapping[str, str]) -
         default(name, hub)
     default("TORCH_HOME", str(download_dir / "torch-cache"))
     for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
-        default(name, "error")  # they advise while they are being imported
+        default(name, "error")
     # torch's threads wait for each other by spinning, unless told otherwise. On two busy
     # cores that made a picture of the demo take 24 s instead of 2.3; on idle ones it
     # gains nothing.

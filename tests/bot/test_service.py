@@ -293,7 +293,7 @@ async def test_one_thread_owns_the_engine(service, gate):
     for job in jobs:
         await finished(job)
 
-    assert len(gate.threads) == 1
+    assert len(set(gate.threads)) == 1
 
 
 async def test_a_position_counts_the_running_job(service, gate):

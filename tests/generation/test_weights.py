@@ -19,7 +19,7 @@ HUB_VARIABLES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE", 
 def test_all_caches_are_pointed_under_the_download_folder(tmp_path):
     environ = {}
 
-    weights.set_cache_variables(tmp_path, environ)
+    weights.prepare_environment(tmp_path, environ)
 
     assert environ["HF_HOME"] == str(tmp_path / "hf-cache")
     assert {environ[name] for name in HUB_VARIABLES} == {str(tmp_path / "hf-cache" / "hub")}
@@ -30,7 +30,7 @@ def test_a_relative_folder_means_the_same_after_a_change_of_folder(monkeypatch, 
     monkeypatch.chdir(tmp_path)
     environ = {}
 
-    weights.set_cache_variables(Path("download"), environ)
+    weights.prepare_environment(Path("download"), environ)
 
     assert environ["HF_HOME"] == str(tmp_path / "download" / "hf-cache")
 
@@ -48,7 +48,7 @@ def test_a_relative_folder_means_the_same_after_a_change_of_folder(monkeypatch, 
 def test_what_the_operator_set_stays_and_the_others_follow(tmp_path, given, hub):
     environ = dict(given)
 
-    weights.set_cache_variables(tmp_path, environ)
+    weights.prepare_environment(tmp_path, environ)
 
     assert environ.items() >= given.items()
     assert {environ[name] for name in HUB_VARIABLES} == {hub}
@@ -57,7 +57,7 @@ def test_what_the_operator_set_stays_and_the_others_follow(tmp_path, given, hub)
 def test_an_empty_variable_counts_as_not_set(tmp_path):
     environ = {"HF_HOME": "", "TORCH_HOME": ""}
 
-    weights.set_cache_variables(tmp_path, environ)
+    weights.prepare_environment(tmp_path, environ)
 
     assert all(value.startswith(str(tmp_path)) for name, value in environ.items() if "_H" in name)
 
@@ -65,7 +65,7 @@ def test_an_empty_variable_counts_as_not_set(tmp_path):
 def test_the_libraries_really_use_these_folders(tmp_path):
     code = (
         "import os, pathlib, sys; from generation import weights;"
-        "weights.set_cache_variables(pathlib.Path(sys.argv[1]), os.environ);"
+        "weights.prepare_environment(pathlib.Path(sys.argv[1]), os.environ);"
         "import huggingface_hub.constants as c; print(c.HF_HUB_CACHE)"
     )
     environ = {
@@ -83,11 +83,11 @@ def test_the_libraries_really_use_these_folders(tmp_path):
 def test_the_libraries_are_told_to_be_quiet_and_not_to_spin(tmp_path):
     environ = {"OMP_WAIT_POLICY": "ACTIVE"}
 
-    weights.set_cache_variables(tmp_path, environ)
+    weights.prepare_environment(tmp_path, environ)
 
     assert environ["TRANSFORMERS_VERBOSITY"] == environ["DIFFUSERS_VERBOSITY"] == "error"
     assert environ["OMP_WAIT_POLICY"] == "ACTIVE", "what the operator set stays"
-    weights.set_cache_variables(tmp_path, environ := {})
+    weights.prepare_environment(tmp_path, environ := {})
     assert environ["OMP_WAIT_POLICY"] == "PASSIVE"
 
 
