@@ -11,7 +11,7 @@ import binascii
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from adapters.web_chat.errors import MISSING_PROMPT, TooLarge
@@ -75,8 +75,14 @@ class Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
+def _whole(value: object) -> object:
+    """7.0 is the whole number 7, in JSON as in JSON Schema."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
 Pixels = Annotated[
-    int,
+    Whole,
     Field(
         ge=MIN_SIZE,
         le=MAX_SIZE,
@@ -110,16 +116,16 @@ class OptionsBody(Body):
     )
     width: Pixels | None = None
     height: Pixels | None = None
-    num_inference_steps: int | None = Field(
+    num_inference_steps: Whole | None = Field(
         None, ge=1, le=MAX_STEPS, description="Denoising steps; the operator may allow fewer"
     )
     guidance_scale: float | None = Field(
         None, ge=0, le=30, description="How strictly the prompt is followed"
     )
-    seed: int | None = Field(
+    seed: Whole | None = Field(
         None, ge=0, le=MAX_SEED, description="Seed of the noise; drawn at random if left out"
     )
-    images: int | None = Field(
+    images: Whole | None = Field(
         None, ge=1, le=16, description="How many pictures, with the seeds seed, seed + 1, …"
     )
     strength: float | None = Field(
@@ -165,7 +171,7 @@ class AgainBody(Body):
     """The same request once more."""
 
     vary: bool = Field(False, description="Draw a new seed instead of making the same pixels")
-    number: int | None = Field(
+    number: Whole | None = Field(
         None, ge=1, le=16, description="This picture alone; all of them where it is left out"
     )
 

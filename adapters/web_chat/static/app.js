@@ -10,6 +10,7 @@ import { Options } from "./options.js";
 import { Viewer } from "./viewer.js";
 
 const RECENT = 12;
+const DRAFT = "fluxbot-draft";
 const jobs = new Jobs();
 const others = "BroadcastChannel" in window ? new BroadcastChannel("fluxbot") : null;
 let about = { verbs: [], options: [], examples: [], limits: {} };
@@ -77,7 +78,10 @@ const composer = new Composer({
     recent: jobs.all.sort((a, b) => b.submitted_at - a.submitted_at),
   }),
   onSend: send,
-  onInput: () => options.refreshQuote(),
+  onInput: () => {
+    sessionStorage.setItem(DRAFT, $("message").value);
+    options.refreshQuote();
+  },
 });
 const options = new Options({
   text: () => $("message").value,
@@ -169,8 +173,10 @@ async function answer(reply, words, bubble) {
 /* The head of the page. */
 
 let isUnreachable = false;
+let nextLook;
 
 async function watchEngine() {
+  clearTimeout(nextLook);
   let pause = 10000;
   try {
     const status = await api.status();
@@ -180,7 +186,7 @@ async function watchEngine() {
       const known = jobs.put(job);
       if (hasLoaded && !conversation.has(job.id)) conversation.showJob(known);
     }
-    if (isUnreachable) location.reload();
+    if (isUnreachable) await comeBack();
   } catch (error) {
     if (error.status === 0) {
       isUnreachable = true;
@@ -188,8 +194,21 @@ async function watchEngine() {
     }
     pause = 2000;
   }
-  setTimeout(watchEngine, document.hidden ? 30000 : pause);
+  clearTimeout(nextLook);
+  nextLook = setTimeout(watchEngine, document.hidden ? 30000 : pause);
 }
+
+/** The bot is there again, perhaps with other presets, and jobs have gone on. */
+async function comeBack() {
+  isUnreachable = false;
+  if (!hasLoaded) location.reload();
+  about = await api.about();
+  await loadPresets();
+  await jobs.catchUp();
+  refreshQuota();
+}
+
+jobs.addEventListener("drop", watchEngine);
 
 let engineStatus = "";
 
@@ -364,6 +383,7 @@ try {
   hasLoaded = true;
   welcome();
   refreshQuota();
+  composer.text ||= sessionStorage.getItem(DRAFT) ?? "";
   if (matchMedia("(min-width: 1180px)").matches && !conversation.isEmpty) {
     openPanel("history", true, { focus: false });
   }

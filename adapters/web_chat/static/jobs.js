@@ -6,7 +6,7 @@ const FINAL = new Set(["succeeded", "failed", "cancelled"]);
 export const isFinal = (job) => FINAL.has(job.status);
 
 /**
- * Dispatches "change" with the job in `detail`. One stream serves all unfinished jobs,
+ * Dispatches "change" with the job in `detail`, and "drop" when the stream is lost. One stream serves all unfinished jobs,
  * because browsers open only six connections to one host, all tabs together.
  */
 export class Jobs extends EventTarget {
@@ -19,8 +19,8 @@ export class Jobs extends EventTarget {
   constructor() {
     super();
     // A page that nobody sees needs no stream; it catches up when it is looked at again.
-    document.addEventListener("visibilitychange", () => this.#catchUp());
-    addEventListener("online", () => this.#catchUp());
+    document.addEventListener("visibilitychange", () => this.catchUp());
+    addEventListener("online", () => this.catchUp());
   }
 
   get(id) {
@@ -71,14 +71,17 @@ export class Jobs extends EventTarget {
     }
     // The browser connects anew by itself after a drop. After an HTTP error it does not.
     stream.addEventListener("error", () => {
-      if (stream !== this.#stream || stream.readyState !== EventSource.CLOSED) return;
+      if (stream !== this.#stream) return;
+      this.dispatchEvent(new Event("drop"));
+      if (stream.readyState !== EventSource.CLOSED) return;
       this.#followed = "";
-      this.#retry = setTimeout(() => this.#catchUp(), this.#delay);
+      this.#retry = setTimeout(() => this.catchUp(), this.#delay);
       this.#delay = Math.min(this.#delay * 2, 15000);
     });
   }
 
-  async #catchUp() {
+  /** Ask for everything that may have been missed. */
+  async catchUp() {
     if (!document.hidden) {
       await Promise.allSettled(
         this.unfinished.map(async ({ id }) => {
