@@ -37,13 +37,13 @@ it. ``imagine`` makes whatever follows a prompt, and ``/`` before a verb insists
 - Everything else is a prompt.
 """
 
-from bot.commands.options import OPTIONS, WORDS, Option
-from bot.commands.parsing import ADMIN_USAGES, TOPICS, VERBS, Verb, parse
+from bot.commands.options import OPTIONS, WORDS
+from bot.commands.parsing import parse
 from bot.commands.rendering import render
-from bot.commands.sizes import SHAPES, fit_size
+from bot.commands.sizes import fit_size
+from bot.commands.verbs import ADMIN_USAGES, TOPICS, VERBS
 from bot.commands.vocabulary import (
     EXAMPLE,
-    MAX_IMAGES,
     AdminBan,
     AdminCommand,
     AdminPause,
@@ -70,9 +70,7 @@ from bot.commands.vocabulary import (
 __all__ = [
     "ADMIN_USAGES",
     "EXAMPLE",
-    "MAX_IMAGES",
     "OPTIONS",
-    "SHAPES",
     "TOPICS",
     "VERBS",
     "WORDS",
@@ -92,13 +90,11 @@ __all__ = [
     "HelpCommand",
     "HistoryCommand",
     "ImagineCommand",
-    "Option",
     "PresetsCommand",
     "QueueCommand",
     "QuotaCommand",
     "SettingsCommand",
     "ShowCommand",
-    "Verb",
     "fit_size",
     "parse",
     "render",

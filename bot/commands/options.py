@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from bot.commands.sizes import SHAPES
 from bot.commands.vocabulary import MAX_IMAGES
-from bot.commands.words import GAP, listed, printable, shown
+from bot.commands.words import listed, printable, shown
 from generation.types import MAX_SEED, MAX_SIZE, MAX_STEPS, MIN_SIZE, SIZE_MULTIPLE
 
-_DECIMAL = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:e[+-]?\d+)?", re.IGNORECASE)
-_SIDES = re.compile(rf"(\d{{1,9}}){GAP}*[xX×*х]{GAP}*(\d{{1,9}})")
-_RATIO = re.compile(rf"(\d{{1,4}}){GAP}*[:：/]{GAP}*(\d{{1,4}})")
+_SIDES = re.compile(r"(\d{1,9})[xX×*](\d{1,9})")
+_RATIO = re.compile(r"(\d{1,4})[:/](\d{1,4})")
 _NAME = re.compile(r"[\w.+-]+")
+_WIDEST = MAX_SIZE // MIN_SIZE
 
 
 class WrongValue(Exception):
     """A value does not fit: the rest of a sentence that begins with the option's name."""
-
-    def __init__(self, sentence: str, field: str | None = None) -> None:
-        super().__init__(sentence)
-        self.field = field
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,107 +34,69 @@ class Number:
 
     @property
     def description(self) -> str:
-        return f"a {'whole ' * self.is_whole}number from {self.lowest} to {self.highest}"
+        kind = "whole number" if self.is_whole else "number"
+        return f"a {kind} between {self.lowest} and {self.highest}"
 
     def read(self, text: str, field: str) -> dict[str, Any]:
-        value: float | None = None
-        if _DECIMAL.fullmatch(text):
-            value = float(text.replace(",", "."))
-            if self.is_whole and self.lowest <= value <= self.highest:
-                value = int(value) if text.isdecimal() else None  # 20.0 is a slip
-        bounds = f"between {self.lowest} and {self.highest}"
-        if value is None:
-            kind = "whole number" if self.is_whole else "number"
-            raise WrongValue(f"must be a {kind} {bounds}, not {shown(text)}{self.remark}")
+        try:
+            value = int(text) if self.is_whole else float(text.replace(",", "."))
+        except ValueError:
+            value = math.nan  # which lies between no two numbers
         if not self.lowest <= value <= self.highest:
-            raise WrongValue(f"must be {bounds}, not {printable(text)}{self.remark}")
+            raise WrongValue(f"must be {self.description}, not {shown(text)}{self.remark}")
         return {field: value}
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Ratio:
+    """Width to height, or the name of a shape."""
+
+    description = f"width to height, such as 16:9, or {listed(SHAPES)}"
+
+    def read(self, text: str, field: str) -> dict[str, Any]:
+        if named := SHAPES.get(text.lower()):
+            return {field: named}
+        ratio = _RATIO.fullmatch(text)
+        if not ratio:
+            raise WrongValue(f"must be {self.description}, not {shown(text)}")
+        width, height = int(ratio[1]), int(ratio[2])
+        if not 0 < width <= _WIDEST * height or not 0 < height <= _WIDEST * width:
+            raise WrongValue(f"must be between 1:{_WIDEST} and {_WIDEST}:1, not {printable(text)}")
+        return {field: (width, height)}
+
+
+class Size(Ratio):
     """Both sides, as ``1024x768``; or a shape, which leaves the number of pixels open."""
 
-    @property
-    def description(self) -> str:
-        return f"both sides, such as 1024x768, or {listed(SHAPES)}"
+    description = f"both sides, such as 1024x768, or {listed(SHAPES)}"
 
     def read(self, text: str, field: str) -> dict[str, Any]:
-        if shape := _shape(text):
-            return {"aspect_ratio": shape}
         sides = _SIDES.fullmatch(text)
         if not sides:
-            raise WrongValue(f"must be {self.description}, not {shown(text)}")
-        size = {"width": int(sides[1]), "height": int(sides[2])}
-        for side, pixels in size.items():
-            if not MIN_SIZE <= pixels <= MAX_SIZE:
-                raise WrongValue(
-                    f"must have sides between {MIN_SIZE} and {MAX_SIZE} pixels,"
-                    f" not a {side} of {pixels}",
-                    side,
-                )
-        odd = [side for side, pixels in size.items() if pixels % SIZE_MULTIPLE]
-        if odd:
-            nearest = "x".join(
-                str(SIZE_MULTIPLE * round(pixels / SIZE_MULTIPLE)) for pixels in size.values()
-            )
+            return super().read(text, "aspect_ratio")
+        asked = (int(sides[1]), int(sides[2]))
+        nearest = [
+            min(max(SIZE_MULTIPLE * round(side / SIZE_MULTIPLE), MIN_SIZE), MAX_SIZE)
+            for side in asked
+        ]
+        if nearest != list(asked):
             raise WrongValue(
-                f"must have sides that are multiples of {SIZE_MULTIPLE},"
-                f" not {printable(text)}: try {nearest}",
-                odd[0],
+                f"sides must be multiples of {SIZE_MULTIPLE} from {MIN_SIZE} to {MAX_SIZE},"
+                f" not {printable(text)}: try {nearest[0]}x{nearest[1]}"
             )
-        return size
-
-
-@dataclass(frozen=True, slots=True)
-class Ratio:
-    """Width to height."""
-
-    @property
-    def description(self) -> str:
-        return f"width to height, such as 16:9, or {listed(SHAPES)}"
-
-    def read(self, text: str, field: str) -> dict[str, Any]:
-        shape = _shape(text)
-        if shape is None:
-            raise WrongValue(f"must be {self.description}, not {shown(text)}")
-        return {field: shape}
-
-
-@dataclass(frozen=True, slots=True)
-class Name:
-    """One word; capitals do not matter."""
-
-    description: str
-
-    def read(self, text: str, field: str) -> dict[str, Any]:
-        name = text.lower()
-        if not _NAME.fullmatch(name):
-            raise WrongValue(f"must be {self.description}, not {shown(text)}")
-        return {field: name}
+        return {"width": asked[0], "height": asked[1]}
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Words, in quotes if there are several."""
+    """Words, in quotes if there are several; or one name, where capitals do not matter."""
 
     description: str
+    is_name: bool = False
 
     def read(self, text: str, field: str) -> dict[str, Any]:
-        return {field: text}
-
-
-def _shape(text: str) -> tuple[int, int] | None:
-    """A named shape or a ratio; None if *text* looks like neither."""
-    if named := SHAPES.get(text.lower()):
-        return named
-    if not (ratio := _RATIO.fullmatch(text)):
-        return None
-    width, height = int(ratio[1]), int(ratio[2])
-    widest = MAX_SIZE // MIN_SIZE
-    if not 0 < width <= widest * height or not 0 < height <= widest * width:
-        raise WrongValue(f"must be between 1:{widest} and {widest}:1, not {printable(text)}")
-    return width, height
+        if self.is_name and not _NAME.fullmatch(text):
+            raise WrongValue(f"must be {self.description}, not {shown(text)}")
+        return {field: text.lower() if self.is_name else text}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,26 +105,23 @@ class Option:
 
     Attributes:
         name: What people type.
-        fields: The fields of the command that it sets; two options that share one exclude
-            each other.
+        fields: The fields of the command that it sets, the first being the one to name in
+            an error; two options that share one exclude each other.
         kind: What its value may be; `Number` has the range.
         help: One sentence.
         example: A value, as typed.
         aliases: Other names for it.
-        tried: Names that people bring from other bots; they are errors that point here.
     """
 
     name: str
     fields: tuple[str, ...]
-    kind: Number | Size | Ratio | Name | Text
+    kind: Number | Ratio | Text
     help: str
     example: str
     aliases: tuple[str, ...] = ()
-    tried: tuple[str, ...] = ()
 
     @property
     def field(self) -> str:
-        """The field to name in an error."""
         return self.fields[0]
 
     @property
@@ -177,10 +134,9 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "preset",
         ("preset",),
-        Name("the name of a preset"),
+        Text("the name of a preset", is_name=True),
         "A way of making pictures; presets lists them, and which of them need a picture from you.",
         "canny",
-        tried=("style", "model", "controlnet"),
     ),
     Option(
         "steps",
@@ -189,7 +145,6 @@ OPTIONS: tuple[Option, ...] = (
         "Denoising steps: more take longer, cost more and draw finer.",
         "20",
         aliases=("num-inference-steps",),
-        tried=("quality", "q"),
     ),
     Option(
         "size",
@@ -198,8 +153,6 @@ OPTIONS: tuple[Option, ...] = (
         f"Size of the picture in pixels, sides being multiples of {SIZE_MULTIPLE}"
         f" from {MIN_SIZE} to {MAX_SIZE}.",
         "1024x768",
-        aliases=("resolution",),
-        tried=("width", "height", "w", "h"),
     ),
     Option(
         "ar",
@@ -215,8 +168,7 @@ OPTIONS: tuple[Option, ...] = (
         Number(0, 30),
         "How closely the picture follows the prompt.",
         "3.5",
-        aliases=("cfg", "guidance-scale", "cfg-scale"),
-        tried=("scale", "stylize"),
+        aliases=("cfg", "guidance-scale"),
     ),
     Option(
         "seed",
@@ -231,17 +183,14 @@ OPTIONS: tuple[Option, ...] = (
         Number(1, MAX_IMAGES, is_whole=True),
         "How many pictures, with seeds that count up.",
         "4",
-        aliases=("repeat",),
-        tried=("n", "count", "batch", "number"),
     ),
     Option(
         "strength",
         ("strength",),
         Number(0, 1),
-        "How far to leave the picture that you attached: 0 keeps it, 1 forgets it.",
+        "With a ControlNet preset, how firmly the map of your picture holds; with one that"
+        " redraws, how far to leave your picture: 0 keeps it, 1 forgets it.",
         "0.7",
-        aliases=("denoise",),
-        tried=("iw",),
     ),
     Option(
         "negative",
@@ -249,43 +198,35 @@ OPTIONS: tuple[Option, ...] = (
         Text("what the picture must not show, in quotes"),
         "What to avoid; it doubles the time of a step.",
         '"blurry"',
-        aliases=("no", "neg", "negative-prompt"),
+        aliases=("no", "negative-prompt"),
     ),
 )
 
 #: Fields of a command (diffusers' names where diffusers has one) to what people type.
 WORDS: dict[str, str] = {name: each.name for each in OPTIONS for name in each.fields}
 
-
-class Table:
-    """Options by every name that they have.
-
-    Attributes:
-        options: As documented.
-        named: Options by name and alias.
-        nearly: Each longer name with one letter less; see `shortened`.
-    """
-
-    def __init__(self, options: tuple[Option, ...]) -> None:
-        self.options = options
-        self.named = {name: each for each in options for name in (each.name, *each.aliases)}
-        self.nearly = {short for name in self.named if len(name) >= 4 for short in shortened(name)}
-
-
-def shortened(word: str) -> set[str]:
-    """*word*, and *word* without each of its letters.
-
-    Two words that share one of these are a letter more, less, wrong or swapped
-    apart. This is asked of every dash in a text, where difflib would take too long.
-    """
-    return {word, *(word[:index] + word[index + 1 :] for index in range(len(word)))}
-
-
-IMAGINE = Table(OPTIONS)
-HISTORY = Table(
-    (Option("page", ("page",), Number(1, 10**6, is_whole=True), "Which page, from 1.", "2"),)
-)
+#: What options are called: names and aliases of those for a picture, and of those for history.
+IMAGINE: dict[str, Option] = {name: each for each in OPTIONS for name in (each.name, *each.aliases)}
+HISTORY: dict[str, Option] = {
+    "page": Option("page", ("page",), Number(1, 10**6, is_whole=True), "Which page, from 1.", "2")
+}
 
 
 def normal(name: str) -> str:
     return name.lower().replace("_", "-")
+
+
+def _shortened(word: str) -> set[str]:
+    return {word, *(word[:index] + word[index + 1 :] for index in range(len(word)))}
+
+
+def is_slip(name: str, names: Iterable[str]) -> bool:
+    """Whether *name* is a letter more, less, wrong or swapped away from one of *names*.
+
+    Such words share one with a letter less. This is asked of every dash in a text,
+    where difflib would take too long.
+    """
+    if not 4 <= len(name) <= 24:
+        return False
+    near = (each for each in names if len(each) >= 4 and abs(len(each) - len(name)) <= 1)
+    return any(not _shortened(name).isdisjoint(_shortened(each)) for each in near)

@@ -132,9 +132,7 @@ class HelpCommand:
 
 
 class AdminCommand:
-    """What only admins may say."""
-
-    __slots__ = ()
+    """What only admins may say; a user is written ``platform:id``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,24 +142,11 @@ class AdminPresets(AdminCommand):
 
 @dataclass(frozen=True, slots=True)
 class AdminQuota(AdminCommand):
-    """Attributes:
-    user: ``platform:id``.
-    credits: For grant 1 to 10**9, for set 0 to 10**9 or None, which is the default again.
-    """
+    """Credits: for grant 1 to 10**9, for set 0 to 10**9 or None, which is the default again."""
 
     action: Literal["show", "grant", "set", "reset"]
     user: str
     credits: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AdminPause(AdminCommand):
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class AdminResume(AdminCommand):
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,25 +161,23 @@ class AdminUnban(AdminCommand):
 
 
 @dataclass(frozen=True, slots=True)
-class AdminQueue(AdminCommand):
-    pass
+class AdminPause(AdminCommand): ...
 
 
 @dataclass(frozen=True, slots=True)
-class AdminStats(AdminCommand):
-    pass
+class AdminResume(AdminCommand): ...
+
+
+@dataclass(frozen=True, slots=True)
+class AdminQueue(AdminCommand): ...
+
+
+@dataclass(frozen=True, slots=True)
+class AdminStats(AdminCommand): ...
 
 
 Command = (
-    ImagineCommand
-    | PresetsCommand
-    | HistoryCommand
-    | ShowCommand
-    | AgainCommand
-    | QuotaCommand
-    | QueueCommand
-    | CancelCommand
-    | SettingsCommand
-    | HelpCommand
+    (ImagineCommand | AgainCommand | ShowCommand | HistoryCommand | CancelCommand)
+    | (PresetsCommand | QuotaCommand | QueueCommand | SettingsCommand | HelpCommand)
     | AdminCommand
 )

@@ -1,9 +1,9 @@
-"""What a text is made of, words, gaps and quotes, and how an error shows them."""
+"""What a text is made of: words, gaps and quotes; and how an error shows them."""
 
 from __future__ import annotations
 
+import difflib
 import re
-import string
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -13,39 +13,36 @@ from bot.commands.vocabulary import CommandError
 #: right-to-left scripts leave beside latin words. Joiners are missing on purpose,
 #: since Persian words and emoji contain them.
 GAPS = (
-    string.whitespace
-    + "\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000"
-    + "".join(map(chr, range(0x2000, 0x200C)))
-    + "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
+    "".join(filter(str.isspace, map(chr, range(0x3001))))
+    + "\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
 )
 GAP = f"[{re.escape(GAPS)}]"
 INK = f"[^{re.escape(GAPS)}]"
+A_WORD = re.compile(f"{INK}+")
 
 #: What closes a quote that is opened; languages differ: “x” „x“ ”x” «x» »x«.
-CLOSERS = {
-    '"': '"',
-    "'": "'",
-    "“": "”",
-    "”": "”",
-    "„": "“”",
-    "‘": "’",
-    "’": "’",
-    "«": "»",
-    "»": "«»",
-}
+_PAIRS = ('""', "''", "“”", "””", "„“”", "‘’", "’’", "«»", "»«»")
+CLOSERS = {pair[0]: pair[1:] for pair in _PAIRS}
 QUOTES = "".join(CLOSERS)
 #: These open a passage wherever they stand; the others are also apostrophes,
 #: inches and closing quotes, and open one only outside a word.
 _ALWAYS_OPEN = "“„«"
 _APOSTROPHES = "'’"
-
-ANY_WORD = re.compile(f"{INK}+")
 _ESCAPE_OR_QUOTE = re.compile(rf"\\.|[{QUOTES}]", re.DOTALL)
 
 
 class Word(NamedTuple):
     text: str
     position: int
+
+    @property
+    def end(self) -> int:
+        return self.position + len(self.text)
+
+
+def words_of(text: str, start: int = 0, end: int | None = None) -> list[Word]:
+    span = (start, len(text) if end is None else end)
+    return [Word(match[0], match.start()) for match in A_WORD.finditer(text, *span)]
 
 
 def quotations(text: str) -> dict[int, int]:
@@ -75,8 +72,12 @@ def quotations(text: str) -> dict[int, int]:
     return ends
 
 
-def error_at(sentence: str, word: Word, field: str | None = None) -> CommandError:
+def error_at(word: Word, sentence: str, field: str | None = None) -> CommandError:
     return CommandError(sentence, word=word.text, position=word.position, field=field)
+
+
+def shown(text: str) -> str:
+    return f"“{printable(text)}”"
 
 
 def printable(text: str) -> str:
@@ -85,10 +86,13 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "�" for character in short)
 
 
-def shown(text: str) -> str:
-    return f"“{printable(text)}”"
-
-
 def listed(names: Iterable[str]) -> str:
     *most, last = names
-    return f"{', '.join(most)} or {last}"
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def suggestion(typed: str, names: Iterable[str]) -> str:
+    """The one of *names* that was probably meant, or all of them."""
+    names = list(names)
+    near = difflib.get_close_matches(typed[:60], names, 1)
+    return f"did you mean {near[0]}?" if near else f"choose {listed(names)}"

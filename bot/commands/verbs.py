@@ -1,0 +1,52 @@
+"""The verbs, and what `help` can be asked about: one table for parsing, help and completion."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from bot.commands.options import OPTIONS
+
+
+class Verb(NamedTuple):
+    """A first word that is no prompt: how it is written, and one sentence."""
+
+    usage: str
+    help: str
+
+    @property
+    def name(self) -> str:
+        return self.usage.split()[0]
+
+
+VERBS: tuple[Verb, ...] = (
+    Verb("presets", "Lists the presets."),
+    Verb("history [words] [--page 2]", "Lists your pictures, or those with words in the prompt."),
+    Verb("show ID", "Shows a picture again, with its settings."),
+    Verb("again [ID] [options]", "Draws it, or your latest, once more with what you change."),
+    Verb("vary [ID] [options]", "Draws it once more with a new seed."),
+    Verb("quota", "Says what you have left."),
+    Verb("queue", "Says what waits, and for how long."),
+    Verb("cancel [ID]", "Stops a job, or your latest, and gives its credits back."),
+    Verb("settings [options | reset]", "Shows, changes or forgets your own defaults."),
+    Verb("help [topic]", "Explains all this, or one verb or option."),
+    Verb(
+        "admin presets | quota | pause | resume | ban | unban | queue | stats", "For admins only."
+    ),
+)
+
+#: How each thing that an admin can do is written.
+ADMIN_USAGES: dict[str, str] = {
+    "presets": "admin presets [reload]",
+    "quota": "admin quota USER, admin quota grant USER CREDITS,"
+    " admin quota set USER CREDITS or default, admin quota reset USER",
+    "pause": "admin pause",
+    "resume": "admin resume",
+    "ban": "admin ban USER [reason]",
+    "unban": "admin unban USER",
+    "queue": "admin queue",
+    "stats": "admin stats",
+}
+
+_NAMES = (*(verb.name for verb in VERBS), *(option.name for option in OPTIONS))
+#: What `help` can be asked about.
+TOPICS: tuple[str, ...] = ("imagine", "options", *_NAMES)
