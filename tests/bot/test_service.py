@@ -263,6 +263,8 @@ async def test_one_person_may_have_so_many_jobs_waiting_and_others_still_come_in
 
 async def test_requests_that_race_cannot_pass_the_cap_together(make_bot):
     bot = await make_bot(queue={"max_waiting_per_user": 2})
+    running = await bot.service.submit(BOB, CIRCLE)
+    await at_step(running, 0, picture=1)
 
     outcomes = await asyncio.gather(
         *(bot.service.submit(ADA, CIRCLE) for _ in range(6)), return_exceptions=True
