@@ -152,6 +152,20 @@ async def test_the_way_to_the_picture_is_shown_in_one_card(site, page):
     await expect(cards.nth(0).get_by_role("progressbar")).to_be_hidden()
 
 
+async def test_a_card_says_that_it_waits_for_a_pause_to_end(site, page):
+    await site.bot.service.admin.pause(ADMIN)
+    await say(page, "a fox --steps 1")
+    await page.reload()
+    await ready(page)
+
+    await expect(page.locator("#engine")).to_contain_text("paused", ignore_case=True)
+    await expect(page.locator(".job .line")).to_have_text("Queued: drawing is paused")
+
+    await site.bot.service.admin.resume(ADMIN)
+    site.engine.open()
+    await expect(pictures(page)).to_have_count(1)
+
+
 async def test_an_example_is_one_click(site, page):
     site.engine.open()
     await expect(page.get_by_role("heading", name="What shall we draw?")).to_be_visible()
@@ -447,7 +461,7 @@ async def test_a_restart_of_the_bot_is_survived_without_duplicates(site, page):
 
     site.engine.allow(1)
     await site.chat.close()
-    await expect(page.locator("#engine")).to_contain_text("cannot be reached", timeout=15000)
+    await expect(page.locator("#engine")).to_contain_text("cannot be reached")
     stopping = site.bot.stop()
     site.engine.open()
     await stopping

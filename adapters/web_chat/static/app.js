@@ -116,7 +116,7 @@ async function send(text) {
   composer.clearNotice();
   try {
     const reply = await api.say(text, image, options.chosen);
-    await answer(reply, words, bubble);
+    await answer(reply, bubble);
   } catch (error) {
     bubble.undo();
     $("welcome").hidden = !conversation.isEmpty;
@@ -134,14 +134,13 @@ function sentence(text) {
 }
 
 /** Show what the bot replied, each kind in its own way. */
-async function answer(reply, words, bubble) {
+async function answer(reply, bubble) {
+  // Options and the picture belong to prompts alone.
+  bubble.mean(reply.kind === "imagine" ? reply.job : null);
   if (reply.kind === "imagine" || reply.kind === "again") {
     accept(reply.job, { said: false });
     return;
   }
-  // The bubble shows what was said; options belong to pictures alone.
-  bubble.element.querySelector(".with")?.remove();
-  bubble.element.querySelector(".attached")?.remove();
   for (const job of reply.jobs) jobs.put(job);
   const known = reply.jobs.map(({ id }) => jobs.get(id));
   const text = prose(sentence(reply.text));
@@ -227,6 +226,7 @@ function showEngine({ status, message }) {
   if (status === "ready" && engineStatus === "loading") {
     setTimeout(() => ($("engine").hidden = engineStatus === "ready"), 4000);
   }
+  if (status !== engineStatus) conversation.engine = status;
   engineStatus = status;
 }
 

@@ -30,8 +30,12 @@ export function described(job, defaults) {
   return chips;
 }
 
-/** What a job is doing, in one line. */
-export function told(job) {
+/** Why nothing is drawn at the moment, by the engine's status. */
+const HELD = { loading: "waiting for the model to load", paused: "drawing is paused", failed: "the model could not be loaded" };
+
+/** What a job is doing, in one line; *engine* is the status of what draws. */
+export function told(job, engine = "ready") {
+  if (job.status === "queued" && HELD[engine]) return `Queued: ${HELD[engine]}`;
   if (job.status === "queued") {
     const place = job.position === 0 ? "you are next"
       : job.position === 1 ? "1 job ahead of you" : `${job.position} jobs ahead of you`;
@@ -63,9 +67,11 @@ export class JobCard {
   #frames = [];
   #state = "";
   #spoken = "";
+  #engine;
 
-  constructor(job, acts) {
+  constructor(job, acts, engine) {
     this.#job = job;
+    this.#engine = engine;
     this.#acts = acts;
     const ratio = `${job.width} / ${job.height}`;
     for (let index = 0; index < job.images; index += 1) {
@@ -97,14 +103,16 @@ export class JobCard {
     this.update(job);
   }
 
-  update(job) {
+  update(job, engine = this.#engine) {
     this.#job = job;
+    this.#engine = engine;
+    const line = told(job, engine);
     this.element.dataset.status = job.status;
-    this.line.textContent = told(job);
+    this.line.textContent = line;
     const percent = Math.round(share(job) * 100);
     this.bar.firstChild.style.inlineSize = `${percent}%`;
     this.bar.setAttribute("aria-valuenow", percent);
-    this.bar.setAttribute("aria-valuetext", told(job));
+    this.bar.setAttribute("aria-valuetext", line);
     this.bar.hidden = isFinal(job);
     for (const [index, frame] of this.#frames.entries()) this.#draw(job, index, frame);
     const state = `${job.status} ${job.is_pruned}`;
@@ -112,7 +120,7 @@ export class JobCard {
       this.#state = state;
       this.#settle(job);
     }
-    this.#speak(job, percent);
+    this.#speak(job, percent, line);
   }
 
   #draw(job, index, frame) {
@@ -163,9 +171,9 @@ export class JobCard {
   }
 
   /** Few words for those who listen: the place, the halves, the end. */
-  #speak(job, percent) {
+  #speak(job, percent, line) {
     const words = job.status === "running" ? (percent >= 50 ? "Half drawn" : "Drawing")
-      : job.status === "succeeded" ? `The picture is ready: ${job.prompt}` : told(job);
+      : job.status === "succeeded" ? `The picture is ready: ${job.prompt}` : line;
     if (words === this.#spoken) return;
     const isFirst = this.#spoken === "";
     this.#spoken = words;
@@ -213,10 +221,12 @@ export class Conversation {
   #cards = new Map();
   #acts;
   #presets;
+  #jobs;
 
   constructor({ acts, presets, jobs }) {
     this.#acts = acts;
     this.#presets = presets;
+    this.#jobs = jobs;
     this.list = $("conversation");
     this.scroll = $("scroll");
     jobs.addEventListener("change", ({ detail: job }) => {
@@ -229,6 +239,15 @@ export class Conversation {
   }
 
   #isFollowing = true;
+  #engine = "ready";
+
+  /** Cards that wait say what for. */
+  set engine(status) {
+    this.#engine = status;
+    for (const job of this.#jobs.unfinished) {
+      for (const card of this.#cards.get(job.id) ?? []) card.update(job, status);
+    }
+  }
 
   get isEmpty() {
     return this.list.childElementCount === 0;
@@ -238,21 +257,30 @@ export class Conversation {
     return this.#cards.has(id);
   }
 
-  /** What the person said; `undo` takes it back if the bot refuses it. */
+  /**
+   * What the person said. `undo` takes it back if the bot refuses it; `mean` shows what the
+   * bot understood, as it will look after a reload too.
+   */
   say(text, { chips = [], image = null, at = null, before = false } = {}) {
-    const bubble = el("li", { class: "said" },
+    const bubble = el("li", { class: "said" });
+    const show = (said, options, picture) => bubble.replaceChildren(
       el("div", { class: "bubble" },
-        image && el("img", { class: "attached", src: image, alt: "Attached control image" }),
-        el("p", { text }),
-        chips.length > 0 && el("p", { class: "with" }, chips.map((chip) => el("span", { text: chip })))),
-      at && el("time", { datetime: new Date(at * 1000).toISOString(), text: moment(at) }));
+        picture && el("img", { class: "attached", src: picture, alt: "Attached control image" }),
+        el("p", { text: said }),
+        options.length > 0 && el("p", { class: "with" }, options.map((chip) => el("span", { text: chip })))),
+      ...(at ? [el("time", { datetime: new Date(at * 1000).toISOString(), text: moment(at) })] : []));
+    show(text, chips, image);
     this.#add(bubble, before);
-    return { undo: () => bubble.remove(), element: bubble };
+    return {
+      undo: () => bubble.remove(),
+      mean: (job) => (job ? show(job.prompt, described(job, this.#presets()), job.control && image)
+        : show(text, [], null)),
+    };
   }
 
   /** The card of a job, with what was asked for above it unless that is there already. */
   showJob(job, { said = true, before = false } = {}) {
-    const card = new JobCard(job, this.#acts);
+    const card = new JobCard(job, this.#acts, this.#engine);
     const answer = el("li", { class: "answer" }, card.element);
     this.#cards.set(job.id, [...(this.#cards.get(job.id) ?? []), card]);
     if (before) this.#add(answer, true);
