@@ -43,7 +43,7 @@ from adapters.web_chat.schemas import (
     Word,
     decode_image,
 )
-from adapters.web_chat.security import COOKIE, LOCAL_USER, Gate, Tokens
+from adapters.web_chat.security import COOKIE, LOCAL_USER, Gate, Tokens, is_guarded
 from bot import replies
 from bot.commands import OPTIONS, VERBS, ImagineCommand, parse
 from bot.config import Config, Secrets
@@ -586,6 +586,25 @@ def _png_size(png: bytes) -> tuple[int, int]:
     return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
 
 
+def _describe_tokens(app: FastAPI) -> None:
+    """Have the description say that a token is needed, where one is."""
+    document = app.openapi  # made at the first call and kept
+
+    def described() -> dict[str, Any]:
+        told = document()
+        told["components"]["securitySchemes"] = {
+            "token": {"type": "http", "scheme": "bearer"},
+            "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+        }
+        for path, routes in told["paths"].items():
+            if is_guarded(path):
+                for route in routes.values():
+                    route["security"] = [{"token": []}, {"session": []}]
+        return told
+
+    app.openapi = described  # type: ignore[method-assign]
+
+
 def create_app(service: Service, config: Config, secrets: Secrets) -> FastAPI:
     """The application behind its gate; ``app.state.web.stopping`` ends its streams."""
     app = FastAPI(
@@ -599,6 +618,8 @@ def create_app(service: Service, config: Config, secrets: Secrets) -> FastAPI:
     )
     web = Web(service, config, secrets)
     app.state.web = web
+    if web.tokens:
+        _describe_tokens(app)
     errors.install(app)
     app.include_router(router)
     pages.install(app)

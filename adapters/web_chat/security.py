@@ -66,6 +66,11 @@ def host_name(header: str) -> str:
     return header.partition(":")[0]
 
 
+def is_guarded(path: str) -> bool:
+    """Whether *path* needs a token where there are tokens; the page itself does not."""
+    return path.startswith("/api/") and path != "/api/session"
+
+
 class Tokens:
     """Bearer tokens and the cookies made of them.
 
@@ -167,7 +172,7 @@ class Gate:
         if self._is_foreign(scope, headers, host):
             return error_response(403, "foreign_site", "requests from other sites are not answered")
         scope.setdefault("state", {})["user"] = LOCAL_USER
-        if self._tokens and scope["path"].startswith("/api/") and scope["path"] != "/api/session":
+        if self._tokens and is_guarded(scope["path"]):
             user = self._user(headers)
             if user is None:
                 return error_response(

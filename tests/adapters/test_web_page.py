@@ -138,6 +138,7 @@ async def test_the_way_to_the_picture_is_shown_in_one_card(site, page):
     cards = page.locator(".job")
     await expect(cards).to_have_count(2)
     await expect(cards.nth(1).locator(".line")).to_contain_text("1 job ahead of you")
+    await expect(page).to_have_title("(2) fluxbot")
 
     site.engine.allow(2)
 
@@ -150,6 +151,7 @@ async def test_the_way_to_the_picture_is_shown_in_one_card(site, page):
     await expect(pictures(page)).to_have_count(2)
     await expect(cards).to_have_count(2)
     await expect(cards.nth(0).get_by_role("progressbar")).to_be_hidden()
+    await expect(page).to_have_title("fluxbot")
 
 
 async def test_a_card_says_that_it_waits_for_a_pause_to_end(site, page):

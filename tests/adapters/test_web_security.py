@@ -202,6 +202,18 @@ async def test_signing_out_takes_the_cookie_back(bot, make_client):
         assert (await web.get("/api/quota")).status_code == 401
 
 
+async def test_the_description_says_where_a_token_is_needed(bot, make_client):
+    async with make_client(bot, SECRETS) as web:
+        guarded = (await web.get("/openapi.json")).json()
+    async with make_client(bot) as web:
+        free = (await web.get("/openapi.json")).json()
+
+    assert guarded["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    assert guarded["paths"]["/api/jobs"]["post"]["security"]
+    assert "security" not in guarded["paths"]["/health"]["get"]
+    assert "security" not in free["paths"]["/api/jobs"]["post"]
+
+
 async def chunks(size, count):
     for _ in range(count):
         yield b"x" * size

@@ -39,7 +39,6 @@ const acts = {
     const other = (name) => (preset && job[name] !== preset[name] ? job[name] : undefined);
     options.values = {};
     options.set({
-      preset: job.preset,
       num_inference_steps: other("num_inference_steps"),
       guidance_scale: other("guidance_scale"),
       strength: job.strength === null ? undefined : other("strength"),
@@ -49,7 +48,7 @@ const acts = {
       negative_prompt: job.negative_prompt || undefined,
       seed: job.seed,
     });
-    options.choosePreset(job.preset);
+    if (preset) options.choosePreset(job.preset);
     composer.text = job.prompt;
     composer.focus();
     if (job.control?.image) await attachFrom(job.control.image, "control image");
@@ -193,9 +192,24 @@ async function watchEngine() {
     }
     pause = 2000;
   }
+  if (document.hidden) {
+    pause = jobs.unfinished.length ? 3000 : 30000;
+    await jobs.catchUp();
+  }
   clearTimeout(nextLook);
-  nextLook = setTimeout(watchEngine, document.hidden ? 30000 : pause);
+  nextLook = setTimeout(watchEngine, pause);
 }
+
+/** In the tab's title: how many pictures are on their way, and that the last is there. */
+function showTitle() {
+  const count = jobs.unfinished.length;
+  if (count) document.title = `(${count}) fluxbot`;
+  else if (document.title !== "fluxbot") document.title = document.hidden ? "✓ fluxbot" : "fluxbot";
+}
+document.addEventListener("visibilitychange", () => {
+  showTitle();
+  watchEngine();
+});
 
 /** The bot is there again, perhaps with other presets, and jobs have gone on. */
 async function comeBack() {
@@ -371,6 +385,7 @@ others?.addEventListener("message", ({ data: job }) => {
   if (hasLoaded && !conversation.has(job.id)) conversation.showJob(known);
 });
 jobs.addEventListener("change", ({ detail }) => {
+  showTitle();
   if (isFinal(detail) && hasLoaded) refreshQuota();
 });
 addEventListener("pagehide", () => others?.close());

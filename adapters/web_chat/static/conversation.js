@@ -3,9 +3,11 @@
 import { $, announce, button, copy, duration, el, icon, moment, number, plural } from "./dom.js";
 import { isFinal } from "./jobs.js";
 
+export const isTiny = (job) => Math.max(job.width, job.height) <= 128;
+
 /** Width in CSS pixels at which a picture of the job is shown. */
 export function shownWidth(job) {
-  const width = job.width < 320 ? job.width * 1.5 : job.width;
+  const width = isTiny(job) ? job.width * 3 : job.width < 320 ? job.width * 1.5 : job.width;
   const tallest = 480 * (job.width / job.height);
   return Math.round(Math.min(width, tallest, 560));
 }
@@ -94,7 +96,7 @@ export class JobCard {
     this.actions = el("div", { class: "actions", role: "group", "aria-label": "What to do with it" });
     this.remarks = el("div", { class: "remarks" }, job.remarks.map((text) => el("p", { text })));
     this.element = el("article", {
-      class: "job", "aria-label": `Picture: ${job.prompt}`, dataset: { id: job.id },
+      class: isTiny(job) ? "job tiny" : "job", "aria-label": `Picture: ${job.prompt}`, dataset: { id: job.id },
     }, this.pictures, this.bar, this.line, this.remarks, this.facts, this.actions);
     const columns = job.images === 1 ? 1 : Math.ceil(Math.sqrt(job.images));
     this.pictures.style.setProperty("--columns", columns);

@@ -19,7 +19,7 @@ export class Jobs extends EventTarget {
   constructor() {
     super();
     // A page that nobody sees needs no stream; it catches up when it is looked at again.
-    document.addEventListener("visibilitychange", () => this.catchUp());
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.#follow() : this.catchUp()));
     addEventListener("online", () => this.catchUp());
   }
 
@@ -82,18 +82,16 @@ export class Jobs extends EventTarget {
 
   /** Ask for everything that may have been missed. */
   async catchUp() {
-    if (!document.hidden) {
-      await Promise.allSettled(
-        this.unfinished.map(async ({ id }) => {
-          try {
-            this.put(await api.job(id));
-          } catch (error) {
-            if (error.status !== 404) throw error;
-            this.put({ id, status: "failed", error: "The bot no longer knows this job." });
-          }
-        }),
-      );
-    }
+    await Promise.allSettled(
+      this.unfinished.map(async ({ id }) => {
+        try {
+          this.put(await api.job(id));
+        } catch (error) {
+          if (error.status !== 404) throw error;
+          this.put({ id, status: "failed", error: "The bot no longer knows this job." });
+        }
+      }),
+    );
     this.#follow();
   }
 }

@@ -1,7 +1,7 @@
 /** One picture large, with everything about it. */
 
 import { $, button, duration, el, icon, moment, plural } from "./dom.js";
-import { alternative, pictureButtons, told } from "./conversation.js";
+import { alternative, isTiny, pictureButtons, told } from "./conversation.js";
 
 export class Viewer {
   #job = null;
@@ -49,7 +49,7 @@ export class Viewer {
         act(...values);
       },
     ]));
-    const stage = el("div", { class: "stage" },
+    const stage = el("div", { class: isTiny(job) ? "stage tiny" : "stage" },
       picture
         ? el("img", { src: picture.url, alt: alternative(job, which), width: job.width, height: job.height })
         : el("p", { class: "quiet", text: job.status === "succeeded" ? "This picture was deleted for its age." : told(job) }),
