@@ -16,7 +16,7 @@ from generation.demo.base_training import SOURCES, Captions, Velocity, noise_lev
 from generation.demo.bfloat16 import multiply_in_bfloat16
 from generation.demo.optimizers import optimizers_for
 from generation.demo.training import Training
-from generation.demo.words_training import LONG
+from generation.demo.words_training import LONG, SHORT
 
 LEAST, MOST = 1.0, 6.0
 """The guidance scales that the student is shown."""
@@ -60,8 +60,9 @@ def train(work: Path, seconds: float, seed: int = 0) -> None:
         mixed = torch.lerp(clean, torch.randn_like(clean), level[:, None, None])
         guidance = LEAST + (MOST - LEAST) * torch.rand(len(rows))
         with torch.no_grad():
-            said = _say(pipeline, *captions.chosen(rows, LONG, 0.05))
-            nothing = _say(pipeline, *captions.none(len(rows), LONG))
+            length = random.choice([SHORT, LONG])
+            said = _say(pipeline, *captions.chosen(rows, length, 0.05))
+            nothing = _say(pipeline, *captions.none(len(rows), length))
             one = torch.ones(len(rows))
             asked = taught(mixed, level, one, *said, *size)
             unasked = taught(mixed, level, one, *nothing, *size)
