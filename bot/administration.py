@@ -18,6 +18,7 @@ from bot.ledger import Ledger, QuotaStatus
 from bot.refusals import Conflict, NotAllowed, NotFound
 from bot.requests import Presets
 from bot.worker import Worker
+from generation.types import check_text
 
 PAUSED = "an admin has paused drawing; what waits is kept"
 
@@ -155,6 +156,8 @@ class Administration:
     ) -> None:
         """Do *work* and write it into the audit log, in one transaction."""
         self.check(admin)
+        for text in (subject, detail):
+            check_text("text", text or "")
         now = self._now()
 
         def both(db: sqlite3.Connection) -> None:

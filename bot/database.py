@@ -63,9 +63,14 @@ class Database:
         except BaseException:
             await writer.close()
             raise
-        await _on_thread_of(reader, _prepare)
-        await reader.execute("PRAGMA query_only = ON")
-        return cls(writer, reader)
+        database = cls(writer, reader)
+        try:
+            await _on_thread_of(reader, _prepare)
+            await reader.execute("PRAGMA query_only = ON")
+        except BaseException:
+            await database.close()
+            raise
+        return database
 
     async def read(self, work: Work[T]) -> T:
         """Run *work* over the reading connection and return what it returns."""
@@ -98,7 +103,10 @@ class Database:
             while self._pending:
                 batch, self._pending = self._pending, []
                 together = partial(_together, works=[work for work, _ in batch])
-                outcomes = await _on_thread_of(self._writer, together)
+                try:
+                    outcomes = await _on_thread_of(self._writer, together)
+                except Exception as error:  # the connection is closed
+                    outcomes = [error] * len(batch)
                 for (_, done), outcome in zip(batch, outcomes, strict=True):
                     if done.cancelled():
                         continue
@@ -151,8 +159,12 @@ def _explained(error: Exception) -> Exception:
         return error
     logger.error("the database refused a write: %s", error)
     code = error.sqlite_errorcode & 0xFF
-    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+    if code == sqlite3.SQLITE_FULL:
         return StorageTrouble("the storage is full; nothing was charged, please try again later")
+    if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+        return StorageTrouble(
+            "the storage cannot be written; nothing was charged, please try again later"
+        )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StorageTrouble(
             "the bot is busy; nothing was charged, please try again", retry_in=BUSY_TIMEOUT / 1000

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from bot.commands.vocabulary import MAX_IMAGES
 from bot.jobs import Job
 from generation.types import GenerationRequest
 
@@ -62,11 +63,17 @@ class Gallery:
             OSError: The disk is full or cannot be written.
         """
         path = self.control_image_path(png)
-        if path.exists():
-            path.touch()
-        else:
+        if not self.still_keeps(path):
             _write_aside(path, lambda file: file.write(png))
         return path
+
+    def still_keeps(self, control_image: Path) -> bool:
+        """Whether that file is here; if so, pruning takes it for new."""
+        try:
+            os.utime(control_image)
+        except FileNotFoundError:
+            return False
+        return True
 
     def picture_path(self, job_id: str, number: int) -> Path:
         return self.images / f"{job_id}-{number}.png"
@@ -100,17 +107,23 @@ class Gallery:
 
     def delete(self, job_id: str) -> None:
         """Delete all pictures of a job; none is no error."""
-        for path in self.images.glob(f"{job_id}-*"):
+        for path in (
+            *(self.picture_path(job_id, number) for number in range(1, MAX_IMAGES + 1)),
+            *(self.path(job_id, kind) for kind in SUFFIXES),
+        ):
             path.unlink(missing_ok=True)
 
-    def prune(self, job_ids: list[str], kept: set[str], before: float) -> None:
-        """Delete the pictures of *job_ids*, and attached ones that are older than *before*
-        (unix seconds) and whose file names are not among *kept*.
+    def prune_pictures(self, job_ids: list[str]) -> None:
+        """Delete the pictures of *job_ids*."""
+        for job_id in job_ids:
+            self.delete(job_id)
+
+    def prune_control_images(self, kept: set[str], before: float) -> None:
+        """Delete attached pictures that are older than *before* (unix seconds) and whose file
+        names are not among *kept*.
 
         The age matters: a file may lie here whose job is only being written.
         """
-        for job_id in job_ids:
-            self.delete(job_id)
         for path in self.control_images.glob("*.png"):
             if path.name not in kept and path.stat().st_mtime < before:
                 path.unlink(missing_ok=True)

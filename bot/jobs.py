@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from bisect import bisect_left, insort
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -337,21 +337,26 @@ def waiting_times(
 
     *engines* share the work that lies ahead.
     """
-    ahead = 0.0
-    is_known = True
-    for job in running:
-        seconds = estimate(job)
-        is_known = is_known and seconds is not None
-        ahead += (seconds or 0.0) * (1 - share_done(job))
+    ahead = seconds_ahead(running, estimate)
     for position, job in enumerate(queue, start=len(running)):
-        yield job, position, ahead / engines if is_known else None
+        yield job, position, None if ahead is None else ahead / engines
         seconds = estimate(job)
-        is_known = is_known and seconds is not None
-        ahead += seconds or 0.0
+        ahead = None if ahead is None or seconds is None else ahead + seconds
+
+
+def seconds_ahead(jobs: Iterable[Job], estimate: Callable[[Job], float | None]) -> float | None:
+    """Seconds that *jobs* still take on one engine; None where a time is not known."""
+    total = 0.0
+    for job in jobs:
+        seconds = estimate(job)
+        if seconds is None:
+            return None
+        total += seconds * (1 - share_done(job))
+    return total
 
 
 def share_done(job: Job) -> float:
-    """How much of a running job is drawn, 0 to 1, counted in denoising steps."""
+    """How much of *job* is drawn, 0 to 1, counted in denoising steps."""
     steps = job.request.steps_taken
     done = max(0, job.progress.picture - 1) * steps + job.progress.step
     return min(1.0, done / (steps * job.images))

@@ -53,9 +53,12 @@ class Ledger:
     def status(self, db: sqlite3.Connection, user: str, now: float) -> QuotaStatus:
         """What *user* may spend at *now* (unix seconds)."""
         since = self._window_start(db, user, now)
+        # A charge and its refund count at the same time, and cancel each other out there.
         row = db.execute(
-            "SELECT coalesce(-sum(credits), 0) AS used, min(counts_at) AS oldest FROM entries"
-            " WHERE user = ? AND pot = 'allowance' AND counts_at > ?",
+            "SELECT coalesce(-sum(spent), 0) AS used, min(counts_at) AS oldest FROM ("
+            " SELECT counts_at, sum(credits) AS spent FROM entries"
+            " WHERE user = ? AND pot = 'allowance' AND counts_at > ?"
+            " GROUP BY counts_at HAVING spent != 0)",
             (user, since),
         ).fetchone()
         (granted,) = db.execute(
@@ -73,15 +76,24 @@ class Ledger:
             resets_in=resets_in,
         )
 
+    def check(self, db: sqlite3.Connection, job: Job, now: float) -> QuotaStatus:
+        """What ``job.user`` has, if that pays for *job*.
+
+        Raises:
+            QuotaExceeded: It does not.
+        """
+        status = self.status(db, job.user, now)
+        if job.cost > status.left:
+            raise self._exceeded(db, job, status, now)
+        return status
+
     def charge(self, db: sqlite3.Connection, job: Job, now: float) -> None:
         """Charge ``job.cost`` to ``job.user``.
 
         Raises:
             QuotaExceeded: The person has too little left; nothing was written.
         """
-        status = self.status(db, job.user, now)
-        if job.cost > status.left:
-            raise self._exceeded(db, job, status, now)
+        status = self.check(db, job, now)
         from_allowance = min(job.cost, max(0, status.credits - status.used))
         for pot, credits in (
             ("allowance", from_allowance),
@@ -150,16 +162,18 @@ class Ledger:
         self, db: sqlite3.Connection, job: Job, status: QuotaStatus, now: float
     ) -> QuotaExceeded:
         window = in_words(self._seconds)
+        granted = f" and {status.granted} granted" if status.granted else ""
         if job.cost > status.credits + status.granted:
             return QuotaExceeded(
-                f"this would cost {job.cost} credits, more than the {status.credits} that you have"
-                f" for {window}: ask for fewer steps, a smaller size or fewer pictures"
+                f"this would cost {job.cost} credits, and you never have more than"
+                f" {status.credits} for {window}{granted}: ask for fewer steps, a smaller size or"
+                " fewer pictures"
             )
         retry_in = self._enough_in(db, job, status, now)
         return QuotaExceeded(
-            f"this would cost {job.cost} credits and you have {status.left} left of"
-            f" {status.credits} for {window}: try again in {in_words(retry_in)}, or ask for fewer"
-            " steps or a smaller size",
+            f"this would cost {job.cost} credits and you have {status.left} left (of"
+            f" {status.credits} for {window}{granted}): try again in {in_words(retry_in)}, or ask"
+            " for fewer steps or a smaller size",
             retry_in=retry_in,
         )
 

@@ -10,6 +10,7 @@ import re
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bot.jobs import Delivery, Job, JobStatus, Progress
 from generation.types import GenerationRequest
@@ -42,30 +43,31 @@ class Records:
                 job.user,
                 job.status,
                 job.request.prompt,
-                json.dumps(job.request.to_dict(), ensure_ascii=False),
+                _json(job.request.to_dict()),
                 job.images,
                 job.cost,
                 job.submitted_at,
-                None if job.reply_to is None else json.dumps(job.reply_to),
+                None if job.reply_to is None else _json(job.reply_to),
                 job.event_id,
                 job.parent,
-                json.dumps(job.remarks, ensure_ascii=False),
+                _json(job.remarks),
             ),
         )
 
-    def begin(self, db: sqlite3.Connection, job: Job, now: float) -> None:
-        """Count an attempt at *job*."""
-        db.execute(
-            "UPDATE jobs SET status = 'running', started_at = ?, attempts = attempts + 1"
-            " WHERE id = ?",
-            (now, job.id),
+    def begin(self, db: sqlite3.Connection, job: Job, now: float) -> bool:
+        """Count an attempt at *job*, as it is about to be drawn; False if it has ended."""
+        cursor = db.execute(
+            "UPDATE jobs SET status = 'running', request = ?, started_at = ?,"
+            " attempts = attempts + 1 WHERE id = ? AND status IN ('queued', 'running')",
+            (_json(job.request.to_dict()), now, job.id),
         )
+        return cursor.rowcount == 1
 
     def give_back(self, db: sqlite3.Connection, job: Job) -> None:
         """Return *job* to the queue without counting the attempt, which we broke off ourselves."""
         db.execute(
             "UPDATE jobs SET status = 'queued', started_at = NULL, attempts = attempts - 1"
-            " WHERE id = ?",
+            " WHERE id = ? AND status = 'running'",
             (job.id,),
         )
 
@@ -78,17 +80,18 @@ class Records:
         *,
         seconds: float | None = None,
         error: str | None = None,
-    ) -> None:
-        """Write how a job ended. Whoever is to be answered is owed the answer from now on."""
-        db.execute(
+    ) -> bool:
+        """Write how a job ended; False if it had ended already, and then nothing changes.
+
+        Whoever is to be answered is owed the answer from now on.
+        """
+        cursor = db.execute(
             "UPDATE jobs SET status = ?, finished_at = ?, seconds = ?, error = ?,"
-            " delivery = iif(reply_to IS NULL, 'none', 'owed') WHERE id = ?",
+            " delivery = iif(reply_to IS NULL, 'none', 'owed')"
+            " WHERE id = ? AND status IN ('queued', 'running')",
             (status, now, seconds, error, job_id),
         )
-
-    def deliver(self, db: sqlite3.Connection, job_id: str) -> None:
-        """Write that the answer has arrived."""
-        db.execute("UPDATE jobs SET delivery = 'delivered' WHERE id = ?", (job_id,))
+        return cursor.rowcount == 1
 
     def find(self, db: sqlite3.Connection, job_id: str) -> Job | None:
         row = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
@@ -112,14 +115,6 @@ class Records:
         """Jobs that still have to be drawn, in the order in which they came."""
         rows = db.execute(
             "SELECT * FROM jobs WHERE status IN ('queued', 'running') ORDER BY number"
-        )
-        return [self._job(row) for row in rows]
-
-    def owed(self, db: sqlite3.Connection, platform: str) -> list[Job]:
-        """Jobs of *platform* that have ended and whose answer has not arrived."""
-        rows = db.execute(
-            "SELECT * FROM jobs WHERE delivery = 'owed' AND user LIKE ? || ':%' ORDER BY number",
-            (platform,),
         )
         return [self._job(row) for row in rows]
 
@@ -181,6 +176,10 @@ class Records:
             is_pruned=bool(row["is_pruned"]),
             progress=Progress(status),
         )
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def match_expression(words: str) -> str | None:

@@ -13,7 +13,13 @@ from typing import Any
 
 from bot.commands import ImagineCommand, fit_size
 from bot.config import Config, Limits, Model
-from generation.types import GenerationRequest, InvalidRequest, Preset
+from generation.types import (
+    GenerationRequest,
+    InvalidRequest,
+    Preset,
+    check_number,
+    shortened,
+)
 
 #: An attached picture decides the shape of the output, between 1:2 and 2:1.
 MAX_ASPECT = 2.0
@@ -53,9 +59,8 @@ class Presets:
             InvalidRequest: There is none; the message names those that there are.
         """
         if name not in self.by_name:
-            shown = repr(name if len(name) <= 40 else name[:40] + "…")
             raise InvalidRequest(
-                f"there is no preset {shown}: choose one of {', '.join(self.by_name)}",
+                f"there is no preset {shortened(name)}: choose one of {', '.join(self.by_name)}",
                 field="preset",
             )
         return self.by_name[name]
@@ -122,25 +127,27 @@ def complete(
         true_cfg_scale=true_cfg_scale(negative_prompt, model),
         fit=config.control_images.fit,
         control_image=None if attachment is None else attachment.path,
-        model=f"{model.repository}@{model.revision}" if model.revision else model.repository,
+        model=model_name(model),
         **{**_of_preset(preset), "controlnet_conditioning_scale": scale, "strength": strength},
     )
-    images = command.images or own.get("images") or 1
+    images = next(n for n in (command.images, own.get("images"), 1) if n is not None)
     check_limits(request, images, config.limits)
     return request, images
+
+
+def model_name(model: Model) -> str:
+    """What a record says of the weights: repository, and revision where it is pinned."""
+    return f"{model.repository}@{model.revision}" if model.revision else model.repository
 
 
 def change(
     request: GenerationRequest,
     images: int,
     changes: ImagineCommand,
-    preset: Preset,
+    presets: Presets,
     config: Config,
 ) -> tuple[GenerationRequest, int]:
     """*request* with what *changes* says in place of what it had.
-
-    Args:
-        preset: The one that *changes* names, else the one of *request*.
 
     Raises:
         InvalidRequest: As for `complete`.
@@ -150,22 +157,21 @@ def change(
     values = {name: value for name, value in said.items() if name in names}
     if changes.prompt:
         values["prompt"] = changes.prompt
-    if "preset" in said:
+    if changes.preset is not None:
+        preset = presets[changes.preset]
+        presets.check_attachment(preset, preset.needs_image and request.control_image is not None)
         values |= _of_preset(preset)
         if not preset.needs_image:
             values["control_image"] = None
     if changes.strength is not None:
-        scale, strength = strengths(preset, changes.strength)
+        scale, strength = strengths(presets[changes.preset or request.preset], changes.strength)
         values |= {"controlnet_conditioning_scale": scale, "strength": strength}
     if changes.aspect_ratio is not None:
         pixels = request.width * request.height
         values["width"], values["height"] = fit_size(changes.aspect_ratio, pixels)
     if changes.negative_prompt is not None:
         values["true_cfg_scale"] = true_cfg_scale(changes.negative_prompt, config.model)
-    changed = replace(request, **values)
-    images = changes.images or images
-    check_limits(changed, images, config.limits)
-    return changed, images
+    return replace(request, **values), images if changes.images is None else changes.images
 
 
 def picture_size(
@@ -182,7 +188,7 @@ def picture_size(
     """
     width, height = preset.width or model.width, preset.height or model.height
     if command.width is not None or command.height is not None:
-        return command.width or height, command.height or width
+        return command.width or width, command.height or height
     if command.aspect_ratio is not None:
         return fit_size(command.aspect_ratio, width * height)
     if "width" in own and "height" in own:
@@ -224,12 +230,14 @@ def true_cfg_scale(negative_prompt: str, model: Model) -> float:
 
 def check_limits(request: GenerationRequest, images: int, limits: Limits) -> None:
     """Raise InvalidRequest where *request* asks for more than the operator allows."""
-    if request.num_inference_steps > limits.num_inference_steps:
-        raise InvalidRequest(
-            f"num_inference_steps must be between 1 and {limits.num_inference_steps},"
-            f" not {request.num_inference_steps}",
-            field="num_inference_steps",
-        )
+    check_number(
+        "num_inference_steps",
+        request.num_inference_steps,
+        1,
+        limits.num_inference_steps,
+        whole=True,
+    )
+    check_number("images", images, 1, limits.images, whole=True)
     pixels = request.width * request.height
     if pixels > limits.pixels:
         raise InvalidRequest(
@@ -237,19 +245,20 @@ def check_limits(request: GenerationRequest, images: int, limits: Limits) -> Non
             " drawn here: ask for a smaller size",
             field="width",
         )
-    if isinstance(images, bool) or not 1 <= images <= limits.images:
-        raise InvalidRequest(
-            f"images must be between 1 and {limits.images}, not {images}", field="images"
-        )
 
 
-def check_settings(changes: ImagineCommand) -> None:
-    """Raise InvalidRequest where *changes* names what cannot be somebody's own default."""
+def check_settings(changes: ImagineCommand, presets: Presets, config: Config) -> None:
+    """Raise InvalidRequest where *changes* cannot be somebody's own defaults."""
     for name in changes.options:
         if name not in SETTINGS:
             raise InvalidRequest(
                 f"{name} belongs to one picture and cannot be a default: leave it out", field=name
             )
+    if changes.preset is not None:
+        _ = presets[changes.preset]
+    # What every picture would be refused for is refused here already.
+    plain = Preset(name="plain")
+    complete(replace(changes, prompt="anything", preset=None), {}, plain, None, config, seed=0)
 
 
 def merged_settings(own: Mapping[str, Any], changes: ImagineCommand) -> dict[str, Any]:

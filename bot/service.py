@@ -44,6 +44,7 @@ from bot.requests import (
     check_settings,
     complete,
     merged_settings,
+    model_name,
     picture_size,
 )
 from bot.worker import EngineState, Worker
@@ -55,6 +56,7 @@ from generation.types import (
     GenerationRequest,
     InvalidImage,
     Preset,
+    shortened,
 )
 
 logger = logging.getLogger(__name__)
@@ -169,10 +171,11 @@ class Service:
         """Take up what the last process left. Nobody may submit before this is done."""
         for job in await self._database.read(self._records.unfinished):
             if job.attempts >= MAX_ATTEMPTS:
-                await self._worker.settle(job, JobStatus.FAILED, LOST_TOO_OFTEN)
+                await self._worker.give_up(job, LOST_TOO_OFTEN)
                 continue
             if job.status is JobStatus.RUNNING:
                 job.update(JobStatus.QUEUED)
+            job.request = replace(job.request, model=model_name(self.config.model))
             self._worker.enqueue(job)
         reason = await self._database.read(pause_reason)
         if reason is not None:
@@ -212,26 +215,20 @@ class Service:
             InvalidRequest: It can never succeed as written.
             Refused: Not now, or not this person; see ``bot/refusals.py``.
         """
-        self._check_accepting()
+        if event_id is not None and (earlier := await self._asked_before(event_id)):
+            return earlier
+        self._check_accepting(user)
         request, images, clean = await self._complete(user, command, image)
         remarks = self.about.remarks(request.prompt)
-        if clean is not None:
-            remarks = (*clean.remarks, *remarks)
-            try:
-                await asyncio.to_thread(self._gallery.keep_control_image, clean.png)
-            except OSError as error:
-                logger.error("a control image cannot be stored: %s", error)
-                raise StorageTrouble(STORAGE_FULL) from error
-        return await self._accept(
-            Job(
-                user=user,
-                request=request,
-                images=images,
-                remarks=remarks,
-                reply_to=reply_to,
-                event_id=event_id,
-            )
+        job = Job(
+            user=user,
+            request=request,
+            images=images,
+            remarks=remarks if clean is None else (*clean.remarks, *remarks),
+            reply_to=reply_to,
+            event_id=event_id,
         )
+        return await self._accept(job, clean)
 
     async def again(
         self,
@@ -252,7 +249,9 @@ class Service:
             NotFound: There is no such job, or its control image was deleted for its age.
             InvalidRequest, Refused: As for `submit`.
         """
-        self._check_accepting()
+        if event_id is not None and (earlier := await self._asked_before(event_id)):
+            return earlier
+        self._check_accepting(user)
         if job_id is None:
             original = await self._database.read(partial(self._records.latest, user=user))
             if original is None:
@@ -260,14 +259,20 @@ class Service:
         else:
             original = await self.job(user, job_id)
         request, images = original.request, original.images
-        if request.control_image is not None and not request.control_image.exists():
+        if request.control_image is not None and not await asyncio.to_thread(
+            self._gallery.still_keeps, request.control_image
+        ):
             raise NotFound(
                 "the control image of that picture was deleted for its age: attach it again",
                 field="control_image",
             )
+        remarks: tuple[str, ...] = ()
+        model = model_name(self.config.model)
+        if request.model != model:
+            remarks = (f"That was drawn with {request.model}; {model} draws it differently.",)
+            request = replace(request, model=model)
         if changes is not None:
-            preset = self._presets[changes.preset or request.preset]
-            request, images = change(request, images, changes, preset, self.config)
+            request, images = change(request, images, changes, self._presets, self.config)
         if vary and (changes is None or changes.seed is None):
             request = replace(request, seed=self._new_seed())
         check_limits(request, images, self.config.limits)
@@ -276,7 +281,7 @@ class Service:
                 user=user,
                 request=request,
                 images=images,
-                remarks=self.about.remarks(request.prompt),
+                remarks=(*remarks, *self.about.remarks(request.prompt)),
                 parent=original.id,
                 reply_to=reply_to,
                 event_id=event_id,
@@ -356,8 +361,7 @@ class Service:
             partial(self._records.find, job_id=job_id)
         )
         if job is None or (job.user != user and not self.admin.is_admin(user)):
-            shown = repr(job_id if len(job_id) <= 40 else job_id[:40] + "…")
-            raise NotFound(f"there is no picture {shown} of yours", field="id")
+            raise NotFound(f"there is no picture {shortened(job_id)} of yours", field="id")
         return job
 
     async def history(
@@ -437,29 +441,45 @@ class Service:
         Raises:
             InvalidRequest: A value is not allowed here.
         """
-        own: dict[str, Any] = {}
         if changes is not None:
-            check_settings(changes)
-            if changes.preset is not None:
-                _ = self._presets[changes.preset]
-            own = merged_settings(await self.settings(user), changes)
+            check_settings(changes, self._presets, self.config)
 
-        def keep(db: sqlite3.Connection) -> None:
+        def keep(db: sqlite3.Connection) -> dict[str, Any]:
+            own = {} if changes is None else merged_settings(_settings(db, user), changes)
             db.execute(
                 "INSERT INTO people (user, settings) VALUES (?, ?)"
                 " ON CONFLICT (user) DO UPDATE SET settings = excluded.settings",
                 (user, json.dumps(own)),
             )
+            return own
 
-        await self._database.write(keep)
-        return own
+        return await self._database.write(keep)
 
     # How it is done
 
-    def _check_accepting(self) -> None:
+    async def _asked_before(self, event_id: str) -> Job | None:
+        """The job that the platform's event asked for, if it came before."""
+        job = await self._database.read(partial(self._records.find_event, event_id=event_id))
+        return None if job is None else self._worker.unfinished.get(job.id, job)
+
+    def _check_accepting(self, user: str) -> None:
+        """Raise Refused where nothing of *user* can be accepted now, whatever it is."""
         state = self.state
         if state.status in ("failed", "stopping"):
             raise NotAccepting(f"nothing is accepted now: {state.message}", retry_in=30.0)
+        queue = self.config.queue
+        waiting, mine = self._worker.waiting(user)
+        if mine + self._admitting[user] >= queue.max_waiting_per_user:
+            raise TooManyJobs(
+                f"you have {queue.max_waiting_per_user} jobs waiting already, the most one person"
+                " may have: wait for one, or cancel one",
+                retry_in=self._worker.soon(),
+            )
+        if waiting + self._admitting.total() >= queue.max_waiting:
+            raise QueueFull(
+                f"the queue is full ({queue.max_waiting} jobs wait): try again in a little while",
+                retry_in=self._worker.soon(),
+            )
 
     async def _complete(
         self, user: str, command: ImagineCommand, image: bytes | None
@@ -490,26 +510,26 @@ class Service:
         path = self._gallery.control_image_path(clean.png)
         return clean, Attachment(path, clean.width, clean.height)
 
-    async def _accept(self, job: Job) -> Job:
-        """Write *job* and its charge in one transaction, then queue it."""
-        queue = self.config.queue
-        waiting, mine = self._worker.waiting(job.user)
-        if mine + self._admitting[job.user] >= queue.max_waiting_per_user:
-            raise TooManyJobs(
-                f"you have {queue.max_waiting_per_user} jobs waiting already, the most one person"
-                " may have: wait for one, or cancel one",
-                retry_in=self._worker.soon(),
-            )
-        if waiting + self._admitting.total() >= queue.max_waiting:
-            raise QueueFull(
-                f"the queue is full ({queue.max_waiting} jobs wait): try again in a little while",
-                retry_in=self._worker.soon(),
-            )
+    async def _accept(self, job: Job, clean: CleanImage | None = None) -> Job:
+        """Write *job*, its picture and its charge, then queue it."""
         job.submitted_at = self._now()
         job.cost = cost(job, self.config.quota)
+        if clean is not None:
+            # Looked at here already, so that nobody who will be refused fills the disk.
+            await self._database.read(partial(self._check_may_pay, job=job))
+            try:
+                await asyncio.to_thread(self._gallery.keep_control_image, clean.png)
+            except OSError as error:
+                logger.error("a control image cannot be stored: %s", error)
+                raise StorageTrouble(STORAGE_FULL) from error
+        self._check_accepting(job.user)
         self._admitting[job.user] += 1
         # Once it is on disk it must be in the queue too, even if whoever asked has gone.
         return await asyncio.shield(asyncio.create_task(self._admit(job)))
+
+    def _check_may_pay(self, db: sqlite3.Connection, job: Job) -> None:
+        check_not_banned(db, job.user)
+        self._ledger.check(db, job, job.submitted_at)
 
     async def _admit(self, job: Job) -> Job:
         def admit(db: sqlite3.Connection) -> Job | None:
@@ -544,7 +564,7 @@ class Service:
             raise Conflict(
                 f"{job.id} has already {job.status}"
                 if job.status.is_final
-                else f"{job.id} is drawn already, its picture is being stored"
+                else f"it is too late to cancel {job.id}: its end is just being written"
             )
         return job
 
@@ -569,10 +589,12 @@ class Service:
             return 0
         before = self._now() - self.config.gallery.keep_days * 86400
         old = await self._database.read(partial(self._records.prunable, before=before))
+        await asyncio.to_thread(self._gallery.prune_pictures, old)
+        # Marked afterwards: a crash in between repeats the deletion instead of forgetting it.
         if old:
             await self._database.write(partial(self._records.prune, job_ids=old))
         kept = await self._database.read(self._records.control_images)
-        await asyncio.to_thread(self._gallery.prune, old, kept, before)
+        await asyncio.to_thread(self._gallery.prune_control_images, kept, before)
         return len(old)
 
 

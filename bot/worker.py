@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import errno
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
-from bot.database import Database
+from bot.database import Database, Work
 from bot.gallery import Gallery
-from bot.jobs import FairQueue, Job, JobStatus, StepTimes, waiting_times
+from bot.jobs import FairQueue, Job, JobStatus, StepTimes, seconds_ahead, waiting_times
 from bot.ledger import Ledger
 from bot.records import Records
 from bot.refusals import StorageTrouble
 from generation.types import Executor, FluxbotError, GenerationResult, Step
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +28,16 @@ OUR_FAULT = "something went wrong on our side; your credits were given back"
 STORAGE_FULL = "the storage is full; your credits were given back, please try again later"
 
 CANNOT_WRITE = "the bot cannot write its records; an admin must look at the log"
+NO_ROOM_FOR_PICTURES = "there is no room for pictures; an admin must make some, and resume"
 
-#: Finished jobs whose pictures are being encoded while the engine is already at the next.
-MAX_KEEPING = 4
+#: Jobs that are being stored and settled while the engine is already at the next.
+MAX_ENDING = 4
+
+#: Seconds between attempts to write while the storage refuses.
+RETRY_EVERY = 2.0
+
+#: What the system says where there is no room for a file.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +75,13 @@ class Worker:
         self._gallery = gallery
         self._now = now
         self._drawing: dict[str, tuple[Job, asyncio.Task[list[GenerationResult]]]] = {}
-        self._keeping: set[asyncio.Task[None]] = set()
+        self._unwanted: set[str] = set()  # being drawn, and cancelled by somebody
+        self._ending: set[asyncio.Task[None]] = set()
         self._loaded = 0
         self._load_error = ""
         self._try_again = asyncio.Event()
-        self._pause_reason: str | None = None
+        self._pause_reason: str | None = None  # an admin says when it is over
+        self._trouble: str | None = None  # over as soon as something can be written
         self._is_stopping = False
 
     @property
@@ -80,9 +92,8 @@ class Worker:
             return EngineState("failed", self._load_error)
         if not self._loaded:
             return EngineState("loading", "loading the model")
-        if self._pause_reason is not None:
-            return EngineState("paused", self._pause_reason)
-        return EngineState("ready")
+        reason = self._pause_reason or self._trouble
+        return EngineState("ready") if reason is None else EngineState("paused", reason)
 
     @property
     def running(self) -> list[Job]:
@@ -101,8 +112,9 @@ class Worker:
                     group.create_task(self._serve(executor))
         finally:
             self._is_stopping = True
-            if self._keeping:
-                await asyncio.wait(self._keeping)
+            self._try_again.set()
+            if self._ending:
+                await asyncio.wait(self._ending)
             for executor in self._executors:
                 await executor.close()
 
@@ -112,10 +124,11 @@ class Worker:
         self._queue.hold()
 
     def resume(self) -> None:
-        """Draw again, and try again to load engines that could not be loaded."""
+        """Draw again, and try again what failed: loading an engine, writing a record."""
         self._pause_reason = None
         self._try_again.set()
-        self._queue.release()
+        if self._trouble is None:
+            self._queue.release()
 
     def enqueue(self, job: Job) -> None:
         """Let *job*, which is on disk, wait for its turn, and tell it its place."""
@@ -137,16 +150,24 @@ class Worker:
         """End *job* if it waits or is being drawn, then within one denoising step.
 
         Its status says whether that came in time.
+
+        Raises:
+            StorageTrouble: It waits on, since that cannot be written now.
         """
         if self._queue.remove(job.id) is not None:
-            try:
-                await self.settle(job, JobStatus.CANCELLED)
-            except BaseException:
-                self._queue.put(job)
-                raise
+            await asyncio.shield(self._in_background(self._cancel_waiting(job)))
         elif job.id in self._drawing:
+            self._unwanted.add(job.id)
             self._drawing[job.id][1].cancel()
             await job.finished()
+
+    async def give_up(self, job: Job, error: str) -> None:
+        """End *job*, which is not in the queue, without a picture.
+
+        Raises:
+            StorageTrouble: That cannot be written now.
+        """
+        await self._end(job, JobStatus.FAILED, self._database.write, error=error)
 
     def in_order(self) -> Iterator[Job]:
         """Jobs that are being drawn, then those that wait, in the order of their turns."""
@@ -160,30 +181,15 @@ class Worker:
     def prospect(self) -> tuple[int, float | None]:
         """Where a job would stand that joined now, behind all: how many are ahead, and the
         seconds until it would start (None where a time is not known)."""
-        times = [self.times.estimate(job) for job in self.in_order()]
-        known = [seconds for seconds in times if seconds is not None]
-        is_known = len(known) == len(times)
-        return len(times), sum(known) / len(self._executors) if is_known else None
+        everybody = list(self.in_order())
+        seconds = seconds_ahead(everybody, self.times.estimate)
+        return len(everybody), None if seconds is None else seconds / len(self._executors)
 
     def soon(self) -> float:
         """Seconds after which the queue has moved on, 1 to 60; 10 before it was measured."""
         first = next(self.in_order(), None)
         seconds = None if first is None else self.times.estimate(first)
         return max(1.0, min(60.0, seconds or 10.0))
-
-    async def settle(self, job: Job, status: JobStatus, error: str | None = None) -> None:
-        """End *job* without a picture: write it, give its credits back, tell its watchers."""
-        now = self._now()
-
-        def end(db: sqlite3.Connection) -> None:
-            self._records.finish(db, job.id, status, now, error=error)
-            self._ledger.refund(db, job.id, now)
-
-        await self._database.write(end)
-        job.error, job.finished_at = error, now
-        self.unfinished.pop(job.id, None)
-        job.update(status)
-        self._tell_places()
 
     def _tell_places(self) -> None:
         """Tell every waiting job its place, where that has changed."""
@@ -196,6 +202,8 @@ class Worker:
     async def _serve(self, executor: Executor) -> None:
         await self._load(executor)
         while True:
+            while len(self._ending) >= MAX_ENDING:
+                await asyncio.wait(self._ending, return_when=asyncio.FIRST_COMPLETED)
             job = await self._queue.get()
             await self._draw(job, executor)
 
@@ -218,7 +226,7 @@ class Worker:
             await self._try_again.wait()
 
     async def _draw(self, job: Job, executor: Executor) -> None:
-        """Draw *job* and see to how it ends."""
+        """Draw *job*, and have its end seen to while the engine goes on."""
         generation = asyncio.create_task(self._generate(job, executor))
         self._drawing[job.id] = job, generation
         self._tell_places()
@@ -228,22 +236,16 @@ class Worker:
             self._is_stopping = True
             generation.cancel()
             await asyncio.wait([generation])
-            if generation.cancelled():
-                await self._give_back(job)
-            else:
-                await self._conclude(job, generation)
             raise
         finally:
             del self._drawing[job.id]
-        try:
-            await self._conclude(job, generation)
-        except Exception:
-            logger.exception("job %s cannot be settled", job.id)
-            self.pause(CANNOT_WRITE)
+            self._in_background(self._conclude(job, generation))
 
     async def _generate(self, job: Job, executor: Executor) -> list[GenerationResult]:
         """All pictures of *job*. Cancelling it ends it once the engine is free."""
-        await self._database.write(partial(self._records.begin, job=job, now=self._now()))
+        begin = partial(self._records.begin, job=job, now=self._now())
+        if not await self._written(begin):
+            raise RuntimeError(f"the record of job {job.id} says that it has ended")
         job.attempts += 1
         results = []
         for number, request in enumerate(job.requests, start=1):
@@ -252,36 +254,45 @@ class Worker:
             results.append(await executor.generate(request, step_done))
         return results
 
-    async def _conclude(self, job: Job, generation: asyncio.Task[list[GenerationResult]]) -> None:
-        try:
-            results = generation.result()
-        except asyncio.CancelledError:
-            await self.settle(job, JobStatus.CANCELLED)
-        except StorageTrouble as error:
-            logger.error("drawing is paused: %s", error)
-            self._queue.put(job)
-            self.pause("the storage is full; an admin must make room")
-        except FluxbotError as error:
-            await self.settle(job, JobStatus.FAILED, str(error))
-        except Exception as error:
-            logger.error("job %s failed", job.id, exc_info=error)
-            await self.settle(job, JobStatus.FAILED, OUR_FAULT)
-        else:
-            self.times.record(job, sum(result.seconds for result in results))
-            while len(self._keeping) >= MAX_KEEPING:
-                await asyncio.wait(self._keeping, return_when=asyncio.FIRST_COMPLETED)
-            keeping = asyncio.create_task(self._keep(job, results))
-            self._keeping.add(keeping)
-            keeping.add_done_callback(self._kept)
-
     def _step_done(self, job: Job, number: int, step: Step) -> None:
         if job.status is JobStatus.RUNNING:
             job.update(JobStatus.RUNNING, picture=number, step=step.number, preview=step.preview)
 
-    async def _give_back(self, job: Job) -> None:
-        await self._database.write(partial(self._records.give_back, job=job))
-        if job.status is JobStatus.RUNNING:
-            job.update(JobStatus.QUEUED)
+    def _in_background(self, ending: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that neither an impatient person nor stopping interrupts."""
+        task = asyncio.create_task(ending)
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        return task
+
+    async def _cancel_waiting(self, job: Job) -> None:
+        try:
+            await self._end(job, JobStatus.CANCELLED, self._database.write)
+        except Exception:
+            self._queue.put(job)
+            self._tell_places()
+            raise
+
+    async def _conclude(self, job: Job, generation: asyncio.Task[list[GenerationResult]]) -> None:
+        try:
+            if generation.cancelled():
+                if self._is_stopping and job.id not in self._unwanted:
+                    await self._give_back(job)
+                else:
+                    await self._end(job, JobStatus.CANCELLED, self._written)
+                return
+            error = generation.exception()
+            if error is None:
+                self.times.record(job, sum(result.seconds for result in generation.result()))
+                await self._keep(job, generation.result())
+            elif isinstance(error, FluxbotError):
+                await self._end(job, JobStatus.FAILED, self._written, error=str(error))
+            else:
+                logger.error("job %s failed", job.id, exc_info=error)
+                await self._end(job, JobStatus.FAILED, self._written, error=OUR_FAULT)
+        except Exception:
+            logger.exception("the end of job %s cannot be written", job.id)
+            self.pause(CANNOT_WRITE)
 
     async def _keep(self, job: Job, results: list[GenerationResult]) -> None:
         """Encode and store the pictures, off the engine's thread, and end the job."""
@@ -289,26 +300,78 @@ class Worker:
             await asyncio.to_thread(self._save, job, results)
         except Exception as error:
             logger.exception("the pictures of job %s cannot be stored", job.id)
-            await asyncio.to_thread(self._gallery.delete, job.id)
-            sentence = STORAGE_FULL if isinstance(error, OSError) else OUR_FAULT
-            await self.settle(job, JobStatus.FAILED, sentence)
+            with suppress(OSError):
+                await asyncio.to_thread(self._gallery.delete, job.id)
+            sentence = OUR_FAULT
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                sentence = STORAGE_FULL
+                self.pause(NO_ROOM_FOR_PICTURES)
+            await self._end(job, JobStatus.FAILED, self._written, error=sentence)
             return
-        now = self._now()
         seconds = sum(result.seconds for result in results)
-        await self._database.write(
-            lambda db: self._records.finish(db, job.id, JobStatus.SUCCEEDED, now, seconds=seconds)
-        )
-        job.seconds, job.finished_at = seconds, now
-        self.unfinished.pop(job.id, None)
-        job.update(JobStatus.SUCCEEDED, picture=job.images, step=job.request.steps_taken)
+        await self._end(job, JobStatus.SUCCEEDED, self._written, seconds=seconds)
 
     def _save(self, job: Job, results: list[GenerationResult]) -> None:
         for number, (request, result) in enumerate(zip(job.requests, results, strict=True), 1):
             self._gallery.save(job, number, request, result.image, result.control_map)
 
-    def _kept(self, keeping: asyncio.Task[None]) -> None:
-        self._keeping.discard(keeping)
-        with contextlib.suppress(asyncio.CancelledError):
-            if (lost := keeping.exception()) is not None:
-                logger.error("a finished job could not be settled", exc_info=lost)
-                self.pause(CANNOT_WRITE)
+    async def _give_back(self, job: Job) -> None:
+        await self._written(partial(self._records.give_back, job=job))
+        if job.status is JobStatus.RUNNING:
+            job.update(JobStatus.QUEUED)
+
+    async def _end(
+        self,
+        job: Job,
+        status: JobStatus,
+        write: Callable[[Work[None]], Coroutine[Any, Any, None]],
+        *,
+        error: str | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Write how *job* ended, give its credits back unless it succeeded, tell its watchers."""
+        now = self._now()
+
+        def end(db: sqlite3.Connection) -> None:
+            has_ended_now = self._records.finish(
+                db, job.id, status, now, seconds=seconds, error=error
+            )
+            if has_ended_now and status is not JobStatus.SUCCEEDED:
+                self._ledger.refund(db, job.id, now)
+
+        await write(end)
+        job.error, job.seconds, job.finished_at = error, seconds, now
+        self._unwanted.discard(job.id)
+        self.unfinished.pop(job.id, None)
+        if status is JobStatus.SUCCEEDED:
+            job.update(status, picture=job.images, step=job.request.steps_taken)
+        else:
+            job.update(status)
+        self._tell_places()
+
+    async def _written(self, work: Work[T]) -> T:
+        """Run *work* in a transaction, however long it takes until the storage is back.
+
+        Nothing new is drawn meanwhile, since it could not be written down either.
+
+        Raises:
+            StorageTrouble: The bot is stopping; the next start finds the job as it was.
+        """
+        while True:
+            self._try_again.clear()
+            try:
+                outcome = await self._database.write(work)
+            except StorageTrouble as error:
+                if self._is_stopping:
+                    raise
+                logger.error("trying again in %g s: %s", RETRY_EVERY, error)
+                self._trouble = "the storage cannot be written at the moment; what waits is kept"
+                self._queue.hold()
+            else:
+                if self._trouble is not None:
+                    self._trouble = None
+                    if self._pause_reason is None:
+                        self._queue.release()
+                return outcome
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._try_again.wait(), RETRY_EVERY)

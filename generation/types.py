@@ -19,7 +19,6 @@ that is at fault, in diffusers' terms, where there is one::
 
 from __future__ import annotations
 
-import math
 import unicodedata
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -338,14 +337,20 @@ def check_number(
     if (
         isinstance(value, bool)
         or not isinstance(value, kinds)
-        or not math.isfinite(value)
-        or not lowest <= value <= highest
+        or not lowest <= value <= highest  # nor is NaN
     ):
         number = "a whole number" if whole else "a number"
-        shown = repr(value) if len(repr(value)) <= 40 else repr(value)[:40] + "…"
+        is_endless = isinstance(value, int) and abs(value) >= 10**40  # too long to be written out
+        shown = "one of more than 40 digits" if is_endless else shortened(value)
         raise InvalidRequest(
             f"{field} must be {number} between {lowest} and {highest}, not {shown}", field=field
         )
+
+
+def shortened(value: object) -> str:
+    """*value* as a sentence shows it: in quotes if it is text, and not much of it."""
+    shown = repr(value)
+    return shown if len(shown) <= 42 else shown[:40] + "…"
 
 
 def check_size(field: str, pixels: object) -> None:

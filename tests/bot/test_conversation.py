@@ -72,7 +72,7 @@ async def test_a_limit_of_the_operator_is_told_in_the_words_that_people_type(mak
 
     reply = await converse(bot.service, ADA, "a fox --steps 30")
 
-    assert reply.text == "Steps must be between 1 and 20, not 30."
+    assert reply.text == "Steps must be a whole number between 1 and 20, not 30."
 
 
 async def test_presets_say_which_is_the_default_and_which_want_a_picture(say):

@@ -68,7 +68,7 @@ def test_who_asks_for_too_much_is_told_when_there_will_be_enough(books):
     charged(*books, 30, now=600.0)
 
     with pytest.raises(
-        QuotaExceeded, match="10 left of 100 for 60 minutes: try again in"
+        QuotaExceeded, match=r"10 left \(of 100 for 60 minutes\): try again in"
     ) as refused:
         charged(*books, 20, now=1000.0)
 
@@ -77,7 +77,9 @@ def test_who_asks_for_too_much_is_told_when_there_will_be_enough(books):
 
 
 def test_what_can_never_be_paid_is_told_so_and_not_to_wait(books):
-    with pytest.raises(QuotaExceeded, match="more than the 100 that you have") as refused:
+    with pytest.raises(
+        QuotaExceeded, match="never have more than 100 for 60 minutes: ask"
+    ) as refused:
         charged(*books, 101, now=0.0)
 
     assert refused.value.retry_in is None
@@ -101,6 +103,27 @@ def test_what_was_granted_is_spent_last_and_never_runs_out_by_time(books):
     status = ledger.status(db, "ada", now=10.0)
     assert (status.used, status.granted, status.left) == (100, 30, 30)
     assert left(*books, now=1000 * HOUR) == 130
+
+
+def test_what_was_refunded_is_not_what_comes_back_next(books):
+    ledger, db = books
+    job = charged(*books, 10, now=0.0)
+    charged(*books, 20, now=1000.0)
+    ledger.refund(db, job.id, now=1500.0)
+
+    assert ledger.status(db, "ada", now=1500.0).resets_in == 1000 + HOUR - 1500
+
+
+def test_a_lowered_quota_is_worked_off_before_there_is_enough_again(books):
+    ledger, db = books
+    charged(*books, 60, now=0.0)
+    charged(*books, 30, now=600.0)
+    ledger.set_allowance(db, "ada", 40)
+
+    with pytest.raises(QuotaExceeded) as refused:
+        charged(*books, 10, now=1000.0)
+
+    assert refused.value.retry_in == HOUR - 1000
 
 
 def test_a_refund_returns_to_the_pots_that_were_charged(books):

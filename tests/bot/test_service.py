@@ -1,9 +1,12 @@
 """The life of a request, from what somebody asked for to a picture on disk."""
 
 import asyncio
+import errno
 import io
 import json
+import os
 import sqlite3
+import threading
 from dataclasses import replace
 
 import pytest
@@ -96,6 +99,32 @@ async def test_a_size_of_ones_own_replaces_a_ratio_and_resetting_forgets_all(ser
 async def test_what_belongs_to_one_picture_cannot_be_a_default(service):
     with pytest.raises(InvalidRequest, match="seed belongs to one picture"):
         await service.change_settings(ADA, ImagineCommand(seed=1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (ImagineCommand(width=2048, height=2048), "at most 1048576 are drawn here"),
+        (ImagineCommand(images=9), "images must be a whole number between 1 and 4"),
+        (ImagineCommand(preset="nope"), "there is no preset 'nope'"),
+    ],
+)
+async def test_a_default_that_every_picture_would_be_refused_for_is_refused(
+    service, changes, sentence
+):
+    with pytest.raises(InvalidRequest, match=sentence):
+        await service.change_settings(ADA, changes)
+
+    assert await service.settings(ADA) == {}
+
+
+async def test_defaults_that_are_set_at_once_are_both_kept(service):
+    await asyncio.gather(
+        service.change_settings(ADA, ImagineCommand(num_inference_steps=5)),
+        service.change_settings(ADA, ImagineCommand(guidance_scale=2.0)),
+    )
+
+    assert await service.settings(ADA) == {"num_inference_steps": 5, "guidance_scale": 2.0}
 
 
 async def test_a_default_preset_that_was_removed_since_falls_back(make_bot):
@@ -194,6 +223,26 @@ async def test_a_file_that_is_no_picture_costs_nothing(bot):
     assert list(bot.gallery.control_images.iterdir()) == []
 
 
+@pytest.mark.parametrize("quota", [{"credits": 0}, {"credits": 100}])
+async def test_whoever_is_refused_leaves_no_file_behind(make_bot, quota):
+    bot = await make_bot(quota=quota)
+    if quota["credits"]:
+        await bot.service.admin.ban(ADMIN, ADA)
+
+    with pytest.raises((QuotaExceeded, NotAllowed)):
+        await bot.service.submit(ADA, replace(CIRCLE, preset="canny"), picture())
+
+    assert list(bot.gallery.control_images.iterdir()) == []
+
+
+async def test_a_width_alone_leaves_the_height_as_it_would_be(make_bot):
+    bot = await make_bot(presets={"plain": Preset(name="plain", width=128, height=256)})
+
+    request = (await bot.service.submit(ADA, ImagineCommand("a fox", width=512))).request
+
+    assert (request.width, request.height) == (512, 256)
+
+
 async def test_a_file_that_is_too_large_is_refused_by_its_size(make_bot):
     bot = await make_bot(control_images={"max_megabytes": 0.001})
 
@@ -234,7 +283,9 @@ async def test_a_control_map_is_shown_before_anything_is_spent(bot):
         (ImagineCommand("a fox", seed=-1), "seed must be a whole number between 0"),
         (ImagineCommand("a fox", width=100, height=64), "multiple of 16, not 100: try 96 or 112"),
         (ImagineCommand("a fox", width=2048, height=2048), "at most 1048576 are drawn here"),
-        (ImagineCommand("a fox", images=5), "images must be between 1 and 4, not 5"),
+        (ImagineCommand("a fox", images=5), "images must be a whole number between 1 and 4, not 5"),
+        (ImagineCommand("a fox", images=0), "images must be a whole number between 1 and 4, not 0"),
+        (ImagineCommand("a fox", seed=10**5000), "not one of more than 40 digits"),
         (ImagineCommand("x" * 2001), "has 2001 characters; at most 2000"),
         (ImagineCommand("a\0fox"), "contains characters that are no text"),
         (ImagineCommand("a \ud83d fox"), "contains characters that are no text"),
@@ -432,48 +483,168 @@ async def test_a_failed_job_is_refunded_once_and_the_queue_goes_on(bot, gate, fa
     assert await finished(await bot.service.submit(ADA, CIRCLE)) is JobStatus.SUCCEEDED
 
 
-async def test_a_picture_that_cannot_be_stored_is_refunded(bot, gate, monkeypatch):
-    def full(*args):
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize(
+    ("number", "sentence", "state"),
+    [(errno.ENOSPC, STORAGE_FULL, "paused"), (errno.EACCES, OUR_FAULT, "ready")],
+)
+async def test_a_picture_that_cannot_be_stored_is_refunded(
+    bot, gate, monkeypatch, number, sentence, state
+):
+    """A full disk would swallow the next pictures too, so nothing more is drawn."""
 
-    monkeypatch.setattr(bot.gallery, "save", full)
+    def refuse(*args):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(bot.gallery, "save", refuse)
     gate.open()
 
     job = await bot.service.submit(ADA, CIRCLE)
 
     assert await finished(job) is JobStatus.FAILED
-    assert job.error == STORAGE_FULL
+    assert job.error == sentence
     assert await left(bot.service) == bot.config.quota.credits
     assert list(bot.gallery.images.iterdir()) == []
+    assert bot.service.state.status == state
 
 
-async def test_a_full_disk_under_the_database_pauses_drawing_and_keeps_the_job(bot, gate):
+class Storage:
+    """Lets one method of the records fail as SQLite fails, until it is well again."""
+
+    def __init__(self, records, method, error):
+        self.error = error
+        self.is_broken = True
+        self.failures = 0
+        works = getattr(records, method)
+
+        def sometimes(*args, **kwargs):
+            if self.is_broken:
+                self.failures += 1
+                raise self.error
+            return works(*args, **kwargs)
+
+        setattr(records, method, sometimes)
+
+
+async def until(is_true):
+    async with asyncio.timeout(20):
+        while not is_true():
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("method", ["begin", "finish"])
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR])
+async def test_a_storage_that_fails_for_a_while_loses_no_job(bot, gate, method, code):
+    """The job is drawn, or its end is written, as soon as the storage is back; nothing else
+    is begun meanwhile, since it could not be written down."""
+    gate.open()
+    storage = Storage(bot.service._worker._records, method, sqlite_error(code))
+    first = await bot.service.submit(ADA, CIRCLE)
+    await until(lambda: storage.failures)
+    await until(lambda: bot.service.state.status == "paused")
+    second = await bot.service.submit(BOB, CIRCLE)
+
+    storage.is_broken = False
+    await bot.service.admin.resume(ADMIN)  # tries at once, and would do so by itself
+
+    assert await finished(first) is JobStatus.SUCCEEDED
+    assert await finished(second) is JobStatus.SUCCEEDED
+    assert bot.service.state.status == "ready"
+    assert await left(bot.service) == bot.config.quota.credits - first.cost
+
+
+async def test_a_job_that_fails_while_the_storage_does_is_refunded_once_it_is_back(bot, gate):
+    gate.open()
+    gate.fault = GenerationError("the picture came out empty")
+    storage = Storage(bot.service._worker._records, "finish", sqlite3_full())
+    job = await bot.service.submit(ADA, CIRCLE)
+    await until(lambda: storage.failures)
+    assert await left(bot.service) == bot.config.quota.credits - job.cost
+
+    storage.is_broken = False
+    await bot.service.admin.resume(ADMIN)
+
+    assert await finished(job) is JobStatus.FAILED
+    assert await left(bot.service) == bot.config.quota.credits
+
+
+async def test_a_cancel_that_cannot_be_written_says_so_and_the_job_waits_on(bot, gate):
     running = await bot.service.submit(ADA, CIRCLE)
     await at_step(running, 0, picture=1)
     waiting = await bot.service.submit(BOB, CIRCLE)
-    gate.allow(3)
+    storage = Storage(bot.service._worker._records, "finish", sqlite3_full())
 
-    def full(db, job, now):
-        raise sqlite3_full()
+    with pytest.raises(StorageTrouble):
+        await bot.service.cancel(BOB, waiting.id)
 
-    bot.service._worker._records.begin = full
-    await finished(running)
-    async with asyncio.timeout(10):
-        while bot.service.state.status != "paused":
-            await asyncio.sleep(0)
-
-    assert waiting.status is JobStatus.QUEUED
-    assert bot.service.queue(BOB).mine == (waiting,)
-    del bot.service._worker._records.begin
+    storage.is_broken = False
     gate.open()
-    await bot.service.admin.resume(ADMIN)
     assert await finished(waiting) is JobStatus.SUCCEEDED
 
 
-def sqlite3_full():
-    error = sqlite3.OperationalError("database or disk is full")
-    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+async def test_a_cancel_whose_caller_goes_away_is_carried_out(bot, gate):
+    """Half of it would be a picture that was refunded."""
+    running = await bot.service.submit(ADA, CIRCLE)
+    await at_step(running, 0, picture=1)
+    waiting = await bot.service.submit(BOB, CIRCLE)
+    cancelling = asyncio.create_task(bot.service.cancel(BOB, waiting.id))
+    await until(lambda: bot.service.queue(BOB).mine == ())
+    cancelling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelling
+
+    gate.open()
+
+    assert await finished(waiting) is JobStatus.CANCELLED
+    await finished(running)
+    assert len(gate.drawn) == 1
+    assert await left(bot.service, BOB) == bot.config.quota.credits
+
+
+async def test_a_cancel_that_meets_the_stop_is_not_forgotten(make_bot, gate):
+    bot = await make_bot()
+    job = await bot.service.submit(ADA, replace(CIRCLE, num_inference_steps=50))
+    await at_step(job, 0, picture=1)
+    cancelling = asyncio.create_task(bot.service.cancel(ADA, job.id))
+    await until(lambda: job.id in bot.service._worker._unwanted)
+
+    await stepping(gate, bot.stop())
+    await cancelling
+
+    service = await bot.start()
+    assert (await service.job(ADA, job.id)).status is JobStatus.CANCELLED
+
+
+async def test_pictures_that_are_being_stored_outlive_the_stop(make_bot, gate, monkeypatch):
+    """They are drawn and paid for; drawing them again would waste the engine's time."""
+    bot = await make_bot()
+    may_store = threading.Event()
+    save = bot.gallery.save
+
+    def slowly(*args):
+        assert may_store.wait(20)
+        save(*args)
+
+    monkeypatch.setattr(bot.gallery, "save", slowly)
+    gate.open()
+    jobs = [await bot.service.submit(ADA, CIRCLE) for _ in range(3)]
+    await until(lambda: len(gate.drawn) == 3 and not gate.is_busy)
+
+    stopping = asyncio.create_task(bot.stop())
+    await until(lambda: bot.service.state.status == "stopping")
+    may_store.set()
+    await stopping
+
+    assert [job.status for job in jobs] == [JobStatus.SUCCEEDED] * 3
+
+
+def sqlite_error(code):
+    error = sqlite3.OperationalError("the storage refuses")
+    error.sqlite_errorcode = code
     return error
+
+
+def sqlite3_full():
+    return sqlite_error(sqlite3.SQLITE_FULL)
 
 
 async def test_a_request_that_cannot_be_written_is_refused_and_not_queued(bot):
@@ -564,6 +735,39 @@ async def test_again_takes_changes_and_keeps_the_rest(service, gate):
     assert plain.request.width > plain.request.height
 
 
+async def test_again_on_another_model_says_that_it_draws_differently(make_bot, gate):
+    gate.open()
+    bot = await make_bot()
+    first = await bot.service.submit(ADA, CIRCLE)
+    await finished(first)
+
+    service = await bot.restart(model={"repository": "owner/other", "revision": "abc"})
+    again = await service.again(ADA, first.id)
+
+    assert again.request.model == "owner/other@abc"
+    assert again.remarks == ("That was drawn with demo; owner/other@abc draws it differently.",)
+
+
+async def test_again_with_changes_outlives_its_preset(make_bot, gate):
+    gate.open()
+    bot = await make_bot()
+    first = await bot.service.submit(ADA, replace(CIRCLE, preset="canny"), picture())
+    await finished(first)
+
+    service = await bot.restart(presets={"plain": PRESETS["plain"]})
+    again = await service.again(ADA, first.id, ImagineCommand(num_inference_steps=2))
+
+    assert (again.request.preset, again.request.num_inference_steps) == ("canny", 2)
+
+
+async def test_a_preset_that_wants_a_picture_is_no_change_for_a_job_without_one(service, gate):
+    gate.open()
+    await finished(await service.submit(ADA, CIRCLE))
+
+    with pytest.raises(InvalidRequest, match="canny needs a control image"):
+        await service.again(ADA, None, ImagineCommand(preset="canny"))
+
+
 async def test_again_without_any_picture_says_so(service):
     with pytest.raises(NotFound, match="no picture yet"):
         await service.again(ADA)
@@ -576,7 +780,10 @@ async def test_waiting_jobs_outlive_a_restart_in_their_order(make_bot, gate):
     bot = await make_bot()
     running = await bot.service.submit(ADA, replace(CIRCLE, num_inference_steps=50))
     await at_step(running, 0, picture=1)
-    waiting = [await bot.service.submit(user, CIRCLE) for user in (BOB, ADA)]
+    waiting = [
+        await bot.service.submit(user, replace(CIRCLE, seed=seed))
+        for user, seed in ((BOB, 8), (ADA, 9))
+    ]
     await stepping(gate, bot.stop())
 
     service = await bot.start()
@@ -585,6 +792,8 @@ async def test_waiting_jobs_outlive_a_restart_in_their_order(make_bot, gate):
     for job in jobs:
         assert await finished(job) is JobStatus.SUCCEEDED
 
+    # Begun before the restart and after it, in the order in which they had come.
+    assert [each.seed for each in gate.drawn] == [7, 7, 8, 9]
     assert await left(service, BOB) == bot.config.quota.credits - waiting[0].cost
     (row,) = await bot.rows("SELECT attempts FROM jobs WHERE id = ?", running.id)
     assert row["attempts"] == 1, "an attempt that we broke off ourselves does not count"
@@ -617,6 +826,15 @@ async def test_an_event_that_comes_twice_makes_one_job(bot):
     assert len({job.id for job in (*both, third)}) == 1
     assert len(await bot.rows("SELECT * FROM jobs")) == 1
     assert await left(bot.service) == bot.config.quota.credits - both[0].cost
+
+
+async def test_an_event_that_comes_again_at_the_cap_still_finds_its_job(make_bot):
+    bot = await make_bot(queue={"max_waiting_per_user": 1})
+    running = await bot.service.submit(BOB, CIRCLE)
+    await at_step(running, 0, picture=1)
+    first = await bot.service.submit(ADA, CIRCLE, event_id="slack:Ev1")
+
+    assert await bot.service.submit(ADA, CIRCLE, event_id="slack:Ev1") is first
 
 
 async def test_a_job_row_holds_all_that_is_needed_to_draw_and_answer(bot, gate):
@@ -703,6 +921,9 @@ async def test_a_pause_outlives_a_restart_and_what_waits_is_kept(make_bot, gate)
     assert job.status is JobStatus.QUEUED
     await service.admin.resume(ADMIN)
     assert await finished(job) is JobStatus.SUCCEEDED
+    service = await bot.restart()
+    await until(lambda: service.state.status != "loading")
+    assert service.state.status == "ready", "resuming outlives a restart too"
 
 
 async def test_presets_are_read_anew_without_a_restart(bot):
@@ -785,6 +1006,39 @@ async def test_old_pictures_are_deleted_and_can_be_drawn_again(make_bot, gate, c
         await bot.service.picture(ADA, old.id)
     assert (await bot.service.picture(ADA, new.id)).exists()
     assert await finished(await bot.service.again(ADA, old.id)) is JobStatus.SUCCEEDED
+
+
+async def test_a_crash_while_deleting_repeats_it_instead_of_forgetting_it(
+    make_bot, gate, clock, monkeypatch
+):
+    gate.open()
+    bot = await make_bot(gallery={"keep_days": 10})
+    old = await bot.service.submit(ADA, CIRCLE)
+    await finished(old)
+    clock.advance(11 * 86400)
+
+    def crash(job_ids):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(bot.gallery, "prune_pictures", crash)
+    with pytest.raises(OSError, match="Input/output"):
+        await bot.service.prune()
+    monkeypatch.undo()
+
+    assert await bot.service.prune() == 1
+    assert not bot.gallery.picture_path(old.id, 1).exists()
+
+
+async def test_drawing_again_keeps_a_control_image_from_being_deleted(make_bot, gate):
+    gate.open()
+    bot = await make_bot(gallery={"keep_days": 10})
+    first = await bot.service.submit(ADA, replace(CIRCLE, preset="canny"), picture())
+    await finished(first)
+    os.utime(first.request.control_image, (0, 0))
+
+    await bot.service.again(ADA, first.id)
+
+    assert first.request.control_image.stat().st_mtime > 1_600_000_000
 
 
 async def test_a_control_image_stays_as_long_as_a_picture_refers_to_it(make_bot, gate):
