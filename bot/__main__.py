@@ -6,32 +6,41 @@ import asyncio
 import fcntl
 import logging
 import os
+import re
 import shutil
 import signal
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Annotated, Any, NoReturn, TypeVar
 
 import typer
+from dotenv import load_dotenv
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
+from rich.text import Text
 
 from bot import replies
 from bot.config import Config, ConfigError, Secrets, load_config, load_secrets
-from bot.database import Database, SchemaTooNew
+from bot.database import Database, SchemaTooNew, migrations
 from bot.gallery import Gallery
 from bot.ledger import Ledger, QuotaStatus
 from bot.records import Records
 from bot.service import About, Service
 from generation import weights
+from generation.control_images import PillowControlImages
+from generation.executor import ENGINE_THREAD, ThreadExecutor
 from generation.types import Engine, FluxbotError
 
 T = TypeVar("T")
+
+#: How long a picture that is being drawn may hold up the end, until its next step.
+SECONDS_TO_STOP = 10.0
 
 EX_TEMPFAIL = 75  # sysexits.h: another process has what we need; try again later
 
@@ -44,7 +53,8 @@ app = typer.Typer(
 quota_app = typer.Typer(help="What people may spend, and granting them more.", no_args_is_help=True)
 app.add_typer(quota_app, name="quota")
 
-console = Console(highlight=False)
+# Without markup, since prompts and file names may well contain [brackets].
+console = Console(highlight=False, markup=False)
 logger = logging.getLogger("bot")
 
 ConfigOption = Annotated[
@@ -70,10 +80,13 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     with _lock(settings.storage.data_dir):
         try:
             asyncio.run(_run(settings, secrets, config))
-        except (ConfigError, SchemaTooNew) as error:
+        except (ConfigError, SchemaTooNew, FluxbotError) as error:
             _fail(str(error))
         except sqlite3.DatabaseError as error:
             _fail(f"the database {_database_path(settings)} cannot be used: {error}")
+        if any(thread.name.startswith(ENGINE_THREAD) for thread in threading.enumerate()):
+            # It is still importing, loading or hung, and Python would wait for it.
+            os._exit(0)
 
 
 @app.command()
@@ -83,13 +96,16 @@ def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
     findings = [
         ("config", True, f"{config} is sound, with {len(settings.presets)} presets"),
         _check_database(settings),
-        _check_disk(settings),
-        *_check_model(settings, secrets),
+        _check_folder("data", settings.storage.data_dir),
+        _check_folder("download", settings.storage.download_dir),
+        _check_device(settings),
+        _check_model(settings, secrets),
         _check_web(settings, secrets),
     ]
     table = Table(show_header=False, box=None, padding=(0, 1))
     for name, is_right, sentence in findings:
-        table.add_row("[green]✓[/]" if is_right else "[red]✗[/]", name, sentence)
+        mark = Text("✓", style="green") if is_right else Text("✗", style="red")
+        table.add_row(mark, name, sentence)
     console.print(table)
     if not all(is_right for _, is_right, _ in findings):
         raise typer.Exit(1)
@@ -161,8 +177,14 @@ def quota_reset(user: UserArgument, config: ConfigOption = DEFAULT_CONFIG) -> No
 async def _run(config: Config, secrets: Secrets, config_path: Path) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():  # the second one means now; the next start takes up what is left
+            os._exit(1)
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, on_signal)
     database = await Database.open(_database_path(config))
     try:
         service = await _service(config, secrets, database, config_path)
@@ -182,11 +204,10 @@ async def _run(config: Config, secrets: Secrets, config_path: Path) -> None:
 async def _service(
     config: Config, secrets: Secrets, database: Database, config_path: Path
 ) -> Service:
-    from generation.control_images import PillowControlImages
-    from generation.executor import ThreadExecutor
-
     weights.prepare_environment(config.storage.download_dir, os.environ)
-    executor = ThreadExecutor(partial(_load_engine, config, secrets))
+    executor = ThreadExecutor(
+        partial(_load_engine, config, secrets), seconds_to_close=SECONDS_TO_STOP
+    )
     service = Service(
         config,
         [executor],
@@ -228,7 +249,7 @@ async def _adapters(service: Service, config: Config, secrets: Secrets) -> Async
 
     web = WebChat(service, config, secrets)
     await web.start()
-    console.print(f"\n  Open [bold]{web.address}[/]  (Ctrl-C stops)\n")
+    console.print("\n  Open", Text(web.address, style="bold"), " (Ctrl-C stops)\n")
     try:
         yield
     finally:
@@ -268,14 +289,16 @@ def _about(config: Config) -> About:
 
 
 def _read(path: Path) -> tuple[Config, Secrets]:
+    load_dotenv(path.parent / ".env")
     try:
-        return load_config(path), load_secrets(path.parent)
+        return load_config(path), load_secrets()
     except ConfigError as error:
         _fail(str(error))
 
 
 def _fail(sentence: str, status: int = 1) -> NoReturn:
-    Console(stderr=True, highlight=False).print(f"[red]error:[/] {sentence}", soft_wrap=True)
+    errors = Console(stderr=True, highlight=False, markup=False)
+    errors.print(Text("error:", style="red"), sentence, soft_wrap=True)
     raise typer.Exit(status)
 
 
@@ -285,8 +308,11 @@ def _database_path(config: Config) -> Path:
 
 def _lock(data_dir: Path) -> IO[str]:
     """One process for each database: the file stays locked until it is closed."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    file = (data_dir / "bot.lock").open("a+")
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        file = (data_dir / "bot.lock").open("a+")
+    except OSError as error:
+        _fail(f"storage.data_dir is {data_dir}, which cannot be used: {error.strerror}")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -313,8 +339,8 @@ def _with_database(config: Config, work: Callable[[Database], Coroutine[Any, Any
 
     try:
         return asyncio.run(go())
-    except (SchemaTooNew, FluxbotError, sqlite3.DatabaseError) as error:
-        _fail(str(error))
+    except (SchemaTooNew, FluxbotError, sqlite3.DatabaseError, OSError) as error:
+        _fail(f"{_database_path(config)} cannot be used: {error}")
 
 
 def _quota(
@@ -343,53 +369,57 @@ def _check_database(config: Config) -> Finding:
     if not path.exists():
         return "database", True, f"{path} will be made at the first start"
     try:
-        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-        (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
-        (jobs,) = db.execute("SELECT count(*) FROM jobs").fetchone()
-        db.close()
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+            (version,) = db.execute("PRAGMA user_version").fetchone()
     except sqlite3.DatabaseError as error:
         return "database", False, f"{path} cannot be used: {error}"
     if verdict != "ok":
         return "database", False, f"{path} is damaged: {verdict}"
-    return "database", True, f"{path} is sound, with {jobs} jobs"
+    known = len(migrations())
+    if version > known:
+        return "database", False, f"{path} has schema {version}, this version knows {known}"
+    return "database", True, f"{path} is sound"
 
 
-def _check_disk(config: Config) -> Finding:
-    folder = config.storage.data_dir.absolute()
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free / 1e9
-    if not os.access(folder, os.W_OK):
-        return "disk", False, f"{folder} cannot be written"
-    return (
-        "disk",
-        free > 1,
-        f"{free:.1f} GB free in {folder}" + ("" if free > 1 else ": at least 1 GB is needed"),
-    )
+def _check_folder(name: str, folder: Path) -> Finding:
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        return name, False, f"{folder} cannot be written"
+    free = shutil.disk_usage(existing).free / 1e9
+    if free < 1:
+        return name, False, f"{free:.1f} GB free in {folder}: at least 1 GB is needed"
+    return name, True, f"{free:.1f} GB free in {folder}"
 
 
-def _check_model(config: Config, secrets: Secrets) -> list[Finding]:
+def _check_device(config: Config) -> Finding:
     weights.prepare_environment(config.storage.download_dir, os.environ)
     with console.status("importing torch"):
         import torch
 
         from generation import placement
-    findings: list[Finding] = []
     try:
         place = placement.choose(config.model.device, config.model.dtype)
-        sentence = f"{place.device}, {str(place.dtype).removeprefix('torch.')}"
-        findings.append(("device", True, f"{sentence}, torch {torch.__version__}"))
     except FluxbotError as error:
-        findings.append(("device", False, str(error)))
+        return "device", False, str(error)
+    dtype = str(place.dtype).removeprefix("torch.")
+    return "device", True, f"{place.device}, {dtype}, torch {torch.__version__}"
+
+
+def _check_model(config: Config, secrets: Secrets) -> Finding:
     repository = config.model.repository
     if repository == weights.DEMO:
-        findings.append(("model", True, "demo, which ships with the project"))
-    elif Path(repository).is_dir():
-        findings.append(("model", True, f"the folder {repository}"))
-    else:
-        token = "a token is set" if secrets.hf_token else "no HF_TOKEN is set"
-        findings.append(("model", True, f"{repository} from the Hugging Face Hub; {token}"))
-    return findings
+        if weights.has_trained_demo():
+            return "model", True, "demo, which ships with the project"
+        return "model", True, "demo, but its weights are not here: a random model draws noise"
+    if Path(repository).is_dir():
+        return "model", True, f"the folder {repository}"
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        return "model", False, f"{repository!r} is no folder and no repository id (owner/name)"
+    token = "a token is set" if secrets.hf_token else "no HF_TOKEN is set"
+    return "model", True, f"{repository} from the Hugging Face Hub; {token}"
 
 
 def _check_web(config: Config, secrets: Secrets) -> Finding:

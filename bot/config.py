@@ -15,10 +15,16 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -32,12 +38,26 @@ from generation.types import (
     SIZE_MULTIPLE,
     Fit,
     Preset,
+    shortened,
 )
+
+#: What pydantic says where something else stands in the place of a section.
+NO_SECTION = ("model_type", "model_attributes_type", "dataclass_type", "dict_type")
 
 ENVIRONMENT_PREFIX = "FLUXBOT_"
 PRESET_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 Pixels = Annotated[int, Field(ge=MIN_SIZE, le=MAX_SIZE, multiple_of=SIZE_MULTIPLE)]
+
+
+def _split(value: Any) -> Any:
+    """Environment variables say "a, b" where the file says ["a", "b"]."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
 class ConfigError(Exception):
@@ -51,8 +71,8 @@ class Section(BaseModel):
 class Model(Section):
     repository: str = "demo"
     revision: str | None = None
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
-    dtype: str = Field("auto", pattern=r"^(auto|bfloat16|float16|float32)$")
+    device: str = "auto"
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     max_sequence_length: int = Field(64, ge=16, le=512)
     num_inference_steps: int = Field(12, ge=1, le=MAX_STEPS)
     guidance_scale: float = Field(3.5, ge=0, le=30)
@@ -60,6 +80,13 @@ class Model(Section):
     width: Pixels = 256
     height: Pixels = 256
     default_preset: str = "plain"
+
+    @field_validator("device")
+    @classmethod
+    def _is_device(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+            raise ValueError("must be auto, cpu, mps, cuda or cuda:N")
+        return device
 
 
 class Limits(Section):
@@ -92,11 +119,11 @@ class Web(Section):
     enabled: bool = True
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
-    allowed_hosts: tuple[str, ...] = ()
+    allowed_hosts: Names = ()
 
 
 class Admins(Section):
-    users: tuple[str, ...] = ("web:local",)
+    users: Names = ("web:local",)
 
 
 class Storage(Section):
@@ -117,6 +144,7 @@ class Config(BaseSettings):
         env_prefix=ENVIRONMENT_PREFIX,
         env_nested_delimiter="__",
         nested_model_default_partial_update=True,
+        enable_decoding=False,
     )
 
     model: Model = Model()
@@ -206,25 +234,36 @@ def load_config(path: Path) -> Config:
             )
         }
     )
-    if config.model.default_preset not in config.presets:
-        name = config.model.default_preset
+    name = config.model.default_preset
+    if name not in config.presets:
         raise ConfigError(
             f"{path.name}: model.default_preset is {name!r}, but the presets are"
             f" {', '.join(config.presets)}{_nearest(name, config.presets)}"
         )
+    if config.presets[name].needs_image:
+        raise ConfigError(
+            f"{path.name}: model.default_preset is {name!r}, which needs a picture, so that words"
+            " alone would always be refused: name one that needs none"
+        )
+    if config.model.width * config.model.height > config.limits.pixels or (
+        config.model.num_inference_steps > config.limits.num_inference_steps
+    ):
+        raise ConfigError(
+            f"{path.name}: what [model] has for width, height or num_inference_steps is above"
+            " [limits], so that whoever says nothing would be refused: raise the limit"
+        )
     return config
 
 
-def load_secrets(folder: Path, environ: Mapping[str, str] = os.environ) -> Secrets:
-    """Read the secrets from the environment, then from ``.env`` in *folder*.
+def load_secrets(environ: Mapping[str, str] = os.environ) -> Secrets:
+    """Read the secrets from the environment.
 
     Raises:
         ConfigError: ``FLUXBOT_WEB_TOKENS`` is not of the form ``name:token,name:token``.
     """
-    values = {**dotenv_values(folder / ".env"), **environ}
-    hf_token = next((values[name] for name in HF_TOKEN_VARIABLES if values.get(name)), None)
+    hf_token = next((environ[name] for name in HF_TOKEN_VARIABLES if environ.get(name)), None)
     web_tokens: dict[str, str] = {}
-    for pair in (values.get(WEB_TOKENS_VARIABLE) or "").split(","):
+    for pair in environ.get(WEB_TOKENS_VARIABLE, "").split(","):
         if not pair.strip():
             continue
         name, colon, token = pair.strip().partition(":")
@@ -256,20 +295,27 @@ def _sentences(error: ValidationError, file: str) -> list[str]:
     sentences = []
     for problem in error.errors():
         location = [str(part) for part in problem["loc"]]
-        key = ".".join(location)
+        where, key = f"{file}: ", ".".join(location)
+        variable = ENVIRONMENT_PREFIX + "__".join(location).upper()
+        if variable in os.environ:
+            where, key = "the environment variable ", variable
+        value = "…" if "token" in key.lower() else shortened(problem["input"])
+        said = f"{where}{key} = {value}"
         if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            kind = "section" if len(location) == 1 else "setting"
             known = _keys_beside(location)
-            if not location[:-1] and not isinstance(problem["input"], dict):
-                sentence = f"{file}: {key} is no section"
-            else:
-                sentence = f"{file}: {key} is no setting"
-            sentence += _nearest(location[-1], known) or f"; known are {', '.join(known)}"
+            hint = _nearest(location[-1], known) or f"; known are {', '.join(known)}"
+            sentences.append(f"{said} is no {kind}{hint}")
+        elif problem["type"] in (
+            "model_type",
+            "dataclass_type",
+            "dict_type",
+            "model_attributes_type",
+        ):
+            sentences.append(f"{said}: this is a section, so keys stand under [{key}]")
         else:
-            value = repr(problem["input"])
-            reason = problem["msg"].removeprefix("Value error, ")
-            reason = reason[0].lower() + reason[1:]
-            sentence = f"{file}: {key} = {value if len(value) <= 60 else '…'}: {reason}"
-        sentences.append(sentence)
+            reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            sentences.append(f"{said}: {reason[0].lower() + reason[1:]}")
     return sentences
 
 

@@ -117,7 +117,7 @@ async def answer(
             return Reply(replies.quota(await service.quota(user)), kind="quota")
         case QueueCommand():
             view = service.queue(user)
-            text = replies.queue(view.waiting, view.running, view.mine)
+            text = replies.queue(view.waiting, view.running, view.mine, service.state.message)
             return Reply(text, jobs=view.mine, kind="queue")
         case SettingsCommand(changes, is_reset):
             if changes is None and not is_reset:

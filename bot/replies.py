@@ -1,4 +1,4 @@
-"""Every sentence that the bot says, in one place, plain text for all platforms.
+"""What the bot says, in plain text for all platforms; a refusal brings its own sentence.
 
 Adapters add what their platform has (bold type, buttons, a picture); they do not write
 sentences of their own.
@@ -88,13 +88,16 @@ def presets(by_name: Mapping[str, Preset], default: str) -> str:
     return "\n".join(lines)
 
 
-def queue(waiting: int, running: int, mine: Iterable[Job]) -> str:
-    """The queue as one person sees it."""
-    lines = [f"{counted(running, 'picture')} being drawn, {waiting} waiting."]
-    lines += [f"{job.id} · {progress_line(job, job.progress)} · {short(job)}" for job in mine]
-    if len(lines) == 1:
-        lines.append("Nothing of yours among them.")
-    return "\n".join(lines)
+def queue(waiting: int, running: int, mine: Iterable[Job], why_not: str = "") -> str:
+    """The queue as one person sees it; *why_not* says why nothing is drawn, if nothing is."""
+    own = [f"{job.id} · {progress_line(job, job.progress)} · {short(job)}" for job in mine]
+    return "\n".join(
+        [
+            *([f"Nothing is drawn now: {why_not}."] if why_not else []),
+            f"{counted(running, 'picture')} being drawn, {waiting} waiting.",
+            *(own or ["Nothing of yours among them."]),
+        ]
+    )
 
 
 def history(jobs: list[Job], words: str, page: int, has_more: bool) -> str:

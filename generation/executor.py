@@ -24,6 +24,9 @@ from generation.types import (
     Step,
 )
 
+#: What the names of engines' threads begin with.
+ENGINE_THREAD = "engine"
+
 Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
@@ -45,7 +48,7 @@ class ThreadExecutor:
         self._load_engine = load_engine
         self._seconds_to_close = seconds_to_close
         self._engine: Engine | None = None  # touched only on self._thread
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=ENGINE_THREAD)
         self._is_closing = threading.Event()
         self._unloading: Future[None] | None = None
 
@@ -97,8 +100,8 @@ class ThreadExecutor:
     async def close(self) -> None:
         """End the generations, free the engine and end the thread. May be called more than once.
 
-        After the deadline it returns all the same, and says so in the log: a hung
-        device must not keep the bot from stopping.
+        After the deadline it returns all the same, and says so in the log. The thread
+        then lives on, and Python waits for it when the process ends.
         """
         if self._unloading is None:
             self._is_closing.set()

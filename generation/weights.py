@@ -63,6 +63,11 @@ def find_token(environ: Mapping[str, str]) -> str | None:
     return next((environ[name] for name in TOKEN_VARIABLES if environ.get(name)), None)
 
 
+def has_trained_demo() -> bool:
+    """Whether the weights that ship with the project are here."""
+    return (DEMO_WEIGHTS / "flux").is_dir()
+
+
 def resolve(
     repository: str,
     revision: str | None = None,
@@ -102,7 +107,7 @@ def _demo(name: str, download_dir: Path) -> Path:
     trained = DEMO_WEIGHTS / name
     if trained.is_dir():
         return trained
-    if (DEMO_WEIGHTS / "flux").is_dir():
+    if has_trained_demo():
         names = sorted(path.name for path in DEMO_WEIGHTS.iterdir() if path.is_dir())
         raise ModelUnavailable(
             f"demo/{name} does not exist: there are {', '.join(f'demo/{n}' for n in names)}"

@@ -84,23 +84,44 @@ def test_the_environment_overrides_the_file(tmp_path, monkeypatch):
     assert (config.quota.credits, config.quota.window_hours, config.web.port) == (1000, 2.0, 8081)
 
 
+def test_lists_are_separated_by_commas_in_the_environment(tmp_path, monkeypatch):
+    path = tmp_path / "config.toml"
+    path.write_text("")
+    monkeypatch.setenv("FLUXBOT_ADMINS__USERS", "web:ada, discord:5")
+    monkeypatch.setenv("FLUXBOT_WEB__ALLOWED_HOSTS", "flux.example.org")
+    monkeypatch.setenv("FLUXBOT_PRESETS__PLAIN__WIDTH", "128")
+
+    config = load_config(path)
+
+    assert config.admins.users == ("web:ada", "discord:5")
+    assert config.web.allowed_hosts == ("flux.example.org",)
+    assert config.presets["plain"].width == 128
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("[quota]\ncreditz = 3", "quota.creditz is no setting; did you mean credits?"),
-        ("[kwota]\ncredits = 1", "kwota is no setting; did you mean quota?"),
-        ("colour = 'red'", "colour is no section; known are model, limits"),
-        ("[web]\nport = 99999", "web.port = 99999: input should be less than or equal to 65535"),
-        ("[quota]\ncredits = 'many'", "quota.credits = 'many': input should be a valid integer"),
-        ("[presets.x]\ncontrol_net = 'a'", "x.control_net is no setting; did you mean controlnet?"),
+        ("[quota]\ncreditz = 3", "quota.creditz = 3 is no setting; did you mean credits?"),
+        ("[kwota]\ncredits = 1", "kwota = {'credits': 1} is no section; did you mean quota?"),
+        ("colour = 'red'", "colour = 'red' is no section; known are model, limits"),
+        ("[web]\nport = 99999", "web.port = 99999: should be less than or equal to 65535"),
+        ("[quota]\ncredits = 'many'", "quota.credits = 'many': should be a valid integer"),
+        (
+            "[presets.x]\ncontrol_net = 'a'",
+            "x.control_net = 'a' is no setting; did you mean controlnet?",
+        ),
         ("[presets.x]\nwidth = 100", "width must be a multiple of 16, not 100: try 96 or 112"),
-        ("[presets.x]\npreprocessor = 'cany'", "'cany': input should be 'none' or 'canny'"),
+        ("[presets.x]\npreprocessor = 'cany'", "'cany': should be 'none' or 'canny'"),
         ("[presets.x]\nprompt_template = 'a'", "prompt_template must contain {prompt}, not 'a'"),
         ("[presets.'A b']\n", "named with lower-case letters, digits, - and _, not 'A b'"),
         ("[presets.x]\ncontrolnet = 'a'\nstrength = 0.5", "either a controlnet or a strength"),
         ("[model]\ndefault_preset = 'plane'", "'plane', but the presets are plain; did you mean"),
-        ("[model]\ndevice = 'gpu'", "model.device = 'gpu'"),
-        ("[model]\nwidth = 250", "model.width = 250: input should be a multiple of 16"),
+        ("[model]\ndevice = 'gpu'", "model.device = 'gpu': must be auto, cpu, mps, cuda or"),
+        ("[model]\ndtype = 'int8'", "model.dtype = 'int8': should be 'auto', 'bfloat16'"),
+        ("[model]\nwidth = 250", "model.width = 250: should be a multiple of 16"),
+        ("quota = 3", "quota = 3: this is a section, so keys stand under [quota]"),
+        ("[presets.plain]\nstrength = 0.5", "'plain', which needs a picture, so that words alone"),
+        ("[limits]\npixels = 4096", "is above [limits], so that whoever says nothing"),
         ("[quota", "is not valid TOML"),
     ],
 )
@@ -112,7 +133,11 @@ def test_a_mistake_is_named_with_its_value_and_what_is_allowed(tmp_path, text, s
     ("variable", "sentence"),
     [
         ("FLUXBOT_QUOTE__CREDITS", "there is no section 'quote'; did you mean quota?"),
-        ("FLUXBOT_QUOTA__CREDTIS", "quota.credtis is no setting; did you mean credits?"),
+        (
+            "FLUXBOT_QUOTA__CREDTIS",
+            "the environment variable FLUXBOT_QUOTA__CREDTIS = '1' is no setting; did you mean"
+            " credits?",
+        ),
     ],
 )
 def test_a_misspelled_variable_does_not_pass_in_silence(tmp_path, monkeypatch, variable, sentence):
@@ -126,29 +151,28 @@ def test_a_missing_file_is_said(tmp_path):
         load_config(tmp_path / "nowhere.toml")
 
 
-def test_secrets_come_from_the_environment_and_then_from_dotenv(tmp_path):
-    (tmp_path / ".env").write_text("HF_TOKEN=from-file\nFLUXBOT_WEB_TOKENS=ada:0123456789abcdef\n")
+def test_secrets_come_from_the_environment_and_are_never_shown():
+    secrets = load_secrets({"HF_TOKEN": "hf_x", "FLUXBOT_WEB_TOKENS": "ada:0123456789abcdef"})
 
-    from_file = load_secrets(tmp_path, {})
-    from_environment = load_secrets(tmp_path, {"HF_TOKEN": "from-environment"})
-
-    assert from_file.hf_token == "from-file"
-    assert from_file.web_tokens == {"0123456789abcdef": "ada"}
-    assert from_environment.hf_token == "from-environment"
-    assert "0123456789abcdef" not in repr(from_file)
-    assert "from-file" not in repr(from_file)
+    assert secrets.hf_token == "hf_x"
+    assert secrets.web_tokens == {"0123456789abcdef": "ada"}
+    assert "0123456789abcdef" not in repr(secrets)
+    assert "hf_x" not in repr(secrets)
 
 
 @pytest.mark.parametrize("name", ["HF_TOKEN", "HUGGINGFACEHUB_API_TOKEN", "HUGGINGFACE_TOKEN"])
-def test_the_hubs_token_is_found_under_its_three_names(tmp_path, name):
-    assert load_secrets(tmp_path, {name: "hf_x"}).hf_token == "hf_x"
+def test_the_hubs_token_is_found_under_its_three_names(name):
+    assert load_secrets({name: "hf_x"}).hf_token == "hf_x"
 
 
 @pytest.mark.parametrize("value", ["0123456789abcdef", "ada:short", "a da:0123456789abcdef"])
-def test_a_web_token_that_cannot_be_used_stops_the_start(tmp_path, value):
+def test_a_web_token_that_cannot_be_used_stops_the_start(value):
     with pytest.raises(ConfigError, match="name:token,name:token with tokens of at least 16"):
-        load_secrets(tmp_path, {"FLUXBOT_WEB_TOKENS": value})
+        load_secrets({"FLUXBOT_WEB_TOKENS": value})
 
 
-def test_a_secret_in_the_file_is_refused(tmp_path):
-    assert "hf_token is no setting" in refused(tmp_path, "[model]\nhf_token = 'hf_x'")
+def test_a_secret_in_the_file_is_refused_and_not_repeated(tmp_path):
+    sentence = refused(tmp_path, "[model]\nhf_token = 'hf_x'")
+
+    assert "model.hf_token = … is no setting" in sentence
+    assert "hf_x" not in sentence

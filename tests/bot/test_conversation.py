@@ -129,6 +129,14 @@ async def test_cancel_and_queue_speak_of_ones_own_jobs(say, gate):
     assert waiting.status is JobStatus.CANCELLED
 
 
+async def test_the_queue_says_why_nothing_is_drawn(say):
+    await say("admin pause", ADMIN)
+
+    text = (await say("queue")).text
+
+    assert text.startswith("Nothing is drawn now: an admin has paused drawing; what waits is kept.")
+
+
 async def test_settings_are_shown_changed_and_forgotten(say):
     assert "no defaults of your own" in (await say("settings")).text
     changed = await say("settings --steps 20 --ar 16:9")

@@ -11,6 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bot.commands import ImagineCommand
+from tests.conftest import Bot
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -181,6 +184,75 @@ async def test_quotas_are_granted_shown_and_reset_from_the_command_line(run, tmp
     kinds = db.execute("SELECT kind, made_by FROM entries ORDER BY number").fetchall()
     db.close()
     assert kinds == [("grant", "command line"), ("reset", "command line")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_model_that_is_still_loading_does_not_hold_up_the_end(started, number):
+    bot = await started()
+    await bot.until("importing torch")
+
+    bot.process.send_signal(number)
+    await bot.until("stopping")
+    bot.process.send_signal(number)  # the second one means now
+
+    assert await bot.ended() in (0, 1)
+    assert "ready to draw" not in bot.output
+
+
+async def test_prompts_and_descriptions_with_brackets_are_printed_as_they_are(
+    run, tmp_path, gate, clock
+):
+    bot = Bot(tmp_path / "data", gate, clock)
+    service = await bot.start()
+    await service.submit("web:local", ImagineCommand("a [/b] fox"))
+    gate.open()
+    await bot.stop()
+
+    assert "a [/b] fox" in (await run("history"))[1]
+    listed = await run("presets", FLUXBOT_PRESETS__PLAIN__DESCRIPTION="all [/] of [b]it")
+    assert "all [/] of [b]it" in listed[1]
+
+
+async def test_a_folder_that_cannot_be_made_is_said_in_a_sentence(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    broken = {"FLUXBOT_STORAGE__DATA_DIR": str(tmp_path / "file" / "data")}
+
+    for command in (("run",), ("quota", "show", "web:ada"), ("check",)):
+        status, output = await run(*command, **broken)
+        assert status == 1
+        assert "cannot be" in output
+        assert "Traceback" not in output
+
+
+async def test_check_and_run_agree_on_a_newer_schema(run, tmp_path):
+    (tmp_path / "data").mkdir()
+    db = sqlite3.connect(tmp_path / "data" / "bot.sqlite3")
+    db.execute("PRAGMA user_version = 999")
+    db.close()
+
+    for command in ("run", "check"):
+        status, output = await run(command)
+        assert (status, "schema 999" in output) == (1, True)
+
+
+async def test_check_knows_a_model_that_can_never_be_found(run):
+    status, output = await run("check", FLUXBOT_MODEL__REPOSITORY="nonsense")
+
+    assert (status, "is no folder and no repository id" in output) == (1, True)
+
+
+async def test_settings_and_secrets_are_read_from_dotenv(tmp_path):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "config.toml").write_text("")
+    (folder / ".env").write_text("FLUXBOT_QUOTA__CREDITS=77\n")
+    process = Process(tmp_path)
+    config = str(folder / "config.toml")
+
+    await process.start("quota", "show", "web:ada", "--config", config)
+
+    assert await process.ended() == 0
+    assert "77 credits left" in process.output
 
 
 async def test_presets_and_history_are_listed(run):
