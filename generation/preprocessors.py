@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from generation.types import InvalidRequest, Preprocessor
 
 #: Thresholds of Canny's hysteresis, on gradients of 8-bit pixels. The ControlNets
 #: in circulation, and our own, were trained on maps made with these.
 CANNY_LOW, CANNY_HIGH = 100, 200
+
+#: The shorter side over the radius of `blur`.
+BLUR_SHARE = 16
 
 
 def preprocess(name: Preprocessor, image: Image.Image) -> Image.Image:
@@ -41,7 +44,13 @@ def canny(image: Image.Image) -> Image.Image:
     return Image.fromarray(edges).convert("RGB")
 
 
+def blur(image: Image.Image) -> Image.Image:
+    """Only where which colour is: blurred by a sixteenth of the shorter side (Gaussian)."""
+    return image.filter(ImageFilter.GaussianBlur(min(image.size) / BLUR_SHARE))
+
+
 PREPROCESSORS: dict[Preprocessor, Callable[[Image.Image], Image.Image]] = {
     "none": none,
     "canny": canny,
+    "blur": blur,
 }

@@ -36,7 +36,7 @@ MAX_PROMPT_LENGTH = 2000
 MAX_STEPS = 50
 MAX_SEED = 2**32 - 1
 
-Preprocessor = Literal["none", "canny"]
+Preprocessor = Literal["none", "canny", "blur"]
 #: How a control image of another shape meets the picture: cut to fill it, or
 #: framed in black to fit inside it.
 Fit = Literal["crop", "pad"]

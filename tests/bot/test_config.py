@@ -111,7 +111,7 @@ def test_lists_are_separated_by_commas_in_the_environment(tmp_path, monkeypatch)
             "x.control_net = 'a' is no setting; did you mean controlnet?",
         ),
         ("[presets.x]\nwidth = 100", "width must be a multiple of 16, not 100: try 96 or 112"),
-        ("[presets.x]\npreprocessor = 'cany'", "'cany': should be 'none' or 'canny'"),
+        ("[presets.x]\npreprocessor = 'cany'", "'cany': should be 'none', 'canny' or 'blur'"),
         ("[presets.x]\nprompt_template = 'a'", "prompt_template must contain {prompt}, not 'a'"),
         ("[presets.'A b']\n", "named with lower-case letters, digits, - and _, not 'A b'"),
         ("[presets.x]\ncontrolnet = 'a'\nstrength = 0.5", "either a controlnet or a strength"),

@@ -1,6 +1,7 @@
 """Bytes from strangers, and what comes of them."""
 
 import io
+import itertools
 import struct
 import zipfile
 import zlib
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFile
 
 from generation.control_images import PillowControlImages, control_map, fitted
+from generation.preprocessors import preprocess
 from generation.types import InvalidImage
 
 RED, GREEN, BLUE, WHITE, GREY = (
@@ -404,7 +406,7 @@ def test_no_fit_ever_distorts(fit, size):
     source=st.tuples(st.integers(16, 128), st.integers(16, 128)),
     size=st.tuples(st.integers(4, 16), st.integers(4, 16)),
     fit=st.sampled_from(["crop", "pad"]),
-    preprocessor=st.sampled_from(["none", "canny"]),
+    preprocessor=st.sampled_from(["none", "canny", "blur"]),
 )
 def test_a_control_map_always_has_the_size_that_was_asked_for(source, size, fit, preprocessor):
     width, height = size[0] * 16, size[1] * 16
@@ -447,5 +449,18 @@ def test_an_unknown_preprocessor_is_refused_with_those_there_are():
     from generation.preprocessors import preprocess
     from generation.types import InvalidRequest
 
-    with pytest.raises(InvalidRequest, match="none, canny, not 'depth'"):
+    with pytest.raises(InvalidRequest, match="none, canny, blur, not 'depth'"):
         preprocess("depth", picture())
+
+
+def test_blur_keeps_where_which_colour_is_and_loses_the_edges():
+    image = Image.new("RGB", (64, 64), "white")
+    image.paste("red", (0, 0, 32, 64))
+
+    blurred = preprocess("blur", image)
+
+    row = [blurred.getpixel((x, 32))[1] for x in range(64)]
+    assert (row[4], row[60]) == (0, 255)
+    steps = [after - before for before, after in itertools.pairwise(row)]
+    assert min(steps) >= 0
+    assert 0 < max(steps) < 60, "no edge is left"
