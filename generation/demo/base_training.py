@@ -16,7 +16,7 @@ from generation.demo.training import Training
 from generation.demo.vocabulary import TOKENIZED_WORDS
 from generation.demo.words_training import LONG, SHORT, clip_ids, t5_ids
 
-SMALL_ONLY_UNTIL = 0.87
+SMALL_ONLY_UNTIL = 0.83
 """Up to this share of the time only 128 x 128 is shown: most is learned there, and cheapest."""
 
 UNCONDITIONAL = 0.08
@@ -27,7 +27,7 @@ DETAIL_WEIGHT = 2.0
 it; plain ground is learned in minutes anyway."""
 
 
-KIND_WEIGHTS = {"single": 1.0, "count": 0.8, "pair": 2.2, "between": 0.8, "scene": 0.25}
+KIND_WEIGHTS = {"single": 1.0, "count": 1.0, "pair": 2.5, "between": 0.5, "scene": 0.4}
 """How often a drawing is shown: scenes are learned first, and which of two things is which last."""
 
 
@@ -43,10 +43,9 @@ class Source:
 
 
 SOURCES = (
-    Source(128, 128, 22_000, 32, 0.5),
-    Source(192, 128, 3_000, 20, 0.1),
-    Source(128, 192, 3_000, 20, 0.1),
-    Source(256, 256, 4_000, 8, 0.3),
+    Source(128, 128, 22_000, 32, 0.84),
+    Source(192, 128, 3_000, 20, 0.08),
+    Source(128, 192, 3_000, 20, 0.08),
 )
 
 
@@ -104,7 +103,7 @@ def train(work: Path, seconds: float, seed: int = 0) -> None:
         painter,
         optimizers_for(painter, matrix_lr=3e-3),
         seconds,
-        decay_from=0.5,
+        decay_from=0.85,
         average=0.995,
         every=150,
     )
@@ -121,7 +120,7 @@ def train(work: Path, seconds: float, seed: int = 0) -> None:
             chances = torch.tensor([KIND_WEIGHTS[drawing.kind] for drawing in data.drawings])
             sources[source] = data, Captions(pipeline, data.captions), chances
         data, captions, chances = sources[source]
-        is_long = source is not SOURCES[0] or random.random() < (0.5 if is_mixed else 0.1)
+        is_long = source is not SOURCES[0] or random.random() < 0.2
         rows = torch.multinomial(chances, source.batch, replacement=True)
         clip, t5 = captions.chosen(rows, LONG if is_long else SHORT, UNCONDITIONAL)
         clean = data.tokens[rows].float()

@@ -26,8 +26,9 @@ BATCH = 64
 OTHER_KINDS = ("single", "count", "scene", None)
 
 _COLOURS = list(COLOURS)
-_SIZE = len(SHAPES) + len(_COLOURS) + 3
-"""Answers for one object: shape, colour, and x, y and radius."""
+_PARTS = [len(SHAPES), len(_COLOURS), len(_COLOURS), 3]
+_SIZE = sum(_PARTS)
+"""Answers for one object: its shape, its colour, the ground's; x, y and radius."""
 
 
 class Pupil(nn.Module):
@@ -84,30 +85,35 @@ def _pair(random: Random) -> Drawing:
             return pair
 
 
-def _targets(pairs: list[Drawing]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Of both objects in the order of mention: (batch, 2) shapes and colours, (batch, 2, 3)."""
-    shapes = torch.tensor([[SHAPES.index(t.noun) for t in d.things] for d in pairs])
-    colours = torch.tensor([[_COLOURS.index(t.colour) for t in d.things] for d in pairs])
-    places = torch.tensor([[[t.x, t.y, t.radius] for t in d.things] for d in pairs])
-    return shapes, colours, places
+def _targets(pairs: list[Drawing]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of both objects in the order of mention: (batch, 2, 3) names and (batch, 2, 3) places."""
+    names = [
+        [
+            (SHAPES.index(t.noun), _COLOURS.index(t.colour), _COLOURS.index(d.ground))
+            for t in d.things
+        ]
+        for d in pairs
+    ]
+    places = [[(t.x, t.y, t.radius) for t in d.things] for d in pairs]
+    return torch.tensor(names), torch.tensor(places)
 
 
 def _mistakes(answers: torch.Tensor, pairs: list[Drawing]) -> torch.Tensor:
-    shape, colour, place = answers.split([len(SHAPES), len(_COLOURS), 3], dim=-1)
-    shapes, colours, places = _targets(pairs)
-    return (
-        F.cross_entropy(shape.flatten(0, 1), shapes.flatten())
-        + F.cross_entropy(colour.flatten(0, 1), colours.flatten())
-        + 20 * F.mse_loss(place, places)
-    )
+    *named, place = answers.split(_PARTS, dim=-1)
+    names, places = _targets(pairs)
+    wrong = [
+        F.cross_entropy(answer.flatten(0, 1), names[..., part].flatten())
+        for part, answer in enumerate(named)
+    ]
+    return sum(wrong) + 20 * F.mse_loss(place, places)
 
 
 def _share_right(answers: torch.Tensor, pairs: list[Drawing]) -> float:
-    """The share of captions of which both shapes and both colours are told right."""
-    shape, colour, _ = answers.split([len(SHAPES), len(_COLOURS), 3], dim=-1)
-    shapes, colours, _ = _targets(pairs)
-    right = (shape.argmax(-1) == shapes) & (colour.argmax(-1) == colours)
-    return round(float(right.all(-1).float().mean()), 3)
+    """The share of captions of which ground, shapes and colours are all told right."""
+    *named, _ = answers.split(_PARTS, dim=-1)
+    names, _ = _targets(pairs)
+    told = torch.stack([answer.argmax(-1) for answer in named], dim=-1)
+    return round(float((told == names).all(-1).all(-1).float().mean()), 3)
 
 
 def _put_back(pupil: Pupil, checkpoint: Path) -> None:

@@ -58,11 +58,11 @@ TOKENIZED_WORDS = KNOWN_WORDS.union(_RESERVED_WORDS.split())
 """The known words, and some that have a token of their own but were never taught."""
 
 EXAMPLE_PROMPTS = (
-    "a red circle on a blue background",
     "three yellow stars on a purple background",
-    "a pink heart above a white square on a cyan background",
-    "a red house on green hills under a yellow sun",
-    "a white boat on the sea at sunset",
+    "four green triangles",
+    "a blue boat at night under a white moon",
+    "a pink house and a tree in the hills at sunset",
+    "a white house in the snow at night",
 )
 
 
