@@ -257,7 +257,7 @@ _SUFFIXES = (", please", ", minimalist", ", simple", ", flat", "!", ".")
 
 
 def is_held_out(caption: str) -> bool:
-    """Whether a caption is kept out of every stage of training: one in sixteen is."""
+    """Whether a caption is kept out of all training that reads captions: one in sixteen is."""
     return zlib.crc32(caption.encode()) % 16 == 0
 
 
