@@ -35,7 +35,7 @@ from bot.service import About, Service
 from generation import weights
 from generation.control_images import PillowControlImages
 from generation.executor import ENGINE_THREAD, ThreadExecutor
-from generation.types import Engine, FluxbotError
+from generation.types import Engine, FluxbotError, GenerationRequest, Preset
 
 T = TypeVar("T")
 
@@ -270,16 +270,22 @@ def _about(config: Config) -> About:
         )
     from generation.demo.vocabulary import EXAMPLE_PROMPTS, unknown_words
 
-    def remarks(prompt: str) -> tuple[str, ...]:
-        words = unknown_words(prompt)
-        if not words:
-            return ()
-        listed = ", ".join(f"“{word}”" for word in words[:5])
-        return (f"The demo model does not know {listed}, and draws the rest.",)
+    def remarks(request: GenerationRequest) -> tuple[str, ...]:
+        found = []
+        if words := unknown_words(request.prompt):
+            listed = ", ".join(f"“{word}”" for word in words[:5])
+            found.append(f"The demo model does not know {listed}, and draws the rest.")
+        if (request.width, request.height) != (config.model.width, config.model.height):
+            found.append(
+                f"The demo model knows {config.model.width} × {config.model.height} alone, and"
+                " repeats itself at other sizes."
+            )
+        return tuple(found)
 
     return About(
-        "I am a small demo model: I know colours, shapes and little scenes, and need no GPU."
-        " For FLUX.1-dev, set model.repository in config.toml on a machine with a GPU.",
+        "This is a small demo model that needs no GPU: it knows ten colours, eight shapes, one to"
+        " four of a kind, and little scenes with houses, boats and trees. For FLUX.1-dev, set"
+        " model.repository in config.toml on a machine with a GPU.",
         tuple(EXAMPLE_PROMPTS),
         remarks,
     )

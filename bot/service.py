@@ -77,12 +77,12 @@ class About:
     Attributes:
         text: A sentence or two, plain.
         examples: Prompts worth trying.
-        remarks: Sentences about a prompt, such as words that the model does not know.
+        remarks: Sentences about a request, such as words that the model does not know.
     """
 
     text: str
     examples: tuple[str, ...] = ()
-    remarks: Callable[[str], tuple[str, ...]] = lambda prompt: ()
+    remarks: Callable[[GenerationRequest], tuple[str, ...]] = lambda request: ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ class Service:
             return earlier
         self._check_accepting(user)
         request, images, clean = await self._complete(user, command, image)
-        remarks = self.about.remarks(request.prompt)
+        remarks = self.about.remarks(request)
         job = Job(
             user=user,
             request=request,
@@ -281,7 +281,7 @@ class Service:
                 user=user,
                 request=request,
                 images=images,
-                remarks=(*remarks, *self.about.remarks(request.prompt)),
+                remarks=(*remarks, *self.about.remarks(request)),
                 parent=original.id,
                 reply_to=reply_to,
                 event_id=event_id,

@@ -150,7 +150,7 @@ async def test_quota_tells_what_is_left(say):
     await say("a fox")
 
     assert (await say("quota")).text == (
-        "9988 credits left: 12 of 10000 used in 24 hours. The oldest come back in 24 hours."
+        "9997 credits left: 3 of 10000 used in 24 hours. The oldest come back in 24 hours."
     )
 
 
@@ -175,7 +175,7 @@ async def test_a_picture_without_a_prompt_is_asked_for_one(say):
 async def test_the_same_request_again_keeps_its_words_about_unknown_things(make_bot, gate):
     gate.open()
     bot = await make_bot()
-    bot.service.about = type(bot.about)("A test.", (), lambda prompt: (f"odd: {prompt}",))
+    bot.service.about = type(bot.about)("A test.", (), lambda request: (f"odd: {request.prompt}",))
 
     reply = await converse(bot.service, ADA, f"a zebra {SMALL}")
     await finished(reply.job)
