@@ -35,7 +35,7 @@ from bot.service import About, Service
 from generation import weights
 from generation.control_images import PillowControlImages
 from generation.executor import ENGINE_THREAD, ThreadExecutor
-from generation.types import Engine, FluxbotError, GenerationRequest, Preset
+from generation.types import Engine, FluxbotError, GenerationRequest
 
 T = TypeVar("T")
 
