@@ -8,10 +8,10 @@ import zlib
 from dataclasses import dataclass, replace
 from random import Random
 
-import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw
 
+from generation import preprocessors
 from generation.demo.vocabulary import (
     COLOURS,
     COUNTS,
@@ -148,15 +148,14 @@ def render(drawing: Drawing, width: int = 128, height: int = 128) -> Image.Image
     return image.resize((width, height), Image.Resampling.BOX)
 
 
-def edges(image: Image.Image, low: int = 100, high: int = 200) -> Image.Image:
-    """The white-on-black Canny edges of an RGB image, as the "canny" preset makes them."""
-    return Image.fromarray(cv2.Canny(np.asarray(image.convert("RGB")), low, high)).convert("RGB")
+def edges(image: Image.Image) -> Image.Image:
+    """What the preset "canny" makes of an image: its edges, white on black, RGB."""
+    return preprocessors.canny(image.convert("RGB"))
 
 
 def blobs(image: Image.Image) -> Image.Image:
-    """Only where which colour is: the picture, blurred by a sixteenth of its shorter side."""
-    radius = min(image.size) / 16
-    return image.convert("RGB").filter(ImageFilter.GaussianBlur(radius))
+    """What the preset "blobs" makes of an image: only where which colour is, RGB."""
+    return preprocessors.blur(image.convert("RGB"))
 
 
 def _sky(sky: str, width: int, height: int) -> Image.Image:

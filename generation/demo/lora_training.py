@@ -12,6 +12,7 @@ from peft.utils import get_peft_model_state_dict
 from PIL import Image
 from tqdm import tqdm
 
+from generation import preprocessors
 from generation.demo import dataset, distill_training, drawings
 from generation.demo.base_training import Captions, Source, Velocity, noise_levels
 from generation.demo.bfloat16 import multiply_in_bfloat16
@@ -33,7 +34,7 @@ def ink(image: Image.Image) -> Image.Image:
     pixels = np.asarray(image.convert("RGB")).astype(np.float32)
     thickness = max(2, round(min(image.size) / 50))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (thickness + 1, thickness + 1))
-    lines = cv2.dilate(np.asarray(drawings.edges(image, 60, 120))[..., :1], kernel)
+    lines = cv2.dilate(np.asarray(preprocessors.canny(image, 60, 120))[..., :1], kernel)
     lines = cv2.GaussianBlur(lines, (0, 0), 0.5)[..., None].astype(np.float32) / 255
     pale = pixels + PALENESS * (255 - pixels)
     mixed = pale * (1 - lines) + np.array(INK, np.float32) * lines
