@@ -362,7 +362,7 @@ async def test_the_form_asks_for_the_same_as_the_words(site, page):
     (job,) = (await site.bot.service.history(ADMIN)).jobs
     request = job.request
     assert (request.num_inference_steps, request.seed, job.images) == (3, 7, 2)
-    assert (request.width, request.height, request.negative_prompt) == (336, 192, "blurry")
+    assert (request.width, request.height, request.negative_prompt) == (176, 96, "blurry")
     await page.get_by_role("button", name="Remove seed 7").click()
     await expect(page.locator("#chips")).not_to_contain_text("seed")
 
@@ -592,7 +592,7 @@ async def test_what_was_being_typed_survives_a_reload(page):
 
 async def test_a_used_up_quota_is_told_and_the_words_are_kept(tmp_path, browser):
     site = Site(tmp_path, browser)
-    await site.start(quota={"credits": 5})
+    await site.start(quota={"credits": 2})
     try:
         page = await site.page()
         await ready(page)
