@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from generation.preprocessors import preprocess
-from generation.types import CleanImage, Fit, InvalidImage, Preprocessor
+from generation.types import CleanImage, Fit, GenerationRequest, InvalidImage, Preprocessor
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_BYTES = 10_000_000
@@ -143,6 +143,18 @@ def control_map(
     an edge between picture and frame is none that anybody drew.
     """
     return _framed(preprocess(preprocessor, _scaled(png, width, height, fit)), width, height)
+
+
+def shown_to_model(request: GenerationRequest) -> Image.Image | None:
+    """What the model sees of *request*'s picture, RGB and of its size: the control map, or
+    the picture to redraw; None where it has none."""
+    if request.control_image is None:
+        return None
+    png = request.control_image.read_bytes()
+    size = (request.width, request.height)
+    if request.controlnet is None:
+        return fitted(png, *size, request.fit)
+    return control_map(png, request.preprocessor, *size, request.fit)
 
 
 def fitted(png: bytes, width: int, height: int, fit: Fit) -> Image.Image:

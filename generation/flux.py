@@ -28,7 +28,7 @@ from diffusers import (
 from PIL import Image
 
 from generation import placement, weights
-from generation.control_images import control_map, fitted
+from generation.control_images import shown_to_model
 from generation.preview import PredictingScheduler, Preview
 from generation.types import (
     GenerationError,
@@ -143,7 +143,7 @@ class FluxEngine:
             raise ModelUnavailable("the model is not loaded")
         started = time.monotonic()
         self._place.forget_peak()
-        shown = _control_picture(request)
+        shown = shown_to_model(request)
         try:
             image = self._draw(request, shown, on_step)
         except torch.OutOfMemoryError as error:
@@ -353,17 +353,6 @@ def quieten_libraries() -> None:
         library.utils.logging.disable_progress_bar()
     # diffusers' own ControlNet uses a class that diffusers deprecates.
     warnings.filterwarnings("ignore", ".FluxPosEmbed. is deprecated", FutureWarning)
-
-
-def _control_picture(request: GenerationRequest) -> Image.Image | None:
-    """The control map, or the picture to redraw; of the requested size."""
-    if request.control_image is None:
-        return None
-    png = request.control_image.read_bytes()
-    size = (request.width, request.height)
-    if request.controlnet is None:
-        return fitted(png, *size, request.fit)
-    return control_map(png, request.preprocessor, *size, request.fit)
 
 
 def _control_mode(net: FluxControlNetModel, request: GenerationRequest) -> int | None:

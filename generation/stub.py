@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from PIL import Image, ImageChops, ImageOps
 
-from generation.control_images import control_map, fitted
+from generation.control_images import shown_to_model
 from generation.types import GenerationRequest, GenerationResult, ModelUnavailable, OnStep, Step
 
 PREVIEW_SCALE = 8
@@ -43,12 +43,13 @@ class StubEngine:
         if not self._is_loaded:
             raise ModelUnavailable("the model is not loaded")
         started = time.monotonic()
-        map_shown = shown(request) if request.controlnet is not None else None
+        shown = shown_to_model(request)
+        map_shown = shown if request.controlnet is not None else None
         image = gradient(request)
         if map_shown is not None:
             image = ImageChops.screen(image, map_shown)
-        elif request.strength is not None:
-            image = Image.blend(shown(request), image, request.strength)
+        elif shown is not None:
+            image = Image.blend(shown, image, request.strength)
         small = image.reduce(PREVIEW_SCALE)
         for number in range(1, request.steps_taken + 1):
             if self.seconds_per_step:
@@ -58,16 +59,6 @@ class StubEngine:
 
     def close(self) -> None:
         self._is_loaded = False
-
-
-def shown(request: GenerationRequest) -> Image.Image:
-    """The control map of *request*, or the picture that it redraws; of its size."""
-    assert request.control_image is not None, "a request that uses an image has one"
-    png = request.control_image.read_bytes()
-    size = (request.width, request.height)
-    if request.controlnet is None:
-        return fitted(png, *size, request.fit)
-    return control_map(png, request.preprocessor, *size, request.fit)
 
 
 def gradient(request: GenerationRequest) -> Image.Image:
