@@ -49,14 +49,12 @@ class Reply:
         job: The job to watch or to show.
         jobs: Jobs to show beside the text, newest first.
         error: Why it was refused; `text` is its sentence then.
-        kind: The verb that was carried out, for adapters that show some in their own way.
     """
 
     text: str = ""
     job: Job | None = None
     jobs: tuple[Job, ...] = ()
     error: FluxbotError | None = None
-    kind: str = "text"
 
 
 async def converse(
@@ -73,7 +71,7 @@ async def converse(
         command = parse(text)
         return await answer(service, user, command, image, reply_to=reply_to, event_id=event_id)
     except FluxbotError as error:
-        return Reply(replies.error_sentence(error), error=error, kind="error")
+        return Reply(replies.error_sentence(error), error=error)
 
 
 async def answer(
@@ -97,37 +95,37 @@ async def answer(
     match command:
         case ImagineCommand():
             job = await service.submit(user, command, image, reply_to=reply_to, event_id=event_id)
-            return Reply(job=job, kind="job")
+            return Reply(job=job)
         case AgainCommand(job_id, changes, vary):
             job = await service.again(
                 user, job_id, changes, vary=vary, reply_to=reply_to, event_id=event_id
             )
-            return Reply(job=job, kind="job")
+            return Reply(job=job)
         case ShowCommand(job_id):
-            return Reply(job=await service.job(user, job_id), kind="job")
+            return Reply(job=await service.job(user, job_id))
         case CancelCommand(job_id):
             job = await service.cancel(user, job_id)
-            return Reply(f"{job.id} is cancelled; your credits were given back.", kind="cancel")
+            return Reply(f"{job.id} is cancelled; your credits were given back.")
         case HistoryCommand(words, page):
             return await _history(service, user, words, page)
         case PresetsCommand():
             default = service.config.model.default_preset
-            return Reply(replies.presets(service.presets, default), kind="presets")
+            return Reply(replies.presets(service.presets, default))
         case QuotaCommand():
-            return Reply(replies.quota(await service.quota(user)), kind="quota")
+            return Reply(replies.quota(await service.quota(user)))
         case QueueCommand():
             view = service.queue(user)
             text = replies.queue(view.waiting, view.running, view.mine, service.state.message)
-            return Reply(text, jobs=view.mine, kind="queue")
+            return Reply(text, jobs=view.mine)
         case SettingsCommand(changes, is_reset):
             if changes is None and not is_reset:
                 own = await service.settings(user)
             else:
                 own = await service.change_settings(user, changes)
-            return Reply(replies.settings(own), kind="settings")
+            return Reply(replies.settings(own))
         case HelpCommand(topic):
             text = replies.help_text(topic)
-            return Reply(text if topic else f"{service.about.text}\n\n{text}", kind="help")
+            return Reply(text if topic else f"{service.about.text}\n\n{text}")
         case _:
             assert isinstance(command, AdminCommand)
             return await _administer(service, user, command)
@@ -139,10 +137,10 @@ async def _history(service: Service, user: str, words: str, page: int) -> Reply:
         skipped = await service.history(user, words, before=before, limit=PAGE_SIZE)
         before = skipped.next
         if before is None:
-            return Reply(replies.history([], words, page, has_more=False), kind="history")
+            return Reply(replies.history([], words, page, has_more=False))
     found = await service.history(user, words, before=before, limit=PAGE_SIZE)
     text = replies.history(found.jobs, words, page, has_more=found.next is not None)
-    return Reply(text, jobs=tuple(found.jobs), kind="history")
+    return Reply(text, jobs=tuple(found.jobs))
 
 
 async def _administer(service: Service, user: str, command: AdminCommand) -> Reply:
@@ -154,11 +152,11 @@ async def _administer(service: Service, user: str, command: AdminCommand) -> Rep
             except ConfigError as error:
                 raise InvalidRequest(f"the presets stay as they were: {error}") from error
             names = ", ".join(service.presets)
-            return Reply(f"The presets were read anew: {names}.", kind="presets")
+            return Reply(f"The presets were read anew: {names}.")
         case AdminPresets():
             admin.check(user)
             default = service.config.model.default_preset
-            return Reply(replies.presets(service.presets, default), kind="presets")
+            return Reply(replies.presets(service.presets, default))
         case AdminQuota(action, subject, credits):
             if action == "grant":
                 assert credits is not None
@@ -169,7 +167,7 @@ async def _administer(service: Service, user: str, command: AdminCommand) -> Rep
                 status = await admin.reset_quota(user, subject)
             else:
                 status = await admin.quota(user, subject)
-            return Reply(f"{subject}: {replies.quota(status)}", kind="quota")
+            return Reply(f"{subject}: {replies.quota(status)}")
         case AdminPause():
             await admin.pause(user)
             return Reply("Drawing is paused; what waits is kept.")
@@ -189,8 +187,8 @@ async def _administer(service: Service, user: str, command: AdminCommand) -> Rep
                 f" · {replies.short(job)}"
                 for job in jobs
             ]
-            return Reply("\n".join(lines) or "Nothing waits.", kind="queue")
+            return Reply("\n".join(lines) or "Nothing waits.")
         case AdminStats():
-            return Reply(replies.stats(await admin.stats(user)), kind="stats")
+            return Reply(replies.stats(await admin.stats(user)))
         case _:
             raise AssertionError(f"no answer to {command}")
