@@ -9,24 +9,54 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from bot.database import Database
 from bot.jobs import Job
 from bot.ledger import Ledger, QuotaStatus
+from bot.origins import Origin
+from bot.records import Records
 from bot.refusals import Conflict, NotAllowed, NotFound
 from bot.requests import Presets
 from bot.worker import Worker
-from generation.types import check_text
+from generation.types import Preset, check_text, shortened
+
+T = TypeVar("T")
+
+#: Begins the name of the switch that keeps a preset from being chosen.
+_DISABLED = "preset off: "
 
 PAUSED = "an admin has paused drawing; what waits is kept"
+DRAINING = "an admin lets the queue run empty: what waits is drawn, nothing new is accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One act of an admin: when (unix seconds), who, what, to whom or what, and more of it."""
+
+    made_at: float
+    admin: str
+    act: str
+    subject: str | None
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Recognised:
+    is_admin: bool
+    manages: str | None
 
 
 class Administration:
     """The acts of the people in *admins*; each method's first argument is who asks.
 
-    Every method raises NotAllowed where that is no admin.
+    Every method raises NotAllowed where that is no admin. What concerns one server alone,
+    those who manage it may do as well.
+
+    Attributes:
+        is_draining: Whether nothing new is accepted, while what waits is drawn.
     """
 
     def __init__(
@@ -36,6 +66,8 @@ class Administration:
         ledger: Ledger,
         worker: Worker,
         presets: Presets,
+        default_preset: str,
+        records: Records,
         cancel: Callable[[Job], Any],
         now: Callable[[], float],
     ) -> None:
@@ -44,11 +76,47 @@ class Administration:
         self._ledger = ledger
         self._worker = worker
         self._presets = presets
+        self._default_preset = default_preset
+        self._records = records
         self._cancel = cancel
         self._now = now
+        self._recognised: dict[str, _Recognised] = {}
+        self.is_draining = False
+
+    def start(self, db: sqlite3.Connection) -> None:
+        """Take up the switches as they were before the restart."""
+        switches = {row["name"]: row["value"] for row in db.execute("SELECT * FROM switches")}
+        if "paused" in switches:
+            self._worker.pause(switches["paused"])
+        self.is_draining = "draining" in switches
+        self._presets.disabled = frozenset(
+            name.removeprefix(_DISABLED) for name in switches if name.startswith(_DISABLED)
+        )
+
+    def recognise(self, user: str, *, is_admin: bool = False, manages: str | None = None) -> None:
+        """Take a platform's word for what *user* is where they are just now.
+
+        It holds until the platform says something else of them.
+
+        Args:
+            is_admin: As good as one whom the configuration names.
+            manages: The server (``platform-server:id``) that they are in charge of.
+        """
+        if is_admin or manages:
+            self._recognised[user] = _Recognised(is_admin, manages)
+        else:
+            self._recognised.pop(user, None)
 
     def is_admin(self, user: str) -> bool:
-        return user in self._admins
+        recognised = self._recognised.get(user)
+        return user in self._admins or (recognised is not None and recognised.is_admin)
+
+    def manages(self, user: str, server: str | None) -> bool:
+        """Whether *user* may decide what concerns *server* alone."""
+        recognised = self._recognised.get(user)
+        return self.is_admin(user) or (
+            server is not None and recognised is not None and recognised.manages == server
+        )
 
     async def quota(self, admin: str, user: str) -> QuotaStatus:
         """What *user* may still spend."""
@@ -73,6 +141,18 @@ class Administration:
         detail = "default" if credits is None else str(credits)
         await self._do(admin, "set quota", user, detail, act)
         return await self.quota(admin, user)
+
+    async def group_quota(self, admin: str, group: str) -> int | None:
+        """Credits that each member of a role, or all of a server together, may spend in a
+        window; None where that is not limited."""
+        self.check(admin)
+        return await self._database.read(partial(self._ledger.group_quota, group=group))
+
+    async def set_group_quota(self, admin: str, group: str, credits: int | None) -> None:
+        """Set what `group_quota` says; None lifts the limit."""
+        act = partial(self._ledger.set_group_quota, group=group, credits=credits)
+        detail = "default" if credits is None else str(credits)
+        await self._do(admin, "set quota", group, detail, act)
 
     async def ban(self, admin: str, user: str, reason: str = "") -> None:
         """Accept nothing more from *user*, and cancel what waits."""
@@ -105,18 +185,25 @@ class Administration:
         """Draw nothing more until `resume`, across restarts; what waits is kept."""
 
         def act(db: sqlite3.Connection) -> None:
-            db.execute("INSERT OR REPLACE INTO switches VALUES ('paused', ?)", (PAUSED,))
+            _switch(db, "paused", PAUSED)
 
         await self._do(admin, "pause", None, None, act)
         self._worker.pause(PAUSED)
 
+    async def drain(self, admin: str) -> None:
+        """Accept nothing new until `resume`, across restarts; what waits is drawn."""
+        await self._do(admin, "drain", None, None, partial(_switch, name="draining", value="yes"))
+        self.is_draining = True
+
     async def resume(self, admin: str) -> None:
-        """Draw again; also tries again to load a model that could not be loaded."""
+        """Accept and draw again; also tries again to load a model that could not be loaded."""
 
         def act(db: sqlite3.Connection) -> None:
-            db.execute("DELETE FROM switches WHERE name = 'paused'")
+            _switch(db, "paused", None)
+            _switch(db, "draining", None)
 
         await self._do(admin, "resume", None, None, act)
+        self.is_draining = False
         self._worker.resume()
 
     async def reload_presets(self, admin: str) -> None:
@@ -130,20 +217,130 @@ class Administration:
         names = ", ".join(self._presets.by_name)
         await self._do(admin, "reload presets", None, names, lambda db: None)
 
+    async def enable_preset(self, admin: str, name: str, *, is_enabled: bool) -> None:
+        """Let people choose the preset *name* again, or no longer, across restarts.
+
+        Raises:
+            NotFound: There is no such preset.
+            Conflict: It is the default, which people must always be able to draw with.
+        """
+        self.check(admin)
+        if name not in self._presets.by_name:
+            known = ", ".join(self._presets.by_name)
+            raise NotFound(f"there is no preset {shortened(name)}: there are {known}")
+        if name == self._default_preset and not is_enabled:
+            raise Conflict(
+                f"{name} is the default preset and stays on: name another one in config.toml first"
+            )
+        value = None if is_enabled else "off"
+        act = partial(_switch, name=_DISABLED + name, value=value)
+        await self._do(admin, "enable" if is_enabled else "disable", name, None, act)
+        self._presets.disabled = self._presets.disabled - {name} | (
+            frozenset() if is_enabled else {name}
+        )
+
+    def presets(self, admin: str) -> tuple[dict[str, Preset], frozenset[str], dict[str, int]]:
+        """All presets by name, the names of those that are switched off, and the bytes in
+        memory of each repository that is loaded."""
+        self.check(admin)
+        return self._presets.by_name, self._presets.disabled, self._worker.loaded
+
+    async def move(self, admin: str, job_id: str, *, to_front: bool) -> None:
+        """Make a waiting job the next one to be drawn, or the last. A restart forgets it.
+
+        Raises:
+            NotFound: No such job waits.
+        """
+        self.check(admin)
+        job = self._worker.unfinished.get(job_id)
+        if job is None or not self._worker.move(job, to_front=to_front):
+            raise NotFound(f"there is no job {shortened(job_id)} that waits")
+        act = "move to the front" if to_front else "move to the back"
+        await self._do(admin, act, job_id, None, lambda db: None)
+
+    async def cancel(self, admin: str, job_id: str) -> Job:
+        """End somebody's job and give its credits back.
+
+        Raises:
+            NotFound: There is no such job that has not ended.
+            Conflict: Its picture is just being stored.
+        """
+        self.check(admin)
+        job = self._worker.unfinished.get(job_id)
+        if job is None:
+            raise NotFound(f"there is no job {shortened(job_id)} that waits or is drawn")
+        await self._cancel(job)
+        await self._do(admin, "cancel", job_id, job.user, lambda db: None)
+        return job
+
+    async def refund(self, admin: str, job_id: str) -> Job:
+        """Give back the credits of a job that has ended; the picture stays.
+
+        Raises:
+            NotFound: There is no such job.
+            Conflict: It has not ended, or its credits were given back already.
+        """
+        self.check(admin)
+
+        def act(db: sqlite3.Connection) -> Job:
+            job = self._records.find(db, job_id)
+            if job is None:
+                raise NotFound(f"there is no job {shortened(job_id)}")
+            if not job.status.is_final:
+                raise Conflict(f"{job_id} is {job.status}: cancel it instead")
+            if not self._ledger.refund(db, job_id, now):
+                raise Conflict(f"the credits of {job_id} were given back already")
+            return job
+
+        now = self._now()
+        return await self._do(admin, "refund", job_id, None, act)
+
+    async def channels(self, admin: str, server: str) -> tuple[str, ...]:
+        """Ids of the channels of *server* in which alone people may draw; none means all."""
+        self.check(admin, server)
+        return await self._database.read(partial(channels_of, server=server))
+
+    async def set_channel(
+        self, admin: str, server: str, channel: str, *, is_allowed: bool
+    ) -> tuple[str, ...]:
+        """Add *channel* to those in which alone people of *server* may draw, or take it out;
+        returns all that there are then."""
+
+        def act(db: sqlite3.Connection) -> tuple[str, ...]:
+            if is_allowed:
+                db.execute("INSERT OR IGNORE INTO channels VALUES (?, ?)", (server, channel))
+            else:
+                db.execute(
+                    "DELETE FROM channels WHERE server = ? AND channel = ?", (server, channel)
+                )
+            return channels_of(db, server)
+
+        word = "allow channel" if is_allowed else "disallow channel"
+        return await self._do(admin, word, channel, server, act, server=server)
+
+    async def audit(
+        self, admin: str, *, limit: int = 20, server: str | None = None
+    ) -> list[AuditEntry]:
+        """The latest acts, newest first; with *server* those that concern it alone."""
+        self.check(admin, server)
+        return await self._database.read(partial(_audit, limit=limit, server=server))
+
     def queue(self, admin: str) -> tuple[Job, ...]:
         """Everybody's unfinished jobs, in the order in which they will be drawn."""
         self.check(admin)
         return tuple(self._worker.in_order())
 
-    async def stats(self, admin: str) -> dict[str, float]:
+    async def stats(self, admin: str, server: str | None = None) -> dict[str, float]:
         """Jobs of the last 24 hours: how many, of how many people, how they ended, the
-        credits that were spent and the seconds that the engine drew."""
-        self.check(admin)
-        return await self._database.read(partial(_stats, since=self._now() - 86400))
+        credits that were spent and the seconds that the engine drew; with *server* those
+        that were asked for there."""
+        self.check(admin, server)
+        since = self._now() - 86400
+        return await self._database.read(partial(_stats, since=since, server=server))
 
-    def check(self, user: str) -> None:
-        """Raise NotAllowed unless *user* is an admin."""
-        if not self.is_admin(user):
+    def check(self, user: str, server: str | None = None) -> None:
+        """Raise NotAllowed unless *user* is an admin, or manages *server*."""
+        if not self.manages(user, server):
             raise NotAllowed("only admins may do that; config.toml names them under [admins]")
 
     async def _do(
@@ -152,28 +349,57 @@ class Administration:
         act: str,
         subject: str | None,
         detail: str | None,
-        work: Callable[[sqlite3.Connection], None],
-    ) -> None:
+        work: Callable[[sqlite3.Connection], T],
+        *,
+        server: str | None = None,
+    ) -> T:
         """Do *work* and write it into the audit log, in one transaction."""
-        self.check(admin)
+        self.check(admin, server)
         for text in (subject, detail):
             check_text("text", text or "")
         now = self._now()
 
-        def both(db: sqlite3.Connection) -> None:
-            work(db)
+        def both(db: sqlite3.Connection) -> T:
+            outcome = work(db)
             db.execute(
-                "INSERT INTO audit (made_at, admin, act, subject, detail) VALUES (?, ?, ?, ?, ?)",
-                (now, admin, act, subject, detail),
+                "INSERT INTO audit (made_at, admin, act, subject, detail, server)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (now, admin, act, subject, detail, server),
             )
+            return outcome
 
-        await self._database.write(both)
+        return await self._database.write(both)
 
 
-def pause_reason(db: sqlite3.Connection) -> str | None:
-    """Why drawing was paused before the restart; None if it was not."""
-    row = db.execute("SELECT value FROM switches WHERE name = 'paused'").fetchone()
-    return None if row is None else row["value"]
+def channels_of(db: sqlite3.Connection, server: str) -> tuple[str, ...]:
+    """Ids of the channels of *server* in which alone people may draw; none means all."""
+    rows = db.execute("SELECT channel FROM channels WHERE server = ? ORDER BY channel", (server,))
+    return tuple(row["channel"] for row in rows)
+
+
+def check_may_draw(db: sqlite3.Connection, origin: Origin) -> None:
+    """Raise NotAllowed where the managers of the server want pictures in other channels."""
+    if origin.server is None:
+        return
+    allowed = channels_of(db, origin.server)
+    if allowed and not set(allowed) & set(origin.channels):
+        raise NotAllowed("this is no channel for drawing: the admins here have chosen others")
+
+
+def _switch(db: sqlite3.Connection, name: str, value: str | None) -> None:
+    if value is None:
+        db.execute("DELETE FROM switches WHERE name = ?", (name,))
+    else:
+        db.execute("INSERT OR REPLACE INTO switches VALUES (?, ?)", (name, value))
+
+
+def _audit(db: sqlite3.Connection, limit: int, server: str | None) -> list[AuditEntry]:
+    rows = db.execute(
+        "SELECT made_at, admin, act, subject, detail FROM audit"
+        " WHERE ? IS NULL OR server = ? ORDER BY number DESC LIMIT ?",
+        (server, server, limit),
+    )
+    return [AuditEntry(**dict(row)) for row in rows]
 
 
 def check_not_banned(db: sqlite3.Connection, user: str) -> None:
@@ -186,7 +412,7 @@ def check_not_banned(db: sqlite3.Connection, user: str) -> None:
         raise NotAllowed(f"an admin has banned you from drawing{reason}")
 
 
-def _stats(db: sqlite3.Connection, since: float) -> dict[str, float]:
+def _stats(db: sqlite3.Connection, since: float, server: str | None) -> dict[str, float]:
     return dict(
         db.execute(
             "SELECT count(*) AS jobs, count(DISTINCT user) AS people,"
@@ -195,7 +421,7 @@ def _stats(db: sqlite3.Connection, since: float) -> dict[str, float]:
             " coalesce(sum(status = 'cancelled'), 0) AS cancelled,"
             " coalesce(sum(iif(status = 'succeeded', cost, 0)), 0) AS credits,"
             " coalesce(sum(seconds), 0) AS seconds"
-            " FROM jobs WHERE submitted_at > ?",
-            (since,),
+            " FROM jobs WHERE submitted_at > ? AND (? IS NULL OR server = ?)",
+            (since, server, server),
         ).fetchone()
     )

@@ -10,8 +10,10 @@ from typing import Any
 
 from bot import replies
 from bot.commands import (
+    AdminAudit,
     AdminBan,
     AdminCommand,
+    AdminDrain,
     AdminPause,
     AdminPresets,
     AdminQueue,
@@ -34,7 +36,8 @@ from bot.commands import (
 )
 from bot.config import ConfigError
 from bot.jobs import Job
-from bot.service import Service
+from bot.origins import NOWHERE, Origin, kind_of_group
+from bot.service import Service, Where
 from generation.types import FluxbotError, InvalidRequest
 
 PAGE_SIZE = 10
@@ -63,13 +66,22 @@ async def converse(
     text: str,
     image: bytes | None = None,
     *,
+    origin: Origin = NOWHERE,
     reply_to: dict[str, Any] | None = None,
     event_id: str | None = None,
 ) -> Reply:
     """Carry out what *user* typed. Nothing that a person can type makes it raise."""
     try:
         command = parse(text)
-        return await answer(service, user, command, image, reply_to=reply_to, event_id=event_id)
+        return await answer(
+            service,
+            user,
+            command,
+            image,
+            origin=origin,
+            reply_to=reply_to,
+            event_id=event_id,
+        )
     except FluxbotError as error:
         return Reply(replies.error_sentence(error), error=error)
 
@@ -80,6 +92,7 @@ async def answer(
     command: Command,
     image: bytes | None = None,
     *,
+    origin: Origin = NOWHERE,
     reply_to: dict[str, Any] | None = None,
     event_id: str | None = None,
 ) -> Reply:
@@ -92,14 +105,13 @@ async def answer(
         raise InvalidRequest(
             "a picture goes with a prompt: say what to draw from it", field="control_image"
         )
+    where: Where = {"origin": origin, "reply_to": reply_to, "event_id": event_id}
     match command:
         case ImagineCommand():
-            job = await service.submit(user, command, image, reply_to=reply_to, event_id=event_id)
+            job = await service.submit(user, command, image, **where)
             return Reply(job=job)
         case AgainCommand(job_id, changes, vary):
-            job = await service.again(
-                user, job_id, changes, vary=vary, reply_to=reply_to, event_id=event_id
-            )
+            job = await service.again(user, job_id, changes, vary=vary, **where)
             return Reply(job=job)
         case ShowCommand(job_id):
             return Reply(job=await service.job(user, job_id))
@@ -112,10 +124,12 @@ async def answer(
             default = service.config.model.default_preset
             return Reply(replies.presets(service.presets, default))
         case QuotaCommand():
-            return Reply(replies.quota(await service.quota(user)))
+            return Reply(replies.quota(await service.quota(user, origin)))
         case QueueCommand():
             view = service.queue(user)
-            text = replies.queue(view.waiting, view.running, view.mine, service.state.message)
+            state = service.state
+            why_not = "" if state.status == "draining" else state.message
+            text = replies.queue(view.waiting, view.running, view.mine, why_not)
             return Reply(text, jobs=view.mine)
         case SettingsCommand(changes, is_reset):
             if changes is None and not is_reset:
@@ -153,10 +167,19 @@ async def _administer(service: Service, user: str, command: AdminCommand) -> Rep
                 raise InvalidRequest(f"the presets stay as they were: {error}") from error
             names = ", ".join(service.presets)
             return Reply(f"The presets were read anew: {names}.")
-        case AdminPresets():
-            admin.check(user)
-            default = service.config.model.default_preset
-            return Reply(replies.presets(service.presets, default))
+        case AdminPresets("list"):
+            presets, disabled, loaded = admin.presets(user)
+            model = service.config.model.repository
+            return Reply(replies.presets_for_admins(presets, disabled, loaded, model))
+        case AdminPresets(action, name):
+            await admin.enable_preset(user, name, is_enabled=action == "enable")
+            can = "can be chosen again" if action == "enable" else "can no longer be chosen"
+            return Reply(f"The preset {name} {can}.")
+        case AdminQuota("show" | "set" as action, group, credits) if kind_of_group(group):
+            if action == "set":
+                await admin.set_group_quota(user, group, credits)
+            quota = await admin.group_quota(user, group)
+            return Reply(replies.group_quota(group, quota, service.config.quota))
         case AdminQuota(action, subject, credits):
             if action == "grant":
                 assert credits is not None
@@ -171,6 +194,9 @@ async def _administer(service: Service, user: str, command: AdminCommand) -> Rep
         case AdminPause():
             await admin.pause(user)
             return Reply("Drawing is paused; what waits is kept.")
+        case AdminDrain():
+            await admin.drain(user)
+            return Reply("Nothing new is accepted; what waits is drawn. To go on: admin resume")
         case AdminResume():
             await admin.resume(user)
             return Reply("Drawing goes on.")
@@ -180,6 +206,15 @@ async def _administer(service: Service, user: str, command: AdminCommand) -> Rep
         case AdminUnban(subject):
             await admin.unban(user, subject)
             return Reply(f"{subject} may draw again.")
+        case AdminQueue("first" | "last" as where, job_id):
+            await admin.move(user, job_id, to_front=where == "first")
+            return Reply(f"{job_id} is now the {'next' if where == 'first' else 'last'} one.")
+        case AdminQueue("cancel", job_id):
+            job = await admin.cancel(user, job_id)
+            return Reply(f"{job_id} is cancelled; {job.user} has the credits back.")
+        case AdminQueue("refund", job_id):
+            job = await admin.refund(user, job_id)
+            return Reply(f"{job.user} has the {job.cost} credits of {job_id} back.")
         case AdminQueue():
             jobs = admin.queue(user)
             lines = [
@@ -190,5 +225,7 @@ async def _administer(service: Service, user: str, command: AdminCommand) -> Rep
             return Reply("\n".join(lines) or "Nothing waits.")
         case AdminStats():
             return Reply(replies.stats(await admin.stats(user)))
+        case AdminAudit():
+            return Reply(replies.audit(await admin.audit(user)))
         case _:
             raise AssertionError(f"no answer to {command}")

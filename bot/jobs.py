@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from bot.origins import NOWHERE, Origin
 from generation.types import MAX_SEED, GenerationRequest
 
 #: Letters and digits that cannot be mistaken for one another when read aloud.
@@ -94,6 +95,7 @@ class Job:
         images: How many pictures, with seeds seed, seed + 1, ….
         cost: Credits charged.
         submitted_at: Unix seconds.
+        origin: Where it was asked for; of an old job only the server is known.
         reply_to: What only the adapter understands: where the answer goes.
         event_id: The platform's own id of the event that asked, so that it asks once.
         parent: Id of the job that this one repeats or varies.
@@ -113,6 +115,7 @@ class Job:
     cost: int = 0
     submitted_at: float = 0.0
     id: str = field(default_factory=new_id)
+    origin: Origin = NOWHERE
     reply_to: dict[str, Any] | None = None
     event_id: str | None = None
     parent: str | None = None
@@ -242,6 +245,26 @@ class FairQueue:
         self._place_of[job.id] = place
         mine.append(job.id)
         self._changed.set()
+
+    def move(self, job_id: str, *, to_front: bool) -> bool:
+        """Make a waiting job the next one of all, or the last; False if it does not wait."""
+        old = self._place_of.get(job_id)
+        if old is None:
+            return False
+        self._places.remove(old)
+        if to_front and self._places:
+            first = self._places[0]
+            new = _Place(first.round, first.arrival - 1, job_id)
+        elif self._places:
+            self._arrivals += 1
+            new = _Place(self._places[-1].round, self._arrivals, job_id)
+        else:
+            new = old
+        insort(self._places, new)
+        self._place_of[job_id] = new
+        mine = self._of_user[self._jobs[job_id].user]
+        mine.sort(key=self._place_of.__getitem__)
+        return True
 
     def hold(self) -> None:
         """Hand out no job until `release`."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from bot.config import Quota
 from bot.jobs import Job
+from bot.origins import NOWHERE, Origin
 from bot.refusals import QuotaExceeded
 
 
@@ -50,8 +51,10 @@ class Ledger:
     def __init__(self, quota: Quota) -> None:
         self.quota = quota
 
-    def status(self, db: sqlite3.Connection, user: str, now: float) -> QuotaStatus:
-        """What *user* may spend at *now* (unix seconds)."""
+    def status(
+        self, db: sqlite3.Connection, user: str, now: float, origin: Origin = NOWHERE
+    ) -> QuotaStatus:
+        """What *user*, asking from *origin*, may spend at *now* (unix seconds)."""
         since = self._window_start(db, user, now)
         # A charge and its refund count at the same time, and cancel each other out there.
         row = db.execute(
@@ -65,7 +68,7 @@ class Ledger:
             "SELECT coalesce(sum(credits), 0) FROM entries WHERE user = ? AND pot = 'grant'",
             (user,),
         ).fetchone()
-        credits = self._allowance(db, user)
+        credits = self._allowance(db, user, origin)
         resets_in = row["oldest"] + self._seconds - now if row["used"] else None
         return QuotaStatus(
             credits=credits,
@@ -82,9 +85,10 @@ class Ledger:
         Raises:
             QuotaExceeded: It does not.
         """
-        status = self.status(db, job.user, now)
+        status = self.status(db, job.user, now, job.origin)
         if job.cost > status.left:
             raise self._exceeded(db, job, status, now)
+        self._check_server(db, job, now)
         return status
 
     def charge(self, db: sqlite3.Connection, job: Job, now: float) -> None:
@@ -106,15 +110,16 @@ class Ledger:
                     (job.user, pot, -credits, now, now, job.id),
                 )
 
-    def refund(self, db: sqlite3.Connection, job_id: str, now: float) -> None:
-        """Give back what *job_id* was charged; a second time changes nothing."""
-        db.execute(
+    def refund(self, db: sqlite3.Connection, job_id: str, now: float) -> bool:
+        """Give back what *job_id* was charged; a second time changes nothing, and is False."""
+        cursor = db.execute(
             "INSERT OR IGNORE INTO entries"
             " (user, kind, pot, credits, counts_at, made_at, job_id)"
             " SELECT user, 'refund', pot, -credits, counts_at, ?, job_id FROM entries"
             " WHERE job_id = ? AND kind = 'charge'",
             (now, job_id),
         )
+        return cursor.rowcount > 0
 
     def grant(
         self, db: sqlite3.Connection, user: str, credits: int, now: float, admin: str
@@ -142,13 +147,51 @@ class Ledger:
             (user, credits),
         )
 
+    def group_quota(self, db: sqlite3.Connection, group: str) -> int | None:
+        """Credits that each member of a role, or all of a server together, may spend in a
+        window; None where that is not limited."""
+        row = db.execute("SELECT credits FROM group_quotas WHERE name = ?", (group,)).fetchone()
+        return None if row is None else row["credits"]
+
+    def set_group_quota(self, db: sqlite3.Connection, group: str, credits: int | None) -> None:
+        """Set what `group_quota` says; None lifts the limit."""
+        if credits is None:
+            db.execute("DELETE FROM group_quotas WHERE name = ?", (group,))
+        else:
+            db.execute("INSERT OR REPLACE INTO group_quotas VALUES (?, ?)", (group, credits))
+
     @property
     def _seconds(self) -> float:
         return self.quota.window_hours * 3600
 
-    def _allowance(self, db: sqlite3.Connection, user: str) -> int:
+    def _allowance(self, db: sqlite3.Connection, user: str, origin: Origin) -> int:
+        """A person's own quota, else the largest of their roles, else the configured one."""
         row = db.execute("SELECT credits FROM people WHERE user = ?", (user,)).fetchone()
-        return self.quota.credits if row is None or row["credits"] is None else row["credits"]
+        if row is not None and row["credits"] is not None:
+            return int(row["credits"])
+        of_roles = [self.group_quota(db, role) for role in origin.roles]
+        return max(
+            (credits for credits in of_roles if credits is not None), default=self.quota.credits
+        )
+
+    def _check_server(self, db: sqlite3.Connection, job: Job, now: float) -> None:
+        """Raise QuotaExceeded where all people of the server together have spent too much."""
+        server = job.origin.server
+        credits = None if server is None else self.group_quota(db, server)
+        if credits is None:
+            return
+        (used,) = db.execute(
+            "SELECT coalesce(-sum(credits), 0) FROM entries JOIN jobs ON jobs.id = job_id"
+            " WHERE server = ? AND counts_at > ?",
+            (server, now - self._seconds),
+        ).fetchone()
+        if job.cost > credits - used:
+            raise QuotaExceeded(
+                f"this would cost {job.cost} credits, and the people of this server have"
+                f" {max(0, credits - used)} left together (of {credits} for"
+                f" {in_words(self._seconds)}): try again later, or ask for fewer steps or a"
+                " smaller size"
+            )
 
     def _window_start(self, db: sqlite3.Connection, user: str, now: float) -> float:
         (reset_at,) = db.execute(

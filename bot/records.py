@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.jobs import Delivery, Job, JobStatus, Progress
+from bot.origins import Origin
 from generation.types import GenerationRequest
 
 
@@ -37,7 +38,8 @@ class Records:
     def insert(self, db: sqlite3.Connection, job: Job) -> None:
         db.execute(
             "INSERT INTO jobs (id, user, status, prompt, request, images, cost, submitted_at,"
-            " reply_to, event_id, parent, remarks) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " server, reply_to, event_id, parent, remarks)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 job.id,
                 job.user,
@@ -47,6 +49,7 @@ class Records:
                 job.images,
                 job.cost,
                 job.submitted_at,
+                job.origin.server,
                 None if job.reply_to is None else _json(job.reply_to),
                 job.event_id,
                 job.parent,
@@ -118,6 +121,29 @@ class Records:
         )
         return [self._job(row) for row in rows]
 
+    def undelivered(self, db: sqlite3.Connection, platform: str) -> list[Job]:
+        """Jobs of people on *platform* who still wait for an answer, oldest first."""
+        rows = db.execute(
+            "SELECT * FROM jobs WHERE (status IN ('queued', 'running') OR delivery = 'owed')"
+            " AND reply_to IS NOT NULL AND user GLOB ? ORDER BY number",
+            (f"{platform}:*",),
+        )
+        return [self._job(row) for row in rows]
+
+    def redirect(self, db: sqlite3.Connection, job_id: str, reply_to: dict[str, Any]) -> None:
+        db.execute("UPDATE jobs SET reply_to = ? WHERE id = ?", (_json(reply_to), job_id))
+
+    def settle(
+        self, db: sqlite3.Connection, job_id: str, delivery: Delivery, error: str | None = None
+    ) -> bool:
+        """Write that nobody is owed the answer any more; False if nobody was."""
+        cursor = db.execute(
+            "UPDATE jobs SET delivery = ?, error = coalesce(?, error)"
+            " WHERE id = ? AND delivery = 'owed'",
+            (delivery, error, job_id),
+        )
+        return cursor.rowcount == 1
+
     def history(
         self, db: sqlite3.Connection, user: str, words: str, before: int | None, limit: int
     ) -> HistoryPage:
@@ -164,6 +190,7 @@ class Records:
             images=row["images"],
             cost=row["cost"],
             submitted_at=row["submitted_at"],
+            origin=Origin(row["server"]),
             reply_to=None if row["reply_to"] is None else json.loads(row["reply_to"]),
             event_id=row["event_id"],
             parent=row["parent"],

@@ -6,12 +6,16 @@ sentences of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+from bot.administration import AuditEntry
 from bot.commands import ADMIN_USAGES, EXAMPLE, OPTIONS, VERBS, WORDS
+from bot.config import Quota
 from bot.jobs import Job, JobStatus, Progress
 from bot.ledger import QuotaStatus, in_words
+from bot.origins import kind_of_group
 from generation.types import FluxbotError, Preset
 
 
@@ -88,6 +92,49 @@ def presets(by_name: Mapping[str, Preset], default: str) -> str:
     return "\n".join(lines)
 
 
+def presets_for_admins(
+    by_name: Mapping[str, Preset],
+    disabled: Collection[str],
+    loaded: Mapping[str, int],
+    model: str,
+) -> str:
+    """The presets with what they are made with, and what of that is in memory."""
+    lines = [f"{model}: {_in_memory(model, loaded)}"]
+    for preset in by_name.values():
+        parts = [part for part in (preset.controlnet, preset.lora) if part]
+        made_with = [f"{part} ({_in_memory(part, loaded)})" for part in parts]
+        off = " (switched off)" if preset.name in disabled else ""
+        lines.append(f"{preset.name}{off}: {', '.join(made_with) or 'the model alone'}")
+    return "\n".join(lines)
+
+
+def _in_memory(repository: str, loaded: Mapping[str, int]) -> str:
+    if repository not in loaded:
+        return "not loaded"
+    return f"{loaded[repository] / 1e9:.2f} GB in memory"
+
+
+def group_quota(group: str, credits: int | None, configured: Quota) -> str:
+    """What the members of a role, or the people of a server, may spend."""
+    window = in_words(configured.window_hours * 3600)
+    if kind_of_group(group) == "server":
+        limit = "no limit of its own" if credits is None else f"{credits} credits for {window}"
+        return f"{group}: all people there together have {limit}."
+    if credits is None:
+        return f"{group}: its members have what everybody has, {configured.credits} credits."
+    return f"{group}: each of its members has {credits} credits for {window}."
+
+
+def audit(entries: Iterable[AuditEntry]) -> str:
+    """What admins did, a line each, newest first."""
+    lines = []
+    for entry in entries:
+        when = datetime.fromtimestamp(entry.made_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        what = " ".join(part for part in (entry.act, entry.subject, entry.detail) if part)
+        lines.append(f"{when} · {entry.admin} · {what}")
+    return "\n".join(lines) or "No admin has done anything yet."
+
+
 def queue(waiting: int, running: int, mine: Iterable[Job], why_not: str = "") -> str:
     """The queue as one person sees it; *why_not* says why nothing is drawn, if nothing is."""
     own = [f"{job.id} · {progress_line(job, job.progress)} · {short(job)}" for job in mine]
@@ -121,6 +168,8 @@ def settings(own: Mapping[str, Any]) -> str:
         pairs["size"] = f"{pairs.pop('width')}x{pairs.pop('height')}"
     if "aspect_ratio" in pairs:
         pairs["aspect_ratio"] = ":".join(map(str, pairs["aspect_ratio"]))
+    if "private" in pairs:
+        pairs["private"] = "yes" if pairs["private"] else "no"
     return "Your defaults: " + ", ".join(
         f"{WORDS.get(name, name)} {value}" for name, value in pairs.items()
     )

@@ -46,24 +46,61 @@ class Attachment:
 
 
 class Presets:
-    """The presets by name; *read* reads them anew from the configuration."""
+    """The presets by name; *read* reads them anew from the configuration.
+
+    Attributes:
+        by_name: All that are configured.
+        disabled: Names of those that an admin has switched off, configured or not.
+    """
 
     def __init__(self, presets: dict[str, Preset], read: Callable[[], dict[str, Preset]]) -> None:
         self.by_name = presets
+        self.disabled: frozenset[str] = frozenset()
         self._read = read
+
+    @property
+    def available(self) -> dict[str, Preset]:
+        """Those that people may choose."""
+        return {name: each for name, each in self.by_name.items() if name not in self.disabled}
 
     def __getitem__(self, name: str) -> Preset:
         """The preset called *name*.
 
         Raises:
-            InvalidRequest: There is none; the message names those that there are.
+            InvalidRequest: There is none, or it is switched off; the message names those
+                that there are.
         """
+        self.check_enabled(name)
         if name not in self.by_name:
             raise InvalidRequest(
-                f"there is no preset {shortened(name)}: choose one of {', '.join(self.by_name)}",
+                f"there is no preset {shortened(name)}: choose one of {', '.join(self.available)}",
                 field="preset",
             )
         return self.by_name[name]
+
+    def check_enabled(self, name: str) -> None:
+        """Raise InvalidRequest where an admin has switched the preset *name* off."""
+        if name in self.disabled:
+            raise InvalidRequest(
+                f"an admin has switched the preset {name} off: choose one of"
+                f" {', '.join(self.available)}",
+                field="preset",
+            )
+
+    def enlarging(self) -> Preset | None:
+        """The first preset that makes a picture larger."""
+        return next((each for each in self.available.values() if each.upscale), None)
+
+    def redrawing(self) -> Preset | None:
+        """The first preset that starts from a picture and keeps its size."""
+        return next(
+            (
+                each
+                for each in self.available.values()
+                if each.strength is not None and not each.upscale
+            ),
+            None,
+        )
 
     def reload(self) -> None:
         """Read them anew. Blocks.
@@ -76,7 +113,7 @@ class Presets:
     def check_attachment(self, preset: Preset, is_attached: bool) -> None:
         """Raise InvalidRequest where *preset* needs a picture and has none, or the reverse."""
         if is_attached and not preset.needs_image:
-            takers = [each.name for each in self.by_name.values() if each.needs_image]
+            takers = [each.name for each in self.available.values() if each.needs_image]
             raise InvalidRequest(
                 f"the preset {preset.name} takes no control image: leave the picture out"
                 + (f", or choose {' or '.join(takers)}" if takers else ""),
@@ -183,10 +220,14 @@ def picture_size(
 ) -> tuple[int, int]:
     """Width and height in pixels, multiples of 16.
 
-    What nobody says follows the shape of an attached picture, with as many pixels as
-    the preset or the model would have.
+    A preset that enlarges multiplies those of the attached picture. What nobody says
+    follows the shape of an attached picture, with as many pixels as the preset or the
+    model would have.
     """
     width, height = preset.width or model.width, preset.height or model.height
+    if preset.upscale is not None and attachment is not None:
+        across, down = (side * preset.upscale for side in (attachment.width, attachment.height))
+        return fit_size((across, down), across * down)
     if command.width is not None or command.height is not None:
         return command.width or width, command.height or height
     if command.aspect_ratio is not None:

@@ -18,15 +18,16 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 
-from bot.administration import Administration, check_not_banned, pause_reason
+from bot.administration import DRAINING, Administration, check_may_draw, check_not_banned
 from bot.commands import ImagineCommand
 from bot.config import Config
 from bot.database import Database
 from bot.gallery import Gallery, Kind, encoded
-from bot.jobs import Job, JobStatus
+from bot.jobs import Delivery, Job, JobStatus
 from bot.ledger import Ledger, QuotaStatus, cost
+from bot.origins import NOWHERE, Origin
 from bot.records import HistoryPage, Records
 from bot.refusals import (
     Conflict,
@@ -119,6 +120,14 @@ class Quote:
     starts_in: float | None
 
 
+class Where(TypedDict, total=False):
+    """Where a job is asked for and answered; see `Service.submit`."""
+
+    origin: Origin
+    reply_to: dict[str, Any] | None
+    event_id: str | None
+
+
 class Service:
     """The bot, whatever the chat platform.
 
@@ -161,6 +170,8 @@ class Service:
             self._ledger,
             self._worker,
             self._presets,
+            config.model.default_preset,
+            self._records,
             self._cancel,
             now,
         )
@@ -177,9 +188,7 @@ class Service:
                 job.update(JobStatus.QUEUED)
             job.request = replace(job.request, model=model_name(self.config.model))
             self._worker.enqueue(job)
-        reason = await self._database.read(pause_reason)
-        if reason is not None:
-            self._worker.pause(reason)
+        await self._database.read(self.admin.start)
 
     async def run(self) -> None:
         """Draw until cancelled."""
@@ -194,7 +203,10 @@ class Service:
     @property
     def state(self) -> EngineState:
         """Whether pictures can be drawn now."""
-        return self._worker.state
+        state = self._worker.state
+        if self.admin.is_draining and state.status == "ready":
+            return EngineState("draining", DRAINING)
+        return state
 
     # Drawing
 
@@ -204,8 +216,10 @@ class Service:
         command: ImagineCommand,
         image: bytes | None = None,
         *,
+        origin: Origin = NOWHERE,
         reply_to: dict[str, Any] | None = None,
         event_id: str | None = None,
+        parent: str | None = None,
     ) -> Job:
         """Charge *user* and queue what they asked for; on disk when this returns.
 
@@ -218,6 +232,8 @@ class Service:
         if event_id is not None and (earlier := await self._asked_before(event_id)):
             return earlier
         self._check_accepting(user)
+        if origin is not NOWHERE:
+            await self.check_may_draw(user, origin)
         request, images, clean = await self._complete(user, command, image)
         remarks = self.about.remarks(request)
         job = Job(
@@ -225,6 +241,8 @@ class Service:
             request=request,
             images=images,
             remarks=remarks if clean is None else (*clean.remarks, *remarks),
+            parent=parent,
+            origin=origin,
             reply_to=reply_to,
             event_id=event_id,
         )
@@ -237,13 +255,15 @@ class Service:
         changes: ImagineCommand | None = None,
         *,
         vary: bool = False,
+        is_shown: bool = False,
+        origin: Origin = NOWHERE,
         reply_to: dict[str, Any] | None = None,
         event_id: str | None = None,
     ) -> Job:
         """Queue an earlier job of *user* again: the same pixels, or with *vary* a new seed.
 
         *job_id* None means the latest that succeeded. Of *changes*, whatever is not None
-        replaces what was asked for then.
+        replaces what was asked for then. *is_shown*: as for `job`.
 
         Raises:
             NotFound: There is no such job, or its control image was deleted for its age.
@@ -252,13 +272,17 @@ class Service:
         if event_id is not None and (earlier := await self._asked_before(event_id)):
             return earlier
         self._check_accepting(user)
+        if origin is not NOWHERE:
+            await self.check_may_draw(user, origin)
         if job_id is None:
             original = await self._database.read(partial(self._records.latest, user=user))
             if original is None:
                 raise NotFound("you have no picture yet that could be drawn again")
         else:
-            original = await self.job(user, job_id)
+            original = await self.job(user, job_id, is_shown=is_shown)
         request, images = original.request, original.images
+        if changes is None or changes.preset is None:
+            self._presets.check_enabled(request.preset)
         if request.control_image is not None and not await asyncio.to_thread(
             self._gallery.still_keeps, request.control_image
         ):
@@ -283,10 +307,73 @@ class Service:
                 images=images,
                 remarks=(*remarks, *self.about.remarks(request)),
                 parent=original.id,
+                origin=origin,
                 reply_to=reply_to,
                 event_id=event_id,
             )
         )
+
+    async def from_picture(
+        self,
+        user: str,
+        job_id: str,
+        number: int,
+        purpose: Literal["vary", "upscale"],
+        *,
+        is_shown: bool = False,
+        origin: Origin = NOWHERE,
+        reply_to: dict[str, Any] | None = None,
+        event_id: str | None = None,
+    ) -> Job:
+        """Queue a variation, or a larger version, of picture *number* (from 1) of a job.
+
+        A variation starts from the picture where a preset can do that, else from a new
+        seed. A larger version takes a preset with ``upscale``. *is_shown*: as for `job`.
+
+        Raises:
+            NotFound: There is no such picture, or no preset that enlarges.
+            InvalidRequest, Refused: As for `submit`.
+        """
+        preset = self.redrawing_preset if purpose == "vary" else self.enlarging_preset
+        where: Where = {"origin": origin, "reply_to": reply_to, "event_id": event_id}
+        if preset is None and purpose == "vary":
+            one = ImagineCommand(images=1)
+            return await self.again(user, job_id, one, vary=True, is_shown=is_shown, **where)
+        if preset is None:
+            raise NotFound("no preset here makes pictures larger")
+        path = await self.picture(user, job_id, number, is_shown=is_shown)
+        job = await self.job(user, job_id, is_shown=is_shown)
+        request = list(job.requests)[number - 1]
+        command = ImagineCommand(
+            prompt=request.prompt,
+            preset=preset.name,
+            images=1,
+            width=request.width if purpose == "vary" else None,
+            height=request.height if purpose == "vary" else None,
+            seed=request.seed if purpose == "upscale" else None,
+            negative_prompt=request.negative_prompt or None,
+        )
+        image = await asyncio.to_thread(path.read_bytes)
+        return await self.submit(user, command, image, parent=job.id, **where)
+
+    @property
+    def enlarging_preset(self) -> Preset | None:
+        """The preset that makes pictures larger; None where there is none."""
+        return self._presets.enlarging()
+
+    @property
+    def redrawing_preset(self) -> Preset | None:
+        """The preset that starts from a picture; None where there is none."""
+        return self._presets.redrawing()
+
+    async def check_may_draw(self, user: str, origin: Origin) -> None:
+        """Raise NotAllowed where *user* is banned, or may not draw where they ask."""
+
+        def check(db: sqlite3.Connection) -> None:
+            check_not_banned(db, user)
+            check_may_draw(db, origin)
+
+        await self._database.read(check)
 
     async def cancel(self, user: str, job_id: str | None = None) -> Job:
         """End a job of *user* and give its credits back; None means their newest one.
@@ -348,11 +435,14 @@ class Service:
 
     @property
     def presets(self) -> dict[str, Preset]:
-        """The presets by name."""
-        return self._presets.by_name
+        """The presets that people may choose, by name."""
+        return self._presets.available
 
-    async def job(self, user: str, job_id: str) -> Job:
+    async def job(self, user: str, job_id: str, *, is_shown: bool = False) -> Job:
         """One job of *user* (an admin may see everybody's).
+
+        *is_shown* says that the platform has just shown it to *user*, whoever asked for
+        it, as in a channel of which both are members.
 
         Raises:
             NotFound: There is none, or it is somebody else's.
@@ -360,7 +450,8 @@ class Service:
         job = self._worker.unfinished.get(job_id) or await self._database.read(
             partial(self._records.find, job_id=job_id)
         )
-        if job is None or (job.user != user and not self.admin.is_admin(user)):
+        is_theirs = job is not None and (job.user == user or is_shown)
+        if job is None or not (is_theirs or self.admin.is_admin(user)):
             raise NotFound(f"there is no picture {shortened(job_id)} of yours", field="id")
         return job
 
@@ -379,9 +470,10 @@ class Service:
         live = self._worker.unfinished
         return replace(page, jobs=[live.get(job.id, job) for job in page.jobs])
 
-    async def quota(self, user: str) -> QuotaStatus:
-        """What *user* may still spend."""
-        return await self._database.read(partial(self._ledger.status, user=user, now=self._now()))
+    async def quota(self, user: str, origin: Origin = NOWHERE) -> QuotaStatus:
+        """What *user*, asking from *origin*, may still spend."""
+        status = partial(self._ledger.status, user=user, now=self._now(), origin=origin)
+        return await self._database.read(status)
 
     def queue(self, user: str) -> QueueView:
         """The queue as *user* sees it."""
@@ -393,14 +485,16 @@ class Service:
             mine=tuple(job for job in everybody if job.user == user),
         )
 
-    async def picture(self, user: str, job_id: str, number: int = 1) -> Path:
-        """The PNG file of picture *number* (from 1) of a job.
+    async def picture(
+        self, user: str, job_id: str, number: int = 1, *, is_shown: bool = False
+    ) -> Path:
+        """The PNG file of picture *number* (from 1) of a job. *is_shown*: as for `job`.
 
         Raises:
             NotFound: There is no such job or picture, or it was deleted for its age.
             Conflict: It is not drawn yet, or it failed.
         """
-        job = await self._drawn(user, job_id)
+        job = await self._drawn(user, job_id, is_shown)
         if not 1 <= number <= job.images:
             raise NotFound(f"{job.id} has pictures 1 to {job.images}, not {number}", field="number")
         return _existing(self._gallery.picture_path(job.id, number), job)
@@ -429,14 +523,76 @@ class Service:
             raise NotFound(f"{job.id} was made without a control image")
         return _existing(job.request.control_image, job)
 
+    async def delete(self, user: str, job_id: str) -> Job:
+        """Delete the pictures of a job that has ended; its line in the history stays.
+
+        Raises:
+            NotFound: There is no such job.
+            Conflict: It has not ended.
+        """
+        job = await self.job(user, job_id)
+        if not job.status.is_final:
+            raise Conflict(f"{job.id} is {job.status}: cancel it first")
+        await asyncio.to_thread(self._gallery.delete, job.id)
+
+        def forget(db: sqlite3.Connection) -> None:
+            self._records.prune(db, [job.id])
+            self._records.settle(db, job.id, Delivery.NONE)
+
+        await self._database.write(forget)
+        job.is_pruned = True
+        return job
+
+    # Answers that are owed
+
+    async def undelivered(self, platform: str) -> list[Job]:
+        """Jobs of people on *platform* who still wait for an answer, oldest first.
+
+        An adapter asks once it can send, and follows them as it follows new ones.
+        """
+        jobs = await self._database.read(partial(self._records.undelivered, platform=platform))
+        return [self._worker.unfinished.get(job.id, job) for job in jobs]
+
+    async def redirect(self, job: Job, reply_to: dict[str, Any]) -> None:
+        """Keep where the answer to *job* goes from now on."""
+        await self._database.write(
+            partial(self._records.redirect, job_id=job.id, reply_to=reply_to)
+        )
+        job.reply_to = reply_to
+
+    async def delivered(self, job: Job) -> None:
+        """Write that whoever asked for *job*, which has ended, has the answer."""
+        await self._database.write(
+            partial(self._records.settle, job_id=job.id, delivery=Delivery.DELIVERED)
+        )
+        job.delivery = Delivery.DELIVERED
+
+    async def undeliverable(self, job: Job, reason: str) -> None:
+        """Give up answering whoever asked for *job*, which has ended; its credits go back.
+
+        The picture stays in their history, with *reason*, a sentence.
+        """
+
+        def give_up(db: sqlite3.Connection) -> None:
+            if self._records.settle(db, job.id, Delivery.NONE, reason):
+                self._ledger.refund(db, job.id, self._now())
+
+        await self._database.write(give_up)
+        job.delivery, job.error = Delivery.NONE, reason
+
     # Own defaults
 
     async def settings(self, user: str) -> dict[str, Any]:
         """Own defaults of *user*: those fields of `ImagineCommand` that are set."""
         return await self._database.read(partial(_settings, user=user))
 
-    async def change_settings(self, user: str, changes: ImagineCommand | None) -> dict[str, Any]:
+    async def change_settings(
+        self, user: str, changes: ImagineCommand | None, *, is_private: bool | None = None
+    ) -> dict[str, Any]:
         """Keep *changes* as own defaults beside those there are; None forgets them all.
+
+        *is_private*, unless None, says whether others shall not see the pictures, where a
+        platform can show them to one person alone; it is kept as ``private``.
 
         Raises:
             InvalidRequest: A value is not allowed here.
@@ -446,6 +602,8 @@ class Service:
 
         def keep(db: sqlite3.Connection) -> dict[str, Any]:
             own = {} if changes is None else merged_settings(_settings(db, user), changes)
+            if is_private is not None:
+                own["private"] = is_private
             db.execute(
                 "INSERT INTO people (user, settings) VALUES (?, ?)"
                 " ON CONFLICT (user) DO UPDATE SET settings = excluded.settings",
@@ -467,6 +625,8 @@ class Service:
         state = self.state
         if state.status in ("failed", "stopping"):
             raise NotAccepting(f"nothing is accepted now: {state.message}", retry_in=30.0)
+        if self.admin.is_draining:
+            raise NotAccepting(DRAINING)
         queue = self.config.queue
         waiting, mine = self._worker.waiting(user)
         if mine + self._admitting[user] >= queue.max_waiting_per_user:
@@ -568,8 +728,8 @@ class Service:
             )
         return job
 
-    async def _drawn(self, user: str, job_id: str) -> Job:
-        job = await self.job(user, job_id)
+    async def _drawn(self, user: str, job_id: str, is_shown: bool = False) -> Job:
+        job = await self.job(user, job_id, is_shown=is_shown)
         if job.status is not JobStatus.SUCCEEDED:
             verb = "has" if job.status.is_final else "is"
             raise Conflict(f"{job.id} has no picture: it {verb} {job.status}")

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 class EngineState:
     """Whether pictures can be drawn now, with a sentence for people where they cannot."""
 
-    status: Literal["loading", "ready", "failed", "paused", "stopping"]
+    status: Literal["loading", "ready", "failed", "paused", "draining", "stopping"]
     message: str = ""
 
 
@@ -94,6 +95,14 @@ class Worker:
             return EngineState("loading", "loading the model")
         reason = self._pause_reason or self._trouble
         return EngineState("ready") if reason is None else EngineState("paused", reason)
+
+    @property
+    def loaded(self) -> dict[str, int]:
+        """Bytes in memory of each repository, of all engines together."""
+        total: Counter[str] = Counter()
+        for executor in self._executors:
+            total.update(executor.loaded)
+        return dict(total)
 
     @property
     def running(self) -> list[Job]:
@@ -160,6 +169,12 @@ class Worker:
             self._unwanted.add(job.id)
             self._drawing[job.id][1].cancel()
             await job.finished()
+
+    def move(self, job: Job, *, to_front: bool) -> bool:
+        """Make *job* the next one to be drawn, or the last; False if it does not wait."""
+        is_moved = self._queue.move(job.id, to_front=to_front)
+        self._tell_places()
+        return is_moved
 
     async def give_up(self, job: Job, error: str) -> None:
         """End *job*, which is not in the queue, without a picture.

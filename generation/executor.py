@@ -47,7 +47,7 @@ class ThreadExecutor:
     ) -> None:
         self._load_engine = load_engine
         self._seconds_to_close = seconds_to_close
-        self._engine: Engine | None = None  # touched only on self._thread
+        self._engine: Engine | None = None  # called only on self._thread
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=ENGINE_THREAD)
         self._is_closing = threading.Event()
         self._unloading: Future[None] | None = None
@@ -114,6 +114,12 @@ class ThreadExecutor:
                 "the engine is still busy after %g s; not waiting for it any longer",
                 self._seconds_to_close,
             )
+
+    @property
+    def loaded(self) -> dict[str, int]:
+        """Bytes of each repository's weights in memory; nothing before the engine is loaded."""
+        engine = self._engine
+        return {} if engine is None else engine.loaded
 
     def _submit(self, work: Callable[[], Result]) -> Future[Result]:
         if self._is_closing.is_set():

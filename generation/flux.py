@@ -26,6 +26,7 @@ from diffusers import (
     FluxPipeline,
 )
 from PIL import Image
+from torch import nn
 
 from generation import placement, weights
 from generation.control_images import shown_to_model
@@ -100,6 +101,8 @@ class FluxEngine:
         self._preview: Preview | None = None
         self._is_offloaded = False
         self._hooked: AnyFluxPipeline | None = None
+        # Replaced, never changed, since any thread may ask for it.
+        self._loaded: dict[str, int] = {}
 
     def load(self) -> None:
         """Bring the base weights into memory. ControlNets and LoRAs wait for their first use.
@@ -121,6 +124,8 @@ class FluxEngine:
         try:
             self._move(pipe)
             self._preview = Preview.of(folder, pipe.vae).to(self._place.device)
+            modules = (each for each in pipe.components.values() if isinstance(each, nn.Module))
+            self._loaded = {self.repository: sum(map(_bytes, modules))}
         except torch.OutOfMemoryError as error:
             raise OutOfMemory(
                 f"{self.repository} does not fit into the memory of {self._place.device}:"
@@ -169,6 +174,11 @@ class FluxEngine:
         gc.collect()
         if place is not None:
             place.free_unused()
+
+    @property
+    def loaded(self) -> dict[str, int]:
+        """Bytes of each repository's weights that are in memory. Any thread may ask."""
+        return self._loaded
 
     def _draw_offloaded(
         self, request: GenerationRequest, shown: Image.Image | None, on_step: OnStep, reason: str
@@ -270,7 +280,8 @@ class FluxEngine:
         net = _read(FluxControlNetModel, self._folder(name, "controlnet"), self._place.dtype)
         _check_belongs(net, base.transformer, name, self.repository)
         while len(pipes) >= self.max_controlnets:
-            _, oldest = pipes.popitem(last=False)
+            gone, oldest = pipes.popitem(last=False)
+            self._loaded = {key: size for key, size in self._loaded.items() if key != gone}
             self._hooked = None if self._hooked is oldest else self._hooked
             del oldest
             gc.collect()
@@ -279,6 +290,7 @@ class FluxEngine:
         if not self._is_offloaded:
             net.to(self._place.device)
         pipes[name] = pipe
+        self._loaded = {**self._loaded, name: _bytes(net)}
         return pipe
 
     def _use_lora(self, name: str | None) -> None:
@@ -344,6 +356,11 @@ class FluxEngine:
 def is_flat(image: Image.Image) -> bool:
     """Whether an RGB image is of one colour throughout, give or take one of 255 shades."""
     return all(highest - lowest <= 2 for lowest, highest in image.getextrema())
+
+
+def _bytes(module: nn.Module) -> int:
+    tensors = (*module.parameters(), *module.buffers())
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def quieten_libraries() -> None:

@@ -34,6 +34,7 @@ class StubEngine:
         self.seconds_per_step = seconds_per_step
         self._sleep = sleep
         self._is_loaded = False
+        self._controlnets: frozenset[str] = frozenset()
 
     def load(self) -> None:
         self._is_loaded = True
@@ -45,6 +46,8 @@ class StubEngine:
         started = time.monotonic()
         shown = shown_to_model(request)
         map_shown = shown if request.controlnet is not None else None
+        if request.controlnet is not None:
+            self._controlnets |= {request.controlnet}
         image = gradient(request)
         if map_shown is not None:
             image = ImageChops.screen(image, map_shown)
@@ -59,6 +62,12 @@ class StubEngine:
 
     def close(self) -> None:
         self._is_loaded = False
+        self._controlnets = frozenset()
+
+    @property
+    def loaded(self) -> dict[str, int]:
+        """The ControlNets that were asked for; they take no memory."""
+        return dict.fromkeys(self._controlnets, 0)
 
 
 def gradient(request: GenerationRequest) -> Image.Image:

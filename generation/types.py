@@ -115,6 +115,7 @@ class Preset:
         height: Pixels, a multiple of 16.
         lora: Repository id or folder of a LoRA for the transformer.
         prompt_template: Text with ``{prompt}`` in it, given to the model.
+        upscale: With it the picture is so many times larger than the attached one, 2 to 4.
     """
 
     name: str
@@ -132,6 +133,7 @@ class Preset:
     height: int | None = None
     lora: str | None = None
     prompt_template: str = "{prompt}"
+    upscale: int | None = None
 
     #: Read by pydantic, which builds presets from config.toml.
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -152,6 +154,13 @@ class Preset:
         for field, pixels in (("width", self.width), ("height", self.height)):
             if pixels is not None:
                 check_size(field, pixels)
+        if self.upscale is not None:
+            check_number("upscale", self.upscale, 2, 4, whole=True)
+            if not self.needs_image:
+                raise InvalidRequest(
+                    "upscale enlarges an attached picture: set a controlnet or a strength too",
+                    field="upscale",
+                )
         if "{prompt}" not in self.prompt_template:
             raise InvalidRequest(
                 f"prompt_template must contain {{prompt}}, not {self.prompt_template!r}",
@@ -419,6 +428,11 @@ class Engine(Protocol):
     def close(self) -> None:
         """Give the memory back. May be called more than once."""
 
+    @property
+    def loaded(self) -> dict[str, int]:
+        """Bytes of each repository's weights that are in memory. Any thread may ask."""
+        ...
+
 
 class Executor(Protocol):
     """The async face of one engine.
@@ -436,6 +450,11 @@ class Executor(Protocol):
 
     async def close(self) -> None:
         """End the thread. May be called more than once."""
+
+    @property
+    def loaded(self) -> dict[str, int]:
+        """Bytes of each repository's weights that the engine has in memory."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,8 +44,10 @@ from bot.commands.sizes import fit_size
 from bot.commands.verbs import ADMIN_USAGES, TOPICS, VERBS
 from bot.commands.vocabulary import (
     EXAMPLE,
+    AdminAudit,
     AdminBan,
     AdminCommand,
+    AdminDrain,
     AdminPause,
     AdminPresets,
     AdminQueue,
@@ -74,8 +76,10 @@ __all__ = [
     "TOPICS",
     "VERBS",
     "WORDS",
+    "AdminAudit",
     "AdminBan",
     "AdminCommand",
+    "AdminDrain",
     "AdminPause",
     "AdminPresets",
     "AdminQueue",

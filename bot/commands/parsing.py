@@ -13,8 +13,10 @@ from bot.commands.vocabulary import (
     EXAMPLE,
     EXAMPLE_ID,
     MAX_CREDITS,
+    AdminAudit,
     AdminBan,
     AdminCommand,
+    AdminDrain,
     AdminPause,
     AdminPresets,
     AdminQueue,
@@ -50,7 +52,7 @@ from bot.jobs import ID_ALPHABET, ID_LENGTH
 from generation.types import is_blank
 
 _FIRST_WORD = re.compile(f"{GAP}*(/?)({INK}*)")
-_USER = re.compile(f"[A-Za-z]+:{INK}+")
+_USER = re.compile(f"[A-Za-z]+(-role|-server)?:{INK}+", re.IGNORECASE)
 _USAGES = {verb.name: verb.usage for verb in VERBS}
 _ALONE: dict[str, Command] = {
     "presets": PresetsCommand(),
@@ -60,9 +62,11 @@ _ALONE: dict[str, Command] = {
 _ADMIN_ALONE: dict[str, AdminCommand] = {
     "presets": AdminPresets(),
     "pause": AdminPause(),
+    "drain": AdminDrain(),
     "resume": AdminResume(),
     "queue": AdminQueue(),
     "stats": AdminStats(),
+    "audit": AdminAudit(),
 }
 
 
@@ -230,6 +234,15 @@ def _read_admin(message: _Message) -> AdminCommand:
             return _ADMIN_ALONE[alone]
         case ["presets", "reload"]:
             return AdminPresets("reload")
+        case ["presets", "enable" | "disable" as action, name]:
+            return AdminPresets(action, name)
+        case ["queue", "first" | "last" | "cancel" | "refund" as action, _]:
+            job_id = _as_id(words[2])
+            if job_id is None:
+                raise error_at(
+                    words[2], f"{shown(words[2].text)} is no job id; admin queue lists them"
+                )
+            return AdminQueue(action, job_id)
         case ["quota", user] if user not in ("grant", "set", "reset"):
             return AdminQuota("show", _read_user(words[1]))
         case ["quota", "reset", _]:

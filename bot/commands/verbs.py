@@ -30,21 +30,25 @@ VERBS: tuple[Verb, ...] = (
     Verb("settings [options | reset]", "Shows, changes or forgets your own defaults."),
     Verb("help [topic]", "Explains all this, or one verb or option."),
     Verb(
-        "admin presets | quota | pause | resume | ban | unban | queue | stats", "For admins only."
+        "admin presets | quota | pause | drain | resume | ban | unban | queue | stats | audit",
+        "For admins only.",
     ),
 )
 
 #: How each thing that an admin can do is written.
 ADMIN_USAGES: dict[str, str] = {
-    "presets": "admin presets [reload]",
+    "presets": "admin presets [reload], admin presets enable PRESET, admin presets disable PRESET",
     "quota": "admin quota USER, admin quota grant USER CREDITS,"
     " admin quota set USER CREDITS or default, admin quota reset USER",
     "pause": "admin pause",
+    "drain": "admin drain",
     "resume": "admin resume",
     "ban": "admin ban USER [reason]",
     "unban": "admin unban USER",
-    "queue": "admin queue",
+    "queue": "admin queue, admin queue first ID, admin queue last ID, admin queue cancel ID,"
+    " admin queue refund ID",
     "stats": "admin stats",
+    "audit": "admin audit",
 }
 
 _NAMES = (*(verb.name for verb in VERBS), *(option.name for option in OPTIONS))

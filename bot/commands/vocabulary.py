@@ -137,12 +137,19 @@ class AdminCommand:
 
 @dataclass(frozen=True, slots=True)
 class AdminPresets(AdminCommand):
-    action: Literal["list", "reload"] = "list"
+    """The presets: list them, read them anew, or let people choose *name* or no longer."""
+
+    action: Literal["list", "reload", "enable", "disable"] = "list"
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class AdminQuota(AdminCommand):
-    """Credits: for grant 1 to 10**9, for set 0 to 10**9 or None, which is the default again."""
+    """Credits: for grant 1 to 10**9, for set 0 to 10**9 or None, which is the default again.
+
+    Attributes:
+        user: To show and to set, a role or a server too; see `bot.origins`.
+    """
 
     action: Literal["show", "grant", "set", "reset"]
     user: str
@@ -169,7 +176,19 @@ class AdminResume(AdminCommand): ...
 
 
 @dataclass(frozen=True, slots=True)
-class AdminQueue(AdminCommand): ...
+class AdminDrain(AdminCommand): ...
+
+
+@dataclass(frozen=True, slots=True)
+class AdminQueue(AdminCommand):
+    """Everybody's jobs: list them, or do something with one of them."""
+
+    action: Literal["list", "first", "last", "cancel", "refund"] = "list"
+    job_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AdminAudit(AdminCommand): ...
 
 
 @dataclass(frozen=True, slots=True)

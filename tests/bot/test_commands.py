@@ -643,7 +643,7 @@ def test_imagine_makes_a_prompt_of_whatever_follows():
         ("  /histroy fox", "/histroy", "did you mean history?"),
         ("admin", "admin", "presets, quota, pause"),
         ("admin quoat", "quoat", "did you mean quota?"),
-        ("admin zzz", "zzz", "queue or stats"),
+        ("admin zzz", "zzz", "stats or audit"),
         ("admin of the castle", "of", "imagine admin of …"),
         ("admin quota", "quota", "admin quota USER"),
         ("admin quota grant", "grant", "admin quota grant USER CREDITS"),

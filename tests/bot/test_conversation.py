@@ -186,7 +186,7 @@ async def test_the_same_request_again_keeps_its_words_about_unknown_things(make_
 
 
 ADMIN_SENTENCES = [
-    ("admin presets", "plain (the default)"),
+    ("admin presets", "plain: the model alone"),
     ("admin presets reload", "The presets were read anew: plain, canny, redraw."),
     ("admin quota web:ada", "web:ada: 10000 credits left"),
     ("admin quota grant web:ada 50", "and 50 granted"),

@@ -1,0 +1,177 @@
+"""Who is still owed an answer, and how that ends."""
+
+import io
+
+import pytest
+from PIL import Image
+
+from bot.commands import ImagineCommand
+from bot.jobs import Delivery, JobStatus
+from bot.refusals import Conflict, NotFound
+from generation.types import Preset
+from tests.conftest import ADA, BOB, EVE, PRESETS, at_step, finished
+
+CIRCLE = ImagineCommand("a red circle", num_inference_steps=3, width=64, height=64, seed=7)
+HERE = {"channel": "c1"}
+
+
+async def test_whoever_is_to_be_answered_is_owed_it_until_it_is_delivered(bot, gate):
+    service = bot.service
+    waiting = await service.submit(EVE, CIRCLE, reply_to=HERE)
+    assert await service.undelivered("discord") == [waiting]
+    gate.open()
+    await finished(waiting)
+
+    service = await bot.restart()
+    (owed,) = await service.undelivered("discord")
+    assert (owed.id, owed.status, owed.reply_to) == (waiting.id, JobStatus.SUCCEEDED, HERE)
+    await service.delivered(owed)
+
+    assert await service.undelivered("discord") == []
+
+
+async def test_each_platform_sees_its_own_people_alone(service):
+    await service.submit(ADA, CIRCLE, reply_to=HERE)
+    await service.submit(EVE, CIRCLE)
+
+    assert await service.undelivered("discord") == []
+    assert len(await service.undelivered("web")) == 1
+
+
+async def test_where_the_answer_goes_can_change(bot):
+    job = await bot.service.submit(EVE, CIRCLE, reply_to=HERE)
+
+    await bot.service.redirect(job, {**HERE, "message": "m1"})
+
+    (unfinished,) = await (await bot.restart()).undelivered("discord")
+    assert unfinished.reply_to == {"channel": "c1", "message": "m1"}
+
+
+async def test_an_answer_that_cannot_be_given_costs_nothing_and_stays_in_the_history(service, gate):
+    gate.open()
+    job = await service.submit(EVE, CIRCLE, reply_to=HERE)
+    await finished(job)
+
+    await service.undeliverable(job, "the channel was deleted")
+    await service.undeliverable(job, "the channel was deleted")
+
+    assert await service.undelivered("discord") == []
+    assert (await service.quota(EVE)).used == 0
+    (kept,) = (await service.history(EVE)).jobs
+    assert (kept.delivery, kept.error) == (Delivery.NONE, "the channel was deleted")
+    assert (await service.picture(EVE, job.id)).exists()
+
+
+async def test_a_delivered_picture_stays_charged(service, gate):
+    gate.open()
+    job = await service.submit(EVE, CIRCLE, reply_to=HERE)
+    await finished(job)
+    await service.delivered(job)
+
+    await service.undeliverable(job, "too late")
+
+    assert (await service.quota(EVE)).used == job.cost
+
+
+async def test_a_deleted_picture_is_gone_and_owed_to_nobody(bot, gate):
+    gate.open()
+    service = bot.service
+    job = await service.submit(EVE, CIRCLE, reply_to=HERE)
+    await finished(job)
+    path = await service.picture(EVE, job.id)
+
+    await service.delete(EVE, job.id)
+
+    assert not path.exists()
+    assert await service.undelivered("discord") == []
+    assert (await service.job(EVE, job.id)).is_pruned
+
+
+async def test_only_what_has_ended_and_is_ones_own_can_be_deleted(service):
+    job = await service.submit(EVE, CIRCLE)
+
+    with pytest.raises(Conflict, match="cancel it first"):
+        await service.delete(EVE, job.id)
+    with pytest.raises(NotFound):
+        await service.delete(BOB, job.id)
+
+
+# What becomes of a picture
+
+
+async def test_what_was_shown_to_somebody_they_may_draw_again_and_pay_for(service, gate):
+    gate.open()
+    job = await service.submit(ADA, CIRCLE)
+    await finished(job)
+
+    with pytest.raises(NotFound):
+        await service.again(BOB, job.id)
+    again = await service.again(BOB, job.id, is_shown=True)
+
+    assert (again.user, again.request.seed, again.parent) == (BOB, 7, job.id)
+
+
+async def test_a_variation_starts_from_the_picture_that_was_chosen(service, gate):
+    gate.open()
+    job = await service.submit(ADA, ImagineCommand("a fox", images=2, width=64, height=64, seed=7))
+    await finished(job)
+
+    varied = await service.from_picture(BOB, job.id, 2, "vary", is_shown=True)
+
+    request = varied.request
+    assert (request.preset, varied.images) == ("redraw", 1)
+    assert (request.prompt, request.width, varied.parent) == ("a fox", 64, job.id)
+    with Image.open(request.control_image) as start:
+        chosen = await service.picture(ADA, job.id, 2)
+        with Image.open(chosen) as second:
+            assert start.tobytes() == second.convert("RGB").tobytes()
+
+
+async def test_without_a_preset_that_redraws_a_variation_has_a_new_seed(make_bot, gate):
+    bot = await make_bot(presets={"plain": PRESETS["plain"]})
+    job = await bot.service.submit(ADA, CIRCLE)
+
+    varied = await bot.service.from_picture(ADA, job.id, 1, "vary")
+
+    assert varied.request.seed != 7
+    assert varied.request.preset == "plain"
+
+
+async def test_a_picture_is_made_larger_by_the_preset_that_enlarges(make_bot, gate):
+    gate.open()
+    large = Preset(name="large", strength=0.3, upscale=2)
+    bot = await make_bot(presets={**PRESETS, "large": large})
+    job = await bot.service.submit(ADA, ImagineCommand("a fox", width=64, height=96, seed=7))
+    await finished(job)
+
+    larger = await bot.service.from_picture(ADA, job.id, 1, "upscale")
+
+    await finished(larger)
+    with Image.open(io.BytesIO((await bot.service.picture(ADA, larger.id)).read_bytes())) as image:
+        assert image.size == (128, 192)
+    assert (larger.request.preset, larger.request.seed) == ("large", 7)
+
+
+async def test_without_such_a_preset_it_says_so(service, gate):
+    gate.open()
+    job = await service.submit(ADA, CIRCLE)
+    await finished(job)
+
+    with pytest.raises(NotFound, match="no preset here makes pictures larger"):
+        await service.from_picture(ADA, job.id, 1, "upscale")
+
+
+async def test_a_picture_that_is_not_drawn_yet_has_no_variations(service):
+    job = await service.submit(ADA, CIRCLE)
+    await at_step(job, 0)
+
+    with pytest.raises(Conflict, match="has no picture"):
+        await service.from_picture(ADA, job.id, 1, "vary")
+
+
+async def test_whether_others_may_see_them_is_an_own_default(service):
+    await service.change_settings(ADA, ImagineCommand(num_inference_steps=5), is_private=True)
+
+    assert await service.settings(ADA) == {"num_inference_steps": 5, "private": True}
+    job = await service.submit(ADA, ImagineCommand("a fox"))
+    assert job.request.num_inference_steps == 5
