@@ -74,6 +74,8 @@ class Progress:
         picture: Number of the picture being drawn, 1 to ``job.images``; 0 before it starts.
         step: Denoising steps done of this picture, out of ``request.steps_taken``.
         preview: A small JPEG of the picture so far.
+        note: Why it is not being drawn just now, though it waits no longer or waits again,
+            such as "downloading canny's ControlNet, 43 %"; empty where nothing is special.
     """
 
     status: JobStatus
@@ -82,6 +84,7 @@ class Progress:
     picture: int = 0
     step: int = 0
     preview: bytes | None = field(default=None, repr=False)
+    note: str = ""
 
 
 @dataclass(eq=False, kw_only=True)

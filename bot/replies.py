@@ -30,6 +30,8 @@ def progress_line(job: Job, progress: Progress) -> str:
         return f"{ahead}, starts in about {in_words(progress.wait)}"
     if progress.status is JobStatus.RUNNING:
         steps = job.request.steps_taken
+        if progress.note:
+            return progress.note[:1].upper() + progress.note[1:]
         which = f"picture {progress.picture} of {job.images}, " if job.images > 1 else ""
         if progress.step >= steps and progress.picture >= job.images:
             return "Drawn, storing it"

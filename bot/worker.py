@@ -271,7 +271,13 @@ class Worker:
 
     def _step_done(self, job: Job, number: int, step: Step) -> None:
         if job.status is JobStatus.RUNNING:
-            job.update(JobStatus.RUNNING, picture=number, step=step.number, preview=step.preview)
+            job.update(
+                JobStatus.RUNNING,
+                picture=number,
+                step=step.number,
+                preview=step.preview,
+                note=step.note,
+            )
 
     def _in_background(self, ending: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task that neither an impatient person nor stopping interrupts."""

@@ -377,16 +377,19 @@ def check_size(field: str, pixels: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One denoising step that is done.
+    """One denoising step that is done, or something else that people wait for.
 
     Attributes:
-        number: 1 to the request's `steps_taken`.
+        number: 1 to the request's `steps_taken`; 0 before the first one is done.
         preview: A JPEG of the picture so far, an eighth of its size; None where
             none was made.
+        note: What the engine does instead of drawing, such as "downloading canny's
+            ControlNet, 43 %"; empty while it draws.
     """
 
     number: int
     preview: bytes | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ class Gate(StubEngine):
         drawn: Every request that was begun.
         fault: What drawing raises, if anything.
         waits: Set whenever a step waits to be allowed.
+        report: Tells of something else than a step, while a picture is being drawn.
     """
 
     def __init__(self):
@@ -66,6 +67,8 @@ class Gate(StubEngine):
         self.drawn.append(request)
         if self.fault is not None:
             raise self.fault
+
+        self.report = on_step
 
         def gated(step):
             self.waits.set()

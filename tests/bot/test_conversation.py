@@ -1,5 +1,6 @@
 """What people type is answered in sentences, whatever they type."""
 
+import asyncio
 import io
 
 import pytest
@@ -12,7 +13,7 @@ from bot.commands import OPTIONS, TOPICS, VERBS
 from bot.conversation import converse
 from bot.jobs import JobStatus
 from bot.refusals import NotAllowed
-from generation.types import FluxbotError, Preset
+from generation.types import FluxbotError, Preset, Step
 from tests.conftest import ADA, ADMIN, BOB, PRESETS, at_step, finished
 
 SMALL = "--size 64x64 --steps 3"
@@ -56,6 +57,18 @@ async def test_the_line_of_a_job_says_place_then_step_then_what_made_it(say, gat
     await finished(first)
     line = replies.progress_line(first, first.progress)
     assert line.startswith("2 pictures · plain · 3 steps · 64×64 · seed 7 · ")
+
+
+async def test_what_holds_the_engine_up_is_said_instead_of_a_step(say, gate):
+    job = (await say(f"a red circle {SMALL}")).job
+    assert await asyncio.to_thread(gate.waits.wait, 20)
+    gate.report(Step(0, note="downloading canny's ControlNet, 43 %"))
+
+    async for progress in job.watch():
+        if progress.note:
+            break
+
+    assert replies.progress_line(job, progress) == "Downloading canny's ControlNet, 43 %"
 
 
 async def test_an_error_speaks_the_words_that_people_type(say):
