@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from bot.config import Quota
 from bot.jobs import Job
+from bot.languages import in_words
 from bot.origins import NOWHERE, Origin
 from bot.refusals import QuotaExceeded
 
@@ -237,13 +238,3 @@ class Ledger:
             if missing <= 0:
                 return max(1.0, float(row["counts_at"]) + self._seconds - now)
         return self._seconds
-
-
-def in_words(seconds: float) -> str:
-    """*seconds* as people say it: "45 seconds", "12 minutes", "3 hours"."""
-    for length, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds >= 1.5 * length or (length == 60 and seconds >= 60):
-            count = math.ceil(seconds / length - 1e-9)
-            return f"{count} {unit}" + ("s" if count != 1 else "")
-    count = max(1, math.ceil(seconds))
-    return f"{count} second" + ("s" if count != 1 else "")

@@ -6,7 +6,7 @@ sentences of their own.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,46 +14,71 @@ from bot.administration import AuditEntry
 from bot.commands import ADMIN_USAGES, EXAMPLE, OPTIONS, VERBS, WORDS
 from bot.config import Quota
 from bot.jobs import Job, JobStatus, Progress
-from bot.ledger import QuotaStatus, in_words
+from bot.languages import ENGLISH, Language, in_words
+from bot.ledger import QuotaStatus
 from bot.origins import kind_of_group
 from generation.types import FluxbotError, Preset
 
 
-def progress_line(job: Job, progress: Progress) -> str:
-    """How far *job* is: one line, for a message that is edited."""
+def progress_line(
+    job: Job,
+    progress: Progress,
+    say: Language = ENGLISH,
+    *,
+    when: Callable[[float], str] | None = None,
+) -> str:
+    """How far *job* is: one line, for a message that is edited.
+
+    Args:
+        when: Turns the seconds until it starts into words; by default "in about 3 minutes".
+    """
     if progress.status is JobStatus.QUEUED:
         if progress.position == 0:
-            return "Next in the queue"
-        ahead = f"Queued, {progress.position} ahead of you"
+            return say("Next in the queue")
         if progress.wait is None:
-            return ahead
-        return f"{ahead}, starts in about {in_words(progress.wait)}"
+            return say("Queued, {position} ahead of you", position=progress.position)
+        if when is None:
+            start = say("in about {time}", time=in_words(progress.wait, say))
+        else:
+            start = when(progress.wait)
+        return say(
+            "Queued, {position} ahead of you, starts {start}",
+            position=progress.position,
+            start=start,
+        )
     if progress.status is JobStatus.RUNNING:
         steps = job.request.steps_taken
         if progress.note:
             return progress.note[:1].upper() + progress.note[1:]
-        which = f"picture {progress.picture} of {job.images}, " if job.images > 1 else ""
         if progress.step >= steps and progress.picture >= job.images:
-            return "Drawn, storing it"
-        return f"Drawing {which}step {progress.step} of {steps}"
+            return say("Drawn, storing it")
+        if job.images > 1:
+            return say(
+                "Drawing picture {picture} of {images}, step {step} of {steps}",
+                picture=progress.picture,
+                images=job.images,
+                step=progress.step,
+                steps=steps,
+            )
+        return say("Drawing step {step} of {steps}", step=progress.step, steps=steps)
     if progress.status is JobStatus.FAILED:
-        return f"Not drawn: {job.error}"
+        return say("Not drawn: {reason}", reason=job.error)
     if progress.status is JobStatus.CANCELLED:
-        return "Cancelled; your credits were given back"
-    return summary(job)
+        return say("Cancelled; your credits were given back")
+    return summary(job, say)
 
 
-def summary(job: Job) -> str:
+def summary(job: Job, say: Language = ENGLISH) -> str:
     """What made a picture: preset, steps, size, seed and the time it took."""
     request = job.request
     parts = [
         request.preset,
-        counted(request.num_inference_steps, "step"),
+        say.counted(request.num_inference_steps, "1 step", "{count} steps"),
         f"{request.width}×{request.height}",
-        f"seed {request.seed}",
+        say("seed {seed}", seed=request.seed),
     ]
     if job.images > 1:
-        parts.insert(0, counted(job.images, "picture"))
+        parts.insert(0, say.counted(job.images, "1 picture", "{count} pictures"))
     if job.seconds is not None:
         parts.append(f"{job.seconds:.1f} s")
     return " · ".join(parts)
@@ -67,17 +92,23 @@ def error_sentence(error: FluxbotError) -> str:
     return sentence[:1].upper() + sentence[1:] + "." * (not sentence.endswith((".", "!", "?")))
 
 
-def quota(status: QuotaStatus) -> str:
+def quota(status: QuotaStatus, say: Language = ENGLISH) -> str:
     """What a person may still spend."""
-    text = (
-        f"{status.left} credits left: {status.used} of {status.credits} used in"
-        f" {in_words(status.window_seconds)}"
-    )
+    sentences = [
+        say(
+            "{left} credits left: {used} of {credits} used in {window}.",
+            left=status.left,
+            used=status.used,
+            credits=status.credits,
+            window=in_words(status.window_seconds, say),
+        )
+    ]
     if status.granted:
-        text += f", and {status.granted} granted"
+        sentences.append(say("{granted} were granted by an admin.", granted=status.granted))
     if status.resets_in is not None:
-        text += f". The oldest come back in {in_words(status.resets_in)}"
-    return text + "."
+        time = in_words(status.resets_in, say)
+        sentences.append(say("The oldest come back in {time}.", time=time))
+    return " ".join(sentences)
 
 
 def presets(by_name: Mapping[str, Preset], default: str) -> str:

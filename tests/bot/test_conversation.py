@@ -202,7 +202,7 @@ ADMIN_SENTENCES = [
     ("admin presets", "plain: the model alone"),
     ("admin presets reload", "The presets were read anew: plain, canny, redraw."),
     ("admin quota web:ada", "web:ada: 10000 credits left"),
-    ("admin quota grant web:ada 50", "and 50 granted"),
+    ("admin quota grant web:ada 50", "50 were granted by an admin"),
     ("admin quota set web:ada 70", "70 credits left"),
     ("admin quota set web:ada default", "10000 credits left"),
     ("admin quota reset web:ada", "10000 credits left"),

@@ -175,7 +175,7 @@ async def test_check_says_what_is_right_in_plain_words(run):
 
 async def test_quotas_are_granted_shown_and_reset_from_the_command_line(run, tmp_path):
     assert "10000 credits left" in (await run("quota", "show", "discord:5"))[1]
-    assert "and 50 granted" in (await run("quota", "grant", "discord:5", "50"))[1]
+    assert "50 were granted by an admin" in (await run("quota", "grant", "discord:5", "50"))[1]
     assert "10050 credits left" in (await run("quota", "reset", "discord:5"))[1]
 
     status, output = await run("quota", "show", "somebody")
