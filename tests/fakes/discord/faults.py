@@ -1,0 +1,79 @@
+"""What goes wrong on the way, when a test wants it to; and how fast a bot may ask."""
+
+import asyncio
+import re
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+
+@dataclass(eq=False)
+class Fault:
+    """One way in which the next matching requests fail.
+
+    Attributes:
+        status: The status of the answer; None cuts the connection without one.
+        times: How many requests it meets; `hits` counts those that it met.
+        lose_answer: Carry the request out, then cut the connection.
+        gate: Hold the request back until this event is set, before anything else.
+    """
+
+    method: str
+    path: re.Pattern
+    status: int | None
+    times: int
+    lose_answer: bool
+    body: dict | str | None
+    headers: dict[str, str]
+    gate: asyncio.Event | None
+    hits: int = 0
+
+    def meets(self, method: str, path: str) -> bool:
+        return (
+            self.hits < self.times
+            and self.method in (method, "*")
+            and self.path.search(path) is not None
+        )
+
+
+@dataclass(eq=False)
+class Limit:
+    """So many requests in so many seconds to what a pattern matches, each path on its own."""
+
+    method: str
+    path: re.Pattern
+    most: int
+    seconds: float
+    moments: dict[str, deque] = field(default_factory=dict)
+
+    def meets(self, method: str, path: str) -> bool:
+        return self.method in (method, "*") and self.path.search(path) is not None
+
+    def take(self, path: str) -> tuple[int, float]:
+        """(requests left after this one, seconds until there are more); -1 left is too many."""
+        now = time.monotonic()
+        moments = self.moments.setdefault(path, deque())
+        while moments and moments[0] <= now - self.seconds:
+            moments.popleft()
+        if len(moments) >= self.most:
+            return -1, moments[0] + self.seconds - now
+        moments.append(now)
+        return self.most - len(moments), moments[0] + self.seconds - now
+
+
+class Pace:
+    """Counts the requests of any second of real time; more than `most` are too fast."""
+
+    def __init__(self, most: int = 50):
+        self.most = most
+        self._moments: deque[float] = deque()
+        self.busiest_second = 0
+
+    def count(self) -> bool:
+        """Whether this request still belongs to those that a bot may make in a second."""
+        now = time.monotonic()
+        while self._moments and self._moments[0] <= now - 1:
+            self._moments.popleft()
+        self._moments.append(now)
+        self.busiest_second = max(self.busiest_second, len(self._moments))
+        return len(self._moments) <= self.most
