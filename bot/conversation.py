@@ -51,12 +51,14 @@ class Reply:
         text: Plain text, perhaps of several lines; empty where `job` says it all.
         job: The job to watch or to show.
         jobs: Jobs to show beside the text, newest first.
+        has_more: Whether a further page follows that of `jobs`.
         error: Why it was refused; `text` is its sentence then.
     """
 
     text: str = ""
     job: Job | None = None
     jobs: tuple[Job, ...] = ()
+    has_more: bool = False
     error: FluxbotError | None = None
 
 
@@ -153,8 +155,9 @@ async def _history(service: Service, user: str, words: str, page: int) -> Reply:
         if before is None:
             return Reply(replies.history([], words, page, has_more=False))
     found = await service.history(user, words, before=before, limit=PAGE_SIZE)
-    text = replies.history(found.jobs, words, page, has_more=found.next is not None)
-    return Reply(text, jobs=tuple(found.jobs))
+    has_more = found.next is not None
+    text = replies.history(found.jobs, words, page, has_more=has_more)
+    return Reply(text, jobs=tuple(found.jobs), has_more=has_more)
 
 
 async def _administer(service: Service, user: str, command: AdminCommand) -> Reply:

@@ -146,6 +146,25 @@ def encoded(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
+def fitted(path: Path, max_bytes: int) -> tuple[bytes, str]:
+    """The picture in the PNG file *path* with at most *max_bytes*, and the suffix of its format.
+
+    As it is if it fits, else as a WebP that loses as little as may be; at last a smaller one.
+    """
+    data = path.read_bytes()
+    if len(data) <= max_bytes:
+        return data, path.suffix
+    with Image.open(io.BytesIO(data)) as image:
+        picture = image.convert("RGB")
+    while True:
+        for quality in (95, 85, 70):
+            file = io.BytesIO()
+            picture.save(file, "WEBP", quality=quality, method=2)
+            if file.tell() <= max_bytes or max(picture.size) <= 16:
+                return file.getvalue(), ".webp"
+        picture = picture.reduce(2)
+
+
 def tiled(images: list[Image.Image]) -> Image.Image:
     """One picture that shows all of *images* (of one size) in near-square rows."""
     width, height = images[0].size

@@ -35,8 +35,9 @@ class Language:
         self.sentences = dict(sentences or {})
 
     def __call__(self, sentence: str, **values: object) -> str:
-        """*sentence*, with *values* in the places of their {names}."""
-        return self.sentences.get(sentence, sentence).format(**values)
+        """*sentence*, with *values* in the places of their {names}; as it is without any."""
+        said = self.sentences.get(sentence, sentence)
+        return said.format(**values) if values else said
 
     def counted(self, count: int, one: str, many: str) -> str:
         """*one* for a single thing, else *many*, which contains {count}."""
@@ -61,11 +62,14 @@ def _read(code: str) -> Language:
 
 def in_words(seconds: float, say: Language = ENGLISH) -> str:
     """*seconds* as people say it: "45 seconds", "12 minutes", "3 hours"."""
-    for length, one, many in (
-        (86400, "1 day", "{count} days"),
-        (3600, "1 hour", "{count} hours"),
-        (60, "1 minute", "{count} minutes"),
-    ):
-        if seconds >= 1.5 * length or (length == 60 and seconds >= 60):
-            return say.counted(math.ceil(seconds / length - 1e-9), one, many)
+    if seconds >= 1.5 * 86400:
+        return say.counted(_units(seconds, 86400), "1 day", "{count} days")
+    if seconds >= 1.5 * 3600:
+        return say.counted(_units(seconds, 3600), "1 hour", "{count} hours")
+    if seconds >= 60:
+        return say.counted(_units(seconds, 60), "1 minute", "{count} minutes")
     return say.counted(max(1, math.ceil(seconds)), "1 second", "{count} seconds")
+
+
+def _units(seconds: float, length: int) -> int:
+    return math.ceil(seconds / length - 1e-9)

@@ -32,6 +32,8 @@ def progress_line(
     Args:
         when: Turns the seconds until it starts into words; by default "in about 3 minutes".
     """
+    if progress.note and not progress.status.is_final:
+        return progress.note[:1].upper() + progress.note[1:]
     if progress.status is JobStatus.QUEUED:
         if progress.position == 0:
             return say("Next in the queue")
@@ -48,8 +50,6 @@ def progress_line(
         )
     if progress.status is JobStatus.RUNNING:
         steps = job.request.steps_taken
-        if progress.note:
-            return progress.note[:1].upper() + progress.note[1:]
         if progress.step >= steps and progress.picture >= job.images:
             return say("Drawn, storing it")
         if job.images > 1:
@@ -84,9 +84,12 @@ def summary(job: Job, say: Language = ENGLISH) -> str:
     return " · ".join(parts)
 
 
-def error_sentence(error: FluxbotError) -> str:
-    """The error in the words that people type: "steps", not "num_inference_steps"."""
-    sentence = str(error)
+def error_sentence(error: FluxbotError, say: Language = ENGLISH) -> str:
+    """The error in the words that people type: "steps", not "num_inference_steps".
+
+    Those that name no figures are said in the person's language.
+    """
+    sentence = say(str(error))
     if error.field in WORDS:
         sentence = sentence.replace(error.field, WORDS[error.field])
     return sentence[:1].upper() + sentence[1:] + "." * (not sentence.endswith((".", "!", "?")))

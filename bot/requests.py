@@ -177,6 +177,25 @@ def model_name(model: Model) -> str:
     return f"{model.repository}@{model.revision}" if model.revision else model.repository
 
 
+def command_of(request: GenerationRequest, images: int) -> ImagineCommand:
+    """What somebody would ask for to get *request* again."""
+    strength = request.strength
+    if request.controlnet is not None:
+        strength = request.controlnet_conditioning_scale
+    return ImagineCommand(
+        prompt=request.prompt,
+        preset=request.preset or None,
+        num_inference_steps=request.num_inference_steps,
+        width=request.width,
+        height=request.height,
+        guidance_scale=request.guidance_scale,
+        seed=request.seed,
+        images=images if images > 1 else None,
+        strength=strength,
+        negative_prompt=request.negative_prompt or None,
+    )
+
+
 def change(
     request: GenerationRequest,
     images: int,

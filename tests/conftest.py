@@ -5,6 +5,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 from bot.config import Config
 from bot.database import Database
@@ -37,6 +38,7 @@ class Gate(StubEngine):
         threads: The thread of each call, in order.
         drawn: Every request that was begun.
         fault: What drawing raises, if anything.
+        is_noisy: Whether it draws noise, which no format makes small.
         waits: Set whenever a step waits to be allowed.
         report: Tells of something else than a step, while a picture is being drawn.
     """
@@ -46,6 +48,7 @@ class Gate(StubEngine):
         self.threads = []
         self.drawn = []
         self.fault = None
+        self.is_noisy = False
         self.is_busy = False
         self.is_closed = False
         self.waits = threading.Event()
@@ -57,6 +60,11 @@ class Gate(StubEngine):
     def open(self):
         """Allow every further step."""
         self.allow(10_000)
+
+    def close_again(self):
+        """Allow no further step."""
+        while self._allowed.acquire(blocking=False):
+            pass
 
     def load(self):
         self.threads.append(threading.current_thread())
@@ -77,7 +85,11 @@ class Gate(StubEngine):
 
         self.is_busy = True
         try:
-            return super().generate(request, gated)
+            result = super().generate(request, gated)
+            if self.is_noisy:
+                noise = Image.effect_noise(result.image.size, 120).convert("RGB")
+                result = replace(result, image=noise)
+            return result
         finally:
             self.is_busy = False
 

@@ -38,9 +38,9 @@ it. ``imagine`` makes whatever follows a prompt, and ``/`` before a verb insists
 """
 
 from bot.commands.options import OPTIONS, WORDS
-from bot.commands.parsing import parse
-from bot.commands.rendering import render
-from bot.commands.sizes import fit_size
+from bot.commands.parsing import parse, read_option, read_options
+from bot.commands.rendering import render, render_options
+from bot.commands.sizes import SHAPES, fit_size
 from bot.commands.verbs import ADMIN_USAGES, TOPICS, VERBS
 from bot.commands.vocabulary import (
     EXAMPLE,
@@ -73,6 +73,7 @@ __all__ = [
     "ADMIN_USAGES",
     "EXAMPLE",
     "OPTIONS",
+    "SHAPES",
     "TOPICS",
     "VERBS",
     "WORDS",
@@ -101,5 +102,8 @@ __all__ = [
     "ShowCommand",
     "fit_size",
     "parse",
+    "read_option",
+    "read_options",
     "render",
+    "render_options",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from bot.commands.options import HISTORY, IMAGINE, Number, WrongValue, normal
 from bot.commands.parts import take_apart
@@ -91,6 +92,31 @@ def parse(text: str) -> Command:
     elif is_explicit and (near := difflib.get_close_matches(name[:60], _USAGES, 1, 0.75)):
         raise error_at(word, f"{shown(word.text)} is no command; did you mean {near[0]}?")
     return _read_imagine(text, 0)
+
+
+def read_option(name: str, text: str) -> dict[str, Any]:
+    """The fields of a command that the option *name* sets, where its value stands alone.
+
+    Raises:
+        CommandError: The value does not fit.
+    """
+    option = IMAGINE[name]
+    try:
+        return option.kind.read(text.strip(GAPS), option.field)
+    except WrongValue as wrong:
+        raise CommandError(f"{name} {wrong}", word=text, field=option.field) from None
+
+
+def read_options(text: str) -> ImagineCommand:
+    """The options in *text*, which has no prompt.
+
+    Raises:
+        CommandError: Something else stands there, or an option does not fit.
+    """
+    parts = take_apart(text, 0, IMAGINE)
+    for word in parts.words:
+        raise error_at(word, f"{shown(word.text)} is no option; options read like --steps 20")
+    return ImagineCommand(**parts.values)
 
 
 def _read_imagine(text: str, start: int) -> ImagineCommand:

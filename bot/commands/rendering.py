@@ -14,7 +14,7 @@ def render(command: ImagineCommand) -> str:
     This holds for every command that `parse` returns. In others white space around the prompt
     is lost, and so is a width without a height.
     """
-    prompt, options = command.prompt, _render_options(command)
+    prompt, options = command.prompt, render_options(command)
     for text in (f"{prompt} {options}", f"imagine {prompt} {options}", f"{options} -- {prompt}"):
         text = text.strip(GAPS)
         try:
@@ -25,7 +25,8 @@ def render(command: ImagineCommand) -> str:
     return text
 
 
-def _render_options(command: ImagineCommand) -> str:
+def render_options(command: ImagineCommand) -> str:
+    """The options of *command* alone."""
     values = command.options
     if command.width and command.height:
         values["size"] = f"{command.width}x{command.height}"

@@ -37,7 +37,10 @@ from bot.commands import (
     ShowCommand,
     fit_size,
     parse,
+    read_option,
+    read_options,
     render,
+    render_options,
 )
 from bot.commands.options import Number
 from bot.commands.sizes import SHAPES
@@ -882,3 +885,28 @@ def test_no_other_size_is_nearer(ratio, pixels):
 def test_nothing_has_no_size(ratio, pixels):
     with pytest.raises(ValueError, match="no shape"):
         fit_size(ratio, pixels)
+
+
+# One value, and options alone, as forms have them
+
+
+def test_a_single_value_is_read_as_behind_its_option():
+    assert read_option("size", " 320x256 ") == {"width": 320, "height": 256}
+    assert read_option("size", "wide") == {"aspect_ratio": (16, 9)}
+    with pytest.raises(CommandError, match="size sides must be multiples of 16"):
+        read_option("size", "321x256")
+
+
+def test_options_alone_are_read_and_anything_else_is_pointed_at():
+    assert read_options("--steps 9 --seed 7") == ImagineCommand(num_inference_steps=9, seed=7)
+    assert read_options("") == ImagineCommand()
+    with pytest.raises(CommandError, match="“fox” is no option") as caught:
+        read_options("--steps 9 fox")
+    assert caught.value.position == 10
+
+
+@given(PICTURES)
+def test_rendered_options_are_read_back(command):
+    alone = replace(command, prompt="")
+
+    assert read_options(render_options(alone)) == alone

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from bot.gallery import PART, Gallery, encoded, read_request, tiled
+from bot.gallery import PART, Gallery, encoded, fitted, read_request, tiled
 from bot.jobs import Job
 
 
@@ -95,3 +95,16 @@ def test_a_foreign_png_has_no_request_in_it():
     plain().save(file, "PNG")
 
     assert read_request(file.getvalue()) is None
+
+
+def test_a_picture_that_fits_is_sent_as_it_is_and_a_larger_one_as_a_webp(tmp_path):
+    path = tmp_path / "noise.png"
+    Image.effect_noise((256, 256), 120).convert("RGB").save(path)
+    whole = path.read_bytes()
+
+    assert fitted(path, len(whole)) == (whole, ".png")
+    for limit in (len(whole) - 1, 20_000, 2_000):
+        data, suffix = fitted(path, limit)
+        assert (suffix, len(data) <= limit) == (".webp", True)
+        with Image.open(io.BytesIO(data)) as image:
+            assert image.format == "WEBP"
