@@ -122,6 +122,11 @@ class Web(Section):
     allowed_hosts: Names = ()
 
 
+class Discord(Section):
+    home_servers: Names = ()
+    proxy: str | None = None
+
+
 class Admins(Section):
     users: Names = ("web:local",)
 
@@ -154,6 +159,7 @@ class Config(BaseSettings):
     gallery: Gallery = Gallery()
     control_images: ControlImageSettings = ControlImageSettings()
     web: Web = Web()
+    discord: Discord = Discord()
     admins: Admins = Admins()
     storage: Storage = Storage()
     presets: dict[str, Preset] = Field(default_factory=lambda: {"plain": Preset(name="plain")})
@@ -193,16 +199,19 @@ class Secrets(BaseModel):
     Attributes:
         hf_token: Token for the Hugging Face Hub; None without one.
         web_tokens: Names of the people who may use the web chat, by their bearer token.
+        discord_token: Token of the bot on Discord; None where it shall not be there.
     """
 
     model_config = ConfigDict(frozen=True)
 
     hf_token: str | None = Field(None, repr=False)
     web_tokens: dict[str, str] = Field(default_factory=dict, repr=False)
+    discord_token: str | None = Field(None, repr=False)
 
 
 HF_TOKEN_VARIABLES = ("HF_TOKEN", "HUGGINGFACEHUB_API_TOKEN", "HUGGINGFACE_TOKEN")
 WEB_TOKENS_VARIABLE = "FLUXBOT_WEB_TOKENS"
+DISCORD_TOKEN_VARIABLE = "DISCORD_TOKEN"
 
 
 def load_config(path: Path) -> Config:
@@ -274,7 +283,11 @@ def load_secrets(environ: Mapping[str, str] = os.environ) -> Secrets:
                 " print(secrets.token_urlsafe())'"
             )
         web_tokens[token] = name
-    return Secrets(hf_token=hf_token, web_tokens=web_tokens)
+    return Secrets(
+        hf_token=hf_token,
+        web_tokens=web_tokens,
+        discord_token=environ.get(DISCORD_TOKEN_VARIABLE) or None,
+    )
 
 
 def _check_environment(environ: Mapping[str, str]) -> None:

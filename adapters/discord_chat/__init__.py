@@ -1,0 +1,19 @@
+"""Discord: slash commands, buttons that never die, and one message for each picture.
+
+| module | what it is |
+| --- | --- |
+| ``chat`` | `DiscordChat`: logs in, keeps the gateway's sockets, ends |
+| ``commands`` | ``/flux …``, and the menus of a message |
+| ``administration`` | ``/flux-admin …`` |
+| ``buttons`` | what the buttons under a picture do; their ids carry the job's |
+| ``forms`` | the forms that open: change the prompt, draw from a picture |
+| ``answers`` | the first answer to an interaction, and what comes of it |
+| ``deliveries`` | follows a job in its message, and gets the picture to whoever asked |
+| ``messages`` | how a job and a text look on Discord; pure |
+| ``attachments`` | reads pictures from Discord's own hosts alone |
+| ``people`` | who asks, from where, and what they and we may do there |
+"""
+
+from adapters.discord_chat.chat import DiscordChat, identify, invitation
+
+__all__ = ["DiscordChat", "identify", "invitation"]

@@ -1,0 +1,301 @@
+"""``/flux-admin …``: shown to those who manage the server, and checked again on our side.
+
+What concerns the whole bot is for its admins: the people whom ``config.toml`` names, the
+owners of the Discord application, and whoever manages one of ``discord.home_servers``.
+Managers of other servers decide about their own channels, and see their own figures.
+"""
+# No `from __future__ import annotations`: discord.py reads the annotations, and those here
+# are made of values.
+
+import discord
+from discord import app_commands
+from discord.app_commands import Choice, Range, locale_str
+
+from adapters.discord_chat.answers import Answers
+from adapters.discord_chat.messages import MAX_CHOICE, shortened
+from adapters.discord_chat.people import PLATFORM, Interaction, role_of, server_of, user_of
+from bot import replies
+from bot.commands import (
+    AdminBan,
+    AdminCommand,
+    AdminDrain,
+    AdminPause,
+    AdminPresets,
+    AdminQueue,
+    AdminQuota,
+    AdminResume,
+    AdminUnban,
+)
+from bot.commands.vocabulary import MAX_CREDITS
+from bot.config import Config
+from bot.conversation import answer
+from bot.jobs import ID_LENGTH
+from bot.service import Service
+
+MAX_CHOICES = 25
+
+Somebody = discord.Member | discord.User | discord.Role
+Person = discord.Member | discord.User
+Channel = discord.TextChannel | discord.VoiceChannel | discord.CategoryChannel
+JobId = Range[str, ID_LENGTH, ID_LENGTH]
+
+
+def admin_commands(service: Service, answers: Answers, config: Config) -> app_commands.Group:
+    """The group ``/flux-admin``."""
+    top = app_commands.Group(
+        name="flux-admin",
+        description=locale_str("For those who manage the bot or this server"),
+        default_permissions=discord.Permissions(manage_guild=True),
+        guild_only=True,
+        allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
+    )
+
+    async def carry_out(interaction: Interaction, command: AdminCommand) -> None:
+        async def look_up() -> str:
+            return (await answer(service, user_of(interaction.user), command)).text
+
+        await answers.show(interaction, look_up)
+
+    def subgroup(name: str, description: str) -> app_commands.Group:
+        return app_commands.Group(
+            name=locale_str(name), description=locale_str(description), parent=top
+        )
+
+    # Presets
+
+    presets = subgroup("presets", "The ways of making pictures")
+
+    async def presets_like(interaction: Interaction, typed: str) -> list[Choice[str]]:
+        found = [name for name in config.presets if typed.lower() in name]
+        return [Choice(name=name, value=name) for name in found[:MAX_CHOICES]]
+
+    @presets.command(
+        name=locale_str("list"), description=locale_str("Lists them, with what is in memory")
+    )
+    async def presets_list(interaction: Interaction) -> None:
+        await carry_out(interaction, AdminPresets())
+
+    @presets.command(
+        name=locale_str("enable"), description=locale_str("Lets people choose one again")
+    )
+    @app_commands.describe(name=locale_str("Which preset"))
+    @app_commands.rename(name=locale_str("name"))
+    @app_commands.autocomplete(name=presets_like)
+    async def presets_enable(interaction: Interaction, name: Range[str, 1, 32]) -> None:
+        await carry_out(interaction, AdminPresets("enable", name))
+
+    @presets.command(
+        name=locale_str("disable"), description=locale_str("Keeps people from choosing one")
+    )
+    @app_commands.describe(name=locale_str("Which preset"))
+    @app_commands.rename(name=locale_str("name"))
+    @app_commands.autocomplete(name=presets_like)
+    async def presets_disable(interaction: Interaction, name: Range[str, 1, 32]) -> None:
+        await carry_out(interaction, AdminPresets("disable", name))
+
+    @presets.command(
+        name=locale_str("reload"), description=locale_str("Reads them anew from config.toml")
+    )
+    async def presets_reload(interaction: Interaction) -> None:
+        await carry_out(interaction, AdminPresets("reload"))
+
+    # Quotas
+
+    quota = subgroup("quota", "What people may spend")
+
+    @quota.command(
+        name=locale_str("show"), description=locale_str("What somebody, or a role, may spend")
+    )
+    @app_commands.describe(who=locale_str("A person or a role"))
+    @app_commands.rename(who=locale_str("who"))
+    async def quota_show(interaction: Interaction, who: Somebody) -> None:
+        await carry_out(interaction, AdminQuota("show", _name(who)))
+
+    @quota.command(name=locale_str("grant"), description=locale_str("Gives somebody extra credits"))
+    @app_commands.describe(
+        who=locale_str("A person"), credits=locale_str("They stay until they are spent")
+    )
+    @app_commands.rename(who=locale_str("who"), credits=locale_str("credits"))
+    async def quota_grant(
+        interaction: Interaction, who: Person, credits: Range[int, 1, MAX_CREDITS]
+    ) -> None:
+        await carry_out(interaction, AdminQuota("grant", _name(who), credits))
+
+    @quota.command(
+        name=locale_str("set"),
+        description=locale_str("Gives somebody, or all of a role, another quota"),
+    )
+    @app_commands.describe(
+        who=locale_str("A person or a role"),
+        credits=locale_str("For each window; nothing means the usual quota"),
+    )
+    @app_commands.rename(who=locale_str("who"), credits=locale_str("credits"))
+    async def quota_set(
+        interaction: Interaction, who: Somebody, credits: Range[int, 0, MAX_CREDITS] | None = None
+    ) -> None:
+        await carry_out(interaction, AdminQuota("set", _name(who), credits))
+
+    @quota.command(
+        name=locale_str("server"),
+        description=locale_str("What all people of this server may spend together"),
+    )
+    @app_commands.describe(credits=locale_str("For each window; nothing means no limit"))
+    @app_commands.rename(credits=locale_str("credits"))
+    async def quota_server(
+        interaction: Interaction, credits: Range[int, 0, MAX_CREDITS] | None = None
+    ) -> None:
+        await carry_out(interaction, AdminQuota("set", _here(interaction), credits))
+
+    @quota.command(name=locale_str("reset"), description=locale_str("Forgives what somebody spent"))
+    @app_commands.describe(who=locale_str("A person"))
+    @app_commands.rename(who=locale_str("who"))
+    async def quota_reset(interaction: Interaction, who: Person) -> None:
+        await carry_out(interaction, AdminQuota("reset", _name(who)))
+
+    # The queue
+
+    queue = subgroup("queue", "What waits and what is drawn")
+
+    async def jobs_like(interaction: Interaction, typed: str) -> list[Choice[str]]:
+        if not service.admin.is_admin(user_of(interaction.user)):
+            return []
+        return [
+            Choice(name=shortened(f"{job.id} – {replies.short(job)}", MAX_CHOICE), value=job.id)
+            for job in service.admin.queue(user_of(interaction.user))
+            if typed.lower() in job.id
+        ][:MAX_CHOICES]
+
+    @queue.command(name=locale_str("show"), description=locale_str("Everybody's jobs, in order"))
+    async def queue_show(interaction: Interaction) -> None:
+        await carry_out(interaction, AdminQueue())
+
+    @queue.command(name=locale_str("first"), description=locale_str("Makes a job the next one"))
+    @app_commands.describe(id=locale_str("Which job"))
+    @app_commands.autocomplete(id=jobs_like)
+    async def queue_first(interaction: Interaction, id: JobId) -> None:
+        await carry_out(interaction, AdminQueue("first", id))
+
+    @queue.command(name=locale_str("last"), description=locale_str("Makes a job the last one"))
+    @app_commands.describe(id=locale_str("Which job"))
+    @app_commands.autocomplete(id=jobs_like)
+    async def queue_last(interaction: Interaction, id: JobId) -> None:
+        await carry_out(interaction, AdminQueue("last", id))
+
+    @queue.command(name=locale_str("cancel"), description=locale_str("Stops somebody's job"))
+    @app_commands.describe(id=locale_str("Which job"))
+    @app_commands.autocomplete(id=jobs_like)
+    async def queue_cancel(interaction: Interaction, id: JobId) -> None:
+        await carry_out(interaction, AdminQueue("cancel", id))
+
+    @queue.command(
+        name=locale_str("refund"), description=locale_str("Gives back the credits of a job")
+    )
+    @app_commands.describe(id=locale_str("Which job"))
+    async def queue_refund(interaction: Interaction, id: JobId) -> None:
+        await carry_out(interaction, AdminQueue("refund", id))
+
+    # Where the bot may be used
+
+    channels = subgroup("channels", "Where in this server I may be used")
+
+    def named(allowed: tuple[str, ...]) -> str:
+        if not allowed:
+            return "I may be used in every channel of this server."
+        channels = ", ".join(f"{PLATFORM}-channel:{id}" for id in allowed)
+        return f"I may be used in these channels alone: {channels}"
+
+    @channels.command(name=locale_str("list"), description=locale_str("Lists the channels"))
+    async def channels_list(interaction: Interaction) -> None:
+        await change(interaction, None, is_allowed=True)
+
+    @channels.command(
+        name=locale_str("allow"), description=locale_str("Adds a channel, with its threads")
+    )
+    @app_commands.describe(channel=locale_str("A channel, or a category of them"))
+    @app_commands.rename(channel=locale_str("channel"))
+    async def channels_allow(interaction: Interaction, channel: Channel) -> None:
+        await change(interaction, channel.id, is_allowed=True)
+
+    @channels.command(name=locale_str("remove"), description=locale_str("Takes a channel out"))
+    @app_commands.describe(channel=locale_str("A channel, or a category of them"))
+    @app_commands.rename(channel=locale_str("channel"))
+    async def channels_remove(interaction: Interaction, channel: Channel) -> None:
+        await change(interaction, channel.id, is_allowed=False)
+
+    async def change(interaction: Interaction, channel: int | None, *, is_allowed: bool) -> None:
+        user, server = user_of(interaction.user), _here(interaction)
+
+        async def look_up() -> str:
+            if channel is None:
+                return named(await service.admin.channels(user, server))
+            return named(
+                await service.admin.set_channel(user, server, str(channel), is_allowed=is_allowed)
+            )
+
+        await answers.show(interaction, look_up)
+
+    # The rest
+
+    @top.command(
+        name=locale_str("pause"), description=locale_str("Draws nothing more; what waits is kept")
+    )
+    async def pause(interaction: Interaction) -> None:
+        await carry_out(interaction, AdminPause())
+
+    @top.command(
+        name=locale_str("drain"), description=locale_str("Draws what waits, accepts nothing new")
+    )
+    async def drain(interaction: Interaction) -> None:
+        await carry_out(interaction, AdminDrain())
+
+    @top.command(name=locale_str("resume"), description=locale_str("Accepts and draws again"))
+    async def resume(interaction: Interaction) -> None:
+        await carry_out(interaction, AdminResume())
+
+    @top.command(name=locale_str("ban"), description=locale_str("Keeps somebody from drawing"))
+    @app_commands.describe(who=locale_str("A person"), reason=locale_str("They are told"))
+    @app_commands.rename(who=locale_str("who"), reason=locale_str("reason"))
+    async def ban(
+        interaction: Interaction, who: Person, reason: Range[str, 1, 200] | None = None
+    ) -> None:
+        await carry_out(interaction, AdminBan(_name(who), reason or ""))
+
+    @top.command(name=locale_str("unban"), description=locale_str("Lets somebody draw again"))
+    @app_commands.describe(who=locale_str("A person"))
+    @app_commands.rename(who=locale_str("who"))
+    async def unban(interaction: Interaction, who: Person) -> None:
+        await carry_out(interaction, AdminUnban(_name(who)))
+
+    @top.command(name=locale_str("stats"), description=locale_str("What the last 24 hours brought"))
+    async def stats(interaction: Interaction) -> None:
+        async def look_up() -> str:
+            server = _scope(service, interaction)
+            return replies.stats(await service.admin.stats(user_of(interaction.user), server))
+
+        await answers.show(interaction, look_up)
+
+    @top.command(name=locale_str("audit"), description=locale_str("What admins did"))
+    async def audit(interaction: Interaction) -> None:
+        async def look_up() -> str:
+            server = _scope(service, interaction)
+            user = user_of(interaction.user)
+            return replies.audit(await service.admin.audit(user, server=server))
+
+        await answers.show(interaction, look_up)
+
+    return top
+
+
+def _name(who: Somebody) -> str:
+    return role_of(who.id) if isinstance(who, discord.Role) else user_of(who)
+
+
+def _here(interaction: Interaction) -> str:
+    assert interaction.guild_id is not None, "the command is for servers alone"
+    return server_of(interaction.guild_id)
+
+
+def _scope(service: Service, interaction: Interaction) -> str | None:
+    """What somebody may see: all, or only what concerns their server."""
+    is_admin = service.admin.is_admin(user_of(interaction.user))
+    return None if is_admin else _here(interaction)

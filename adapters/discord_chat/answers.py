@@ -1,0 +1,188 @@
+"""The first answer to an interaction, within three seconds, and what comes of it.
+
+Discord is answered before anything is looked up: an interaction that is answered too late
+is lost, whatever the GPU, the disk or the queue were doing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+import aiohttp
+import discord
+
+from adapters.discord_chat.deliveries import Deliveries, ReplyTo
+from adapters.discord_chat.messages import Post, text_post
+from adapters.discord_chat.people import (
+    PLATFORM,
+    Interaction,
+    is_among_us,
+    lacking,
+    origin_of,
+    say_of,
+    user_of,
+)
+from bot import replies
+from bot.jobs import Job
+from bot.refusals import NotAllowed
+from bot.service import Service, Where
+from generation.types import FluxbotError
+
+logger = logging.getLogger(__name__)
+
+#: What must be known before the first answer, is; Discord waits three seconds in all.
+SECONDS_TO_LOOK_UP = 1.0
+ALREADY_ANSWERED, TOO_LATE = 40060, 10062
+
+Ask = Callable[[Where], Awaitable[Job]]
+
+
+class _Begun(NamedTuple):
+    """Whether somebody waits for the answer, and the id of its message if we were told."""
+
+    is_awaited: bool
+    message: int | None = None
+
+
+class Answers:
+    """Answers interactions; a job that comes of one is followed by *deliveries*."""
+
+    def __init__(self, service: Service, deliveries: Deliveries) -> None:
+        self._service = service
+        self._deliveries = deliveries
+
+    async def draw(
+        self, interaction: Interaction, ask: Ask, *, is_private: bool | None = None
+    ) -> None:
+        """Carry out *ask*, which submits a job, and show the job in one message.
+
+        Args:
+            ask: Is told where the job comes from; what it refuses is said to the person alone.
+            is_private: Whether only they may see it; None takes their own default.
+        """
+        if is_private is None:
+            is_private = await self._is_private(interaction)
+        missing = [] if is_private else lacking(interaction)
+        if missing:
+            await self.refuse(
+                interaction,
+                NotAllowed(
+                    "I could not post the picture here: I lack the permission"
+                    f" {', '.join(missing)} in this channel. An admin can give it to me; with"
+                    " private: True you alone see the picture"
+                ),
+            )
+            return
+        begun = await self._defer(interaction, is_private)
+        if not begun.is_awaited:
+            return
+        reply_to: ReplyTo = {
+            "application": interaction.application_id,
+            "token": interaction.token,
+            "expires": interaction.expires_at.timestamp() - 30,
+            "channel": interaction.channel_id,
+            "guild": interaction.guild_id,
+            "message": begun.message,
+            "person": interaction.user.id,
+            "is_private": is_private,
+            "is_member": is_among_us(interaction),
+            "locale": interaction.locale.value,
+            "max_bytes": interaction.filesize_limit,
+        }
+        where: Where = {
+            "origin": origin_of(interaction),
+            "reply_to": dict(reply_to),
+            "event_id": f"{PLATFORM}:{interaction.id}",
+        }
+        try:
+            job = await ask(where)
+        except FluxbotError as error:
+            if not is_private:
+                # What follows a promise of an answer takes its place, and would be seen by
+                # all: so the promise is kept, then taken back.
+                await interaction.edit_original_response(content="…")
+                await interaction.delete_original_response()
+            await self.refuse(interaction, error)
+            return
+        self._deliveries.follow(job)
+
+    async def show(
+        self, interaction: Interaction, look_up: Callable[[], Awaitable[Post | str]]
+    ) -> None:
+        """Answer the person alone with what *look_up*, which may take its time, returns."""
+        if not (await self._defer(interaction, is_private=True)).is_awaited:
+            return
+        try:
+            found = await look_up()
+        except FluxbotError as error:
+            found = replies.error_sentence(error)
+        post = text_post(found) if isinstance(found, str) else found
+        await interaction.edit_original_response(**post.for_edit())
+
+    async def update(
+        self, interaction: Interaction, look_up: Callable[[], Awaitable[Post]]
+    ) -> None:
+        """Change the message whose button was pressed."""
+        await interaction.response.defer()
+        try:
+            post = await look_up()
+        except FluxbotError as error:
+            await self.refuse(interaction, error)
+            return
+        await interaction.edit_original_response(**post.for_edit())
+
+    async def refuse(self, interaction: Interaction, error: FluxbotError) -> None:
+        """Say to the person alone why not."""
+        await self.tell(interaction, text_post(replies.error_sentence(error, say_of(interaction))))
+
+    async def settle(self, interaction: Interaction, error: Exception) -> None:
+        """Say to the person alone what came of *error*, which ended what they asked for.
+
+        Of a fault of ours the log says more.
+        """
+        if not isinstance(error, FluxbotError):
+            logger.error("an interaction failed", exc_info=error)
+            error = FluxbotError("something went wrong on our side; please try again")
+        with suppress(discord.HTTPException, aiohttp.ClientError, OSError):
+            await self.refuse(interaction, error)
+
+    async def tell(self, interaction: Interaction, post: Post) -> None:
+        """Show *post* to the person alone, at once."""
+        if interaction.response.is_done():
+            await interaction.followup.send(**post.for_send(), ephemeral=True)
+        else:
+            await interaction.response.send_message(**post.for_send(), ephemeral=True)
+
+    async def _is_private(self, interaction: Interaction) -> bool:
+        if interaction.message is not None and interaction.message.flags.ephemeral:
+            return True  # what comes of a private picture stays private
+        try:
+            async with asyncio.timeout(SECONDS_TO_LOOK_UP):
+                own = await self._service.settings(user_of(interaction.user))
+        except TimeoutError:
+            return True  # what was to be seen by all can still be shown to all
+        return bool(own.get("private", False))
+
+    async def _defer(self, interaction: Interaction, is_private: bool) -> _Begun:
+        """Say that an answer is on its way."""
+        try:
+            response = await interaction.response.defer(thinking=True, ephemeral=is_private)
+        except (aiohttp.ClientError, OSError) as error:
+            # Carried out or not: the picture finds another way if need be.
+            logger.warning("the answer to the first word was lost: %s", error)
+            return _Begun(True)
+        except discord.HTTPException as error:
+            if error.code == ALREADY_ANSWERED:
+                logger.info("an event came twice: %s", interaction.id)
+                return _Begun(False)
+            if error.code == TOO_LATE:
+                logger.warning("an event came too late to be answered: %s", interaction.id)
+                return _Begun(False)
+            if error.status >= 500:
+                return _Begun(True)
+            raise
+        return _Begun(True, None if response is None else response.message_id)

@@ -1,0 +1,77 @@
+"""Reads the pictures that people attach: from Discord's own hosts, and no further than allowed.
+
+No address that a person typed is ever fetched, and no redirect is followed. What comes
+back is still a stranger's file; `Service.submit` cleans it.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import aiohttp
+import discord
+
+from generation.types import InvalidImage
+
+HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
+TYPES = ("image/png", "image/jpeg", "image/webp")
+SECONDS = 20
+
+
+class Attachments:
+    """Reads at most *max_bytes* of each file, over the connections of *client*."""
+
+    def __init__(self, client: discord.Client, max_bytes: int) -> None:
+        self._client = client
+        self._max_bytes = max_bytes
+
+    async def read(self, attachment: discord.Attachment) -> bytes:
+        """The file's bytes.
+
+        Raises:
+            InvalidImage: It is too large or of another kind, judged before anything is
+                fetched, or Discord does not have it any more.
+        """
+        kind = (attachment.content_type or "").partition(";")[0]
+        if kind and kind not in TYPES:
+            raise InvalidImage(
+                f"the attached file is {kind[:60]}; attach a PNG, JPEG or WebP",
+                field="control_image",
+            )
+        if attachment.size > self._max_bytes:
+            raise self._too_large(attachment.size)
+        url = urlsplit(attachment.url)
+        if url.scheme != "https" or url.hostname not in HOSTS:
+            raise InvalidImage("the picture does not lie on Discord: attach the file itself")
+        return await self._fetch(attachment.url)
+
+    async def _fetch(self, url: str) -> bytes:
+        again = "the attached picture cannot be read from Discord: attach it again"
+        try:
+            async with (
+                aiohttp.ClientSession(
+                    connector=self._client.http.connector,
+                    connector_owner=False,
+                    timeout=aiohttp.ClientTimeout(total=SECONDS),
+                ) as session,
+                session.get(url, allow_redirects=False) as response,
+            ):
+                if response.status != 200:
+                    raise InvalidImage(again, field="control_image")
+                data = await response.content.read(self._max_bytes + 1)
+                while len(data) <= self._max_bytes and (
+                    more := await response.content.read(self._max_bytes + 1 - len(data))
+                ):
+                    data += more
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise InvalidImage(again, field="control_image") from error
+        if len(data) > self._max_bytes:
+            raise self._too_large(len(data))
+        return data
+
+    def _too_large(self, size: int) -> InvalidImage:
+        return InvalidImage(
+            f"the file has {size / 1e6:.1f} MB; at most {self._max_bytes / 1e6:g} MB are read:"
+            " send a smaller one",
+            field="control_image",
+        )

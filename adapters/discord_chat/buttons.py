@@ -1,0 +1,145 @@
+"""Buttons and menus whose ids say everything, so that they outlive every restart.
+
+An id reads ``flux:kind:job:number``. No memory of the message is needed: whoever presses
+a button under a picture of last month gets what it says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
+
+import discord
+
+from bot.jobs import ID_ALPHABET, ID_LENGTH
+from bot.languages import ENGLISH, Language
+
+if TYPE_CHECKING:
+    from adapters.discord_chat.chat import FluxClient
+    from adapters.discord_chat.presses import Presses
+
+ButtonKind = Literal[
+    "again", "vary", "edit", "upscale", "control", "cancel", "delete", "single", "variation"
+]
+
+LABELS: dict[ButtonKind, tuple[str, str]] = {
+    "again": ("Again", "🔁"),
+    "vary": ("Vary", "🎲"),
+    "edit": ("Edit prompt", "✏️"),
+    "upscale": ("Upscale", "🔍"),
+    "control": ("Use as control image", "🖼️"),
+    "cancel": ("Cancel", "✖️"),
+    "delete": ("Delete", "🗑️"),
+}
+
+_JOB = f"[{ID_ALPHABET}]{{{ID_LENGTH}}}"
+#: Longest words of a search that fit into an id of 100 characters, beside the rest.
+MAX_WORDS = 80
+
+
+async def carry_out(
+    interaction: discord.Interaction[Any], act: Callable[[Presses], Awaitable[None]]
+) -> None:
+    """Do *act* for whoever pressed, and say to them what is wrong if it fails."""
+    client = cast("FluxClient", interaction.client)
+    client.recognise(interaction)
+    try:
+        await act(client.presses)
+    except Exception as error:
+        await client.presses.answers.settle(interaction, error)
+
+
+class JobButton(
+    discord.ui.DynamicItem[discord.ui.Button[Any]],
+    template=rf"flux:(?P<kind>[a-z]+):(?P<job>{_JOB}):(?P<number>\d{{1,2}})",
+):
+    """Something to do with a job, or with one of its pictures."""
+
+    def __init__(
+        self, say: Language, kind: ButtonKind, job_id: str, number: int = 1, row: int | None = None
+    ) -> None:
+        self.kind, self.job_id, self.number = kind, job_id, number
+        if kind in ("single", "variation"):
+            label, emoji = f"{'U' if kind == 'single' else 'V'}{number}", None
+        else:
+            english, emoji = LABELS[kind]
+            label = say(english)
+        danger = kind in ("cancel", "delete")
+        super().__init__(
+            discord.ui.Button(
+                label=label,
+                emoji=emoji,
+                style=discord.ButtonStyle.danger if danger else discord.ButtonStyle.secondary,
+                custom_id=f"flux:{kind}:{job_id}:{number}",
+            ),
+            row=row,
+        )
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: Any, match: re.Match[str], /
+    ) -> Self:
+        return cls(ENGLISH, cast(ButtonKind, match["kind"]), match["job"], int(match["number"]))
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        await carry_out(
+            interaction,
+            lambda presses: presses.press(interaction, self.kind, self.job_id, self.number),
+        )
+
+
+class PageButton(
+    discord.ui.DynamicItem[discord.ui.Button[Any]],
+    template=r"flux-page:(?P<page>\d{1,6}):(?P<words>.*)",
+):
+    """Another page of the history."""
+
+    def __init__(self, label: str, page: int, words: str) -> None:
+        self.page, self.words = page, words
+        super().__init__(
+            discord.ui.Button(label=label, custom_id=f"flux-page:{page}:{words[:MAX_WORDS]}")
+        )
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: Any, match: re.Match[str], /
+    ) -> Self:
+        return cls("…", int(match["page"]), match["words"])
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        await carry_out(
+            interaction, lambda presses: presses.turn_page(interaction, self.page, self.words)
+        )
+
+
+class JobSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template="flux-show"):
+    """Which picture of a page of the history to look at."""
+
+    def __init__(self, say: Language, options: list[discord.SelectOption]) -> None:
+        super().__init__(
+            discord.ui.Select(
+                placeholder=say("Look at one of them"), options=options, custom_id="flux-show"
+            )
+        )
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: Any, match: re.Match[str], /
+    ) -> Self:
+        select = cls(ENGLISH, [discord.SelectOption(label="…")])
+        select.item = item
+        return select
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        await carry_out(interaction, lambda presses: presses.show(interaction, self.item.values[0]))
+
+
+def job_of(message: discord.Message) -> str | None:
+    """The job that the buttons under one of our messages belong to."""
+    for row in message.components:
+        for component in getattr(row, "children", [row]):
+            custom_id = getattr(component, "custom_id", None) or ""
+            if match := JobButton.__discord_ui_compiled_template__.fullmatch(custom_id):
+                return match["job"]
+    return None

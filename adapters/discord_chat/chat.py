@@ -1,0 +1,250 @@
+"""`DiscordChat`: logs in, keeps the gateway's sockets, answers, ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import discord
+from discord import app_commands
+
+from adapters.discord_chat.administration import admin_commands
+from adapters.discord_chat.answers import Answers
+from adapters.discord_chat.attachments import Attachments
+from adapters.discord_chat.buttons import JobButton, JobSelect, PageButton
+from adapters.discord_chat.commands import flux_commands, menus
+from adapters.discord_chat.deliveries import Deliveries
+from adapters.discord_chat.people import NEEDED, Interaction, server_of, user_of
+from adapters.discord_chat.presses import Presses
+from bot.config import Config, ConfigError
+from bot.languages import language_of
+from bot.service import Service
+
+logger = logging.getLogger(__name__)
+
+#: Discord's own word for a token that is none.
+CLOSED_FOR_THE_TOKEN = 4004
+REVOKED = (
+    "Discord does not accept DISCORD_TOKEN: copy the bot's token anew from"
+    " https://discord.com/developers/applications, under Bot"
+)
+
+
+class DiscordChat:
+    """The bot on Discord. Await `run`; it ends when it is cancelled, or for good.
+
+    Args:
+        connector: How connections are made; None makes one.
+        now: Unix seconds.
+        seconds_between_edits: How often at most one message is edited.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        config: Config,
+        token: str,
+        *,
+        connector: aiohttp.BaseConnector | None = None,
+        now: Callable[[], float] = time.time,
+        seconds_between_edits: float = 2.0,
+    ) -> None:
+        self._token = token
+        self._revoked = asyncio.Event()
+        self.client = FluxClient(config, connector)
+        self.deliveries = Deliveries(
+            service,
+            self.client,
+            now=now,
+            seconds_between_edits=seconds_between_edits,
+            on_revoked=self._revoked.set,
+        )
+        answers = Answers(service, self.deliveries)
+        max_bytes = int(config.control_images.max_megabytes * 1e6)
+        self.client.presses = Presses(
+            service, answers, self.deliveries, Attachments(self.client, max_bytes)
+        )
+
+    async def run(self) -> None:
+        """Be there until cancelled.
+
+        Raises:
+            ConfigError: Discord does not accept the token.
+        """
+        connecting = asyncio.create_task(self._connect(), name="discord")
+        revoked = asyncio.create_task(self._revoked.wait())
+        ready = asyncio.create_task(self._take_up())
+        try:
+            await asyncio.wait({connecting, revoked}, return_when=asyncio.FIRST_COMPLETED)
+            if self._revoked.is_set():
+                # Ten thousand requests with a token that is none ban the whole address.
+                raise ConfigError(REVOKED)
+            connecting.result()
+        finally:
+            for task in (connecting, revoked, ready):
+                task.cancel()
+            await self.deliveries.close()
+            await self.client.close()
+            await asyncio.gather(connecting, revoked, ready, return_exceptions=True)
+
+    async def _connect(self) -> None:
+        try:
+            await self.client.start(self._token)
+        except discord.LoginFailure as error:
+            raise ConfigError(REVOKED) from error
+        except discord.ConnectionClosed as error:
+            if error.code == CLOSED_FOR_THE_TOKEN:
+                raise ConfigError(REVOKED) from error
+            raise
+
+    async def _take_up(self) -> None:
+        """Follow what the process before this one left, once something can be sent."""
+        await self.client.is_logged_in.wait()
+        await self.deliveries.follow_all()
+
+
+class FluxClient(discord.AutoShardedClient):
+    """discord.py's client with our commands.
+
+    Attributes:
+        presses: What commands and buttons do.
+        is_logged_in: Set once requests can be made.
+    """
+
+    presses: Presses
+
+    def __init__(self, config: Config, connector: aiohttp.BaseConnector | None) -> None:
+        super().__init__(
+            # Without reading anybody's messages: what people want they say by command.
+            intents=discord.Intents(guilds=True),
+            allowed_mentions=discord.AllowedMentions.none(),
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            chunk_guilds_at_startup=False,
+            max_messages=None,
+            connector=connector,
+            proxy=config.discord.proxy,
+        )
+        self._config = config
+        self._owners: frozenset[int] = frozenset()
+        self.is_logged_in = asyncio.Event()
+        self.tree = _Tree(self)
+
+    async def setup_hook(self) -> None:
+        """Called by discord.py between logging in and connecting."""
+        self._owners = _owners(self.application)
+        self.add_dynamic_items(JobButton, PageButton, JobSelect)
+        service = self.presses.service
+        self.tree.add_command(flux_commands(self.presses, self._config))
+        self.tree.add_command(admin_commands(service, self.presses.answers, self._config))
+        for menu in menus(self.presses):
+            self.tree.add_command(menu)
+        await self.tree.set_translator(Translator())
+        try:
+            await self.tree.sync()
+        except discord.HTTPException as error:
+            logger.error("the commands cannot be registered, the old ones stay: %s", error)
+        self.is_logged_in.set()
+
+    def recognise(self, interaction: Interaction) -> None:
+        """Tell the service what Discord says of whoever asks, here and now."""
+        guild_id = interaction.guild_id
+        is_manager = guild_id is not None and interaction.permissions.manage_guild
+        self.presses.service.admin.recognise(
+            user_of(interaction.user),
+            is_admin=interaction.user.id in self._owners
+            or (is_manager and str(guild_id) in self._config.discord.home_servers),
+            manages=server_of(guild_id) if guild_id is not None and is_manager else None,
+        )
+
+    async def on_ready(self) -> None:
+        logger.info("Discord: here as %s, in %d servers", self.user, len(self.guilds))
+
+
+class _Tree(app_commands.CommandTree[FluxClient]):
+    async def interaction_check(self, interaction: Interaction, /) -> bool:
+        self.client.recognise(interaction)
+        return True
+
+    async def on_error(
+        self, interaction: Interaction, error: app_commands.AppCommandError, /
+    ) -> None:
+        cause = getattr(error, "original", error)
+        await self.client.presses.answers.settle(interaction, cause)
+
+
+class Translator(app_commands.Translator):
+    """Names and descriptions of commands and options, from ``bot/translations``."""
+
+    async def translate(
+        self,
+        string: app_commands.locale_str,
+        locale: discord.Locale,
+        context: app_commands.TranslationContextTypes,
+    ) -> str | None:
+        places = app_commands.TranslationContextLocation
+        is_menu = isinstance(context.data, app_commands.ContextMenu)
+        is_name = context.location in (
+            places.command_name,
+            places.group_name,
+            places.parameter_name,
+        )
+        language = language_of(locale.value)
+        known = language.names if is_name and not is_menu else language.sentences
+        return known.get(string.message)
+
+
+def _owners(application: Any) -> frozenset[int]:
+    """Ids of those to whom the Discord application belongs."""
+    if application is None:
+        return frozenset()
+    if application.team is not None:
+        return frozenset(member.id for member in application.team.members)
+    return frozenset({application.owner.id})
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a token stands for: the bot's name and its application's id."""
+
+    name: str
+    application_id: int
+
+
+async def identify(
+    token: str, *, proxy: str | None = None, connector: aiohttp.BaseConnector | None = None
+) -> Identity:
+    """Ask Discord whose *token* it is. The bot does not appear there.
+
+    Raises:
+        ConfigError: Discord does not accept it, or cannot be reached.
+    """
+    client = discord.Client(intents=discord.Intents.none(), proxy=proxy, connector=connector)
+    try:
+        await client.login(token)
+        assert client.user is not None
+        assert client.application_id is not None
+        return Identity(str(client.user), client.application_id)
+    except discord.LoginFailure as error:
+        raise ConfigError(REVOKED) from error
+    except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+        raise ConfigError(f"Discord cannot be reached: {error}") from error
+    finally:
+        await client.close()
+
+
+def invitation(application_id: int, *, for_oneself: bool = False) -> str:
+    """The link that adds the bot to a server, with what it needs and no more; or, *for_oneself*,
+    to one's own account, for use wherever one is."""
+    if for_oneself:
+        link = discord.utils.oauth_url(application_id, scopes=("applications.commands",))
+        return f"{link}&integration_type=1"
+    return discord.utils.oauth_url(
+        application_id,
+        permissions=NEEDED,
+        scopes=("bot", "applications.commands"),
+    )

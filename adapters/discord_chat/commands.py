@@ -1,0 +1,308 @@
+"""``/flux …`` and the menus of a message.
+
+The commands are made anew for each bot, since the ranges that Discord holds people to come
+from the configuration.
+"""
+# No `from __future__ import annotations`: discord.py reads the annotations, and those here
+# are made of values.
+
+from typing import Any
+
+import discord
+from discord import app_commands
+from discord.app_commands import Choice, Range, locale_str
+
+from adapters.discord_chat.buttons import job_of
+from adapters.discord_chat.forms import PictureForm
+from adapters.discord_chat.messages import MAX_CHOICE, Post, shortened, text_post
+from adapters.discord_chat.people import Interaction, origin_of, say_of, user_of
+from adapters.discord_chat.presses import Presses
+from bot import replies
+from bot.commands import (
+    SHAPES,
+    CommandError,
+    ImagineCommand,
+    PresetsCommand,
+    QueueCommand,
+    fit_size,
+    read_option,
+)
+from bot.config import Config
+from bot.conversation import answer
+from bot.jobs import ID_LENGTH, Job
+from bot.refusals import NotFound
+from generation.types import MAX_PROMPT_LENGTH, MAX_SEED, FluxbotError
+
+MAX_CHOICES = 25
+
+#: Where the commands can be used, and by whom the app can be installed.
+EVERYWHERE = app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True)
+BY_ANYBODY = app_commands.AppInstallationType(guild=True, user=True)
+
+
+def flux_commands(presses: Presses, config: Config) -> app_commands.Group:
+    """The group ``/flux``."""
+    service, answers = presses.service, presses.answers
+    limits = config.limits
+    group = app_commands.Group(
+        name="flux",
+        description=locale_str("Draws pictures"),
+        allowed_contexts=EVERYWHERE,
+        allowed_installs=BY_ANYBODY,
+    )
+
+    Prompt = Range[str, 1, MAX_PROMPT_LENGTH]
+    Steps = Range[int, 1, limits.num_inference_steps]
+    Guidance = Range[float, 0, 30]
+    Images = Range[int, 1, limits.images]
+    JobId = Range[str, ID_LENGTH, ID_LENGTH]
+
+    async def presets_like(interaction: Interaction, typed: str) -> list[Choice[str]]:
+        typed = typed.lower()
+        return [
+            Choice(name=shortened(f"{each.name} – {each.description}", MAX_CHOICE), value=each.name)
+            for each in service.presets.values()
+            if typed in each.name or typed in each.description.lower()
+        ][:MAX_CHOICES]
+
+    async def sizes_like(interaction: Interaction, typed: str) -> list[Choice[str]]:
+        pixels = config.model.width * config.model.height
+        choices = []
+        for name, shape in SHAPES.items():
+            width, height = fit_size(shape, pixels)
+            choices.append(Choice(name=f"{name} – {width}x{height}", value=name))
+        found = [choice for choice in choices if typed.lower() in choice.name]
+        try:
+            read_option("size", typed)
+        except CommandError:
+            return found
+        return [Choice(name=typed, value=typed), *found][:MAX_CHOICES]
+
+    async def jobs_like(interaction: Interaction, typed: str) -> list[Choice[str]]:
+        page = await service.history(user_of(interaction.user), limit=MAX_CHOICES)
+        return [
+            Choice(name=shortened(f"{job.id} – {replies.short(job)}", MAX_CHOICE), value=job.id)
+            for job in page.jobs
+            if typed.lower() in f"{job.id} {job.request.prompt}".lower()
+        ]
+
+    @group.command(name=locale_str("imagine"), description=locale_str("Draws what you say"))
+    @app_commands.describe(
+        prompt=locale_str("What to draw"),
+        preset=locale_str("A way of making pictures; some need a picture from you"),
+        steps=locale_str("Denoising steps: more take longer, cost more and draw finer"),
+        size=locale_str("A shape, or both sides in pixels, such as 1024x768"),
+        guidance=locale_str("How closely the picture follows the prompt"),
+        seed=locale_str("Number that the picture starts from: the same makes the same picture"),
+        images=locale_str("How many pictures"),
+        control_image=locale_str("A picture to draw from: PNG, JPEG or WebP"),
+        strength=locale_str(
+            "How firmly your picture holds, or how far to leave it; see the preset"
+        ),
+        negative=locale_str("What to avoid; it doubles the time of a step"),
+        private=locale_str("Whether you alone shall see the picture"),
+    )
+    @app_commands.autocomplete(preset=presets_like, size=sizes_like)
+    @app_commands.rename(**_localised(
+        "prompt", "preset", "steps", "size", "guidance", "seed", "images", "control_image",
+        "strength", "negative", "private",
+    ))  # fmt: skip
+    async def imagine(
+        interaction: Interaction,
+        prompt: Prompt,
+        preset: str | None = None,
+        steps: Steps | None = None,
+        size: str | None = None,
+        guidance: Guidance | None = None,
+        seed: Range[int, 0, MAX_SEED] | None = None,
+        images: Images | None = None,
+        control_image: discord.Attachment | None = None,
+        strength: Range[float, 0, 1] | None = None,
+        negative: Range[str, 1, MAX_PROMPT_LENGTH] | None = None,
+        private: bool | None = None,
+    ) -> None:
+        async def ask(where: Any) -> Job:
+            command = ImagineCommand(
+                prompt=prompt,
+                preset=preset and preset.lower(),
+                num_inference_steps=steps,
+                guidance_scale=guidance,
+                seed=seed,
+                images=images,
+                strength=strength,
+                negative_prompt=negative,
+                **(read_option("size", size) if size else {}),
+            )
+            image = None if control_image is None else await presses.attachments.read(control_image)
+            return await service.submit(user_of(interaction.user), command, image, **where)
+
+        await answers.draw(interaction, ask, is_private=private)
+
+    @group.command(name=locale_str("again"), description=locale_str("Draws a picture once more"))
+    @app_commands.describe(id=locale_str("Which of your pictures; the latest, if you do not say"))
+    @app_commands.autocomplete(id=jobs_like)
+    async def again(interaction: Interaction, id: JobId | None = None) -> None:
+        user = user_of(interaction.user)
+        await answers.draw(interaction, lambda where: service.again(user, id, **where))
+
+    @group.command(
+        name=locale_str("show"), description=locale_str("Shows a picture of yours again")
+    )
+    @app_commands.describe(id=locale_str("Which of your pictures"))
+    @app_commands.autocomplete(id=jobs_like)
+    async def show(interaction: Interaction, id: JobId) -> None:
+        await presses.show(interaction, id)
+
+    @group.command(name=locale_str("history"), description=locale_str("Lists your pictures"))
+    @app_commands.describe(words=locale_str("Words of the prompt"))
+    @app_commands.rename(**_localised("words"))
+    async def history(interaction: Interaction, words: Range[str, 1, 80] | None = None) -> None:
+        await answers.show(interaction, lambda: presses.history(interaction, words or "", 1))
+
+    @group.command(
+        name=locale_str("cancel"), description=locale_str("Stops a job and gives its credits back")
+    )
+    @app_commands.describe(id=locale_str("Which; your newest, if you do not say"))
+    async def cancel(interaction: Interaction, id: JobId | None = None) -> None:
+        async def look_up() -> str:
+            await service.cancel(user_of(interaction.user), id)
+            return say_of(interaction)("Cancelled; your credits were given back")
+
+        await answers.show(interaction, look_up)
+
+    @group.command(name=locale_str("quota"), description=locale_str("Says what you have left"))
+    async def quota(interaction: Interaction) -> None:
+        async def look_up() -> str:
+            status = await service.quota(user_of(interaction.user), origin_of(interaction))
+            return replies.quota(status, say_of(interaction))
+
+        await answers.show(interaction, look_up)
+
+    @group.command(
+        name=locale_str("queue"), description=locale_str("Says what waits, and for how long")
+    )
+    async def queue(interaction: Interaction) -> None:
+        reply = await answer(service, user_of(interaction.user), QueueCommand())
+        await answers.tell(interaction, text_post(reply.text))
+
+    @group.command(name=locale_str("presets"), description=locale_str("Lists the presets"))
+    async def presets(interaction: Interaction) -> None:
+        reply = await answer(service, user_of(interaction.user), PresetsCommand())
+        await answers.tell(interaction, text_post(reply.text))
+
+    @group.command(
+        name=locale_str("settings"),
+        description=locale_str("Shows, changes or forgets your own defaults"),
+    )
+    @app_commands.describe(
+        preset=locale_str("A way of making pictures that needs no picture from you"),
+        steps=locale_str("Denoising steps: more take longer, cost more and draw finer"),
+        size=locale_str("A shape, or both sides in pixels, such as 1024x768"),
+        guidance=locale_str("How closely the picture follows the prompt"),
+        images=locale_str("How many pictures"),
+        private=locale_str("Whether you alone shall see the picture"),
+        reset=locale_str("Forgets all of them"),
+    )
+    @app_commands.autocomplete(preset=presets_like, size=sizes_like)
+    @app_commands.rename(
+        **_localised("preset", "steps", "size", "guidance", "images", "private", "reset")
+    )
+    async def settings(
+        interaction: Interaction,
+        preset: str | None = None,
+        steps: Steps | None = None,
+        size: str | None = None,
+        guidance: Guidance | None = None,
+        images: Images | None = None,
+        private: bool | None = None,
+        reset: bool = False,
+    ) -> None:
+        user = user_of(interaction.user)
+
+        async def look_up() -> str:
+            changes = ImagineCommand(
+                preset=preset and preset.lower(),
+                num_inference_steps=steps,
+                guidance_scale=guidance,
+                images=images,
+                **(read_option("size", size) if size else {}),
+            )
+            if reset:
+                await service.change_settings(user, None)
+            if changes.options or private is not None:
+                own = await service.change_settings(user, changes, is_private=private)
+            else:
+                own = await service.settings(user)
+            return replies.settings(own)
+
+        await answers.show(interaction, look_up)
+
+    @group.command(name=locale_str("help"), description=locale_str("Explains what I can do"))
+    async def help(interaction: Interaction) -> None:
+        say = say_of(interaction)
+        lines = [
+            f"**/{each.qualified_name}** · {say(each.description)}"
+            for each in group.walk_commands()
+            if isinstance(each, app_commands.Command)
+        ]
+        examples = [f"- {example}" for example in service.about.examples[:5]]
+        text = "\n".join([*lines, "", f"**{say('To try')}**", *examples])
+        about = text_post(service.about.text).embeds[0].description
+        await answers.tell(interaction, Post([discord.Embed(description=f"{about}\n\n{text}")]))
+
+    return group
+
+
+def menus(presses: Presses) -> list[app_commands.ContextMenu]:
+    """What people find behind a right click on a message."""
+
+    async def use(interaction: Interaction, message: discord.Message) -> None:
+        picture = next(iter(_pictures(message)), None)
+        try:
+            if picture is None:
+                raise NotFound("there is no picture in that message")
+            form = PictureForm(
+                presses,
+                say_of(interaction),
+                read=lambda number: presses.attachments.read(_pictures(message)[number - 1]),
+                images=len(_pictures(message)),
+            )
+        except FluxbotError as error:
+            await presses.answers.refuse(interaction, error)
+            return
+        await interaction.response.send_modal(form)
+
+    async def how_made(interaction: Interaction, message: discord.Message) -> None:
+        is_ours = message.author.id == interaction.application_id
+        job_id = job_of(message) if is_ours else None
+        if job_id is None:
+            error = NotFound("that message is no picture of mine")
+            await presses.answers.refuse(interaction, error)
+            return
+        await presses.how_made(interaction, job_id)
+
+    return [
+        app_commands.ContextMenu(
+            name=locale_str(name),
+            callback=callback,
+            allowed_contexts=EVERYWHERE,
+            allowed_installs=BY_ANYBODY,
+        )
+        for name, callback in (
+            ("Use as control image", use),
+            ("Show how this was made", how_made),
+        )
+    ]
+
+
+def _localised(*names: str) -> dict[str, str | locale_str]:
+    return {name: locale_str(name) for name in names}
+
+
+def _pictures(message: discord.Message) -> list[discord.Attachment]:
+    """The attached pictures of a message, or all attachments where Discord names no types."""
+    return [
+        each
+        for each in message.attachments
+        if each.content_type is None or each.content_type.startswith("image/")
+    ]

@@ -1,0 +1,292 @@
+"""How a job and a text look on Discord. Nothing here sends anything.
+
+What people wrote is shown inert: in a code span nothing is a link, a mention or bold.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import discord
+from PIL import Image
+
+from adapters.discord_chat.buttons import ButtonKind, JobButton, JobSelect, PageButton
+from adapters.discord_chat.people import PLATFORM
+from bot import replies
+from bot.jobs import Job, JobStatus, Progress
+from bot.languages import ENGLISH, Language
+
+DRAWING, DONE, NOT_DONE = (
+    discord.Colour(0x6C5CE7),
+    discord.Colour(0x2E9E6B),
+    discord.Colour(0x8A8F98),
+)
+
+#: Discord's own limits, in characters.
+MAX_DESCRIPTION = 4096
+MAX_LABEL = 80
+MAX_CHOICE = 100
+
+BAR = 12
+#: A preview has an eighth of the picture's sides, which on Discord would be a stamp.
+PREVIEW_SIDE = 384
+
+#: Marks that turn the direction of text around, and other characters that nobody sees.
+_HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\x00-\x08\x0b-\x1f\x7f]")
+_PERSON = re.compile(rf"\b{PLATFORM}:(\d{{5,20}})\b")
+_ROLE = re.compile(rf"\b{PLATFORM}-role:(\d{{5,20}})\b")
+_CHANNEL = re.compile(rf"\b{PLATFORM}-channel:(\d{{5,20}})\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A message as it shall look.
+
+    Attributes:
+        embeds: At most 10.
+        files: Names and bytes; embeds show them as ``attachment://name``.
+        items: Buttons and menus, row by row.
+        content: Plain text above it all; the only part in which a mention pings.
+    """
+
+    embeds: Sequence[discord.Embed] = ()
+    files: Sequence[tuple[str, bytes]] = ()
+    items: Sequence[discord.ui.DynamicItem[Any]] = ()
+    content: str | None = None
+
+    def view(self) -> discord.ui.View | None:
+        """The buttons, never expiring; None without any."""
+        if not self.items:
+            return None
+        view = discord.ui.View(timeout=None)
+        for item in self.items:
+            view.add_item(item)
+        return view
+
+    def attachments(self) -> list[discord.File]:
+        """The files, anew for every attempt, since sending consumes them."""
+        return [discord.File(io.BytesIO(data), name) for name, data in self.files]
+
+    def for_edit(self) -> dict[str, Any]:
+        """Arguments of `discord.WebhookMessage.edit` and its like."""
+        return {
+            "content": self.content,
+            "embeds": list(self.embeds),
+            "attachments": self.attachments(),
+            "view": self.view(),
+        }
+
+    def for_send(self) -> dict[str, Any]:
+        """Arguments of `discord.abc.Messageable.send` and its like."""
+        arguments: dict[str, Any] = {"embeds": list(self.embeds), "files": self.attachments()}
+        if self.content is not None:
+            arguments["content"] = self.content
+        if view := self.view():
+            arguments["view"] = view
+        return arguments
+
+
+def code(text: str, length: int = 1000) -> str:
+    """*text* as a code span, or as a block where it has several lines."""
+    text = shortened(_HIDDEN.sub("", text).replace("`", "ˋ").strip(), length)
+    return f"```\n{text}\n```" if "\n" in text else f"`{text or ' '}`"
+
+
+def inert(text: str) -> str:
+    """A sentence of ours that may quote people: nothing in it pings, links or is bold."""
+    text = discord.utils.escape_markdown(_HIDDEN.sub("", text))
+    return text.replace("@", "@\u200b").replace("://", ":\u200b//").replace(".gg/", ".gg\u200b/")
+
+
+def shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def text_post(text: str) -> Post:
+    """A reply of several lines. Ids become names, which ping nobody: what stands in an embed
+    never does."""
+    shown = _PERSON.sub(r"<@\1>", inert(text))
+    shown = _CHANNEL.sub(r"<#\1>", _ROLE.sub(r"<@&\1>", shown))
+    return Post([discord.Embed(description=shortened(shown, MAX_DESCRIPTION), colour=DRAWING)])
+
+
+def bar(done: int, of: int) -> str:
+    """How far, in twelve cells."""
+    filled = BAR * done // of
+    return "▰" * filled + "▱" * (BAR - filled)
+
+
+def enlarged(preview: bytes) -> bytes:
+    """A preview of a size that people can see, as a JPEG."""
+    with Image.open(io.BytesIO(preview)) as image:
+        share = PREVIEW_SIDE / max(image.size)
+        size = (max(1, round(image.width * share)), max(1, round(image.height * share)))
+        file = io.BytesIO()
+        image.convert("RGB").resize(size, Image.Resampling.BICUBIC).save(file, "JPEG", quality=70)
+    return file.getvalue()
+
+
+def progress_post(
+    job: Job, progress: Progress, say: Language, now: float, why_not: str = ""
+) -> Post:
+    """A job that waits or is being drawn.
+
+    Args:
+        now: Unix seconds; makes its start a time of day.
+        why_not: Why nothing is drawn at the moment, if nothing is.
+    """
+    line = replies.progress_line(job, progress, say, when=lambda wait: f"<t:{round(now + wait)}:R>")
+    lines = [_asked_for(job), f"**{line}**"]
+    if progress.status is JobStatus.RUNNING and not progress.note:
+        steps = job.request.steps_taken
+        done = max(0, progress.picture - 1) * steps + progress.step
+        lines.append(bar(done, steps * job.images))
+    elif why_not:
+        lines.append(f"-# {inert(why_not)}")
+    embed = discord.Embed(description="\n".join([*lines, *_remarks(job)]), colour=DRAWING)
+    files = []
+    if progress.preview is not None:
+        # Another name each time, or clients go on showing the one that they know.
+        name = f"preview-{progress.picture}-{progress.step}.jpg"
+        files.append((name, enlarged(progress.preview)))
+        embed.set_image(url=f"attachment://{name}")
+    return Post([embed], files, [JobButton(say, "cancel", job.id)])
+
+
+def ended_post(
+    job: Job,
+    say: Language,
+    picture: tuple[str, bytes] | None,
+    *,
+    can_upscale: bool,
+    note: str = "",
+    number: int | None = None,
+) -> Post:
+    """A job that has ended.
+
+    Args:
+        picture: Name and bytes of the file; None where there is none to show.
+        can_upscale: Whether a preset makes pictures larger.
+        note: A sentence about the file, such as that it is smaller than the original.
+        number: Which picture of several is shown; None for all of them.
+    """
+    lines = [_asked_for(job)]
+    if job.status is JobStatus.SUCCEEDED:
+        if picture is None:
+            lines.append(say("The picture was deleted."))
+        shown = job
+        if number is not None and job.images > 1:
+            one = replace(job.request, seed=list(job.requests)[number - 1].seed)
+            shown = Job(user=job.user, request=one, seconds=job.seconds, id=job.id)
+        footer = f"{replies.summary(shown, say)} · {job.id}"
+        lines += _remarks(job)
+    else:
+        lines.append(f"**{inert(replies.progress_line(job, job.progress, say))}**")
+        footer = job.id
+    if note:
+        lines.append(f"-# {note}")
+    colour = DONE if job.status is JobStatus.SUCCEEDED else NOT_DONE
+    embed = discord.Embed(description="\n".join(lines), colour=colour).set_footer(text=footer)
+    if picture is not None:
+        embed.set_image(url=f"attachment://{picture[0]}")
+    items = job_buttons(job, say, can_upscale, has_picture=picture is not None, number=number)
+    return Post([embed], () if picture is None else (picture,), items)
+
+
+def job_buttons(
+    job: Job, say: Language, can_upscale: bool, *, has_picture: bool, number: int | None = None
+) -> list[JobButton]:
+    """The buttons under a job that has ended; a grid has two for each of its pictures."""
+    one: list[ButtonKind] = ["again", "vary", "edit"]
+    if job.status is not JobStatus.SUCCEEDED or not has_picture:
+        kinds: list[ButtonKind] = ["again", "edit", "delete"]
+        return [JobButton(say, kind, job.id) for kind in kinds]
+    if job.images > 1 and number is None:
+        first_four = range(1, min(4, job.images) + 1)
+        return [
+            *(JobButton(say, "single", job.id, each, row=0) for each in first_four),
+            *(JobButton(say, "variation", job.id, each, row=1) for each in first_four),
+            *(
+                JobButton(say, kind, job.id, row=2)
+                for kind in ("again", "edit", "control", "delete")
+            ),
+        ]
+    upscale: list[ButtonKind] = ["upscale"] if can_upscale else []
+    return [
+        *(JobButton(say, kind, job.id, number or 1, row=0) for kind in (*one, *upscale)),
+        *(JobButton(say, kind, job.id, number or 1, row=1) for kind in ("control", "delete")),
+    ]
+
+
+def history_post(
+    jobs: Iterable[Job],
+    thumbnails: dict[str, bytes],
+    say: Language,
+    *,
+    words: str,
+    page: int,
+    has_more: bool,
+) -> Post:
+    """A page of somebody's pictures, each with its thumbnail, and a menu to look at one."""
+    embeds, files, choices = [], [], []
+    for job in jobs:
+        embed = discord.Embed(description=code(job.request.prompt, 150), colour=DRAWING)
+        done = job.status is JobStatus.SUCCEEDED
+        embed.set_footer(
+            text=f"{job.id} · {replies.summary(job, say) if done else say(str(job.status))}"
+        )
+        if job.id in thumbnails:
+            name = f"{job.id}.webp"
+            files.append((name, thumbnails[job.id]))
+            embed.set_thumbnail(url=f"attachment://{name}")
+        embeds.append(embed)
+        choices.append(
+            discord.SelectOption(
+                label=shortened(replies.short(job), MAX_CHOICE), value=job.id, description=job.id
+            )
+        )
+    items: list[discord.ui.DynamicItem[Any]] = [JobSelect(say, choices)]
+    if page > 1:
+        items.append(PageButton(say("Newer"), page - 1, words))
+    if has_more:
+        items.append(PageButton(say("Older"), page + 1, words))
+    return Post(embeds, files, items)
+
+
+def how_made(job: Job, command: str, say: Language = ENGLISH) -> str:
+    """All numbers of a job, in Markdown that shows what people wrote inert."""
+    request = job.request
+    facts = {
+        say("Preset"): request.preset,
+        say("Steps"): request.num_inference_steps,
+        say("Size"): f"{request.width}×{request.height}",
+        say("Guidance"): f"{request.guidance_scale:g}",
+        say("Seed"): request.seed,
+        say("Model"): request.model,
+        say("ControlNet"): request.controlnet,
+        say("Control image"): say("yes") if request.control_image else None,
+        say("LoRA"): request.lora,
+    }
+    lines = [_asked_for(job)]
+    lines += [
+        f"{name}: {code(str(value), 100)}"
+        for name, value in facts.items()
+        if value not in (None, "")
+    ]
+    lines.append(f"{say('To type it')}: {code(command)}")
+    return "\n".join(lines)
+
+
+def _asked_for(job: Job) -> str:
+    text = code(job.request.prompt)
+    if job.request.negative_prompt:
+        text += f"\n-# – {code(job.request.negative_prompt, 300)}"
+    return text
+
+
+def _remarks(job: Job) -> list[str]:
+    return [f"-# {inert(remark)}" for remark in job.remarks]

@@ -1,0 +1,86 @@
+"""Who asks, from where, and what they and the bot may do there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import discord
+
+from bot.languages import Language, language_of
+from bot.origins import Origin
+
+PLATFORM = "discord"
+
+#: What the bot needs in a channel to show its pictures there.
+NEEDED = discord.Permissions(
+    view_channel=True,
+    send_messages=True,
+    send_messages_in_threads=True,
+    embed_links=True,
+    attach_files=True,
+)
+
+Interaction = discord.Interaction[Any]
+
+
+def user_of(person: discord.abc.Snowflake) -> str:
+    """``discord:id``."""
+    return f"{PLATFORM}:{person.id}"
+
+
+def server_of(guild_id: int) -> str:
+    """``discord-server:id``."""
+    return f"{PLATFORM}-server:{guild_id}"
+
+
+def role_of(role_id: int) -> str:
+    """``discord-role:id``."""
+    return f"{PLATFORM}-role:{role_id}"
+
+
+def say_of(interaction: Interaction) -> Language:
+    """The language of whoever asks."""
+    return language_of(interaction.locale.value)
+
+
+def origin_of(interaction: Interaction) -> Origin:
+    """Where *interaction* comes from. A thread counts as its channel, that as its category."""
+    if interaction.guild_id is None:
+        return Origin()
+    channel = interaction.channel
+    places = (
+        interaction.channel_id,
+        getattr(channel, "parent_id", None),
+        getattr(channel, "category_id", None),
+    )
+    roles = interaction.user.roles if isinstance(interaction.user, discord.Member) else []
+    return Origin(
+        server_of(interaction.guild_id),
+        tuple(str(place) for place in places if place is not None),
+        tuple(role_of(role.id) for role in roles),
+    )
+
+
+def is_among_us(interaction: Interaction) -> bool:
+    """Whether the bot itself is where *interaction* comes from, and may write there by itself.
+
+    Somebody who has installed the app for their account alone takes its commands to
+    places of which the bot is no member.
+    """
+    if interaction.guild_id is None:
+        return interaction.context.dm_channel
+    return interaction.is_guild_integration()
+
+
+def lacking(interaction: Interaction) -> list[str]:
+    """The permissions that the bot would need to show a picture here, in Discord's words."""
+    if not is_among_us(interaction) or interaction.guild_id is None:
+        return []
+    in_thread = isinstance(interaction.channel, discord.Thread)
+    irrelevant = "send_messages" if in_thread else "send_messages_in_threads"
+    given = interaction.app_permissions
+    return [
+        name.replace("_", " ").title()
+        for name, is_needed in NEEDED
+        if is_needed and name != irrelevant and not getattr(given, name)
+    ]

@@ -1,0 +1,121 @@
+import asyncio
+import contextlib
+import io
+
+import pytest
+from PIL import Image
+
+from adapters.discord_chat import DiscordChat
+from tests.fakes.discord import FakeDiscord
+
+#: Fast enough for a test, slow enough that progress is dropped.
+SECONDS_BETWEEN_EDITS = 0.02
+
+
+class Presence:
+    """The bot on a Discord of its own: the real discord.py against the fake."""
+
+    def __init__(self, bot, fake):
+        self.bot = bot
+        self.fake = fake
+
+    async def start(self):
+        self.chat = DiscordChat(
+            self.bot.service,
+            self.bot.config,
+            self.fake.token,
+            connector=self.fake.connector(),
+            now=self.fake.clock,
+            seconds_between_edits=SECONDS_BETWEEN_EDITS,
+        )
+        self.running = asyncio.create_task(self.chat.run())
+        await self.fake.connected()
+        await self.fake.registered()
+
+    async def stop(self):
+        self.running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.running
+
+    async def restart(self, **settings):
+        """The whole bot goes and comes back, with what is on disk."""
+        await self.stop()
+        await self.bot.restart(**settings)
+        await self.start()
+
+
+@pytest.fixture
+async def fake():
+    """Discord, which has nothing to complain about when a test ends."""
+    async with FakeDiscord() as fake:
+        yield fake
+        assert not fake.violations, "\n".join(each[:3000] for each in fake.violations)
+
+
+@pytest.fixture
+async def make_presence(make_bot, fake):
+    """Starts a bot with settings of one's own on Discord."""
+    presences = []
+
+    async def make(**settings):
+        presence = Presence(await make_bot(**settings), fake)
+        await presence.start()
+        presences.append(presence)
+        return presence
+
+    yield make
+    for presence in presences:
+        await presence.stop()
+
+
+@pytest.fixture
+async def presence(make_presence):
+    return await make_presence()
+
+
+@pytest.fixture
+def service(presence):
+    return presence.bot.service
+
+
+@pytest.fixture
+async def ada(presence, fake):
+    return fake.person("ada")
+
+
+@pytest.fixture
+async def bob(presence, fake):
+    return fake.person("bob")
+
+
+SMALL = {"size": "64x64", "steps": 3}
+
+
+def picture(size=(96, 96), colour="teal", format="PNG"):
+    """The bytes of an image file with an edge in it."""
+    image = Image.new("RGB", size, "white")
+    image.paste(colour, (size[0] // 4, size[1] // 4, size[0] // 2, size[1] // 2))
+    data = io.BytesIO()
+    image.save(data, format)
+    return data.getvalue()
+
+
+def shows(words):
+    """Whether a message says *words*, for `Interaction.until`."""
+    return lambda message: words in message.text
+
+
+def drawn(message):
+    """Whether a message shows a finished picture."""
+    return bool(message.attachments) and "Delete" in message.buttons
+
+
+def ended(message):
+    """Whether a message says what it was going to say."""
+    return not message.is_loading
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Tries again at once what a fault kept back, ours and discord.py's."""
+    monkeypatch.setattr("adapters.discord_chat.deliveries.FIRST_RETRY", 0.01)

@@ -1,0 +1,311 @@
+"""The buttons under a picture, the forms that open, and the menus of a message."""
+
+import io
+
+import pytest
+from PIL import Image
+
+from bot.jobs import JobStatus
+from generation.types import Preset
+from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, picture, shows
+from tests.conftest import PRESETS, stepping
+from tests.fakes.discord import File
+
+
+def pixels(data):
+    with Image.open(io.BytesIO(data)) as image:
+        return image.convert("RGB").tobytes()
+
+
+@pytest.fixture
+async def fox(fake, ada, gate):
+    """The message of a finished picture of ada's."""
+    gate.open()
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", seed=7, **SMALL)
+    return await asked.until(drawn)
+
+
+@pytest.fixture
+async def four_foxes(fake, ada, gate):
+    gate.open()
+    asked = await ada.command(
+        fake.channel, "flux imagine", prompt="a fox", seed=7, images=4, **SMALL
+    )
+    return await asked.until(drawn)
+
+
+async def newest(service, person):
+    return (await service.history(f"discord:{person.id}")).jobs[0]
+
+
+async def test_again_draws_the_same_pixels_in_a_message_of_its_own(fake, ada, fox):
+    pressed = await ada.press(fox, "Again")
+
+    message = await pressed.until(drawn)
+
+    assert message is not fox
+    assert pixels(message.attachments[0].data) == pixels(fox.attachments[0].data)
+
+
+async def test_vary_starts_from_the_picture(ada, fox, service):
+    pressed = await ada.press(fox, "Vary")
+
+    await pressed.until(drawn)
+    job = await newest(service, ada)
+    assert (job.request.preset, job.request.prompt) == ("redraw", "a fox")
+    assert job.request.control_image is not None
+
+
+async def test_whoever_sees_a_picture_may_draw_it_again_at_their_own_expense(
+    ada, bob, fox, service
+):
+    pressed = await bob.press(fox, "Again")
+
+    await pressed.until(drawn)
+    assert (await newest(service, bob)).request.prompt == "a fox"
+    assert (await service.quota(f"discord:{bob.id}")).used == 1
+
+
+async def test_the_buttons_of_last_month_work_after_a_restart(presence, fake, ada, fox):
+    await presence.restart()
+    fake.clock.advance(30 * 86400)
+
+    pressed = await ada.press(fox, "Again")
+
+    await pressed.until(drawn)
+
+
+async def test_edit_prompt_opens_a_form_with_the_old_values(ada, fox, service):
+    pressed = await ada.press(fox, "Edit prompt")
+    await pressed.answered()
+    form = pressed.modal
+    values = {name: field.get("value") for name, field in form.fields.items()}
+    assert "a fox" in values.values()
+    assert "--steps 3 --size 64x64 --guidance 3.5 --seed 7" in values.values()
+
+    submitted = await ada.submit(
+        pressed, {"prompt": "a red fox", "options": "--steps 2 --seed 9", "negative": "snow"}
+    )
+
+    await submitted.until(drawn)
+    request = (await newest(service, ada)).request
+    assert (request.prompt, request.num_inference_steps, request.seed) == ("a red fox", 2, 9)
+    assert (request.width, request.negative_prompt, request.preset) == (64, "snow", "plain")
+
+
+async def test_a_form_that_cannot_be_read_says_where(ada, fox):
+    pressed = await ada.press(fox, "Edit prompt")
+    await pressed.answered()
+
+    submitted = await ada.submit(pressed, {"prompt": "a fox", "options": "--stepz 2"})
+
+    message = await submitted.until(ended)
+    assert message.is_ephemeral
+    assert "stepz" in message.text
+
+
+async def test_taking_the_negative_prompt_out_takes_it_back(fake, ada, gate, service):
+    gate.open()
+    asked = await ada.command(
+        fake.channel, "flux imagine", prompt="a fox", negative="snow", **SMALL
+    )
+    message = await asked.until(drawn)
+    pressed = await ada.press(message, "Edit prompt")
+    await pressed.answered()
+
+    submitted = await ada.submit(pressed, {"negative": ""})
+
+    await submitted.until(drawn)
+    request = (await newest(service, ada)).request
+    assert (request.negative_prompt, request.true_cfg_scale) == ("", 1.0)
+
+
+async def test_a_picture_becomes_a_control_image(ada, fox, service):
+    pressed = await ada.press(fox, "Use as control image")
+    await pressed.answered()
+    submitted = await ada.submit(
+        pressed, {"prompt": "a wolf", "preset": "canny", "options": "--steps 2"}
+    )
+
+    await submitted.until(drawn)
+    request = (await newest(service, ada)).request
+    assert (request.prompt, request.preset) == ("a wolf", "canny")
+    with Image.open(request.control_image) as control_image:
+        assert control_image.size == (64, 64)
+
+
+async def test_of_a_grid_one_picture_is_chosen_as_control_image(ada, four_foxes, service, presence):
+    pressed = await ada.press(four_foxes, "Use as control image")
+    await pressed.answered()
+    submitted = await ada.submit(pressed, {"preset": "canny", "which": "3"})
+
+    await submitted.until(drawn)
+    newer, older = (await service.history(f"discord:{ada.id}")).jobs
+    third = await service.picture(older.user, older.id, 3)
+    assert pixels(newer.request.control_image.read_bytes()) == pixels(third.read_bytes())
+
+
+async def test_cancel_stops_a_job_that_is_being_drawn(fake, ada, gate, service):
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", size="64x64", steps=50)
+    message = await asked.until(shows("step 0"))
+
+    await ada.press(message, "Cancel")
+
+    cancelled = shows("Cancelled; your credits were given back")
+    message = await stepping(gate, asked.until(cancelled))
+    assert "Cancel" not in message.buttons
+    assert (await service.quota(f"discord:{ada.id}")).used == 0
+
+
+async def test_nobody_else_cancels_or_deletes_a_picture(fake, ada, bob, fox, gate, service):
+    gate.close_again()
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", **SMALL)
+    running = await asked.until(shows("step 0"))
+
+    for message, button in ((running, "Cancel"), (fox, "Delete")):
+        pressed = await bob.press(message, button)
+        said = await pressed.followed_up()
+        assert said.is_ephemeral
+        assert "Only whoever asked for this picture" in said.text
+    assert not fox.is_deleted
+    assert (await newest(service, ada)).status is JobStatus.RUNNING
+
+
+async def test_an_admin_may_cancel_and_delete_it(fake, fox, presence):
+    owner = fake.person("root")
+    presence.chat.client._owners = frozenset({owner.id})
+
+    await owner.press(fox, "Delete")
+
+    await fake.channel.until(lambda messages: messages == [])
+
+
+async def test_delete_takes_message_and_files_away(fake, ada, fox, service):
+    job = await newest(service, ada)
+    path = await service.picture(job.user, job.id)
+
+    await ada.press(fox, "Delete")
+
+    await fake.channel.until(lambda messages: messages == [])
+    assert not path.exists()
+
+
+async def test_a_grid_has_buttons_for_each_of_its_pictures(four_foxes):
+    labels = list(four_foxes.buttons)
+
+    assert labels[:8] == ["U1", "U2", "U3", "U4", "V1", "V2", "V3", "V4"]
+    with Image.open(io.BytesIO(four_foxes.attachments[0].data)) as grid:
+        assert grid.size == (132, 132)
+
+
+async def test_u_shows_one_picture_of_a_grid_by_itself(ada, bob, four_foxes, service):
+    pressed = await bob.press(four_foxes, "U2")
+
+    message = await pressed.until(drawn)
+
+    job = await newest(service, ada)
+    second = await service.picture(job.user, job.id, 2)
+    assert pixels(message.attachments[0].data) == pixels(second.read_bytes())
+    assert "seed 8" in message.text
+
+
+async def test_v_varies_one_picture_of_a_grid(ada, four_foxes, service):
+    pressed = await ada.press(four_foxes, "V4")
+
+    await pressed.until(drawn)
+    newer, older = (await service.history(f"discord:{ada.id}")).jobs
+    fourth = await service.picture(older.user, older.id, 4)
+    assert pixels(newer.request.control_image.read_bytes()) == pixels(fourth.read_bytes())
+
+
+async def test_upscale_is_offered_where_a_preset_can(make_presence, fake, gate):
+    gate.open()
+    large = Preset(name="large", strength=0.3, upscale=2)
+    await make_presence(presets={**PRESETS, "large": large})
+    ada = fake.person("ada")
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", **SMALL)
+    message = await asked.until(drawn)
+
+    pressed = await ada.press(message, "Upscale")
+
+    larger = await pressed.until(drawn)
+    with Image.open(io.BytesIO(larger.attachments[0].data)) as image:
+        assert image.size == (128, 128)
+
+
+async def test_upscale_is_not_offered_where_none_can(fox):
+    assert "Upscale" not in fox.buttons
+
+
+async def test_what_comes_of_a_private_picture_stays_private(fake, ada, gate):
+    gate.open()
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", private=True, **SMALL)
+    message = await asked.until(drawn)
+
+    pressed = await ada.press(message, "Again")
+
+    assert (await pressed.until(drawn)).is_ephemeral
+
+
+async def test_a_failed_job_says_why_and_can_be_tried_again(fake, ada, gate):
+    gate.open()
+    gate.fault = RuntimeError("a fault of ours")
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", **SMALL)
+    message = await asked.until(shows("Not drawn"))
+    assert "credits were given back" in message.text
+    gate.fault = None
+
+    pressed = await ada.press(message, "Again")
+
+    await pressed.until(drawn)
+
+
+async def test_the_buttons_of_a_picture_that_was_deleted_say_so(ada, bob, fox, service):
+    job = await newest(service, ada)
+    await service.delete(job.user, job.id)
+
+    pressed = await bob.press(fox, "Vary")
+
+    assert "was deleted" in (await pressed.followed_up()).text
+
+
+# Menus of a message
+
+
+async def test_any_picture_in_the_channel_becomes_a_control_image(fake, ada, bob, gate, service):
+    gate.open()
+    message = await bob.say(fake.channel, "look", File(picture(), "holiday.png"))
+
+    chosen = await ada.menu("Use as control image", message)
+    await chosen.answered()
+    submitted = await ada.submit(chosen, {"prompt": "a castle", "preset": "canny"})
+
+    await submitted.until(drawn)
+    request = (await newest(service, ada)).request
+    assert pixels(request.control_image.read_bytes()) == pixels(picture())
+
+
+async def test_a_message_without_a_picture_has_nothing_to_draw_from(fake, ada, bob):
+    message = await bob.say(fake.channel, "look")
+
+    chosen = await ada.menu("Use as control image", message)
+
+    assert "no picture in that message" in (await chosen.until(ended)).text
+
+
+async def test_how_a_picture_was_made_is_told_to_whoever_sees_it(bob, fox):
+    chosen = await bob.menu("Show how this was made", fox)
+
+    message = await chosen.until(ended)
+
+    assert message.is_ephemeral
+    for words in ("Seed: `7`", "Steps: `3`", "Size: `64×64`", "a fox --preset plain --steps 3"):
+        assert words in message.text
+
+
+async def test_somebody_elses_message_is_no_picture_of_ours(fake, ada, bob):
+    message = await bob.say(fake.channel, "mine", File(picture(), "mine.png"))
+
+    chosen = await ada.menu("Show how this was made", message)
+
+    assert "no picture of mine" in (await chosen.until(ended)).text

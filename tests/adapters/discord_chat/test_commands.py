@@ -1,0 +1,527 @@
+"""`/flux …` as people meet it, through the real discord.py."""
+
+import asyncio
+import io
+
+import discord
+import pytest
+from PIL import Image
+
+from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, picture, shows
+from tests.conftest import ADMIN
+from tests.fakes.discord import File, RefusedByDiscord
+
+
+async def the_job(service, person):
+    (job, *_) = (await service.history(f"discord:{person.id}")).jobs
+    return job
+
+
+async def test_a_picture_comes_in_the_message_that_answered(fake, ada, gate):
+    gate.open()
+
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a red circle", seed=7, **SMALL)
+
+    message = await asked.until(drawn)
+    assert fake.channel.messages == [message]
+    assert "a red circle" in message.text
+    assert "plain · 3 steps · 64×64 · seed 7" in message.text
+    with Image.open(io.BytesIO(message.attachments[0].data)) as image:
+        assert image.size == (64, 64)
+
+
+async def test_the_first_answer_comes_before_anything_is_looked_up(fake, ada, service):
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a red circle", **SMALL)
+
+    answer = await asked.answered()
+
+    assert (answer.kind, answer.is_ephemeral) == (5, False)
+
+
+async def test_one_message_tells_place_then_steps_then_shows_the_picture(fake, ada, bob, gate):
+    first = await ada.command(fake.channel, "flux imagine", prompt="a red circle", **SMALL)
+    await first.until(shows("Drawing step 0 of 3"))
+    second = await bob.command(fake.channel, "flux imagine", prompt="a blue circle", **SMALL)
+    await second.until(shows("Queued, 1 ahead of you"))
+
+    gate.allow(1)
+    message = await first.until(shows("Drawing step 1 of 3"))
+    assert "▰▰▰▰▱▱▱▱▱▱▱▱" in message.text
+    with Image.open(io.BytesIO(message.attachments[0].data)) as preview:
+        assert max(preview.size) == 384
+    assert list(message.buttons) == ["Cancel"]
+    gate.open()
+    await first.until(drawn)
+    await second.until(drawn)
+
+    assert len(fake.channel.messages) == 2
+
+
+async def test_a_start_is_told_as_a_time_of_day_once_it_was_measured(fake, ada, bob, gate):
+    gate.open()
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", size="64x64", steps=50)
+    await asked.until(drawn)
+    gate.close_again()
+    running = await ada.command(fake.channel, "flux imagine", prompt="a red circle", **SMALL)
+    await running.until(shows("step 0"))
+
+    waiting = await bob.command(fake.channel, "flux imagine", prompt="a blue circle", **SMALL)
+
+    await waiting.until(shows("starts <t:"))
+
+
+async def test_every_option_reaches_the_request(fake, ada, service, gate):
+    gate.open()
+
+    asked = await ada.command(
+        fake.channel,
+        "flux imagine",
+        prompt="a castle",
+        preset="canny",
+        steps=4,
+        size="wide",
+        guidance=2.5,
+        seed=9,
+        images=2,
+        control_image=File(picture(), "castle.png"),
+        strength=0.6,
+        negative="blurry",
+    )
+
+    await asked.until(drawn)
+    request = (job := await the_job(service, ada)).request
+    assert (request.prompt, request.preset, request.num_inference_steps) == ("a castle", "canny", 4)
+    assert (request.guidance_scale, request.seed, job.images) == (2.5, 9, 2)
+    assert (request.width, request.height) == (176, 96)
+    assert (request.controlnet_conditioning_scale, request.negative_prompt) == (0.6, "blurry")
+    assert request.control_image is not None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"steps": 51},
+        {"steps": 0},
+        {"guidance": 30.5},
+        {"seed": -1},
+        {"images": 5},
+        {"strength": 1.1},
+        {"prompt": ""},
+        {"prompt": "x" * 2001},
+    ],
+)
+async def test_discord_refuses_what_is_out_of_range_before_we_see_it(fake, ada, options):
+    with pytest.raises(RefusedByDiscord):
+        await ada.command(fake.channel, "flux imagine", **{"prompt": "a fox", **options})
+
+
+async def test_the_ranges_are_those_of_the_configuration(make_presence, fake):
+    await make_presence(limits={"num_inference_steps": 20, "images": 2})
+    ada = fake.person("ada")
+
+    for options in ({"steps": 21}, {"images": 3}):
+        with pytest.raises(RefusedByDiscord):
+            await ada.command(fake.channel, "flux imagine", prompt="a fox", **options)
+
+
+async def test_what_is_refused_is_said_to_the_person_alone_and_costs_nothing(fake, ada, service):
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", size="65x64")
+
+    said = await asked.followed_up()
+
+    assert said.is_ephemeral
+    assert "multiples of 16" in said.text
+    assert "try 64x64" in said.text
+    assert fake.channel.messages == []
+    assert (await service.quota(f"discord:{ada.id}")).used == 0
+
+
+async def test_a_preset_that_needs_a_picture_says_so(fake, ada):
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", preset="canny")
+
+    assert "needs a control image" in (await asked.followed_up()).text
+
+
+async def test_presets_are_completed_with_what_they_are(fake, ada):
+    choices = await ada.autocomplete(fake.channel, "flux imagine", "preset", "words")
+
+    assert choices == [{"name": "plain – Your words alone", "value": "plain"}]
+
+
+async def test_sizes_are_offered_as_shapes_and_as_typed(fake, ada):
+    shapes = await ada.autocomplete(fake.channel, "flux imagine", "size")
+    typed = await ada.autocomplete(fake.channel, "flux imagine", "size", "320x256")
+
+    assert {"name": "square – 128x128", "value": "square"} in shapes
+    assert typed == [{"name": "320x256", "value": "320x256"}]
+
+
+async def test_ones_own_pictures_are_offered_by_their_words(fake, ada, bob, gate, service):
+    gate.open()
+    for person in (ada, bob):
+        asked = await person.command(fake.channel, "flux imagine", prompt="a red fox", **SMALL)
+        await asked.until(drawn)
+    job = await the_job(service, ada)
+
+    choices = await ada.autocomplete(fake.channel, "flux show", "id", "FOX")
+
+    assert choices == [{"name": f"{job.id} – a red fox", "value": job.id}]
+
+
+async def test_a_private_picture_is_seen_by_the_person_alone(fake, ada, gate):
+    gate.open()
+
+    asked = await ada.command(
+        fake.channel, "flux imagine", prompt="a red circle", private=True, **SMALL
+    )
+
+    assert (await asked.answered()).is_ephemeral
+    assert (await asked.until(drawn)).is_ephemeral
+
+
+async def test_private_can_be_ones_own_default(fake, ada, gate):
+    gate.open()
+    changed = await ada.command(fake.channel, "flux settings", private=True, steps=2, size="64x64")
+    assert "private yes" in (await changed.until(ended)).text
+
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a red circle")
+
+    message = await asked.until(drawn)
+    assert message.is_ephemeral
+    assert "2 steps · 64×64" in message.text
+
+
+async def test_settings_are_shown_changed_and_forgotten(fake, ada):
+    async def settings(**changes):
+        asked = await ada.command(fake.channel, "flux settings", **changes)
+        return (await asked.until(ended)).text
+
+    assert "no defaults of your own" in await settings()
+    assert "preset plain, steps 5" in await settings(preset="plain", steps=5)
+    assert "no defaults of your own" in await settings(reset=True)
+    assert "there is no preset" in (await settings(preset="nope")).lower()
+
+
+async def test_history_has_thumbnails_pages_and_a_menu(fake, ada, gate, service):
+    gate.open()
+    for number in range(11):
+        asked = await ada.command(fake.channel, "flux imagine", prompt=f"fox {number}", **SMALL)
+        await asked.until(drawn)
+
+    listed = await ada.command(fake.channel, "flux history")
+    page = await listed.until(ended)
+
+    assert page.is_ephemeral
+    assert len(page.embeds) == len(page.attachments) == 10
+    assert "fox 10" in page.text
+    assert "fox 0" not in page.text.replace("fox 10", "")
+    await ada.press(page, "Older")
+    second = await listed.until(shows("fox 0"))
+    assert len(second.embeds) == 1
+    job = await the_job(service, ada)
+    await ada.press(second, "Newer")
+    first = await listed.until(shows("fox 10"))
+    shown = await ada.select(first, "flux-show", job.id)
+    message = await shown.until(drawn)
+    assert message.is_ephemeral
+    assert job.id in message.text
+
+
+async def test_history_is_searched_by_words(fake, ada, gate):
+    gate.open()
+    for prompt in ("a red fox", "a blue boat"):
+        asked = await ada.command(fake.channel, "flux imagine", prompt=prompt, **SMALL)
+        await asked.until(drawn)
+
+    async def found(words):
+        listed = await ada.command(fake.channel, "flux history", words=words)
+        return (await listed.until(ended)).text
+
+    assert "a blue boat" in await found("boat")
+    assert "a red fox" not in await found("boat")
+    assert "Nothing of yours says" in await found("castle")
+
+
+async def test_again_draws_the_latest_once_more(fake, ada, gate, service):
+    gate.open()
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", seed=7, **SMALL)
+    first = await asked.until(drawn)
+
+    again = await ada.command(fake.channel, "flux again")
+
+    second = await again.until(drawn)
+    assert first.attachments[0].data[-500:] == second.attachments[0].data[-500:]
+    assert (await the_job(service, ada)).request.seed == 7
+
+
+async def test_somebody_elses_picture_is_not_shown_by_its_id(fake, ada, bob, gate, service):
+    gate.open()
+    asked = await ada.command(
+        fake.channel, "flux imagine", prompt="a secret", private=True, **SMALL
+    )
+    await asked.until(drawn)
+    job = await the_job(service, ada)
+
+    for command in ("flux show", "flux again"):
+        theirs = await bob.command(fake.channel, command, id=job.id)
+        if command == "flux show":
+            text = (await theirs.until(ended)).text
+        else:
+            text = (await theirs.followed_up()).text
+        assert "There is no picture" in text
+
+
+async def test_a_job_that_is_being_drawn_is_shown_as_it_is(fake, ada, service):
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a red circle", **SMALL)
+    await asked.until(shows("step 0"))
+    job = await the_job(service, ada)
+
+    shown = await ada.command(fake.channel, "flux show", id=job.id)
+
+    assert "Drawing step 0 of 3" in (await shown.until(ended)).text
+
+
+async def test_cancel_stops_the_newest_job(fake, ada, bob, service):
+    running = await bob.command(fake.channel, "flux imagine", prompt="a red circle", **SMALL)
+    await running.until(shows("step 0"))
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a red circle", **SMALL)
+    await asked.until(shows("1 ahead"))
+
+    cancelled = await ada.command(fake.channel, "flux cancel")
+
+    assert "credits were given back" in (await cancelled.until(ended)).text
+    await asked.until(shows("Cancelled"))
+
+
+async def test_quota_queue_presets_and_help_answer_the_person_alone(fake, ada):
+    for command, words in (
+        ("quota", "10000 credits left"),
+        ("queue", "0 pictures being drawn, 0 waiting"),
+        ("presets", "plain \\(the default\\): Your words alone"),
+        ("help", "**/flux imagine** · Draws what you say"),
+    ):
+        asked = await ada.command(fake.channel, f"flux {command}")
+        message = await asked.until(ended)
+        assert words.replace("\\", "") in message.text.replace("\\", ""), command
+        assert message.is_ephemeral
+
+
+async def test_help_offers_examples_of_the_model_that_is_loaded(fake, ada):
+    asked = await ada.command(fake.channel, "flux help")
+
+    assert "A test." in (await asked.until(ended)).text
+    assert "a red circle" in asked.message.text
+
+
+# Where it works
+
+
+async def test_it_works_in_threads_and_in_direct_messages(fake, ada, gate):
+    gate.open()
+    thread = fake.channel.add_thread("ideas")
+
+    for channel in (thread, ada.direct):
+        asked = await ada.command(channel, "flux imagine", prompt="a red circle", **SMALL)
+        await asked.until(drawn)
+
+
+async def test_it_works_for_whoever_brought_it_to_a_place_where_it_is_no_member(
+    fake, presence, gate
+):
+    gate.open()
+    elsewhere = fake.add_guild("Elsewhere", has_bot=False)
+    channel = elsewhere.add_channel("general")
+    ada = fake.person("ada", guild=elsewhere, has_installed=True)
+    eve = fake.person("eve", has_installed=True)
+    among_people = fake.group(ada, eve)
+
+    for where in (channel, among_people):
+        asked = await ada.command(where, "flux imagine", prompt="a red circle", **SMALL)
+        await asked.until(drawn)
+
+
+@pytest.mark.parametrize("lacking", ["attach_files", "embed_links", "send_messages"])
+async def test_where_the_picture_could_not_be_posted_the_job_is_refused(
+    fake, ada, service, lacking
+):
+    muted = fake.guild.add_channel("muted")
+    muted.overwrite(fake.bot, deny=discord.Permissions(**{lacking: True}))
+
+    asked = await ada.command(muted, "flux imagine", prompt="a red circle", **SMALL)
+
+    message = await asked.until(ended)
+    assert message.is_ephemeral
+    assert lacking.replace("_", " ").title() in message.text
+    assert (await service.history(f"discord:{ada.id}")).jobs == []
+
+
+async def test_a_private_picture_needs_no_permission_in_the_channel(fake, ada, gate):
+    gate.open()
+    muted = fake.guild.add_channel("muted")
+    muted.overwrite(fake.bot, deny=discord.Permissions(attach_files=True))
+
+    asked = await ada.command(muted, "flux imagine", prompt="a fox", private=True, **SMALL)
+
+    await asked.until(drawn)
+
+
+async def test_the_same_person_has_one_history_and_quota_in_all_servers(fake, ada, gate, service):
+    gate.open()
+    other = fake.add_guild("Other")
+    there = other.add_channel("general")
+    ada.join(other)
+    for channel in (fake.channel, there):
+        asked = await ada.command(channel, "flux imagine", prompt="a red circle", **SMALL)
+        await asked.until(drawn)
+
+    assert len((await service.history(f"discord:{ada.id}")).jobs) == 2
+    asked = await ada.command(there, "flux quota")
+    assert "2 of 10000 used" in (await asked.until(ended)).text
+
+
+# Attached pictures
+
+
+async def test_an_attachment_is_judged_by_type_and_size_before_it_is_fetched(make_presence, fake):
+    await make_presence(control_images={"max_megabytes": 0.01})
+    ada = fake.person("ada")
+    for attached, sentence in (
+        (File(b"%PDF", "castle.pdf", "application/pdf"), "is application/pdf"),
+        (File(b"x" * 20_000, "castle.png"), "at most 0.01 MB"),
+    ):
+        asked = await ada.command(
+            fake.channel, "flux imagine", prompt="a castle", preset="canny", control_image=attached
+        )
+        assert sentence in (await asked.followed_up()).text
+    assert sum(fake.downloads.values()) == 0
+
+
+async def test_a_damaged_attachment_is_refused_with_a_sentence(fake, ada):
+    asked = await ada.command(
+        fake.channel,
+        "flux imagine",
+        prompt="a castle",
+        preset="canny",
+        control_image=File(picture()[:200], "castle.png"),
+    )
+
+    assert "damaged" in (await asked.followed_up()).text
+
+
+async def test_an_attachment_that_discord_no_longer_has_can_be_attached_again(fake, ada):
+    fake.fail("GET", "/ephemeral-attachments/.*|/attachments/.*", status=404)
+
+    asked = await ada.command(
+        fake.channel,
+        "flux imagine",
+        prompt="a castle",
+        preset="canny",
+        control_image=File(picture(), "castle.png"),
+    )
+
+    assert "attach it again" in (await asked.followed_up()).text
+
+
+async def test_a_file_over_the_limit_of_the_place_becomes_a_webp_that_says_so(
+    make_presence, fake, gate
+):
+    gate.open()
+    fake.guild.attachment_size_limit = 8_000
+    gate.is_noisy = True
+    presence = await make_presence()
+    ada = fake.person("ada")
+
+    asked = await ada.command(fake.channel, "flux imagine", prompt="noise", size="256x256", steps=1)
+
+    message = await asked.until(drawn)
+    (attachment,) = message.attachments
+    assert attachment.filename.endswith(".webp")
+    assert len(attachment.data) <= 8_000
+    assert "stays in the gallery" in message.text
+    job = await the_job(presence.bot.service, ada)
+    original = await presence.bot.service.picture(job.user, job.id)
+    assert original.stat().st_size > 8_000
+
+
+async def test_a_scripted_prompt_pings_nobody_and_links_nowhere(fake, ada, bob, gate):
+    gate.open()
+    prompt = (
+        f"@everyone <@{bob.id}> **bold** [x](https://evil.example) `code` discord.gg/abc \u202eevil"
+    )
+
+    asked = await ada.command(fake.channel, "flux imagine", prompt=prompt, **SMALL)
+
+    message = await asked.until(drawn)
+    assert message.mentions == []
+    assert not message.mention_everyone
+    description = message.embeds[0]["description"]
+    assert description.startswith("`@everyone <@")
+    assert description.split("\n")[0].endswith("discord.gg/abc evil`")
+    assert description.split("\n")[0].count("`") == 2
+
+
+async def test_no_redirect_is_followed_away_from_discord(fake, ada):
+    fault = fake.fail(
+        "GET", ".*", status=302, headers={"Location": "https://evil.example/x.png"}, times=9
+    )
+
+    asked = await ada.command(
+        fake.channel,
+        "flux imagine",
+        prompt="a castle",
+        preset="canny",
+        control_image=File(picture(), "castle.png"),
+    )
+
+    assert "attach it again" in (await asked.followed_up()).text
+    assert fault.hits == 1
+
+
+async def test_a_job_that_waits_says_why_nothing_is_drawn(fake, ada, service):
+    await service.admin.pause(ADMIN)
+
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", **SMALL)
+
+    await asked.until(shows("an admin has paused drawing"))
+
+
+async def test_a_slow_disk_delays_no_first_answer_and_shows_nothing_to_others(
+    fake, ada, presence, gate, monkeypatch
+):
+    monkeypatch.setattr("adapters.discord_chat.answers.SECONDS_TO_LOOK_UP", 0.01)
+    read, gone = presence.bot.database.read, asyncio.Event()
+
+    async def slow(work):
+        await gone.wait()
+        return await read(work)
+
+    monkeypatch.setattr(presence.bot.database, "read", slow)
+
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", **SMALL)
+
+    assert (await asked.answered()).is_ephemeral
+    gone.set()
+    gate.open()
+    await asked.until(drawn)
+
+
+async def test_an_interaction_that_comes_twice_makes_one_job(fake, ada, service, gate):
+    gate.open()
+    fake.copies = 2
+
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a red circle", **SMALL)
+    await asked.until(drawn)
+
+    assert len((await service.history(f"discord:{ada.id}")).jobs) == 1
+    assert len(fake.channel.messages) == 1
+    fake.forgive("acknowledged")
+
+
+async def test_a_job_in_the_persons_language(fake, presence, gate):
+    ada = fake.person("ada", locale="de")
+    asked = await ada.command(fake.channel, "flux imagine", prompt="ein Kreis", **SMALL)
+
+    await asked.until(shows("Schritt 0 von 3"))
+    gate.open()
+    message = await asked.until(lambda message: "Nochmal" in message.buttons)
+    assert "3 Schritte" in message.text

@@ -1,0 +1,272 @@
+"""The picture reaches whoever asked, once, whatever happens to Discord, the bot or the message."""
+
+import asyncio
+
+import aiohttp
+import discord
+import pytest
+
+from adapters.discord_chat.deliveries import judged
+from bot.config import ConfigError
+from bot.jobs import Delivery, JobStatus
+from tests.adapters.discord_chat.conftest import SMALL, drawn, shows
+from tests.conftest import stepping
+
+EDIT = "/webhooks/.*/messages/.*"
+
+
+def no(code):
+    """How Discord says no."""
+    return {"code": code, "message": "No"}
+
+
+@pytest.fixture
+async def asked(fake, ada):
+    """A picture of ada's that is just being begun, its message on Discord."""
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", seed=7, **SMALL)
+    await asked.until(shows("step 0"))
+    return asked
+
+
+async def settled(service, person):
+    """The newest job of *person*, once nobody is owed its answer."""
+    async with asyncio.timeout(20):
+        while True:
+            (job, *_) = (await service.history(f"discord:{person.id}")).jobs
+            if job.status.is_final and job.delivery is not Delivery.OWED:
+                return job
+            await asyncio.sleep(0)
+
+
+def mentioning(person):
+    return lambda messages: [each for each in messages if person in each.mentions and drawn(each)]
+
+
+async def test_a_delivered_picture_is_owed_no_more(asked, ada, gate, service):
+    gate.open()
+
+    await asked.until(drawn)
+
+    assert (await settled(service, ada)).delivery is Delivery.DELIVERED
+    assert await service.undelivered("discord") == []
+
+
+async def test_a_picture_that_the_last_process_still_owed_comes_after_the_restart(
+    presence, fake, asked, ada, gate
+):
+    await stepping(gate, presence.restart())
+    gate.open()
+
+    await asked.until(drawn)
+
+    assert len(fake.channel.messages) == 1
+    await settled(presence.bot.service, ada)
+
+
+async def test_whoever_waits_is_told_that_the_bot_restarts(presence, fake, asked):
+    await presence.stop()
+
+    assert "The bot restarts; your picture comes afterwards" in asked.message.text
+
+
+async def test_what_was_drawn_and_not_posted_is_posted_and_not_drawn_again(
+    presence, fake, asked, ada, gate
+):
+    await presence.stop()
+    gate.open()
+    job = presence.bot.service.queue(f"discord:{ada.id}").mine[0]
+    await job.finished()
+    drawn_before = len(gate.drawn)
+
+    await presence.start()
+
+    await asked.until(drawn)
+    assert len(gate.drawn) == drawn_before
+
+
+async def test_after_fifteen_minutes_the_message_is_edited_by_right(fake, asked, ada, gate):
+    fake.clock.advance(16 * 60)
+    gate.open()
+
+    message = await asked.until(drawn)
+
+    assert fake.channel.messages == [message]
+    assert any(each.path.startswith("/channels/") for each in fake.requests)
+
+
+async def test_where_the_message_is_gone_a_new_one_mentions_the_person_alone(
+    fake, asked, ada, gate
+):
+    fake.delete(asked.message)
+    gate.open()
+
+    (message,) = await fake.channel.until(mentioning(ada))
+
+    assert message.mentions == [ada]
+    assert message.content == f"<@{ada.id}>"
+
+
+async def test_where_the_channel_is_closed_the_picture_comes_directly(fake, asked, ada, gate):
+    fake.clock.advance(16 * 60)
+    fake.channel.overwrite(
+        fake.bot, deny=discord.Permissions(send_messages=True, view_channel=True)
+    )
+    gate.open()
+
+    await ada.direct.until(lambda messages: [each for each in messages if drawn(each)])
+
+
+async def test_where_the_channel_was_deleted_the_picture_comes_directly(fake, asked, ada, gate):
+    fake.clock.advance(16 * 60)
+    fake.channel.delete()
+    gate.open()
+
+    await ada.direct.until(lambda messages: [each for each in messages if drawn(each)])
+
+
+async def test_where_nothing_is_open_the_credits_go_back_and_the_history_has_it(
+    fake, asked, ada, gate, service
+):
+    fake.clock.advance(16 * 60)
+    fake.channel.delete()
+    ada.accepts_direct_messages = False
+    gate.open()
+
+    job = await settled(service, ada)
+
+    assert (job.status, job.delivery) == (JobStatus.SUCCEEDED, Delivery.NONE)
+    assert "could be posted nowhere" in job.error
+    assert (await service.quota(job.user)).used == 0
+    assert (await service.picture(job.user, job.id)).exists()
+
+
+async def test_a_late_private_picture_comes_directly_and_never_in_the_channel(fake, ada, gate):
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", private=True, **SMALL)
+    await asked.until(shows("step 0"))
+    fake.clock.advance(16 * 60)
+    gate.open()
+
+    await ada.direct.until(lambda messages: [each for each in messages if drawn(each)])
+
+    assert [each for each in fake.channel.messages if not each.is_ephemeral] == []
+
+
+async def test_a_lost_answer_to_the_message_in_the_channel_leaves_one_message(
+    fake, asked, ada, gate, service, impatient
+):
+    fake.delete(asked.message)
+    fake.fail("POST", "/channels/.*/messages", lose_answer=True, times=1)
+    gate.open()
+
+    await fake.channel.until(mentioning(ada))
+    await settled(service, ada)
+
+    assert len(mentioning(ada)(fake.channel.messages)) == 1
+
+
+@pytest.mark.parametrize("status", [503, 429, None])
+async def test_a_fault_that_passes_only_delays_the_picture(
+    fake, asked, ada, gate, service, impatient, status
+):
+    """None cuts the line; 429 without a Via header is what the edge answers."""
+    fake.fail("PATCH", EDIT, status=status, times=1)
+    gate.open()
+
+    await asked.until(drawn)
+
+    assert (await settled(service, ada)).delivery is Delivery.DELIVERED
+    assert len(fake.channel.messages) == 1
+
+
+async def test_a_file_that_discord_finds_too_large_after_all_is_made_smaller(
+    fake, asked, ada, gate, service
+):
+    fake.fail("PATCH", EDIT, status=413, body=no(40005), times=1)
+    gate.is_noisy = True
+    gate.open()
+
+    message = await asked.until(drawn)
+
+    assert message.attachments[0].filename.endswith(".webp")
+
+
+async def test_what_a_filter_blocks_is_refunded_and_not_tried_again(
+    fake, asked, ada, gate, service
+):
+    fake.fail("PATCH", EDIT, status=400, body=no(200000), times=9)
+    gate.open()
+
+    job = await settled(service, ada)
+
+    assert job.delivery is Delivery.NONE
+    assert "filter" in job.error
+    assert (await service.quota(job.user)).used == 0
+
+
+async def test_a_lost_first_answer_loses_no_picture(fake, ada, gate):
+    fake.fail("POST", "/interactions/.*/callback", lose_answer=True, times=1)
+    gate.open()
+
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", **SMALL)
+
+    await asked.until(drawn)
+    assert len(fake.channel.messages) == 1
+
+
+async def test_whoever_asked_too_early_for_us_is_not_charged(fake, ada, service, gate):
+    fault = fake.fail("POST", "/interactions/.*/callback", status=404, body=no(10062), times=1)
+
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", **SMALL)
+    await fake.changes.until(lambda: fault.hits, 20, fake.story)
+    late = await ada.command(fake.channel, "flux quota")
+    await late.until(shows("credits left"))
+
+    assert asked.message is None
+    assert (await service.history(f"discord:{ada.id}")).jobs == []
+
+
+async def test_progress_that_cannot_be_shown_is_dropped(fake, asked, ada, gate):
+    fault = fake.fail("PATCH", EDIT, status=400, body=no(50035), times=1)
+    gate.allow(1)
+    await fake.changes.until(lambda: fault.hits, 20, fake.story)
+    gate.allow(1)
+
+    await asked.until(shows("step 2"))
+
+
+async def test_edits_of_one_message_keep_their_distance(make_presence, fake, gate):
+    """Twenty steps at once are told in few edits, and the last word is the picture."""
+    await make_presence()
+    ada = fake.person("ada")
+    gate.open()
+
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", size="64x64", steps=50)
+
+    message = await asked.until(drawn)
+    assert len(message.edits) < 15
+
+
+async def test_a_token_that_is_revoked_stops_the_adapter_at_once(presence, fake, asked, gate):
+    fake.clock.advance(16 * 60)
+    fake.fail("PATCH", "/channels/.*", status=401)
+    before = len(fake.requests)
+    gate.open()
+
+    with pytest.raises(ConfigError, match="does not accept DISCORD_TOKEN"):
+        await asyncio.wait_for(asyncio.shield(presence.running), 20)
+
+    assert len(fake.requests) - before < 5
+    assert (await presence.bot.service.undelivered("discord")) != []
+    presence.running = asyncio.create_task(asyncio.sleep(0))
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (aiohttp.ServerDisconnectedError(), "again"),
+        (TimeoutError(), "again"),
+        (ConnectionResetError(), "again"),
+    ],
+)
+def test_a_broken_line_is_tried_again(error, verdict):
+    assert judged(error) == verdict

@@ -1,0 +1,70 @@
+"""A conversation on Discord with the model that ships, and a look at what it drew."""
+
+import io
+
+import pytest
+from PIL import Image
+
+from bot.config import load_config
+from tests.adapters.discord_chat.conftest import Presence, drawn
+from tests.conftest import Bot
+from tests.fakes.discord import File
+from tests.test_architecture import ROOT
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+
+@pytest.fixture
+async def demo(tmp_path, clock, fake):
+    """The bot on the demo model, with the presets that ship, on Discord."""
+    import torch
+
+    from generation.flux import FluxEngine
+
+    torch.set_num_threads(1)
+    presets = dict(load_config(ROOT / "config.toml").presets)
+    engine = FluxEngine("demo", download_dir=tmp_path, device="cpu", max_sequence_length=64)
+    bot = Bot(tmp_path, engine, clock, presets=presets)
+    await bot.start()
+    presence = Presence(bot, fake)
+    await presence.start()
+    yield presence
+    await presence.stop()
+    await bot.stop()
+
+
+def opened(message):
+    return Image.open(io.BytesIO(message.attachments[0].data))
+
+
+async def test_a_conversation_ends_in_the_pictures_that_were_asked_for(demo, fake):
+    from generation.demo import checker
+
+    ada = fake.person("ada")
+    asked = await ada.command(
+        fake.channel, "flux imagine", prompt="a red circle on a blue background", seed=3
+    )
+    circle = await asked.until(drawn)
+    ground, found = checker.look(opened(circle))
+    assert opened(circle).size == (128, 128)
+    assert ground == "blue"
+    assert [(each.colour, each.shape) for each in found] == [("red", "circle")]
+
+    pressed = await ada.press(circle, "Use as control image")
+    await pressed.answered()
+    followed = await ada.submit(
+        pressed, {"prompt": "a yellow circle on a green background", "preset": "canny"}
+    )
+    ground, found = checker.look(opened(await followed.until(drawn)))
+    assert ground == "green"
+    assert [each.colour for each in found] == ["yellow"]
+
+    attached = await ada.command(
+        fake.channel,
+        "flux imagine",
+        prompt="a red circle on a blue background",
+        preset="redraw",
+        strength=0.3,
+        control_image=File(circle.attachments[0].data, "circle.png"),
+    )
+    assert checker.look(opened(await attached.until(drawn)))[0] == "blue"
