@@ -12,8 +12,8 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Annotated, Any, NoReturn, TypeVar
@@ -101,6 +101,7 @@ def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
         _check_device(settings),
         _check_model(settings, secrets),
         _check_web(settings, secrets),
+        _check_discord(settings, secrets),
     ]
     table = Table(show_header=False, box=None, padding=(0, 1))
     for name, is_right, sentence in findings:
@@ -109,6 +110,25 @@ def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
     console.print(table)
     if not all(is_right for _, is_right, _ in findings):
         raise typer.Exit(1)
+
+
+@app.command()
+def invite(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Print the link that brings the bot to a Discord server, and the one for oneself."""
+    settings, secrets = _read(config)
+    if secrets.discord_token is None:
+        _fail("DISCORD_TOKEN is not set; docs/discord.md says where to get it")
+    from adapters.discord_chat import identify, invitation
+
+    try:
+        who = asyncio.run(identify(secrets.discord_token, proxy=settings.discord.proxy))
+    except ConfigError as error:
+        _fail(str(error))
+    for purpose, link in (
+        ("to a server", invitation(who.application_id)),
+        ("for yourself, wherever you are", invitation(who.application_id, for_oneself=True)),
+    ):
+        console.print(f"Add {who.name} {purpose}:\n  {link}", soft_wrap=True)
 
 
 @app.command()
@@ -241,19 +261,50 @@ def _load_engine(config: Config, secrets: Secrets) -> Engine:
 
 @asynccontextmanager
 async def _adapters(service: Service, config: Config, secrets: Secrets) -> AsyncIterator[None]:
-    """The adapters that are switched on, listening."""
-    if not config.web.enabled:
-        yield
-        return
-    from adapters.web_chat.server import WebChat
+    """The adapters that are switched on, the web chat listening."""
+    async with AsyncExitStack() as stack:
+        if config.web.enabled:
+            from adapters.web_chat.server import WebChat
 
-    web = WebChat(service, config, secrets)
-    await web.start()
-    console.print("\n  Open", Text(web.address, style="bold"), " (Ctrl-C stops)\n")
-    try:
+            web = WebChat(service, config, secrets)
+            await web.start()
+            stack.push_async_callback(web.close)
+            console.print("\n  Open", Text(web.address, style="bold"), " (Ctrl-C stops)\n")
+        for name, run in _chats(service, config, secrets):
+            chat = asyncio.create_task(_keep_going(name, run), name=name)
+            stack.push_async_callback(_ended, chat)
         yield
-    finally:
-        await web.close()
+
+
+def _chats(
+    service: Service, config: Config, secrets: Secrets
+) -> Iterator[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
+    """The chat platforms whose tokens are set, by name, and what to await to be there."""
+    if secrets.discord_token is not None:
+        token = secrets.discord_token
+
+        async def on_discord() -> None:
+            from adapters.discord_chat import DiscordChat
+
+            await DiscordChat(service, config, token).run()
+
+        yield "Discord", on_discord
+
+
+async def _keep_going(name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Be on one platform. What ends that ends nothing else."""
+    try:
+        await run()
+    except ConfigError as error:
+        logger.error("%s", error)
+    except Exception:
+        logger.exception("%s ended; the rest goes on", name)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 def _about(config: Config) -> About:
@@ -438,6 +489,18 @@ def _check_web(config: Config, secrets: Secrets) -> Finding:
     if not is_loopback(web.host) and not secrets.web_tokens:
         return "web", False, f"{web.host} can be reached from outside: set FLUXBOT_WEB_TOKENS"
     return "web", True, f"http://{web.host}:{web.port}, {people}"
+
+
+def _check_discord(config: Config, secrets: Secrets) -> Finding:
+    if secrets.discord_token is None:
+        return "discord", True, "not there: no DISCORD_TOKEN is set"
+    from adapters.discord_chat import identify
+
+    try:
+        who = asyncio.run(identify(secrets.discord_token, proxy=config.discord.proxy))
+    except ConfigError as error:
+        return "discord", False, str(error)
+    return "discord", True, f"the token is that of {who.name}"
 
 
 if __name__ == "__main__":

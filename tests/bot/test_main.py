@@ -173,6 +173,13 @@ async def test_check_says_what_is_right_in_plain_words(run):
     assert "✗" not in output
 
 
+async def test_without_a_token_there_is_no_invitation(run):
+    status, said = await run("invite")
+
+    assert status == 1
+    assert "DISCORD_TOKEN is not set; docs/discord.md" in said
+
+
 async def test_quotas_are_granted_shown_and_reset_from_the_command_line(run, tmp_path):
     assert "10000 credits left" in (await run("quota", "show", "discord:5"))[1]
     assert "50 were granted by an admin" in (await run("quota", "grant", "discord:5", "50"))[1]
