@@ -323,7 +323,7 @@ def commands(items: list[dict]) -> Form:
             form.length([*path, "name"], command.get("name"), 32, least=1)
             if command.get("description") or command.get("options"):
                 form.add([*path, "description"], "Context menu commands cannot have description")
-        _localizations(form, path, command, is_name_free=command.get("type", 1) != 1)
+            _localizations(form, path, command, is_name_free=True)
         for key, known in (("contexts", {0, 1, 2}), ("integration_types", {0, 1})):
             if not set(command.get(key) or []) <= known:
                 form.add([*path, key], f"Value must be one of {sorted(known)}.")
