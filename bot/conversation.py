@@ -5,7 +5,8 @@ An adapter hands over the text and the attached picture and shows the `Reply`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bot import replies
@@ -24,6 +25,7 @@ from bot.commands import (
     AgainCommand,
     CancelCommand,
     Command,
+    CommandError,
     HelpCommand,
     HistoryCommand,
     ImagineCommand,
@@ -41,6 +43,9 @@ from bot.service import Service, Where
 from generation.types import FluxbotError, InvalidRequest
 
 PAGE_SIZE = 10
+
+#: "same, at night", "same but in blue", "same --steps 40"; not "same sex couple".
+_SAME = re.compile(r"\s*same\b(?:\s*[,;:.]|\s+but\b|(?=\s*$)|(?=\s+(?:--|[—–])))", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,37 @@ class Reply:
     jobs: tuple[Job, ...] = ()
     has_more: bool = False
     error: FluxbotError | None = None
+
+
+def following(text: str, last: Job | None) -> Command:
+    """The command that *text* is where *last* is the picture that was drawn just before.
+
+    There ``again`` and ``vary`` without an id mean that picture, and ``same, at night`` is
+    its prompt with these words behind it, everything else being as it was.
+
+    Raises:
+        CommandError: It is no command.
+    """
+    same = _SAME.match(text)
+    if last is None or same is None:
+        command = parse(text)
+        if last is not None and isinstance(command, AgainCommand) and command.job_id is None:
+            return replace(command, job_id=last.id)
+        return command
+    rest = text[same.end() :]
+    try:
+        options = parse(f"again {rest}")
+    except CommandError as error:
+        try:
+            added = parse(f"imagine {rest}")
+        except CommandError as another:
+            raise (error if another.field == "prompt" else another) from None
+        assert isinstance(added, ImagineCommand)
+        return AgainCommand(
+            last.id, replace(added, prompt=f"{last.request.prompt}, {added.prompt}")
+        )
+    assert isinstance(options, AgainCommand)
+    return replace(options, job_id=last.id)
 
 
 async def converse(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,21 @@ class Records:
             "SELECT * FROM jobs WHERE user = ? AND status = 'succeeded'"
             " ORDER BY number DESC LIMIT 1",
             (user,),
+        ).fetchone()
+        return None if row is None else self._job(row)
+
+    def latest_answered(
+        self, db: sqlite3.Connection, platform: str, channel: str, place: Mapping[str, str]
+    ) -> Job | None:
+        """The newest job with a picture that was answered in *channel* of *platform*, and at
+        *place*: fields of ``reply_to`` and what they must say."""
+        fields = "".join(" AND json_extract(reply_to, ?) = ?" for _ in place)
+        values = [part for name, value in place.items() for part in (f"$.{name}", value)]
+        row = db.execute(
+            "SELECT * FROM jobs WHERE json_extract(reply_to, '$.channel') = ?"
+            f" AND reply_to IS NOT NULL{fields} AND status = 'succeeded' AND user GLOB ?"
+            " ORDER BY number DESC LIMIT 1",
+            (channel, *values, f"{platform}:*"),
         ).fetchone()
         return None if row is None else self._job(row)
 

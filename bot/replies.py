@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.administration import AuditEntry
-from bot.commands import ADMIN_USAGES, EXAMPLE, OPTIONS, VERBS, WORDS
+from bot.commands import ADMIN_USAGES, EXAMPLE, OPTIONS, VERBS, WORDS, ImagineCommand, render
 from bot.config import Quota
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import ENGLISH, Language, in_words
 from bot.ledger import QuotaStatus
 from bot.origins import kind_of_group
+from bot.requests import command_of
 from generation.types import FluxbotError, Preset
 
 
@@ -82,6 +83,37 @@ def summary(job: Job, say: Language = ENGLISH) -> str:
     if job.seconds is not None:
         parts.append(f"{job.seconds:.1f} s")
     return " · ".join(parts)
+
+
+def taken_over(last: Job, changes: ImagineCommand, vary: bool = False) -> str:
+    """What a picture that builds on *last* takes from it, where *changes* say nothing else."""
+    request, said = last.request, changes.options
+    parts = [f"preset {request.preset}"] if "preset" not in said else []
+    if not {"width", "height", "aspect_ratio"} & set(said):
+        parts.append(f"{request.width}×{request.height}")
+    if not vary and "seed" not in said:
+        parts.append(f"seed {request.seed}")
+    if request.control_image is not None and "preset" not in said:
+        parts.append("its control image")
+    return f"Builds on {last.id} and keeps {', '.join(parts) or 'its prompt'}."
+
+
+def how(job: Job) -> str:
+    """How a picture was made, with what to type to have it again."""
+    request = job.request
+    command = command_of(request, job.images)
+    lines = [render(command), f"{job.id} · {summary(job)} · {request.model}"]
+    if request.control_image is not None:
+        lines.append("It also follows a control image.")
+    if job.parent is not None:
+        lines.append(f"It builds on {job.parent}.")
+    return "\n".join((*lines, *job.remarks))
+
+
+def bar(share: float, length: int = 12) -> str:
+    """How much is done, *share* being 0 to 1, as a bar of *length* characters."""
+    done = min(length, round(share * length))
+    return "▰" * done + "▱" * (length - done)
 
 
 def error_sentence(error: FluxbotError, say: Language = ENGLISH) -> str:

@@ -455,6 +455,16 @@ class Service:
             raise NotFound(f"there is no picture {shortened(job_id)} of yours", field="id")
         return job
 
+    async def latest_answered(self, platform: str, channel: str, **place: str) -> Job | None:
+        """The newest picture that was answered in *channel* of *platform*, whoever asked.
+
+        Only who can see that channel may be told of it. *place* are further fields of
+        ``reply_to``, such as a thread; None means that nothing was drawn there.
+        """
+        return await self._database.read(
+            partial(self._records.latest_answered, platform=platform, channel=channel, place=place)
+        )
+
     async def history(
         self, user: str, words: str = "", *, before: int | None = None, limit: int = 20
     ) -> HistoryPage:

@@ -9,11 +9,20 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bot import replies
-from bot.commands import OPTIONS, TOPICS, VERBS
-from bot.conversation import converse
-from bot.jobs import JobStatus
+from bot.commands import (
+    OPTIONS,
+    TOPICS,
+    VERBS,
+    AgainCommand,
+    CommandError,
+    ImagineCommand,
+    parse,
+)
+from bot.conversation import converse, following
+from bot.jobs import Job, JobStatus
 from bot.refusals import NotAllowed
-from generation.types import FluxbotError, Preset, Step
+from bot.requests import command_of
+from generation.types import FluxbotError, GenerationRequest, Preset, Step
 from tests.conftest import ADA, ADMIN, BOB, PRESETS, at_step, finished
 
 SMALL = "--size 64x64 --steps 3"
@@ -196,6 +205,69 @@ async def test_the_same_request_again_keeps_its_words_about_unknown_things(make_
 
     assert reply.job.remarks == again.job.remarks == ("odd: a zebra",)
     assert (await bot.service.job(ADA, reply.job.id)).remarks == ("odd: a zebra",)
+
+
+FOX = Job(
+    user=ADA,
+    id="k7m2p9qa",
+    request=GenerationRequest(
+        prompt="a fox in snow",
+        num_inference_steps=3,
+        guidance_scale=3.5,
+        width=64,
+        height=64,
+        seed=7,
+        preset="plain",
+    ),
+)
+
+
+@pytest.mark.parametrize("text", ["same, at night", "Same but at night", "same: at night"])
+def test_same_with_words_puts_them_behind_the_prompt_of_the_last_picture(text):
+    command = following(text, FOX)
+
+    assert command == AgainCommand(FOX.id, ImagineCommand("a fox in snow, at night"))
+
+
+def test_same_with_options_alone_keeps_the_prompt():
+    assert following("same --steps 40", FOX).changes == ImagineCommand(num_inference_steps=40)
+    assert following("same, at night —steps 40", FOX).changes.num_inference_steps == 40
+    assert following("same", FOX) == AgainCommand(FOX.id)
+
+
+@pytest.mark.parametrize(
+    "text", ["same sex couple", "the same, at night", "same old fox, at night"]
+)
+def test_same_at_the_beginning_of_a_prompt_is_a_word_of_it(text):
+    assert following(text, FOX) == ImagineCommand(text)
+
+
+def test_again_without_an_id_means_the_last_picture_of_the_conversation():
+    assert following("again --steps 2", FOX).job_id == FOX.id
+    assert following("vary", FOX) == AgainCommand(FOX.id, vary=True)
+    assert following("again b3c4d5e6", FOX).job_id == "b3c4d5e6"
+    assert following("again", None) == AgainCommand()
+    assert following("same, at night", None) == ImagineCommand("same, at night")
+
+
+def test_a_mistake_behind_same_is_told_as_any_other():
+    for text in ("same --steps 80", "same, at night --steps 80"):
+        with pytest.raises(CommandError, match="steps must be a whole number"):
+            following(text, FOX)
+
+
+def test_what_is_taken_over_is_what_was_not_said():
+    assert replies.taken_over(FOX, ImagineCommand()) == (
+        "Builds on k7m2p9qa and keeps preset plain, 64×64, seed 7."
+    )
+    changed = ImagineCommand(preset="canny", aspect_ratio=(1, 2))
+    assert replies.taken_over(FOX, changed, vary=True) == "Builds on k7m2p9qa and keeps its prompt."
+
+
+def test_how_a_picture_was_made_can_be_typed_again():
+    first = replies.how(FOX).splitlines()[0]
+
+    assert parse(first) == command_of(FOX.request, 1)
 
 
 ADMIN_SENTENCES = [

@@ -175,3 +175,33 @@ async def test_whether_others_may_see_them_is_an_own_default(service):
     assert await service.settings(ADA) == {"num_inference_steps": 5, "private": True}
     job = await service.submit(ADA, ImagineCommand("a fox"))
     assert job.request.num_inference_steps == 5
+
+
+async def test_the_last_picture_of_a_conversation_is_found_whoever_asked_for_it(service, gate):
+    gate.open()
+    for user, thread in ((EVE, "t1"), ("discord:mallory", "t2"), (EVE, "t2"), (ADA, "t1")):
+        place = {"channel": "c1", "thread": thread}
+        await finished(await service.submit(user, CIRCLE, reply_to=place))
+
+    latest = await service.latest_answered("discord", "c1", thread="t1")
+
+    assert (latest.user, latest.reply_to["thread"]) == (EVE, "t1")
+    assert (await service.latest_answered("discord", "c1")).reply_to["thread"] == "t2"
+    assert await service.latest_answered("discord", "c1", thread="t3") is None
+    assert await service.latest_answered("discord", "c2") is None
+    assert (await service.latest_answered("web", "c1")).user == ADA
+
+
+async def test_a_job_without_a_picture_is_nothing_to_go_on_from(service):
+    await service.submit(EVE, CIRCLE, reply_to=HERE)
+
+    assert await service.latest_answered("discord", "c1") is None
+
+
+async def test_the_last_picture_of_a_conversation_is_found_by_an_index(bot):
+    plan = await bot.rows(
+        "EXPLAIN QUERY PLAN SELECT * FROM jobs WHERE json_extract(reply_to, '$.channel') = 'c1'"
+        " AND reply_to IS NOT NULL ORDER BY number DESC LIMIT 1"
+    )
+
+    assert "jobs_by_conversation" in plan[0]["detail"]
