@@ -1,0 +1,185 @@
+"""A Slack on loopback that keeps Slack's rules, for the real slack_bolt and slack_sdk.
+
+| module | what it is |
+| --- | --- |
+| ``world`` | people, channels, messages, files, and time that passes when somebody sleeps |
+| ``api`` | the Web API with its errors, scopes and limits; file hosts; response_url |
+| ``sockets`` | Socket Mode: tickets, envelopes, acknowledgements, redelivery; or HTTP |
+| ``people`` | what a person does: mention, slash, press, shortcut, submit |
+| ``schema`` | Slack's own types, by which all of this is judged |
+
+What the bot does wrong is kept in ``violations``, which a test finds empty at its end.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from tests.fakes.slack.api import WebApi
+from tests.fakes.slack.people import Person
+from tests.fakes.slack.sockets import Sockets
+from tests.fakes.slack.world import Channel, File, Time, pings
+
+#: What the manifest asks for.
+ALL_SCOPES = (
+    "app_mentions:read",
+    "channels:history",
+    "chat:write",
+    "chat:write.public",
+    "commands",
+    "files:read",
+    "files:write",
+    "groups:history",
+    "im:history",
+    "users:read",
+)
+
+
+@dataclass(eq=False)
+class Team:
+    """A workspace in which the app is installed; *error* is what its token gets, if anything."""
+
+    id: str
+    token: str
+    bot_user: str
+    bot_id: str
+    error: str | None = None
+    people: dict[str, Person] = field(default_factory=dict)
+    channels: dict[str, Channel] = field(default_factory=dict)
+
+
+@dataclass
+class Hook:
+    """Where one response_url leads."""
+
+    channel: Channel
+    user: str
+    expires: float
+    left: int = 5
+
+
+class FakeSlack:
+    """Start it, point the bot at ``api_base``, and be a person in it."""
+
+    def __init__(self, clock):
+        self.time = Time(clock)
+        self.violations = []
+        self.scopes = set(ALL_SCOPES)
+        self.app_token, self.app_error = "xapp-1-A111-222", None
+        self.signing_secret = "8f742231b10e8888abcd99yyyzzz85a5"
+        self.request_url = None
+        self.enforces_rates = True
+        self.teams = {}
+        self.files = {}
+        self.hooks = {}
+        self.called_people = []
+        self.api = WebApi(self)
+        self.sockets = Sockets(self)
+        self._triggers = {}
+        self._numbers = itertools.count(1)
+        self._last_ts = 0.0
+        self.add_team("T0123")
+
+    async def start(self):
+        app = web.Application(client_max_size=2**26)
+        app.add_routes([*self.api.routes(), web.get("/link/", self.sockets.connect)])
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.port = site._server.sockets[0].getsockname()[1]
+        return self
+
+    async def close(self):
+        await self.sockets.close()
+        await self._runner.cleanup()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def api_base(self):
+        return f"{self.url}/api/"
+
+    @property
+    def host(self):
+        return f"127.0.0.1:{self.port}"
+
+    # What there is
+
+    @property
+    def team(self):
+        return next(iter(self.teams.values()))
+
+    def add_team(self, id):
+        number = len(self.teams) + 1
+        team = Team(id, f"xoxb-{number}-secret", f"UBOT{number}", f"B{number}")
+        self.teams[id] = team
+        return team
+
+    def person(self, name, team=None, **more):
+        team = team or self.team
+        person = Person(self, team, name, **more)
+        team.people[person.id] = person
+        return person
+
+    def channel(self, name="general", team=None, **more):
+        channel = Channel(self.id("C"), name, **more)
+        (team or self.team).channels[channel.id] = channel
+        return channel
+
+    def new_file(self, team, name, data, owner):
+        id = self.id("F")
+        url = f"{self.url}/files-pri/{id}/{name}"
+        self.files[id] = File(id, name, data, len(data), owner=owner, url=url)
+        return self.files[id]
+
+    # What Slack hands out
+
+    def id(self, letter):
+        return f"{letter}{next(self._numbers):06d}"
+
+    def ts(self):
+        self._last_ts = max(self.time(), self._last_ts + 0.000100)
+        return f"{self._last_ts:.6f}"
+
+    def new_trigger(self, person):
+        trigger = self.id("trigger")
+        self._triggers[trigger] = (person, self.time.waited + 3.0)
+        return trigger
+
+    def use_trigger(self, trigger):
+        """Whose it is, the first time and within 3 seconds; else None."""
+        person, expires = self._triggers.pop(trigger, (None, 0.0))
+        return person if self.time.waited <= expires else None
+
+    def new_hook(self, channel, user):
+        key = self.id("hook")
+        self.hooks[key] = Hook(channel, user, self.time() + 1800)
+        return f"{self.url}/hooks/{key}"
+
+    # What the bot does
+
+    def hold(self, problems):
+        """Keep what is wrong with something."""
+        self.violations += problems
+
+    def posted(self, message, channel):
+        """A new message of the bot stands in *channel*: whom does it call?"""
+        text = message.get("text", "") + json.dumps(message.get("blocks", []))
+        for user, everybody in pings(text):
+            self.called_people.append(user or everybody)
+        channel.touch()
+
+    async def advance(self, seconds):
+        """Let time pass; what was not acknowledged is delivered again when its time has come."""
+        await self.time.advance(seconds)
+        await self.sockets.redeliver_overdue()
+
+
+__all__ = ["FakeSlack", "Person", "Team"]

@@ -1,0 +1,329 @@
+"""Whoever uses Slack: they say, press, submit, and see what the bot answers."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.fakes.slack import schema
+from tests.fakes.slack.world import Channel, elements
+
+
+class Person:
+    """A member of a workspace, and what the bot's doings look like to them.
+
+    Attributes:
+        direct: Their conversation with the bot.
+        view: The modal that is open for them; None without one.
+        home: The App Home that was last published for them.
+    """
+
+    def __init__(self, slack, team, name, is_admin=False, is_owner=False):
+        self.slack, self.team, self.name = slack, team, name
+        self.id = slack.id("U")
+        self.is_admin, self.is_owner = is_admin, is_owner
+        self.direct = Channel(slack.id("D"), "directmessage", is_im=True)
+        team.channels[self.direct.id] = self.direct
+        self.view = None
+        self.home = None
+        self._changed = asyncio.Event()
+
+    @property
+    def key(self):
+        """What the bot calls them."""
+        return f"slack:{self.team.id}-{self.id}"
+
+    # What they see
+
+    def show(self, view):
+        self.view = view
+        self._touch()
+
+    def show_home(self, view):
+        self.home = view
+        self._touch()
+
+    def _touch(self):
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def sees(self, predicate):
+        """Wait until *predicate* of this person is true; returns what it returned."""
+        async with asyncio.timeout(10):
+            while True:
+                changed, answer = self._changed, predicate(self)
+                if answer:
+                    return answer
+                await changed.wait()
+
+    # What they do
+
+    def file(self, data, name="fox.png", mimetype="image/png", url=None):
+        """A file that they have attached."""
+        file = self.slack.new_file(self.team, name, data, self.id)
+        file.mimetype = mimetype
+        if url is not None:
+            file.url = url
+        return file
+
+    def write(self, channel, text, files=(), thread=None):
+        """Their message stands in *channel*; nobody told the bot yet."""
+        ts = self.slack.ts()
+        message = {
+            "type": "message",
+            "ts": ts,
+            "user": self.id,
+            "team": self.team.id,
+            "text": text,
+            **({"thread_ts": thread} if thread else {}),
+            **({"files": [file.shown() for file in files]} if files else {}),
+        }
+        channel.messages[ts] = message
+        channel.texts[ts] = [text]
+        channel.touch()
+        return message
+
+    async def mention(self, channel, text, files=(), thread=None, event_id=None):
+        """Write ``@flux text``; returns the envelope, acknowledged."""
+        text = f"<@{self.team.bot_user}> {text}"
+        envelope = await self.send_mention(channel, text, files, thread, event_id)
+        await self.acked(envelope)
+        return envelope
+
+    async def send_mention(self, channel, text, files=(), thread=None, event_id=None):
+        message = self.write(channel, text, files, thread)
+        event = {
+            "type": "app_mention",
+            "user": self.id,
+            "text": text,
+            "ts": message["ts"],
+            "team": self.team.id,
+            "channel": channel.id,
+            "event_ts": message["ts"],
+            "client_msg_id": self.slack.id("msg"),
+        }
+        if thread:
+            event["thread_ts"] = thread
+        if files:
+            event["files"] = message["files"]
+        return await self.event(event, event_id, "EnvelopedEvent<AppMentionEvent>")
+
+    async def tell(self, text, files=()):
+        """Write to the bot directly; returns the envelope, acknowledged."""
+        message = self.write(self.direct, text, files)
+        event = {
+            "type": "message",
+            "channel_type": "im",
+            "user": self.id,
+            "text": text,
+            "ts": message["ts"],
+            "team": self.team.id,
+            "channel": self.direct.id,
+            "event_ts": message["ts"],
+        }
+        if files:
+            event |= {"subtype": "file_share", "files": message["files"], "upload": True}
+            event["display_as_bot"] = False
+        self.slack.hold(schema.problems("MessageEvent", event) if not files else [])
+        envelope = await self.event(event)
+        await self.acked(envelope)
+        return envelope
+
+    async def event(self, event, event_id=None, kind=None):
+        payload = {
+            "token": "verification",
+            "team_id": self.team.id,
+            "api_app_id": "A111",
+            "event": event,
+            "type": "event_callback",
+            "event_id": event_id or self.slack.id("Ev"),
+            "event_time": int(self.slack.time()),
+            "authorizations": [
+                {
+                    "enterprise_id": None,
+                    "team_id": self.team.id,
+                    "user_id": self.team.bot_user,
+                    "is_bot": True,
+                    "is_enterprise_install": False,
+                }
+            ],
+            "is_ext_shared_channel": False,
+        }
+        if kind is not None:
+            self.slack.hold(schema.problems(kind, payload))
+        if event["type"] == "app_mention":
+            # The sample is of a mention without files; the types know of those.
+            bare = {**payload, "event": {k: v for k, v in event.items() if k != "files"}}
+            self.slack.hold(schema.strangers(bare, schema.sample("AppMentionPayload") or {}))
+        return await self.slack.sockets.deliver("events_api", payload)
+
+    async def open_home(self, tab="home"):
+        event = {
+            "type": "app_home_opened",
+            "user": self.id,
+            "channel": self.direct.id,
+            "tab": tab,
+            "event_ts": self.slack.ts(),
+        }
+        if self.home is not None:
+            event["view"] = self.home
+        await self.acked(await self.event(event))
+
+    async def slash(self, channel, text="", command="/flux"):
+        """Type a command; returns what the acknowledgement says, None where it says nothing."""
+        payload = {
+            "token": "verification",
+            "team_id": self.team.id,
+            "team_domain": "team",
+            "channel_id": channel.id,
+            "channel_name": channel.name,
+            "user_id": self.id,
+            "user_name": self.name,
+            "command": command,
+            "text": text,
+            "api_app_id": "A111",
+            "is_enterprise_install": "false",
+            "response_url": self.slack.new_hook(channel, self.id),
+            "trigger_id": self.slack.new_trigger(self),
+        }
+        self.slack.hold(schema.problems("SlashCommand", payload))
+        envelope = await self.slack.sockets.deliver("slash_commands", payload)
+        answer = await self.acked(envelope)
+        if answer:
+            channel.whispers.append((self.id, answer))
+            channel.touch()
+        return answer
+
+    async def press(self, message, label, channel=None, trigger=None):
+        """Press the button called *label* of a message, or of the App Home."""
+        block, button = next(
+            (block, each)
+            for block, each in elements(message["blocks"])
+            if each["type"] == "button" and each["text"]["text"] == label
+        )
+        action = {
+            "type": "button",
+            "action_id": button["action_id"],
+            "block_id": block.get("block_id", "b1"),
+            "text": button["text"],
+            "action_ts": self.slack.ts(),
+            **({"value": button["value"]} if "value" in button else {}),
+        }
+        payload = {
+            "type": "block_actions",
+            "user": {"id": self.id, "username": self.name, "name": self.name}
+            | {"team_id": self.team.id},
+            "api_app_id": "A111",
+            "token": "verification",
+            "trigger_id": trigger or self.slack.new_trigger(self),
+            "team": {"id": self.team.id, "domain": "team"},
+            "actions": [action],
+        }
+        if channel is None:
+            payload["container"] = {"type": "view", "view_id": message["id"]}
+            payload["view"] = _view_out(message)
+        else:
+            payload |= {
+                "container": {
+                    "type": "message",
+                    "message_ts": message["ts"],
+                    "channel_id": channel.id,
+                    "is_ephemeral": False,
+                    **({"thread_ts": message["thread_ts"]} if "thread_ts" in message else {}),
+                },
+                "channel": {"id": channel.id, "name": channel.name},
+                "message": {k: v for k, v in message.items() if k != "metadata"},
+                "response_url": self.slack.new_hook(channel, self.id),
+            }
+        # The types know of messages alone; a view has no response_url.
+        self.slack.hold(schema.problems("BlockAction", {"response_url": "", **payload}))
+        await self.acked(await self.slack.sockets.deliver("interactive", payload))
+
+    async def shortcut(self, callback_id, message, channel):
+        """Choose a shortcut from the menu of a message."""
+        payload = {
+            "type": "message_action",
+            "token": "verification",
+            "action_ts": self.slack.ts(),
+            "team": {"id": self.team.id, "domain": "team"},
+            "user": {"id": self.id, "username": self.name, "team_id": self.team.id}
+            | {"name": self.name},
+            "is_enterprise_install": False,
+            "enterprise": None,
+            "channel": {"id": channel.id, "name": channel.name},
+            "callback_id": callback_id,
+            "trigger_id": self.slack.new_trigger(self),
+            "response_url": self.slack.new_hook(channel, self.id),
+            "message_ts": message["ts"],
+            "message": {k: v for k, v in message.items() if k != "metadata"},
+        }
+        await self.acked(await self.slack.sockets.deliver("interactive", payload))
+
+    async def submit(self, view, **values):
+        """Fill in the modal *view* and send it; returns the errors by block, or None.
+
+        What is filled in already is sent as it stands; *values* are by block id.
+        """
+        state = {}
+        for block in view["blocks"]:
+            if block["type"] != "input":
+                continue
+            element = block["element"]
+            value = values.pop(block["block_id"], _initial(element))
+            state[block["block_id"]] = {element["action_id"]: _filled(element, value)}
+        assert not values, f"the modal has no {list(values)}"
+        payload = {
+            "type": "view_submission",
+            "team": {"id": self.team.id, "domain": "team"},
+            "user": {"id": self.id, "name": self.name, "team_id": self.team.id},
+            "api_app_id": "A111",
+            "token": "verification",
+            "trigger_id": self.slack.new_trigger(self),
+            "view": _view_out(view) | {"state": {"values": state}},
+            "response_urls": [],
+        }
+        self.slack.hold(schema.problems("ViewSubmitAction", payload))
+        answer = await self.acked(await self.slack.sockets.deliver("interactive", payload))
+        if answer:
+            self.slack.hold(schema.problems("ViewResponseAction", answer))
+        if answer and answer["response_action"] == "errors":
+            unknown = set(answer["errors"]) - set(state)
+            assert not unknown, f"errors for blocks that there are not: {unknown}"
+            return answer["errors"]
+        self.view = None
+        return None
+
+    async def acked(self, envelope):
+        """What the bot acknowledged *envelope* with."""
+        async with asyncio.timeout(10):
+            payload = await asyncio.shield(envelope.acked)
+        if envelope in self.slack.sockets.late:
+            self.slack.violations.append(f"acknowledged late: {envelope.frame()}")
+        return payload
+
+
+def _view_out(view):
+    return {key: value for key, value in view.items() if key != "submit_disabled"}
+
+
+def _initial(element):
+    if "initial_option" in element:
+        return element["initial_option"]["value"]
+    return element.get("initial_value")
+
+
+def _filled(element, value):
+    """The state of one input, as Slack's client would let it be."""
+    kind = element["type"]
+    if kind == "static_select":
+        chosen = next((each for each in element["options"] if each["value"] == value), None)
+        assert value is None or chosen, f"{value!r} is no option"
+        option = chosen and {"text": chosen["text"], "value": chosen["value"]}
+        return {"type": kind, "selected_option": option}
+    if kind == "file_input":
+        files = value or []
+        assert len(files) <= element.get("max_files", 10)
+        return {"type": kind, "files": [file.shown() for file in files]}
+    if value is not None:
+        value = str(value)
+        assert len(value) <= element.get("max_length", 3000), "longer than the client lets anybody"
+    return {"type": kind, "value": value}
