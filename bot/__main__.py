@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Annotated, Any, NoReturn, TypeVar
 
@@ -75,7 +76,7 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
         handlers=[RichHandler(console=console, show_path=False, rich_tracebacks=False)],
     )
     # What these libraries say at each request would bury what we say.
-    for noisy in ("httpx", "httpcore", "uvicorn", "aiosqlite", "PIL"):
+    for noisy in ("httpx", "httpcore", "uvicorn", "aiosqlite", "PIL", "slack_sdk"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     with _lock(settings.storage.data_dir):
         try:
@@ -102,6 +103,7 @@ def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
         _check_model(settings, secrets),
         _check_web(settings, secrets),
         _check_discord(settings, secrets),
+        *_check_slack(settings, secrets),
     ]
     table = Table(show_header=False, box=None, padding=(0, 1))
     for name, is_right, sentence in findings:
@@ -289,6 +291,19 @@ def _chats(
             await DiscordChat(service, config, token).run()
 
         yield "Discord", on_discord
+    if secrets.slack_bot_tokens or secrets.slack_app_token:
+
+        async def on_slack() -> None:
+            try:
+                # On a thread, since the page answers meanwhile.
+                slack = await asyncio.to_thread(import_module, "adapters.slack_chat.chat")
+            except ModuleNotFoundError as error:
+                raise ConfigError(
+                    f"Slack is off: {error.name} is not installed; pip install '.[slack]'"
+                ) from None
+            await slack.SlackChat(service, config.slack, secrets).run()
+
+        yield "Slack", on_slack
 
 
 async def _keep_going(name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -501,6 +516,18 @@ def _check_discord(config: Config, secrets: Secrets) -> Finding:
     except ConfigError as error:
         return "discord", False, str(error)
     return "discord", True, f"the token is that of {who.name}"
+
+
+def _check_slack(config: Config, secrets: Secrets) -> list[Finding]:
+    if not secrets.slack_bot_tokens and not secrets.slack_app_token:
+        return [("slack", True, "no tokens are set: docs/slack.md")]
+    try:
+        from adapters.slack_chat.chat import findings
+    except ModuleNotFoundError as error:
+        return [("slack", False, f"{error.name} is not installed: pip install '.[slack]'")]
+    with console.status("asking Slack"):
+        found = asyncio.run(findings(config.slack, secrets))
+    return [("slack", is_right, sentence) for is_right, sentence in found]
 
 
 if __name__ == "__main__":

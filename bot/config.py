@@ -127,6 +127,16 @@ class Discord(Section):
     proxy: str | None = None
 
 
+class Slack(Section):
+    mode: Literal["socket", "http"] = "socket"
+    command: str = Field("/flux", pattern=r"^/[a-z0-9_-]{1,31}$")
+    api_base: str = Field("https://slack.com/api/", pattern=r"^https?://.+/$")
+    file_hosts: Names = ("files.slack.com",)
+    connections: int = Field(2, ge=1, le=10)
+    host: str = "127.0.0.1"
+    port: int = Field(3000, ge=0, le=65535)
+
+
 class Admins(Section):
     users: Names = ("web:local",)
 
@@ -160,6 +170,7 @@ class Config(BaseSettings):
     control_images: ControlImageSettings = ControlImageSettings()
     web: Web = Web()
     discord: Discord = Discord()
+    slack: Slack = Slack()
     admins: Admins = Admins()
     storage: Storage = Storage()
     presets: dict[str, Preset] = Field(default_factory=lambda: {"plain": Preset(name="plain")})
@@ -200,6 +211,9 @@ class Secrets(BaseModel):
         hf_token: Token for the Hugging Face Hub; None without one.
         web_tokens: Names of the people who may use the web chat, by their bearer token.
         discord_token: Token of the bot on Discord; None where it shall not be there.
+        slack_bot_tokens: One for each workspace; none without Slack.
+        slack_app_token: Opens the sockets in Socket Mode.
+        slack_signing_secret: Proves in HTTP mode that a request is Slack's.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -207,6 +221,9 @@ class Secrets(BaseModel):
     hf_token: str | None = Field(None, repr=False)
     web_tokens: dict[str, str] = Field(default_factory=dict, repr=False)
     discord_token: str | None = Field(None, repr=False)
+    slack_bot_tokens: tuple[str, ...] = Field((), repr=False)
+    slack_app_token: str | None = Field(None, repr=False)
+    slack_signing_secret: str | None = Field(None, repr=False)
 
 
 HF_TOKEN_VARIABLES = ("HF_TOKEN", "HUGGINGFACEHUB_API_TOKEN", "HUGGINGFACE_TOKEN")
@@ -283,10 +300,14 @@ def load_secrets(environ: Mapping[str, str] = os.environ) -> Secrets:
                 " print(secrets.token_urlsafe())'"
             )
         web_tokens[token] = name
+    bot_tokens = environ.get("SLACK_BOT_TOKEN", "").split(",")
     return Secrets(
         hf_token=hf_token,
         web_tokens=web_tokens,
         discord_token=environ.get(DISCORD_TOKEN_VARIABLE) or None,
+        slack_bot_tokens=tuple(token.strip() for token in bot_tokens if token.strip()),
+        slack_app_token=environ.get("SLACK_APP_TOKEN") or None,
+        slack_signing_secret=environ.get("SLACK_SIGNING_SECRET") or None,
     )
 
 

@@ -56,7 +56,7 @@ def test_nobody_imports_the_composition_root():
     assert [path for path, module in every if module.startswith("bot.__main__")] == []
 
 
-@pytest.mark.parametrize("heavy", ["torch", "diffusers", "transformers", "cv2"])
+@pytest.mark.parametrize("heavy", ["torch", "diffusers", "transformers", "cv2", "slack_bolt"])
 def test_the_way_to_the_first_answer_does_not_import(heavy):
     """Importing these takes seconds, and the page must answer before."""
     code = (

@@ -1,0 +1,186 @@
+"""Block Kit: what a message looks like. All functions are pure.
+
+What people wrote stands in ``plain_text``, where nothing is markup; what stands in
+``mrkdwn`` is escaped, and names nobody but the person who asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adapters.slack_chat.wording import clipped, escape, pieces, printable
+from bot import replies
+from bot.jobs import Job, JobStatus, Progress, share_done
+
+Block = dict[str, Any]
+
+#: Slack's limits, in characters and blocks.
+MAX_TEXT = 3000
+MAX_ALT_TEXT = 2000
+MAX_TITLE = 2000
+MAX_BLOCKS = 50
+MAX_FALLBACK = 300
+#: Buttons for each picture, up to this many pictures.
+MAX_NUMBERED = 4
+
+
+def plain(text: str, length: int = MAX_TEXT) -> dict[str, Any]:
+    """*text* as it stands, without markup or emoji."""
+    return {"type": "plain_text", "text": clipped(printable(text), length), "emoji": False}
+
+
+def section(text: str, **more: Any) -> Block:
+    return {"type": "section", "text": plain(text), **more}
+
+
+def context(*elements: dict[str, Any]) -> Block:
+    """A small grey line."""
+    return {"type": "context", "elements": list(elements)}
+
+
+def marked(text: str) -> dict[str, Any]:
+    """*text* with Slack's markup, whatever people wrote in it being escaped already."""
+    return {"type": "mrkdwn", "text": clipped(text, MAX_TEXT)}
+
+
+def button(
+    label: str, action: str, value: str, *, style: str | None = None, ask: str = ""
+) -> dict[str, Any]:
+    """A button; with *ask* Slack asks that first."""
+    element: dict[str, Any] = {
+        "type": "button",
+        "text": {"type": "plain_text", "text": label, "emoji": False},
+        "action_id": f"flux:{action}",
+        "value": value,
+    }
+    if style:
+        element["style"] = style
+    if ask:
+        element["confirm"] = {
+            "title": plain(label, 100),
+            "text": plain(ask, 300),
+            "confirm": plain(label, 30),
+            "deny": plain("No", 30),
+        }
+    return element
+
+
+def actions(*elements: dict[str, Any]) -> Block:
+    return {"type": "actions", "elements": list(elements)}
+
+
+def picture(file: str, alt_text: str, title: str | None = None) -> Block:
+    block: Block = {
+        "type": "image",
+        "slack_file": {"id": file},
+        "alt_text": clipped(printable(alt_text), MAX_ALT_TEXT),
+    }
+    if title is not None:
+        block["title"] = plain(title, MAX_TITLE)
+    return block
+
+
+def text_message(text: str) -> tuple[str, list[Block]]:
+    """A text of any length: what notifications say of it, and its blocks."""
+    parts = pieces(printable(text), MAX_TEXT)[: MAX_BLOCKS - 2]
+    return fallback(text), [section(part) for part in parts] or [section("…")]
+
+
+def fallback(text: str) -> str:
+    """*text* for a notification."""
+    return escape(clipped(" ".join(printable(text).split()), MAX_FALLBACK)).strip() or "…"
+
+
+def asker(job: Job) -> str:
+    """Slack's id of the person who asked."""
+    return job.user.rpartition("-")[2]
+
+
+def progress_message(
+    job: Job, progress: Progress, note: str = "", preview: str | None = None
+) -> tuple[str, list[Block]]:
+    """A job on its way: its words, how far it is, and a button to stop it."""
+    line = replies.progress_line(job, progress)
+    shown = line
+    if progress.status is JobStatus.RUNNING:
+        shown = f"{replies.bar(share_done(job))}  {line}"
+    blocks = _head(job, note)
+    blocks.append(section(shown))
+    if preview is not None:
+        blocks.append(picture(preview, f"Unfinished: {replies.short(job)}"))
+    blocks.append(actions(button("Cancel", "cancel", job.id)))
+    return fallback(f"{replies.short(job)} · {line}"), blocks
+
+
+def picture_message(
+    job: Job, files: Sequence[str], note: str = "", *, can_enlarge: bool = False
+) -> tuple[str, list[Block]]:
+    """A job that succeeded: its pictures, how they were made, and what can be done next."""
+    blocks = _head(job, note)
+    for number, (file, request) in enumerate(zip(files, job.requests, strict=False), start=1):
+        title = f"{number} of {job.images}, seed {request.seed}" if job.images > 1 else None
+        blocks.append(picture(file, job.request.prompt, title))
+    blocks.append(context(plain(replies.summary(job))))
+    blocks.extend(context(plain(remark)) for remark in job.remarks[:5])
+    for purpose, label in (("vary", "Vary"), ("upscale", "Enlarge")):
+        if job.images > 1 and (purpose == "vary" or can_enlarge):
+            blocks.append(
+                actions(
+                    *(
+                        button(f"{label} {number}", f"{purpose}:{number}", job.id)
+                        for number in range(1, min(job.images, MAX_NUMBERED) + 1)
+                    )
+                )
+            )
+    row = [button("Again", "again", job.id)]
+    if job.images == 1:
+        row.append(button("Vary", "vary:1", job.id))
+        if can_enlarge:
+            row.append(button("Enlarge", "upscale:1", job.id))
+    blocks.append(
+        actions(
+            *row,
+            button("Edit prompt", "edit", job.id),
+            button("Use as control image", "control", job.id),
+            button(
+                "Delete",
+                "delete",
+                job.id,
+                style="danger",
+                ask="The picture is deleted here and in the history. Its credits stay spent.",
+            ),
+        )
+    )
+    return fallback(f"{replies.short(job)} · {replies.summary(job)}"), blocks
+
+
+def ended_message(job: Job, note: str = "") -> tuple[str, list[Block]]:
+    """A job that failed or was cancelled."""
+    line = replies.progress_line(job, job.progress)
+    blocks = [
+        *_head(job, note),
+        section(line),
+        actions(
+            button("Again", "again", job.id),
+            button("Edit prompt", "edit", job.id),
+            button("Delete", "delete", job.id),
+        ),
+    ]
+    return fallback(f"{replies.short(job)} · {line}"), blocks
+
+
+def _head(job: Job, note: str) -> list[Block]:
+    blocks = [section(job.request.prompt), context(marked(f"<@{asker(job)}> · {job.id}"))]
+    if note:
+        blocks.append(context(plain(note)))
+    return blocks
+
+
+def job_of(message: Mapping[str, Any]) -> str | None:
+    """The id of the job that a message of ours shows, as its buttons carry it."""
+    for block in message.get("blocks") or ():
+        for element in block.get("elements", ()):
+            if str(element.get("action_id", "")).startswith("flux:") and element.get("value"):
+                return str(element["value"])
+    return None

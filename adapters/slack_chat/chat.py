@@ -1,0 +1,280 @@
+"""Slack, started and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import cast
+
+import aiohttp
+from aiohttp import web
+from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+
+from adapters.slack_chat.delivery import Delivery
+from adapters.slack_chat.desk import PATIENCE, Desk
+from adapters.slack_chat.listeners import Listeners, acknowledge_the_rest
+from adapters.slack_chat.pace import Pace
+from adapters.slack_chat.presses import Presses
+from adapters.slack_chat.sockets import PING_INTERVAL, Sockets
+from adapters.slack_chat.workspaces import (
+    GONE,
+    NEEDED_SCOPES,
+    SCOPES,
+    TIMEOUT,
+    SlackError,
+    Unsure,
+    Workspace,
+)
+from bot.config import ConfigError, Secrets, Slack
+from bot.service import Service
+
+logger = logging.getLogger(__name__)
+
+#: Where Slack sends its requests in HTTP mode.
+PATH = "/slack/events"
+#: Seconds between attempts to reach Slack at all.
+RECONNECT = 15.0
+
+
+class SlackChat:
+    """The bot in every workspace whose token there is.
+
+    *now* and *sleep* are the clock that messages are paced by; *patience* is how long a
+    command may take before it is acknowledged, in seconds.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        settings: Slack,
+        secrets: Secrets,
+        *,
+        make_pace: Callable[[], Pace] = Pace,
+        patience: float = PATIENCE,
+        ping_interval: float = PING_INTERVAL,
+    ) -> None:
+        """Raises:
+        ConfigError: A token is missing, or is one of another kind.
+        """
+        check_tokens(settings, secrets)
+        self._service = service
+        self._settings = settings
+        self._secrets = secrets
+        self._make_pace = make_pace
+        self._patience = patience
+        self._ping_interval = ping_interval
+        self._open = AsyncExitStack()
+        self._hopeless = asyncio.Event()
+        self._why_hopeless = ""
+        self.workspaces: dict[str, Workspace] = {}
+        self.port = settings.port
+
+    async def run(self) -> None:
+        """Be in Slack until cancelled.
+
+        Raises:
+            ConfigError: Slack lets the app in no more, or never did.
+        """
+        try:
+            await self.start()
+            names = ", ".join(each.name for each in self.workspaces.values())
+            logger.info("Slack: listening in %s", names)
+            await self.ended()
+        except ConfigError as error:
+            raise ConfigError(f"Slack is off: {error}") from None
+        finally:
+            await self.close()
+
+    async def start(self) -> None:
+        """Connect, and follow what is owed from before.
+
+        Raises:
+            ConfigError: No token works, or the port is taken.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _start(self) -> None:
+        session = _session()
+        self._open.push_async_callback(session.close)
+        for token in self._secrets.slack_bot_tokens:
+            await self._connect(Workspace(token, self._settings, session, self._make_pace()))
+        if not self.workspaces:
+            raise ConfigError("no Slack token can be used: see above, and docs/slack.md")
+        delivery = Delivery(self._service, self.workspaces)
+        self._open.push_async_callback(delivery.close)
+        await delivery.resume()
+
+        async def authorize(team_id: str | None) -> AuthorizeResult:
+            workspace = self.workspaces.get(team_id or "")
+            if workspace is None:
+                # Bolt then tells whoever asked that the app is not installed there.
+                return cast(AuthorizeResult, None)
+            return AuthorizeResult(
+                enterprise_id=None,
+                team_id=workspace.team,
+                bot_user_id=workspace.bot_user,
+                bot_id=workspace.bot_id,
+                bot_token=workspace.token,
+            )
+
+        app = AsyncApp(
+            name="flux",
+            logger=_bolt_logger(),
+            authorize=authorize,
+            signing_secret=self._secrets.slack_signing_secret or "",
+            # Else Bolt acknowledges before anything is done, and Slack delivers no more.
+            process_before_response=True,
+        )
+        desk = Desk(
+            self._service,
+            self._settings,
+            self.workspaces,
+            delivery,
+            session,
+            self._patience,
+        )
+        self._open.push_async_callback(desk.close)
+        Listeners(app, desk)
+        Presses(app, desk)
+        acknowledge_the_rest(app)
+        if self._settings.mode == "http":
+            await self._listen(app)
+        else:
+            await self._open_sockets(app)
+
+    async def _connect(self, workspace: Workspace) -> None:
+        while True:
+            try:
+                await workspace.connect()
+                break
+            except Unsure as error:
+                logger.warning("Slack cannot be reached, trying again: %s", error)
+                await workspace.pace.sleep(RECONNECT)
+            except SlackError as error:
+                why = GONE.get(error.error, error.error)
+                logger.error("a Slack token (%s…) cannot be used: %s", workspace.token[:8], why)
+                return
+        if missing := workspace.missing:
+            logger.warning("Slack: %s", missing_scopes(missing))
+        if workspace.scopes >= NEEDED_SCOPES:
+            self.workspaces[workspace.team] = workspace
+
+    async def _open_sockets(self, app: AsyncApp) -> None:
+        sockets = Sockets(
+            app,
+            self._secrets.slack_app_token or "",
+            next(iter(self.workspaces.values())).patient,
+            self._settings.connections,
+            self._give_up,
+            self._ping_interval,
+        )
+        self._open.push_async_callback(sockets.close)
+        await sockets.connect()
+        if self._hopeless.is_set():
+            raise ConfigError(f"SLACK_APP_TOKEN opens no socket: {self._why_hopeless}")
+
+    async def _listen(self, app: AsyncApp) -> None:
+        runner = web.AppRunner(app.web_app(path=PATH), access_log=None)
+        await runner.setup()
+        self._open.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, self._settings.host, self._settings.port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise ConfigError(
+                f"slack.host = {self._settings.host!r}, slack.port = {self._settings.port}:"
+                f" {error.strerror or error}"
+            ) from None
+        self.port = runner.addresses[0][1]
+
+    def _give_up(self, reason: str) -> None:
+        self._why_hopeless = reason
+        self._hopeless.set()
+
+    async def ended(self) -> None:
+        """Wait until Slack lets the app in no more.
+
+        Raises:
+            ConfigError: Always, and says why.
+        """
+        await self._hopeless.wait()
+        raise ConfigError(f"SLACK_APP_TOKEN opens no socket any more: {self._why_hopeless}")
+
+    async def close(self) -> None:
+        """Hear nothing more, finish what was begun; what is owed stays owed. May be called
+        twice."""
+        await self._open.aclose()
+
+
+def _session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT), trust_env=True)
+
+
+def _bolt_logger() -> logging.Logger:
+    quiet = logging.getLogger("slack_bolt")
+    quiet.setLevel(logging.ERROR)  # it warns of tokens in the environment, where ours stand
+    return quiet
+
+
+def check_tokens(settings: Slack, secrets: Secrets) -> None:
+    """Raise ConfigError where a token is missing, or one of another kind."""
+    for token in secrets.slack_bot_tokens:
+        if not token.startswith("xoxb-"):
+            raise ConfigError("SLACK_BOT_TOKEN must begin with xoxb-: it is the bot's own token")
+    if not secrets.slack_bot_tokens:
+        raise ConfigError("SLACK_BOT_TOKEN is not set: docs/slack.md says where to find it")
+    if settings.mode == "http":
+        if not secrets.slack_signing_secret:
+            raise ConfigError('SLACK_SIGNING_SECRET is not set, which slack.mode = "http" needs')
+    elif not (secrets.slack_app_token or "").startswith("xapp-"):
+        raise ConfigError("SLACK_APP_TOKEN must be set, and begin with xapp-: it opens the sockets")
+
+
+def missing_scopes(missing: list[str]) -> str:
+    """What the bot cannot do without the scopes *missing*."""
+    what = ", ".join(f"{scope} (to {SCOPES[scope]})" for scope in missing)
+    return f"the app lacks {what}: add them under OAuth & Permissions, and reinstall it"
+
+
+async def findings(settings: Slack, secrets: Secrets) -> list[tuple[bool, str]]:
+    """What Slack says of the tokens: whether each can be used, and a sentence."""
+    try:
+        check_tokens(settings, secrets)
+    except ConfigError as error:
+        return [(False, str(error))]
+    found = []
+    async with _session() as session:
+        for token in secrets.slack_bot_tokens:
+            workspace = Workspace(token, settings, session, Pace())
+            try:
+                await workspace.connect()
+            except (SlackError, Unsure) as error:
+                found.append((False, f"SLACK_BOT_TOKEN {token[:8]}…: {_why(error)}"))
+                continue
+            missing = workspace.missing
+            sentence = f"workspace {workspace.name}, as {workspace.bot_user}"
+            if missing:
+                sentence += f"; {missing_scopes(missing)}"
+            found.append((not missing, sentence))
+        if settings.mode == "socket":
+            opener = Workspace(secrets.slack_app_token or "", settings, session, Pace())
+            try:
+                await opener.call("apps.connections.open")
+            except (SlackError, Unsure) as error:
+                found.append((False, f"SLACK_APP_TOKEN opens no socket: {_why(error)}"))
+            else:
+                found.append((True, "SLACK_APP_TOKEN opens sockets"))
+    return found
+
+
+def _why(error: SlackError | Unsure) -> str:
+    if isinstance(error, SlackError):
+        return GONE.get(error.error, str(error))
+    return f"Slack cannot be reached ({error})"

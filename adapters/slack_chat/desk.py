@@ -1,0 +1,240 @@
+"""What all listeners share: who asks and where, how they are answered, what goes on meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+
+from adapters.slack_chat import blocks, files, forms
+from adapters.slack_chat.delivery import Delivery, Place, post, whisper
+from adapters.slack_chat.forms import Purposed
+from adapters.slack_chat.home import home
+from adapters.slack_chat.workspaces import SlackError, Unsure, Workspace
+from bot import replies
+from bot.config import Slack
+from bot.conversation import Reply
+from bot.jobs import Job
+from bot.origins import Origin
+from bot.service import Service, Where
+from generation.types import FluxbotError
+
+logger = logging.getLogger(__name__)
+
+#: Seconds after which a command or button is acknowledged, done or not; Slack waits 3.
+PATIENCE = 2.0
+#: Seconds that what was begun may take at the end.
+GRACE = 5.0
+OUR_FAULT = "Something went wrong on our side; nothing was charged."
+
+
+class Desk:
+    """Where listeners work. *session* is for addresses that Slack hands out.
+
+    Attributes:
+        workspaces: Those there are, by team.
+        patience: Seconds that a command or button may take before it is acknowledged.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        settings: Slack,
+        workspaces: Mapping[str, Workspace],
+        delivery: Delivery,
+        session: aiohttp.ClientSession,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.service = service
+        self.settings = settings
+        self.workspaces = workspaces
+        self.delivery = delivery
+        self.patience = patience
+        self._session = session
+        self._background: set[asyncio.Task[Any]] = set()
+
+    async def close(self) -> None:
+        """Wait a little for what was begun; nothing new comes any more."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GRACE):
+                while self._background:
+                    await asyncio.wait(self._background)
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    # Who and where
+
+    def place(
+        self, body: Mapping[str, Any], channel: str, root: str, user: str, thread: str = ""
+    ) -> Place:
+        """Where *user* speaks: in *thread* of *channel*, if in any. *root* is where pictures
+        are answered."""
+        team = body.get("team_id") or (body.get("team") or {}).get("id") or ""
+        is_direct = channel.startswith("D") or channel == user
+        return Place(self.workspaces[team], channel, root, user, thread, is_direct)
+
+    def place_of(self, body: Mapping[str, Any]) -> Place:
+        """Where a button or shortcut was used: the thread of its message."""
+        user = _user(body)
+        channel = (body.get("channel") or {}).get("id") or user
+        message = body.get("message") or {}
+        thread = message.get("thread_ts") or ""
+        root = thread if channel.startswith("D") else thread or message.get("ts") or ""
+        return self.place(body, channel, root, user, thread)
+
+    @staticmethod
+    def key(place: Place) -> str:
+        """What the bot calls a person."""
+        return f"slack:{place.workspace.team}-{place.user}"
+
+    @staticmethod
+    def origin(place: Place) -> Origin:
+        """The workspace, whose limits hold, and the channel."""
+        return Origin(f"slack-server:{place.workspace.team}", (place.channel,))
+
+    def where(self, place: Place, event_id: str | None, note: str = "") -> Where:
+        """What the service is told of where a job is asked for and answered."""
+        return {
+            "origin": self.origin(place),
+            "reply_to": place.reply_to(note),
+            "event_id": event_id,
+        }
+
+    # What goes on meanwhile
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Do *work* beside what else there is; its failure is logged."""
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._background.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, FluxbotError):
+            logger.error("work for Slack failed", exc_info=error)
+
+    def follow(self, job: Job) -> None:
+        """Answer whoever has just asked for *job*."""
+        self.delivery.follow(job, is_new=True)
+
+    @staticmethod
+    def outcome(task: asyncio.Task[Reply]) -> Reply:
+        """What there is to say of *task*, which is done, however it ended."""
+        if task.cancelled():
+            return Reply()
+        error = task.exception()
+        if error is None:
+            return task.result()
+        if isinstance(error, FluxbotError):
+            return Reply(replies.error_sentence(error), error=error)
+        return Reply(OUR_FAULT)
+
+    # Answering
+
+    async def answer(self, place: Place, reply: Reply, response_url: str | None = None) -> None:
+        """Say *reply*, if it says anything."""
+        try:
+            if reply.job is not None:
+                await self._show(place, reply.job)
+            elif reply.text:
+                await whisper(place, reply.text)
+        except FluxbotError as error:
+            await self.whisper_somehow(place, replies.error_sentence(error), response_url)
+        except SlackError as error:
+            logger.info("an answer takes another way: %s", error)
+            text = reply.text or (replies.how(reply.job) if reply.job else "")
+            await self.whisper_somehow(place, text, response_url)
+        except Unsure as error:
+            logger.warning("an answer is lost: %s", error)
+
+    async def answer_later(
+        self, place: Place, task: asyncio.Task[Reply], response_url: str | None
+    ) -> None:
+        """Say what *task* comes to, once it is done."""
+        await asyncio.wait({task})
+        await self.answer(place, self.outcome(task), response_url)
+
+    async def _show(self, place: Place, job: Job) -> None:
+        if job.status.is_final and not job.is_pruned and not job.error:
+            await self.delivery.show_again(place, job)
+        else:
+            line = replies.progress_line(job, job.progress)
+            await whisper(place, f"{job.request.prompt}\n{job.id} · {line}")
+
+    async def whisper_somehow(self, place: Place, text: str, response_url: str | None) -> None:
+        """Tell one person *text* where nothing can be posted in the channel."""
+        said, parts = blocks.text_message(text)
+        try:
+            if response_url is not None:
+                body = {"response_type": "ephemeral", "text": said, "blocks": parts}
+                async with self._session.post(response_url, json=body) as response:
+                    response.raise_for_status()
+            else:
+                home_place = Place(place.workspace, place.user, "", place.user, is_direct=True)
+                await post(home_place, said, parts)
+        except (TimeoutError, SlackError, Unsure, aiohttp.ClientError) as error:
+            logger.warning("%s cannot be told anything: %s", place.user, error)
+
+    async def attached(
+        self, workspace: Workspace, attachments: list[dict[str, Any]]
+    ) -> bytes | None:
+        """The bytes of the picture among what is attached; None where nothing is.
+
+        Raises:
+            InvalidImage: It cannot be read.
+        """
+        file = files.attached(attachments)
+        if file is None:
+            return None
+        max_bytes = int(self.service.config.control_images.max_megabytes * 1e6)
+        return await files.read(workspace, file, self.settings, max_bytes)
+
+    async def open(
+        self,
+        place: Place,
+        about: Purposed,
+        trigger: str,
+        values: Mapping[str, str],
+        response_url: str | None,
+    ) -> None:
+        """Open a form, which Slack allows for 3 seconds."""
+        default = self.service.config.model.default_preset
+        view = forms.form(about, self.service.presets, default, values)
+        try:
+            await place.workspace.call("views.open", trigger_id=trigger, view=view)
+        except (SlackError, Unsure) as error:
+            logger.warning("a form cannot be opened: %s", error)
+            text = "Slack did not let me open the form in time: please try again."
+            await self.whisper_somehow(place, text, response_url)
+
+    async def publish_home(self, place: Place) -> None:
+        """Show a person their App Home as it is now; at least without its pictures, since
+        Slack refuses all of it where one of them was deleted."""
+        service, user = self.service, self.key(place)
+        for shows_pictures in (True, False):
+            view = home(
+                await service.quota(user, self.origin(place)),
+                service.queue(user),
+                (await service.history(user)).jobs,
+                await service.settings(user),
+                service.presets,
+                service.config.model.default_preset,
+                why_not=service.state.message,
+                shows_pictures=shows_pictures,
+            )
+            try:
+                await place.workspace.call("views.publish", user_id=place.user, view=view)
+                return
+            except (SlackError, Unsure) as error:
+                logger.warning("an App Home cannot be shown: %s", error)
+
+
+def _user(body: Mapping[str, Any]) -> str:
+    return str(body["user"]["id"])

@@ -1,0 +1,194 @@
+"""Files: what people attached, read with the bot's token from Slack's hosts alone; and our
+pictures on their way to Slack."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from adapters.slack_chat.workspaces import SlackError, Unsure, Workspace
+from bot.config import Slack
+from generation.types import InvalidImage
+
+#: How often an upload is tried, and Slack asked whether a picture can be shown.
+UPLOADS = 4
+LOOKS = 10
+#: Bytes that are looked at to tell a page from a picture.
+BEGINNING = 512
+
+
+def attached(files: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The picture among the *files* of a message; None where there is none.
+
+    Raises:
+        InvalidImage: There are several.
+    """
+    if len(files) > 1:
+        raise InvalidImage(
+            f"{len(files)} files are attached, and one picture can be followed: send one",
+            field="control_image",
+        )
+    return files[0] if files else None
+
+
+async def read(
+    workspace: Workspace, file: Mapping[str, Any], settings: Slack, max_bytes: int
+) -> bytes:
+    """The bytes of a *file* that somebody sent to Slack.
+
+    Raises:
+        InvalidImage: It lies elsewhere, is too large, gone, or may not be read.
+    """
+    if file.get("file_access") == "check_file_info" or "url_private" not in file:
+        # Of files in channels that are shared with others, events carry the id alone.
+        file = await _info(workspace, str(file.get("id", "")))
+    if file.get("is_external") or file.get("mode") in ("external", "tombstone"):
+        raise _unreadable("the file does not lie at Slack: attach it from your own device")
+    if (size := int(file.get("size") or 0)) > max_bytes:
+        raise _too_large(size, max_bytes)
+    url = str(file.get("url_private_download") or file.get("url_private") or "")
+    parts = urlsplit(url)
+    scheme = urlsplit(settings.api_base).scheme
+    if parts.scheme != scheme or parts.netloc not in settings.file_hosts:
+        raise _unreadable("the file does not lie at Slack: attach it from your own device")
+    headers = {"Authorization": f"Bearer {workspace.token}"}
+    try:
+        async with workspace.session.get(url, headers=headers, allow_redirects=False) as answer:
+            if answer.status == 404:
+                raise _unreadable("the file is gone: attach it again")
+            if answer.status != 200 and not 300 <= answer.status < 400:
+                raise _unreadable(f"Slack did not hand out the file (HTTP {answer.status})")
+            data = await answer.content.read(max_bytes + 1)
+            while len(data) <= max_bytes and (
+                more := await answer.content.read(max_bytes + 1 - len(data))
+            ):
+                data += more
+            is_page = answer.content_type == "text/html" or _is_page(data)
+            if answer.status != 200 or is_page:
+                # Whoever may not read a file is shown the door with a friendly 200.
+                raise _unreadable(
+                    "I need the files:read permission to see your picture: an admin of the"
+                    " workspace must install the app anew"
+                )
+    except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        raise _unreadable("the file could not be fetched from Slack: try again") from error
+    if len(data) > max_bytes:
+        raise _too_large(len(data), max_bytes)
+    return data
+
+
+async def _info(workspace: Workspace, id: str) -> dict[str, Any]:
+    try:
+        file: dict[str, Any] = (await workspace.call("files.info", file=id))["file"]
+    except SlackError as error:
+        if error.error == "missing_scope":
+            raise _unreadable("I need the files:read permission to see your picture") from error
+        raise _unreadable("the file is gone: attach it again") from error
+    except Unsure as error:
+        raise _unreadable("the file could not be fetched from Slack: try again") from error
+    return file
+
+
+def _is_page(data: bytes) -> bool:
+    beginning = data[:BEGINNING].lstrip().lower()
+    return beginning.startswith((b"<!doctype html", b"<html"))
+
+
+def _unreadable(sentence: str) -> InvalidImage:
+    return InvalidImage(sentence, field="control_image")
+
+
+def _too_large(size: int, max_bytes: int) -> InvalidImage:
+    return _unreadable(
+        f"the file has {size / 1e6:.1f} MB; at most {max_bytes / 1e6:g} MB are read:"
+        " send a smaller one"
+    )
+
+
+async def forgotten(*_: object) -> None:
+    """Keeps nothing."""
+
+
+async def upload(
+    workspace: Workspace,
+    data: bytes,
+    name: str,
+    title: str,
+    keep: Callable[[str], Awaitable[None]] = forgotten,
+    earlier: str | None = None,
+) -> str:
+    """Bring a picture to Slack, where nobody sees it yet; returns the id of the file.
+
+    *keep* is told the id before the upload is completed, so that whoever comes back with
+    it as *earlier*, after a crash or a lost answer, does not leave a second file behind.
+
+    Raises:
+        SlackError, Unsure: It is not there, however often it was tried.
+    """
+    if earlier is not None and await _is_complete(workspace, earlier):
+        return earlier
+    for attempt in range(UPLOADS):
+        try:
+            place = await workspace.call(
+                "files.getUploadURLExternal", filename=name, length=len(data)
+            )
+            await _send(workspace, place["upload_url"], data)
+            await keep(place["file_id"])
+            await _complete(workspace, place["file_id"], title)
+        except Unsure:
+            if attempt + 1 == UPLOADS:
+                raise
+            await workspace.pace.sleep(2.0**attempt)
+        else:
+            return str(place["file_id"])
+    raise AssertionError("every attempt returns or raises")
+
+
+async def _send(workspace: Workspace, url: str, data: bytes) -> None:
+    try:
+        async with workspace.session.post(
+            url, data=data, headers={"Content-Type": "application/octet-stream"}
+        ) as answer:
+            if answer.status != 200:
+                raise Unsure(f"upload: HTTP {answer.status}")
+    except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        raise Unsure(f"upload: {type(error).__name__}") from error
+
+
+async def _complete(workspace: Workspace, id: str, title: str) -> None:
+    try:
+        await workspace.call("files.completeUploadExternal", files=[{"id": id, "title": title}])
+    except Unsure:
+        # It serves once: whether it did, the file itself says.
+        if not await _is_complete(workspace, id):
+            raise
+
+
+async def _is_complete(workspace: Workspace, id: str) -> bool:
+    try:
+        await workspace.call("files.info", file=id)
+    except SlackError as error:
+        if error.error == "file_not_found":
+            return False
+        raise
+    return True
+
+
+async def until_shown(workspace: Workspace, id: str) -> None:
+    """Wait until Slack has looked at the picture; blocks with it are refused before."""
+    for _ in range(LOOKS):
+        if (await workspace.call("files.info", file=id))["file"].get("mimetype"):
+            return
+        await workspace.pace.sleep(1.0)
+
+
+async def delete(workspace: Workspace, ids: list[str]) -> None:
+    """Delete files of ours; those that are gone already are no error."""
+    for id in ids:
+        try:
+            await workspace.call("files.delete", file=id)
+        except (SlackError, Unsure):
+            continue

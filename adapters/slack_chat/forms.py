@@ -1,0 +1,233 @@
+"""Modals: every option as a field, and what was filled in as a command. All pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from adapters.slack_chat.blocks import context, plain
+from bot import replies
+from bot.commands import OPTIONS, CommandError, ImagineCommand, read_option
+from bot.commands.options import Number, Option
+from bot.jobs import Job
+from bot.requests import SETTINGS, command_of
+from generation.types import MAX_PROMPT_LENGTH, Preset, is_blank
+
+CALLBACK = "flux_form"
+#: What every field's input is called inside its block.
+VALUE = "value"
+#: Slack shows at most so many options, of so many characters.
+MAX_OPTIONS = 100
+MAX_OPTION = 75
+
+Purpose = Literal["imagine", "edit", "control", "settings"]
+TITLES: dict[Purpose, tuple[str, str]] = {
+    "imagine": ("Draw a picture", "Draw"),
+    "edit": ("Draw it differently", "Draw"),
+    "control": ("Use as control image", "Draw"),
+    "settings": ("Your defaults", "Keep"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Purposed:
+    """What a modal is for, carried through Slack and back.
+
+    Attributes:
+        job: Id of the job that it is about.
+        channel: Where the answer goes; empty for the person's own conversation with the bot.
+        root: The thread there.
+        file: Id of the file at Slack that is to be followed.
+    """
+
+    purpose: Purpose
+    job: str = ""
+    channel: str = ""
+    root: str = ""
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What was filled in.
+
+    Attributes:
+        command: With an empty prompt where there is no field for one.
+        files: The attached ones, as Slack describes them.
+        errors: Sentences by the id of the block that they belong to.
+    """
+
+    command: ImagineCommand
+    files: list[dict[str, Any]]
+    errors: dict[str, str]
+
+
+def form(
+    about: Purposed, presets: Mapping[str, Preset], default: str, values: Mapping[str, str]
+) -> dict[str, Any]:
+    """The modal for *about*; *values* are what its fields begin with, by option name."""
+    title, submit = TITLES[about.purpose]
+    blocks: list[dict[str, Any]] = []
+    if about.purpose != "settings":
+        element = _text(values.get("prompt", ""), MAX_PROMPT_LENGTH)
+        element |= {"multiline": True, "focus_on_load": True}
+        blocks.append(_input("prompt", "What to draw", element, is_optional=False))
+    blocks.extend(
+        _option(option, presets, default, values)
+        for option in OPTIONS
+        if about.purpose != "settings" or set(option.fields) & set(SETTINGS)
+        if option.name != "ar"  # the size may be a shape too
+    )
+    if about.purpose == "imagine":
+        element = {
+            "type": "file_input",
+            "action_id": VALUE,
+            "filetypes": ["png", "jpg", "jpeg", "webp"],
+            "max_files": 1,
+        }
+        blocks.append(_input("image", "Control image", element, "For presets that need one."))
+    if about.purpose == "control":
+        blocks.append(context(plain("Choose a preset that takes a picture.")))
+    return {
+        "type": "modal",
+        "callback_id": CALLBACK,
+        "title": {"type": "plain_text", "text": title},
+        "submit": {"type": "plain_text", "text": submit},
+        "close": {"type": "plain_text", "text": "Cancel"},
+        "private_metadata": json.dumps(asdict(about)),
+        "blocks": blocks,
+    }
+
+
+def _option(
+    option: Option, presets: Mapping[str, Preset], default: str, values: Mapping[str, str]
+) -> dict[str, Any]:
+    value = values.get(option.name, "")
+    if option.name == "preset":
+        return _input("preset", "Preset", _select(presets, default, value))
+    kind = option.kind
+    if isinstance(kind, Number):
+        element: dict[str, Any] = {
+            "type": "number_input",
+            "action_id": VALUE,
+            "is_decimal_allowed": not kind.is_whole,
+            "min_value": str(kind.lowest),
+            "max_value": str(kind.highest),
+        }
+        if value:
+            element["initial_value"] = value
+    else:
+        length = MAX_PROMPT_LENGTH if option.name == "negative" else 40
+        element = _text(value, length)
+    element["placeholder"] = plain(f"such as {option.example.strip(chr(34))}", 150)
+    return _input(option.name, option.name.capitalize(), element, option.help)
+
+
+def _select(presets: Mapping[str, Preset], default: str, chosen: str) -> dict[str, Any]:
+    options = {}
+    for preset in list(presets.values())[:MAX_OPTIONS]:
+        note = " (the default)" if preset.name == default else ""
+        note += " (needs a picture)" if preset.needs_image else ""
+        option: dict[str, Any] = {
+            "text": plain(f"{preset.name}{note}", MAX_OPTION),
+            "value": preset.name,
+        }
+        if preset.description:
+            option["description"] = plain(preset.description, MAX_OPTION)
+        options[preset.name] = option
+    element: dict[str, Any] = {
+        "type": "static_select",
+        "action_id": VALUE,
+        "options": list(options.values()),
+    }
+    if chosen in options:
+        element["initial_option"] = options[chosen]
+    return element
+
+
+def _text(value: str, length: int) -> dict[str, Any]:
+    element: dict[str, Any] = {
+        "type": "plain_text_input",
+        "action_id": VALUE,
+        "max_length": length,
+    }
+    if value:
+        element["initial_value"] = value[:length]
+    return element
+
+
+def _input(
+    id: str, label: str, element: dict[str, Any], hint: str = "", *, is_optional: bool = True
+) -> dict[str, Any]:
+    block = {
+        "type": "input",
+        "block_id": id,
+        "label": plain(label),
+        "element": element,
+        "optional": is_optional,
+    }
+    if hint:
+        block["hint"] = plain(hint, 2000)
+    return block
+
+
+def about_of(view: Mapping[str, Any]) -> Purposed:
+    """What the modal *view*, which came back from Slack, is for."""
+    return Purposed(**json.loads(view["private_metadata"]))
+
+
+def filled(view: Mapping[str, Any]) -> Filled:
+    """What was filled into the modal *view*."""
+    state = {id: fields[VALUE] for id, fields in view["state"]["values"].items()}
+    errors: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    for option in OPTIONS:
+        text = _value(state.get(option.name, {}))
+        if not text:
+            continue
+        try:
+            values |= read_option(option.name, text)
+        except CommandError as error:
+            errors[option.name] = replies.error_sentence(error)
+    prompt = (_value(state.get("prompt", {})) or "").strip()
+    if "prompt" in state and (not prompt or is_blank(prompt)):
+        errors["prompt"] = "The prompt is empty: say what to draw."
+    files = state.get("image", {}).get("files") or []
+    return Filled(ImagineCommand(prompt=prompt, **values), list(files), errors)
+
+
+def _value(state: Mapping[str, Any]) -> str | None:
+    chosen = state.get("selected_option")
+    value = chosen["value"] if chosen else state.get("value")
+    return None if value is None else str(value).strip()
+
+
+def block_of(field: str | None, blocks: Iterable[Mapping[str, Any]]) -> str:
+    """The id of the block in which an error about *field* of a command is shown."""
+    ids = [block["block_id"] for block in blocks if block.get("type") == "input"]
+    names = {name: option.name for option in OPTIONS for name in option.fields}
+    names |= {"control_image": "image", "prompt": "prompt", "aspect_ratio": "size"}
+    wanted = names.get(field or "", "")
+    return wanted if wanted in ids else ids[0]
+
+
+def values_of(job: Job) -> dict[str, str]:
+    """What the fields of a modal begin with that changes *job*."""
+    command = command_of(job.request, job.images)
+    return {"prompt": command.prompt, **values_of_settings(command.options)}
+
+
+def values_of_settings(own: Mapping[str, Any]) -> dict[str, str]:
+    """What the fields begin with where *own* are the fields of a command that are set."""
+    values = {}
+    for option in OPTIONS:
+        value = own.get(option.field)
+        if option.name == "size" and "width" in own and "height" in own:
+            values["size"] = f"{own['width']}x{own['height']}"
+        elif option.name == "ar" and value is not None:
+            values["size"] = ":".join(map(str, value))  # one field is for both
+        elif value is not None and option.name != "size":
+            values[option.name] = f"{value:g}" if isinstance(value, float) else str(value)
+    return values

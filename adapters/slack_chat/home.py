@@ -1,0 +1,86 @@
+"""The App Home: what one person has, wants and made. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adapters.slack_chat.blocks import (
+    Block,
+    actions,
+    button,
+    picture,
+    section,
+    text_message,
+)
+from bot import replies
+from bot.jobs import Job, JobStatus
+from bot.ledger import QuotaStatus
+from bot.service import QueueView
+from generation.types import Preset
+
+#: Pictures and jobs that are listed.
+MAX_LISTED = 10
+BAR = 20
+
+
+def home(
+    quota: QuotaStatus,
+    queue: QueueView,
+    latest: Sequence[Job],
+    own: Mapping[str, Any],
+    presets: Mapping[str, Preset],
+    default: str,
+    *,
+    why_not: str = "",
+    shows_pictures: bool = True,
+) -> dict[str, Any]:
+    """The view; *why_not* says why nothing is drawn now.
+
+    Without *shows_pictures* the latest ones are listed in words, since Slack refuses a view
+    with a picture that somebody has deleted there.
+    """
+    total = quota.credits + quota.granted
+    used = 1 - quota.left / total if total else 1.0
+    counts = replies.queue(queue.waiting, queue.running, (), why_not).splitlines()
+    blocks: list[Block] = [
+        _header("Credits"),
+        section(f"{replies.bar(used, BAR)}\n{replies.quota(quota)}"),
+        actions(button("Draw a picture", "draw", "home", style="primary")),
+        _header("Waiting and being drawn"),
+        section("\n".join(counts if not queue.mine else counts[:-1])),
+    ]
+    for job in queue.mine[:MAX_LISTED]:
+        line = f"{replies.short(job)}\n{replies.progress_line(job, job.progress)}"
+        blocks.append(section(line, accessory=button("Cancel", "cancel", job.id)))
+    blocks.append(_header("Your latest pictures"))
+    drawn = [job for job in latest if job.status is JobStatus.SUCCEEDED][:MAX_LISTED]
+    for job in drawn:
+        file = first_file(job) if shows_pictures and not job.is_pruned else None
+        more: dict[str, Any] = {}
+        if file is not None:
+            more["accessory"] = picture(file, job.request.prompt)
+        blocks.append(section(f"{replies.short(job)}\n{job.id} · {replies.summary(job)}", **more))
+    if not drawn:
+        blocks.append(section(replies.history([], "", 1, has_more=False)))
+    blocks += [
+        _header("Your defaults"),
+        section(replies.settings(own)),
+        actions(
+            button("Change", "settings", "home"),
+            *([button("Forget", "forget", "home")] if own else []),
+        ),
+        _header("Presets"),
+        *text_message(replies.presets(presets, default))[1],
+    ]
+    return {"type": "home", "blocks": blocks[:100]}
+
+
+def first_file(job: Job) -> str | None:
+    """The id of the first picture of *job* at Slack; None where it is not there."""
+    files = (job.reply_to or {}).get("files") or []
+    return str(files[0]) if files else None
+
+
+def _header(text: str) -> Block:
+    return {"type": "header", "text": {"type": "plain_text", "text": text}}

@@ -1,0 +1,209 @@
+"""What people write: mentions, direct messages and commands; and what becomes of the app.
+
+Bolt acknowledges when a listener returns. Events are acknowledged once what they ask for is
+on disk, since Slack delivers again what was not acknowledged; a command is not delivered
+again, so that it is acknowledged in time whatever happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections import OrderedDict
+from collections.abc import Coroutine
+from typing import Any
+
+from slack_bolt.app.async_app import AsyncApp
+
+from adapters.slack_chat import blocks, wording
+from adapters.slack_chat.delivery import Place
+from adapters.slack_chat.desk import OUR_FAULT, Desk
+from adapters.slack_chat.forms import Purposed
+from adapters.slack_chat.workspaces import GONE, SlackError, Unsure
+from bot import replies
+from bot.commands import AgainCommand, Command, ShowCommand
+from bot.conversation import Reply, answer, following
+from bot.jobs import Job, JobStatus
+from generation.types import FluxbotError, InvalidRequest
+
+logger = logging.getLogger(__name__)
+
+#: Events that are remembered, so that one that is delivered again is not answered again.
+REMEMBERED = 1000
+#: What a thread's last picture is wanted for.
+_BUILDS_ON = re.compile(r"\s*/?(?:same|again|vary)\b", re.IGNORECASE)
+
+
+class Listeners:
+    """Listens on *app* for what people write."""
+
+    def __init__(self, app: AsyncApp, desk: Desk) -> None:
+        self._desk = desk
+        self._events: OrderedDict[str, asyncio.Task[None]] = OrderedDict()
+        app.event("app_mention")(self._on_mention)
+        app.event("message")(self._on_message)
+        app.event("app_home_opened")(self._on_home)
+        app.event("app_uninstalled")(self._on_uninstalled)
+        app.event("tokens_revoked")(self._on_uninstalled)
+        app.command(desk.settings.command)(self._on_command)
+
+    async def _on_mention(self, body: dict[str, Any], event: dict[str, Any]) -> None:
+        if event.get("bot_id") or "user" not in event:
+            return  # bots that talk to each other never stop
+        thread = event.get("thread_ts") or ""
+        root = thread or event["ts"]
+        place = self._desk.place(body, event["channel"], root, event["user"], thread)
+        await self._once(body["event_id"], self._hear(place, body, event))
+
+    async def _on_message(self, body: dict[str, Any], event: dict[str, Any]) -> None:
+        if event.get("channel_type") != "im" or event.get("bot_id") or "user" not in event:
+            return
+        if event.get("subtype") not in (None, "file_share"):
+            return  # edited, deleted, joined, …
+        thread = event.get("thread_ts") or ""
+        place = self._desk.place(body, event["channel"], thread, event["user"], thread)
+        await self._once(body["event_id"], self._hear(place, body, event))
+
+    async def _on_home(self, body: dict[str, Any], event: dict[str, Any]) -> None:
+        if event.get("tab") == "home":
+            place = self._desk.place(body, event["channel"], "", event["user"])
+            self._desk.spawn(self._desk.publish_home(place))
+
+    async def _on_uninstalled(self, body: dict[str, Any], event: dict[str, Any]) -> None:
+        workspace = self._desk.workspaces.get(body["team_id"])
+        if workspace is None:
+            return
+        if event["type"] == "tokens_revoked" and not event.get("tokens", {}).get("bot"):
+            return
+        workspace.lost = GONE["app_uninstalled"]
+        self._desk.spawn(self._desk.delivery.abandon(workspace))
+
+    async def _once(self, event_id: str, work: Coroutine[Any, Any, None]) -> None:
+        """Do *work*, or wait for it where it was begun when the event came before."""
+        task = self._events.get(event_id)
+        if task is None:
+            task = self._events[event_id] = self._desk.spawn(work)
+            while len(self._events) > REMEMBERED and next(iter(self._events.values())).done():
+                self._events.popitem(last=False)
+        else:
+            work.close()
+        await asyncio.shield(task)
+
+    async def _hear(self, place: Place, body: dict[str, Any], event: dict[str, Any]) -> None:
+        """Carry out what somebody wrote; done when it is on disk."""
+        text = str(event.get("text") or "")
+        event_id = f"slack:{body['event_id']}"
+        try:
+            reply = await self._converse(place, text, event.get("files") or [], event_id)
+        except Exception:
+            logger.exception("an event cannot be carried out")
+            reply = Reply(OUR_FAULT)
+        # What is only said is not worth waiting for: Slack wants its answer.
+        self._desk.spawn(self._desk.answer(place, reply))
+
+    async def _on_command(self, ack: Any, body: dict[str, Any], command: dict[str, Any]) -> None:
+        place = self._desk.place(command, command["channel_id"], "", command["user_id"])
+        text = command.get("text") or ""
+        if not text.strip():
+            about = Purposed("imagine", channel=place.channel)
+            await self._desk.open(place, about, command["trigger_id"], {}, command["response_url"])
+            await ack()
+            return
+
+        async def work() -> Reply:
+            return await self._converse(place, text, [], f"slack:{command['trigger_id']}")
+
+        task = self._desk.spawn(work())
+        await asyncio.wait({task}, timeout=self._desk.patience)
+        if task.done() and (reply := self._desk.outcome(task)).text:
+            said, parts = blocks.text_message(reply.text)
+            await ack(text=said, blocks=parts, response_type="ephemeral")
+            return
+        await ack()
+        self._desk.spawn(self._desk.answer_later(place, task, command["response_url"]))
+
+    async def _converse(
+        self,
+        place: Place,
+        text: str,
+        attachments: list[dict[str, Any]],
+        event_id: str | None = None,
+    ) -> Reply:
+        """What *text* comes to; a job is followed already."""
+        workspace, user = place.workspace, self._desk.key(place)
+        is_admin_command = wording.is_admin_command(text)
+        words = wording.words(
+            text, workspace.bot_user, workspace.team, names_people=is_admin_command
+        )
+        try:
+            if is_admin_command:
+                await self._recognise(place)
+            last = await self._last(place) if _BUILDS_ON.match(words) else None
+            command = following(words, last)
+            image = await self._desk.attached(workspace, attachments)
+            reply = await self._carry_out(place, user, command, image, last, event_id)
+        except FluxbotError as error:
+            return Reply(replies.error_sentence(error), error=error)
+        if reply.job is not None and not isinstance(command, ShowCommand):
+            self._desk.delivery.follow(reply.job, is_new=True)
+            return Reply()
+        return reply
+
+    async def _carry_out(
+        self,
+        place: Place,
+        user: str,
+        command: Command,
+        image: bytes | None,
+        last: Job | None,
+        event_id: str | None,
+    ) -> Reply:
+        where = self._desk.where(place, event_id)
+        if last is not None and isinstance(command, AgainCommand) and command.job_id == last.id:
+            note = replies.taken_over(last, command.changes, command.vary)
+            if image is not None:
+                raise InvalidRequest(
+                    "a picture goes with a prompt of its own: say what to draw from it",
+                    field="control_image",
+                )
+            job = await self._desk.service.again(
+                user,
+                last.id,
+                command.changes,
+                vary=command.vary,
+                is_shown=True,
+                **self._desk.where(place, event_id, note),
+            )
+            return Reply(job=job)
+        return await answer(self._desk.service, user, command, image, **where)
+
+    async def _last(self, place: Place) -> Job | None:
+        """The picture that was drawn last where somebody speaks, else their own latest."""
+        if place.root or place.is_direct:
+            last = await self._desk.service.latest_answered("slack", place.channel, root=place.root)
+            if last is not None:
+                return last
+        own = (await self._desk.service.history(self._desk.key(place))).jobs
+        return next((job for job in own if job.status is JobStatus.SUCCEEDED), None)
+
+    async def _recognise(self, place: Place) -> None:
+        """Learn from Slack whether the person is an admin of the workspace just now."""
+        try:
+            member = (await place.workspace.call("users.info", user=place.user))["user"]
+        except (SlackError, Unsure) as error:
+            logger.warning("who is an admin cannot be asked: %s", error)
+            member = {}
+        is_admin = bool(member.get("is_admin") or member.get("is_owner"))
+        self._desk.service.admin.recognise(self._desk.key(place), is_admin=is_admin)
+
+
+def acknowledge_the_rest(app: AsyncApp) -> None:
+    """Acknowledge whatever else Slack says, or it would say it again."""
+
+    async def acknowledge(ack: Any) -> None:
+        await ack()
+
+    everything = re.compile(".*")
+    for kind in (app.event, app.command, app.action, app.view, app.view_closed, app.shortcut):
+        kind(everything)(acknowledge)

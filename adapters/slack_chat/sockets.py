@@ -1,0 +1,126 @@
+"""Socket Mode: acknowledged once what is asked for is kept, and given up where it is hopeless."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+from slack_bolt.adapter.socket_mode.async_internals import (
+    run_async_bolt_app,
+    send_async_response,
+)
+from slack_bolt.app.async_app import AsyncApp
+from slack_sdk.errors import SlackApiError
+from slack_sdk.socket_mode.aiohttp import SocketModeClient
+from slack_sdk.socket_mode.request import SocketModeRequest
+from slack_sdk.web.async_client import AsyncWebClient
+
+from adapters.slack_chat.workspaces import GONE
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between pings, and at least between two attempts to connect.
+PING_INTERVAL = 5.0
+#: What is said of a socket that goes is the library's business, and no news.
+QUIET = logging.getLogger("slack_sdk.socket_mode")
+
+
+class Sockets:
+    """So many connections to Slack, renewed as Slack wants it.
+
+    Several, because one that is renewed hears nothing for a moment. What two of them hear
+    is told apart by its event's id.
+    """
+
+    def __init__(
+        self,
+        app: AsyncApp,
+        app_token: str,
+        web_client: AsyncWebClient,
+        connections: int,
+        on_hopeless: Callable[[str], None],
+        ping_interval: float = PING_INTERVAL,
+    ) -> None:
+        self._app = app
+        QUIET.setLevel(logging.CRITICAL)
+        self._clients = [
+            _Client(
+                app_token=app_token,
+                logger=QUIET,
+                web_client=web_client,
+                ping_interval=ping_interval,
+                on_hopeless=on_hopeless,
+            )
+            for _ in range(connections)
+        ]
+        for client in self._clients:
+            client.socket_mode_request_listeners.append(self._handle)
+
+    async def connect(self) -> None:
+        """Returns once all are connected, however long that takes."""
+        for client in self._clients:
+            await client.connect()  # type: ignore[no-untyped-call]
+
+    async def _handle(self, client: Any, request: SocketModeRequest) -> None:
+        response = await run_async_bolt_app(self._app, request)
+        await send_async_response(client, request, response, time.time())
+
+    async def close(self) -> None:
+        """Hear nothing more."""
+        await asyncio.gather(*(client.end() for client in self._clients))
+
+
+class _Client(SocketModeClient):
+    """The library's client, but for what it would repeat for ever."""
+
+    def __init__(self, *, on_hopeless: Callable[[str], None], **settings: Any) -> None:
+        super().__init__(**settings)
+        self._on_hopeless = on_hopeless
+        session: Any = _FreshTickets(self, self.aiohttp_client_session)
+        self.aiohttp_client_session = session
+
+    async def issue_new_wss_url(self) -> str:
+        try:
+            return await super().issue_new_wss_url()
+        except SlackApiError as error:
+            reason = GONE.get(str(error.response.get("error")))
+            if reason is not None:
+                self.closed = True  # ends the loop that would ask again
+                self._on_hopeless(reason)
+            else:
+                logger.warning("Slack opens no socket: %s", error.response.get("error"))
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            logger.warning("Slack cannot be reached: %s", error)
+            raise
+
+    async def end(self) -> None:
+        """Close, and wait for the tasks that the library only cancels."""
+        await self.close()  # type: ignore[no-untyped-call]
+        tasks = (self.message_processor, self.current_session_monitor, self.message_receiver)
+        left = [task for task in tasks if task is not None]
+        await asyncio.gather(*left, return_exceptions=True)
+
+
+class _FreshTickets:
+    """The client's HTTP session, which forgets an address as soon as it is used: it serves
+    once, and the library would try the same one until the end of days."""
+
+    def __init__(self, client: SocketModeClient, session: aiohttp.ClientSession) -> None:
+        self._client = client
+        self._session = session
+
+    async def ws_connect(self, url: str, **more: Any) -> Any:
+        self._client.wss_uri = None
+        return await self._session.ws_connect(url, **more)
+
+    @property
+    def closed(self) -> bool:
+        return self._session.closed
+
+    async def close(self) -> None:
+        await self._session.close()

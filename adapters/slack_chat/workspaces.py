@@ -1,0 +1,202 @@
+"""One workspace in which the app is installed: its token, its calls, what failures mean."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import aiohttp
+from slack_sdk.errors import SlackApiError
+from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
+from slack_sdk.web.async_client import AsyncWebClient
+
+from adapters.slack_chat.pace import Pace
+from bot.config import Slack
+
+logger = logging.getLogger(__name__)
+
+#: Scopes that the bot uses; deploy/slack-manifest.yaml asks for them.
+SCOPES = {
+    "app_mentions:read": "hear when somebody mentions it",
+    "channels:history": "find its own message again when Slack's answer was lost",
+    "chat:write": "answer",
+    "chat:write.public": "answer a command in a public channel that it is no member of",
+    "commands": "offer its command and shortcuts",
+    "files:read": "read the pictures that people attach",
+    "files:write": "show the pictures that it draws",
+    "groups:history": "find its own message again in private channels",
+    "im:history": "hear what people write to it directly",
+    "users:read": "tell who is an admin of the workspace",
+}
+#: Without these it cannot do anything; without others it does less.
+NEEDED_SCOPES = frozenset({"chat:write", "app_mentions:read", "commands"})
+
+#: What Slack says of a token that will not work again by itself.
+GONE = {
+    "account_inactive": "the app was removed from the workspace",
+    "app_uninstalled": "the app was removed from the workspace",
+    "invalid_auth": "Slack does not know the token",
+    "not_allowed_token_type": "it is a token of another kind",
+    "not_authed": "there is no token",
+    "team_access_not_granted": "the workspace no longer lets the app in",
+    "token_expired": "the token has expired",
+    "token_revoked": "the token was revoked",
+}
+#: What Slack says of a conversation that nothing can be posted to.
+CLOSED = {
+    "cannot_reply_to_message": "the thread takes no answers",
+    "channel_not_found": "I am no member of the channel",
+    "ekm_access_denied": "the workspace does not let me write there",
+    "is_archived": "the channel was archived",
+    "not_in_channel": "I am no member of the channel",
+    "restricted_action": "the workspace does not let me write there",
+    "restricted_action_read_only_channel": "the channel is read-only",
+    "restricted_action_thread_only_channel": "the channel takes threads alone",
+    "thread_locked": "the thread takes no answers",
+    "thread_not_found": "the thread was deleted",
+}
+#: Methods whose arguments go as a form; the others take JSON.
+FORMS = frozenset(
+    {
+        "auth.test",
+        "conversations.history",
+        "conversations.replies",
+        "files.getUploadURLExternal",
+        "files.info",
+        "users.info",
+    }
+)
+#: Asked twice, these do what they do once.
+REPEATABLE = FORMS | {"chat.update", "views.publish"}
+ATTEMPTS = 4
+TIMEOUT = 30
+
+
+class SlackError(Exception):
+    """Slack said no; *error* is its word for why."""
+
+    def __init__(self, method: str, error: str, more: str = "") -> None:
+        super().__init__(f"{method}: {error}{more}")
+        self.error = error
+
+
+class Gone(SlackError):
+    """The workspace cannot be reached with this token any more."""
+
+
+class Limited(SlackError):
+    """Too many calls; *seconds* later there may be more."""
+
+    def __init__(self, method: str, seconds: float) -> None:
+        super().__init__(method, "ratelimited")
+        self.seconds = seconds
+
+
+class Unsure(Exception):
+    """No answer came, so that nobody knows whether Slack did it."""
+
+
+class Workspace:
+    """An installation, known by its token; `connect` learns the rest.
+
+    Attributes:
+        team: Slack's id of it.
+        name: What people call it.
+        bot_user, bot_id: The bot in it, as a member and as an app.
+        scopes: What the token may do.
+        lost: Why it cannot be reached any more; None while it can.
+    """
+
+    def __init__(
+        self, token: str, settings: Slack, session: aiohttp.ClientSession, pace: Pace
+    ) -> None:
+        self.token = token
+        self.session = session
+        self.pace = pace
+        self.team = self.name = self.bot_user = self.bot_id = ""
+        self.scopes: frozenset[str] = frozenset()
+        self.lost: str | None = None
+        self.patient = self._client(settings, [AsyncRateLimitErrorRetryHandler(max_retry_count=3)])
+        self._hasty = self._client(settings, [])
+
+    def _client(self, settings: Slack, handlers: list[Any]) -> AsyncWebClient:
+        # The library would also repeat posts whose answer was lost, and post twice.
+        return AsyncWebClient(
+            self.token,
+            base_url=settings.api_base,
+            session=self.session,
+            timeout=TIMEOUT,
+            retry_handlers=handlers,
+            logger=logging.getLogger("slack_sdk"),
+        )
+
+    async def connect(self) -> None:
+        """Ask Slack whose token this is.
+
+        Raises:
+            Gone: Nobody's.
+            Unsure: Slack cannot be reached.
+        """
+        answer = await self.call("auth.test")
+        self.team, self.name = answer["team_id"], answer.get("team") or answer["team_id"]
+        self.bot_user, self.bot_id = answer["user_id"], answer.get("bot_id") or ""
+        self.scopes = answer["scopes"]
+
+    @property
+    def missing(self) -> list[str]:
+        """Scopes that the token lacks."""
+        return sorted(set(SCOPES) - self.scopes)
+
+    async def call(self, method: str, /, *, is_hasty: bool = False, **arguments: Any) -> Any:
+        """Call *method*; returns its answer.
+
+        Too many calls are repeated when Slack says so, but not *is_hasty* ones. Calls
+        that can be repeated without harm are, where no answer came.
+
+        Raises:
+            Gone, Limited, SlackError: Slack said no.
+            Unsure: No answer came.
+        """
+        attempts = ATTEMPTS if method in REPEATABLE and not is_hasty else 1
+        for attempt in range(attempts):
+            try:
+                return await self._call(
+                    self._hasty if is_hasty else self.patient, method, arguments
+                )
+            except Unsure:
+                if attempt + 1 == attempts:
+                    raise
+                await self.pace.sleep(2.0**attempt)
+        raise AssertionError("every attempt returns or raises")
+
+    async def _call(
+        self, client: AsyncWebClient, method: str, arguments: dict[str, Any]
+    ) -> dict[str, Any]:
+        is_form = method in FORMS
+        try:
+            response = await client.api_call(
+                method,
+                params=arguments if is_form else None,
+                json=None if is_form else arguments,
+            )
+        except SlackApiError as error:
+            raise self._meaning(method, error.response) from error
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise Unsure(f"{method}: {type(error).__name__} {error}") from error
+        scopes = response.headers.get("X-OAuth-Scopes", "")
+        answer = response.data if isinstance(response.data, dict) else {}
+        return {**answer, "scopes": frozenset(filter(None, map(str.strip, scopes.split(","))))}
+
+    def _meaning(self, method: str, response: Any) -> Exception:
+        data = response.data if isinstance(getattr(response, "data", None), dict) else {}
+        error = data.get("error")
+        status = getattr(response, "status_code", getattr(response, "status", 0))
+        if status == 429 or error == "ratelimited":
+            return Limited(method, float(response.headers.get("Retry-After", 30)))
+        if not error:
+            return Unsure(f"{method}: HTTP {status}")
+        if error in GONE:
+            self.lost = GONE[error]
+            return Gone(method, error)
+        needed = f" ({data['needed']})" if data.get("needed") else ""
+        return SlackError(method, error, needed)

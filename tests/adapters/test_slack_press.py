@@ -1,0 +1,420 @@
+"""Commands, buttons, modals, shortcuts and the App Home, in Slack's real payloads."""
+
+import asyncio
+import io
+
+import pytest
+from PIL import Image
+
+from bot.jobs import JobStatus
+from generation.types import Preset
+from tests.adapters.conftest import picture
+from tests.conftest import PRESETS, at_step
+from tests.fakes.slack.world import buttons, elements, images, shown_text
+
+SMALL = "--size 64x64 --steps 3"
+ENLARGING = {**PRESETS, "larger": Preset(name="larger", strength=0.5, upscale=2)}
+
+
+async def jobs(chat):
+    rows = await chat.bot.rows("SELECT id FROM jobs ORDER BY number")
+    return [await chat.bot.service.job("web:local", row["id"]) for row in rows]
+
+
+async def one_more(channel, before):
+    """The finished message that was not among *before*."""
+    return await channel.until(
+        lambda messages: next(
+            (
+                message
+                for message in messages
+                if message["ts"] not in before and "Again" in buttons(message)
+            ),
+            None,
+        )
+    )
+
+
+@pytest.fixture
+async def fox(chat, ada, general, gate):
+    """The message of a picture of Ada's."""
+    gate.open()
+    await ada.mention(general, f"a fox {SMALL} --seed 7")
+    return await general.said("seed 7", button="Again")
+
+
+# The command
+
+
+async def test_a_command_draws_in_the_channel_for_all_to_see(chat, ada, general, gate):
+    gate.open()
+
+    answer = await ada.slash(general, f"a fox {SMALL} --seed 7")
+    message = await general.said("seed 7", button="Again")
+
+    assert answer is None
+    assert "thread_ts" not in message
+    assert images(message)
+
+
+async def test_what_a_command_only_says_is_its_acknowledgement(chat, ada, general):
+    assert "credits left" in (await ada.slash(general, "quota"))["text"]
+    mistake = await ada.slash(general, "a fox --steps 80")
+    assert mistake["response_type"] == "ephemeral"
+    assert "Steps must be" in mistake["text"]
+    presets = await ada.slash(general, "presets")
+    assert "canny (attach a picture)" in shown_text(presets)
+
+
+async def test_a_command_where_the_bot_is_no_member_draws_in_public_channels(
+    chat, slack, ada, gate
+):
+    gate.open()
+    public = slack.channel("public")
+    public.has_bot = False
+
+    await ada.slash(public, f"a fox {SMALL}")
+
+    await public.said("plain", button="Again")
+
+
+async def test_a_command_in_a_private_channel_is_answered_directly(chat, slack, ada, gate):
+    gate.open()
+    secret = slack.channel("secret", is_private=True)
+    secret.has_bot = False
+
+    await ada.slash(secret, f"a fox {SMALL}")
+
+    message = await ada.direct.said("plain", button="Again")
+    assert "I am no member of the channel" in shown_text(message)
+    while await chat.bot.service.undelivered("slack"):
+        await asyncio.sleep(0)
+
+
+async def test_a_command_alone_opens_a_form_with_every_option(chat, slack, ada, general, gate):
+    gate.open()
+
+    await ada.slash(general)
+    assert {block["block_id"] for block in ada.view["blocks"]} == {
+        "prompt", "preset", "steps", "size", "guidance", "seed", "images", "strength",
+        "negative", "image",
+    }  # fmt: skip
+    errors = await ada.submit(
+        ada.view,
+        prompt="a fox",
+        preset="canny",
+        steps="3",
+        size="64x64",
+        seed="7",
+        image=[ada.file(picture())],
+    )
+    message = await general.said("canny · 3 steps · 64×64 · seed 7", button="Again")
+
+    assert errors is None
+    assert images(message)
+    (job,) = await jobs(chat)
+    assert job.request.control_image is not None
+
+
+async def test_a_form_says_beside_the_field_what_is_wrong(chat, ada, general):
+    await ada.slash(general)
+    view = ada.view
+
+    assert "sides must be multiples" in (await ada.submit(view, prompt="a", size="65x65"))["size"]
+    assert "empty" in (await ada.submit(view, prompt="\u200b"))["prompt"]
+    assert "needs a control image" in (await ada.submit(view, prompt="a", preset="canny"))["image"]
+    broken = [ada.file(b"not a picture")]
+    said = await ada.submit(view, prompt="a", preset="canny", image=broken)
+    assert "PNG, JPEG or WebP" in said["image"]
+    assert "at most 1048576" in (await ada.submit(view, prompt="a", size="2048x2048"))["size"]
+    assert (await ada.submit(view, prompt="a fox", size="wide")) is None
+
+
+async def test_a_form_that_slack_does_not_open_in_time_is_apologised_for(chat, slack, ada, general):
+    slack.api.fault("views.open", "expired_trigger_id")
+
+    await ada.slash(general)
+
+    await general.whispered(ada.id, "Slack did not let me open the form in time")
+    assert ada.view is None
+
+
+# Buttons
+
+
+async def test_buttons_again_and_vary_draw_in_the_thread(chat, slack, ada, general, fox):
+    before = set(general.messages)
+    await ada.press(fox, "Again", general)
+    again = await one_more(general, before)
+    await ada.press(fox, "Vary", general)
+    varied = await one_more(general, {*before, again["ts"]})
+
+    first, second, third = await jobs(chat)
+    assert again["thread_ts"] == varied["thread_ts"] == fox["thread_ts"]
+    assert (second.parent, third.parent) == (first.id, first.id)
+    assert slack.files[images(again)[0]].data != b""
+    assert second.request == first.request
+    assert third.request.strength == 0.5, "the variation starts from the picture"
+
+
+async def test_others_may_build_on_a_picture_but_neither_cancel_nor_delete_it(
+    chat, slack, ada, general, fox
+):
+    bob = slack.person("bob")
+    before = set(general.messages)
+
+    await bob.press(fox, "Again", general)
+    await one_more(general, before)
+    await bob.press(fox, "Delete", general)
+    await general.whispered(bob.id, "There is no picture")
+
+    assert fox["ts"] in general.messages
+    assert (await jobs(chat))[1].user == bob.key
+
+
+async def test_several_pictures_can_each_be_varied_and_enlarged(
+    make_chat, slack, ada, general, gate
+):
+    gate.open()
+    chat = await make_chat(presets=ENLARGING)
+    await ada.mention(general, f"a fox {SMALL} --images 3 --seed 7")
+    message = await general.said("3 pictures", button="Enlarge 3")
+
+    assert len(images(message)) == 3
+    before = set(general.messages)
+    await ada.press(message, "Enlarge 2", general)
+    larger = await one_more(general, before)
+
+    job = (await jobs(chat))[1]
+    assert (job.request.width, job.request.seed) == (128, 8)
+    shown = Image.open(io.BytesIO(slack.files[images(larger)[0]].data))
+    assert shown.size == (128, 128)
+
+
+async def test_edit_prompt_opens_the_form_as_it_was_and_draws_what_is_changed(
+    chat, ada, general, fox
+):
+    await ada.press(fox, "Edit prompt", general)
+    fields = {block["block_id"]: element for block, element in elements(ada.view["blocks"])}
+    assert fields["prompt"]["initial_value"] == "a fox"
+    assert fields["seed"]["initial_value"] == "7"
+    before = set(general.messages)
+
+    assert await ada.submit(ada.view, prompt="a wolf", steps="2") is None
+    wolf = await one_more(general, before)
+
+    job = (await jobs(chat))[1]
+    assert (job.request.prompt, job.request.num_inference_steps) == ("a wolf", 2)
+    assert (job.request.seed, job.parent) == (7, (await jobs(chat))[0].id)
+    assert wolf["thread_ts"] == fox["thread_ts"]
+
+
+async def test_a_picture_can_be_the_control_image_of_the_next(chat, ada, general, fox):
+    await ada.press(fox, "Use as control image", general)
+    before = set(general.messages)
+
+    assert await ada.submit(ada.view, prompt="a cat", steps="2") is None
+    await one_more(general, before)
+
+    first, second = await jobs(chat)
+    assert (second.request.preset, second.parent) == ("canny", first.id)
+    assert second.request.control_image is not None
+
+
+async def test_cancel_gives_the_credits_back_and_says_so_in_the_message(
+    chat, slack, ada, general, gate
+):
+    bob = slack.person("bob")
+    await ada.mention(general, f"a fox {SMALL}")
+    (job,) = await jobs(chat)
+    job = chat.bot.service._worker.unfinished[job.id]
+    await at_step(job, 0)
+    await ada.mention(general, f"a cat {SMALL}")
+    waiting = await general.said("Queued, 1 ahead of you", button="Cancel")
+
+    await bob.press(waiting, "Cancel", general)
+    await general.whispered(bob.id, "There is no picture")
+    await ada.press(waiting, "Cancel", general)
+    await general.said("Cancelled; your credits were given back", button="Again")
+
+    assert (await chat.bot.service.quota(ada.key)).used == job.cost
+
+
+async def test_delete_takes_the_picture_from_slack_and_from_the_disk(
+    chat, slack, ada, general, fox
+):
+    (file,) = images(fox)
+
+    await ada.press(fox, "Delete", general)
+    await general.until(lambda _: fox["ts"] not in general.messages)
+    await general.until(lambda _: file not in slack.files or general.touch())
+
+    (job,) = await jobs(chat)
+    assert job.is_pruned
+    assert not (chat.bot.folder / "images" / f"{job.id}-1.png").exists()
+
+
+async def test_buttons_work_after_a_restart(make_chat, slack, ada, general, gate):
+    gate.open()
+    chat = await make_chat()
+    await ada.mention(general, f"a fox {SMALL} --seed 7")
+    fox = await general.said("seed 7", button="Again")
+    await chat.close()
+    await chat.bot.restart()
+    chat = await make_chat(chat.bot)
+    before = set(general.messages)
+
+    await ada.press(fox, "Again", general)
+
+    await one_more(general, before)
+
+
+async def test_a_button_that_is_pressed_twice_draws_twice_but_its_event_only_once(
+    chat, slack, ada, general, fox
+):
+    trigger = slack.new_trigger(ada)
+
+    await ada.press(fox, "Again", general, trigger=trigger)
+    await ada.press(fox, "Again", general, trigger=trigger)
+
+    assert len(await jobs(chat)) == 2
+
+
+# Shortcuts
+
+
+async def test_a_shortcut_uses_the_picture_of_any_message(chat, ada, general, gate):
+    gate.open()
+    message = ada.write(general, "look", [ada.file(picture())])
+
+    await ada.shortcut("flux_control_image", message, general)
+    assert await ada.submit(ada.view, prompt="a fox", size="64x64", steps="2") is None
+    await general.said("canny", button="Again")
+
+    (job,) = await jobs(chat)
+    assert job.request.control_image is not None
+    assert job.reply_to["root"] == message["ts"]
+
+
+async def test_a_shortcut_uses_a_picture_of_ours(chat, ada, general, fox):
+    await ada.shortcut("flux_control_image", fox, general)
+    before = set(general.messages)
+    assert await ada.submit(ada.view, prompt="a cat", steps="2") is None
+    await one_more(general, before)
+
+    first, second = await jobs(chat)
+    assert second.parent == first.id
+
+
+async def test_a_shortcut_on_a_message_without_a_picture_says_so(chat, ada, general):
+    await ada.shortcut("flux_control_image", ada.write(general, "hello"), general)
+
+    await general.whispered(ada.id, "There is no picture in that message.")
+
+
+async def test_a_shortcut_shows_how_a_picture_was_made(chat, slack, ada, general, fox):
+    bob = slack.person("bob")
+
+    await bob.shortcut("flux_how", fox, general)
+    told = shown_text(await general.whispered(bob.id, "--seed 7"))
+    await bob.shortcut("flux_how", bob.write(general, "hello"), general)
+    await general.whispered(bob.id, "I did not draw that.")
+
+    assert "a fox --preset plain --steps 3 --size 64x64 --guidance 3.5 --seed 7" in told
+
+
+# App Home
+
+
+async def test_the_home_shows_quota_jobs_pictures_defaults_and_presets(
+    chat, slack, ada, general, fox
+):
+    await ada.open_home()
+    home = await ada.sees(lambda ada: ada.home)
+    text = shown_text(home)
+
+    assert "credits left" in text
+    assert "a fox" in text
+    assert "You have no defaults of your own" in text
+    assert "canny (attach a picture)" in text
+    shown = [each for _, each in elements(home["blocks"]) if each["type"] == "image"]
+    assert [each["slack_file"]["id"] for each in shown] == images(fox)
+
+
+async def test_a_job_can_be_cancelled_from_the_home(chat, slack, ada, general):
+    await slack.person("bob").mention(general, f"a cat {SMALL}")
+    await ada.mention(general, f"a fox {SMALL}")
+    await ada.open_home()
+    home = await ada.sees(lambda ada: ada.home)
+
+    await ada.press(home, "Cancel")
+    await ada.sees(lambda ada: "Cancel" not in buttons(ada.home))
+
+    assert (await jobs(chat))[1].status is JobStatus.CANCELLED
+
+
+async def test_own_defaults_are_changed_and_forgotten_in_the_home(chat, ada, gate):
+    gate.open()
+    await ada.open_home()
+    await ada.press(await ada.sees(lambda ada: ada.home), "Change")
+    view = await ada.sees(lambda ada: ada.view)
+    assert await ada.submit(view, steps="20", size="16:9") is None
+    await ada.sees(lambda ada: "steps 20, ar 16:9" in shown_text(ada.home))
+
+    await ada.press(ada.home, "Change")
+    fields = {b["block_id"]: e for b, e in elements(ada.view["blocks"])}
+    assert fields["size"]["initial_value"] == "16:9"
+    errors = await ada.submit(ada.view, steps="5", size="", preset="plain")
+    assert errors is None
+    await ada.sees(lambda ada: "preset plain, steps 5" in shown_text(ada.home))
+    await ada.press(ada.home, "Forget")
+    await ada.sees(lambda ada: "no defaults of your own" in shown_text(ada.home))
+
+
+async def test_a_picture_is_asked_for_from_the_home_and_answered_directly(chat, ada, gate):
+    gate.open()
+    await ada.open_home()
+    await ada.press(await ada.sees(lambda ada: ada.home), "Draw a picture")
+
+    assert await ada.submit(ada.view, prompt="a fox", size="64x64", steps="2") is None
+
+    await ada.direct.said("a fox", button="Again")
+
+
+async def test_the_home_comes_without_pictures_where_slack_refuses_them(
+    chat, slack, ada, general, fox
+):
+    slack.files.clear()
+
+    await ada.open_home()
+
+    home = await ada.sees(lambda ada: ada.home)
+    assert "a fox" in shown_text(home)
+
+
+async def test_the_home_is_shown_though_an_answer_was_lost(chat, slack, ada):
+    slack.api.fault("views.publish", "lost", "lost")
+
+    await ada.open_home()
+
+    assert "credits left" in shown_text(await ada.sees(lambda ada: ada.home))
+    assert len(slack.api.called("views.publish")) == 3
+
+
+async def test_defaults_that_are_not_allowed_leave_those_there_are(chat, ada):
+    await ada.open_home()
+    await ada.press(await ada.sees(lambda ada: ada.home), "Change")
+    assert await ada.submit(ada.view, steps="20") is None
+    await ada.sees(lambda ada: "steps 20" in shown_text(ada.home))
+
+    await ada.press(ada.home, "Change")
+    errors = await ada.submit(ada.view, size="2048x2048")
+
+    assert "at most 1048576" in errors["size"]
+    assert await chat.bot.service.settings(ada.key) == {"num_inference_steps": 20}
+
+
+async def test_the_messages_tab_needs_no_home(chat, slack, ada):
+    await ada.open_home(tab="messages")
+
+    assert slack.api.called("views.publish") == []
