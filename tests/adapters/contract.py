@@ -1,0 +1,124 @@
+"""One conversation for all platforms: what everybody can count on, wherever they talk.
+
+A platform's tests subclass `ConversationContract` and bring the fixtures `bot`, `asker` and
+`other`: two people of that platform, who speak and see in its real payloads.
+"""
+
+import io
+from typing import Protocol
+
+from PIL import Image
+
+from bot.jobs import JobStatus
+from generation.types import GenerationError
+from tests.conftest import ADMIN
+
+SMALL = "--size 64x64 --steps 3"
+
+
+class Asked(Protocol):
+    """A picture that somebody asked for, as they see it."""
+
+    async def ahead(self) -> int:
+        """Wait until they are told their place; returns how many are ahead."""
+
+    async def step(self) -> tuple[int, int]:
+        """Wait until they see a step go by; returns which, of how many."""
+
+    async def picture(self) -> bytes:
+        """Wait for the picture; returns its file."""
+
+    async def cancel(self) -> None:
+        """Stop it, with whatever the platform has for that."""
+
+    async def failure(self) -> str:
+        """Wait until they are told that there will be no picture, and why."""
+
+
+class Asker(Protocol):
+    """Somebody on a platform."""
+
+    key: str
+
+    async def ask(self, text: str, image: bytes | None = None) -> Asked:
+        """Ask for a picture, which is accepted."""
+
+    async def refused(self, text: str, image: bytes | None = None) -> str:
+        """Ask for a picture, which is refused; returns the sentence."""
+
+
+def jpeg_without_an_end():
+    file = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(file, "JPEG")
+    return file.getvalue()[:-200]
+
+
+class ConversationContract:
+    """Queued, progress, picture, cancel, quota, bad number, bad picture, crash."""
+
+    async def test_people_see_their_place_then_the_steps_then_the_picture(
+        self, bot, asker, other, gate
+    ):
+        first = await other.ask(f"a cat {SMALL}")
+        second = await asker.ask(f"a fox in snow {SMALL} --seed 7")
+        assert await second.ahead() == 1
+
+        gate.allow(4)
+        step, of = await second.step()
+        assert 0 <= step <= of == 3
+
+        gate.open()
+        shown = Image.open(io.BytesIO(await second.picture()))
+        assert (shown.size, shown.format) == ((64, 64), "PNG")
+        assert '"seed": 7' in shown.text["fluxbot"]
+        assert await first.picture()
+
+    async def test_what_is_cancelled_costs_nothing(self, bot, asker, other):
+        await other.ask(f"a cat {SMALL}")
+        asked = await asker.ask(f"a fox {SMALL}")
+        assert await asked.ahead() == 1
+
+        await asked.cancel()
+
+        assert "ancelled" in await asked.failure()
+        assert (await bot.service.quota(asker.key)).used == 0
+
+    async def test_whoever_has_no_credits_left_is_told_when_some_come_back(self, bot, asker, gate):
+        await bot.service.admin.set_quota(ADMIN, asker.key, 1)
+        await asker.ask(f"a fox {SMALL}")
+
+        sentence = await asker.refused("a fox --size 1024x1024")
+
+        assert "credits" in sentence
+        assert "24 hours" in sentence
+
+    async def test_a_bad_number_is_named_with_what_is_allowed(self, bot, asker):
+        sentence = await asker.refused("a fox --size 2048x2048")
+
+        allowed = "at most 1048576 are drawn here: ask for a smaller size."
+        assert f"2048x2048 is 4194304 pixels; {allowed}" in sentence
+
+    async def test_a_bad_picture_is_refused_before_it_costs(self, bot, asker):
+        damaged = await asker.refused("a fox --preset canny", jpeg_without_an_end())
+        foreign = await asker.refused("a fox --preset canny", b"GIF89a" + b"\0" * 100)
+
+        assert "damaged" in damaged
+        assert "PNG, JPEG or WebP" in foreign
+        assert (await bot.service.quota(asker.key)).used == 0
+
+    async def test_a_crash_is_told_and_costs_nothing(self, bot, asker, gate):
+        gate.fault = GenerationError("the GPU fell off; your credits were given back")
+
+        asked = await asker.ask(f"a fox {SMALL}")
+
+        assert "the GPU fell off" in await asked.failure()
+        assert (await bot.service.quota(asker.key)).used == 0
+
+    async def test_what_was_asked_for_stands_in_the_history(self, bot, asker, gate):
+        gate.open()
+        asked = await asker.ask(f"a fox in snow {SMALL}")
+        await asked.picture()
+
+        (job,) = (await bot.service.history(asker.key)).jobs
+
+        assert (job.request.prompt, job.status) == ("a fox in snow", JobStatus.SUCCEEDED)
