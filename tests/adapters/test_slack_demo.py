@@ -1,0 +1,68 @@
+"""A conversation in Slack with the model that ships, and a look at what it drew."""
+
+import io
+
+import pytest
+from PIL import Image
+
+from bot.config import load_config
+from tests.adapters.test_slack_setup import ROOT
+from tests.conftest import Bot
+from tests.fakes.slack.world import buttons, images, shown_text
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+
+@pytest.fixture
+async def demo(tmp_path, clock):
+    """A bot on the demo model, with the presets that ship."""
+    import torch
+
+    from generation.flux import FluxEngine
+
+    torch.set_num_threads(1)
+    presets = dict(load_config(ROOT / "config.toml").presets)
+    engine = FluxEngine("demo", download_dir=tmp_path, device="cpu", max_sequence_length=64)
+    bot = Bot(tmp_path, engine, clock, presets=presets)
+    await bot.start()
+    yield bot
+    await bot.stop()
+
+
+async def test_a_conversation_in_a_thread_ends_in_the_picture_that_was_asked_for(
+    demo, make_chat, slack, ada, general
+):
+    from generation.demo import checker
+
+    await make_chat(demo)
+    seen = set()
+
+    async def said_by_the_bot():
+        def new(messages):
+            found = [m for m in messages if m["ts"] not in seen and "Again" in buttons(m)]
+            return found[0] if found else None
+
+        message = await general.until(new)
+        seen.add(message["ts"])
+        (file,) = images(message)
+        return message, Image.open(io.BytesIO(slack.files[file].data))
+
+    await ada.mention(general, "a red circle on a blue background —seed 3")
+    first, circle = await said_by_the_bot()
+    thread = first["thread_ts"]
+    ground, found = checker.look(circle)
+    assert circle.size == (128, 128)
+    assert ground == "blue"
+    assert [(each.colour, each.shape) for each in found] == [("red", "circle")]
+
+    await ada.mention(general, "again --steps 6", thread=thread)
+    _, sketch = await said_by_the_bot()
+    assert checker.look(sketch)[0] == "blue"
+
+    await ada.press(first, "Use as control image", general)
+    assert await ada.submit(ada.view, prompt="a yellow circle on a green background") is None
+    last, followed = await said_by_the_bot()
+    ground, found = checker.look(followed)
+    assert "canny" in shown_text(last)
+    assert ground == "green"
+    assert [each.colour for each in found] == ["yellow"]
