@@ -10,7 +10,8 @@ from peft import LoraConfig
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file
 
-from generation.flux import FluxEngine, is_flat
+from generation.flux import FluxEngine
+from generation.flux.engine import is_flat
 from generation.types import (
     GenerationCancelled,
     GenerationError,

@@ -1,8 +1,4 @@
-"""FluxEngine: diffusers' pipelines for every preset, over one set of base weights.
-
-Importing this module imports torch and diffusers, which takes seconds: import it on
-the engine's thread.
-"""
+"""FluxEngine: diffusers' pipelines for every preset, over one set of base weights."""
 
 from __future__ import annotations
 
