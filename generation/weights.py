@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
+import re
 import tempfile
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -18,16 +19,63 @@ DEMO = "demo"
 DEMO_WEIGHTS = Path(__file__).parent / "demo" / "weights"
 TOKEN_VARIABLES = ("HF_TOKEN", "HUGGINGFACEHUB_API_TOKEN", "HUGGINGFACE_TOKEN")
 
-Kind = Literal["pipeline", "controlnet", "lora"]
+Kind = Literal["pipeline", "controlnet", "lora", "preprocessor"]
+
+#: What people call them.
+WORDS: dict[Kind, str] = {
+    "pipeline": "model",
+    "controlnet": "ControlNet",
+    "lora": "LoRA",
+    "preprocessor": "preprocessor",
+}
 
 #: What is downloaded. Safetensors only: pickles can run code. In a pipeline's
 #: repository only the folders that diffusers reads: FLUX.1-dev keeps the same
 #: weights a second time, as one file of 24 GB, at the top.
 PATTERNS: dict[Kind, tuple[str, ...]] = {
     "pipeline": ("model_index.json", "*/*.json", "*/*.txt", "*/*.model", "*/*.safetensors"),
-    "controlnet": ("*.json", "*.safetensors"),
-    "lora": ("*.json", "*.safetensors"),
+    "controlnet": ("config.json", "diffusion_pytorch_model*.json", "diffusion_*.safetensors"),
+    "lora": ("*.safetensors",),
+    "preprocessor": ("*.json", "model*.safetensors"),
 }
+
+#: The same weights in another format, which only a `variant` reads.
+NOT_WANTED = ("*.fp16.*", "*.fp32.*", "*.bf16.*", "*.non_ema.*")
+
+REPOSITORY_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Weights on the Hub, as a preset names them.
+
+    Attributes:
+        repository: "owner/name".
+        kind: What they are, which decides the files that are fetched.
+        revision: Branch, tag or commit; None is the main branch.
+        file: The one file that is meant, of a repository with several; None means all.
+    """
+
+    repository: str
+    kind: Kind
+    revision: str | None = None
+    file: str | None = None
+
+    @classmethod
+    def parse(cls, name: str, kind: Kind, revision: str | None = None) -> Wanted:
+        """What *name* means: "owner/name", "owner/name@revision", "owner/name/file.safetensors"."""
+        if revision is None and "@" in name:
+            name, _, revision = name.partition("@")
+        owner, _, rest = name.partition("/")
+        repository, _, file = rest.partition("/")
+        return cls(f"{owner}/{repository}" if repository else owner, kind, revision, file or None)
+
+    @property
+    def patterns(self) -> list[str]:
+        """Of the files to fetch, as `fnmatch` reads them."""
+        return list(PATTERNS[self.kind]) if self.file is None else [self.file]
 
 
 def prepare_environment(download_dir: Path, environ: MutableMapping[str, str]) -> None:
@@ -75,32 +123,80 @@ def resolve(
     kind: Kind,
     download_dir: Path,
     token: str | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Path:
     """The folder that holds the weights of *repository*, downloaded if need be.
 
+    What is in the cache and complete is used as it is, without asking the Hub: a model
+    changes when the operator says so (``python -m bot download``), never by itself.
+
     Args:
         repository: "demo" for the model that ships with the project and "demo/NAME"
-            for what belongs to it; an existing folder; or a repository id on the
+            for what belongs to it; an existing folder or file; or a repository id on the
             Hugging Face Hub, pinned if it reads "owner/name@revision".
         revision: Branch, tag or commit on the Hub.
         download_dir: Where what has to be built is kept; downloads follow the cache
             variables.
         token: For gated repositories; None looks in the environment.
+        on_progress: Told of a download: bytes that have come, and bytes in all.
 
     Raises:
         ModelUnavailable: There is no such thing, or it cannot be downloaded. The
             sentence is for the operator and names the way out.
     """
-    if repository == DEMO or repository.startswith(DEMO + "/"):
+    if is_demo(repository):
         return _demo(repository.partition("/")[2] or "flux", download_dir)
-    folder = Path(repository).expanduser()
-    if folder.is_dir():
-        return folder.absolute()
+    here = Path(repository).expanduser()
+    if here.is_dir() or (here.is_file() and kind == "lora"):
+        return here.absolute()
     if repository.startswith((".", "/", "~")):
         raise ModelUnavailable(f"the folder {repository} does not exist")
-    if revision is None and "@" in repository:
-        repository, _, revision = repository.partition("@")
-    return _download(repository, revision, kind, token or find_token(os.environ))
+    from generation import hub  # and with it huggingface_hub, which reads the environment
+
+    wanted = Wanted.parse(repository, kind, revision)
+    token = token or find_token(os.environ)
+    folder = hub.cached(wanted)
+    if folder is None:
+        folder = hub.fetch(wanted, token, on_progress)
+    return folder if wanted.file is None else folder / wanted.file
+
+
+def is_demo(repository: str) -> bool:
+    """Whether *repository* ships with the project."""
+    return repository == DEMO or repository.startswith(DEMO + "/")
+
+
+def wanted_from_hub(repository: str, kind: Kind, revision: str | None = None) -> Wanted | None:
+    """What has to come from the Hub for *repository*; None for a folder or the demo."""
+    if is_demo(repository) or Path(repository).expanduser().exists():
+        return None
+    return Wanted.parse(repository, kind, revision)
+
+
+def local_folder(repository: str, kind: Kind, download_dir: Path) -> Path | None:
+    """The folder of *repository* where it is complete and here; never downloads."""
+    wanted = wanted_from_hub(repository, kind)
+    if wanted is None:
+        return resolve(repository, kind=kind, download_dir=download_dir)
+    from generation import hub
+
+    return hub.cached(wanted)
+
+
+def remove_damaged(folder: Path) -> list[str]:
+    """Delete the files of *folder* whose checksums are not those that the Hub told.
+
+    Returns:
+        Their names; none where the folder did not come from the Hub.
+    """
+    from generation import hub
+
+    return hub.remove_damaged(folder if folder.is_dir() else folder.parent)
+
+
+def progress_sentence(what: str, done: int, size: int) -> str:
+    """How far a download is: "downloading canny's ControlNet, 43 %"."""
+    return f"downloading {what}, {100 * done // max(size, 1)} %"
 
 
 def _demo(name: str, download_dir: Path) -> Path:
@@ -141,64 +237,3 @@ def _tiny(folder: Path) -> Path:
             if not folder.is_dir():  # otherwise another process was faster
                 raise
     return folder
-
-
-def _download(repository: str, revision: str | None, kind: Kind, token: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(
-            snapshot_download(
-                repository, revision=revision, allow_patterns=list(PATTERNS[kind]), token=token
-            )
-        )
-    except Exception as error:  # of the hub, of its HTTP client, of the disk
-        sentence = _way_out(error, repository, revision, token)
-        raise ModelUnavailable(sentence) from error
-
-
-def _way_out(error: Exception, repository: str, revision: str | None, token: str | None) -> str:
-    """What went wrong with a download, and what the operator can do about it."""
-    from huggingface_hub import constants, errors
-
-    if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
-        # The hub's answer, after which the cache was looked into, in vain.
-        error = error.__cause__ if isinstance(error.__cause__, Exception) else error
-    hub, page = constants.ENDPOINT, f"{constants.ENDPOINT}/{repository}"
-    if isinstance(error, errors.HFValidationError):
-        return (
-            f"{repository!r} is neither a folder nor a repository id such as"
-            " black-forest-labs/FLUX.1-dev"
-        )
-    if isinstance(error, errors.GatedRepoError):
-        useless = " (the one that is set has no access)" if token else ""
-        return (
-            f"{repository} is gated: accept its licence at {page}, then put a token of that"
-            f" account into HF_TOKEN{useless}"
-        )
-    if isinstance(error, errors.RevisionNotFoundError):
-        return f"{repository} has no revision {revision}: see {page}/commits"
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return (
-            f"there is no repository {repository} at {hub}, or it is private: check the name,"
-            " and HF_TOKEN if it is private"
-        )
-    failed = f"{repository} cannot be downloaded"
-    if isinstance(error, errors.HfHubHTTPError):
-        status = error.response.status_code
-        if status == 401:
-            return f"{failed}: the token in HF_TOKEN is not valid; make a new one"
-        if status == 403:
-            return f"{failed}: the token in HF_TOKEN has no access to it; see {page}"
-        return f"{failed}: {hub} answers {status}; try again later"
-    if isinstance(error, OSError) and error.errno is not None:
-        cache = Path(constants.HF_HUB_CACHE)
-        free = shutil.disk_usage(next(p for p in (cache, *cache.parents) if p.exists())).free
-        return (
-            f"{failed}: {error.strerror or error} in {cache}, where {free / 1e9:.1f} GB are free;"
-            " make room, or set storage.download_dir to another disk"
-        )
-    return (
-        f"{failed}: {hub} cannot be reached, and it is not in the cache"
-        f" ({constants.HF_HUB_CACHE}); check the network and HF_HUB_OFFLINE"
-    )

@@ -205,7 +205,8 @@ def hub(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("status", "code", "sentence"),
     [
-        (401, "GatedRepo", "is gated: accept its licence at http.*/me/model, then put a token"),
+        (401, "GatedRepo", "is gated, and the token in HF_TOKEN is not valid: make a new one"),
+        (403, "GatedRepo", "token in HF_TOKEN has no access: accept the licence at http.*/me/mod"),
         (404, "RepoNotFound", "there is no repository me/model .* or it is private"),
         (404, "RevisionNotFound", "me/model has no revision v9: see http.*/me/model/commits"),
         (401, "", "the token in HF_TOKEN is not valid; make a new one"),
@@ -224,11 +225,12 @@ def test_a_refusal_of_the_hub_becomes_a_sentence_with_the_way_out(
     assert ("/api/models/me/model/revision/v9", "Bearer hf_mine") in hub.asked
 
 
-def test_a_gated_repository_says_when_a_token_is_there_but_of_no_use(hub, tmp_path):
-    hub.answer = (403, {"X-Error-Code": "GatedRepo"}, b"{}")
+def test_a_gated_repository_without_a_token_says_where_to_accept_and_where_to_put_it(hub, tmp_path):
+    hub.answer = (401, {"X-Error-Code": "GatedRepo"}, b"{}")
 
-    with pytest.raises(ModelUnavailable, match=r"the one that is set has no access\)"):
-        resolve("me/model", tmp_path, token="hf_mine")
+    sentence = "is gated: accept its licence at http.*/me/model, then put a token .* into HF_TOKEN"
+    with pytest.raises(ModelUnavailable, match=sentence):
+        resolve("me/model", tmp_path)
 
 
 def test_a_hub_that_cannot_be_reached_says_what_to_check(hub, tmp_path, monkeypatch):
@@ -244,7 +246,11 @@ SHA = "0123456789" * 4
 @pytest.fixture
 def published(hub):
     """A ControlNet on the Hub, with a pickle beside it."""
-    files = {"config.json": b"{}", "model.safetensors": b"weights", "model.bin": b"pickle"}
+    files = {
+        "config.json": b"{}",
+        "diffusion_pytorch_model.safetensors": b"weights",
+        "diffusion_pytorch_model.bin": b"pickle",
+    }
     api = "/api/models/me/model"
     tree = [
         {"type": "file", "path": name, "size": len(body), "oid": name}
@@ -266,7 +272,7 @@ def test_weights_are_fetched_once_and_without_their_pickles(published, tmp_path)
     assert folder.is_relative_to(tmp_path / "hub")
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == {
         "config.json": b"{}",
-        "model.safetensors": b"weights",
+        "diffusion_pytorch_model.safetensors": b"weights",
     }
     fetched = len([path for path, _ in published.asked if "/resolve/" in path])
     assert resolve("me/model", tmp_path, "v9", kind="controlnet") == folder
