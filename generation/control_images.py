@@ -8,12 +8,15 @@ before a pixel is decoded, and what leaves is always encoded anew.
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from generation.preprocessors import preprocess
 from generation.types import CleanImage, Fit, GenerationRequest, InvalidImage, Preprocessor
+
+Preprocess = Callable[[Preprocessor, Image.Image], Image.Image]
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_BYTES = 10_000_000
@@ -55,6 +58,8 @@ class PillowControlImages:
         max_bytes: Size of the largest file that is looked at.
         max_width: Pixels, as the header says it.
         max_height: Pixels, likewise.
+        preprocess: Makes the map of an RGB image; the default knows the preprocessors that
+            need no model.
     """
 
     def __init__(
@@ -63,10 +68,12 @@ class PillowControlImages:
         max_bytes: int = MAX_BYTES,
         max_width: int = MAX_WIDTH,
         max_height: int = MAX_HEIGHT,
+        preprocess: Preprocess = preprocess,
     ) -> None:
         self.max_bytes = max_bytes
         self.max_width = max_width
         self.max_height = max_height
+        self.preprocess = preprocess
 
     def clean(self, data: bytes) -> CleanImage:
         """Decode bytes from a stranger.
@@ -111,7 +118,7 @@ class PillowControlImages:
         self, png: bytes, preprocessor: Preprocessor, width: int, height: int, fit: Fit
     ) -> Image.Image:
         """What a ControlNet would be shown; see `control_map` below."""
-        return control_map(png, preprocessor, width, height, fit)
+        return control_map(png, preprocessor, width, height, fit, self.preprocess)
 
     def _check_size(self, width: int, height: int) -> None:
         if width > self.max_width or height > self.max_height:
@@ -135,7 +142,12 @@ class PillowControlImages:
 
 
 def control_map(
-    png: bytes, preprocessor: Preprocessor, width: int, height: int, fit: Fit
+    png: bytes,
+    preprocessor: Preprocessor,
+    width: int,
+    height: int,
+    fit: Fit,
+    preprocess: Preprocess = preprocess,
 ) -> Image.Image:
     """The RGB image of *width* x *height* pixels that a ControlNet is shown for a clean *png*.
 
@@ -145,16 +157,18 @@ def control_map(
     return _framed(preprocess(preprocessor, _scaled(png, width, height, fit)), width, height)
 
 
-def shown_to_model(request: GenerationRequest) -> Image.Image | None:
-    """What the model sees of *request*'s picture, RGB and of its size: the control map, or
-    the picture to redraw; None where it has none."""
+def shown_to_model(
+    request: GenerationRequest, preprocess: Preprocess = preprocess
+) -> Image.Image | None:
+    """What the model sees of *request*'s picture, RGB and of its size: the control map that
+    *preprocess* makes, or the picture to redraw; None where it has none."""
     if request.control_image is None:
         return None
     png = request.control_image.read_bytes()
     size = (request.width, request.height)
-    if request.controlnet is None:
+    if not request.has_control_map:
         return fitted(png, *size, request.fit)
-    return control_map(png, request.preprocessor, *size, request.fit)
+    return control_map(png, request.preprocessor, *size, request.fit, preprocess)
 
 
 def fitted(png: bytes, width: int, height: int, fit: Fit) -> Image.Image:

@@ -45,7 +45,7 @@ class StubEngine:
             raise ModelUnavailable("the model is not loaded")
         started = time.monotonic()
         shown = shown_to_model(request)
-        map_shown = shown if request.controlnet is not None else None
+        map_shown = shown if request.has_control_map else None
         if request.controlnet is not None:
             self._controlnets |= {request.controlnet}
         image = gradient(request)

@@ -36,7 +36,7 @@ MAX_PROMPT_LENGTH = 2000
 MAX_STEPS = 50
 MAX_SEED = 2**32 - 1
 
-Preprocessor = Literal["none", "canny", "blur"]
+Preprocessor = Literal["none", "canny", "depth", "pose", "soft-edge", "gray", "blur"]
 #: How a control image of another shape meets the picture: cut to fill it, or
 #: framed in black to fit inside it.
 Fit = Literal["crop", "pad"]
@@ -113,7 +113,12 @@ class Preset:
         guidance_scale: Strength of FLUX's distilled guidance, 0 to 30.
         width: Pixels, a multiple of 16.
         height: Pixels, a multiple of 16.
-        lora: Repository id or folder of a LoRA for the transformer.
+        lora: Repository id or folder of a LoRA for the transformer; of a repository with
+            several, "owner/name/file.safetensors".
+        lora_scale: Weight of the LoRA, 0 to 2.
+        control_lora: Repository id or folder of a Control LoRA, such as Black Forest
+            Labs' own for canny and depth (`FluxControlPipeline`); with it the preset
+            needs a control image, as with a ControlNet.
         prompt_template: Text with ``{prompt}`` in it, given to the model.
         upscale: With it the picture is so many times larger than the attached one, 2 to 4.
     """
@@ -132,6 +137,8 @@ class Preset:
     width: int | None = None
     height: int | None = None
     lora: str | None = None
+    lora_scale: float = 1.0
+    control_lora: str | None = None
     prompt_template: str = "{prompt}"
     upscale: int | None = None
 
@@ -158,7 +165,8 @@ class Preset:
             check_number("upscale", self.upscale, 2, 4, whole=True)
             if not self.needs_image:
                 raise InvalidRequest(
-                    "upscale enlarges an attached picture: set a controlnet or a strength too",
+                    "upscale enlarges an attached picture: set a controlnet, a control_lora or a"
+                    " strength too",
                     field="upscale",
                 )
         if "{prompt}" not in self.prompt_template:
@@ -166,16 +174,18 @@ class Preset:
                 f"prompt_template must contain {{prompt}}, not {self.prompt_template!r}",
                 field="prompt_template",
             )
-        if self.controlnet is not None and self.strength is not None:
-            raise InvalidRequest(
-                "a preset has either a controlnet or a strength (image to image), not both",
-                field="strength",
-            )
+        check_number("lora_scale", self.lora_scale, 0, 2)
+        check_kind(self)
 
     @property
     def needs_image(self) -> bool:
         """Whether a person must attach a picture."""
-        return self.controlnet is not None or self.strength is not None
+        return self.has_control_map or self.strength is not None
+
+    @property
+    def has_control_map(self) -> bool:
+        """Whether the picture becomes a map that guides, rather than being redrawn."""
+        return self.controlnet is not None or self.control_lora is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -207,7 +217,9 @@ class GenerationRequest:
             None for text to image and for ControlNets.
         control_image: A clean RGB PNG file, as ``generation/control_images.py`` makes it.
         fit: How ``control_image`` meets a picture of another shape.
-        lora: Repository id or folder of a LoRA for the transformer.
+        lora: Repository id, folder or file of a LoRA for the transformer.
+        lora_scale: Weight of the LoRA, 0 to 2.
+        control_lora: Repository id or folder of a Control LoRA.
         model: Repository and revision of the weights, for the record.
 
     Raises:
@@ -235,6 +247,8 @@ class GenerationRequest:
     control_image: Path | None = None
     fit: Fit = "crop"
     lora: str | None = None
+    lora_scale: float = 1.0
+    control_lora: str | None = None
     model: str = ""
 
     def __post_init__(self) -> None:
@@ -266,6 +280,14 @@ class GenerationRequest:
                     f"strength {self.strength:g} leaves no step to take: use more than 0",
                     field="strength",
                 )
+        check_number("lora_scale", self.lora_scale, 0, 2)
+        check_kind(self)
+        if self.control_lora is not None and self.true_cfg_scale > 1:
+            raise InvalidRequest(
+                "a preset made with a Control LoRA follows no negative prompt: leave it out,"
+                " or choose another preset",
+                field="negative_prompt",
+            )
         if self.preprocessor not in get_args(Preprocessor):
             raise InvalidRequest(
                 f"preprocessor must be one of {', '.join(get_args(Preprocessor))},"
@@ -283,7 +305,12 @@ class GenerationRequest:
     @property
     def uses_image(self) -> bool:
         """Whether ``control_image`` takes part."""
-        return self.controlnet is not None or self.strength is not None
+        return self.has_control_map or self.strength is not None
+
+    @property
+    def has_control_map(self) -> bool:
+        """Whether ``control_image`` becomes a map that guides, rather than being redrawn."""
+        return self.controlnet is not None or self.control_lora is not None
 
     @property
     def templated_prompt(self) -> str:
@@ -310,6 +337,21 @@ class GenerationRequest:
         """The inverse of `to_dict`, for files that lie in the folder *control_images*."""
         name = values.get("control_image")
         return cls(**{**values, "control_image": control_images / name if name else None})
+
+
+def check_kind(made: Preset | GenerationRequest) -> None:
+    """Raise InvalidRequest where *made* is of two kinds at once, which no pipeline draws."""
+    if made.has_control_map and made.strength is not None:
+        name = "controlnet" if made.controlnet is not None else "control_lora"
+        raise InvalidRequest(
+            f"a preset has either a {name} or a strength (image to image), not both",
+            field="strength",
+        )
+    if made.control_lora is not None and (made.controlnet or made.lora) is not None:
+        name = "controlnet" if made.controlnet is not None else "lora"
+        raise InvalidRequest(
+            f"a preset has either a control_lora or a {name}, not both", field="control_lora"
+        )
 
 
 def is_blank(text: str) -> bool:
@@ -398,7 +440,7 @@ class GenerationResult:
 
     Attributes:
         image: Mode RGB, of the requested size.
-        seconds: Time on the engine's thread.
+        seconds: Time on the engine's thread, without what a first use downloads and loads.
         control_map: What the ControlNet was shown, of the same size; None without one.
         peak_memory: Bytes of device memory at the highest; None where it is not measured.
     """
@@ -423,7 +465,8 @@ class Engine(Protocol):
         """
 
     def generate(self, request: GenerationRequest, on_step: OnStep) -> GenerationResult:
-        """Make one picture, calling *on_step* after each denoising step.
+        """Make one picture, calling *on_step* after each denoising step, and with a
+        note while something is downloaded or loaded first.
 
         What *on_step* raises ends the generation and is raised here.
         """

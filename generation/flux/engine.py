@@ -5,27 +5,29 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import math
 import time
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import diffusers
 import torch
 import transformers
-from diffusers import (
-    FluxControlNetModel,
-    FluxControlNetPipeline,
-    FluxImg2ImgPipeline,
-    FluxPipeline,
-)
+from diffusers import FluxPipeline, FluxTransformer2DModel
 from PIL import Image
-from torch import nn
 
 from generation import placement, weights
 from generation.control_images import shown_to_model
+from generation.flux import memory, quantization
+from generation.flux.embeddings import PromptEncoder
+from generation.flux.memory import Rung
+from generation.flux.offloading import Offloading
+from generation.flux.pipelines import AnyFluxPipeline, Call, Pipelines
+from generation.preprocessors import Preprocessors
 from generation.preview import PredictingScheduler, Preview
 from generation.types import (
     GenerationError,
@@ -37,9 +39,10 @@ from generation.types import (
     Step,
 )
 
-log = logging.getLogger(__name__)
+Opened = TypeVar("Opened")
+Note = Callable[[str], None]
 
-AnyFluxPipeline = FluxPipeline | FluxImg2ImgPipeline | FluxControlNetPipeline
+log = logging.getLogger(__name__)
 
 
 class FluxEngine:
@@ -52,13 +55,20 @@ class FluxEngine:
         download_dir: Where what has to be built or downloaded is kept.
         device: "auto", "cpu", "mps", "cuda" or "cuda:N".
         dtype: "auto", "bfloat16", "float16" or "float32".
+        rung: Of the ladder in ``generation/flux/memory.py``; "auto" takes the first that fits.
+        quantized: How many bits the transformer gets; see ``generation/flux/quantization.py``.
         max_sequence_length: Tokens of T5 that the model sees, 1 to 512; what is longer
             is cut off, what is shorter is padded and costs the same.
         token: For gated repositories; None looks in the environment.
-        max_controlnets: ControlNets kept in memory, at least 1; those of FLUX.1-dev
-            take 1.5 to 6.6 GB each.
+        controlnets: Repositories that presets name, so that the plan leaves room for the
+            largest of them.
+        pixels: Of the largest picture that the plan leaves room for.
+        preprocessors: Make control maps; None makes those that need no model.
+        max_controlnets: ControlNets and Control LoRAs kept in memory at most, at least 1;
+            those of FLUX.1-dev take 1.2 to 6.6 GB each, and go earlier where room is short.
         max_loras: LoRAs kept in memory, at least 1.
         threads: CPU threads of torch; None leaves its default, one for each core.
+        choose_place: Chooses the device; as `placement.choose`.
     """
 
     def __init__(
@@ -69,99 +79,123 @@ class FluxEngine:
         download_dir: Path = Path("download"),
         device: str = "auto",
         dtype: str = "auto",
+        rung: Rung | str = "auto",
+        quantized: quantization.Quantization = "none",
         max_sequence_length: int = 512,
         token: str | None = None,
-        max_controlnets: int = 3,
+        controlnets: tuple[str, ...] = (),
+        pixels: int = 1024 * 1024,
+        preprocessors: Preprocessors | None = None,
+        max_controlnets: int = 8,
         max_loras: int = 3,
         threads: int | None = None,
+        choose_place: Callable[[str, str, int], placement.Placement] = placement.choose,
     ) -> None:
         self.repository = repository
         self.revision = revision
         self.download_dir = download_dir
         self.device = device
         self.dtype = dtype
+        self.rung = rung
+        self.quantized = quantized
         self.max_sequence_length = max_sequence_length
         self.token = token
+        self.controlnets = controlnets
+        self.pixels = pixels
+        self.preprocessors = preprocessors or Preprocessors(download_dir=download_dir)
         self.max_controlnets = max_controlnets
         self.max_loras = max_loras
         self.threads = threads
+        self._choose_place = choose_place
         self._forget()
 
     def _forget(self) -> None:
         self._place: placement.Placement | None = None
-        self._text_to_image: FluxPipeline | None = None
-        self._image_to_image: FluxImg2ImgPipeline | None = None
-        self._with_controlnet: OrderedDict[str, FluxControlNetPipeline] = OrderedDict()
-        self._loras: OrderedDict[str, str] = OrderedDict()  # to their adapters' names
-        self._loras_loaded = 0
+        self._offloading: Offloading | None = None
+        self._pipelines: Pipelines | None = None
+        self._encoder: PromptEncoder | None = None
         self._preview: Preview | None = None
-        self._is_offloaded = False
-        self._hooked: AnyFluxPipeline | None = None
         # Replaced, never changed, since any thread may ask for it.
         self._loaded: dict[str, int] = {}
+        self._tiled_from: float = math.inf  # pixels that the VAE could not decode at once
+
+    @property
+    def loaded(self) -> dict[str, int]:
+        """Bytes of each repository's weights that are in memory. Any thread may ask."""
+        return self._loaded
 
     def load(self) -> None:
         """Bring the base weights into memory. ControlNets and LoRAs wait for their first use.
 
         Raises:
             ModelUnavailable: They are missing, refused or damaged, or the device is not there.
-            OutOfMemory: They do not fit.
+            OutOfMemory: They do not fit, on no rung of the ladder.
         """
         quieten_libraries()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        self._place = placement.choose(self.device, self.dtype)
-        folder = self._folder(self.repository, "pipeline", self.revision)
-        pipe = _read(FluxPipeline, folder, self._place.dtype)
-        pipe.register_modules(scheduler=PredictingScheduler.from_config(pipe.scheduler.config))
-        # The same modules in each, not from_pipe: that casts the shared weights to float32.
-        self._text_to_image = _ready(pipe)
-        self._image_to_image = _ready(FluxImg2ImgPipeline(**pipe.components))
+        base, folder = self._open(
+            self.repository, "pipeline", self._read_base, log.info, revision=self.revision
+        )
+        place = self._place
+        assert place is not None
+        sizes, plan = self._plan(folder, place)
+        offloading = Offloading(place, plan.rung)
+        base.register_modules(scheduler=PredictingScheduler.from_config(base.scheduler.config))
+        self._offloading = offloading
+        self._pipelines = Pipelines(
+            base,
+            self.repository,
+            offloading,
+            max_controlnets=self.max_controlnets,
+            max_loras=self.max_loras,
+            room=None
+            if plan.free is None
+            else plan.free
+            - memory.OVERHEAD
+            - max(
+                memory.denoising_bytes(sizes, self.pixels, self.max_sequence_length),
+                memory.decoding_bytes(sizes, self.pixels),
+            ),
+        )
+        self._encoder = PromptEncoder(base, place.device, self.max_sequence_length)
         try:
-            self._move(pipe)
-            self._preview = Preview.of(folder, pipe.vae).to(self._place.device)
-            modules = (each for each in pipe.components.values() if isinstance(each, nn.Module))
-            self._loaded = {self.repository: sum(map(_bytes, modules))}
-        except torch.OutOfMemoryError as error:
-            raise OutOfMemory(
-                f"{self.repository} does not fit into the memory of {self._place.device}:"
-                f" {_first_line(error)}"
-            ) from None
+            with _as_out_of_memory(
+                f"{self.repository} does not fit into the memory of"
+                f" {place.device}, not even in parts"
+            ):
+                self._settle()
+                self._preview = Preview.of(folder, base.vae).to(place.device)
+            self._loaded = self._pipelines.loaded()
+        except BaseException:
+            self.close()
+            raise
 
     def generate(self, request: GenerationRequest, on_step: OnStep) -> GenerationResult:
         """Make one picture; the same request makes the same pixels.
 
-        *on_step* is called after each denoising step; what it raises is raised here.
+        *on_step* is called after each denoising step, and with a note while something is
+        downloaded or loaded first; what it raises is raised here.
 
         Raises:
             GenerationError: The numbers degenerated, or the result is blank.
-            ModelUnavailable: A ControlNet or a LoRA cannot be loaded or does not belong
-                to this model.
-            OutOfMemory: The request does not fit on the device, not even with the parts
-                that are not in use moved out of it.
+            ModelUnavailable: A ControlNet, a LoRA or a preprocessor cannot be loaded or does
+                not belong to this model.
+            OutOfMemory: The request does not fit on the device, not even one rung further
+                down the ladder.
         """
-        if self._place is None or self._text_to_image is None:
+        if self._place is None or self._pipelines is None:
             raise ModelUnavailable("the model is not loaded")
-        started = time.monotonic()
-        self._place.forget_peak()
-        shown = shown_to_model(request)
-        try:
-            image = self._draw(request, shown, on_step)
-        except torch.OutOfMemoryError as error:
-            reason = _first_line(error)
-        else:
-            reason = None
-        # Outside the handler: the exception held on to the frames with the tensors.
-        if reason is not None:
-            image = self._draw_offloaded(request, shown, on_step, reason)
-        if is_flat(image):
-            raise GenerationError("the picture came out blank: try another seed or another prompt")
-        return GenerationResult(
-            image,
-            time.monotonic() - started,
-            control_map=shown if request.controlnet is not None else None,
-            peak_memory=self._place.peak_memory,
+
+        def note(sentence: str) -> None:
+            on_step(Step(0, note=sentence))
+
+        sentence = (
+            f"{request.width} × {request.height} pixels do not fit into the memory of"
+            f" {self._place.device}: ask for a smaller picture"
         )
+        with _as_out_of_memory(sentence):
+            return self._twice(lambda: self._draw(request, on_step, note), note)
 
     def close(self) -> None:
         """Give the memory back. May be called more than once; `load` works again after it."""
@@ -171,63 +205,198 @@ class FluxEngine:
         if place is not None:
             place.free_unused()
 
-    @property
-    def loaded(self) -> dict[str, int]:
-        """Bytes of each repository's weights that are in memory. Any thread may ask."""
-        return self._loaded
+    def _plan(self, folder: Path, place: placement.Placement) -> tuple[memory.Sizes, memory.Plan]:
+        sizes = memory.read_sizes(folder, place.dtype.itemsize)
+        bits = quantization.BYTES[quantization.choose(self.quantized, place)]
+        if self.quantized != "none":
+            share = bits / 2
+            sizes = replace(
+                sizes,
+                transformer=int(sizes.transformer * share),
+                block=int(sizes.block * share),
+            )
+        here = [self._local_folder(name) for name in self.controlnets]
+        sizes = memory.with_controlnets(sizes, [each for each in here if each is not None])
+        plan = memory.make(sizes, place.free_memory, self.pixels, self.max_sequence_length)
+        if not place.has_own_memory:
+            plan = replace(plan, rung="resident")
+        elif self.rung != "auto":
+            plan = replace(plan, rung=self.rung)
+        words = memory.in_gigabytes
+        log.info(
+            "memory plan for %s: transformer %s, text encoders %s, VAE %s, ControlNet %s: %s",
+            place.device, words(sizes.transformer), words(sizes.text_encoders), words(sizes.vae),
+            words(sizes.controlnet), plan.sentence(),
+        )  # fmt: skip
+        return sizes, plan
 
-    def _draw_offloaded(
-        self, request: GenerationRequest, shown: Image.Image | None, on_step: OnStep, reason: str
-    ) -> Image.Image:
-        """Once more, with the parts that are not in use moved out of the device."""
-        assert self._place is not None
-        self._place.free_unused()
-        sentence = (
-            f"{request.width} × {request.height} pixels do not fit into the memory of"
-            f" {self._place.device}: ask for a smaller picture ({reason})"
-        )
-        if self._is_offloaded or not self._place.has_own_memory:
-            raise OutOfMemory(sentence)
-        log.warning("out of memory (%s): from now on parts of the model wait outside", reason)
-        self._is_offloaded = True
+    def _local_folder(self, name: str) -> Path | None:
+        return weights.local_folder(name, "controlnet", self.download_dir)
+
+    def _read_base(self, folder: Path) -> tuple[FluxPipeline, Path]:
+        parameters = memory.parameters(folder)
+        self._place = place = self._choose_place(self.device, self.dtype, parameters)
+        chosen = quantization.choose(self.quantized, place)
+        given = {}
+        if chosen != "none":
+            given["transformer"] = FluxTransformer2DModel.from_pretrained(
+                folder,
+                subfolder="transformer",
+                dtype=place.dtype,
+                use_safetensors=True,
+                local_files_only=True,
+                quantization_config=quantization.config(chosen, place.dtype),
+            )
+        return FluxPipeline.from_pretrained(
+            folder, dtype=place.dtype, use_safetensors=True, local_files_only=True, **given
+        ), folder
+
+    def _settle(self) -> None:
+        """Put the base to rest, on the first rung from the planned one on that holds it."""
+        assert self._pipelines is not None
+        assert self._offloading is not None
         try:
-            return self._draw(request, shown, on_step)
-        except torch.OutOfMemoryError:
-            pass
-        self._place.free_unused()
-        raise OutOfMemory(sentence)
+            self._pipelines.rest()
+        except (RuntimeError, MemoryError) as error:
+            if not placement.is_out_of_memory(error):
+                raise
+            reason = _first_line(error)
+        else:
+            return
+        # Outside the handler: the exception held on to the frames with the tensors.
+        if not self._offloading.step_down():
+            raise torch.OutOfMemoryError(reason)
+        log.warning("the model does not fit (%s): %s", reason, self._offloading.rung)
 
-    def _draw(
-        self, request: GenerationRequest, shown: Image.Image | None, on_step: OnStep
+    def _twice(self, draw: Callable[[], GenerationResult], note: Note) -> GenerationResult:
+        """What *draw* returns; where memory runs out, once more from one rung further down."""
+        assert self._place is not None
+        assert self._offloading is not None
+        self._place.forget_peak()
+        try:
+            return draw()
+        except (RuntimeError, MemoryError) as error:
+            if not placement.is_out_of_memory(error):
+                raise
+            reason = _first_line(error)
+        # Outside the handler: the exception held on to the frames with the tensors.
+        gc.collect()
+        self._place.free_unused()
+        if not self._offloading.step_down():
+            raise torch.OutOfMemoryError(reason)
+        log.warning("out of memory (%s): from now on %s", reason, self._offloading.rung)
+        note("short of memory; trying again in smaller parts")
+        try:
+            return draw()
+        except (RuntimeError, MemoryError) as error:
+            if not placement.is_out_of_memory(error):
+                raise
+            reason = _first_line(error)
+        gc.collect()
+        self._place.free_unused()
+        raise torch.OutOfMemoryError(reason)
+
+    def _draw(self, request: GenerationRequest, on_step: OnStep, note: Note) -> GenerationResult:
+        assert self._place is not None
+        assert self._pipelines is not None
+        assert self._offloading is not None
+        if request.has_control_map:
+            self.preprocessors.prepare(request.preprocessor, note)
+        call = self._pipelines.call_for(request, partial(self._open, note=note, request=request))
+        self._loaded = self._pipelines.loaded()
+        started = time.monotonic()
+        shown = shown_to_model(request, self.preprocessors)
+        if shown is not None:
+            call.arguments["control_image" if request.has_control_map else "image"] = shown
+        # Not inference_mode: weights that are moved inside of it could not be moved outside.
+        with torch.no_grad():
+            embeddings = self._embeddings(request)
+            with self._offloading.at_hand(*call.denoisers):
+                latents = self._denoised(call, embeddings, request, on_step)
+            image = self._decoded(call.pipe, latents, request)
+        if is_flat(image):
+            raise GenerationError("the picture came out blank: try another seed or another prompt")
+        return GenerationResult(
+            image,
+            time.monotonic() - started,
+            control_map=shown if request.has_control_map else None,
+            peak_memory=self._place.peak_memory,
+        )
+
+    def _embeddings(self, request: GenerationRequest) -> dict[str, torch.Tensor]:
+        """The arguments that tell a pipeline of the prompt, and of the negative one."""
+        assert self._pipelines is not None
+        assert self._offloading is not None
+        assert self._encoder is not None
+        variant = self._pipelines.text_variant(request)
+        encoders = self._pipelines.text_encoders
+
+        def encoded(text: str) -> Any:
+            assert self._encoder is not None
+            assert self._offloading is not None
+            return self._encoder.encode(text, variant, self._offloading.at_hand(*encoders))
+
+        positive = encoded(request.templated_prompt)
+        arguments = {"prompt_embeds": positive.prompt, "pooled_prompt_embeds": positive.pooled}
+        if request.true_cfg_scale > 1:
+            negative = encoded(request.negative_prompt)
+            arguments["negative_prompt_embeds"] = negative.prompt
+            arguments["negative_pooled_prompt_embeds"] = negative.pooled
+            arguments["true_cfg_scale"] = request.true_cfg_scale
+        return arguments
+
+    def _denoised(
+        self,
+        call: Call,
+        embeddings: dict[str, torch.Tensor],
+        request: GenerationRequest,
+        on_step: OnStep,
+    ) -> torch.Tensor:
+        """Packed latents of the finished picture."""
+        pipe = call.pipe
+        try:
+            return pipe(
+                **embeddings,
+                width=request.width,
+                height=request.height,
+                num_inference_steps=request.num_inference_steps,
+                guidance_scale=request.guidance_scale,
+                num_images_per_prompt=1,
+                # On the CPU, so that a seed means the same picture on every device.
+                generator=torch.Generator("cpu").manual_seed(request.seed),
+                max_sequence_length=self.max_sequence_length,
+                output_type="latent",
+                callback_on_step_end=self._step_end(request, on_step),
+                callback_on_step_end_tensor_inputs=["latents"],
+                **call.arguments,
+            ).images
+        finally:
+            pipe.scheduler.predicted = None
+
+    def _decoded(
+        self, pipe: AnyFluxPipeline, packed: torch.Tensor, request: GenerationRequest
     ) -> Image.Image:
-        pipe, arguments = self._pipeline(request, shown)
-        self._use_lora(request.lora)
-        if self._is_offloaded and self._hooked is not pipe:
-            self._hook(pipe)
-        with torch.inference_mode():
+        """The picture of *packed* latents. Where it does not fit at once, tile by tile."""
+        assert self._place is not None
+        vae = pipe.vae
+        latents = pipe._unpack_latents(packed, request.height, request.width, pipe.vae_scale_factor)
+        latents = latents / vae.config.scaling_factor + vae.config.shift_factor
+        pixels = request.width * request.height
+        if pixels < self._tiled_from:
             try:
-                return pipe(
-                    prompt=request.templated_prompt,
-                    negative_prompt=(
-                        request.negative_prompt if request.true_cfg_scale > 1 else None
-                    ),
-                    true_cfg_scale=request.true_cfg_scale,
-                    width=request.width,
-                    height=request.height,
-                    num_inference_steps=request.num_inference_steps,
-                    guidance_scale=request.guidance_scale,
-                    num_images_per_prompt=1,
-                    # On the CPU, so that a seed means the same picture on every device.
-                    generator=torch.Generator("cpu").manual_seed(request.seed),
-                    max_sequence_length=self.max_sequence_length,
-                    output_type="pil",
-                    callback_on_step_end=self._step_end(request, on_step),
-                    callback_on_step_end_tensor_inputs=["latents"],
-                    **arguments,
-                ).images[0]
-            finally:
-                pipe.scheduler.predicted = None
-                pipe.maybe_free_model_hooks()
+                return _image(pipe, vae.decode(latents, return_dict=False)[0])
+            except (RuntimeError, MemoryError) as error:
+                if not placement.is_out_of_memory(error):
+                    raise
+                log.warning("the VAE is out of memory (%s): tiling", _first_line(error))
+            self._tiled_from = pixels
+            gc.collect()
+            self._place.free_unused()
+        vae.enable_tiling()
+        try:
+            return _image(pipe, vae.decode(latents, return_dict=False)[0])
+        finally:
+            vae.disable_tiling()
 
     def _step_end(
         self, request: GenerationRequest, on_step: OnStep
@@ -249,114 +418,51 @@ class FluxEngine:
 
         return step_end
 
-    def _pipeline(
-        self, request: GenerationRequest, shown: Image.Image | None
-    ) -> tuple[AnyFluxPipeline, dict[str, Any]]:
-        """The pipeline for *request*, and the arguments that only it takes."""
-        if request.controlnet is not None:
-            pipe = self._controlnet_pipeline(request.controlnet)
-            return pipe, {
-                "control_image": shown,
-                "control_mode": _control_mode(pipe.controlnet, request),
-                "controlnet_conditioning_scale": request.controlnet_conditioning_scale,
-                "control_guidance_start": request.control_guidance_start,
-                "control_guidance_end": request.control_guidance_end,
-            }
-        if request.strength is not None:
-            return self._image_to_image, {"image": shown, "strength": request.strength}
-        return self._text_to_image, {}
+    def _open(
+        self,
+        name: str,
+        kind: weights.Kind,
+        load: Callable[[Path], Opened],
+        note: Note,
+        request: GenerationRequest | None = None,
+        revision: str | None = None,
+    ) -> Opened:
+        """Find the weights *name*, downloading them if need be, and load them.
 
-    def _controlnet_pipeline(self, name: str) -> FluxControlNetPipeline:
-        """The pipeline with the ControlNet *name*, which is loaded where it is not yet."""
-        pipes = self._with_controlnet
-        if name in pipes:
-            pipes.move_to_end(name)
-            return pipes[name]
-        base = self._text_to_image
-        net = _read(FluxControlNetModel, self._folder(name, "controlnet"), self._place.dtype)
-        _check_belongs(net, base.transformer, name, self.repository)
-        while len(pipes) >= self.max_controlnets:
-            gone, oldest = pipes.popitem(last=False)
-            self._loaded = {key: size for key, size in self._loaded.items() if key != gone}
-            self._hooked = None if self._hooked is oldest else self._hooked
-            del oldest
-            gc.collect()
-            self._place.free_unused()
-        pipe = _ready(FluxControlNetPipeline(**base.components, controlnet=net))
-        if not self._is_offloaded:
-            net.to(self._place.device)
-        pipes[name] = pipe
-        self._loaded = {**self._loaded, name: _bytes(net)}
-        return pipe
-
-    def _use_lora(self, name: str | None) -> None:
-        """Make *name* the one LoRA that is active, or none."""
-        pipe = self._text_to_image
-        if name is None:
-            if self._loras:
-                pipe.disable_lora()
-            return
-        if name not in self._loras:
-            while len(self._loras) >= self.max_loras:
-                _, oldest = self._loras.popitem(last=False)
-                pipe.delete_adapters(oldest)
-            self._loras_loaded += 1
-            adapter = f"lora_{self._loras_loaded}"
-            folder = self._folder(name, "lora")
-            with _damage_as_sentence(folder):
-                pipe.load_lora_weights(
-                    folder, adapter_name=adapter, use_safetensors=True, local_files_only=True
-                )
-            self._loras[name] = adapter
-            self._hooked = None  # loading takes the hooks out and puts its own in
-        self._loras.move_to_end(name)
-        pipe.enable_lora()
-        pipe.set_adapters([self._loras[name]], [1.0])
-
-    def _folder(self, repository: str, kind: weights.Kind, revision: str | None = None) -> Path:
-        return weights.resolve(
-            repository,
-            revision,
-            kind=kind,
-            download_dir=self.download_dir,
-            token=self.token,
-        )
-
-    def _move(self, pipe: FluxPipeline) -> None:
-        """Put the base weights onto the device, all of them or by turns."""
-        assert self._place is not None
-        try:
-            pipe.to(self._place.device)
-        except torch.OutOfMemoryError as error:
-            if not self._place.has_own_memory:
-                raise
-            reason = _first_line(error)
-        else:
-            return
-        log.warning("the model does not fit at once (%s): parts of it wait outside", reason)
-        self._is_offloaded = True
-        pipe.to("cpu")
-        self._place.free_unused()
-        self._hook(pipe)
-
-    def _hook(self, pipe: AnyFluxPipeline) -> None:
-        """Let *pipe* fetch each part when its turn comes.
-
-        The hooks sit in the parts, which all pipelines share, so only the last
-        pipeline that was hooked works.
+        What does not load is compared with the Hub's checksums, and fetched again once if
+        it is damaged.
         """
-        pipe.enable_model_cpu_offload(device=self._place.device)
-        self._hooked = pipe
+        what = name if request is None else f"{request.preset or name}'s {weights.WORDS[kind]}"
+
+        def find() -> Path:
+            return weights.resolve(
+                name,
+                revision,
+                kind=kind,
+                download_dir=self.download_dir,
+                token=self.token,
+                on_progress=lambda done, size: note(weights.progress_sentence(what, done, size)),
+            )
+
+        folder = find()
+        if request is not None:
+            note(f"loading {what}")
+        try:
+            with _damage_as_sentence(folder):
+                return load(folder)
+        except ModelUnavailable as error:
+            bad = weights.remove_damaged(folder)
+            if not bad:
+                raise
+            log.warning("%s; fetching again: %s", error, ", ".join(bad))
+        folder = find()
+        with _damage_as_sentence(folder):
+            return load(folder)
 
 
 def is_flat(image: Image.Image) -> bool:
     """Whether an RGB image is of one colour throughout, give or take one of 255 shades."""
     return all(highest - lowest <= 2 for lowest, highest in image.getextrema())
-
-
-def _bytes(module: nn.Module) -> int:
-    tensors = (*module.parameters(), *module.buffers())
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def quieten_libraries() -> None:
@@ -368,54 +474,33 @@ def quieten_libraries() -> None:
     warnings.filterwarnings("ignore", ".FluxPosEmbed. is deprecated", FutureWarning)
 
 
-def _control_mode(net: FluxControlNetModel, request: GenerationRequest) -> int | None:
-    """What a Union checkpoint is told; others must not be told anything."""
-    if not net.union:
-        return None
-    modes = net.config.num_mode
-    if request.control_mode is None or request.control_mode >= modes:
-        raise ModelUnavailable(
-            f"{request.controlnet} is a Union ControlNet: its preset must set control_mode,"
-            f" 0 to {modes - 1}, not {request.control_mode}"
-        )
-    return request.control_mode
+def _image(pipe: AnyFluxPipeline, decoded: torch.Tensor) -> Image.Image:
+    return pipe.image_processor.postprocess(decoded, output_type="pil")[0]
 
 
-def _check_belongs(
-    net: FluxControlNetModel, transformer: torch.nn.Module, name: str, repository: str
-) -> None:
-    for key in (
-        "num_attention_heads",
-        "attention_head_dim",
-        "joint_attention_dim",
-        "pooled_projection_dim",
-    ):
-        if net.config[key] != transformer.config[key]:
-            raise ModelUnavailable(
-                f"the ControlNet {name} was not made for {repository}: its {key} is"
-                f" {net.config[key]}, that of the model {transformer.config[key]}"
-            )
-
-
-def _read(kind: type, folder: Path, dtype: torch.dtype) -> Any:
-    with _damage_as_sentence(folder):
-        return kind.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, local_files_only=True
-        )
-
-
-def _ready(pipe: AnyFluxPipeline) -> AnyFluxPipeline:
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+@contextlib.contextmanager
+def _as_out_of_memory(sentence: str) -> Iterator[None]:
+    """What runs out of memory in the block is raised as `OutOfMemory`, with the reason."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not placement.is_out_of_memory(error):
+            raise
+        reason = _first_line(error)
+    else:
+        return
+    raise OutOfMemory(f"{sentence} ({reason})")
 
 
 @contextlib.contextmanager
 def _damage_as_sentence(folder: Path) -> Iterator[None]:
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError):
+    except ModelUnavailable:
         raise
     except Exception as error:  # the libraries raise a dozen types on damaged folders
+        if placement.is_out_of_memory(error):
+            raise
         raise ModelUnavailable(
             f"the weights in {folder} cannot be loaded: {_first_line(error)}"
         ) from error

@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 import pytest
+from PIL import Image, ImageDraw
 
 from generation.types import GenerationRequest
 
@@ -28,4 +31,88 @@ def tiny(tmp_path_factory):
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("tiny")
     tiny.build(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def square(tmp_path_factory):
+    """A clean control image: a white square on black."""
+    image = Image.new("RGB", (96, 64))
+    ImageDraw.Draw(image).rectangle((20, 10, 60, 50), fill="white")
+    file = tmp_path_factory.mktemp("control") / "square.png"
+    image.save(file)
+    return file
+
+
+@pytest.fixture
+def canny(fox, tiny, square):
+    return replace(
+        fox,
+        controlnet=str(tiny / "controlnet"),
+        preprocessor="canny",
+        control_image=square,
+        controlnet_conditioning_scale=1.0,
+    )
+
+
+@pytest.fixture(scope="session")
+def lora(tiny, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lora")
+    from diffusers import FluxPipeline
+    from peft import LoraConfig
+
+    pipe = FluxPipeline.from_pretrained(tiny / "flux", local_files_only=True)
+    pipe.transformer.add_adapter(
+        LoraConfig(r=2, init_lora_weights=False, target_modules=["to_q", "to_v"])
+    )
+    layers = {
+        name.removesuffix(".weight").replace(".default", "") + ".weight": weight * 10
+        for name, weight in pipe.transformer.state_dict().items()
+        if "lora_" in name
+    }
+    FluxPipeline.save_lora_weights(folder, transformer_lora_layers=layers)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def union(tiny, tmp_path_factory):
+    """A ControlNet of the Union kind, with 3 modes."""
+    import torch
+    from diffusers import FluxControlNetModel
+
+    net = FluxControlNetModel.from_pretrained(tiny / "controlnet", local_files_only=True)
+    torch.manual_seed(0)
+    union = FluxControlNetModel.from_config({**net.config, "num_mode": 3})
+    union.load_state_dict(net.state_dict(), strict=False)
+    folder = tmp_path_factory.mktemp("union")
+    union.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def control_lora(tiny, tmp_path_factory):
+    """A Control LoRA in diffusers' format: it widens the first layer, replaces norms, and
+    adds to attention."""
+    import torch
+    from diffusers import FluxTransformer2DModel
+    from safetensors.torch import save_file
+
+    transformer = FluxTransformer2DModel.from_pretrained(
+        tiny / "flux" / "transformer", local_files_only=True
+    )
+    width, dice = transformer.inner_dim, torch.Generator().manual_seed(0)
+
+    def random(*shape):
+        return torch.randn(shape, generator=dice) / 4
+
+    block = "transformer.transformer_blocks.0"
+    weights = {
+        "transformer.x_embedder.lora_A.weight": random(2, 128),
+        "transformer.x_embedder.lora_B.weight": random(width, 2),
+        f"{block}.attn.to_q.lora_A.weight": random(2, width),
+        f"{block}.attn.to_q.lora_B.weight": random(width, 2),
+        f"{block}.attn.norm_q.weight": random(transformer.config.attention_head_dim) + 1,
+    }
+    folder = tmp_path_factory.mktemp("control-lora")
+    save_file(weights, folder / "pytorch_lora_weights.safetensors")
     return folder

@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from diffusers import FluxControlNetModel, FluxPipeline
-from peft import LoraConfig
+from diffusers import FluxControlNetModel
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file
 
@@ -20,24 +19,7 @@ from generation.types import (
     OutOfMemory,
     Step,
 )
-
-
-def ignore(step):
-    pass
-
-
-def pixels(result):
-    return np.asarray(result.image)
-
-
-def same(a, b):
-    return np.array_equal(pixels(a), pixels(b))
-
-
-def new_engine(tiny, **changes):
-    return FluxEngine(
-        str(tiny / "flux"), device="cpu", max_sequence_length=32, threads=1, **changes
-    )
+from tests.generation.engines import ignore, new_engine, pixels, same
 
 
 @pytest.fixture(scope="module")
@@ -54,43 +36,6 @@ def engine(shared_engine):
     return shared_engine
 
 
-@pytest.fixture(scope="session")
-def square(tmp_path_factory):
-    """A clean control image: a white square on black."""
-    image = Image.new("RGB", (96, 64))
-    ImageDraw.Draw(image).rectangle((20, 10, 60, 50), fill="white")
-    file = tmp_path_factory.mktemp("control") / "square.png"
-    image.save(file)
-    return file
-
-
-@pytest.fixture
-def canny(fox, tiny, square):
-    return replace(
-        fox,
-        controlnet=str(tiny / "controlnet"),
-        preprocessor="canny",
-        control_image=square,
-        controlnet_conditioning_scale=1.0,
-    )
-
-
-@pytest.fixture(scope="session")
-def lora(tiny, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lora")
-    pipe = FluxPipeline.from_pretrained(tiny / "flux", local_files_only=True)
-    pipe.transformer.add_adapter(
-        LoraConfig(r=2, init_lora_weights=False, target_modules=["to_q", "to_v"])
-    )
-    layers = {
-        name.removesuffix(".weight").replace(".default", "") + ".weight": weight * 10
-        for name, weight in pipe.transformer.state_dict().items()
-        if "lora_" in name
-    }
-    FluxPipeline.save_lora_weights(folder, transformer_lora_layers=layers)
-    return folder
-
-
 def test_a_picture_has_the_size_that_was_asked_for_and_tells_each_step(engine, fox):
     steps = []
 
@@ -105,8 +50,8 @@ def test_a_picture_has_the_size_that_was_asked_for_and_tells_each_step(engine, f
 
 def test_all_pipelines_share_the_weights_of_one(engine, canny):
     engine.generate(canny, ignore)
-    text = engine._text_to_image
-    others = [engine._image_to_image, *engine._with_controlnet.values()]
+    text = engine._pipelines.text_to_image
+    others = [engine._pipelines.image_to_image, *engine._pipelines.guided.values()]
 
     for name, module in text.components.items():
         assert all(other.components[name] is module for other in others), name
@@ -130,7 +75,7 @@ def test_the_weights_keep_the_format_that_was_asked_for_whatever_is_drawn(tiny, 
     for request in (fox, canny, replace(canny, controlnet=None, strength=0.7)):
         engine.generate(request, ignore)
 
-    pipe = engine._text_to_image
+    pipe = engine._pipelines.text_to_image
     parts = [pipe.transformer, pipe.text_encoder, pipe.text_encoder_2, pipe.vae]
     assert {weight.dtype for part in parts for weight in part.parameters()} == {torch.bfloat16}
 
@@ -263,21 +208,14 @@ def test_what_a_step_raises_ends_the_generation_at_that_step(engine, fox):
     assert seen == [1, 2]
 
 
-def test_the_hooks_are_freed_and_nothing_is_kept_when_a_generation_is_cancelled(engine, fox):
-    """A pipeline frees its parts at the end of a call that nothing interrupts."""
-    freed = []
-    pipe = engine._text_to_image
-    pipe.maybe_free_model_hooks = lambda: freed.append(True)
-
+def test_nothing_of_a_picture_is_kept_when_its_generation_is_cancelled(engine, fox):
     def stop(step):
         raise GenerationCancelled
 
     with pytest.raises(GenerationCancelled):
         engine.generate(fox, stop)
 
-    del pipe.maybe_free_model_hooks
-    assert freed == [True]
-    assert pipe.scheduler.predicted is None
+    assert engine._pipelines.text_to_image.scheduler.predicted is None
 
 
 def test_numbers_that_overflow_are_told_at_once_and_not_drawn(engine, fox):
@@ -286,7 +224,7 @@ def test_numbers_that_overflow_are_told_at_once_and_not_drawn(engine, fox):
     def poison(module, args, output):
         return (output[0] * float("nan"),)
 
-    hook = engine._text_to_image.transformer.register_forward_hook(poison)
+    hook = engine._pipelines.text_to_image.transformer.register_forward_hook(poison)
     try:
         with pytest.raises(GenerationError, match="overflowed at step 1"):
             engine.generate(fox, steps.append)
@@ -300,7 +238,7 @@ def test_a_blank_picture_is_refused(engine, fox):
     def blank(module, args, output):
         return output * 0
 
-    hook = engine._text_to_image.vae.decoder.register_forward_hook(blank)
+    hook = engine._pipelines.text_to_image.vae.decoder.register_forward_hook(blank)
     try:
         with pytest.raises(GenerationError, match="blank"):
             engine.generate(fox, ignore)
@@ -321,7 +259,7 @@ def test_running_out_of_memory_says_what_to_ask_for_instead(engine, fox):
     def exhaust(module, args):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB\nmore")
 
-    hook = engine._text_to_image.transformer.register_forward_pre_hook(exhaust)
+    hook = engine._pipelines.text_to_image.transformer.register_forward_pre_hook(exhaust)
     try:
         with pytest.raises(OutOfMemory, match=r"64 × 64 pixels do not fit.*smaller.*2\.00 GiB"):
             engine.generate(fox, ignore)
@@ -354,9 +292,9 @@ def test_only_so_many_loras_and_controlnets_are_kept_and_the_oldest_goes(
     )
 
     assert same(first, again)
-    assert list(engine._with_controlnet) == [str(tmp_path / "net")]
-    assert list(engine._loras) == [str(tmp_path / "lora")]
-    adapters = engine._text_to_image.get_list_adapters()
+    assert list(engine._pipelines.guided) == [str(tmp_path / "net")]
+    assert list(engine._pipelines.loras) == [str(tmp_path / "lora")]
+    adapters = engine._pipelines.text_to_image.get_list_adapters()
     assert [len(names) for names in adapters.values()] == [1]
     assert same(engine.generate(replace(canny, lora=str(lora)), ignore), first)
 
@@ -373,19 +311,7 @@ def test_a_controlnet_in_use_is_not_the_one_that_goes(tiny, canny, tmp_path):
     for request in (a, b, a, c):
         engine.generate(request, ignore)
 
-    assert list(engine._with_controlnet) == [a.controlnet, c.controlnet]
-
-
-@pytest.fixture(scope="session")
-def union(tiny, tmp_path_factory):
-    """A ControlNet of the Union kind, with 3 modes."""
-    net = FluxControlNetModel.from_pretrained(tiny / "controlnet", local_files_only=True)
-    torch.manual_seed(0)
-    union = FluxControlNetModel.from_config({**net.config, "num_mode": 3})
-    union.load_state_dict(net.state_dict(), strict=False)
-    folder = tmp_path_factory.mktemp("union")
-    union.save_pretrained(folder)
-    return folder
+    assert list(engine._pipelines.guided) == [a.controlnet, c.controlnet]
 
 
 def test_a_union_controlnet_is_told_its_mode(engine, canny, union):
@@ -440,12 +366,10 @@ def test_weights_in_a_format_that_can_run_code_are_refused(
     layers = load_file(lora / "pytorch_lora_weights.safetensors")
     torch.save(layers, tmp_path / "lora" / "pytorch_lora_weights.bin")
 
-    for request in (
-        replace(canny, controlnet=str(tmp_path / "net")),
-        replace(fox, lora=str(tmp_path / "lora")),
-    ):
-        with pytest.raises(ModelUnavailable, match="cannot be loaded"):
-            engine.generate(request, ignore)
+    with pytest.raises(ModelUnavailable, match="cannot be loaded"):
+        engine.generate(replace(canny, controlnet=str(tmp_path / "net")), ignore)
+    with pytest.raises(ModelUnavailable, match="only safetensors files are read"):
+        engine.generate(replace(fox, lora=str(tmp_path / "lora")), ignore)
 
 
 def test_a_device_that_is_not_there_is_refused(tiny):

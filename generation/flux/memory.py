@@ -1,0 +1,185 @@
+"""The memory plan: how large the parts are, and which rung of the ladder they fit on.
+
+Everything here is arithmetic on sizes that are read from the heads of safetensors files,
+so a plan is made before anything is loaded. ``docs/flux.md`` shows what comes out for
+FLUX.1-dev on cards of every size.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+#: From the fastest to the smallest. One step down costs time and never quality:
+#:
+#: resident            everything stays on the device
+#: text-offload        the text encoders wait in main memory and stream through layer by layer
+#: model-offload       parts take turns: text encoders, then transformer and ControlNet, whole
+#: group-offload       one block of the transformer at a time, the next one on its way meanwhile
+#: sequential-offload  one layer at a time
+Rung = Literal["resident", "text-offload", "model-offload", "group-offload", "sequential-offload"]
+RUNGS: tuple[Rung, ...] = get_args(Rung)
+
+#: What a device keeps for itself beside tensors (its context, kernels, fragments), in bytes.
+OVERHEAD = 1_000_000_000
+
+#: Tensors of the VAE decoder's widest layer, 256 channels at full size, that live at once.
+DECODER_TENSORS, DECODER_CHANNELS = 4, 256
+#: Side in pixels of the tiles that the VAE decodes where the whole picture does not fit.
+TILE = 512
+
+#: Values that one token of the widest single-stream block of FLUX takes at once: the state
+#: and its queries, keys, values and attention (5 widths), the MLP before and after its
+#: activation (2 x 4) and both put together (5).
+BLOCK_WIDTHS = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What the parts of a model take in memory, in bytes.
+
+    Attributes:
+        transformer: All of it.
+        text_encoders: CLIP and T5 together.
+        vae: Encoder and decoder.
+        controlnet: The largest ControlNet that a preset names; 0 without one.
+        block: The largest block of the transformer.
+        width: Channels of the transformer (3072 in FLUX.1), not bytes.
+        value: Bytes of one value in the model's number format.
+    """
+
+    transformer: int
+    text_encoders: int
+    vae: int
+    controlnet: int = 0
+    block: int = 0
+    width: int = 3072
+    value: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which rung was chosen, and why.
+
+    Attributes:
+        rung: The first one that fits, or the last one.
+        needs: Bytes that each rung takes at its highest.
+        free: Bytes that the device has free; None where it does not tell.
+    """
+
+    rung: Rung
+    needs: dict[Rung, int]
+    free: int | None
+
+    def sentence(self) -> str:
+        """The plan in one line, for the log and for ``python -m bot check``."""
+        needed = f"{self.rung}, which takes about {in_gigabytes(self.needs[self.rung])}"
+        if self.free is None:
+            return needed
+        return f"{needed} of the {in_gigabytes(self.free)} that are free"
+
+
+def make(sizes: Sizes, free: int | None, pixels: int, tokens: int) -> Plan:
+    """The plan for pictures of *pixels* and prompts of *tokens* at most.
+
+    Args:
+        free: Bytes; None means that the device does not tell, and everything is tried.
+    """
+    needs = {rung: need(rung, sizes, pixels, tokens) for rung in RUNGS}
+    fitting = (rung for rung in RUNGS if free is None or needs[rung] <= free)
+    return Plan(next(fitting, RUNGS[-1]), needs, free)
+
+
+def need(rung: Rung, sizes: Sizes, pixels: int, tokens: int) -> int:
+    """Bytes that a picture takes at its highest on *rung*; computed, not measured."""
+    denoising = denoising_bytes(sizes, pixels, tokens)
+    decoding = decoding_bytes(sizes, pixels)
+    denoiser = sizes.transformer + sizes.controlnet
+    highest = {
+        "resident": denoiser + sizes.text_encoders + max(denoising, decoding),
+        "text-offload": denoiser + max(denoising, decoding),
+        "model-offload": max(sizes.text_encoders, denoiser + denoising, decoding),
+        # The block that works, the one that comes and the one that goes.
+        "group-offload": 3 * sizes.block + max(denoising, decoding),
+        "sequential-offload": sizes.block // 4 + max(denoising, decoding_bytes(sizes, TILE**2)),
+    }[rung]
+    return highest + sizes.vae + OVERHEAD
+
+
+def denoising_bytes(sizes: Sizes, pixels: int, tokens: int) -> int:
+    """Activations of one step. A token of the picture covers 16 x 16 pixels."""
+    return (pixels // 256 + tokens) * sizes.width * BLOCK_WIDTHS * sizes.value
+
+
+def decoding_bytes(sizes: Sizes, pixels: int) -> int:
+    """Activations of the VAE's decoder."""
+    return pixels * DECODER_CHANNELS * DECODER_TENSORS * sizes.value
+
+
+def read_sizes(folder: Path, value: int) -> Sizes:
+    """The sizes of the pipeline in *folder*, from the heads of its files.
+
+    Args:
+        value: Bytes of one value in the format that it will be loaded in.
+    """
+    transformer = shapes(folder / "transformer")
+    blocks: dict[str, int] = {}
+    for name, shape in transformer.items():
+        first, _, rest = name.partition(".")
+        if first.endswith("blocks"):
+            block = f"{first}.{rest.partition('.')[0]}"
+            blocks[block] = blocks.get(block, 0) + math.prod(shape)
+    config = json.loads((folder / "transformer" / "config.json").read_text(encoding="utf-8"))
+    text = sum(
+        sum(map(math.prod, shapes(folder / name).values()))
+        for name in ("text_encoder", "text_encoder_2")
+    )
+    return Sizes(
+        transformer=value * sum(map(math.prod, transformer.values())),
+        text_encoders=value * text,
+        vae=value * sum(map(math.prod, shapes(folder / "vae").values())),
+        block=value * max(blocks.values(), default=0),
+        width=config["num_attention_heads"] * config["attention_head_dim"],
+        value=value,
+    )
+
+
+def with_controlnets(sizes: Sizes, folders: list[Path]) -> Sizes:
+    """*sizes* with room for the largest of the ControlNets in *folders*."""
+    largest = max((sum(map(math.prod, shapes(folder).values())) for folder in folders), default=0)
+    return replace(sizes, controlnet=sizes.value * largest)
+
+
+def parameters(folder: Path) -> int:
+    """Parameters of the pipeline in *folder*, all parts together."""
+    return sum(
+        math.prod(shape)
+        for part in ("transformer", "text_encoder", "text_encoder_2", "vae")
+        for shape in shapes(folder / part).values()
+    )
+
+
+def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Every tensor in the safetensors files of *folder*, and its shape; reads their heads alone.
+
+    Of the same weights in several formats ("model.fp16.safetensors") the plain ones count.
+    """
+    found = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        if "." in file.name.removesuffix(".safetensors"):
+            continue
+        with file.open("rb") as opened:
+            (length,) = struct.unpack("<Q", opened.read(8))
+            head = json.loads(opened.read(length))
+        head.pop("__metadata__", None)
+        found |= {name: tuple(tensor["shape"]) for name, tensor in head.items()}
+    return found
+
+
+def in_gigabytes(count: int) -> str:
+    """Bytes in words: "23.8 GB", "317 MB"."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -1,0 +1,174 @@
+"""Where the parts of a model rest, and how they come to the device when their turn comes.
+
+The rungs are those of ``generation/flux/memory.py``. All of them compute on the same
+device with the same operations, so all of them make the same pixels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+import torch
+from accelerate import cpu_offload
+from accelerate.hooks import remove_hook_from_submodules
+from diffusers.hooks import HookRegistry, apply_group_offloading
+
+from generation.flux.memory import RUNGS, Rung
+from generation.placement import Placement, is_out_of_memory
+
+#: "text" encodes prompts, "denoiser" is a transformer or a ControlNet, "vae" is small and
+#: stays on the device on every rung.
+Role = Literal["text", "denoiser", "vae"]
+
+GROUP_HOOKS = ("group_offloading", "lazy_prefetch_group_offloading", "layer_execution_tracker")
+
+log = logging.getLogger(__name__)
+
+
+class Offloading:
+    """Holds parts on one rung of the ladder, and takes them down to the next.
+
+    Args:
+        place: The device.
+        rung: Where to begin.
+    """
+
+    def __init__(self, place: Placement, rung: Rung = "resident") -> None:
+        self.place = place
+        self.rung: Rung = rung
+        self._parts: dict[torch.nn.Module, Role] = {}
+
+    @property
+    def resting_bytes(self) -> int:
+        """What rests on the device now."""
+        return stored_bytes(
+            part for part, role in self._parts.items() if self._stays_on_device(role)
+        )
+
+    def hold(self, part: torch.nn.Module, role: Role) -> None:
+        """Put *part* to where it rests.
+
+        Raises:
+            torch.OutOfMemoryError: It does not fit there. It is held all the same, for
+                `step_down` to find a place for it.
+        """
+        self._parts[part] = role
+        self._put_to_rest(part, role)
+
+    def drop(self, part: torch.nn.Module) -> None:
+        """Forget *part*, which nobody uses any more."""
+        self._parts.pop(part, None)
+
+    @contextlib.contextmanager
+    def at_hand(self, *parts: torch.nn.Module) -> Iterator[None]:
+        """*parts* are ready to compute inside the block, which on most rungs they are anyway."""
+        guests = [
+            part
+            for part in parts
+            if self.rung == "model-offload" and not self._stays_on_device(self._parts[part])
+        ]
+        try:
+            for part in guests:
+                self.place.bring(part)
+            yield
+        finally:
+            for part in guests:
+                part.to("cpu")
+            if guests:
+                self.place.free_unused()
+
+    @contextlib.contextmanager
+    def lifted(self, *parts: torch.nn.Module) -> Iterator[None]:
+        """Without the hooks that move *parts*, so that their modules can be changed in the block.
+
+        diffusers would otherwise lay hooks of its own, over the whole pipeline.
+        """
+        hooked = {part for part in parts if remove_hooks(part)}
+        try:
+            yield
+        finally:
+            for part in parts:
+                role = self._parts[part]
+                if part in hooked or self._stays_on_device(role):
+                    self._put_to_rest(part, role)
+
+    def step_down(self) -> bool:
+        """Go one rung down, with all parts. False where there is none, or no use for it."""
+        if not self.place.has_own_memory or self.rung == RUNGS[-1]:
+            return False
+        while self.rung != RUNGS[-1]:
+            self.rung = RUNGS[RUNGS.index(self.rung) + 1]
+            for part, role in self._parts.items():
+                remove_hooks(part)
+                if role != "vae":
+                    part.to("cpu")
+            gc.collect()
+            self.place.free_unused()
+            try:
+                for part, role in self._parts.items():
+                    self._put_to_rest(part, role)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                continue  # not even at rest do they fit
+            return True
+        return False
+
+    def _stays_on_device(self, role: Role) -> bool:
+        if role == "vae" or self.rung == "resident" or not self.place.has_own_memory:
+            return True
+        return role == "denoiser" and self.rung == "text-offload"
+
+    def _put_to_rest(self, part: torch.nn.Module, role: Role) -> None:
+        if self._stays_on_device(role):
+            self.place.bring(part)
+        elif self.rung == "model-offload":
+            part.to("cpu")
+        elif self.rung == "sequential-offload":
+            cpu_offload(part, self.place.device, offload_buffers=True)
+        else:
+            is_denoiser = role == "denoiser"
+            has_streams = self.place.device.type == "cuda"
+            apply_group_offloading(
+                part,
+                onload_device=self.place.device,
+                offload_device=torch.device("cpu"),
+                offload_type="block_level" if is_denoiser else "leaf_level",
+                num_blocks_per_group=1 if is_denoiser else None,
+                use_stream=has_streams,
+                # Pinning all of a model at once would take its size in main memory again.
+                low_cpu_mem_usage=has_streams,
+            )
+
+
+def remove_hooks(part: torch.nn.Module) -> bool:
+    """Take the hooks out that move *part*; its weights are then where it rested."""
+    has_group_hooks = any(
+        hasattr(module, "_diffusers_hook")
+        and any(module._diffusers_hook.get_hook(name) is not None for name in GROUP_HOOKS)
+        for module in part.modules()
+    )
+    if has_group_hooks:
+        registry = HookRegistry.check_if_exists_or_initialize(part)
+        for name in GROUP_HOOKS:
+            registry.remove_hook(name, recurse=True)
+    has_hooks = any(hasattr(module, "_hf_hook") for module in part.modules())
+    if has_hooks:
+        remove_hook_from_submodules(part)
+    return has_group_hooks or has_hooks
+
+
+def stored_bytes(parts: Iterable[torch.nn.Module]) -> int:
+    """Bytes of the weights of *parts*; those that several of them share count once."""
+    storages = {
+        storage.data_ptr(): storage.nbytes()
+        for part in parts
+        for tensor in (*part.parameters(), *part.buffers())
+        if tensor.device.type != "meta"
+        for storage in (tensor.untyped_storage(),)
+    }
+    return sum(storages.values())

@@ -1,0 +1,53 @@
+"""Engines on the random model, and what tests say of their pictures."""
+
+import numpy as np
+import torch
+
+from generation.flux import FluxEngine
+from generation.placement import Placement
+
+
+def ignore(step):
+    pass
+
+
+def pixels(result):
+    return np.asarray(result.image)
+
+
+def same(a, b):
+    return np.array_equal(pixels(a), pixels(b))
+
+
+def new_engine(tiny, **changes):
+    options = {"device": "cpu", "max_sequence_length": 32, "threads": 1, **changes}
+    return FluxEngine(str(tiny / "flux"), **options)
+
+
+class SmallDevice(Placement):
+    """A device with memory of its own, which is really the CPU: a move is a move back and
+    forth, and more than `budget` bytes at once do not fit.
+
+    Attributes:
+        budget: Bytes of weights that fit; None means any.
+        brought: How often a part was moved there.
+    """
+
+    def __init__(self, budget=None, free=None):
+        super().__init__(torch.device("cpu"), torch.float32)
+        object.__setattr__(self, "state", {"budget": budget, "free": free, "brought": 0})
+
+    @property
+    def has_own_memory(self):
+        return True
+
+    @property
+    def free_memory(self):
+        return self.state["free"]
+
+    def bring(self, part):
+        size = sum(weight.nbytes for weight in part.parameters())
+        self.state["brought"] += 1
+        if self.state["budget"] is not None and size > self.state["budget"]:
+            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {size} bytes")
+        super().bring(part)

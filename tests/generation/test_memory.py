@@ -1,0 +1,193 @@
+"""The memory plan, and the sizes of FLUX.1-dev that it is about."""
+
+import json
+import logging
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, FluxControlNetModel, FluxTransformer2DModel
+from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
+
+from generation.flux import memory
+from generation.flux.memory import RUNGS, Sizes
+from tests.generation.engines import SmallDevice, new_engine
+
+GB = 10**9
+MEGAPIXEL = 1024 * 1024
+
+#: The configurations of black-forest-labs/FLUX.1-dev, and of Shakker-Labs' Union-Pro-2.0,
+#: where they differ from the classes' defaults.
+TRANSFORMER = {"guidance_embeds": True}
+UNION = {"guidance_embeds": True, "num_layers": 6, "num_single_layers": 0}
+VAE = {
+    "block_out_channels": [128, 256, 512, 512],
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+    "latent_channels": 16,
+    "layers_per_block": 2,
+    "use_quant_conv": False,
+    "use_post_quant_conv": False,
+}
+CLIP = CLIPTextConfig(
+    hidden_size=768, intermediate_size=3072, num_attention_heads=12, num_hidden_layers=12,
+    projection_dim=768, vocab_size=49408,
+)  # fmt: skip
+T5 = T5Config(
+    d_model=4096, d_kv=64, d_ff=10240, num_layers=24, num_heads=64, vocab_size=32128,
+    feed_forward_proj="gated-gelu", is_encoder_decoder=False, tie_word_embeddings=False,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def real():
+    """The parts of FLUX.1-dev at full size, without memory behind their weights."""
+    with torch.device("meta"):
+        return {
+            "transformer": FluxTransformer2DModel(**TRANSFORMER),
+            "controlnet": FluxControlNetModel(**UNION),
+            "vae": AutoencoderKL(**VAE),
+            "text_encoder": CLIPTextModel(CLIP),
+            "text_encoder_2": T5EncoderModel(T5),
+        }
+
+
+def parameters(module):
+    return sum(weight.numel() for weight in module.parameters())
+
+
+@pytest.fixture(scope="module")
+def flux_dev(real, tmp_path_factory):
+    """FLUX.1-dev's folder, of which the heads of the files alone are there."""
+    folder = tmp_path_factory.mktemp("flux")
+    for name, part in real.items():
+        (folder / name).mkdir()
+        half = len(list(part.parameters())) // 2
+        for number in (1, 2):  # shards, as on the Hub
+            head = {
+                key: {"dtype": "BF16", "shape": list(weight.shape), "data_offsets": [0, 0]}
+                for index, (key, weight) in enumerate(part.named_parameters())
+                if (index < half) == (number == 1)
+            }
+            written = json.dumps(head | {"__metadata__": {"format": "pt"}}).encode()
+            shard = folder / name / f"model-0000{number}-of-00002.safetensors"
+            shard.write_bytes(len(written).to_bytes(8, "little") + written)
+    config = {"num_attention_heads": 24, "attention_head_dim": 128}
+    (folder / "transformer" / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sizes(flux_dev):
+    read = memory.read_sizes(flux_dev, value=2)
+    return memory.with_controlnets(read, [flux_dev / "controlnet"])
+
+
+def test_the_parts_have_the_parameters_that_the_cards_tell(real):
+    counted = {name: round(parameters(part) / 1e6) for name, part in real.items()}
+
+    assert counted == {
+        "transformer": 11901, "controlnet": 2141, "vae": 84, "text_encoder": 123,
+        "text_encoder_2": 4762,
+    }  # fmt: skip
+
+
+def test_the_plan_reads_the_very_sizes_from_the_heads_of_the_files(real, sizes):
+    assert sizes.transformer == 2 * parameters(real["transformer"])
+    assert sizes.controlnet == 2 * parameters(real["controlnet"])
+    assert sizes.vae == 2 * parameters(real["vae"])
+    text = parameters(real["text_encoder"]) + parameters(real["text_encoder_2"])
+    assert sizes.text_encoders == 2 * text
+    assert sizes.block == 2 * max(map(parameters, real["transformer"].transformer_blocks))
+    assert sizes.width == real["transformer"].inner_dim
+
+
+@pytest.mark.parametrize(
+    ("card", "rung"),
+    [
+        (80, "resident"), (48, "resident"), (40, "text-offload"), (32, "text-offload"),
+        (31, "model-offload"), (24, "group-offload"), (16, "group-offload"), (12, "group-offload"),
+        (8, "group-offload"), (3, "sequential-offload"),
+    ],
+)  # fmt: skip
+def test_each_card_gets_the_fastest_rung_that_it_has_room_for(sizes, card, rung):
+    """In bfloat16, with a ControlNet, at 1024 x 1024."""
+    plan = memory.make(sizes, card * GB, MEGAPIXEL, tokens=512)
+
+    assert plan.rung == rung
+    assert plan.needs[rung] <= card * GB or rung == RUNGS[-1]
+    assert f"of the {card}.0 GB that are free" in plan.sentence()
+
+
+@pytest.mark.parametrize("controlnet", [0, 4 * GB])
+@pytest.mark.parametrize("pixels", [512 * 512, MEGAPIXEL, 4 * MEGAPIXEL])
+def test_every_rung_takes_less_than_the_one_above_it(sizes, controlnet, pixels):
+    changed = replace(sizes, controlnet=controlnet)
+
+    needs = [memory.need(rung, changed, pixels, 512) for rung in RUNGS]
+
+    assert needs == sorted(needs, reverse=True)
+    assert len(set(needs)) == len(needs)
+
+
+def test_larger_pictures_and_longer_prompts_need_more(sizes):
+    for rung in RUNGS:
+        small = memory.need(rung, sizes, MEGAPIXEL, 256)
+        assert memory.need(rung, sizes, MEGAPIXEL, 512) >= small
+        assert memory.need(rung, sizes, 4 * MEGAPIXEL, 256) > small
+
+
+def test_a_device_that_does_not_tell_gets_everything_tried():
+    plan = memory.make(Sizes(1, 1, 1), None, MEGAPIXEL, 512)
+
+    assert plan.rung == "resident"
+    assert "free" not in plan.sentence()
+
+
+def test_the_same_weights_in_another_format_are_not_counted_twice(tiny, tmp_path):
+    (tmp_path / "part").symlink_to(tiny / "flux" / "vae")
+    before = memory.shapes(tmp_path / "part")
+    copy = tmp_path / "both"
+    copy.mkdir()
+    data = (tiny / "flux" / "vae" / "diffusion_pytorch_model.safetensors").read_bytes()
+    for name in ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"):
+        (copy / name).write_bytes(data)
+
+    assert memory.shapes(copy) == before
+    assert sum(map(math.prod, before.values())) > 0
+
+
+def test_the_plan_is_told_before_anything_is_loaded(tiny, caplog):
+    caplog.set_level(logging.INFO)
+    place = SmallDevice(free=40_000_000_000)
+    engine = new_engine(
+        tiny, choose_place=lambda *asked: place, controlnets=(str(tiny / "controlnet"),)
+    )
+
+    engine.load()
+
+    (plan,) = (line for line in caplog.messages if line.startswith("memory plan"))
+    assert "text encoders 0 MB, VAE 0 MB, ControlNet 0 MB: resident" in plan
+    assert engine._offloading.rung == "resident"
+
+
+def test_where_little_is_free_the_engine_begins_further_down(tiny):
+    """The random model is next to nothing; what a device keeps for itself is not."""
+    place = SmallDevice(free=1_000_000_000)
+    engine = new_engine(tiny, choose_place=lambda *asked: place, pixels=64 * 64)
+
+    engine.load()
+
+    assert engine._offloading.rung == "sequential-offload"
+
+
+def test_many_parameters_get_bfloat16_on_a_cpu_that_computes_with_it(monkeypatch):
+    from generation import placement
+
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    assert placement.choose("cpu", "auto", 12 * 10**9).dtype is torch.bfloat16
+    assert placement.choose("cpu", "auto", 10**6).dtype is torch.float32
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert placement.choose("cpu", "auto", 12 * 10**9).dtype is torch.float32

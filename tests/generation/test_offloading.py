@@ -1,0 +1,248 @@
+"""Short of memory: every rung of the ladder, and the steps down it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from generation.flux.memory import RUNGS
+from generation.types import GenerationCancelled, OutOfMemory
+from tests.generation.engines import SmallDevice, ignore, new_engine, pixels, same
+
+FULL = "CUDA out of memory. Tried to allocate 2.00 GiB"
+
+
+def on_small_device(tiny, budget=None, free=None, **changes):
+    """A loaded engine on a device of its own memory, and that device."""
+    place = SmallDevice(budget, free)
+    engine = new_engine(tiny, choose_place=lambda *asked: place, **changes)
+    engine.load()
+    return engine
+
+
+@pytest.fixture(scope="module")
+def resident(tiny):
+    engine = new_engine(tiny)
+    engine.load()
+    return engine
+
+
+@pytest.fixture
+def requests(fox, canny, lora, control_lora):
+    return {
+        "text": replace(fox, negative_prompt="blue", true_cfg_scale=3.0),
+        "controlnet": canny,
+        "redraw": replace(canny, controlnet=None, strength=0.7),
+        "control_lora": replace(canny, controlnet=None, control_lora=str(control_lora)),
+        "lora": replace(fox, lora=str(lora)),
+    }
+
+
+def fail(times, at_call=1):
+    """A hook that runs out of memory at the *at_call*-th call, *times* calls long."""
+    calls = []
+
+    def hook(module, args, kwargs=None):
+        calls.append(1)
+        if at_call <= len(calls) < at_call + times:
+            raise torch.OutOfMemoryError(FULL)
+
+    return hook
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_every_rung_draws_the_same_pixels_for_every_kind_of_preset(tiny, resident, requests, rung):
+    engine = on_small_device(tiny, rung=rung)
+
+    for _ in range(2):  # what the first use loads, the second finds
+        for kind, request in requests.items():
+            drawn = engine.generate(request, ignore)
+            assert same(drawn, resident.generate(request, ignore)), kind
+
+    assert engine._offloading.rung == rung
+
+
+@pytest.mark.parametrize("rung", RUNGS[1:])
+def test_on_lower_rungs_less_rests_on_the_device(tiny, requests, rung):
+    engine = on_small_device(tiny, rung=rung)
+    above = on_small_device(tiny, rung=RUNGS[RUNGS.index(rung) - 1])
+    for each in (engine, above):
+        each.generate(requests["controlnet"], ignore)
+
+    ours, theirs = engine._offloading.resting_bytes, above._offloading.resting_bytes
+
+    is_the_vae_alone = rung in RUNGS[3:]
+    assert ours == theirs if is_the_vae_alone else ours < theirs
+
+
+def test_parts_go_back_to_rest_when_a_generation_is_cancelled(tiny, fox, resident):
+    engine = on_small_device(tiny, rung="model-offload")
+    moved = []
+    transformer = engine._pipelines.text_to_image.transformer
+    transformer.to = lambda where: moved.append(where)
+
+    def cancel(step):
+        raise GenerationCancelled
+
+    with pytest.raises(GenerationCancelled):
+        engine.generate(fox, cancel)
+
+    del transformer.to
+    assert moved == [torch.device("cpu"), "cpu"]
+    assert same(engine.generate(fox, ignore), resident.generate(fox, ignore))
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_out_of_memory_while_denoising_costs_one_rung_and_not_the_picture(
+    tiny, fox, resident, step
+):
+    engine = on_small_device(tiny)
+    steps = []
+    transformer = engine._pipelines.text_to_image.transformer
+    transformer.register_forward_pre_hook(fail(times=1, at_call=step))
+
+    drawn = engine.generate(fox, steps.append)
+
+    assert same(drawn, resident.generate(fox, ignore))
+    told = [each.note or each.number for each in steps]
+    assert told == [
+        *range(1, step), "short of memory; trying again in smaller parts", 1, 2, 3,
+    ]  # fmt: skip
+    assert engine._offloading.rung == "text-offload", "the rung that worked is remembered"
+    engine.generate(fox, ignore)
+    assert engine._offloading.rung == "text-offload"
+
+
+def test_a_job_is_tried_again_once_and_then_refused_with_a_way_out(tiny, fox, resident):
+    engine = on_small_device(tiny)
+    transformer = engine._pipelines.text_to_image.transformer
+    transformer.register_forward_pre_hook(fail(times=2))
+
+    with pytest.raises(OutOfMemory, match=r"64 × 64 pixels do not fit.*smaller.*2\.00 GiB"):
+        engine.generate(fox, ignore)
+
+    assert engine._offloading.rung == "text-offload"
+    assert same(engine.generate(fox, ignore), resident.generate(fox, ignore))
+
+
+def test_on_the_last_rung_there_is_nowhere_to_go(tiny, fox):
+    engine = on_small_device(tiny, rung=RUNGS[-1])
+    transformer = engine._pipelines.text_to_image.transformer
+    transformer.register_forward_pre_hook(fail(times=1))
+
+    with pytest.raises(OutOfMemory):
+        engine.generate(fox, ignore)
+
+
+def test_the_way_down_ends_at_the_first_rung_on_which_the_weights_fit(tiny, fox, resident):
+    """Text encoders, transformer: each is larger than what fits at once."""
+    engine = on_small_device(tiny, budget=130_000)
+
+    assert engine._offloading.rung == "model-offload"
+    drawn = engine.generate(fox, ignore)  # and there the transformer does not fit either
+    assert engine._offloading.rung == "group-offload"
+    assert same(drawn, resident.generate(fox, ignore))
+
+
+def test_a_model_that_fits_in_no_part_is_refused_and_leaves_nothing_behind(tiny):
+    place = SmallDevice(budget=1000)
+    engine = new_engine(tiny, choose_place=lambda *asked: place)
+
+    with pytest.raises(OutOfMemory, match="does not fit into the memory of cpu, not even in parts"):
+        engine.load()
+
+    assert engine.loaded == {}
+
+
+@pytest.mark.parametrize("words", [FULL, "MPS backend out of memory", "can't allocate memory"])
+def test_the_vae_decodes_tile_by_tile_where_it_runs_out(tiny, fox, resident, words):
+    """The latents are kept: not one step is taken again."""
+    engine = on_small_device(tiny)
+    steps, calls = [], []
+    vae = engine._pipelines.text_to_image.vae
+
+    def exhaust(module, args):
+        calls.append(1)
+        if len(calls) == 1:
+            raise RuntimeError(words)
+
+    vae.decoder.register_forward_pre_hook(exhaust)
+
+    drawn = engine.generate(fox, steps.append)
+
+    assert [step.number for step in steps] == [1, 2, 3]
+    assert same(drawn, resident.generate(fox, ignore)), "one tile holds such a small picture"
+    assert engine._offloading.rung == "resident"
+    assert not vae.use_tiling
+
+
+def test_a_size_that_did_not_decode_at_once_is_tiled_from_then_on(tiny, fox):
+    engine = on_small_device(tiny)
+    vae = engine._pipelines.text_to_image.vae
+    wide = replace(fox, width=96)
+    failing = vae.decoder.register_forward_pre_hook(fail(times=1))
+    engine.generate(wide, ignore)
+    failing.remove()
+    tiled = []
+    vae.decoder.register_forward_pre_hook(lambda module, args: tiled.append(vae.use_tiling))
+
+    for request in (wide, replace(wide, width=112), fox):
+        engine.generate(request, ignore)
+
+    assert tiled == [True, True, False], "what is smaller still decodes at once"
+
+
+def test_an_error_that_is_not_about_memory_is_not_tried_again(tiny, fox):
+    engine = on_small_device(tiny)
+    transformer = engine._pipelines.text_to_image.transformer
+
+    def crash(module, args):
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    transformer.register_forward_pre_hook(crash)
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        engine.generate(fox, ignore)
+
+    assert engine._offloading.rung == "resident"
+
+
+def test_a_controlnet_that_does_not_fit_beside_the_others_sends_the_oldest_away(
+    tiny, canny, tmp_path, resident
+):
+    requests = []
+    for name in ("a", "b"):
+        (tmp_path / name).symlink_to(tiny / "controlnet")
+        requests.append(replace(canny, controlnet=str(tmp_path / name)))
+    engine = on_small_device(tiny)
+    for request in requests:
+        engine.generate(request, ignore)
+    both = engine._offloading.resting_bytes
+    assert len(engine._pipelines.guided) == 2
+
+    tight = on_small_device(tiny)
+    tight._pipelines._room = both - 1
+    for request in (*requests, *requests):
+        drawn = tight.generate(request, ignore)
+        assert list(tight._pipelines.guided) == [request.controlnet]
+        assert same(drawn, resident.generate(canny, ignore))
+    assert tight._offloading.rung == "resident"
+
+
+def test_a_controlnet_that_does_not_fit_at_all_costs_a_rung(tiny, canny, resident):
+    roomy, engine = on_small_device(tiny), on_small_device(tiny)
+    roomy.generate(canny, ignore)
+    engine._pipelines._room = roomy._offloading.resting_bytes - 1
+
+    drawn = engine.generate(canny, ignore)
+
+    assert engine._offloading.rung == "text-offload"
+    assert same(drawn, resident.generate(canny, ignore))
+
+
+def test_the_size_is_never_changed_behind_ones_back(tiny, fox):
+    engine = on_small_device(tiny, budget=200_000)
+
+    drawn = engine.generate(replace(fox, width=128, height=96), ignore)
+
+    assert drawn.image.size == (128, 96)
+    assert pixels(drawn).std() > 1

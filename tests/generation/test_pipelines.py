@@ -1,0 +1,224 @@
+"""Every kind of preset, over one set of base weights."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from diffusers import FluxControlNetModel, FluxControlNetPipeline, FluxControlPipeline, FluxPipeline
+
+from generation.control_images import shown_to_model
+from generation.flux.memory import read_sizes
+from generation.types import InvalidRequest, ModelUnavailable, Preset
+from tests.generation.engines import ignore, new_engine, pixels, same
+
+
+@pytest.fixture(scope="module")
+def engine(tiny):
+    engine = new_engine(tiny)
+    engine.load()
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def guided(canny, control_lora):
+    """A request for a Control LoRA."""
+    return replace(canny, controlnet=None, control_lora=str(control_lora))
+
+
+@pytest.fixture
+def kinds(fox, canny, guided, lora, union):
+    """A request of every kind of preset there is."""
+    return {
+        "text": fox,
+        "controlnet": canny,
+        "union": replace(canny, controlnet=str(union), control_mode=1),
+        "control_lora": guided,
+        "redraw": replace(canny, controlnet=None, strength=0.7),
+        "upscale": replace(canny, preprocessor="none", width=192, height=128),
+        "lora": replace(fox, lora=str(lora), prompt_template="{prompt}, red"),
+    }
+
+
+def storages(module):
+    return {weight.untyped_storage().data_ptr() for weight in module.parameters()}
+
+
+def test_seven_presets_hold_one_base_and_each_controlnet_once(engine, kinds, tiny):
+    """Six of them name a ControlNet or are named like one, but only three are distinct."""
+    for request in (*kinds.values(), *kinds.values()):
+        engine.generate(request, ignore)
+
+    pipelines = engine._pipelines
+    base = pipelines.text_to_image
+    everyone = [base, pipelines.image_to_image, *pipelines.guided.values()]
+    for name in ("text_encoder", "text_encoder_2", "vae", "scheduler", "tokenizer"):
+        assert {id(pipe.components[name]) for pipe in everyone} == {id(base.components[name])}
+    assert sorted(pipelines.guided) == sorted(
+        {kinds[kind].controlnet or kinds[kind].control_lora
+         for kind in ("controlnet", "union", "control_lora", "upscale")}
+    )  # fmt: skip
+    plain = FluxPipeline.from_pretrained(tiny / "flux", local_files_only=True).transformer
+    names = {name for name, _ in plain.named_parameters()}
+    transformers = [pipe.transformer for pipe in everyone]
+    merged = set.union(*map(storages, transformers))
+    lora_layers = {
+        weight.untyped_storage().data_ptr()
+        for transformer in transformers
+        for name, weight in transformer.named_parameters()
+        if "lora_" in name
+    }
+    # Over the base: the Control LoRA's wider first layer, and the four norms that it may replace.
+    own = {"x_embedder.weight"} | {name for name in names if "norm_q" in name or "norm_k" in name}
+    own |= {name for name in names if "norm_added" in name}
+    assert len(merged - lora_layers) == len(names) + len(own)
+
+
+def test_a_control_lora_draws_what_diffusers_draws_with_it(engine, guided, tiny, control_lora):
+    pipe = FluxControlPipeline.from_pretrained(tiny / "flux", local_files_only=True)
+    pipe.set_progress_bar_config(disable=True)
+    pipe.load_lora_weights(control_lora, weight_name="pytorch_lora_weights.safetensors")
+
+    expected = pipe(
+        prompt=guided.prompt,
+        control_image=shown_to_model(guided),
+        width=64,
+        height=64,
+        num_inference_steps=3,
+        guidance_scale=3.5,
+        generator=torch.Generator().manual_seed(guided.seed),
+        max_sequence_length=32,
+    ).images[0]
+
+    result = engine.generate(guided, ignore)
+    assert result.image == expected
+    assert result.control_map == shown_to_model(guided)
+
+
+def test_a_control_lora_is_noticed_by_no_other_preset(tiny, kinds):
+    engine = new_engine(tiny)
+    engine.load()
+    others = [request for kind, request in kinds.items() if kind != "control_lora"]
+    before = [pixels(engine.generate(request, ignore)) for request in others]
+
+    engine.generate(kinds["control_lora"], ignore)
+
+    after = [pixels(engine.generate(request, ignore)) for request in others]
+    assert all((a == b).all() for a, b in zip(before, after, strict=True))
+
+
+def test_a_style_is_no_control_lora(engine, guided, lora):
+    with pytest.raises(ModelUnavailable, match="is no Control LoRA"):
+        engine.generate(replace(guided, control_lora=str(lora)), ignore)
+
+
+def test_a_control_lora_follows_no_negative_prompt_and_says_so(guided):
+    with pytest.raises(InvalidRequest, match="follows no negative prompt") as refusal:
+        replace(guided, negative_prompt="blurry", true_cfg_scale=3.0)
+
+    assert refusal.value.field == "negative_prompt"
+
+
+@pytest.mark.parametrize("other", ["controlnet", "lora", "strength"])
+def test_a_preset_is_of_one_kind(other):
+    with pytest.raises(InvalidRequest, match=f"either a control_lora or a {other}.*, not both"):
+        Preset(name="x", control_lora="a/b", **{other: 0.5 if other == "strength" else "c/d"})
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "calls"), [(0.0, 1.0, 10), (0.0, 0.5, 5), (0.3, 0.8, 5), (0.0, 0.05, 0)]
+)
+def test_outside_its_share_of_the_steps_a_controlnet_does_not_compute(
+    engine, canny, tiny, start, end, calls
+):
+    request = replace(
+        canny, num_inference_steps=10, control_guidance_start=start, control_guidance_end=end
+    )
+    engine.generate(canny, ignore)
+    net = engine._pipelines.guided[canny.controlnet].controlnet
+    seen = []
+    hook = net.controlnet_x_embedder.register_forward_hook(lambda *args: seen.append(1))
+
+    result = engine.generate(request, ignore)
+
+    hook.remove()
+    assert len(seen) == calls
+    pipe = FluxControlNetPipeline.from_pretrained(
+        tiny / "flux",
+        controlnet=FluxControlNetModel.from_pretrained(tiny / "controlnet", local_files_only=True),
+        local_files_only=True,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    expected = pipe(
+        prompt=request.prompt,
+        control_image=shown_to_model(request),
+        width=64,
+        height=64,
+        num_inference_steps=10,
+        guidance_scale=3.5,
+        controlnet_conditioning_scale=1.0,
+        control_guidance_start=start,
+        control_guidance_end=end,
+        generator=torch.Generator().manual_seed(request.seed),
+        max_sequence_length=32,
+    ).images[0]
+    assert result.image == expected
+
+
+def test_the_upscaler_is_shown_the_enlarged_picture(engine, kinds, square):
+    result = engine.generate(kinds["upscale"], ignore)
+
+    assert result.image.size == result.control_map.size == (192, 128)
+    from PIL import Image
+
+    enlarged = Image.open(square).resize((192, 128), Image.Resampling.LANCZOS)
+    assert result.control_map == enlarged
+
+
+def test_a_lora_has_the_weight_that_the_preset_says(engine, fox, lora):
+    plain = engine.generate(fox, ignore)
+    none, half, full = (
+        engine.generate(replace(fox, lora=str(lora), lora_scale=scale), ignore)
+        for scale in (0.0, 0.5, 1.0)
+    )
+
+    assert same(none, plain)
+    assert not same(half, full)
+
+
+def test_of_a_folder_with_several_loras_one_is_named(engine, fox, lora, tmp_path):
+    (name,) = (file.name for file in lora.iterdir())
+    for copy in ("a.safetensors", "b.safetensors"):
+        (tmp_path / copy).write_bytes((lora / name).read_bytes())
+
+    with pytest.raises(ModelUnavailable, match="there are 2 LoRAs in"):
+        engine.generate(replace(fox, lora=str(tmp_path)), ignore)
+
+    chosen = engine.generate(replace(fox, lora=str(tmp_path / "b.safetensors")), ignore)
+    assert same(chosen, engine.generate(replace(fox, lora=str(lora)), ignore))
+
+
+def test_what_is_in_memory_is_told_by_repository(engine, kinds, tiny):
+    for request in kinds.values():
+        engine.generate(request, ignore)
+
+    loaded = engine.loaded
+
+    sizes = read_sizes(tiny / "flux", 4)
+    assert loaded[str(tiny / "flux")] >= sizes.transformer + sizes.text_encoders + sizes.vae
+    file = tiny / "controlnet" / "diffusion_pytorch_model.safetensors"
+    assert 0 < file.stat().st_size - loaded[kinds["controlnet"].controlnet] < 20_000
+    assert 0 < loaded[kinds["control_lora"].control_lora] < sizes.transformer
+
+
+def test_what_holds_a_first_use_up_is_told_before_the_first_step(tiny, canny):
+    engine = new_engine(tiny)
+    engine.load()
+    steps = []
+
+    engine.generate(replace(canny, preset="canny"), steps.append)
+
+    assert [(step.number, step.note) for step in steps][:2] == [
+        (0, "loading canny's ControlNet"), (1, ""),
+    ]  # fmt: skip
+    assert steps[0].preview is None
