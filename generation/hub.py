@@ -18,7 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import constants, errors, hf_hub_download, scan_cache_dir, snapshot_download
+from huggingface_hub import (
+    constants,
+    errors,
+    get_cached_repo_tree,
+    hf_hub_download,
+    scan_cache_dir,
+    snapshot_download,
+)
 from tqdm import tqdm
 
 from generation.types import ModelUnavailable
@@ -64,8 +71,14 @@ class Cached:
 def cached(wanted: Wanted) -> Path | None:
     """The folder of what is *wanted*, where all of it is in the cache; asks nobody."""
     try:
+        # Without the list of the repository's files the client would take any folder for whole.
+        get_cached_repo_tree(wanted.repository, revision=wanted.revision)
         folder = Path(_snapshot(wanted, None, local_files_only=True))
-    except (errors.LocalEntryNotFoundError, errors.IncompleteSnapshotError):
+    except (
+        errors.CachedRepoTreeNotFoundError,
+        errors.LocalEntryNotFoundError,
+        errors.IncompleteSnapshotError,
+    ):
         return None
     except errors.HFValidationError:
         raise ModelUnavailable(_no_name(wanted.repository)) from None

@@ -158,7 +158,9 @@ class FluxEngine:
                 memory.decoding_bytes(sizes, self.pixels),
             ),
         )
-        self._encoder = PromptEncoder(base, place.device, self.max_sequence_length)
+        self._encoder = PromptEncoder(
+            self._pipelines.text_to_image, place.device, self.max_sequence_length
+        )
         try:
             with _as_out_of_memory(
                 f"{self.repository} does not fit into the memory of"

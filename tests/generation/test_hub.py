@@ -1,0 +1,319 @@
+"""Downloads from a Hub on loopback, in a process of its own, as an operator's machine has them.
+
+huggingface_hub reads HF_ENDPOINT when it is imported, so each test talks to one child.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.generation.hub_on_loopback import COMMIT, LARGE, Hub, Repository
+
+ROOT = Path(__file__).parent.parent.parent
+SHARD = bytes(range(256)) * 40
+
+#: Reads a line of Python, runs it with `hub` and `weights`, prints what came of it as JSON.
+CHILD = """
+import json, os, pathlib, sys, traceback
+from generation import weights
+weights.prepare_environment(pathlib.Path(sys.argv[1]), os.environ)
+from generation import hub
+from generation.types import ModelUnavailable
+told = []
+def resolve(name, kind="pipeline", **options):
+    folder = weights.resolve(name, kind=kind, download_dir=pathlib.Path(sys.argv[1]),
+                             on_progress=lambda *progress: told.append(progress), **options)
+    return str(folder)
+def stop(done, size):
+    if done:
+        raise ModelUnavailable("stopped")
+print("ready", flush=True)
+for line in sys.stdin:
+    told.clear()
+    try:
+        answer = {"result": eval(line)}
+    except ModelUnavailable as error:
+        answer = {"error": str(error)}
+    except Exception:
+        answer = {"crash": traceback.format_exc()}
+    print(json.dumps(answer | {"told": told}), flush=True)
+"""
+
+
+class Child:
+    """A process that uses the Hub."""
+
+    def __init__(self, folder, endpoint, **variables):
+        hidden = ("HF_", "HUGGINGFACE", "TRANSFORMERS_CACHE", "DIFFUSERS_CACHE")
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(folder)], cwd=ROOT, text=True,
+            env={**inherited, "HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1", **variables},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        assert self.process.stdout.readline() == "ready\n"
+
+    def ask(self, line):
+        self.tell(line)
+        answer = json.loads(self.process.stdout.readline())
+        assert "crash" not in answer, answer["crash"]
+        return answer
+
+    def tell(self, line):
+        self.process.stdin.write(line.replace("\n", " ") + "\n")
+        self.process.stdin.flush()
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def close(self):
+        self.process.kill()
+        self.process.communicate()
+
+
+def a_hub():
+    hub = Hub()
+    hub.repositories = {
+        "lab/flux": Repository({
+            "model_index.json": b'{"_class_name": "FluxPipeline"}',
+            "transformer/config.json": b"{}",
+            "transformer/diffusion_pytorch_model-00001-of-00002.safetensors": SHARD,
+            "transformer/diffusion_pytorch_model-00002-of-00002.safetensors": SHARD[::-1],
+            "transformer/diffusion_pytorch_model.fp16.safetensors": SHARD[1:],
+            "vae/diffusion_pytorch_model.bin": SHARD[3:],
+            "flux1-dev.safetensors": SHARD[2:],
+            "README.md": b"a card",
+        }),
+        "lab/closed": Repository({"config.json": b"{}", "diffusion_pytorch_model.safetensors":
+                                  SHARD}, is_gated=True),
+        "lab/styles": Repository({"ink.safetensors": SHARD, "oil.safetensors": SHARD[::-1]}),
+    }  # fmt: skip
+    return hub
+
+
+@pytest.fixture
+def hub():
+    hub = a_hub()
+    yield hub
+    hub.close()
+
+
+@pytest.fixture
+def child(hub, tmp_path):
+    children = []
+
+    def child(**variables):
+        made = Child(tmp_path, variables.pop("endpoint", hub.endpoint), **variables)
+        children.append(made)
+        return made
+
+    yield child
+    for each in children:
+        each.close()
+
+
+def files(folder):
+    folder = Path(folder)
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}
+
+
+WANTED = {
+    "model_index.json",
+    "transformer/config.json",
+    "transformer/diffusion_pytorch_model-00001-of-00002.safetensors",
+    "transformer/diffusion_pytorch_model-00002-of-00002.safetensors",
+}
+
+
+def test_a_model_comes_over_redirects_whole_and_without_what_no_pipeline_uses(hub, child):
+    mine = child()
+
+    answer = mine.ask("resolve('lab/flux')")
+
+    folder = Path(answer["result"])
+    assert files(folder) == WANTED
+    shard = next(folder.rglob("*00001*"))
+    assert shard.read_bytes() == SHARD
+    done, total = zip(*answer["told"], strict=True)
+    assert set(total) == {sum(len(hub.repositories["lab/flux"].files[name]) for name in WANTED)}
+    assert list(done) == sorted(done)
+    assert (done[0], done[-1]) == (0, total[0])
+    asked = len(hub.asked)
+    assert mine.ask("resolve('lab/flux')")["told"] == []
+    assert len(hub.asked) == asked, "what is complete is used without asking anybody"
+
+
+def test_a_pinned_commit_and_one_file_of_several_are_understood(hub, child):
+    answer = child().ask(f"resolve('lab/styles/oil.safetensors@{COMMIT}', 'lora')")
+
+    assert Path(answer["result"]).read_bytes() == SHARD[::-1]
+    assert hub.fetched == ["oil.safetensors"]
+
+
+@pytest.fixture(scope="module")
+def asking(tmp_path_factory):
+    """A child that is only ever refused, and its Hub's address."""
+    hub = a_hub()
+    child = Child(tmp_path_factory.mktemp("refused"), hub.endpoint)
+    yield child, hub.endpoint
+    child.close()
+    hub.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "token", "sentence"),
+    [
+        ("lab/closed", None, "is gated: accept its licence at {hub}/lab/closed, then put a token"),
+        ("lab/closed", "hf_new", "has no access: accept the licence at {hub}/lab/closed"),
+        ("lab/closed", "hf_bad", "the token in HF_TOKEN is not valid; make a new one"),
+        ("lab/flux@v9", None, "lab/flux has no revision v9: see {hub}/lab/flux/commits"),
+        ("lab/none", "hf_good", "there is no repository lab/none at {hub}"),
+        ("lab/styles/none.safetensors", None, "lab/styles holds no none.safetensors"),
+    ],
+)
+def test_what_the_hub_refuses_becomes_a_sentence_with_the_way_out(asking, name, token, sentence):
+    child, endpoint = asking
+
+    answer = child.ask(f"resolve({name!r}, 'controlnet', token={token!r})")
+
+    assert sentence.format(hub=endpoint) in answer["error"]
+
+
+def test_a_licence_that_was_accepted_opens_the_door(child):
+    answer = child().ask("resolve('lab/closed', 'controlnet', token='hf_good')")
+
+    assert len(files(answer["result"])) == 2
+
+
+def test_a_cut_connection_is_taken_up_where_it_broke(hub, child):
+    shard = "transformer/diffusion_pytorch_model-00002-of-00002.safetensors"
+    hub.repositories["lab/flux"].cut_after[shard] = 5000
+
+    mine = child()
+    mine.ask("setattr(hub.constants, 'DOWNLOAD_CHUNK_SIZE', 1000)")
+
+    answer = mine.ask("resolve('lab/flux')")
+
+    assert (Path(answer["result"]) / shard).read_bytes() == SHARD[::-1]
+    assert "bytes=5000-" in {asked for _, _, asked in hub.asked}
+
+
+def test_after_a_killed_download_whole_files_stay_and_its_leftovers_go(hub, child, tmp_path):
+    mine = child()
+    mine.ask("resolve('lab/styles/ink.safetensors', 'lora')")
+    hub.stall.set()
+    mine.tell("resolve('lab/styles/oil.safetensors', 'lora')")
+    assert hub.stalled.wait(20)
+    mine.kill()
+    blobs = tmp_path / "hf-cache" / "hub" / "models--lab--styles" / "blobs"
+    assert len(list(blobs.glob("*.incomplete"))) == 1
+    hub.stall.clear()
+    hub.fetched.clear()
+
+    answer = child().ask(
+        "[hub.fetch(w, None).name for w in [weights.Wanted('lab/styles', 'lora')]]"
+    )
+
+    assert answer["result"] == [COMMIT]
+    assert hub.fetched == ["oil.safetensors"]
+    assert list(blobs.glob("*.incomplete")) == []
+    assert len(list(blobs.iterdir())) == 2
+
+
+def test_a_download_can_be_stopped_and_leaves_no_half_of_a_file(hub, child, tmp_path):
+    mine = child()
+
+    answer = mine.ask("hub.fetch(weights.Wanted('lab/styles', 'lora'), None, stop).name")
+
+    assert answer["error"] == "stopped"
+    blobs = tmp_path / "hf-cache" / "hub" / "models--lab--styles" / "blobs"
+    assert list(blobs.glob("*.incomplete")) == []
+    assert len(files(child().ask("resolve('lab/styles', 'lora')")["result"])) == 2
+
+
+def test_without_a_network_a_complete_cache_serves_and_an_incomplete_one_says_so(hub, child):
+    mine = child()
+    complete = mine.ask("resolve('lab/flux')")["result"]
+    mine.ask("resolve('lab/styles/ink.safetensors', 'lora')")
+    offline = child(HF_HUB_OFFLINE="1")
+    unreachable = child(endpoint="http://127.0.0.1:9")
+
+    for each in (offline, unreachable):
+        assert each.ask("resolve('lab/flux')")["result"] == complete
+        partly = each.ask("resolve('lab/styles', 'lora')")["error"]
+        assert "cannot be reached, and only parts of it are in the cache" in partly
+        nothing = each.ask("resolve('lab/closed', 'controlnet')")["error"]
+        assert "cannot be reached, and it is not in the cache" in nothing
+
+
+def test_a_disk_that_is_too_small_is_refused_before_a_byte_is_fetched(hub, child):
+    mine = child()
+    mine.ask("setattr(hub, 'free_bytes', lambda folder: hub.MARGIN + 1000)")
+
+    answer = mine.ask("resolve('lab/flux')")
+
+    assert "lab/flux needs 0.0 GB in " in answer["error"]
+    assert "make room for 0.0 GB more, or set storage.download_dir" in answer["error"]
+    assert hub.fetched == []
+
+
+def test_right_length_and_wrong_bytes_are_found_removed_and_fetched_again(hub, child):
+    shard = "transformer/diffusion_pytorch_model-00001-of-00002.safetensors"
+    hub.repositories["lab/flux"].corrupt.add(shard)
+    mine = child()
+    folder = mine.ask("resolve('lab/flux')")["result"]
+    assert (Path(folder) / shard).stat().st_size == len(SHARD), "the client accepted it"
+    hub.repositories["lab/flux"].corrupt.clear()
+    hub.fetched.clear()
+
+    found = mine.ask(f"weights.remove_damaged(pathlib.Path({folder!r}))")["result"]
+    again = mine.ask("resolve('lab/flux')")["result"]
+
+    assert found == [shard]
+    assert (Path(again) / shard).read_bytes() == SHARD
+    assert hub.fetched == [shard]
+    assert mine.ask(f"weights.remove_damaged(pathlib.Path({folder!r}))")["result"] == []
+
+
+def test_small_files_are_checked_too(child):
+    mine = child()
+    folder = Path(mine.ask("resolve('lab/flux')")["result"])
+    config = folder / "transformer" / "config.json"
+    assert len(config.read_bytes()) < LARGE
+    config.resolve().write_bytes(b"[]")
+
+    found = mine.ask(f"weights.remove_damaged(pathlib.Path({str(folder)!r}))")["result"]
+
+    assert found == ["transformer/config.json"]
+
+
+def test_the_cache_is_listed_and_cleared(hub, child):
+    mine = child()
+    mine.ask("resolve('lab/flux')")
+    mine.ask("resolve('lab/styles', 'lora')")
+
+    listed = mine.ask("[[c.name, c.revisions, c.size] for c in hub.list_cache()]")["result"]
+    freed = mine.ask("hub.clear('lab/styles')")["result"]
+
+    assert [(name, revisions) for name, revisions, _ in listed] == [
+        ("lab/flux", ["main"]), ("lab/styles", ["main"]),
+    ]  # fmt: skip
+    assert freed == 2 * len(SHARD) == listed[1][2]
+    assert mine.ask("[c.name for c in hub.list_cache()]")["result"] == ["lab/flux"]
+
+
+def test_a_cache_that_was_deleted_by_hand_is_downloaded_again(hub, child, tmp_path):
+    import shutil
+
+    mine = child()
+    first = mine.ask("resolve('lab/flux')")["result"]
+    shutil.rmtree(tmp_path / "hf-cache" / "hub")
+
+    assert mine.ask("resolve('lab/flux')")["result"] == first
+    assert files(first) == WANTED
