@@ -70,9 +70,20 @@ class Section(BaseModel):
 
 class Model(Section):
     repository: str = "demo"
+    profile: str | None = None
     revision: str | None = None
+    accept_license: bool = False
     device: str = "auto"
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    placement: Literal[
+        "auto",
+        "resident",
+        "text-offload",
+        "model-offload",
+        "group-offload",
+        "sequential-offload",
+    ] = "auto"
+    quantization: Literal["none", "auto", "fp8", "4bit"] = "none"
     max_sequence_length: int = Field(64, ge=16, le=512)
     num_inference_steps: int = Field(12, ge=1, le=MAX_STEPS)
     guidance_scale: float = Field(3.5, ge=0, le=30)
@@ -87,6 +98,57 @@ class Model(Section):
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
             raise ValueError("must be auto, cpu, mps, cuda or cuda:N")
         return device
+
+
+def _named(presets: Any) -> Any:
+    """Presets learn their names from their headings."""
+    if not isinstance(presets, dict):
+        return presets
+    for name, values in presets.items():
+        if not PRESET_NAME.fullmatch(name):
+            raise ValueError(
+                f"a preset is named with lower-case letters, digits, - and _, not {name!r}"
+            )
+        if isinstance(values, dict) and values.get("name", name) != name:
+            raise ValueError(f"presets.{name}.name: a preset is named by its heading alone")
+    return {
+        name: {"name": name, **values} if isinstance(values, dict) else values
+        for name, values in presets.items()
+    }
+
+
+PresetTables = Annotated[dict[str, Preset], BeforeValidator(_named)]
+
+
+class KnownModel(Section):
+    """What is known of a model: a table ``[models.ID]``.
+
+    A number stands in for what ``[model]`` does not say.
+
+    Attributes:
+        license: Page of the licence that the operator must accept; None where none asks
+            anything of whoever runs a bot.
+        presets: Those that belong to this model.
+    """
+
+    license: str | None = None
+    max_sequence_length: int | None = Field(None, ge=16, le=512)
+    num_inference_steps: int | None = Field(None, ge=1, le=MAX_STEPS)
+    guidance_scale: float | None = Field(None, ge=0, le=30)
+    true_cfg_scale: float | None = Field(None, gt=1, le=20)
+    width: Pixels | None = None
+    height: Pixels | None = None
+    presets: PresetTables = Field(default_factory=dict)
+
+
+#: Keys of `KnownModel` that stand in for those of `Model`.
+KNOWN_NUMBERS = tuple(KnownModel.model_fields.keys() & Model.model_fields.keys())
+
+
+class PreprocessorModels(Section):
+    depth: str = "depth-anything/Depth-Anything-V2-Small-hf"
+    person: str = "PekingU/rtdetr_r18vd_coco_o365"
+    pose: str = "usyd-community/vitpose-base-simple"
 
 
 class Limits(Section):
@@ -150,7 +212,8 @@ class Config(BaseSettings):
     """Everything that an operator can set, frozen.
 
     Attributes:
-        presets: By name, in the order of the file.
+        models: What is known of models, by repository id.
+        presets: By name, in the order of the file: those of the model, then the operator's.
     """
 
     model_config = SettingsConfigDict(
@@ -173,24 +236,14 @@ class Config(BaseSettings):
     slack: Slack = Slack()
     admins: Admins = Admins()
     storage: Storage = Storage()
-    presets: dict[str, Preset] = Field(default_factory=lambda: {"plain": Preset(name="plain")})
+    preprocessors: PreprocessorModels = PreprocessorModels()
+    models: dict[str, KnownModel] = Field(default_factory=dict)
+    presets: PresetTables = Field(default_factory=lambda: {"plain": Preset(name="plain")})
 
-    @field_validator("presets", mode="before")
-    @classmethod
-    def _name_presets(cls, presets: Any) -> Any:
-        if not isinstance(presets, dict):
-            return presets
-        for name, values in presets.items():
-            if not PRESET_NAME.fullmatch(name):
-                raise ValueError(
-                    f"a preset is named with lower-case letters, digits, - and _, not {name!r}"
-                )
-            if isinstance(values, dict) and values.get("name", name) != name:
-                raise ValueError(f"presets.{name}.name: a preset is named by its heading alone")
-        return {
-            name: {"name": name, **values} if isinstance(values, dict) else values
-            for name, values in presets.items()
-        }
+    @property
+    def known_model(self) -> KnownModel | None:
+        """What ``[models]`` says of the model that is set."""
+        return self.models.get(self.model.profile or self.model.repository)
 
     @classmethod
     def settings_customise_sources(
@@ -250,6 +303,7 @@ def load_config(path: Path) -> Config:
     _check_environment(os.environ)
     try:
         config = Config(**values)
+        config = Config(**_with_known_model(values, config, path.name))
     except ValidationError as error:
         raise ConfigError("\n".join(_sentences(error, path.name))) from None
     config = config.model_copy(
@@ -279,6 +333,43 @@ def load_config(path: Path) -> Config:
             " [limits], so that whoever says nothing would be refused: raise the limit"
         )
     return config
+
+
+def _with_known_model(values: dict[str, Any], config: Config, file: str) -> dict[str, Any]:
+    """*values* of the file, with what it says in ``[models]`` of the model that is set.
+
+    Raises:
+        ConfigError: It says nothing of that model.
+    """
+    models = values.get("models", {})
+    name = config.model.profile or config.model.repository
+    if not models:
+        return values
+    if name not in models:
+        key = "profile" if config.model.profile else "repository"
+        raise ConfigError(
+            f"{file}: model.{key} is {name!r}, which has no table of its own under [models]: set"
+            f" model.profile to the one that it is like, of {', '.join(map(repr, models))}"
+        )
+    known = models[name]
+    numbers = {key: known[key] for key in KNOWN_NUMBERS if key in known}
+    return {
+        **values,
+        "model": {**numbers, **values.get("model", {})},
+        "presets": {**known.get("presets", {}), **values.get("presets", {})},
+    }
+
+
+def check_license(config: Config) -> None:
+    """Raise ConfigError unless the operator has accepted the licence of the weights, if it
+    asks anything of somebody who runs a bot."""
+    known = config.known_model
+    if known is not None and known.license is not None and not config.model.accept_license:
+        raise ConfigError(
+            f"{config.model.repository} comes under a licence that asks things of whoever runs a"
+            f" bot with it: read {known.license}, then set model.accept_license = true in"
+            " config.toml (it says there what to look for)"
+        )
 
 
 def load_secrets(environ: Mapping[str, str] = os.environ) -> Secrets:

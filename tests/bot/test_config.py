@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from bot.config import Config, ConfigError, load_config, load_secrets
+from bot.config import Config, ConfigError, check_license, load_config, load_secrets
 from generation.types import Preset
 
 SHIPPED = Path(__file__).parent.parent.parent / "config.toml"
@@ -34,7 +34,7 @@ def test_the_shipped_file_is_sound_and_holds_the_defaults():
     shipped = load_config(SHIPPED)
 
     for name, field in Config.model_fields.items():
-        if name not in ("presets", "storage"):
+        if name not in ("models", "presets", "storage"):
             assert getattr(shipped, name) == field.default, name
     assert shipped.storage.data_dir == SHIPPED.parent / "data"
 
@@ -44,7 +44,7 @@ def test_the_shipped_file_names_every_key_and_explains_it():
     written = tomllib.loads(text)
 
     for name, field in Config.model_fields.items():
-        if name == "presets":
+        if name in ("models", "presets"):
             continue
         assert issubclass(field.annotation, BaseModel)
         for key in field.annotation.model_fields:
@@ -52,10 +52,99 @@ def test_the_shipped_file_names_every_key_and_explains_it():
             assert is_written, f"{name}.{key} is missing in config.toml"
     for line, before in zip(text.splitlines()[1:], text.splitlines(), strict=False):
         is_first_of_its_paragraph = re.match(r"\w+ = ", line) and not re.match(r"\w+ = ", before)
-        if is_first_of_its_paragraph and "[presets." not in before:
+        if is_first_of_its_paragraph and not re.match(r"\[(models|presets)\.", before):
             assert before.startswith("#"), f"nothing explains {line}"
     for key in (field.name for field in fields(Preset)):
         assert key == "name" or f"#   {key}" in text or f", {key}" in text, key
+
+
+DEV = "black-forest-labs/FLUX.1-dev"
+
+
+def shipped(monkeypatch, repository, **model):
+    """The shipped file with nothing changed but `model`."""
+    monkeypatch.setenv("FLUXBOT_MODEL__REPOSITORY", repository)
+    for key, value in model.items():
+        monkeypatch.setenv(f"FLUXBOT_MODEL__{key.upper()}", str(value))
+    return load_config(SHIPPED)
+
+
+@pytest.mark.parametrize(
+    ("repository", "steps", "guidance", "tokens"),
+    [
+        (DEV, 28, 3.5, 512),
+        ("black-forest-labs/FLUX.1-Krea-dev", 28, 4.5, 512),
+        ("black-forest-labs/FLUX.1-schnell", 4, 0.0, 256),
+    ],
+)
+def test_naming_a_model_brings_its_steps_guidance_size_and_presets(
+    monkeypatch, repository, steps, guidance, tokens
+):
+    config = shipped(monkeypatch, repository)
+
+    model = config.model
+    assert (model.num_inference_steps, model.guidance_scale) == (steps, guidance)
+    assert (model.max_sequence_length, model.width, model.height) == (tokens, 1024, 1024)
+    assert {"plain", "redraw"} <= set(config.presets)
+    assert all("demo/" not in str(preset) for preset in config.presets.values())
+
+
+def test_flux_dev_has_a_preset_of_every_kind_and_five_over_one_controlnet(monkeypatch):
+    presets = shipped(monkeypatch, DEV).presets
+
+    union = "Shakker-Labs/FLUX.1-dev-ControlNet-Union-Pro-2.0"
+    over_union = {name for name, preset in presets.items() if preset.controlnet == union}
+    assert over_union == {"canny", "soft-edge", "depth", "pose", "gray"}
+    assert presets["canny-bfl"].control_lora == "black-forest-labs/FLUX.1-Canny-dev-lora"
+    assert presets["upscale"].upscale == 2
+    assert presets["redraw"].strength is not None
+    assert presets["watercolour"].lora is not None
+    assert presets["watercolour"].prompt_template != "{prompt}"
+
+
+def test_what_the_operator_sets_wins_over_what_is_known_of_the_model(monkeypatch, tmp_path):
+    assert shipped(monkeypatch, DEV, num_inference_steps=20).model.num_inference_steps == 20
+
+    path = tmp_path / "config.toml"
+    text = SHIPPED.read_text(encoding="utf-8")
+    text += "\n[presets.canny]\ndescription = 'mine'\n"
+    path.write_text(text.replace('default_preset = "plain"', "width = 512"), encoding="utf-8")
+    config = load_config(path)
+    assert (config.model.width, config.model.height) == (512, 1024)
+    assert config.presets["canny"].description == "mine"
+    assert "depth" in config.presets
+
+
+def test_a_model_that_is_not_known_says_which_one_it_is_like(monkeypatch):
+    with pytest.raises(ConfigError, match="'me/mine', which has no table of its own under .models"):
+        shipped(monkeypatch, "me/mine")
+
+    config = shipped(monkeypatch, "me/mine", profile=DEV)
+    assert (config.model.repository, config.model.num_inference_steps) == ("me/mine", 28)
+    assert "canny" in config.presets
+
+    with pytest.raises(ConfigError, match="model.profile is 'dev'"):
+        shipped(monkeypatch, "me/mine", profile="dev")
+
+
+def test_weights_whose_licence_asks_something_need_it_accepted(monkeypatch):
+    with pytest.raises(ConfigError, match=r"read https://huggingface.co/black-forest-labs/FLUX.1-"):
+        check_license(shipped(monkeypatch, DEV))
+    with pytest.raises(ConfigError, match=r"set model.accept_license = true"):
+        check_license(shipped(monkeypatch, "me/mine", profile=DEV))
+
+    check_license(shipped(monkeypatch, "me/mine", profile=DEV, accept_license="true"))
+    monkeypatch.delenv("FLUXBOT_MODEL__ACCEPT_LICENSE")
+    monkeypatch.delenv("FLUXBOT_MODEL__PROFILE")
+    for free in ("demo", "black-forest-labs/FLUX.1-schnell"):
+        check_license(shipped(monkeypatch, free))
+
+
+def test_a_mistake_in_what_is_known_of_a_model_is_pointed_at(tmp_path):
+    text = "[models.demo.presets.x]\ncontrol_net = 'a'"
+    assert "models.demo.presets.x.control_net = 'a' is no setting; did you mean" in refused(
+        tmp_path, text
+    )
 
 
 def test_the_shipped_presets_are_the_ones_the_readme_speaks_of():
@@ -111,7 +200,7 @@ def test_lists_are_separated_by_commas_in_the_environment(tmp_path, monkeypatch)
             "x.control_net = 'a' is no setting; did you mean controlnet?",
         ),
         ("[presets.x]\nwidth = 100", "width must be a multiple of 16, not 100: try 96 or 112"),
-        ("[presets.x]\npreprocessor = 'cany'", "'cany': should be 'none', 'canny' or 'blur'"),
+        ("[presets.x]\npreprocessor = 'cany'", "'cany': should be 'none', 'canny', 'depth'"),
         ("[presets.x]\nprompt_template = 'a'", "prompt_template must contain {prompt}, not 'a'"),
         ("[presets.'A b']\n", "named with lower-case letters, digits, - and _, not 'A b'"),
         ("[presets.x]\ncontrolnet = 'a'\nstrength = 0.5", "either a controlnet or a strength"),
