@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -27,7 +27,14 @@ from rich.table import Table
 from rich.text import Text
 
 from bot import replies
-from bot.config import Config, ConfigError, Secrets, load_config, load_secrets
+from bot.config import (
+    Config,
+    ConfigError,
+    Secrets,
+    check_license,
+    load_config,
+    load_secrets,
+)
 from bot.database import Database, SchemaTooNew, migrations
 from bot.gallery import Gallery
 from bot.ledger import Ledger, QuotaStatus
@@ -36,6 +43,8 @@ from bot.service import About, Service
 from generation import weights
 from generation.control_images import PillowControlImages
 from generation.executor import ENGINE_THREAD, ThreadExecutor
+from generation.preprocessors import Preprocessors
+from generation.tokens import TokenCounter, cut_remark
 from generation.types import Engine, FluxbotError, GenerationRequest
 
 T = TypeVar("T")
@@ -43,6 +52,7 @@ T = TypeVar("T")
 #: How long a picture that is being drawn may hold up the end, until its next step.
 SECONDS_TO_STOP = 10.0
 
+EX_INTERRUPTED = 130  # as shells report Ctrl-C
 EX_TEMPFAIL = 75  # sysexits.h: another process has what we need; try again later
 
 app = typer.Typer(
@@ -53,6 +63,8 @@ app = typer.Typer(
 )
 quota_app = typer.Typer(help="What people may spend, and granting them more.", no_args_is_help=True)
 app.add_typer(quota_app, name="quota")
+cache_app = typer.Typer(help="The weights in the cache.", no_args_is_help=True)
+app.add_typer(cache_app, name="cache")
 
 # Without markup, since prompts and file names may well contain [brackets].
 console = Console(highlight=False, markup=False)
@@ -78,6 +90,10 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     # What these libraries say at each request would bury what we say.
     for noisy in ("httpx", "httpcore", "uvicorn", "aiosqlite", "PIL", "slack_sdk"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        check_license(settings)
+    except ConfigError as error:
+        _fail(str(error))
     with _lock(settings.storage.data_dir):
         try:
             asyncio.run(_run(settings, secrets, config))
@@ -139,11 +155,79 @@ def presets(config: ConfigOption = DEFAULT_CONFIG) -> None:
     settings, _ = _read(config)
     table = Table("preset", "picture", "made with", "description", box=None, padding=(0, 2, 0, 0))
     for preset in settings.presets.values():
-        made_with = preset.controlnet or ("image to image" if preset.needs_image else "the prompt")
+        made_with = (
+            preset.controlnet
+            or preset.control_lora
+            or preset.lora
+            or ("image to image" if preset.needs_image else "the prompt")
+        )
         table.add_row(
             preset.name, "needed" if preset.needs_image else "–", made_with, preset.description
         )
     console.print(table)
+
+
+@app.command()
+def download(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[PRESET]...", help="Of these alone.")
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Fetch what the model and the presets need. Ctrl-C stops; the next call goes on."""
+    settings, secrets = _read(config)
+    for name in names or ():
+        if name not in settings.presets:
+            _fail(f"there is no preset {name}: there are {', '.join(settings.presets)}")
+    with _weights(settings) as show:
+        check_license(settings)
+        wanted = _wanted(settings, names or list(settings.presets))
+        if not wanted:
+            console.print("Nothing has to be fetched: all of it ships with the project.")
+            return
+        show.download(wanted, secrets.hf_token, console)
+
+
+@cache_app.command("list")
+def cache_list(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """What is in the cache, and how large it is."""
+    with _weights(_read(config)[0]) as show:
+        show.list_cache(console)
+
+
+@cache_app.command("verify")
+def cache_verify(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Compare every file with the checksum that the Hub told; the exit status is 0 if all agree."""
+    _verify(config, repairs=False)
+
+
+@cache_app.command("repair")
+def cache_repair(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Verify, and fetch again what is damaged."""
+    _verify(config, repairs=True)
+
+
+@cache_app.command("clear")
+def cache_clear(
+    repository: Annotated[str | None, typer.Argument(help="This one alone.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Delete weights from the cache; what is needed is fetched again."""
+    settings, _ = _read(config)
+    if not yes:
+        typer.confirm(f"Delete {repository or 'everything'} from the cache?", abort=True)
+    with _weights(settings):
+        from generation import hub
+
+        console.print(f"{hub.clear(repository) / 1e9:.2f} GB were freed.")
+
+
+def _verify(path: Path, *, repairs: bool) -> None:
+    settings, secrets = _read(path)
+    with _weights(settings) as show:
+        if not show.verify(console, secrets.hf_token, repairs=repairs):
+            _fail("the cache is damaged" if repairs else "the cache is damaged; try: cache repair")
 
 
 @app.command()
@@ -227,15 +311,18 @@ async def _service(
     config: Config, secrets: Secrets, database: Database, config_path: Path
 ) -> Service:
     weights.prepare_environment(config.storage.download_dir, os.environ)
+    preprocessors = _preprocessors(config, secrets)
     executor = ThreadExecutor(
-        partial(_load_engine, config, secrets), seconds_to_close=SECONDS_TO_STOP
+        partial(_load_engine, config, secrets, preprocessors), seconds_to_close=SECONDS_TO_STOP
     )
     service = Service(
         config,
         [executor],
         database,
         Gallery(config.storage.data_dir),
-        PillowControlImages(max_bytes=int(config.control_images.max_megabytes * 1e6)),
+        PillowControlImages(
+            max_bytes=int(config.control_images.max_megabytes * 1e6), preprocess=preprocessors
+        ),
         about=_about(config),
         read_presets=lambda: dict(load_config(config_path).presets),
     )
@@ -243,7 +330,18 @@ async def _service(
     return service
 
 
-def _load_engine(config: Config, secrets: Secrets) -> Engine:
+def _preprocessors(config: Config, secrets: Secrets) -> Preprocessors:
+    models = config.preprocessors
+    return Preprocessors(
+        depth=models.depth,
+        person=models.person,
+        pose=models.pose,
+        download_dir=config.storage.download_dir,
+        token=secrets.hf_token,
+    )
+
+
+def _load_engine(config: Config, secrets: Secrets, preprocessors: Preprocessors) -> Engine:
     """Called on the engine's thread: torch is imported here and nowhere else."""
     logger.info("importing torch and diffusers")
     from generation.flux import FluxEngine
@@ -256,8 +354,13 @@ def _load_engine(config: Config, secrets: Secrets) -> Engine:
         download_dir=config.storage.download_dir,
         device=model.device,
         dtype=model.dtype,
+        rung=model.placement,
+        quantized=model.quantization,
         max_sequence_length=model.max_sequence_length,
         token=secrets.hf_token,
+        controlnets=_controlnets(config),
+        pixels=max(model.width * model.height, config.limits.pixels),
+        preprocessors=preprocessors,
     )
 
 
@@ -322,6 +425,28 @@ async def _ended(task: asyncio.Task[None]) -> None:
         await task
 
 
+def _token_remarks(config: Config) -> Callable[[GenerationRequest], tuple[str, ...]]:
+    """Tells people of prompts that are longer than the model reads, once the model is here."""
+    counters: list[TokenCounter] = []
+
+    def remarks(request: GenerationRequest) -> tuple[str, ...]:
+        if not counters:
+            folder = weights.local_folder(
+                config.model.repository,
+                "pipeline",
+                config.storage.download_dir,
+                revision=config.model.revision,
+            )
+            if folder is None:
+                return ()
+            counters.append(TokenCounter(folder))
+        texts = (request.templated_prompt, request.negative_prompt)
+        found = (cut_remark(counters[0], text, config.model.max_sequence_length) for text in texts)
+        return tuple(remark for remark in found if remark is not None)
+
+    return remarks
+
+
 def _about(config: Config) -> About:
     if config.model.repository != weights.DEMO:
         return About(
@@ -333,6 +458,7 @@ def _about(config: Config) -> About:
                 "a paper boat on a puddle, macro photograph",
                 "a mountain village at night, long exposure",
             ),
+            _token_remarks(config),
         )
     from generation.demo.vocabulary import EXAMPLE_PROMPTS, unknown_words
 
@@ -358,6 +484,47 @@ def _about(config: Config) -> About:
 
 
 # What the commands share
+
+
+@contextmanager
+def _weights(config: Config) -> Iterator[Any]:
+    """The command line's view of the weights; what they lack ends the command with a sentence."""
+    weights.prepare_environment(config.storage.download_dir, os.environ)
+    from generation import console as show  # imports huggingface_hub, which reads the environment
+
+    try:
+        yield show
+    except KeyboardInterrupt:
+        _fail("stopped; the files that are whole are kept", EX_INTERRUPTED)
+    except (ConfigError, FluxbotError) as error:
+        _fail(str(error))
+
+
+def _controlnets(config: Config) -> tuple[str, ...]:
+    """The ControlNets that the presets name, each once."""
+    return tuple({each.controlnet: None for each in config.presets.values() if each.controlnet})
+
+
+def _wanted(config: Config, names: list[str]) -> list[weights.Wanted]:
+    """What has to come from the Hub for the model and the presets *names*, each once."""
+    preprocessors = _preprocessors(config, Secrets())
+    found = {weights.wanted_from_hub(config.model.repository, "pipeline", config.model.revision)}
+    wanted = list(found - {None})
+    for name in names:
+        preset = config.presets[name]
+        kinds: list[tuple[str | None, weights.Kind]] = [
+            (preset.controlnet, "controlnet"),
+            (preset.control_lora, "lora"),
+            (preset.lora, "lora"),
+        ]
+        if preset.has_control_map:
+            needed = preprocessors.models_for(preset.preprocessor)
+            kinds += [(model, "preprocessor") for model in needed]
+        for repository, kind in kinds:
+            each = repository and weights.wanted_from_hub(repository, kind)
+            if each and each not in wanted:
+                wanted.append(each)
+    return [each for each in wanted if each is not None]
 
 
 def _read(path: Path) -> tuple[Config, Secrets]:
@@ -490,6 +657,10 @@ def _check_model(config: Config, secrets: Secrets) -> Finding:
         return "model", True, f"the folder {repository}"
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         return "model", False, f"{repository!r} is no folder and no repository id (owner/name)"
+    try:
+        check_license(config)
+    except ConfigError as error:
+        return "model", False, str(error)
     token = "a token is set" if secrets.hf_token else "no HF_TOKEN is set"
     return "model", True, f"{repository} from the Hugging Face Hub; {token}"
 

@@ -227,6 +227,23 @@ def remove_damaged(folder: Path) -> list[str]:
     return names
 
 
+def restore(repository: str, commit: str, names: Iterable[str], token: str | None) -> None:
+    """Fetch the files *names* of *repository* at *commit* again.
+
+    Raises:
+        ModelUnavailable: They cannot be had; with the way out.
+    """
+    with _as_sentence(Wanted(repository, "pipeline", commit), token):
+        for name in names:
+            hf_hub_download(
+                repository,
+                name,
+                revision=commit,
+                token=token,
+                tqdm_class=_bar(lambda count: None),
+            )
+
+
 def remove_orphans(repository: Path) -> None:
     """Delete what a killed download left; the client starts such files again anyway."""
     for path in (repository / "blobs").glob("*.incomplete"):

@@ -173,9 +173,11 @@ def wanted_from_hub(repository: str, kind: Kind, revision: str | None = None) ->
     return Wanted.parse(repository, kind, revision)
 
 
-def local_folder(repository: str, kind: Kind, download_dir: Path) -> Path | None:
+def local_folder(
+    repository: str, kind: Kind, download_dir: Path, revision: str | None = None
+) -> Path | None:
     """The folder of *repository* where it is complete and here; never downloads."""
-    wanted = wanted_from_hub(repository, kind)
+    wanted = wanted_from_hub(repository, kind, revision)
     if wanted is None:
         return resolve(repository, kind=kind, download_dir=download_dir)
     from generation import hub
