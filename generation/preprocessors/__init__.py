@@ -29,8 +29,9 @@ CANNY_LOW, CANNY_HIGH = 100, 200
 BLUR_SHARE = 16
 
 #: `soft_edge`: radii in pixels at a shorter side of 512, and the share of the pixels that
-#: may be as bright as the brightest.
-SOFT_EDGE_RADII, SOFT_EDGE_BRIGHTEST = (1.0, 2.0, 4.0), 0.01
+#: may be as bright as the brightest. In a picture without edges, a contrast of about 50 grey
+#: levels would be the brightest, so that its noise is not drawn.
+SOFT_EDGE_RADII, SOFT_EDGE_BRIGHTEST, SOFT_EDGE_FLOOR = (1.0, 2.0, 4.0), 0.01, 1900.0
 
 #: Models of the preprocessors that take one, as their cards name them.
 DEPTH_MODEL = "depth-anything/Depth-Anything-V2-Small-hf"
@@ -162,8 +163,7 @@ def soft_edge(image: Image.Image) -> Image.Image:
         across, down = cv2.Scharr(smooth, cv2.CV_32F, 1, 0), cv2.Scharr(smooth, cv2.CV_32F, 0, 1)
         total += radius * np.hypot(across, down)
     brightest = np.quantile(total, 1 - SOFT_EDGE_BRIGHTEST)
-    # A floor, so that the noise of an empty picture does not become its drawing.
-    shades = np.clip(total / max(float(brightest), 256.0), 0, 1) * 255
+    shades = np.clip(total / max(float(brightest), SOFT_EDGE_FLOOR), 0, 1) * 255
     return Image.fromarray(shades.astype(np.uint8)).convert("RGB")
 
 

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 from transformers import AutoModelForDepthEstimation
 
-from generation.preprocessors.reading import read_model
+from generation.preprocessors.reading import read_model, read_side
 
-#: Pixels of the side to which the shorter one is brought, and what its multiples must be
-#: (the model's patches), as the model was trained (preprocessor_config.json of its card).
+#: Pixels to which the shorter side is brought where the model does not say, and what sides
+#: must be multiples of: its patches.
 SIDE, MULTIPLE = 518, 14
 #: Of ImageNet, in red, green and blue.
 MEAN, STANDARD_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -31,11 +31,12 @@ class DepthEstimator:
 
     def __init__(self, folder: Path) -> None:
         self._model = read_model(AutoModelForDepthEstimation, folder)
+        self._side = read_side(folder, SIDE)
 
     @torch.inference_mode()
     def __call__(self, image: Image.Image) -> Image.Image:
         """The depth map of an RGB *image*, RGB and of the same size."""
-        scale = SIDE / min(image.size)
+        scale = self._side / min(image.size)
         size = [max(1, round(side * scale / MULTIPLE)) * MULTIPLE for side in image.size]
         small = image.resize((size[0], size[1]), Image.Resampling.BICUBIC)
         pixels = torch.from_numpy(np.asarray(small, np.float32) / 255)

@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 from transformers import AutoModelForObjectDetection, VitPoseForPoseEstimation
 
-from generation.preprocessors.reading import read_model
+from generation.preprocessors.reading import read_model, read_side
 from generation.types import InvalidImage
 
-#: The detector sees 640 x 640 pixels between 0 and 1 (preprocessor_config.json of its card).
+#: The detector sees a square of so many pixels between 0 and 1, where it does not say.
 DETECTOR_SIDE = 640
 PERSON = "person"
 #: Confidence from which a person, and a keypoint, count; 0 to 1.
@@ -81,6 +81,7 @@ class PoseEstimator:
 
     def __init__(self, detector: Path, estimator: Path) -> None:
         self._detector = read_model(AutoModelForObjectDetection, detector)
+        self._side = read_side(detector, DETECTOR_SIDE)
         self._estimator = read_model(VitPoseForPoseEstimation, estimator)
 
     def __call__(self, image: Image.Image) -> Image.Image:
@@ -101,7 +102,7 @@ class PoseEstimator:
     @torch.inference_mode()
     def people(self, image: Image.Image) -> list[tuple[float, float, float, float]]:
         """Boxes around people, the surest first: left, top, right, bottom in pixels."""
-        small = image.resize((DETECTOR_SIDE, DETECTOR_SIDE), Image.Resampling.BILINEAR)
+        small = image.resize((self._side, self._side), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.asarray(small, np.float32) / 255).permute(2, 0, 1)[None]
         found = self._detector(pixels)
         labels = self._detector.config.id2label

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,3 +23,12 @@ def read_model(kind: Any, folder: Path) -> Any:
             f"the preprocessor in {folder} cannot be loaded: {reason}"
         ) from error
     return model.float().eval()
+
+
+def read_side(folder: Path, default: int) -> int:
+    """Pixels that the model in *folder* sees, as its ``preprocessor_config.json`` says."""
+    try:
+        config = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+        return int(config["size"]["height"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return default

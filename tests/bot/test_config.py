@@ -116,14 +116,16 @@ def test_what_the_operator_sets_wins_over_what_is_known_of_the_model(monkeypatch
 
 
 def test_a_model_that_is_not_known_says_which_one_it_is_like(monkeypatch):
-    with pytest.raises(ConfigError, match="'me/mine', which has no table of its own under .models"):
+    with pytest.raises(
+        ConfigError, match=r"'me/mine', which has no table of its own under .models"
+    ):
         shipped(monkeypatch, "me/mine")
 
     config = shipped(monkeypatch, "me/mine", profile=DEV)
     assert (config.model.repository, config.model.num_inference_steps) == ("me/mine", 28)
     assert "canny" in config.presets
 
-    with pytest.raises(ConfigError, match="model.profile is 'dev'"):
+    with pytest.raises(ConfigError, match=r"model.profile is 'dev'"):
         shipped(monkeypatch, "me/mine", profile="dev")
 
 

@@ -449,7 +449,7 @@ def test_an_unknown_preprocessor_is_refused_with_those_there_are():
     from generation.preprocessors import preprocess
     from generation.types import InvalidRequest
 
-    with pytest.raises(InvalidRequest, match="none, canny, blur, not 'depth'"):
+    with pytest.raises(InvalidRequest, match="none, canny, soft-edge, gray, blur, not 'depth'"):
         preprocess("depth", picture())
 
 

@@ -1,5 +1,6 @@
 """The engine, on a random model that goes through the code paths of FLUX.1-dev."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -355,6 +356,49 @@ def test_damaged_weights_are_told_with_their_folder(tiny, tmp_path, fox, engine)
     with pytest.raises(ModelUnavailable, match=f"the weights in {tmp_path} cannot be loaded"):
         engine.generate(replace(fox, lora=str(tmp_path)), ignore)
     assert same(engine.generate(fox, ignore), before)
+
+
+def in_the_cache(source, cache):
+    """The files of *source* as the Hub's client keeps them: named by their checksums."""
+    snapshot, blobs = cache / "snapshots" / "0123456789", cache / "blobs"
+    blobs.mkdir(parents=True, exist_ok=True)
+    for file in source.rglob("*"):
+        if file.is_file():
+            blob = blobs / hashlib.sha256(file.read_bytes()).hexdigest()
+            link = snapshot / file.relative_to(source)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            if not link.exists():
+                blob.write_bytes(file.read_bytes())
+                link.symlink_to(blob)
+    return snapshot
+
+
+@pytest.mark.parametrize("comes_whole", [True, False])
+def test_what_does_not_load_is_checked_and_fetched_again_once(
+    tiny, canny, tmp_path, monkeypatch, comes_whole
+):
+    engine = new_engine(tiny)
+    engine.load()
+    expected = engine.generate(canny, ignore)
+    fetched = []
+
+    def resolve(name, *args, **options):
+        folder = in_the_cache(tiny / "controlnet", tmp_path / "models--lab--net")
+        fetched.append(name)
+        if len(fetched) == 1 or not comes_whole:
+            damaged = folder / "diffusion_pytorch_model.safetensors"
+            damaged.resolve().write_bytes(b"\0" * damaged.stat().st_size)
+        return folder
+
+    monkeypatch.setattr("generation.weights.resolve", resolve)
+    request = replace(canny, controlnet="lab/net")
+
+    if comes_whole:
+        assert same(engine.generate(request, ignore), expected)
+    else:
+        with pytest.raises(ModelUnavailable, match="cannot be loaded"):
+            engine.generate(request, ignore)
+    assert fetched == ["lab/net", "lab/net"]
 
 
 def test_weights_in_a_format_that_can_run_code_are_refused(

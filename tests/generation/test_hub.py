@@ -317,3 +317,88 @@ def test_a_cache_that_was_deleted_by_hand_is_downloaded_again(hub, child, tmp_pa
 
     assert mine.ask("resolve('lab/flux')")["result"] == first
     assert files(first) == WANTED
+
+
+CONFIG = """
+[model]
+repository = "lab/flux"
+[storage]
+download_dir = "."
+[presets.plain]
+[presets.canny]
+controlnet = "lab/closed"
+preprocessor = "canny"
+[presets.again]
+controlnet = "lab/closed"
+[presets.ink]
+lora = "lab/styles/ink.safetensors"
+[presets.depth]
+controlnet = "lab/closed"
+preprocessor = "depth"
+[preprocessors]
+depth = "lab/depth"
+"""
+
+
+@pytest.fixture
+def command(hub, child, tmp_path):
+    """Runs ``python -m bot ARGUMENTS``: (exit status, output)."""
+    (tmp_path / "config.toml").write_text(CONFIG)
+    hub.repositories["lab/depth"] = Repository(
+        {"config.json": b"{}", "model.safetensors": SHARD[5:], "pytorch_model.bin": SHARD[6:]}
+    )
+    mine = child(HF_TOKEN="hf_good", COLUMNS="200")
+
+    def command(*arguments):
+        options = [*arguments, "--config", str(tmp_path / "config.toml")]
+        answer = mine.ask(
+            "(lambda ran: [ran.exit_code, ran.output])(__import__('typer.testing').testing"
+            ".CliRunner().invoke(__import__('bot.__main__', fromlist=['app']).app, "
+            f"{options!r}))"
+        )
+        return answer["result"]
+
+    return command
+
+
+def test_one_command_fetches_what_the_model_and_all_presets_need_each_once(command, hub):
+    status, output = command("download")
+
+    assert status == 0
+    assert "9 files to fetch, 0.00 GB in all" in output
+    assert "in all" in output
+    assert sorted(hub.fetched) == sorted(
+        [*WANTED, "config.json", "diffusion_pytorch_model.safetensors", "ink.safetensors",
+         "config.json", "model.safetensors"]
+    )  # fmt: skip
+    assert command("download") == [0, "Everything is here already.\n"]
+
+
+def test_of_one_preset_only_what_it_needs_is_fetched(command, hub):
+    status, _ = command("download", "ink")
+
+    assert status == 0
+    assert set(hub.fetched) == WANTED | {"ink.safetensors"}
+    status, output = command("download", "inkk")
+    assert (status, "there is no preset inkk: there are plain, canny" in output) == (1, True)
+
+
+def test_a_damaged_cache_is_found_repaired_listed_and_cleared(command, hub, tmp_path):
+    shard = "transformer/diffusion_pytorch_model-00001-of-00002.safetensors"
+    hub.repositories["lab/flux"].corrupt.add(shard)
+    command("download", "plain")
+    hub.repositories["lab/flux"].corrupt.clear()
+
+    status, output = command("cache", "verify")
+    assert status == 1
+    assert f"lab/flux at {COMMIT[:8]} is damaged: {shard}" in output
+    assert "try: cache repair" in output
+
+    status, output = command("cache", "repair")
+    assert (status, "was fetched again" in output) == (0, True)
+    assert command("cache", "verify") == [0, f"lab/flux at {COMMIT[:8]} is sound\n"]
+    assert "lab/flux" in command("cache", "list")[1]
+
+    assert command("cache", "clear", "--yes")[0] == 0
+    assert command("cache", "list") == [0, "The cache is empty.\n"]
+    assert not (tmp_path / "hf-cache" / "hub" / "models--lab--flux").exists()
