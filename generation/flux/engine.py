@@ -124,6 +124,11 @@ class FluxEngine:
         """Bytes of each repository's weights that are in memory. Any thread may ask."""
         return self._loaded
 
+    @property
+    def current_rung(self) -> Rung | None:
+        """Where the parts rest now; None before they are loaded."""
+        return None if self._offloading is None else self._offloading.rung
+
     def load(self) -> None:
         """Bring the base weights into memory. ControlNets and LoRAs wait for their first use.
 

@@ -169,7 +169,7 @@ def test_the_plan_is_told_before_anything_is_loaded(tiny, caplog):
 
     (plan,) = (line for line in caplog.messages if line.startswith("memory plan"))
     assert "text encoders 0 MB, VAE 0 MB, ControlNet 0 MB: resident" in plan
-    assert engine._offloading.rung == "resident"
+    assert engine.current_rung == "resident"
 
 
 def test_where_little_is_free_the_engine_begins_further_down(tiny):
@@ -179,7 +179,7 @@ def test_where_little_is_free_the_engine_begins_further_down(tiny):
 
     engine.load()
 
-    assert engine._offloading.rung == "sequential-offload"
+    assert engine.current_rung == "sequential-offload"
 
 
 def test_many_parameters_get_bfloat16_on_a_cpu_that_computes_with_it(monkeypatch):

@@ -59,7 +59,7 @@ def test_every_rung_draws_the_same_pixels_for_every_kind_of_preset(tiny, residen
             drawn = engine.generate(request, ignore)
             assert same(drawn, resident.generate(request, ignore)), kind
 
-    assert engine._offloading.rung == rung
+    assert engine.current_rung == rung
 
 
 @pytest.mark.parametrize("rung", RUNGS[1:])
@@ -108,9 +108,9 @@ def test_out_of_memory_while_denoising_costs_one_rung_and_not_the_picture(
     assert told == [
         *range(1, step), "short of memory; trying again in smaller parts", 1, 2, 3,
     ]  # fmt: skip
-    assert engine._offloading.rung == "text-offload", "the rung that worked is remembered"
+    assert engine.current_rung == "text-offload", "the rung that worked is remembered"
     engine.generate(fox, ignore)
-    assert engine._offloading.rung == "text-offload"
+    assert engine.current_rung == "text-offload"
 
 
 def test_a_job_is_tried_again_once_and_then_refused_with_a_way_out(tiny, fox, resident):
@@ -121,7 +121,7 @@ def test_a_job_is_tried_again_once_and_then_refused_with_a_way_out(tiny, fox, re
     with pytest.raises(OutOfMemory, match=r"64 × 64 pixels do not fit.*smaller.*2\.00 GiB"):
         engine.generate(fox, ignore)
 
-    assert engine._offloading.rung == "text-offload"
+    assert engine.current_rung == "text-offload"
     assert same(engine.generate(fox, ignore), resident.generate(fox, ignore))
 
 
@@ -138,9 +138,9 @@ def test_the_way_down_ends_at_the_first_rung_on_which_the_weights_fit(tiny, fox,
     """Text encoders, transformer: each is larger than what fits at once."""
     engine = on_small_device(tiny, budget=130_000)
 
-    assert engine._offloading.rung == "model-offload"
+    assert engine.current_rung == "model-offload"
     drawn = engine.generate(fox, ignore)  # and there the transformer does not fit either
-    assert engine._offloading.rung == "group-offload"
+    assert engine.current_rung == "group-offload"
     assert same(drawn, resident.generate(fox, ignore))
 
 
@@ -172,7 +172,7 @@ def test_the_vae_decodes_tile_by_tile_where_it_runs_out(tiny, fox, resident, wor
 
     assert [step.number for step in steps] == [1, 2, 3]
     assert same(drawn, resident.generate(fox, ignore)), "one tile holds such a small picture"
-    assert engine._offloading.rung == "resident"
+    assert engine.current_rung == "resident"
     assert not vae.use_tiling
 
 
@@ -203,7 +203,7 @@ def test_an_error_that_is_not_about_memory_is_not_tried_again(tiny, fox):
     with pytest.raises(RuntimeError, match="device-side assert"):
         engine.generate(fox, ignore)
 
-    assert engine._offloading.rung == "resident"
+    assert engine.current_rung == "resident"
 
 
 def test_a_controlnet_that_does_not_fit_beside_the_others_sends_the_oldest_away(
@@ -225,7 +225,7 @@ def test_a_controlnet_that_does_not_fit_beside_the_others_sends_the_oldest_away(
         drawn = tight.generate(request, ignore)
         assert list(tight._pipelines.guided) == [request.controlnet]
         assert same(drawn, resident.generate(canny, ignore))
-    assert tight._offloading.rung == "resident"
+    assert tight.current_rung == "resident"
 
 
 def test_a_controlnet_that_does_not_fit_at_all_costs_a_rung(tiny, canny, resident):
@@ -235,7 +235,7 @@ def test_a_controlnet_that_does_not_fit_at_all_costs_a_rung(tiny, canny, residen
 
     drawn = engine.generate(canny, ignore)
 
-    assert engine._offloading.rung == "text-offload"
+    assert engine.current_rung == "text-offload"
     assert same(drawn, resident.generate(canny, ignore))
 
 
