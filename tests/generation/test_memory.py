@@ -4,6 +4,7 @@ import json
 import logging
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from generation.flux import memory
 from generation.flux.memory import RUNGS, Sizes
+from generation.flux.quantization import BYTES
 from tests.generation.engines import SmallDevice, new_engine
 
 GB = 10**9
@@ -191,3 +193,27 @@ def test_many_parameters_get_bfloat16_on_a_cpu_that_computes_with_it(monkeypatch
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     assert placement.choose("cpu", "auto", 12 * 10**9).dtype is torch.float32
+
+
+DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "flux.md"
+
+
+def quantized(sizes, kind):
+    share = BYTES[kind] / BYTES["none"]
+    return replace(
+        sizes, transformer=int(sizes.transformer * share), block=int(sizes.block * share)
+    )
+
+
+def test_the_document_tells_the_figures_that_are_computed(sizes):
+    text = DOCUMENT.read_text(encoding="utf-8")
+
+    for kind in BYTES:
+        part = quantized(sizes, kind)
+        needs = [memory.need(rung, part, MEGAPIXEL, 512) / 1e9 for rung in RUNGS]
+        assert f"| {kind} | " + " | ".join(f"{need:.1f}" for need in needs) + " |" in text
+    for card in (80, 48, 24, 16, 12, 6):
+        rungs = [
+            memory.make(quantized(sizes, kind), card * GB, MEGAPIXEL, 512).rung for kind in BYTES
+        ]
+        assert f"| {card} | " + " | ".join(rungs) + " |" in text
