@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -431,6 +432,8 @@ def _token_remarks(config: Config) -> Callable[[GenerationRequest], tuple[str, .
 
     def remarks(request: GenerationRequest) -> tuple[str, ...]:
         if not counters:
+            if "huggingface_hub" not in sys.modules:
+                return ()  # importing it would keep everybody waiting; the engine is about to
             folder = weights.local_folder(
                 config.model.repository,
                 "pipeline",

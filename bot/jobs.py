@@ -349,7 +349,7 @@ class StepTimes:
 
     def _kind(self, job: Job) -> tuple[object, ...]:
         request = job.request
-        return (request.width, request.height, request.controlnet)
+        return (request.width, request.height, request.controlnet or request.control_lora)
 
 
 def waiting_times(

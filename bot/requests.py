@@ -280,6 +280,12 @@ def strengths(preset: Preset, strength: float | None) -> tuple[float, float | No
         )
     if preset.controlnet is not None:
         return strength, None
+    if preset.control_lora is not None:
+        raise InvalidRequest(
+            f"strength means nothing to the preset {preset.name}, whose Control LoRA follows the"
+            " picture as it does: leave it out",
+            field="strength",
+        )
     return preset.controlnet_conditioning_scale, strength
 
 
@@ -346,4 +352,6 @@ def _of_preset(preset: Preset) -> dict[str, Any]:
         "control_guidance_end": preset.control_guidance_end,
         "strength": preset.strength,
         "lora": preset.lora,
+        "lora_scale": preset.lora_scale,
+        "control_lora": preset.control_lora,
     }

@@ -267,7 +267,7 @@ def how_made(job: Job, command: str, say: Language = ENGLISH) -> str:
         say("Guidance"): f"{request.guidance_scale:g}",
         say("Seed"): request.seed,
         say("Model"): request.model,
-        say("ControlNet"): request.controlnet,
+        say("ControlNet"): request.controlnet or request.control_lora,
         say("Control image"): say("yes") if request.control_image else None,
         say("LoRA"): request.lora,
     }

@@ -188,7 +188,7 @@ async def presets(web: TheWeb, user: Asker) -> PresetsView:
                 name=preset.name,
                 description=preset.description,
                 needs_image=preset.needs_image,
-                controlnet=preset.controlnet,
+                controlnet=preset.controlnet or preset.control_lora,
                 preprocessor=preset.preprocessor,
                 strength=preset.strength,
                 num_inference_steps=preset.num_inference_steps or model.num_inference_steps,

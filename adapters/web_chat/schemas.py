@@ -288,8 +288,8 @@ class JobView(BaseModel):
             strength=request.strength,
             seed=request.seed,
             preset=request.preset,
-            controlnet=(request.preset or "yes") if request.controlnet else None,
-            controlnet_model=request.controlnet,
+            controlnet=(request.preset or "yes") if request.has_control_map else None,
+            controlnet_model=request.controlnet or request.control_lora,
             model=request.model,
             cost=job.cost,
             submitted_at=job.submitted_at,
@@ -306,7 +306,7 @@ class JobView(BaseModel):
             thumbnail=f"{address}/thumbnail" if is_kept else None,
             control=ControlView(
                 image=f"{address}/control/image",
-                map=f"{address}/control/map" if is_kept and request.controlnet else None,
+                map=f"{address}/control/map" if is_kept and request.has_control_map else None,
             )
             if request.uses_image and not job.is_pruned
             else None,

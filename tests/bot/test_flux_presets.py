@@ -1,0 +1,65 @@
+"""The presets that ship for FLUX.1, as requests that leave nothing open."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.commands import ImagineCommand
+from bot.config import Preset, load_config
+from bot.requests import Attachment, complete, strengths
+from generation.types import InvalidRequest
+
+SHIPPED = Path(__file__).parent.parent.parent / "config.toml"
+PICTURE = Attachment(Path("picture.png"), 512, 384)
+MODELS = ("FLUX.1-dev", "FLUX.1-Krea-dev", "FLUX.1-schnell")
+
+
+def presets():
+    for model in MODELS:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("FLUXBOT_MODEL__REPOSITORY", f"black-forest-labs/{model}")
+            config = load_config(SHIPPED)
+        for preset in config.presets.values():
+            yield pytest.param(config, preset, id=f"{model} {preset.name}")
+
+
+def completed(config, preset, **said):
+    command = ImagineCommand(prompt="a fox", **said)
+    attachment = PICTURE if preset.needs_image else None
+    return complete(command, {}, preset, attachment, config, seed=1)[0]
+
+
+@pytest.mark.parametrize(("config", "preset"), list(presets()))
+def test_every_shipped_preset_makes_a_complete_request(config, preset):
+    request = completed(config, preset)
+
+    for field in ("controlnet", "control_lora", "lora", "lora_scale", "control_mode", "strength"):
+        assert getattr(request, field) == getattr(preset, field), field
+    assert request.uses_image == preset.needs_image
+    assert request.num_inference_steps == config.model.num_inference_steps
+    own = preset.guidance_scale
+    assert request.guidance_scale == (config.model.guidance_scale if own is None else own)
+    pixels = request.width * request.height
+    assert 0.9 * 2**20 < pixels <= 2**20 or preset.upscale
+    if preset.upscale:
+        assert (request.width, request.height) == (1024, 768)
+
+
+GUIDED = Preset(name="canny-bfl", control_lora="a/b", preprocessor="canny")
+
+
+def test_a_control_lora_knows_no_strength_and_says_so():
+    with pytest.raises(InvalidRequest, match="strength means nothing to the preset canny-bfl"):
+        strengths(GUIDED, 0.5)
+
+    assert strengths(GUIDED, None) == (0.7, None)
+
+
+def test_a_negative_prompt_for_a_control_lora_is_refused_before_anything_is_spent():
+    config = load_config(SHIPPED)
+
+    with pytest.raises(InvalidRequest, match="follows no negative prompt"):
+        completed(config, GUIDED, negative_prompt="blurry")
+    words = replace(GUIDED, control_lora=None)
+    assert completed(config, words, negative_prompt="blurry").true_cfg_scale > 1
