@@ -86,7 +86,7 @@ class FluxEngine:
         controlnets: tuple[str, ...] = (),
         pixels: int = 1024 * 1024,
         preprocessors: Preprocessors | None = None,
-        max_controlnets: int = 8,
+        max_controlnets: int = 4,
         max_loras: int = 3,
         threads: int | None = None,
         choose_place: Callable[[str, str, int], placement.Placement] = placement.choose,

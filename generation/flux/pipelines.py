@@ -186,8 +186,9 @@ class Pipelines:
             pipe = build(name, open)
             part = _guide(pipe)
             self._make_room(self._own_bytes(part))
-            self._offloading.hold(part, "denoiser")
+            # First, so that it is found again where holding it runs out of memory.
             self.guided[name] = pipe
+            self._offloading.hold(part, "denoiser")
         self.guided.move_to_end(name)
         return self.guided[name]
 

@@ -243,7 +243,9 @@ async def test_check_and_run_agree_on_a_newer_schema(run, tmp_path):
 
 
 async def test_check_knows_a_model_that_can_never_be_found(run):
-    status, output = await run("check", FLUXBOT_MODEL__REPOSITORY="nonsense")
+    status, output = await run(
+        "check", FLUXBOT_MODEL__REPOSITORY="nonsense", FLUXBOT_MODEL__PROFILE="demo"
+    )
 
     assert (status, "is no folder and no repository id" in output) == (1, True)
 

@@ -31,6 +31,8 @@ class SmallDevice(Placement):
     Attributes:
         budget: Bytes of weights that fit; None means any.
         brought: How often a part was moved there.
+
+    With ``state["fails_next"]`` set, the next part does not fit.
     """
 
     def __init__(self, budget=None, free=None):
@@ -48,6 +50,8 @@ class SmallDevice(Placement):
     def bring(self, part):
         size = sum(weight.nbytes for weight in part.parameters())
         self.state["brought"] += 1
+        if self.state.pop("fails_next", False):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 4.00 GiB")
         if self.state["budget"] is not None and size > self.state["budget"]:
             raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {size} bytes")
         super().bring(part)

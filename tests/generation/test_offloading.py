@@ -228,6 +228,18 @@ def test_a_controlnet_that_does_not_fit_beside_the_others_sends_the_oldest_away(
     assert tight.current_rung == "resident"
 
 
+def test_a_controlnet_that_runs_out_while_it_is_loaded_is_loaded_once(tiny, canny, resident):
+    engine = on_small_device(tiny)
+    engine._offloading.place.state["fails_next"] = True
+
+    drawn = engine.generate(canny, ignore)
+
+    assert engine.current_rung == "text-offload"
+    assert same(drawn, resident.generate(canny, ignore))
+    assert len(engine._pipelines.guided) == 1
+    assert sum(role == "denoiser" for role in engine._offloading._parts.values()) == 2
+
+
 def test_a_controlnet_that_does_not_fit_at_all_costs_a_rung(tiny, canny, resident):
     roomy, engine = on_small_device(tiny), on_small_device(tiny)
     roomy.generate(canny, ignore)

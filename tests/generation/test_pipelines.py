@@ -8,7 +8,7 @@ from diffusers import FluxControlNetModel, FluxControlNetPipeline, FluxControlPi
 
 from generation.control_images import shown_to_model
 from generation.flux.memory import read_sizes
-from generation.types import InvalidRequest, ModelUnavailable, Preset
+from generation.types import GenerationCancelled, InvalidRequest, ModelUnavailable, Preset
 from tests.generation.engines import ignore, new_engine, pixels, same
 
 
@@ -209,6 +209,42 @@ def test_what_is_in_memory_is_told_by_repository(engine, kinds, tiny):
     file = tiny / "controlnet" / "diffusion_pytorch_model.safetensors"
     assert 0 < file.stat().st_size - loaded[kinds["controlnet"].controlnet] < 20_000
     assert 0 < loaded[kinds["control_lora"].control_lora] < sizes.transformer
+
+
+def test_a_download_is_told_in_the_message_of_whoever_asked(tiny, canny, monkeypatch):
+    engine = new_engine(tiny)
+    engine.load()
+    steps = []
+
+    def resolve(name, revision, *, on_progress, **options):
+        for percent in (0, 43, 100):
+            on_progress(percent, 100)
+        return tiny / "controlnet"
+
+    monkeypatch.setattr("generation.weights.resolve", resolve)
+
+    engine.generate(replace(canny, preset="canny", controlnet="lab/net"), steps.append)
+
+    assert [step.note for step in steps if not step.number][:2] == [
+        "downloading canny's ControlNet, 0 %", "downloading canny's ControlNet, 43 %",
+    ]  # fmt: skip
+    assert [step.number for step in steps if step.number] == [1, 2, 3]
+
+
+def test_a_download_ends_when_the_person_cancels(tiny, canny, monkeypatch):
+    engine = new_engine(tiny)
+    engine.load()
+
+    def resolve(name, revision, *, on_progress, **options):
+        on_progress(1, 100)
+        raise AssertionError("it went on")
+
+    def cancel(step):
+        raise GenerationCancelled
+
+    monkeypatch.setattr("generation.weights.resolve", resolve)
+    with pytest.raises(GenerationCancelled):
+        engine.generate(replace(canny, controlnet="lab/net"), cancel)
 
 
 def test_what_holds_a_first_use_up_is_told_before_the_first_step(tiny, canny):
