@@ -32,6 +32,8 @@ def resolve(name, kind="pipeline", **options):
 def stop(done, size):
     if done:
         raise ModelUnavailable("stopped")
+def little(folder):
+    return hub.MARGIN + 1000
 print("ready", flush=True)
 for line in sys.stdin:
     told.clear()
@@ -77,9 +79,8 @@ class Child:
         self.process.communicate()
 
 
-def a_hub():
-    hub = Hub()
-    hub.repositories = {
+def published():
+    return {
         "lab/flux": Repository({
             "model_index.json": b'{"_class_name": "FluxPipeline"}',
             "transformer/config.json": b"{}",
@@ -94,18 +95,38 @@ def a_hub():
                                   SHARD}, is_gated=True),
         "lab/styles": Repository({"ink.safetensors": SHARD, "oil.safetensors": SHARD[::-1]}),
     }  # fmt: skip
-    return hub
 
 
-@pytest.fixture
-def hub():
-    hub = a_hub()
-    yield hub
+@pytest.fixture(scope="module")
+def shared():
+    """A Hub, and a child that most tests share, since starting one takes a second."""
+    hub = Hub()
+    child = Child(Path("unused"), hub.endpoint, COLUMNS="200")
+    yield hub, child
+    child.close()
     hub.close()
 
 
 @pytest.fixture
+def hub(shared):
+    hub, _ = shared
+    hub.repositories = published()
+    hub.asked.clear()
+    hub.fetched.clear()
+    return hub
+
+
+@pytest.fixture
+def mine(hub, shared, tmp_path):
+    """The shared child, with a cache of the test's own."""
+    _, child = shared
+    child.ask(f"setattr(hub.constants, 'HF_HUB_CACHE', {str(tmp_path / 'hf-cache' / 'hub')!r})")
+    return child
+
+
+@pytest.fixture
 def child(hub, tmp_path):
+    """Starts a child of the test's own."""
     children = []
 
     def child(**variables):
@@ -131,9 +152,7 @@ WANTED = {
 }
 
 
-def test_a_model_comes_over_redirects_whole_and_without_what_no_pipeline_uses(hub, child):
-    mine = child()
-
+def test_a_model_comes_over_redirects_whole_and_without_what_no_pipeline_uses(hub, mine):
     answer = mine.ask("resolve('lab/flux')")
 
     folder = Path(answer["result"])
@@ -149,21 +168,11 @@ def test_a_model_comes_over_redirects_whole_and_without_what_no_pipeline_uses(hu
     assert len(hub.asked) == asked, "what is complete is used without asking anybody"
 
 
-def test_a_pinned_commit_and_one_file_of_several_are_understood(hub, child):
-    answer = child().ask(f"resolve('lab/styles/oil.safetensors@{COMMIT}', 'lora')")
+def test_a_pinned_commit_and_one_file_of_several_are_understood(hub, mine):
+    answer = mine.ask(f"resolve('lab/styles/oil.safetensors@{COMMIT}', 'lora')")
 
     assert Path(answer["result"]).read_bytes() == SHARD[::-1]
     assert hub.fetched == ["oil.safetensors"]
-
-
-@pytest.fixture(scope="module")
-def asking(tmp_path_factory):
-    """A child that is only ever refused, and its Hub's address."""
-    hub = a_hub()
-    child = Child(tmp_path_factory.mktemp("refused"), hub.endpoint)
-    yield child, hub.endpoint
-    child.close()
-    hub.close()
 
 
 @pytest.mark.parametrize(
@@ -177,30 +186,28 @@ def asking(tmp_path_factory):
         ("lab/styles/none.safetensors", None, "lab/styles holds no none.safetensors"),
     ],
 )
-def test_what_the_hub_refuses_becomes_a_sentence_with_the_way_out(asking, name, token, sentence):
-    child, endpoint = asking
+def test_what_the_hub_refuses_becomes_a_sentence_with_the_way_out(hub, mine, name, token, sentence):
+    answer = mine.ask(f"resolve({name!r}, 'controlnet', token={token!r})")
 
-    answer = child.ask(f"resolve({name!r}, 'controlnet', token={token!r})")
-
-    assert sentence.format(hub=endpoint) in answer["error"]
+    assert sentence.format(hub=hub.endpoint) in answer["error"]
 
 
-def test_a_licence_that_was_accepted_opens_the_door(child):
-    answer = child().ask("resolve('lab/closed', 'controlnet', token='hf_good')")
+def test_a_licence_that_was_accepted_opens_the_door(mine):
+    answer = mine.ask("resolve('lab/closed', 'controlnet', token='hf_good')")
 
     assert len(files(answer["result"])) == 2
 
 
-def test_a_cut_connection_is_taken_up_where_it_broke(hub, child):
+def test_a_cut_connection_is_taken_up_where_it_broke(hub, mine):
     shard = "transformer/diffusion_pytorch_model-00002-of-00002.safetensors"
     hub.repositories["lab/flux"].cut_after[shard] = 5000
 
-    mine = child()
     mine.ask("setattr(hub.constants, 'DOWNLOAD_CHUNK_SIZE', 1000)")
 
     answer = mine.ask("resolve('lab/flux')")
 
     assert (Path(answer["result"]) / shard).read_bytes() == SHARD[::-1]
+    mine.ask("setattr(hub.constants, 'DOWNLOAD_CHUNK_SIZE', 10 * 1024 * 1024)")
     assert "bytes=5000-" in {asked for _, _, asked in hub.asked}
 
 
@@ -226,15 +233,13 @@ def test_after_a_killed_download_whole_files_stay_and_its_leftovers_go(hub, chil
     assert len(list(blobs.iterdir())) == 2
 
 
-def test_a_download_can_be_stopped_and_leaves_no_half_of_a_file(hub, child, tmp_path):
-    mine = child()
-
+def test_a_download_can_be_stopped_and_leaves_no_half_of_a_file(hub, mine, tmp_path):
     answer = mine.ask("hub.fetch(weights.Wanted('lab/styles', 'lora'), None, stop).name")
 
     assert answer["error"] == "stopped"
     blobs = tmp_path / "hf-cache" / "hub" / "models--lab--styles" / "blobs"
     assert list(blobs.glob("*.incomplete")) == []
-    assert len(files(child().ask("resolve('lab/styles', 'lora')")["result"])) == 2
+    assert len(files(mine.ask("resolve('lab/styles', 'lora')")["result"])) == 2
 
 
 def test_without_a_network_a_complete_cache_serves_and_an_incomplete_one_says_so(hub, child):
@@ -252,21 +257,20 @@ def test_without_a_network_a_complete_cache_serves_and_an_incomplete_one_says_so
         assert "cannot be reached, and it is not in the cache" in nothing
 
 
-def test_a_disk_that_is_too_small_is_refused_before_a_byte_is_fetched(hub, child):
-    mine = child()
-    mine.ask("setattr(hub, 'free_bytes', lambda folder: hub.MARGIN + 1000)")
+def test_a_disk_that_is_too_small_is_refused_before_a_byte_is_fetched(hub, mine):
+    mine.ask("[globals().update(real=hub.free_bytes), setattr(hub, 'free_bytes', little)]")
 
     answer = mine.ask("resolve('lab/flux')")
+    mine.ask("setattr(hub, 'free_bytes', real)")
 
     assert "lab/flux needs 0.0 GB in " in answer["error"]
     assert "make room for 0.0 GB more, or set storage.download_dir" in answer["error"]
     assert hub.fetched == []
 
 
-def test_right_length_and_wrong_bytes_are_found_removed_and_fetched_again(hub, child):
+def test_right_length_and_wrong_bytes_are_found_removed_and_fetched_again(hub, mine):
     shard = "transformer/diffusion_pytorch_model-00001-of-00002.safetensors"
     hub.repositories["lab/flux"].corrupt.add(shard)
-    mine = child()
     folder = mine.ask("resolve('lab/flux')")["result"]
     assert (Path(folder) / shard).stat().st_size == len(SHARD), "the client accepted it"
     hub.repositories["lab/flux"].corrupt.clear()
@@ -281,8 +285,7 @@ def test_right_length_and_wrong_bytes_are_found_removed_and_fetched_again(hub, c
     assert mine.ask(f"weights.remove_damaged(pathlib.Path({folder!r}))")["result"] == []
 
 
-def test_small_files_are_checked_too(child):
-    mine = child()
+def test_small_files_are_checked_too(mine):
     folder = Path(mine.ask("resolve('lab/flux')")["result"])
     config = folder / "transformer" / "config.json"
     assert len(config.read_bytes()) < LARGE
@@ -293,8 +296,7 @@ def test_small_files_are_checked_too(child):
     assert found == ["transformer/config.json"]
 
 
-def test_the_cache_is_listed_and_cleared(hub, child):
-    mine = child()
+def test_the_cache_is_listed_and_cleared(hub, mine):
     mine.ask("resolve('lab/flux')")
     mine.ask("resolve('lab/styles', 'lora')")
 
@@ -308,10 +310,9 @@ def test_the_cache_is_listed_and_cleared(hub, child):
     assert mine.ask("[c.name for c in hub.list_cache()]")["result"] == ["lab/flux"]
 
 
-def test_a_cache_that_was_deleted_by_hand_is_downloaded_again(hub, child, tmp_path):
+def test_a_cache_that_was_deleted_by_hand_is_downloaded_again(hub, mine, tmp_path):
     import shutil
 
-    mine = child()
     first = mine.ask("resolve('lab/flux')")["result"]
     shutil.rmtree(tmp_path / "hf-cache" / "hub")
 
@@ -341,13 +342,13 @@ depth = "lab/depth"
 
 
 @pytest.fixture
-def command(hub, child, tmp_path):
+def command(hub, mine, tmp_path):
     """Runs ``python -m bot ARGUMENTS``: (exit status, output)."""
     (tmp_path / "config.toml").write_text(CONFIG)
     hub.repositories["lab/depth"] = Repository(
         {"config.json": b"{}", "model.safetensors": SHARD[5:], "pytorch_model.bin": SHARD[6:]}
     )
-    mine = child(HF_TOKEN="hf_good", COLUMNS="200")
+    mine.ask("os.environ.update(HF_TOKEN='hf_good')")
 
     def command(*arguments):
         options = [*arguments, "--config", str(tmp_path / "config.toml")]
@@ -358,7 +359,8 @@ def command(hub, child, tmp_path):
         )
         return answer["result"]
 
-    return command
+    yield command
+    mine.ask("os.environ.pop('HF_TOKEN')")
 
 
 def test_one_command_fetches_what_the_model_and_all_presets_need_each_once(command, hub):
