@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from huggingface_hub import (
     constants,
     errors,
@@ -308,8 +309,6 @@ def _matches(blob: Path) -> bool:
 def _is_locked(lock: Path) -> bool:
     if not lock.exists():
         return False
-    from filelock import FileLock, Timeout
-
     try:
         with FileLock(lock, timeout=0):
             return False

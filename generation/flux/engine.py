@@ -243,6 +243,11 @@ class FluxEngine:
     def _read_base(self, folder: Path) -> tuple[FluxPipeline, Path]:
         parameters = memory.parameters(folder)
         self._place = place = self._choose_place(self.device, self.dtype, parameters)
+        if place.device.type == "cpu" and parameters >= placement.MANY_PARAMETERS:
+            log.warning(
+                "drawing on the CPU: a picture takes many minutes; FLUX.1-dev's 28 steps at"
+                " 1024 x 1024 are 2 PFLOP, about 17 minutes at 2 TFLOP/s"
+            )
         chosen = quantization.choose(self.quantized, place)
         given = {}
         if chosen != "none":
@@ -262,15 +267,9 @@ class FluxEngine:
         """Put the base to rest, on the first rung from the planned one on that holds it."""
         assert self._pipelines is not None
         assert self._offloading is not None
-        try:
-            self._pipelines.rest()
-        except (RuntimeError, MemoryError) as error:
-            if not placement.is_out_of_memory(error):
-                raise
-            reason = _first_line(error)
-        else:
+        _, reason = self._attempt(self._pipelines.rest)
+        if reason is None:
             return
-        # Outside the handler: the exception held on to the frames with the tensors.
         if not self._offloading.step_down():
             raise torch.OutOfMemoryError(reason)
         log.warning("the model does not fit (%s): %s", reason, self._offloading.rung)
@@ -280,28 +279,32 @@ class FluxEngine:
         assert self._place is not None
         assert self._offloading is not None
         self._place.forget_peak()
-        try:
-            return draw()
-        except (RuntimeError, MemoryError) as error:
-            if not placement.is_out_of_memory(error):
-                raise
-            reason = _first_line(error)
-        # Outside the handler: the exception held on to the frames with the tensors.
-        gc.collect()
-        self._place.free_unused()
-        if not self._offloading.step_down():
+        result, reason = self._attempt(draw)
+        if reason is not None and self._offloading.step_down():
+            log.warning("out of memory (%s): from now on %s", reason, self._offloading.rung)
+            note("short of memory; trying again in smaller parts")
+            result, reason = self._attempt(draw)
+        if reason is not None:
             raise torch.OutOfMemoryError(reason)
-        log.warning("out of memory (%s): from now on %s", reason, self._offloading.rung)
-        note("short of memory; trying again in smaller parts")
+        assert result is not None
+        return result
+
+    def _attempt(self, work: Callable[[], Opened]) -> tuple[Opened | None, str | None]:
+        """What *work* returns and None; or, where memory runs out, None and in what words.
+
+        The memory is free again then: the exception, which held on to the frames with the
+        tensors, is gone.
+        """
+        assert self._place is not None
         try:
-            return draw()
+            return work(), None
         except (RuntimeError, MemoryError) as error:
             if not placement.is_out_of_memory(error):
                 raise
             reason = _first_line(error)
         gc.collect()
         self._place.free_unused()
-        raise torch.OutOfMemoryError(reason)
+        return None, reason
 
     def _draw(self, request: GenerationRequest, on_step: OnStep, note: Note) -> GenerationResult:
         assert self._place is not None
@@ -390,15 +393,13 @@ class FluxEngine:
         latents = latents / vae.config.scaling_factor + vae.config.shift_factor
         pixels = request.width * request.height
         if pixels < self._tiled_from:
-            try:
-                return _image(pipe, vae.decode(latents, return_dict=False)[0])
-            except (RuntimeError, MemoryError) as error:
-                if not placement.is_out_of_memory(error):
-                    raise
-                log.warning("the VAE is out of memory (%s): tiling", _first_line(error))
+            image, reason = self._attempt(
+                lambda: _image(pipe, vae.decode(latents, return_dict=False)[0])
+            )
+            if image is not None:
+                return image
+            log.warning("the VAE is out of memory (%s): tiling", reason)
             self._tiled_from = pixels
-            gc.collect()
-            self._place.free_unused()
         vae.enable_tiling()
         try:
             return _image(pipe, vae.decode(latents, return_dict=False)[0])

@@ -1,0 +1,31 @@
+"""What only a CUDA device can show: streams, and weights that really move."""
+
+import pytest
+
+from generation.flux.memory import RUNGS
+from tests.generation.engines import ignore, new_engine, same
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(scope="module")
+def resident(tiny):
+    engine = new_engine(tiny, device="cuda", dtype="float32", rung="resident")
+    engine.load()
+    yield engine
+    engine.close()
+
+
+@pytest.mark.parametrize("rung", RUNGS[1:])
+def test_every_rung_draws_the_same_pixels_on_a_real_card(tiny, resident, fox, canny, rung):
+    engine = new_engine(tiny, device="cuda", dtype="float32", rung=rung)
+    engine.load()
+
+    for request in (fox, canny, fox):
+        assert same(engine.generate(request, ignore), resident.generate(request, ignore))
+
+    engine.close()
+
+
+def test_the_peak_of_the_memory_is_told(resident, fox):
+    assert resident.generate(fox, ignore).peak_memory > 0
