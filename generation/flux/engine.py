@@ -232,9 +232,13 @@ class FluxEngine:
         words = memory.in_gigabytes
         log.info(
             "memory plan for %s: transformer %s, text encoders %s, VAE %s, ControlNet %s: %s",
-            place.device, words(sizes.transformer), words(sizes.text_encoders), words(sizes.vae),
-            words(sizes.controlnet), plan.sentence(),
-        )  # fmt: skip
+            place.device,
+            words(sizes.transformer),
+            words(sizes.text_encoders),
+            words(sizes.vae),
+            words(sizes.controlnet),
+            plan.sentence() if place.has_own_memory else "all in the machine's own memory",
+        )
         return sizes, plan
 
     def _local_folder(self, name: str) -> Path | None:
