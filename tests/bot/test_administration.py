@@ -9,7 +9,7 @@ from bot.jobs import JobStatus
 from bot.origins import Origin, kind_of_group
 from bot.refusals import Conflict, NotAccepting, NotAllowed, NotFound, QuotaExceeded
 from generation.types import InvalidRequest
-from tests.conftest import ADA, ADMIN, BOB, EVE, at_step, finished
+from tests.conftest import ADA, ADMIN, BOB, EVE, at_step, finished, stepping
 
 CIRCLE = ImagineCommand("a red circle", num_inference_steps=3, width=64, height=64, seed=7)
 SERVER, OTHER_SERVER = "discord-server:1", "discord-server:2"
@@ -66,7 +66,7 @@ async def test_a_charge_is_held_against_the_quota_of_the_role(service, admin):
     await service.submit(ADA, CIRCLE, origin=asked_in())
 
 
-async def test_all_people_of_a_server_together_spend_no_more_than_it_has(service, admin):
+async def test_all_people_of_a_server_together_spend_no_more_than_it_has(service, admin, gate):
     await admin.set_group_quota(ADMIN, SERVER, 2)
     first = await service.submit(ADA, CIRCLE, origin=asked_in())
     await service.submit(BOB, CIRCLE, origin=asked_in())
@@ -75,7 +75,7 @@ async def test_all_people_of_a_server_together_spend_no_more_than_it_has(service
         await service.submit(EVE, CIRCLE, origin=asked_in())
 
     await service.submit(EVE, CIRCLE, origin=asked_in(OTHER_SERVER))
-    await service.cancel(ADA, first.id)
+    await stepping(gate, service.cancel(ADA, first.id))
     await service.submit(EVE, CIRCLE, origin=asked_in())
 
 
