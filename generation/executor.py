@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from generation.types import (
     Engine,
+    EngineLost,
     GenerationCancelled,
     GenerationRequest,
     GenerationResult,
@@ -48,6 +49,7 @@ class ThreadExecutor:
         self._load_engine = load_engine
         self._seconds_to_close = seconds_to_close
         self._engine: Engine | None = None  # called only on self._thread
+        self._lost: Engine | None = None  # dead, and perhaps still holding the device
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=ENGINE_THREAD)
         self._is_closing = threading.Event()
         self._unloading: Future[None] | None = None
@@ -66,6 +68,7 @@ class ThreadExecutor:
         Raises:
             GenerationCancelled: `close` was called meanwhile.
             ModelUnavailable: The engine is not loaded, or closed.
+            EngineLost: The engine died; `start` loads a fresh one.
         """
         loop = asyncio.get_running_loop()
         over = threading.Event()
@@ -129,6 +132,9 @@ class ThreadExecutor:
     def _load(self) -> None:
         if self._engine is not None:
             return
+        if self._lost is not None:
+            self._lost.close()
+            self._lost = None
         engine = self._load_engine()
         try:
             engine.load()
@@ -142,10 +148,14 @@ class ThreadExecutor:
             raise GenerationCancelled
         if self._engine is None:
             raise ModelUnavailable("the model is not loaded")
-        return self._engine.generate(request, on_step)
+        try:
+            return self._engine.generate(request, on_step)
+        except EngineLost:
+            self._lost, self._engine = self._engine, None
+            raise
 
     def _unload(self) -> None:
-        engine, self._engine = self._engine, None
+        engine, self._engine = self._engine or self._lost, None
         if engine is None:
             return
         try:

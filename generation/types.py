@@ -13,6 +13,8 @@ that is at fault, in diffusers' terms, where there is one::
     ├── GenerationError          a picture could not be made; the job is refunded
     │   ├── ModelUnavailable     the weights cannot be loaded; an operator must act
     │   ├── OutOfMemory          the request does not fit on this device
+    │   ├── DegenerateResult     the numbers overflowed, or the picture is blank
+    │   ├── EngineLost           what drew has died; a fresh one may succeed
     │   └── GenerationCancelled  unwinds the denoising loop; people never see it
     └── Refused                  (bot/refusals.py) a sound request, but not now or not you
 """
@@ -80,6 +82,18 @@ class OutOfMemory(GenerationError):
     """The request does not fit on this device."""
 
     code = "out_of_memory"
+
+
+class DegenerateResult(GenerationError):
+    """The numbers overflowed, or the picture is of one colour; a fluke, or so each time."""
+
+    code = "degenerate_result"
+
+
+class EngineLost(GenerationError):
+    """The engine has died or had to be ended, and must be started anew before it draws."""
+
+    code = "engine_lost"
 
 
 class GenerationCancelled(GenerationError):
@@ -462,6 +476,7 @@ class Engine(Protocol):
 
         Raises:
             ModelUnavailable: They are missing, refused or damaged.
+            EngineLost: It died meanwhile.
         """
 
     def generate(self, request: GenerationRequest, on_step: OnStep) -> GenerationResult:
@@ -469,6 +484,10 @@ class Engine(Protocol):
         note while something is downloaded or loaded first.
 
         What *on_step* raises ends the generation and is raised here.
+
+        Raises:
+            EngineLost: It died meanwhile, and draws nothing more; close it.
+            GenerationError: There is no picture.
         """
 
     def close(self) -> None:
@@ -488,7 +507,10 @@ class Executor(Protocol):
     """
 
     async def start(self) -> None:
-        """Load the engine. Whatever loading raises is raised here."""
+        """Load the engine, unless it is. Whatever loading raises is raised here.
+
+        After `EngineLost` it loads a fresh one.
+        """
 
     async def generate(self, request: GenerationRequest, on_step: OnStep) -> GenerationResult:
         """Make one picture; *on_step* is called on the event loop's thread."""

@@ -30,7 +30,7 @@ from generation.flux.pipelines import AnyFluxPipeline, Call, Pipelines
 from generation.preprocessors import Preprocessors
 from generation.preview import PredictingScheduler, Preview
 from generation.types import (
-    GenerationError,
+    DegenerateResult,
     GenerationRequest,
     GenerationResult,
     ModelUnavailable,
@@ -185,7 +185,7 @@ class FluxEngine:
         downloaded or loaded first; what it raises is raised here.
 
         Raises:
-            GenerationError: The numbers degenerated, or the result is blank.
+            DegenerateResult: The numbers degenerated, or the result is blank.
             ModelUnavailable: A ControlNet, a LoRA or a preprocessor cannot be loaded or does
                 not belong to this model.
             OutOfMemory: The request does not fit on the device, not even one rung further
@@ -329,7 +329,7 @@ class FluxEngine:
                 latents = self._denoised(call, embeddings, request, on_step)
             image = self._decoded(call.pipe, latents, request)
         if is_flat(image):
-            raise GenerationError("the picture came out blank: try another seed or another prompt")
+            raise DegenerateResult("the picture came out blank: try another seed or another prompt")
         return GenerationResult(
             image,
             time.monotonic() - started,
@@ -420,7 +420,7 @@ class FluxEngine:
             pipe: AnyFluxPipeline, index: int, timestep: torch.Tensor, tensors: dict[str, Any]
         ) -> dict[str, Any]:
             if not torch.isfinite(tensors["latents"]).all():
-                raise GenerationError(
+                raise DegenerateResult(
                     f"the numbers overflowed at step {index + 1}, so there is no picture: try"
                     " another seed, or a lower guidance"
                 )
