@@ -28,6 +28,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bot import replies
+from bot.backups import back_up_daily, backups
+from bot.backups import restore as put_back
 from bot.config import (
     Config,
     ConfigError,
@@ -36,12 +38,15 @@ from bot.config import (
     load_config,
     load_secrets,
 )
-from bot.database import Database, SchemaTooNew, migrations
+from bot.database import Database, DatabaseDamaged, SchemaTooNew, check_sound, migrations
 from bot.gallery import Gallery
 from bot.ledger import Ledger, QuotaStatus
 from bot.records import Records
+from bot.restarts import Restarts
 from bot.service import About, Service
+from bot.storage import Reserve, has_wal_bug, network_file_system
 from generation import weights
+from generation.child import ChildEngine, has_gpu
 from generation.control_images import PillowControlImages
 from generation.executor import ENGINE_THREAD, ThreadExecutor
 from generation.preprocessors import Preprocessors
@@ -96,12 +101,27 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     except ConfigError as error:
         _fail(str(error))
     with _lock(settings.storage.data_dir):
+        if has_wal_bug(sqlite3.sqlite_version_info):
+            logger.warning(
+                "SQLite %s has a rare bug in its log (WAL): 3.51.3, 3.50.7 and 3.44.6 do not",
+                sqlite3.sqlite_version,
+            )
+        restarts = Restarts(settings.storage.data_dir / "starts.json")
         try:
-            asyncio.run(_run(settings, secrets, config))
-        except (ConfigError, SchemaTooNew, FluxbotError) as error:
+            asyncio.run(_run(settings, secrets, config, wait=restarts.begin(time.time())))
+        except (ConfigError, SchemaTooNew) as error:
+            restarts.end()  # nobody was called, and whoever mends it need not wait
             _fail(str(error))
-        except sqlite3.DatabaseError as error:
-            _fail(f"the database {_database_path(settings)} cannot be used: {error}")
+        except FluxbotError as error:
+            _fail(str(error))
+        except (sqlite3.DatabaseError, DatabaseDamaged) as error:
+            restarts.end()
+            newest = next(iter(backups(_backups_dir(settings))), None)
+            way_out = "" if newest is None else f"; the backup {newest.name} can take its place:"
+            command = "" if newest is None else " python -m bot restore"
+            path = _database_path(settings)
+            _fail(f"the database {path} cannot be used: {error}{way_out}{command}")
+        restarts.end()
         if any(thread.name.startswith(ENGINE_THREAD) for thread in threading.enumerate()):
             # It is still importing, loading or hung, and Python would wait for it.
             os._exit(0)
@@ -252,6 +272,33 @@ def history(
     console.print(table if page.jobs else "Nothing was found.")
 
 
+@app.command()
+def restore(
+    backup: Annotated[
+        Path | None, typer.Argument(help="Which one; the newest that is sound unless named.")
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Put a backup in the place of the database. What was written after it is lost."""
+    settings, _ = _read(config)
+    database = _database_path(settings)
+    candidates = backups(_backups_dir(settings)) if backup is None else [backup]
+    if not candidates:
+        _fail(f"there is no backup in {_backups_dir(settings)}")
+    with _lock(settings.storage.data_dir):
+        for candidate in candidates:
+            try:
+                aside = put_back(database, candidate, time.time())
+            except (DatabaseDamaged, OSError) as error:
+                console.print(f"{candidate} is passed over: {error}")
+                continue
+            if aside is not None:
+                console.print(f"What was there lies in {aside}.")
+            console.print(f"{database} is what it was in {candidate.name}.")
+            return
+    _fail("no backup could be restored; the database is as it was")
+
+
 @quota_app.command("show")
 def quota_show(user: UserArgument, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """What somebody may still spend."""
@@ -281,7 +328,7 @@ def quota_reset(user: UserArgument, config: ConfigOption = DEFAULT_CONFIG) -> No
 # The bot, put together
 
 
-async def _run(config: Config, secrets: Secrets, config_path: Path) -> None:
+async def _run(config: Config, secrets: Secrets, config_path: Path, *, wait: float = 0.0) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -292,20 +339,38 @@ async def _run(config: Config, secrets: Secrets, config_path: Path) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)
-    database = await Database.open(_database_path(config))
+    if wait:
+        logger.warning("the bot keeps being started anew: waiting %g s this time", wait)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), wait)
+            return
+    data = config.storage.data_dir
+    database = await Database.open(
+        _database_path(config), is_checked=True, reserve=Reserve(data / "reserve")
+    )
     try:
         service = await _service(config, secrets, database, config_path)
         async with _adapters(service, config, secrets):
             # Only now, since importing torch keeps everything else waiting.
             working = asyncio.create_task(service.run())
             stopping = asyncio.create_task(stop.wait())
+            backing_up = asyncio.create_task(_back_up(config))
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            logger.info("stopping; what waits is kept")
+            logger.info("stopping; what waits is kept (once more stops at once)")
+            backing_up.cancel()
+            if not working.done():
+                await service.finish(config.queue.seconds_to_finish)
             working.cancel()
             with suppress(asyncio.CancelledError):
                 await working
     finally:
         await database.close()
+
+
+async def _back_up(config: Config) -> None:
+    if config.storage.keep_backups:
+        keep = config.storage.keep_backups
+        await back_up_daily(_database_path(config), _backups_dir(config), keep)
 
 
 async def _service(
@@ -332,37 +397,55 @@ async def _service(
 
 
 def _preprocessors(config: Config, secrets: Secrets) -> Preprocessors:
+    return Preprocessors(**_preprocessor_models(config, secrets))
+
+
+def _preprocessor_models(config: Config, secrets: Secrets) -> dict[str, Any]:
     models = config.preprocessors
-    return Preprocessors(
-        depth=models.depth,
-        person=models.person,
-        pose=models.pose,
-        download_dir=config.storage.download_dir,
-        token=secrets.hf_token,
-    )
+    return {
+        "depth": models.depth,
+        "person": models.person,
+        "pose": models.pose,
+        "download_dir": config.storage.download_dir,
+        "token": secrets.hf_token,
+    }
 
 
 def _load_engine(config: Config, secrets: Secrets, preprocessors: Preprocessors) -> Engine:
-    """Called on the engine's thread: torch is imported here and nowhere else."""
-    logger.info("importing torch and diffusers")
+    """Called on the engine's thread: torch is imported there, or in its child, alone."""
+    model, engine = config.model, config.engine
+    arguments: dict[str, Any] = {
+        "repository": model.repository,
+        "revision": model.revision,
+        "download_dir": config.storage.download_dir,
+        "device": model.device,
+        "dtype": model.dtype,
+        "rung": model.placement,
+        "quantized": model.quantization,
+        "max_sequence_length": model.max_sequence_length,
+        "token": secrets.hf_token,
+        "controlnets": _controlnets(config),
+        "pixels": max(model.width * model.height, config.limits.pixels),
+    }
+    logger.info("importing torch and diffusers, loading the model %s", model.repository)
+    if _needs_child(config):
+        return ChildEngine(
+            "generation.flux:engine_of",
+            {**arguments, "preprocessors": _preprocessor_models(config, secrets)},
+            seconds_to_load=engine.seconds_to_load,
+            seconds_per_step=engine.seconds_per_step,
+        )
     from generation.flux import FluxEngine
 
-    model = config.model
-    logger.info("loading the model %s", model.repository)
-    return FluxEngine(
-        model.repository,
-        revision=model.revision,
-        download_dir=config.storage.download_dir,
-        device=model.device,
-        dtype=model.dtype,
-        rung=model.placement,
-        quantized=model.quantization,
-        max_sequence_length=model.max_sequence_length,
-        token=secrets.hf_token,
-        controlnets=_controlnets(config),
-        pixels=max(model.width * model.height, config.limits.pixels),
-        preprocessors=preprocessors,
-    )
+    return FluxEngine(**arguments, preprocessors=preprocessors)
+
+
+def _needs_child(config: Config) -> bool:
+    """Whether the engine belongs into a process of its own, which can be ended."""
+    if config.engine.process != "auto":
+        return config.engine.process == "child"
+    device = config.model.device
+    return device.startswith("cuda") or (device == "auto" and has_gpu())
 
 
 @asynccontextmanager
@@ -548,8 +631,17 @@ def _database_path(config: Config) -> Path:
     return config.storage.data_dir / "bot.sqlite3"
 
 
+def _backups_dir(config: Config) -> Path:
+    return config.storage.data_dir / "backups"
+
+
 def _lock(data_dir: Path) -> IO[str]:
     """One process for each database: the file stays locked until it is closed."""
+    if kind := network_file_system(data_dir):
+        _fail(
+            f"storage.data_dir is {data_dir}, which lies on a network file system ({kind}), where"
+            " SQLite's locks cannot be trusted: name a folder on a local disk"
+        )
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         file = (data_dir / "bot.lock").open("a+")
@@ -581,7 +673,13 @@ def _with_database(config: Config, work: Callable[[Database], Coroutine[Any, Any
 
     try:
         return asyncio.run(go())
-    except (SchemaTooNew, FluxbotError, sqlite3.DatabaseError, OSError) as error:
+    except (
+        SchemaTooNew,
+        DatabaseDamaged,
+        FluxbotError,
+        sqlite3.DatabaseError,
+        OSError,
+    ) as error:
         _fail(f"{_database_path(config)} cannot be used: {error}")
 
 
@@ -612,12 +710,10 @@ def _check_database(config: Config) -> Finding:
         return "database", True, f"{path} will be made at the first start"
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
-            (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+            check_sound(db)
             (version,) = db.execute("PRAGMA user_version").fetchone()
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, DatabaseDamaged) as error:
         return "database", False, f"{path} cannot be used: {error}"
-    if verdict != "ok":
-        return "database", False, f"{path} is damaged: {verdict}"
     known = len(migrations())
     if version > known:
         return "database", False, f"{path} has schema {version}, this version knows {known}"

@@ -151,6 +151,12 @@ class PreprocessorModels(Section):
     pose: str = "usyd-community/vitpose-base-simple"
 
 
+class Engine(Section):
+    process: Literal["auto", "thread", "child"] = "auto"
+    seconds_per_step: float = Field(30.0, ge=1)
+    seconds_to_load: float = Field(3600.0, ge=10)
+
+
 class Limits(Section):
     num_inference_steps: int = Field(50, ge=1, le=MAX_STEPS)
     pixels: int = Field(1024 * 1024, ge=MIN_SIZE**2, le=MAX_SIZE**2)
@@ -160,6 +166,7 @@ class Limits(Section):
 class Queue(Section):
     max_waiting: int = Field(200, ge=1)
     max_waiting_per_user: int = Field(10, ge=1)
+    seconds_to_finish: float = Field(30.0, ge=0, le=3600)
 
 
 class Quota(Section):
@@ -206,6 +213,7 @@ class Admins(Section):
 class Storage(Section):
     data_dir: Path = Path("data")
     download_dir: Path = Path("download")
+    keep_backups: int = Field(7, ge=0)
 
 
 class Config(BaseSettings):
@@ -226,6 +234,7 @@ class Config(BaseSettings):
     )
 
     model: Model = Model()
+    engine: Engine = Engine()
     limits: Limits = Limits()
     queue: Queue = Queue()
     quota: Quota = Quota()
@@ -308,9 +317,11 @@ def load_config(path: Path) -> Config:
         raise ConfigError("\n".join(_sentences(error, path.name))) from None
     config = config.model_copy(
         update={
-            "storage": Storage(
-                data_dir=path.parent / config.storage.data_dir,
-                download_dir=path.parent / config.storage.download_dir,
+            "storage": config.storage.model_copy(
+                update={
+                    "data_dir": path.parent / config.storage.data_dir,
+                    "download_dir": path.parent / config.storage.download_dir,
+                }
             )
         }
     )

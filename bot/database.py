@@ -15,6 +15,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any, TypeVar
 import aiosqlite
 
 from bot.refusals import StorageTrouble
+from bot.storage import Reserve
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -32,38 +34,60 @@ logger = logging.getLogger(__name__)
 #: Milliseconds to wait for another process (the command line) that is writing.
 BUSY_TIMEOUT = 2000
 
+FULL = "the storage is full; nothing was charged, please try again later"
+
 
 class SchemaTooNew(Exception):
     """The database was written by a newer version of the bot."""
 
 
+class DatabaseDamaged(Exception):
+    """What the database says of itself does not fit together."""
+
+
 class Database:
     """Use `open`; close it with `close`."""
 
-    def __init__(self, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+    def __init__(
+        self,
+        writer: aiosqlite.Connection,
+        reader: aiosqlite.Connection,
+        reserve: Reserve | None = None,
+    ) -> None:
         self._writer = writer
         self._reader = reader
+        self._reserve = reserve
         self._pending: list[tuple[Work[Any], asyncio.Future[Any]]] = []
         self._committing: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, path: Path) -> Database:
+    async def open(
+        cls, path: Path, *, is_checked: bool = False, reserve: Reserve | None = None
+    ) -> Database:
         """Open the database at *path*, creating or migrating it as needed.
+
+        Args:
+            is_checked: Whether to look through all of it for damage first.
+            reserve: Room that is given up when the disk is full.
 
         Raises:
             SchemaTooNew: A newer version of the bot wrote it; nothing was changed.
-            sqlite3.DatabaseError: It is no database, or damaged.
+            DatabaseDamaged: It is damaged, or cannot be migrated; nothing was changed.
+            sqlite3.DatabaseError: It is no database.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         writer = await aiosqlite.connect(path, isolation_level=None)
         try:
             await _on_thread_of(writer, _prepare)
+            if is_checked:
+                await _on_thread_of(writer, check_sound)
+            await _on_thread_of(writer, partial(_rehearse, path=path))
             await _on_thread_of(writer, migrate)
             reader = await aiosqlite.connect(path, isolation_level=None)
         except BaseException:
             await writer.close()
             raise
-        database = cls(writer, reader)
+        database = cls(writer, reader, reserve)
         try:
             await _on_thread_of(reader, _prepare)
             await reader.execute("PRAGMA query_only = ON")
@@ -72,9 +96,24 @@ class Database:
             raise
         return database
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the disk was full, and has not twice the reserve to spare again."""
+        return self._reserve is not None and not self._reserve.restore()
+
     async def read(self, work: Work[T]) -> T:
-        """Run *work* over the reading connection and return what it returns."""
-        return await _on_thread_of(self._reader, work)
+        """Run *work* over the reading connection and return what it returns.
+
+        Raises:
+            StorageTrouble: The database is damaged, or cannot be read.
+        """
+        try:
+            return await _on_thread_of(self._reader, work)
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY:
+                raise  # only we can have tried to write here
+            explained = _explained(error)
+            raise explained from (None if explained is error else error)
 
     async def write(self, work: Work[T]) -> T:
         """Run *work* in a transaction; return what it returns once that is on disk.
@@ -83,7 +122,8 @@ class Database:
         own changes are undone, and the exception is raised here.
 
         Raises:
-            StorageTrouble: The disk is full or the database is locked; nothing changed.
+            StorageTrouble: The disk is full, or the database locked or damaged; nothing
+                changed.
         """
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._pending.append((work, done))
@@ -107,6 +147,8 @@ class Database:
                     outcomes = await _on_thread_of(self._writer, together)
                 except Exception as error:  # the connection is closed
                     outcomes = [error] * len(batch)
+                if self._reserve is not None and any(map(_is_full, outcomes)):
+                    self._reserve.release()
                 for (_, done), outcome in zip(batch, outcomes, strict=True):
                     if done.cancelled():
                         continue
@@ -154,13 +196,22 @@ def _together(db: sqlite3.Connection, works: list[Work[Any]]) -> list[Any]:
     return outcomes
 
 
+def _is_full(outcome: Any) -> bool:
+    return isinstance(outcome, StorageTrouble) and str(outcome) == FULL
+
+
 def _explained(error: Exception) -> Exception:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        logger.critical("the database is damaged: %s", error)
+        return StorageTrouble(
+            "the bot's records are damaged; nothing was charged, an admin must restore a backup"
+        )
     if not isinstance(error, sqlite3.OperationalError):
         return error
-    logger.error("the database refused a write: %s", error)
-    code = error.sqlite_errorcode & 0xFF
+    logger.error("the database refused: %s", error)
     if code == sqlite3.SQLITE_FULL:
-        return StorageTrouble("the storage is full; nothing was charged, please try again later")
+        return StorageTrouble(FULL)
     if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
         return StorageTrouble(
             "the storage cannot be written; nothing was charged, please try again later"
@@ -180,6 +231,43 @@ def _prepare(db: sqlite3.Connection) -> None:
     # who has been told "accepted" must find the job again.
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA foreign_keys = ON")
+
+
+def check_sound(db: sqlite3.Connection) -> None:
+    """Raise DatabaseDamaged where *db* does not fit together."""
+    try:
+        (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise DatabaseDamaged(f"the database is damaged: {error}") from error
+    if verdict != "ok":
+        raise DatabaseDamaged(f"the database is damaged: {verdict}")
+
+
+def _rehearse(db: sqlite3.Connection, path: Path) -> None:
+    """Migrate a copy of the database first, and leave one of its old schema behind.
+
+    Raises:
+        DatabaseDamaged: That does not work; the database is as it was.
+    """
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if not 0 < version < len(migrations()):
+        return
+    copy = path.with_name(f"before-schema-{len(migrations())}.sqlite3")
+    trial = copy.with_suffix(".trial")
+    try:
+        for each in (copy, trial):
+            each.unlink(missing_ok=True)
+            db.execute("VACUUM INTO ?", (str(each),))
+        with closing(sqlite3.connect(trial, isolation_level=None)) as other:
+            migrate(other)
+            check_sound(other)
+    except (sqlite3.Error, OSError) as error:
+        raise DatabaseDamaged(
+            f"the database has schema {version} and cannot be brought to"
+            f" {len(migrations())}: {error}; nothing was changed"
+        ) from error
+    finally:
+        trial.unlink(missing_ok=True)
 
 
 def migrations() -> list[str]:

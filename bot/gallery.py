@@ -113,6 +113,10 @@ class Gallery:
         ):
             path.unlink(missing_ok=True)
 
+    def job_ids(self) -> set[str]:
+        """Ids of all jobs that have a file here."""
+        return {path.name.partition("-")[0] for path in self.images.glob("*-*")}
+
     def prune_pictures(self, job_ids: list[str]) -> None:
         """Delete the pictures of *job_ids*."""
         for job_id in job_ids:
@@ -226,6 +230,12 @@ def _write_aside(path: Path, write: Callable[[Any], object]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)
+        # The name is on disk only with the folder that holds it.
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

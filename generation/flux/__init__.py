@@ -4,6 +4,24 @@ Importing this package imports torch and diffusers, which takes seconds: import 
 the engine's thread.
 """
 
-from generation.flux.engine import FluxEngine
+from typing import Any
 
-__all__ = ["FluxEngine"]
+from generation.flux.engine import FluxEngine
+from generation.preprocessors import Preprocessors
+
+__all__ = ["FluxEngine", "engine_of"]
+
+
+def engine_of(
+    *, controlnets: list[str], preprocessors: dict[str, Any], **arguments: Any
+) -> FluxEngine:
+    """A `FluxEngine` from values that a pipe can carry: how a child process makes its own.
+
+    Args:
+        preprocessors: What `Preprocessors` is made with.
+    """
+    return FluxEngine(
+        **arguments,
+        controlnets=tuple(controlnets),
+        preprocessors=Preprocessors(**preprocessors),
+    )

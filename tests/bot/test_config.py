@@ -194,7 +194,7 @@ def test_lists_are_separated_by_commas_in_the_environment(tmp_path, monkeypatch)
     [
         ("[quota]\ncreditz = 3", "quota.creditz = 3 is no setting; did you mean credits?"),
         ("[kwota]\ncredits = 1", "kwota = {'credits': 1} is no section; did you mean quota?"),
-        ("colour = 'red'", "colour = 'red' is no section; known are model, limits"),
+        ("colour = 'red'", "colour = 'red' is no section; known are model, engine"),
         ("[web]\nport = 99999", "web.port = 99999: should be less than or equal to 65535"),
         ("[quota]\ncredits = 'many'", "quota.credits = 'many': should be a valid integer"),
         (

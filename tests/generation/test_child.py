@@ -147,7 +147,7 @@ def test_a_child_that_dies_or_whose_device_is_poisoned_is_told_from_a_failed_pic
 ):
     pid = child.pid
 
-    with pytest.raises(EngineLost, match="has died|beyond repair: CUDA error"):
+    with pytest.raises(EngineLost, match=r"has died|beyond repair: CUDA error"):
         child.generate(replace(fox, prompt=fault), ignore)
 
     assert not is_alive(pid)
@@ -310,9 +310,8 @@ async def test_a_lost_engine_that_still_holds_the_device_keeps_a_fresh_one_from_
 
 
 def test_what_the_child_logs_is_logged_here(steady, fox, caplog):
-    with caplog.at_level(logging.ERROR):
-        with pytest.raises(RuntimeError):
-            steady.generate(replace(fox, prompt="bug"), ignore)
+    with caplog.at_level(logging.ERROR), pytest.raises(RuntimeError):
+        steady.generate(replace(fox, prompt="bug"), ignore)
 
     assert "ZeroDivisionError" in caplog.text
 

@@ -1,0 +1,130 @@
+"""Copies of the database: made daily, verified, and put back when it is damaged.
+
+All functions block; call them off the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bot.database import DatabaseDamaged, check_sound
+
+logger = logging.getLogger(__name__)
+
+DAY = 86400.0
+LOOK_EVERY = 3600.0
+#: Name of a copy: the time (UTC) at which it was made.
+NAME = "%Y-%m-%dT%H-%M-%S.sqlite3"
+
+#: Files that SQLite keeps beside a database.
+BESIDE = ("-wal", "-shm", "-journal")
+
+
+def back_up(database: Path, folder: Path, now: float) -> Path:
+    """Copy *database* (which may be in use) into *folder*, and verify the copy.
+
+    Raises:
+        DatabaseDamaged: The copy is not sound; it is deleted.
+        OSError, sqlite3.Error: It cannot be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = folder / datetime.fromtimestamp(now, UTC).strftime(NAME)
+    part = copy.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    try:
+        with closing(sqlite3.connect(database, isolation_level=None)) as db:
+            db.execute("VACUUM INTO ?", (str(part),))
+        verify(part)
+        _sync(part)
+        os.replace(part, copy)
+        _sync(folder)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return copy
+
+
+def verify(copy: Path) -> None:
+    """Raise DatabaseDamaged unless *copy* is a sound database of the bot's."""
+    try:
+        with closing(sqlite3.connect(f"file:{copy}?mode=ro", uri=True)) as db:
+            check_sound(db)
+            db.execute("SELECT count(*) FROM jobs, (SELECT 1 FROM entries LIMIT 1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise DatabaseDamaged(f"{copy} is no database of the bot's: {error}") from error
+
+
+def backups(folder: Path) -> list[Path]:
+    """The copies in *folder*, newest first."""
+    return sorted(folder.glob("????-??-??T??-??-??.sqlite3"), reverse=True)
+
+
+def made_at(copy: Path) -> float:
+    """When *copy* was made, in unix seconds."""
+    return datetime.strptime(copy.name, NAME).replace(tzinfo=UTC).timestamp()
+
+
+def restore(database: Path, copy: Path, now: float) -> Path | None:
+    """Put *copy* in the place of *database*, which nobody may be using.
+
+    Returns the folder that what was there has been moved to; None if nothing was.
+
+    Raises:
+        DatabaseDamaged: *copy* is not sound; nothing was changed.
+    """
+    verify(copy)
+    part = database.with_suffix(".part")
+    shutil.copyfile(copy, part)
+    _sync(part)
+    aside = database.parent / datetime.fromtimestamp(now, UTC).strftime("replaced-%Y%m%dT%H%M%S")
+    old = [database, *(database.with_name(database.name + end) for end in BESIDE)]
+    old = [path for path in old if path.exists()]
+    if old:
+        aside.mkdir()
+    # The database last: its log beside another database would be taken for that one's.
+    for path in reversed(old):
+        os.replace(path, aside / path.name)
+    os.replace(part, database)
+    _sync(database.parent)
+    return aside if old else None
+
+
+async def back_up_daily(
+    database: Path, folder: Path, keep: int, now: Callable[[], float] = time.time
+) -> None:
+    """Until cancelled: make a copy whenever the newest is a day old, and keep *keep* of them."""
+    while True:
+        try:
+            await asyncio.to_thread(back_up_if_due, database, folder, keep, now())
+        except Exception:
+            logger.exception("the database cannot be backed up")
+        await asyncio.sleep(LOOK_EVERY)
+
+
+def back_up_if_due(database: Path, folder: Path, keep: int, now: float) -> Path | None:
+    """Make a copy if the newest is a day old, then delete all but *keep*; None if it is not."""
+    found = backups(folder)
+    if found and now - made_at(found[0]) < DAY:
+        return None
+    copy = back_up(database, folder, now)
+    logger.info("the database was backed up as %s", copy)
+    for old in backups(folder)[keep:]:
+        old.unlink(missing_ok=True)
+    return copy
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,46 @@
+"""How often the bot was started of late: one that keeps crashing waits before it tries again.
+
+Discord resets the token of a bot that identifies itself 1000 times in 24 hours, and a
+supervisor that restarts at once gets there in minutes.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+WINDOW = 600.0
+#: Starts within the window that nobody has to wait for.
+FREE = 3
+FIRST_WAIT, LONGEST_WAIT = 10.0, 300.0
+
+
+class Restarts:
+    """The starts in *file* that were not followed by an orderly end."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def begin(self, now: float) -> float:
+        """Write down a start at *now* (unix seconds); seconds to wait before it goes on."""
+        times = [time for time in self._read() if now - WINDOW < time <= now]
+        with suppress(OSError):
+            self._file.write_text(json.dumps([*times[-50:], now]), encoding="utf-8")
+        if len(times) < FREE:
+            return 0.0
+        doublings = min(len(times) - FREE, 10)
+        return float(min(FIRST_WAIT * 2**doublings, LONGEST_WAIT))
+
+    def end(self) -> None:
+        """Write down that this one ended as it should."""
+        self._file.unlink(missing_ok=True)
+
+    def _read(self) -> list[float]:
+        try:
+            times = json.loads(self._file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return []
+        if not isinstance(times, list):
+            return []
+        return [float(time) for time in times if isinstance(time, int | float)]
