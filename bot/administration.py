@@ -9,11 +9,12 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
 from bot.database import Database
+from bot.gallery import Gallery
 from bot.jobs import Job
 from bot.ledger import Ledger, QuotaStatus
 from bot.origins import Origin
@@ -67,7 +68,9 @@ class Administration:
         worker: Worker,
         presets: Presets,
         default_preset: str,
+        model: str,
         records: Records,
+        gallery: Gallery,
         cancel: Callable[[Job], Any],
         now: Callable[[], float],
     ) -> None:
@@ -77,7 +80,9 @@ class Administration:
         self._worker = worker
         self._presets = presets
         self._default_preset = default_preset
+        self._model = model
         self._records = records
+        self._gallery = gallery
         self._cancel = cancel
         self._now = now
         self._recognised: dict[str, _Recognised] = {}
@@ -246,7 +251,7 @@ class Administration:
         return self._presets.by_name, self._presets.disabled, self._worker.loaded
 
     async def move(self, admin: str, job_id: str, *, to_front: bool) -> None:
-        """Make a waiting job the next one to be drawn, or the last. A restart forgets it.
+        """Make a waiting job the next one to be drawn, or the last, across restarts.
 
         Raises:
             NotFound: No such job waits.
@@ -256,7 +261,8 @@ class Administration:
         if job is None or not self._worker.move(job, to_front=to_front):
             raise NotFound(f"there is no job {shortened(job_id)} that waits")
         act = "move to the front" if to_front else "move to the back"
-        await self._do(admin, act, job_id, None, lambda db: None)
+        moved = partial(self._records.move, job_id=job_id, to_front=to_front)
+        await self._do(admin, act, job_id, None, moved)
 
     async def cancel(self, admin: str, job_id: str) -> Job:
         """End somebody's job and give its credits back.
@@ -294,6 +300,50 @@ class Administration:
 
         now = self._now()
         return await self._do(admin, "refund", job_id, None, act)
+
+    async def dead_letters(self, admin: str) -> list[Job]:
+        """Jobs that were given up after too many attempts, oldest first."""
+        self.check(admin)
+        return await self._database.read(self._records.dead_letters)
+
+    async def replay(self, admin: str, job_id: str) -> Job:
+        """Draw a job again that was given up, at no charge; returns the new one.
+
+        Raises:
+            NotFound: There is no such job, or it cannot be drawn any more.
+        """
+        self.check(admin)
+        letters = await self._database.read(self._records.dead_letters)
+        old = next((job for job in letters if job.id == job_id), None)
+        if old is None:
+            raise NotFound(f"there is no job {shortened(job_id)} that was given up")
+        image = old.request.control_image
+        if image is not None and not await asyncio.to_thread(self._gallery.still_keeps, image):
+            raise NotFound(f"the control image of {job_id} was deleted for its age")
+        job = Job(
+            user=old.user,
+            request=replace(old.request, model=self._model),
+            images=old.images,
+            submitted_at=self._now(),
+            origin=old.origin,
+            reply_to=old.reply_to,
+            parent=old.id,
+            remarks=old.remarks,
+        )
+
+        def act(db: sqlite3.Connection) -> None:
+            if not self._records.take_dead_letter(db, job_id):
+                raise NotFound(f"{job_id} was replayed already")
+            self._records.insert(db, job)
+
+        self._worker.unfinished[job.id] = job
+        try:
+            await self._do(admin, "replay", job_id, job.id, act)
+        except BaseException:
+            del self._worker.unfinished[job.id]
+            raise
+        self._worker.enqueue(job)
+        return job
 
     async def channels(self, admin: str, server: str) -> tuple[str, ...]:
         """Ids of the channels of *server* in which alone people may draw; none means all."""

@@ -254,6 +254,11 @@ async def _administer(service: Service, user: str, command: AdminCommand) -> Rep
         case AdminQueue("refund", job_id):
             job = await admin.refund(user, job_id)
             return Reply(f"{job.user} has the {job.cost} credits of {job_id} back.")
+        case AdminQueue("failed"):
+            return Reply(replies.dead_letters(await admin.dead_letters(user)))
+        case AdminQueue("replay", job_id):
+            job = await admin.replay(user, job_id)
+            return Reply(f"{job_id} is drawn again as {job.id}; {job.user} pays nothing for it.")
         case AdminQueue():
             jobs = admin.queue(user)
             lines = [

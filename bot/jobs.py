@@ -103,6 +103,7 @@ class Job:
         event_id: The platform's own id of the event that asked, so that it asks once.
         parent: Id of the job that this one repeats or varies.
         attempts: How often drawing it was begun.
+        engine_losses: How often its engine died over it.
         remarks: Sentences for the person, such as that a word is unknown to the model.
         delivery: Whether somebody is still owed the picture.
         error: The sentence that says why it failed.
@@ -123,6 +124,7 @@ class Job:
     event_id: str | None = None
     parent: str | None = None
     attempts: int = 0
+    engine_losses: int = 0
     delivery: Delivery = Delivery.NONE
     remarks: tuple[str, ...] = ()
     error: str | None = None
@@ -213,6 +215,7 @@ class FairQueue:
         self._round = 0
         self._had_their_turn: set[str] = set()  # in this round
         self._arrivals = 0
+        self._moved_to_front = 0
         self._is_held = False
         self._changed = asyncio.Event()
 
@@ -221,6 +224,18 @@ class FairQueue:
 
     def __iter__(self) -> Iterator[Job]:
         return (self._jobs[place.job_id] for place in self._places)
+
+    @property
+    def round(self) -> int:
+        """The round of the job that was handed out last."""
+        return self._round
+
+    def resume(self, round: int, had_their_turn: Iterable[str]) -> None:
+        """Go on in *round*, in which these people had their turn already. Call it before
+        anything is put: with it, jobs that are put in the order of their arrival stand as
+        they stood in the queue that they come from."""
+        self._round = round
+        self._had_their_turn = set(had_their_turn)
 
     def waiting(self, user: str) -> int:
         """How many jobs of *user* wait."""
@@ -249,24 +264,32 @@ class FairQueue:
         mine.append(job.id)
         self._changed.set()
 
+    def put_first(self, job: Job) -> None:
+        """Let *job* be the next one of all, whoever asks for it."""
+        self._moved_to_front += 1
+        place = _Place(self._round, -self._moved_to_front, job.id)
+        insort(self._places, place)
+        self._jobs[job.id] = job
+        self._place_of[job.id] = place
+        self._of_user.setdefault(job.user, []).insert(0, job.id)
+        self._changed.set()
+
     def move(self, job_id: str, *, to_front: bool) -> bool:
         """Make a waiting job the next one of all, or the last; False if it does not wait."""
         old = self._place_of.get(job_id)
         if old is None:
             return False
-        self._places.remove(old)
-        if to_front and self._places:
-            first = self._places[0]
-            new = _Place(first.round, first.arrival - 1, job_id)
-        elif self._places:
-            self._arrivals += 1
-            new = _Place(self._places[-1].round, self._arrivals, job_id)
-        else:
-            new = old
-        insort(self._places, new)
-        self._place_of[job_id] = new
-        mine = self._of_user[self._jobs[job_id].user]
-        mine.sort(key=self._place_of.__getitem__)
+        job = self._take(old)
+        if to_front:
+            self.put_first(job)
+            return True
+        self._arrivals += 1
+        last = self._places[-1].round if self._places else self._round
+        place = _Place(last, self._arrivals, job_id)
+        self._places.append(place)
+        self._jobs[job_id] = job
+        self._place_of[job_id] = place
+        self._of_user.setdefault(job.user, []).append(job_id)
         return True
 
     def hold(self) -> None:

@@ -6,9 +6,10 @@ All functions take the plain connection of a transaction (see `bot.database`).
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,33 @@ from typing import Any
 from bot.jobs import Delivery, Job, JobStatus, Progress
 from bot.origins import Origin
 from generation.types import GenerationRequest
+
+logger = logging.getLogger(__name__)
+
+#: What reading a stored row raises that a newer version, or a bad disk, has written.
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """What the last process left to be drawn.
+
+    Attributes:
+        begun: Jobs whose turn had come, first come first.
+        waiting: Jobs that still waited for it, likewise.
+        moved: Those of *waiting* that admins moved, the first act first, with whether it
+            was to the front.
+        unreadable: Ids of jobs whose rows make no sense.
+        round: The queue's round at that time.
+        had_their_turn: People who had their turn in it.
+    """
+
+    begun: list[Job]
+    waiting: list[Job]
+    moved: list[tuple[str, bool]]
+    unreadable: list[str]
+    round: int
+    had_their_turn: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +86,46 @@ class Records:
             ),
         )
 
-    def begin(self, db: sqlite3.Connection, job: Job, now: float) -> bool:
-        """Count an attempt at *job*, as it is about to be drawn; False if it has ended."""
+    def begin(self, db: sqlite3.Connection, job: Job, now: float, turn: int) -> int | None:
+        """Count an attempt at *job*, as it is about to be drawn; None if it has ended.
+
+        Returns its fence: the number without which nobody can write how it ended.
+        """
+        row = db.execute(
+            "UPDATE jobs SET status = 'running', request = ?, started_at = ?, turn = ?,"
+            " moved = NULL, attempts = attempts + 1, fence = fence + 1"
+            " WHERE id = ? AND status IN ('queued', 'running') RETURNING fence",
+            (_json(job.request.to_dict()), now, turn, job.id),
+        ).fetchone()
+        return None if row is None else row["fence"]
+
+    def give_back(self, db: sqlite3.Connection, job_id: str, fence: int) -> bool:
+        """Return a job to the queue without counting the attempt, which we broke off
+        ourselves; False if that attempt is not the latest."""
         cursor = db.execute(
-            "UPDATE jobs SET status = 'running', request = ?, started_at = ?,"
-            " attempts = attempts + 1 WHERE id = ? AND status IN ('queued', 'running')",
-            (_json(job.request.to_dict()), now, job.id),
+            "UPDATE jobs SET status = 'queued', started_at = NULL, attempts = attempts - 1"
+            " WHERE id = ? AND status = 'running' AND fence = ?",
+            (job_id, fence),
         )
         return cursor.rowcount == 1
 
-    def give_back(self, db: sqlite3.Connection, job: Job) -> None:
-        """Return *job* to the queue without counting the attempt, which we broke off ourselves."""
+    def draw_again(self, db: sqlite3.Connection, job_id: str, fence: int) -> bool:
+        """Return a job to the queue whose engine has died; False if that attempt is not the
+        latest."""
+        cursor = db.execute(
+            "UPDATE jobs SET status = 'queued', started_at = NULL,"
+            " engine_losses = engine_losses + 1"
+            " WHERE id = ? AND status = 'running' AND fence = ?",
+            (job_id, fence),
+        )
+        return cursor.rowcount == 1
+
+    def move(self, db: sqlite3.Connection, job_id: str, *, to_front: bool) -> None:
+        """Note that a waiting job was moved, after all that were moved before."""
         db.execute(
-            "UPDATE jobs SET status = 'queued', started_at = NULL, attempts = attempts - 1"
-            " WHERE id = ? AND status = 'running'",
-            (job.id,),
+            "UPDATE jobs SET moved = ? * (1 + (SELECT coalesce(max(abs(moved)), 0) FROM jobs"
+            " WHERE status = 'queued')) WHERE id = ? AND status = 'queued'",
+            (-1 if to_front else 1, job_id),
         )
 
     def finish(
@@ -82,24 +135,40 @@ class Records:
         status: JobStatus,
         now: float,
         *,
+        fence: int | None = None,
         seconds: float | None = None,
         error: str | None = None,
+        engine_losses: int | None = None,
+        is_dead_letter: bool = False,
     ) -> bool:
-        """Write how a job ended; False if it had ended already, and then nothing changes.
+        """Write how a job ended; False if it had ended already, or if another attempt than
+        that of *fence* is the latest, and then nothing changes.
 
         Whoever is to be answered is owed the answer from now on.
         """
         cursor = db.execute(
             "UPDATE jobs SET status = ?, finished_at = ?, seconds = ?, error = ?,"
+            " engine_losses = coalesce(?, engine_losses), is_dead_letter = ?,"
             " delivery = iif(reply_to IS NULL, 'none', 'owed')"
-            " WHERE id = ? AND status IN ('queued', 'running')",
-            (status, now, seconds, error, job_id),
+            " WHERE id = ? AND status IN ('queued', 'running') AND fence = coalesce(?, fence)",
+            (status, now, seconds, error, engine_losses, is_dead_letter, job_id, fence),
+        )
+        return cursor.rowcount == 1
+
+    def dead_letters(self, db: sqlite3.Connection) -> list[Job]:
+        """Jobs that were given up and not replayed, oldest first."""
+        return self._readable(db.execute("SELECT * FROM jobs WHERE is_dead_letter ORDER BY number"))
+
+    def take_dead_letter(self, db: sqlite3.Connection, job_id: str) -> bool:
+        """Note that a dead letter is replayed; False if it is none, or no longer."""
+        cursor = db.execute(
+            "UPDATE jobs SET is_dead_letter = 0 WHERE id = ? AND is_dead_letter", (job_id,)
         )
         return cursor.rowcount == 1
 
     def find(self, db: sqlite3.Connection, job_id: str) -> Job | None:
-        row = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        return None if row is None else self._job(row)
+        found = self._readable(db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)))
+        return found[0] if found else None
 
     def find_event(self, db: sqlite3.Connection, event_id: str) -> Job | None:
         """The job that the platform's event *event_id* asked for, if it did already."""
@@ -130,12 +199,28 @@ class Records:
         ).fetchone()
         return None if row is None else self._job(row)
 
-    def unfinished(self, db: sqlite3.Connection) -> list[Job]:
+    def unfinished(self, db: sqlite3.Connection) -> Unfinished:
         """Jobs that still have to be drawn, in the order in which they came."""
-        rows = db.execute(
+        (round,) = db.execute("SELECT coalesce(max(turn), 0) FROM jobs").fetchone()
+        people = db.execute("SELECT DISTINCT user FROM jobs WHERE turn = ?", (round,))
+        had_their_turn = [row["user"] for row in people]
+        found = Unfinished([], [], [], [], round, had_their_turn)
+        moves = []
+        for row in db.execute(
             "SELECT * FROM jobs WHERE status IN ('queued', 'running') ORDER BY number"
-        )
-        return [self._job(row) for row in rows]
+        ):
+            try:
+                job = self._job(row)
+            except UNREADABLE as error:
+                logger.error("the row of job %s cannot be read: %r", row["id"], error)
+                found.unreadable.append(row["id"])
+                continue
+            had_its_turn = row["turn"] is not None and row["moved"] is None
+            (found.begun if had_its_turn else found.waiting).append(job)
+            if row["moved"] is not None:
+                moves.append((abs(row["moved"]), job.id, row["moved"] < 0))
+        found.moved.extend((job_id, to_front) for _, job_id, to_front in sorted(moves))
+        return found
 
     def undelivered(self, db: sqlite3.Connection, platform: str) -> list[Job]:
         """Jobs of people on *platform* who still wait for an answer, oldest first."""
@@ -144,7 +229,7 @@ class Records:
             " AND reply_to IS NOT NULL AND user GLOB ? ORDER BY number",
             (f"{platform}:*",),
         )
-        return [self._job(row) for row in rows]
+        return self._readable(rows)
 
     def redirect(self, db: sqlite3.Connection, job_id: str, reply_to: dict[str, Any]) -> None:
         db.execute("UPDATE jobs SET reply_to = ? WHERE id = ?", (_json(reply_to), job_id))
@@ -176,7 +261,7 @@ class Records:
             (*values, 2**62 if before is None else before, limit + 1),
         ).fetchall()
         more = rows[limit - 1]["number"] if len(rows) > limit else None
-        return HistoryPage([self._job(row) for row in rows[:limit]], more)
+        return HistoryPage(self._readable(rows[:limit]), more)
 
     def prunable(self, db: sqlite3.Connection, before: float) -> list[str]:
         """Ids of jobs that ended before *before* (unix seconds) and still have files."""
@@ -193,9 +278,24 @@ class Records:
         """File names of attached pictures that jobs with files still refer to."""
         rows = db.execute(
             "SELECT DISTINCT json_extract(request, '$.control_image') AS name FROM jobs"
-            " WHERE NOT is_pruned"
+            " WHERE NOT is_pruned AND json_valid(request)"
         )
         return {row["name"] for row in rows}
+
+    def without_pictures(self, db: sqlite3.Connection, job_ids: Iterable[str]) -> list[str]:
+        """Those of *job_ids* that ended without a picture."""
+        ended = "SELECT 1 FROM jobs WHERE id = ? AND status IN ('failed', 'cancelled')"
+        return [id for id in job_ids if db.execute(ended, (id,)).fetchone()]
+
+    def _readable(self, rows: Iterable[sqlite3.Row]) -> list[Job]:
+        """The jobs of *rows*; a row that makes no sense costs itself alone."""
+        jobs = []
+        for row in rows:
+            try:
+                jobs.append(self._job(row))
+            except UNREADABLE as error:
+                logger.error("the row of job %s cannot be read: %r", row["id"], error)
+        return jobs
 
     def _job(self, row: sqlite3.Row) -> Job:
         status = JobStatus(row["status"])
@@ -211,6 +311,7 @@ class Records:
             event_id=row["event_id"],
             parent=row["parent"],
             attempts=row["attempts"],
+            engine_losses=row["engine_losses"],
             delivery=Delivery(row["delivery"]),
             remarks=tuple(json.loads(row["remarks"])),
             error=row["error"],

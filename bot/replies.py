@@ -33,24 +33,15 @@ def progress_line(
     Args:
         when: Turns the seconds until it starts into words; by default "in about 3 minutes".
     """
-    if progress.note and not progress.status.is_final:
-        return progress.note[:1].upper() + progress.note[1:]
     if progress.status is JobStatus.QUEUED:
-        if progress.position == 0:
-            return say("Next in the queue")
-        if progress.wait is None:
-            return say("Queued, {position} ahead of you", position=progress.position)
-        if when is None:
-            start = say("in about {time}", time=in_words(progress.wait, say))
-        else:
-            start = when(progress.wait)
-        return say(
-            "Queued, {position} ahead of you, starts {start}",
-            position=progress.position,
-            start=start,
-        )
+        place = _place(progress, say, when)
+        note = say.sentences.get(progress.note, progress.note)
+        return f"{place}: {note}" if note else place
     if progress.status is JobStatus.RUNNING:
         steps = job.request.steps_taken
+        if progress.note:
+            note = say.sentences.get(progress.note, progress.note)
+            return note[:1].upper() + note[1:]
         if progress.step >= steps and progress.picture >= job.images:
             return say("Drawn, storing it")
         if job.images > 1:
@@ -67,6 +58,22 @@ def progress_line(
     if progress.status is JobStatus.CANCELLED:
         return say("Cancelled; your credits were given back")
     return summary(job, say)
+
+
+def _place(progress: Progress, say: Language, when: Callable[[float], str] | None) -> str:
+    if progress.position == 0:
+        return say("Next in the queue")
+    if progress.wait is None:
+        return say("Queued, {position} ahead of you", position=progress.position)
+    if when is None:
+        start = say("in about {time}", time=in_words(progress.wait, say))
+    else:
+        start = when(progress.wait)
+    return say(
+        "Queued, {position} ahead of you, starts {start}",
+        position=progress.position,
+        start=start,
+    )
 
 
 def summary(job: Job, say: Language = ENGLISH) -> str:
@@ -201,6 +208,16 @@ def audit(entries: Iterable[AuditEntry]) -> str:
         what = " ".join(part for part in (entry.act, entry.subject, entry.detail) if part)
         lines.append(f"{when} · {entry.admin} · {what}")
     return "\n".join(lines) or "No admin has done anything yet."
+
+
+def dead_letters(jobs: Iterable[Job]) -> str:
+    """What was given up and can be replayed, a line each, oldest first."""
+    lines = [
+        f"{job.id} · {job.user} · {job.attempts} attempts, {job.engine_losses} times the engine"
+        f" died · {short(job)}"
+        for job in jobs
+    ]
+    return "\n".join(lines) or "Nothing was given up."
 
 
 def queue(waiting: int, running: int, mine: Iterable[Job], why_not: str = "") -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import secrets
 import sqlite3
 import time
@@ -23,7 +24,7 @@ from typing import Any, Literal, TypedDict
 from bot.administration import DRAINING, Administration, check_may_draw, check_not_banned
 from bot.commands import ImagineCommand
 from bot.config import Config
-from bot.database import Database
+from bot.database import FULL, Database
 from bot.gallery import Gallery, Kind, encoded
 from bot.jobs import Delivery, Job, JobStatus
 from bot.ledger import Ledger, QuotaStatus, cost
@@ -48,7 +49,7 @@ from bot.requests import (
     model_name,
     picture_size,
 )
-from bot.worker import EngineState, Worker
+from bot.worker import LOST_TOO_OFTEN, MAX_ATTEMPTS, EngineState, Worker
 from generation.types import (
     MAX_SEED,
     CleanImage,
@@ -62,13 +63,10 @@ from generation.types import (
 
 logger = logging.getLogger(__name__)
 
-#: A job whose engine was lost so often is not tried again by itself.
-MAX_ATTEMPTS = 3
-LOST_TOO_OFTEN = (
-    f"the bot went down {MAX_ATTEMPTS} times while drawing this; your credits were given back"
-)
+UNREADABLE = "its record cannot be read any more; your credits were given back"
 PRUNE_EVERY = 3600.0
-STORAGE_FULL = "the storage is full; nothing was charged, please try again later"
+#: Seconds after which an attached picture without a job has none to come.
+ORPHANED_FOR = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +169,9 @@ class Service:
             self._worker,
             self._presets,
             config.model.default_preset,
+            model_name(config.model),
             self._records,
+            gallery,
             self._cancel,
             now,
         )
@@ -180,15 +180,30 @@ class Service:
 
     async def start(self) -> None:
         """Take up what the last process left. Nobody may submit before this is done."""
-        for job in await self._database.read(self._records.unfinished):
-            if job.attempts >= MAX_ATTEMPTS:
+        left = await self._database.read(self._records.unfinished)
+        for job_id in left.unreadable:
+            await self._database.write(partial(self._give_up_unreadable, job_id=job_id))
+        for jobs in (left.begun, left.waiting):
+            for job in [job for job in jobs if job.attempts >= MAX_ATTEMPTS]:
+                jobs.remove(job)
                 await self._worker.give_up(job, LOST_TOO_OFTEN)
-                continue
-            if job.status is JobStatus.RUNNING:
-                job.update(JobStatus.QUEUED)
-            job.request = replace(job.request, model=model_name(self.config.model))
-            self._worker.enqueue(job)
+            for job in jobs:
+                job.request = replace(job.request, model=model_name(self.config.model))
+        self._worker.take_up(left)
         await self._database.read(self.admin.start)
+        await self._sweep(math.inf)
+
+    def _give_up_unreadable(self, db: sqlite3.Connection, job_id: str) -> None:
+        now = self._now()
+        if self._records.finish(
+            db, job_id, JobStatus.FAILED, now, error=UNREADABLE, is_dead_letter=True
+        ):
+            self._ledger.refund(db, job_id, now)
+
+    async def finish(self, seconds: float) -> None:
+        """Accept and begin nothing more; return when what is being drawn is done, after
+        *seconds* at most. Then end `run`, which gives back what is left."""
+        await self._worker.finish(seconds)
 
     async def run(self) -> None:
         """Draw until cancelled."""
@@ -637,6 +652,8 @@ class Service:
             raise NotAccepting(f"nothing is accepted now: {state.message}", retry_in=30.0)
         if self.admin.is_draining:
             raise NotAccepting(DRAINING)
+        if self._database.is_full:
+            raise StorageTrouble(FULL)
         queue = self.config.queue
         waiting, mine = self._worker.waiting(user)
         if mine + self._admitting[user] >= queue.max_waiting_per_user:
@@ -691,7 +708,7 @@ class Service:
                 await asyncio.to_thread(self._gallery.keep_control_image, clean.png)
             except OSError as error:
                 logger.error("a control image cannot be stored: %s", error)
-                raise StorageTrouble(STORAGE_FULL) from error
+                raise StorageTrouble(FULL) from error
         self._check_accepting(job.user)
         self._admitting[job.user] += 1
         # Once it is on disk it must be in the queue too, even if whoever asked has gone.
@@ -754,18 +771,28 @@ class Service:
             await asyncio.sleep(PRUNE_EVERY)
 
     async def prune(self) -> int:
-        """Delete the files of pictures older than ``gallery.keep_days``; how many jobs' were."""
-        if not self.config.gallery.keep_days:
-            return 0
-        before = self._now() - self.config.gallery.keep_days * 86400
-        old = await self._database.read(partial(self._records.prunable, before=before))
-        await asyncio.to_thread(self._gallery.prune_pictures, old)
+        """Delete the files of pictures older than ``gallery.keep_days``, and those that belong
+        to no picture; how many jobs' files were too old."""
+        old: list[str] = []
+        if self.config.gallery.keep_days:
+            before = self._now() - self.config.gallery.keep_days * 86400
+            old = await self._database.read(partial(self._records.prunable, before=before))
+            await asyncio.to_thread(self._gallery.prune_pictures, old)
         # Marked afterwards: a crash in between repeats the deletion instead of forgetting it.
         if old:
             await self._database.write(partial(self._records.prune, job_ids=old))
+        # A file may lie here whose job is only being written.
+        await self._sweep(self._now() - ORPHANED_FOR)
+        return len(old)
+
+    async def _sweep(self, before: float) -> None:
+        """Delete what a killed process left: pictures of jobs that ended without one, and
+        attached ones from before *before* (unix seconds) that no job refers to."""
         kept = await self._database.read(self._records.control_images)
         await asyncio.to_thread(self._gallery.prune_control_images, kept, before)
-        return len(old)
+        found = await asyncio.to_thread(self._gallery.job_ids)
+        orphans = await self._database.read(partial(self._records.without_pictures, job_ids=found))
+        await asyncio.to_thread(self._gallery.prune_pictures, orphans)
 
 
 def _existing(path: Path, job: Job) -> Path:

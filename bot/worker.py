@@ -17,9 +17,17 @@ from bot.database import Database, Work
 from bot.gallery import Gallery
 from bot.jobs import FairQueue, Job, JobStatus, StepTimes, seconds_ahead, waiting_times
 from bot.ledger import Ledger
-from bot.records import Records
+from bot.records import Records, Unfinished
 from bot.refusals import StorageTrouble
-from generation.types import Executor, FluxbotError, GenerationResult, Step
+from generation.types import (
+    DegenerateResult,
+    EngineLost,
+    Executor,
+    FluxbotError,
+    GenerationRequest,
+    GenerationResult,
+    Step,
+)
 
 T = TypeVar("T")
 
@@ -30,6 +38,28 @@ STORAGE_FULL = "the storage is full; your credits were given back, please try ag
 
 CANNOT_WRITE = "the bot cannot write its records; an admin must look at the log"
 NO_ROOM_FOR_PICTURES = "there is no room for pictures; an admin must make some, and resume"
+
+#: A job that was begun so often, or whose engine died over it so often, is not tried again
+#: by itself.
+MAX_ATTEMPTS = 3
+MAX_ENGINE_LOSSES = 2
+LOST_TOO_OFTEN = (
+    f"the bot went down {MAX_ATTEMPTS} times while drawing this; your credits were given back"
+)
+ENGINE_LOST_TOO_OFTEN = (
+    f"the GPU had to be restarted {MAX_ENGINE_LOSSES} times over this; your credits were given"
+    " back, and an admin can look at it"
+)
+
+#: What people see in the message of a job that waits again, or still.
+GPU_RESTARTED = "the GPU was restarted, drawing again"
+BOT_RESTARTED = "the bot was restarted, drawing again"
+RESTARTING = "the bot is restarting, it is drawn afterwards"
+DRAWING_AGAIN = "it came out blank, drawing it again"
+
+#: Seconds until loading is tried again by itself: at first, and at most.
+RELOAD_AFTER = 30.0
+RELOAD_AFTER_MOST = 300.0
 
 #: Jobs that are being stored and settled while the engine is already at the next.
 MAX_ENDING = 4
@@ -47,6 +77,20 @@ class EngineState:
 
     status: Literal["loading", "ready", "failed", "paused", "draining", "stopping"]
     message: str = ""
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One try at a job.
+
+    Attributes:
+        turn: The queue's round in which it was handed out.
+        fence: What its end can be written with; None before it is written that it began.
+    """
+
+    job: Job
+    turn: int
+    fence: int | None = None
 
 
 class Worker:
@@ -78,7 +122,7 @@ class Worker:
         self._drawing: dict[str, tuple[Job, asyncio.Task[list[GenerationResult]]]] = {}
         self._unwanted: set[str] = set()  # being drawn, and cancelled by somebody
         self._ending: set[asyncio.Task[None]] = set()
-        self._loaded = 0
+        self._ready: set[Executor] = set()
         self._load_error = ""
         self._try_again = asyncio.Event()
         self._pause_reason: str | None = None  # an admin says when it is over
@@ -88,10 +132,12 @@ class Worker:
     @property
     def state(self) -> EngineState:
         if self._is_stopping:
-            return EngineState("stopping", "the bot is stopping; waiting jobs are kept")
-        if self._load_error and not self._loaded:
+            return EngineState(
+                "stopping", "the bot is restarting; what waits is kept and drawn afterwards"
+            )
+        if self._load_error and not self._ready:
             return EngineState("failed", self._load_error)
-        if not self._loaded:
+        if not self._ready:
             return EngineState("loading", "loading the model")
         reason = self._pause_reason or self._trouble
         return EngineState("ready") if reason is None else EngineState("paused", reason)
@@ -139,6 +185,37 @@ class Worker:
         if self._trouble is None:
             self._queue.release()
 
+    async def finish(self, seconds: float) -> None:
+        """Begin nothing more, tell those who wait that the bot restarts, and wait for what is
+        being drawn: *seconds* at most, and not at all for what is known to take longer."""
+        self._is_stopping = True
+        self._try_again.set()
+        self._queue.hold()
+        for job in self._queue:
+            self._tell(job, note=RESTARTING)
+        soon = []
+        for job, generation in self._drawing.values():
+            left = seconds_ahead([job], self.times.estimate)
+            if left is None or left <= seconds:
+                soon.append(generation)
+        if soon:
+            await asyncio.wait(soon, timeout=seconds)
+
+    def take_up(self, left: Unfinished) -> None:
+        """Let the jobs wait that the last process left, as they stood in its queue."""
+        self._queue.resume(left.round, left.had_their_turn)
+        for job in (*left.waiting, *left.begun):
+            self.unfinished[job.id] = job
+        for job in left.waiting:
+            self._queue.put(job)
+        for job_id, to_front in left.moved:
+            self._queue.move(job_id, to_front=to_front)
+        for job in reversed(left.begun):
+            if job.status is JobStatus.RUNNING:
+                job.update(JobStatus.QUEUED, note=BOT_RESTARTED)
+            self._queue.put_first(job)
+        self._tell_places()
+
     def enqueue(self, job: Job) -> None:
         """Let *job*, which is on disk, wait for its turn, and tell it its place."""
         self.unfinished[job.id] = job
@@ -153,7 +230,7 @@ class Worker:
         if wait is not None and seconds is not None:
             wait += seconds / len(self._executors)
         position = self._queue.position(job) + len(self._drawing)
-        job.update(JobStatus.QUEUED, position=position, wait=wait if seconds else None)
+        self._tell(job, position=position, wait=wait if seconds else None)
 
     async def cancel(self, job: Job) -> None:
         """End *job* if it waits or is being drawn, then within one denoising step.
@@ -177,12 +254,14 @@ class Worker:
         return is_moved
 
     async def give_up(self, job: Job, error: str) -> None:
-        """End *job*, which is not in the queue, without a picture.
+        """End *job*, which is not in the queue, without a picture, and keep it for an admin.
 
         Raises:
             StorageTrouble: That cannot be written now.
         """
-        await self._end(job, JobStatus.FAILED, self._database.write, error=error)
+        await self._end(
+            job, JobStatus.FAILED, self._database.write, error=error, is_dead_letter=True
+        )
 
     def in_order(self) -> Iterator[Job]:
         """Jobs that are being drawn, then those that wait, in the order of their turns."""
@@ -212,17 +291,25 @@ class Worker:
             self._queue, self.running, len(self._executors), self.times.estimate
         ):
             if (job.progress.position, job.progress.wait) != (position, wait):
-                job.update(JobStatus.QUEUED, position=position, wait=wait)
+                self._tell(job, position=position, wait=wait)
+
+    def _tell(self, job: Job, **progress: Any) -> None:
+        """Tell a waiting job its place, or a note; what is not said anew still holds."""
+        told = job.progress
+        known = {"position": told.position, "wait": told.wait, "note": told.note}
+        job.update(JobStatus.QUEUED, **{**known, **progress})
 
     async def _serve(self, executor: Executor) -> None:
-        await self._load(executor)
         while True:
+            await self._load(executor)
             while len(self._ending) >= MAX_ENDING:
                 await asyncio.wait(self._ending, return_when=asyncio.FIRST_COMPLETED)
             job = await self._queue.get()
-            await self._draw(job, executor)
+            await self._draw(_Attempt(job, self._queue.round), executor)
 
     async def _load(self, executor: Executor) -> None:
+        """Have the engine ready: at first, and again after it was lost."""
+        wait = RELOAD_AFTER
         while True:
             self._try_again.clear()
             try:
@@ -234,15 +321,19 @@ class Worker:
                 self._load_error = f"the model cannot be loaded ({error}); the log says more"
                 logger.exception("the model cannot be loaded")
             else:
-                self._loaded += 1
-                self._load_error = ""
-                logger.info("the model is loaded: ready to draw")
+                if executor not in self._ready:
+                    self._ready.add(executor)
+                    self._load_error = ""
+                    logger.info("the model is loaded: ready to draw")
                 return
-            await self._try_again.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._try_again.wait(), wait)
+            wait = min(2 * wait, RELOAD_AFTER_MOST)
 
-    async def _draw(self, job: Job, executor: Executor) -> None:
-        """Draw *job*, and have its end seen to while the engine goes on."""
-        generation = asyncio.create_task(self._generate(job, executor))
+    async def _draw(self, attempt: _Attempt, executor: Executor) -> None:
+        """Make an attempt at a job, and have its end seen to while the engine goes on."""
+        job = attempt.job
+        generation = asyncio.create_task(self._generate(attempt, executor))
         self._drawing[job.id] = job, generation
         self._tell_places()
         try:
@@ -254,20 +345,37 @@ class Worker:
             raise
         finally:
             del self._drawing[job.id]
-            self._in_background(self._conclude(job, generation))
+            concluding = self._in_background(self._conclude(attempt, generation))
+        if not generation.cancelled() and isinstance(generation.exception(), EngineLost):
+            self._ready.discard(executor)
+            await asyncio.wait([concluding])  # so that it is this job's turn again
 
-    async def _generate(self, job: Job, executor: Executor) -> list[GenerationResult]:
-        """All pictures of *job*. Cancelling it ends it once the engine is free."""
-        begin = partial(self._records.begin, job=job, now=self._now())
-        if not await self._written(begin):
+    async def _generate(self, attempt: _Attempt, executor: Executor) -> list[GenerationResult]:
+        """All pictures of a job. Cancelling it ends it once the engine is free."""
+        job = attempt.job
+        begin = partial(self._records.begin, job=job, now=self._now(), turn=attempt.turn)
+        attempt.fence = await self._written(begin)
+        if attempt.fence is None:
             raise RuntimeError(f"the record of job {job.id} says that it has ended")
         job.attempts += 1
         results = []
         for number, request in enumerate(job.requests, start=1):
-            job.update(JobStatus.RUNNING, picture=number)
-            step_done = partial(self._step_done, job, number)
-            results.append(await executor.generate(request, step_done))
+            # Whoever waits again still reads why, until the first step is done.
+            note = job.progress.note if number == 1 else ""
+            job.update(JobStatus.RUNNING, picture=number, note=note)
+            results.append(await self._picture(job, number, request, executor))
         return results
+
+    async def _picture(
+        self, job: Job, number: int, request: GenerationRequest, executor: Executor
+    ) -> GenerationResult:
+        step_done = partial(self._step_done, job, number)
+        try:
+            return await executor.generate(request, step_done)
+        except DegenerateResult as error:
+            logger.warning("job %s, picture %d, is drawn once more: %s", job.id, number, error)
+            job.update(JobStatus.RUNNING, picture=number, note=DRAWING_AGAIN)
+            return await executor.generate(request, step_done)
 
     def _step_done(self, job: Job, number: int, step: Step) -> None:
         if job.status is JobStatus.RUNNING:
@@ -294,73 +402,138 @@ class Worker:
             self._tell_places()
             raise
 
-    async def _conclude(self, job: Job, generation: asyncio.Task[list[GenerationResult]]) -> None:
+    async def _conclude(
+        self, attempt: _Attempt, generation: asyncio.Task[list[GenerationResult]]
+    ) -> None:
+        job = attempt.job
+        end = partial(self._end, job, write=self._written, fence=attempt.fence)
         try:
             if generation.cancelled():
                 if self._is_stopping and job.id not in self._unwanted:
-                    await self._give_back(job)
+                    await self._give_back(attempt)
                 else:
-                    await self._end(job, JobStatus.CANCELLED, self._written)
+                    await end(JobStatus.CANCELLED)
                 return
             error = generation.exception()
             if error is None:
                 self.times.record(job, sum(result.seconds for result in generation.result()))
-                await self._keep(job, generation.result())
+                await self._keep(attempt, generation.result())
+            elif isinstance(error, EngineLost):
+                await self._draw_again(attempt, error)
             elif isinstance(error, FluxbotError):
-                await self._end(job, JobStatus.FAILED, self._written, error=str(error))
+                await end(JobStatus.FAILED, error=str(error))
             else:
                 logger.error("job %s failed", job.id, exc_info=error)
-                await self._end(job, JobStatus.FAILED, self._written, error=OUR_FAULT)
+                await end(JobStatus.FAILED, error=OUR_FAULT)
         except Exception:
             logger.exception("the end of job %s cannot be written", job.id)
             self.pause(CANNOT_WRITE)
 
-    async def _keep(self, job: Job, results: list[GenerationResult]) -> None:
+    async def _keep(self, attempt: _Attempt, results: list[GenerationResult]) -> None:
         """Encode and store the pictures, off the engine's thread, and end the job."""
+        job = attempt.job
+        end = partial(self._end, job, write=self._written, fence=attempt.fence)
         try:
             await asyncio.to_thread(self._save, job, results)
         except Exception as error:
             logger.exception("the pictures of job %s cannot be stored", job.id)
-            with suppress(OSError):
-                await asyncio.to_thread(self._gallery.delete, job.id)
+            await self._delete(job)
             sentence = OUR_FAULT
             if isinstance(error, OSError) and error.errno in NO_ROOM:
                 sentence = STORAGE_FULL
                 self.pause(NO_ROOM_FOR_PICTURES)
-            await self._end(job, JobStatus.FAILED, self._written, error=sentence)
+            await end(JobStatus.FAILED, error=sentence)
             return
-        seconds = sum(result.seconds for result in results)
-        await self._end(job, JobStatus.SUCCEEDED, self._written, seconds=seconds)
+        await end(JobStatus.SUCCEEDED, seconds=sum(result.seconds for result in results))
+        if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
+            await self._delete(job)  # it had ended otherwise meanwhile
 
     def _save(self, job: Job, results: list[GenerationResult]) -> None:
         for number, (request, result) in enumerate(zip(job.requests, results, strict=True), 1):
             self._gallery.save(job, number, request, result.image, result.control_map)
 
-    async def _give_back(self, job: Job) -> None:
-        await self._written(partial(self._records.give_back, job=job))
+    async def _delete(self, job: Job) -> None:
+        with suppress(OSError):
+            await asyncio.to_thread(self._gallery.delete, job.id)
+
+    async def _give_back(self, attempt: _Attempt) -> None:
+        """Leave a job that the stop has interrupted to the next start."""
+        job = attempt.job
+        if attempt.fence is not None:
+            await self._written(
+                partial(self._records.give_back, job_id=job.id, fence=attempt.fence)
+            )
         if job.status is JobStatus.RUNNING:
-            job.update(JobStatus.QUEUED)
+            job.update(JobStatus.QUEUED, note=RESTARTING)
+
+    async def _draw_again(self, attempt: _Attempt, error: EngineLost) -> None:
+        """Put a job whose engine has died back into the queue, unless that keeps happening."""
+        job, fence = attempt.job, attempt.fence
+        assert fence is not None, "no engine draws before its attempt is written"
+        logger.error("job %s lost its engine: %s", job.id, error)
+        job.engine_losses += 1
+        sentence = None
+        if job.engine_losses >= MAX_ENGINE_LOSSES:
+            sentence = ENGINE_LOST_TOO_OFTEN
+        elif job.attempts >= MAX_ATTEMPTS:
+            sentence = LOST_TOO_OFTEN
+        if sentence is not None:
+            await self._end(
+                job,
+                JobStatus.FAILED,
+                write=self._written,
+                fence=fence,
+                error=sentence,
+                is_dead_letter=True,
+            )
+        elif await self._written(partial(self._records.draw_again, job_id=job.id, fence=fence)):
+            if job.status is JobStatus.RUNNING:
+                job.update(JobStatus.QUEUED, note=GPU_RESTARTED)
+            self._queue.put_first(job)
+            self._tell_places()
 
     async def _end(
         self,
         job: Job,
         status: JobStatus,
-        write: Callable[[Work[None]], Coroutine[Any, Any, None]],
+        write: Callable[[Work[Job | None]], Coroutine[Any, Any, Job | None]],
         *,
+        fence: int | None = None,
         error: str | None = None,
         seconds: float | None = None,
+        is_dead_letter: bool = False,
     ) -> None:
-        """Write how *job* ended, give its credits back unless it succeeded, tell its watchers."""
+        """Write how *job* ended, give its credits back unless it succeeded, tell its watchers.
+
+        With the fence of an attempt that is not the latest, nothing is written: its result
+        comes too late.
+        """
         now = self._now()
 
-        def end(db: sqlite3.Connection) -> None:
-            has_ended_now = self._records.finish(
-                db, job.id, status, now, seconds=seconds, error=error
-            )
-            if has_ended_now and status is not JobStatus.SUCCEEDED:
+        def end(db: sqlite3.Connection) -> Job | None:
+            if not self._records.finish(
+                db,
+                job.id,
+                status,
+                now,
+                fence=fence,
+                seconds=seconds,
+                error=error,
+                engine_losses=job.engine_losses,
+                is_dead_letter=is_dead_letter,
+            ):
+                return self._records.find(db, job.id)
+            if status is not JobStatus.SUCCEEDED:
                 self._ledger.refund(db, job.id, now)
+            return None
 
-        await write(end)
+        written = await write(end)
+        if written is not None:
+            logger.warning("a late end of job %s is thrown away: %s", job.id, status)
+            if not written.status.is_final:
+                return  # a later attempt will end it
+            status, error = written.status, written.error
+            seconds, now = written.seconds, written.finished_at or now
         job.error, job.seconds, job.finished_at = error, seconds, now
         self._unwanted.discard(job.id)
         self.unfinished.pop(job.id, None)

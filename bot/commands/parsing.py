@@ -262,7 +262,9 @@ def _read_admin(message: _Message) -> AdminCommand:
             return AdminPresets("reload")
         case ["presets", "enable" | "disable" as action, name]:
             return AdminPresets(action, name)
-        case ["queue", "first" | "last" | "cancel" | "refund" as action, _]:
+        case ["queue", "failed"]:
+            return AdminQueue("failed")
+        case ["queue", "first" | "last" | "cancel" | "refund" | "replay" as action, _]:
             job_id = _as_id(words[2])
             if job_id is None:
                 raise error_at(

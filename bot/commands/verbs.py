@@ -46,7 +46,7 @@ ADMIN_USAGES: dict[str, str] = {
     "ban": "admin ban USER [reason]",
     "unban": "admin unban USER",
     "queue": "admin queue, admin queue first ID, admin queue last ID, admin queue cancel ID,"
-    " admin queue refund ID",
+    " admin queue refund ID, admin queue failed, admin queue replay ID",
     "stats": "admin stats",
     "audit": "admin audit",
 }

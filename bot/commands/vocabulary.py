@@ -181,9 +181,9 @@ class AdminDrain(AdminCommand): ...
 
 @dataclass(frozen=True, slots=True)
 class AdminQueue(AdminCommand):
-    """Everybody's jobs: list them, or do something with one of them."""
+    """Everybody's jobs: list them, or those that were given up, or do something with one."""
 
-    action: Literal["list", "first", "last", "cancel", "refund"] = "list"
+    action: Literal["list", "failed", "first", "last", "cancel", "refund", "replay"] = "list"
     job_id: str = ""
 
 

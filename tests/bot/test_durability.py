@@ -1,0 +1,438 @@
+"""Every accepted job ends once, whatever dies: the engine, the bot, the disk, a stored row."""
+
+import asyncio
+import io
+import sqlite3
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from bot import replies
+from bot.commands import ImagineCommand
+from bot.conversation import converse
+from bot.jobs import JobStatus
+from bot.refusals import NotAccepting, NotFound, StorageTrouble
+from bot.service import UNREADABLE
+from bot.storage import Reserve
+from bot.worker import BOT_RESTARTED, DRAWING_AGAIN, GPU_RESTARTED, RESTARTING
+from generation.types import DegenerateResult, EngineLost
+from tests.conftest import ADA, ADMIN, BOB, EVE, at_step, finished, stepping
+
+CIRCLE = ImagineCommand("a red circle", num_inference_steps=3, width=64, height=64, seed=7)
+LOST = EngineLost("the engine's process 5 has died")
+
+
+def picture():
+    file = io.BytesIO()
+    Image.linear_gradient("L").convert("RGB").save(file, "PNG")
+    return file.getvalue()
+
+
+async def until(is_true):
+    async with asyncio.timeout(20):
+        while not is_true():
+            await asyncio.sleep(0)
+
+
+async def noted(job, note):
+    async with asyncio.timeout(20):
+        async for progress in job.watch():
+            if progress.note == note:
+                return progress
+    raise AssertionError(f"{job.id} ended as {job.status}")
+
+
+class Faults:
+    """What drawing raises, one for each picture that is begun; None draws it."""
+
+    def __init__(self, gate, *faults):
+        self.left = list(faults)
+        draws = gate.generate
+
+        def generate(request, on_step):
+            fault = self.left.pop(0) if self.left else None
+            if fault is not None:
+                gate.drawn.append(request)
+                raise fault
+            return draws(request, on_step)
+
+        gate.generate = generate
+
+
+# The engine
+
+
+async def test_a_job_whose_engine_died_is_drawn_next_and_says_why(service, gate):
+    Faults(gate, LOST)
+    job = await service.submit(ADA, CIRCLE)
+    other = await service.submit(BOB, replace(CIRCLE, seed=8))
+    progress = await noted(job, GPU_RESTARTED)
+    assert replies.progress_line(job, progress) == f"Next in the queue: {GPU_RESTARTED}" or (
+        progress.status is JobStatus.RUNNING
+    )
+
+    gate.open()
+
+    assert await finished(job) is JobStatus.SUCCEEDED
+    assert await finished(other) is JobStatus.SUCCEEDED
+    assert [request.seed for request in gate.drawn] == [7, 7, 8]
+    assert job.attempts == 2
+    assert (await service.quota(ADA)).used == job.cost
+
+
+async def test_a_fresh_engine_is_loaded_before_the_next_picture(service, gate):
+    gate.open()
+    closings = []
+    close = gate.close
+    gate.close = lambda: (closings.append(len(gate.drawn)), close())
+    Faults(gate, LOST)
+
+    await finished(await service.submit(ADA, CIRCLE))
+
+    assert closings == [1]
+    assert service.state.status == "ready"
+
+
+async def test_a_job_whose_engine_died_twice_is_refunded_and_kept_for_an_admin(bot, gate):
+    gate.open()
+    service = bot.service
+    Faults(gate, LOST, LOST)
+    job = await service.submit(EVE, CIRCLE, reply_to={"channel": "c1"})
+
+    assert await finished(job) is JobStatus.FAILED
+    assert "the GPU had to be restarted 2 times over this" in job.error
+    assert (await service.quota(EVE)).used == 0
+    assert len(gate.drawn) == 2
+    assert await finished(await service.submit(ADA, CIRCLE)) is JobStatus.SUCCEEDED
+    listed = await converse(service, ADMIN, "admin queue failed")
+    assert listed.text == f"{job.id} · {EVE} · 2 attempts, 2 times the engine died · a red circle"
+
+
+async def test_deaths_of_the_engine_are_counted_across_restarts(bot, gate):
+    Faults(gate, LOST, None, LOST)
+    job = await bot.service.submit(ADA, replace(CIRCLE, num_inference_steps=50))
+    await noted(job, GPU_RESTARTED)
+    await until(gate.waits.is_set)
+
+    service = await stepping(gate, bot.restart())
+    job = await service.job(ADA, job.id)
+
+    assert await finished(job) is JobStatus.FAILED
+    assert job.engine_losses == 2
+
+
+async def test_what_was_given_up_is_replayed_by_an_admin_at_no_charge(bot, gate):
+    gate.open()
+    service = bot.service
+    Faults(gate, LOST, LOST)
+    job = await service.submit(EVE, replace(CIRCLE, preset="canny"), picture(), reply_to={"to": 1})
+    await finished(job)
+
+    reply = await converse(service, ADMIN, f"admin queue replay {job.id}")
+
+    (new,) = [each for each in await service.undelivered("discord") if each.id != job.id]
+    assert reply.text == f"{job.id} is drawn again as {new.id}; {EVE} pays nothing for it."
+    assert await finished(new) is JobStatus.SUCCEEDED
+    assert (new.user, new.parent, new.reply_to) == (EVE, job.id, {"to": 1})
+    assert (await service.quota(EVE)).used == 0
+    with pytest.raises(NotFound, match="that was given up"):
+        await service.admin.replay(ADMIN, job.id)
+    (entry, *_) = await service.admin.audit(ADMIN)
+    assert (entry.act, entry.subject, entry.detail) == ("replay", job.id, new.id)
+
+
+async def test_an_engine_that_died_and_cannot_be_loaded_is_tried_again_by_itself(
+    make_bot, gate, monkeypatch
+):
+    monkeypatch.setattr("bot.worker.RELOAD_AFTER", 0.0)
+    loads = []
+    load = gate.load
+
+    def sometimes():
+        loads.append(1)
+        if len(loads) in (2, 3):
+            raise LOST
+        load()
+
+    gate.load = sometimes
+    gate.open()
+    Faults(gate, LOST)
+    bot = await make_bot()
+
+    assert await finished(await bot.service.submit(ADA, CIRCLE)) is JobStatus.SUCCEEDED
+    assert len(loads) == 4
+
+
+async def test_a_job_cancelled_while_its_engine_dies_is_cancelled_and_refunded(bot, gate):
+    class Dying(Exception): ...
+
+    job = await bot.service.submit(ADA, CIRCLE)
+    await at_step(job, 0)
+    await until(gate.waits.is_set)
+    work = gate.report
+
+    def die(step):
+        work(step)
+        raise LOST
+
+    gate.report = die
+    await stepping(gate, bot.service.cancel(ADA, job.id))
+
+    assert job.status is JobStatus.CANCELLED
+    assert (await bot.service.quota(ADA)).used == 0
+
+
+async def test_a_blank_picture_is_drawn_once_more(service, gate):
+    blank = DegenerateResult("the picture came out blank")
+    Faults(gate, blank)
+    job = await service.submit(ADA, CIRCLE)
+    progress = await noted(job, DRAWING_AGAIN)
+    assert replies.progress_line(job, progress) == "It came out blank, drawing it again"
+
+    gate.open()
+
+    assert await finished(job) is JobStatus.SUCCEEDED
+    assert job.attempts == 1
+
+
+async def test_a_picture_that_is_blank_twice_is_refunded(service, gate):
+    gate.open()
+    Faults(gate, *2 * [DegenerateResult("the picture came out blank: try another seed")])
+    job = await service.submit(ADA, CIRCLE)
+
+    assert await finished(job) is JobStatus.FAILED
+    assert job.error == "the picture came out blank: try another seed"
+    assert (await service.quota(ADA)).used == 0
+
+
+# Attempts
+
+
+async def test_a_late_result_of_an_old_attempt_is_thrown_away(bot, gate):
+    """As where another process has taken the job over, and failed it, meanwhile."""
+    job = await bot.service.submit(ADA, CIRCLE)
+    await at_step(job, 0)
+
+    def elsewhere(db):
+        db.execute("UPDATE jobs SET status = 'failed', error = 'elsewhere', fence = fence + 1")
+
+    await bot.database.write(elsewhere)
+    gate.open()
+
+    assert await finished(job) is JobStatus.FAILED
+    assert job.error == "elsewhere"
+    await until(lambda: not bot.service._worker._ending)
+    assert list(bot.gallery.images.iterdir()) == []
+    assert await bot.rows("SELECT status, delivery FROM jobs") == [
+        {"status": "failed", "delivery": "none"}
+    ]
+
+
+async def test_a_late_failure_of_an_old_attempt_refunds_nothing(bot, gate):
+    job = await bot.service.submit(ADA, CIRCLE)
+    await at_step(job, 0)
+    await bot.database.write(lambda db: db.execute("UPDATE jobs SET fence = fence + 1"))
+    Faults(gate, LOST)
+    gate.open()
+    await until(lambda: not bot.service._worker.running and not bot.service._worker._ending)
+
+    assert not job.status.is_final, "the later attempt will end it"
+    assert (await bot.service.quota(ADA)).used == job.cost
+
+
+# Order
+
+
+async def order(service):
+    return [job.request.seed for job in service.admin.queue(ADMIN)]
+
+
+async def test_the_queue_stands_as_it_stood_after_a_restart(bot, gate):
+    """Ada had her turn in this round when the bot died, so Bob, who came later, is first."""
+    gate.allow(3)
+    first = await bot.service.submit(ADA, CIRCLE)
+    await finished(first)
+    running = await bot.service.submit(EVE, replace(CIRCLE, seed=1))
+    await at_step(running, 0)
+    for user, seed in ((ADA, 2), (ADA, 3), (BOB, 4), (EVE, 5), (BOB, 6)):
+        await bot.service.submit(user, replace(CIRCLE, seed=seed))
+    before = await order(bot.service)
+
+    service = await stepping(gate, bot.restart())
+    await until(lambda: service._worker.running)
+
+    assert before == [1, 4, 2, 5, 6, 3]
+    assert await order(service) == before
+
+
+async def test_where_an_admin_moved_a_job_it_stays_after_a_restart(bot, gate):
+    running = await bot.service.submit(EVE, replace(CIRCLE, seed=1))
+    await at_step(running, 0)
+    jobs = [
+        await bot.service.submit(user, replace(CIRCLE, seed=seed))
+        for user, seed in ((ADA, 2), (ADA, 3), (BOB, 4), (EVE, 5))
+    ]
+    await bot.service.admin.move(ADMIN, jobs[3].id, to_front=True)
+    await bot.service.admin.move(ADMIN, jobs[0].id, to_front=False)
+    await bot.service.admin.move(ADMIN, jobs[1].id, to_front=True)
+    before = await order(bot.service)
+
+    service = await stepping(gate, bot.restart())
+    await until(lambda: service._worker.running)
+
+    assert before == [1, 3, 5, 4, 2]
+    assert await order(service) == before
+
+
+async def test_who_waits_again_after_a_restart_reads_so(bot, gate):
+    running = await bot.service.submit(ADA, CIRCLE)
+    await at_step(running, 0)
+    await bot.database.write(lambda db: db.execute("UPDATE jobs SET attempts = 1"))
+    job = bot.service._worker.unfinished[running.id]
+    row = await bot.rows("SELECT * FROM jobs")
+    await stepping(gate, bot.stop())
+    # As a kill would have left it.
+    with sqlite3.connect(bot.folder / "bot.sqlite3") as db:
+        db.execute("UPDATE jobs SET status = 'running', attempts = ?", (row[0]["attempts"],))
+    db.close()
+
+    service = await bot.start()
+
+    job = await service.job(ADA, running.id)
+    assert job.progress.note == BOT_RESTARTED
+
+
+# Stopping
+
+
+async def test_stopping_finishes_the_picture_and_keeps_what_waits(make_bot, gate):
+    bot = await make_bot()
+    running = await bot.service.submit(ADA, CIRCLE)
+    await at_step(running, 0)
+    waiting = await bot.service.submit(BOB, CIRCLE)
+
+    stopping = asyncio.create_task(bot.service.finish(30))
+    await noted(waiting, RESTARTING)
+    line = replies.progress_line(waiting, waiting.progress)
+    assert line == f"Queued, 1 ahead of you: {RESTARTING}"
+    with pytest.raises(NotAccepting, match="the bot is restarting"):
+        await bot.service.submit(EVE, CIRCLE)
+    gate.open()
+    await stopping
+    await bot.stop()
+
+    assert running.status is JobStatus.SUCCEEDED
+    assert waiting.status is JobStatus.QUEUED
+    assert len(gate.drawn) == 1
+    assert await finished(await (await bot.start()).job(BOB, waiting.id)) is JobStatus.SUCCEEDED
+
+
+async def test_a_picture_that_takes_too_long_is_given_back_when_stopping(make_bot, gate):
+    bot = await make_bot()
+    running = await bot.service.submit(ADA, CIRCLE)
+    await at_step(running, 0)
+
+    await bot.service.finish(0.01)
+    await stepping(gate, bot.stop())
+
+    assert (running.status, running.progress.note) == (JobStatus.QUEUED, RESTARTING)
+    service = await bot.start()
+    gate.open()
+    job = await service.job(ADA, running.id)
+    assert await finished(job) is JobStatus.SUCCEEDED
+    assert job.attempts == 1, "the one that was broken off does not count"
+
+
+async def test_what_is_known_to_take_too_long_is_not_waited_for(bot, gate):
+    running = await bot.service.submit(ADA, CIRCLE)
+    await at_step(running, 0)
+    bot.service._worker.times.record(running, 3600.0)
+
+    async with asyncio.timeout(5):
+        await bot.service.finish(30)
+
+    assert running.status is JobStatus.RUNNING
+
+
+# What is on disk
+
+
+async def test_a_row_that_cannot_be_read_costs_nobody_else_anything(bot, gate):
+    running = await bot.service.submit(EVE, CIRCLE)
+    await at_step(running, 0)
+    broken = await bot.service.submit(ADA, CIRCLE)
+    sound = await bot.service.submit(BOB, CIRCLE)
+    await bot.database.write(
+        lambda db: db.execute(
+            "UPDATE jobs SET request = '{\"prompt\": 3}' WHERE id = ?", (broken.id,)
+        )
+    )
+
+    service = await stepping(gate, bot.restart())
+    gate.open()
+
+    assert await finished(await service.job(BOB, sound.id)) is JobStatus.SUCCEEDED
+    assert (await service.quota(ADA)).used == 0
+    rows = await bot.rows("SELECT status, error FROM jobs WHERE id = ?", broken.id)
+    assert rows == [{"status": "failed", "error": UNREADABLE}]
+    assert (await service.history(ADA)).jobs == []
+    with pytest.raises(NotFound):
+        await service.job(ADA, broken.id)
+
+
+async def test_a_start_clears_away_what_a_killed_process_left(bot, gate):
+    gate.open()
+    kept = await bot.service.submit(ADA, replace(CIRCLE, preset="canny"), picture())
+    await finished(kept)
+    waiting = bot.gallery.picture_path("23456789", 1)
+    failed = await bot.service.submit(ADA, CIRCLE)
+    await finished(failed)
+    await bot.database.write(
+        lambda db: db.execute("UPDATE jobs SET status = 'failed' WHERE id = ?", (failed.id,))
+    )
+    orphan = bot.gallery.keep_control_image(b"nobody's")
+    waiting.write_bytes(b"its row came with a backup that was put back")
+
+    await bot.restart()
+
+    assert not orphan.exists()
+    assert not bot.gallery.picture_path(failed.id, 1).exists()
+    assert waiting.exists(), "a picture without a row may be all that is left of it"
+    assert bot.gallery.picture_path(kept.id, 1).exists()
+    assert kept.request.control_image.exists()
+
+
+async def test_a_full_disk_gives_up_its_reserve_so_that_ends_can_be_written(bot, gate, tmp_path):
+    bot.database._reserve = reserve = Reserve(tmp_path / "reserve", 2**16)
+    job = await bot.service.submit(ADA, CIRCLE)
+    await at_step(job, 0)
+
+    def fill(db):
+        raise_full = sqlite3.OperationalError("database or disk is full")
+        raise_full.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise raise_full
+
+    with pytest.raises(StorageTrouble):
+        await bot.database.write(fill)
+
+    assert not (tmp_path / "reserve").exists()
+    reserve._size = 2**60
+    with pytest.raises(StorageTrouble, match="storage is full; nothing was charged"):
+        await bot.service.submit(BOB, CIRCLE)
+    gate.open()
+    assert await finished(job) is JobStatus.SUCCEEDED
+    reserve._size = 2**16
+    assert await finished(await bot.service.submit(BOB, CIRCLE)) is JobStatus.SUCCEEDED
+    assert (tmp_path / "reserve").stat().st_size == 2**16
+
+
+async def test_damage_that_shows_while_running_is_said_in_a_sentence(bot):
+    def damaged(db):
+        error = sqlite3.DatabaseError("database disk image is malformed")
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error
+
+    for way in (bot.database.read, bot.database.write):
+        with pytest.raises(StorageTrouble, match="an admin must restore a backup"):
+            await way(damaged)
