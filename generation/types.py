@@ -414,7 +414,10 @@ def check_number(
 
 def shortened(value: object) -> str:
     """*value* as a sentence shows it: in quotes if it is text, and not much of it."""
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except ValueError:  # Python writes out no whole number of more than 4300 digits
+        return f"a {type(value).__name__} of too many digits"
     return shown if len(shown) <= 42 else shown[:40] + "…"
 
 

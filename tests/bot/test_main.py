@@ -1,16 +1,20 @@
 """The command line, as an operator meets it: real processes, told by what they print."""
 
 import asyncio
+import json
 import os
 import re
 import signal
 import sqlite3
 import sys
+import time
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
+from bot.backups import back_up
 from bot.commands import ImagineCommand
 from tests.conftest import Bot
 
@@ -101,9 +105,12 @@ async def test_the_page_answers_while_the_model_is_still_being_loaded(started):
         assert "importing torch" not in bot.output
 
 
-async def test_a_prompt_becomes_a_picture_and_ctrl_c_ends_the_bot(started):
-    bot = await started()
+@pytest.mark.parametrize("process", ["thread", "child"])
+async def test_a_prompt_becomes_a_picture_and_ctrl_c_ends_the_bot(started, process):
+    bot = await started(FLUXBOT_ENGINE__PROCESS=process)
     await bot.until("ready to draw")
+    children = psutil.Process(bot.process.pid).children()
+    assert len(children) == (process == "child")
 
     async with httpx.AsyncClient(base_url=bot.address, timeout=60) as web:
         body = {"prompt": "a red circle", "num_inference_steps": 2, "width": 64, "height": 64}
@@ -114,6 +121,7 @@ async def test_a_prompt_becomes_a_picture_and_ctrl_c_ends_the_bot(started):
     assert await bot.ended() == 0
     assert "stopping" in bot.output
     assert "Traceback" not in bot.output
+    assert not any(child.is_running() for child in children)
 
 
 async def test_a_second_bot_on_the_same_database_names_the_first_and_gives_way(started, run):
@@ -162,6 +170,36 @@ async def test_a_damaged_database_is_said_in_a_sentence(run, tmp_path):
     assert "bot.sqlite3 cannot be used: file is not a database" in output
     assert re.search(r"✗ +database", findings)
     assert "Traceback" not in output + findings
+
+
+async def test_a_backup_takes_the_place_of_a_damaged_database(run, tmp_path):
+    data = tmp_path / "data"
+    assert "50 were granted" in (await run("quota", "grant", "discord:5", "50"))[1]
+    copy = back_up(data / "bot.sqlite3", data / "backups", 1_700_000_000)
+    (data / "bot.sqlite3").write_bytes(b"no database at all " * 1000)
+
+    status, refused = await run("run")
+    restored, output = await run("restore")
+
+    assert (status, restored) == (1, 0)
+    assert f"{copy.name} can take its place: python -m bot restore" in refused
+    assert "What was there lies in" in output
+    assert "10050 credits left" in (await run("quota", "show", "discord:5"))[1]
+    assert (await run("restore", str(tmp_path / "nowhere")))[0] == 1
+
+
+async def test_a_bot_that_keeps_crashing_waits_and_can_be_stopped_meanwhile(tmp_path):
+    (tmp_path / "data").mkdir()
+    now = time.time()
+    (tmp_path / "data" / "starts.json").write_text(json.dumps([now - 3, now - 2, now - 1]))
+    bot = await Process(tmp_path).start("run")
+    await bot.until("waiting 10 s this time")
+
+    bot.process.send_signal(signal.SIGTERM)
+
+    assert await bot.ended() == 0
+    assert not (tmp_path / "data" / "starts.json").exists()
+    assert "Open" not in bot.output
 
 
 async def test_check_says_what_is_right_in_plain_words(run):

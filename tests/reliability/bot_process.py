@@ -1,0 +1,235 @@
+"""The whole bot as a process, for being killed: its own adapter, a stub of the engine.
+
+The adapter goes through the service exactly as one for a real platform does. Failpoints
+sit here and not in the product: around every commit, every file and every message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import secrets
+import signal
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import bot.database
+from bot.config import Config
+from bot.conversation import converse
+from bot.database import Database
+from bot.gallery import Gallery
+from bot.jobs import Job, JobStatus
+from bot.ledger import Ledger
+from bot.records import Records, Unfinished
+from bot.service import About, Service
+from generation.control_images import PillowControlImages
+from generation.executor import ThreadExecutor
+from generation.stub import StubEngine
+from generation.types import EngineLost, GenerationError, Preset
+from tests.reliability.platform import ask
+
+USERS = "loop"
+PRESETS = {
+    "plain": Preset(name="plain"),
+    "canny": Preset(name="canny", controlnet="demo/controlnet-canny", preprocessor="canny"),
+}
+GENEROUS = {
+    "quota": {"credits": 10**9},
+    "queue": {"max_waiting": 10**6, "max_waiting_per_user": 10**6},
+    "presets": PRESETS,
+    "web": {"enabled": False},
+}
+
+
+class MoodyEngine(StubEngine):
+    """Fails, or dies, where the prompt says so."""
+
+    def generate(self, request, on_step):
+        if "fails" in request.prompt:
+            raise GenerationError("this one fails")
+        if "dies" in request.prompt:
+            raise EngineLost("this one dies")
+        return super().generate(request, on_step)
+
+
+class Failpoints:
+    """Kills this process at the given visit of a named point."""
+
+    def __init__(self, name: str | None, visit: int) -> None:
+        self._name = name
+        self._visit = visit
+        self._visits: Counter[str] = Counter()
+
+    def __call__(self, name: str) -> None:
+        self._visits[name] += 1
+        if name == self._name and self._visits[name] == self._visit:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def install(self) -> None:
+        """Around every commit of the database and every file that is put in its place."""
+        together, replace = bot.database._together, os.replace
+
+        def committed(db: Any, works: list[Callable[..., Any]]) -> list[Any]:
+            names = {_name(work) for work in works}
+
+            def before(db: Any) -> None:
+                for name in names:
+                    self(f"commit {name}: before")
+
+            outcomes = together(db, [*works, before])[:-1]
+            for name in names:
+                self(f"commit {name}: after")
+            return outcomes
+
+        def replaced(source: Any, target: Any) -> None:
+            self("file: before")
+            replace(source, target)
+            self("file: after")
+
+        bot.database._together = committed
+        os.replace = replaced
+
+
+def _name(work: Any) -> str:
+    inner = work.func if isinstance(work, partial) else work
+    return str(getattr(inner, "__name__", "other"))
+
+
+class LoopbackAdapter:
+    """What an adapter is: hears, has it carried out, tells, follows, delivers."""
+
+    def __init__(
+        self, service: Service, port: int, failpoint: Callable[[str], None], fault: str | None
+    ) -> None:
+        self._service = service
+        self._ask = partial(ask, port)
+        self._failpoint = failpoint
+        self._fault = fault
+        self._followed: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        for job in await self._service.undelivered(USERS):
+            self._follow(job)
+        while True:
+            for event in await self._until_answered("events", {}):
+                self._begin(self._carry_out(event))
+
+    def _begin(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _carry_out(self, event: dict[str, Any]) -> None:
+        if self._fault == "told before durable":
+            await self._until_answered("tell", {"event": event["id"], "job": "soon"})
+        reply = await converse(
+            self._service,
+            event["user"],
+            event["text"],
+            None if event["image"] is None else bytes.fromhex(event["image"]),
+            reply_to={"event": event["id"]},
+            event_id=None if self._fault == "no deduplication" else event["id"],
+        )
+        job_id = None if reply.job is None else reply.job.id
+        self._failpoint("tell: before")
+        await self._until_answered("tell", {"event": event["id"], "job": job_id})
+        self._failpoint("tell: after")
+        if reply.job is not None:
+            self._follow(reply.job)
+
+    def _follow(self, job: Job) -> None:
+        if job.id not in self._followed:
+            self._followed.add(job.id)
+            self._begin(self._deliver(job))
+
+    async def _deliver(self, job: Job) -> None:
+        await job.finished()
+        picture = None
+        if job.status is JobStatus.SUCCEEDED:
+            path = await self._service.picture(job.user, job.id)
+            picture = hashlib.sha256(path.read_bytes()).hexdigest()
+        message = {
+            "nonce": secrets.token_hex(8) if self._fault == "no nonce" else job.id,
+            "event": job.reply_to["event"],
+            "status": job.status,
+            "picture": picture,
+        }
+        while True:
+            self._failpoint("send: before")
+            try:
+                await self._ask("send", message)
+                break
+            except ConnectionError:
+                await asyncio.sleep(0.01)
+            if self._fault == "no nonce":
+                message["nonce"] = secrets.token_hex(8)
+        self._failpoint("send: after")
+        await self._service.delivered(job)
+
+    async def _until_answered(self, path: str, body: dict[str, Any]) -> Any:
+        while True:
+            try:
+                return await self._ask(path, body)
+            except ConnectionError:
+                await asyncio.sleep(0.01)
+
+
+def plant(fault: str | None) -> None:
+    """Break the bot as its writers might have; the harness must notice."""
+    if fault == "split transaction":
+        charge, admit = Ledger.charge, Service._admit
+        Ledger.charge = lambda self, db, job, now: None
+
+        async def split(self: Service, job: Job) -> Job:
+            admitted = await admit(self, job)
+            if admitted is job:
+                await self._database.write(
+                    partial(charge, self._ledger, job=job, now=job.submitted_at)
+                )
+            return admitted
+
+        Service._admit = split
+    elif fault == "no recovery":
+        Records.unfinished = lambda self, db: Unfinished([], [], [], [], 0, [])
+
+
+async def _run(folder: Path, port: int, failpoint: Failpoints, fault: str | None) -> None:
+    database = await Database.open(folder / "bot.sqlite3", is_checked=True)
+    service = Service(
+        Config(**GENEROUS),
+        [ThreadExecutor(partial(MoodyEngine, 0.0005))],
+        database,
+        Gallery(folder),
+        PillowControlImages(),
+        about=About("A test."),
+        read_presets=lambda: PRESETS,
+    )
+    await service.start()
+    adapter = asyncio.create_task(LoopbackAdapter(service, port, failpoint, fault).run())
+    working = asyncio.create_task(service.run())
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    waiting = asyncio.create_task(stopping.wait())
+    done, _ = await asyncio.wait([adapter, working, waiting], return_when=asyncio.FIRST_COMPLETED)
+    if waiting not in done:
+        await asyncio.gather(*done)  # raises
+    await service.finish(5)
+    for task in (adapter, working):
+        task.cancel()
+    await asyncio.gather(adapter, working, return_exceptions=True)
+    await database.close()
+
+
+def main(
+    folder: Path, port: int, point: str | None = None, visit: int = 1, fault: str | None = None
+) -> None:
+    """Run until killed, or until SIGTERM."""
+    plant(fault)
+    failpoint = Failpoints(point, visit)
+    failpoint.install()
+    asyncio.run(_run(folder, port, failpoint, fault))

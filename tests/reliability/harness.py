@@ -1,0 +1,247 @@
+"""Kills the bot again and again while jobs come in, and says what was lost, doubled or left."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import multiprocessing
+import random
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from tests.reliability import bot_process
+from tests.reliability.platform import Event, Platform
+
+#: Every commit that a job makes on its way, every file, every message.
+POINTS = tuple(
+    f"{what}: {when}"
+    for what in (
+        "commit admit",
+        "commit begin",
+        "commit end",
+        "commit draw_again",
+        "commit settle",
+        "file",
+        "tell",
+        "send",
+    )
+    for when in ("before", "after")
+)
+FAULTS = {
+    # The point at which a kill shows it, and the words of the finding.
+    "split transaction": ("commit charge: before", "the ledger says"),
+    "no recovery": ("commit begin: after", "never ended"),
+    "no deduplication": ("tell: before", "jobs for one event"),
+    "no nonce": ("send: after", "messages for one event"),
+    "told before durable": ("commit admit: before", "and there is none"),
+}
+
+
+#: What people have written and got no message for, at most; some of it never gets one.
+MOST_UNANSWERED = 100
+
+
+@dataclass
+class Kill:
+    """One life of the bot: killed at a named point, or after so many seconds."""
+
+    point: str | None = None
+    visit: int = 1
+    after: float | None = None
+
+
+@dataclass
+class Report:
+    """What a run has shown."""
+
+    kills: int = 0
+    accepted: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    redelivered: int = 0
+    answers_lost: int = 0
+    duplicates_refused: int = 0
+    seconds: float = 0.0
+    problems: list[str] = field(default_factory=list)
+
+
+def picture() -> str:
+    file = io.BytesIO()
+    Image.linear_gradient("L").resize((64, 64)).convert("RGB").save(file, "PNG")
+    return file.getvalue().hex()
+
+
+class Harness:
+    """One folder, one platform, and one life of the bot after the other."""
+
+    def __init__(self, folder: Path, seed: int, fault: str | None = None) -> None:
+        self._folder = folder
+        self._dice = random.Random(seed)
+        self._fault = fault
+        self._platform = Platform(random.Random(seed + 1))
+        self._events = 0
+        # Forked from a process that has imported everything: a start takes milliseconds.
+        self._processes = multiprocessing.get_context("forkserver")
+        self._processes.set_forkserver_preload(["tests.reliability.bot_process"])
+
+    async def run(self, kills: Sequence[Kill], most_events: int) -> Report:
+        """Let people write while the bot is killed as *kills* say, then let it finish."""
+        report, began = Report(), time.monotonic()
+        self._port = await self._platform.start()
+        writing = asyncio.create_task(self._write(most_events))
+        try:
+            for kill in kills:
+                report.kills += await self._live(kill)
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+            await self._finish(report)
+        finally:
+            writing.cancel()
+            await self._platform.close()
+        self._judge(report)
+        report.seconds = time.monotonic() - began
+        return report
+
+    async def _write(self, most: int) -> None:
+        """People write as fast as they are answered, and a little ahead of that."""
+        while True:
+            unanswered = self._events - len(self._platform.messages)
+            if self._events < most and unanswered < MOST_UNANSWERED:
+                self._write_one()
+            await asyncio.sleep(self._dice.uniform(0.001, 0.01))
+
+    def _write_one(self) -> None:
+        self._events += 1
+        user = f"{bot_process.USERS}:{self._dice.randrange(6)}"
+        mood = self._dice.choices(("", " fails", " dies"), (86, 4, 10))[0]
+        text = f"a fox{mood} --size 64x64 --steps 2 --seed {self._events}"
+        image = None
+        if self._dice.random() < 0.1:
+            text, image = f"{text} --preset canny", picture()
+        elif self._dice.random() < 0.1:
+            text = "cancel"
+        self._platform.write(Event(f"e{self._events}", user, text, image))
+
+    def _start(self, kill: Kill) -> multiprocessing.process.BaseProcess:
+        process = self._processes.Process(
+            target=bot_process.main,
+            args=(self._folder, self._port, kill.point, kill.visit, self._fault),
+        )
+        process.start()
+        return process
+
+    async def _live(self, kill: Kill) -> bool:
+        """One life; whether it ended by a kill, and not of old age."""
+        process = self._start(kill)
+        deadline = time.monotonic() + (5.0 if kill.after is None else kill.after)
+        while process.is_alive() and time.monotonic() < deadline:
+            await asyncio.sleep(0.005)
+        killed_itself = not process.is_alive()
+        process.kill()
+        process.join()
+        if process.exitcode not in (-9,):
+            raise AssertionError(f"the bot ended by itself, with status {process.exitcode}")
+        return killed_itself or kill.after is not None
+
+    async def _finish(self, report: Report) -> None:
+        """A last life, in which everything that was accepted must come to its end."""
+        process = self._start(Kill())
+        deadline = time.monotonic() + (60 if self._fault is None else 1.5)
+        while time.monotonic() < deadline and not self._is_done():
+            await asyncio.sleep(0.02)
+        process.terminate()
+        process.join(20)
+        if process.exitcode != 0:
+            report.problems.append(f"the last life ended with status {process.exitcode}")
+            process.kill()
+            process.join()
+        # One more start clears away what the kills have left.
+        process = self._start(Kill())
+        await asyncio.sleep(0.3)
+        process.terminate()
+        process.join(20)
+
+    def _is_done(self) -> bool:
+        platform = self._platform
+        if len(platform.told) < self._events:
+            return False
+        answered = {message["event"] for message in platform.messages}
+        if any(job and event not in answered for event, job in platform.told.items()):
+            return False
+        with closing(sqlite3.connect(f"file:{self._folder}/bot.sqlite3?mode=ro", uri=True)) as db:
+            query = (
+                "SELECT count(*) FROM jobs"
+                " WHERE status IN ('queued', 'running') OR delivery = 'owed'"
+            )
+            return db.execute(query).fetchone() == (0,)
+
+    def _judge(self, report: Report) -> None:
+        platform, problems = self._platform, report.problems
+        with closing(sqlite3.connect(self._folder / "bot.sqlite3")) as db:
+            db.row_factory = sqlite3.Row
+            jobs = db.execute("SELECT * FROM jobs").fetchall()
+            spent = dict(
+                db.execute("SELECT job_id, -sum(credits) FROM entries GROUP BY job_id").fetchall()
+            )
+            verdict = db.execute("PRAGMA integrity_check").fetchone()[0]
+        if verdict != "ok":
+            problems.append(f"the database is damaged: {verdict}")
+        ids = {job["id"] for job in jobs}
+        by_event = Counter(job["reply_to"] for job in jobs)
+        messages = Counter(message["event"] for message in platform.messages)
+        for event, job_id in platform.told.items():
+            if job_id is not None and job_id not in ids and job_id != "soon":
+                problems.append(f"{event} was told that {job_id} is queued, and there is none")
+            if job_id == "soon" and f'{{"event": "{event}"}}' not in by_event:
+                problems.append(f"{event} was told that it is queued, and there is none")
+            if job_id is not None and not messages[event]:
+                problems.append(f"{event} was accepted and never answered")
+        for event, count in by_event.items():
+            if count > 1:
+                problems.append(f"{count} jobs for one event: {event}")
+        for event, count in messages.items():
+            if count > 1:
+                problems.append(f"{count} messages for one event: {event}")
+        for job in jobs:
+            report.statuses[job["status"]] += 1
+            if job["status"] not in ("succeeded", "failed", "cancelled"):
+                problems.append(f"{job['id']} is {job['status']} and never ended")
+            elif job["delivery"] != "delivered":
+                problems.append(f"{job['id']} is still owed")
+            expected = job["cost"] if job["status"] == "succeeded" else 0
+            if spent.get(job["id"], 0) != expected:
+                problems.append(
+                    f"the ledger says {spent.get(job['id'], 0)} for {job['id']}, which"
+                    f" {job['status']} and costs {job['cost']}"
+                )
+        problems.extend(self._files_that_do_not_fit(jobs))
+        report.accepted = sum(job is not None for job in platform.told.values())
+        report.redelivered = sum(event.deliveries - 1 for event in platform.events.values())
+        report.answers_lost = platform.answers_lost
+        report.duplicates_refused = platform.duplicates_refused
+
+    def _files_that_do_not_fit(self, jobs: Sequence[sqlite3.Row]) -> list[str]:
+        drawn = {job["id"] for job in jobs if job["status"] == "succeeded"}
+        images = {path.name for path in (self._folder / "images").iterdir()}
+        controls = {path.name for path in (self._folder / "control-images").iterdir()}
+        attached = {name for name in controls if any(name in job["request"] for job in jobs)}
+        return [
+            *(f"{id} has no picture" for id in drawn if f"{id}-1.png" not in images),
+            *(f"{name} is an orphan" for name in images if name.split("-")[0] not in drawn),
+            *(f"{name} is attached to nothing" for name in controls - attached),
+        ]
+
+
+def kills_at_points(dice: random.Random, latest: int = 3) -> list[Kill]:
+    """One life that ends at each point, at one of its first visits."""
+    return [Kill(point, dice.randint(1, latest)) for point in POINTS]
+
+
+def kills_at_random(dice: random.Random, count: int, longest: float = 0.4) -> list[Kill]:
+    return [Kill(after=dice.uniform(0.02, longest)) for _ in range(count)]

@@ -1,0 +1,107 @@
+"""Short forms of what ``python -m benchmarks.reliability`` does at length."""
+
+import random
+import shutil
+
+import pytest
+
+from tests.reliability import load, syncs, wal
+from tests.reliability.harness import (
+    FAULTS,
+    POINTS,
+    Harness,
+    Kill,
+    kills_at_points,
+    kills_at_random,
+)
+
+
+async def test_a_bot_that_is_killed_at_every_step_loses_and_doubles_nothing(tmp_path):
+    dice = random.Random(7)
+    kills = [*kills_at_points(dice, latest=1), *kills_at_random(dice, 6)]
+
+    report = await Harness(tmp_path, 7).run(kills, most_events=300)
+
+    assert report.problems == []
+    assert report.kills >= len(POINTS)
+    assert report.accepted > 50
+    assert report.statuses["succeeded"] > 30
+    assert report.redelivered
+    assert report.answers_lost
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_the_harness_finds_what_is_wrong_in_a_bot_with(tmp_path, fault):
+    point, words = FAULTS[fault]
+
+    report = await Harness(tmp_path, 3, fault).run([Kill(point, 2), Kill(point, 1)], 40)
+
+    assert any(words in problem for problem in report.problems), report.problems
+
+
+async def test_what_a_damaged_log_opens_as_is_a_committed_prefix_or_refused(tmp_path):
+    outcome = await wal.damaged_copies(tmp_path, 50, random.Random(1))
+
+    assert outcome.problems == []
+    assert outcome.opened + outcome.refused == 50
+    assert outcome.lost_commits > 0
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_whoever_is_told_that_it_is_accepted_has_it_on_disk(tmp_path):
+    calls = syncs.trace(tmp_path)
+
+    assert calls == [syncs.Calls(True, True, True)] * syncs.REQUESTS
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_a_commit_that_is_not_synced_would_be_noticed(tmp_path):
+    calls = syncs.trace(tmp_path, "NORMAL")
+
+    assert not any(each.log_is_synced for each in calls)
+
+
+async def test_a_hundred_people_who_ask_ten_times_at_once_get_their_quota_to_the_credit(tmp_path):
+    found = await load.rush(tmp_path, people=100, each=10, quota=7)
+
+    assert found.answers == {"accepted": 700, "QuotaExceeded": 300}
+    assert found.spent == {7: 100}
+
+
+async def test_a_flood_is_refused_politely_and_overspends_nothing(tmp_path):
+    queue = {"max_waiting": 50, "max_waiting_per_user": 3}
+    found = await load.rush(tmp_path, people=50, each=10, quota=7, queue=queue)
+
+    assert found.answers["accepted"] + found.answers["QueueFull"] + found.answers[
+        "TooManyJobs"
+    ] == sum(found.answers.values())
+    assert 50 <= found.answers["accepted"] <= 51
+    assert max(found.spent) <= 4
+
+
+def test_hostile_texts_are_answered_and_break_nothing(tmp_path):
+    siege = load.besiege_with_prompts(tmp_path, 150)
+
+    assert siege.problems == []
+    assert 0 < siege.refused < siege.tried
+
+
+def test_hostile_parameters_are_refused_in_a_sentence(tmp_path):
+    siege = load.besiege_with_parameters(tmp_path, 150)
+
+    assert siege.problems == []
+    assert siege.refused > 100
+
+
+def test_hostile_pictures_are_cleaned_or_refused_in_a_sentence():
+    siege = load.besiege_with_images(200)
+
+    assert siege.problems == []
+    assert 0 < siege.refused < siege.tried
+
+
+async def test_jobs_leave_no_task_and_no_descriptor_behind(tmp_path):
+    growth = await load.soak(tmp_path, 200, 100)
+
+    assert (growth.tasks, growth.descriptors) == (0, 0)
+    assert growth.memory < 20e6
