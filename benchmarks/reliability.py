@@ -12,6 +12,7 @@ loopback, and all files in a temporary folder.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import shutil
@@ -39,9 +40,9 @@ from tests.reliability import load, syncs, wal
 from tests.reliability.harness import (
     FAULTS,
     Harness,
-    Kill,
     kills_at_points,
     kills_at_random,
+    kills_for,
 )
 
 FAULTY = "tests.generation.faulty:FaultyEngine"
@@ -76,10 +77,10 @@ def measure_kills(folder: Path, scale: float) -> Iterator[Figure]:
 
 def measure_faults(folder: Path, scale: float) -> Iterator[Figure]:
     """Five bots that are wrong, which the same harness must notice."""
-    for fault, (point, words) in FAULTS.items():
+    for fault, (_, words) in FAULTS.items():
         (folder / fault).mkdir()
         harness = Harness(folder / fault, 3, fault)
-        report = asyncio.run(harness.run([Kill(point, 2), Kill(point, 1)], 100))
+        report = asyncio.run(harness.run(kills_for(fault), most_events=100))
         found = [problem for problem in report.problems if words in problem]
         yield Figure(f"planted fault: {fault}", f"{len(found)} findings", "found", bool(found))
 
@@ -197,10 +198,8 @@ async def _hang(folder: Path) -> Figure:
     await executor.start()
     await executor.generate(FOX, lambda step: None)
     seen: list[float] = []
-    try:
+    with contextlib.suppress(EngineLost):
         await executor.generate(_saying("stop once"), lambda step: seen.append(time.monotonic()))
-    except EngineLost:
-        pass
     ended = time.monotonic() - seen[-1] - patience
     await executor.start()
     ready = time.monotonic() - seen[-1] - patience

@@ -44,17 +44,24 @@ FAULTS = {
 }
 
 
-#: What people have written and got no message for, at most; some of it never gets one.
-MOST_UNANSWERED = 100
+#: Events without their answer, at most.
+MOST_UNANSWERED = 40
+#: Seconds that a bot lives that never comes to its point.
+OLD_AGE = 5.0
+#: Seconds in which the platform may have the last life of the bot to itself, and in which
+#: a bot with a fault may be silent before it counts as done.
+MOST_SECONDS, SILENCE = 60.0, 1.0
 
 
 @dataclass
 class Kill:
-    """One life of the bot: killed at a named point, or after so many seconds."""
+    """One life of the bot: killed at a named point, or after so many seconds, counted from
+    its first word or from its birth."""
 
     point: str | None = None
     visit: int = 1
     after: float | None = None
+    is_counted_from_birth: bool = False
 
 
 @dataclass
@@ -111,7 +118,8 @@ class Harness:
     async def _write(self, most: int) -> None:
         """People write as fast as they are answered, and a little ahead of that."""
         while True:
-            unanswered = self._events - len(self._platform.messages)
+            nothing_to_come = sum(job is None for job in self._platform.told.values())
+            unanswered = self._events - nothing_to_come - len(self._platform.messages)
             if self._events < most and unanswered < MOST_UNANSWERED:
                 self._write_one()
             await asyncio.sleep(self._dice.uniform(0.001, 0.01))
@@ -138,9 +146,13 @@ class Harness:
 
     async def _live(self, kill: Kill) -> bool:
         """One life; whether it ended by a kill, and not of old age."""
+        heard = self._platform.heard
         process = self._start(kill)
-        deadline = time.monotonic() + (5.0 if kill.after is None else kill.after)
+        longest = OLD_AGE if kill.after is None else kill.after
+        deadline = time.monotonic() + longest
         while process.is_alive() and time.monotonic() < deadline:
+            if self._platform.heard == heard and not kill.is_counted_from_birth:
+                deadline = time.monotonic() + longest
             await asyncio.sleep(0.005)
         killed_itself = not process.is_alive()
         process.kill()
@@ -152,9 +164,13 @@ class Harness:
     async def _finish(self, report: Report) -> None:
         """A last life, in which everything that was accepted must come to its end."""
         process = self._start(Kill())
-        deadline = time.monotonic() + (60 if self._fault is None else 1.5)
+        deadline = time.monotonic() + MOST_SECONDS
+        platform, heard = self._platform, self._platform.heard
         while time.monotonic() < deadline and not self._is_done():
             await asyncio.sleep(0.02)
+            is_silent = time.monotonic() - platform.changed_at > SILENCE
+            if self._fault is not None and platform.heard > heard and is_silent:
+                break
         process.terminate()
         process.join(20)
         if process.exitcode != 0:
@@ -243,5 +259,15 @@ def kills_at_points(dice: random.Random, latest: int = 3) -> list[Kill]:
     return [Kill(point, dice.randint(1, latest)) for point in POINTS]
 
 
-def kills_at_random(dice: random.Random, count: int, longest: float = 0.4) -> list[Kill]:
-    return [Kill(after=dice.uniform(0.02, longest)) for _ in range(count)]
+def kills_for(fault: str) -> list[Kill]:
+    """Lives that bring *fault* to light."""
+    point, _ = FAULTS[fault]
+    return [Kill(point, visit) for visit in (5, 2)]
+
+
+def kills_at_random(dice: random.Random, count: int, longest: float = 0.5) -> list[Kill]:
+    """Three of four of them while it works, the others also while it starts."""
+    return [
+        Kill(after=dice.uniform(0, longest), is_counted_from_birth=dice.random() < 0.25)
+        for _ in range(count)
+    ]

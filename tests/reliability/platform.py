@@ -38,6 +38,8 @@ class Platform:
     Attributes:
         told: What each event was answered with: a job's id, or None where it made none.
         messages: Every message that was posted, with its event.
+        heard: Requests of the bot.
+        changed_at: When somebody was last told something, or got a message (monotonic).
     """
 
     dice: random.Random
@@ -47,6 +49,8 @@ class Platform:
     messages: list[dict[str, Any]] = field(default_factory=list)
     duplicates_refused: int = 0
     answers_lost: int = 0
+    heard: int = 0
+    changed_at: float = 0.0
 
     async def start(self) -> int:
         """Listen; returns the port."""
@@ -74,6 +78,7 @@ class Platform:
             path = head.split(b" ", 2)[1].decode().lstrip("/")
             length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
             body = json.loads(await reader.readexactly(length))
+            self.heard += 1
             answer = await getattr(self, f"_{path}")(body)
             if path != "events" and self.dice.random() < self.losses:
                 self.answers_lost += 1
@@ -108,6 +113,7 @@ class Platform:
 
     async def _tell(self, body: dict[str, Any]) -> dict[str, Any]:
         self.told[body["event"]] = body["job"]
+        self.changed_at = time.monotonic()
         return {}
 
     async def _send(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -116,6 +122,7 @@ class Platform:
         else:
             self._nonces[body["nonce"]] = len(self.messages)
             self.messages.append(body)
+            self.changed_at = time.monotonic()
         return {"message": self._nonces[body["nonce"]]}
 
 

@@ -10,9 +10,9 @@ from tests.reliability.harness import (
     FAULTS,
     POINTS,
     Harness,
-    Kill,
     kills_at_points,
     kills_at_random,
+    kills_for,
 )
 
 
@@ -32,9 +32,9 @@ async def test_a_bot_that_is_killed_at_every_step_loses_and_doubles_nothing(tmp_
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_the_harness_finds_what_is_wrong_in_a_bot_with(tmp_path, fault):
-    point, words = FAULTS[fault]
+    _, words = FAULTS[fault]
 
-    report = await Harness(tmp_path, 3, fault).run([Kill(point, 2), Kill(point, 1)], 40)
+    report = await Harness(tmp_path, 3, fault).run(kills_for(fault), most_events=60)
 
     assert any(words in problem for problem in report.problems), report.problems
 
