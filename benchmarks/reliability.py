@@ -168,10 +168,13 @@ def measure_hostile(folder: Path, scale: float) -> Iterator[Figure]:
         siege = besiege()
         yield Figure(
             f"hostile {name}: {siege.tried}, of which {siege.refused} were refused: uncaught"
-            " errors, slowest, memory",
-            f"{len(siege.problems)}, {siege.slowest * 1e3:.0f} ms, {siege.memory / 1e6:+.1f} MB",
-            "0, < 250 ms, < 50 MB",
-            not siege.problems and siege.slowest < load.SLOWEST and siege.memory < load.MOST_MEMORY,
+            " errors, slowest refusal, slowest that was carried out, memory",
+            f"{len(siege.problems)}, {siege.slowest * 1e3:.0f} ms,"
+            f" {siege.slowest_carried_out * 1e3:.0f} ms, {siege.memory / 1e6:+.1f} MB",
+            "0, < 250 ms, < 250 ms, < 50 MB",
+            not siege.problems
+            and max(siege.slowest, siege.slowest_carried_out) < load.SLOWEST
+            and siege.memory < load.MOST_MEMORY,
         )
         for problem in siege.problems[:5]:
             yield Figure(problem, "", "", False)

@@ -18,6 +18,7 @@ from generation.types import (
     InvalidRequest,
     Preset,
     check_number,
+    check_text,
     shortened,
 )
 
@@ -291,6 +292,7 @@ def strengths(preset: Preset, strength: float | None) -> tuple[float, float | No
 
 def true_cfg_scale(negative_prompt: str, model: Model) -> float:
     """Strength of true classifier-free guidance: 1, which is off, without a negative prompt."""
+    check_text("negative_prompt", negative_prompt)
     return model.true_cfg_scale if negative_prompt.strip() else 1.0
 
 
