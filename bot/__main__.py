@@ -108,7 +108,7 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
             )
         restarts = Restarts(settings.storage.data_dir / "starts.json")
         try:
-            asyncio.run(_run(settings, secrets, config, wait=restarts.begin(time.time())))
+            asyncio.run(_run(settings, secrets, config, restarts))
         except (ConfigError, SchemaTooNew) as error:
             restarts.end()  # nobody was called, and whoever mends it need not wait
             _fail(str(error))
@@ -121,7 +121,6 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
             command = "" if newest is None else " python -m bot restore"
             path = _database_path(settings)
             _fail(f"the database {path} cannot be used: {error}{way_out}{command}")
-        restarts.end()
         if any(thread.name.startswith(ENGINE_THREAD) for thread in threading.enumerate()):
             # It is still importing, loading or hung, and Python would wait for it.
             os._exit(0)
@@ -328,7 +327,7 @@ def quota_reset(user: UserArgument, config: ConfigOption = DEFAULT_CONFIG) -> No
 # The bot, put together
 
 
-async def _run(config: Config, secrets: Secrets, config_path: Path, *, wait: float = 0.0) -> None:
+async def _run(config: Config, secrets: Secrets, config_path: Path, restarts: Restarts) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -339,10 +338,11 @@ async def _run(config: Config, secrets: Secrets, config_path: Path, *, wait: flo
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)
-    if wait:
+    if wait := restarts.begin(time.time()):
         logger.warning("the bot keeps being started anew: waiting %g s this time", wait)
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), wait)
+            restarts.end()
             return
     data = config.storage.data_dir
     database = await Database.open(
@@ -361,10 +361,15 @@ async def _run(config: Config, secrets: Secrets, config_path: Path, *, wait: flo
             if not working.done():
                 await service.finish(config.queue.seconds_to_finish)
             working.cancel()
-            with suppress(asyncio.CancelledError):
-                await working
+            await asyncio.wait({working}, timeout=2 * SECONDS_TO_STOP)
+            if working.done() and not working.cancelled():
+                working.result()  # raises what has ended it, if that was no signal
     finally:
         await database.close()
+    restarts.end()
+    if not working.done():
+        logger.warning("the engine does not let go of its picture: the next start draws it")
+        os._exit(0)
 
 
 async def _back_up(config: Config) -> None:

@@ -35,12 +35,12 @@ def progress_line(
     """
     if progress.status is JobStatus.QUEUED:
         place = _place(progress, say, when)
-        note = say.sentences.get(progress.note, progress.note)
+        note = say(progress.note)
         return f"{place}: {note}" if note else place
     if progress.status is JobStatus.RUNNING:
         steps = job.request.steps_taken
         if progress.note:
-            note = say.sentences.get(progress.note, progress.note)
+            note = say(progress.note)
             return note[:1].upper() + note[1:]
         if progress.step >= steps and progress.picture >= job.images:
             return say("Drawn, storing it")

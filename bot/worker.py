@@ -56,6 +56,7 @@ GPU_RESTARTED = "the GPU was restarted, drawing again"
 BOT_RESTARTED = "the bot was restarted, drawing again"
 RESTARTING = "the bot is restarting, it is drawn afterwards"
 DRAWING_AGAIN = "it came out blank, drawing it again"
+NOTES = (GPU_RESTARTED, BOT_RESTARTED, RESTARTING, DRAWING_AGAIN)
 
 #: Seconds until loading is tried again by itself: at first, and at most.
 RELOAD_AFTER = 30.0

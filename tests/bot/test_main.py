@@ -14,8 +14,10 @@ import httpx
 import psutil
 import pytest
 
+from bot.__main__ import _needs_child
 from bot.backups import back_up
 from bot.commands import ImagineCommand
+from bot.config import Config
 from tests.conftest import Bot
 
 ROOT = Path(__file__).parent.parent.parent
@@ -185,7 +187,6 @@ async def test_a_backup_takes_the_place_of_a_damaged_database(run, tmp_path):
     assert f"{copy.name} can take its place: python -m bot restore" in refused
     assert "What was there lies in" in output
     assert "10050 credits left" in (await run("quota", "show", "discord:5"))[1]
-    assert (await run("restore", str(tmp_path / "nowhere")))[0] == 1
 
 
 async def test_a_bot_that_keeps_crashing_waits_and_can_be_stopped_meanwhile(tmp_path):
@@ -200,6 +201,26 @@ async def test_a_bot_that_keeps_crashing_waits_and_can_be_stopped_meanwhile(tmp_
     assert await bot.ended() == 0
     assert not (tmp_path / "data" / "starts.json").exists()
     assert "Open" not in bot.output
+
+
+@pytest.mark.parametrize(
+    ("process", "device", "has_gpu", "needs_child"),
+    [
+        ("auto", "auto", False, False),
+        ("auto", "auto", True, True),
+        ("auto", "cuda:1", False, True),
+        ("auto", "cpu", True, False),
+        ("thread", "cuda", True, False),
+        ("child", "cpu", False, True),
+    ],
+)
+def test_an_engine_on_a_gpu_has_a_process_of_its_own(
+    monkeypatch, process, device, has_gpu, needs_child
+):
+    monkeypatch.setattr("bot.__main__.has_gpu", lambda: has_gpu)
+    config = Config(engine={"process": process}, model={"device": device})
+
+    assert _needs_child(config) is needs_child
 
 
 async def test_check_says_what_is_right_in_plain_words(run):
