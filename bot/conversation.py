@@ -40,7 +40,7 @@ from bot.config import ConfigError
 from bot.jobs import Job
 from bot.origins import NOWHERE, Origin, kind_of_group
 from bot.service import Service, Where
-from generation.types import FluxbotError, InvalidRequest
+from generation.types import FluxbotError, InvalidRequest, check_text
 
 PAGE_SIZE = 10
 
@@ -184,6 +184,7 @@ async def answer(
 
 
 async def _history(service: Service, user: str, words: str, page: int) -> Reply:
+    check_text("text", words)
     before = None
     for _ in range(page - 1):
         skipped = await service.history(user, words, before=before, limit=PAGE_SIZE)

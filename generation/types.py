@@ -380,7 +380,7 @@ def check_text(field: str, text: object) -> None:
     """Raise InvalidRequest unless *text* is a string of at most 2000 encodable characters."""
     name = field.replace("_", " ")
     if not isinstance(text, str):
-        raise InvalidRequest(f"the {name} must be text, not {text!r}", field=field)
+        raise InvalidRequest(f"the {name} must be text, not {shortened(text)}", field=field)
     if len(text) > MAX_PROMPT_LENGTH:
         raise InvalidRequest(
             f"the {name} has {len(text)} characters; at most {MAX_PROMPT_LENGTH} are allowed:"
@@ -417,7 +417,7 @@ def shortened(value: object) -> str:
     try:
         shown = repr(value)
     except ValueError:  # Python writes out no whole number of more than 4300 digits
-        return f"a {type(value).__name__} of too many digits"
+        return "something of too many digits"
     return shown if len(shown) <= 42 else shown[:40] + "…"
 
 

@@ -22,7 +22,7 @@ from bot.conversation import converse, following
 from bot.jobs import Job, JobStatus
 from bot.refusals import NotAllowed
 from bot.requests import command_of
-from generation.types import FluxbotError, GenerationRequest, Preset, Step
+from generation.types import FluxbotError, GenerationRequest, InvalidRequest, Preset, Step
 from tests.conftest import ADA, ADMIN, BOB, PRESETS, at_step, finished
 
 SMALL = "--size 64x64 --steps 3"
@@ -342,3 +342,10 @@ async def test_nothing_that_people_can_type_raises_or_goes_unanswered(say, gate,
     assert reply.job is not None or reply.text
     if reply.job is not None and not reply.job.status.is_final:
         await finished(reply.job)
+
+
+async def test_a_search_for_what_is_no_text_is_refused_in_one_that_is(service):
+    reply = await converse(service, ADA, "history again \ud800")
+
+    assert isinstance(reply.error, InvalidRequest)
+    assert reply.text.encode()

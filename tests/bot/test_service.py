@@ -289,6 +289,10 @@ async def test_a_control_map_is_shown_before_anything_is_spent(bot):
         (ImagineCommand("x" * 2001), "has 2001 characters; at most 2000"),
         (ImagineCommand("a\0fox"), "contains characters that are no text"),
         (ImagineCommand("a \ud83d fox"), "contains characters that are no text"),
+        (ImagineCommand(10**5000), "the prompt must be text, not something of too many digits"),
+        (ImagineCommand("a fox", negative_prompt=10**5000), "not something of too many digits"),
+        (ImagineCommand("a fox", negative_prompt=7), "the negative prompt must be text, not 7"),
+        (ImagineCommand("a fox", preset=10**5000), "no preset something of too many digits"),
     ],
 )
 async def test_bad_input_is_named_and_costs_nothing(bot, command, sentence):

@@ -159,8 +159,14 @@ class Siege:
     problems: list[str] = field(default_factory=list)
 
 
-def besiege(count: int, strategy: st.SearchStrategy[Any], attack: Callable[[Any], bool]) -> Siege:
-    """Have *attack* try *count* values; it returns whether the value was refused."""
+def besiege(
+    count: int,
+    strategy: st.SearchStrategy[Any],
+    attack: Callable[[Any], bool],
+    clean_up: Callable[[], None] = lambda: None,
+) -> Siege:
+    """Have *attack* try *count* values; it returns whether the value was refused. What
+    *clean_up* does after each is not timed."""
     siege = Siege()
     process = psutil.Process()
     before: list[float] = []
@@ -182,6 +188,7 @@ def besiege(count: int, strategy: st.SearchStrategy[Any], attack: Callable[[Any]
         except Exception as error:
             siege.problems.append(f"{shortened(value)}: {error!r:.300}")
         seconds = time.perf_counter() - began
+        clean_up()
         siege.tried += 1
         siege.refused += is_refused
         if is_refused:
@@ -254,15 +261,23 @@ def besiege_with_prompts(folder: Path, count: int) -> Siege:
             reply = await converse(service, "loop:eve", text)
             assert reply.text or reply.job, "an answer that says nothing"
             reply.text.encode()
-            if reply.job is not None:
-                with contextlib.suppress(FluxbotError):
-                    await service.cancel("loop:eve", reply.job.id)
             return reply.error is not None
 
         try:
-            return besiege(count, hostile_prompts(), lambda text: runner.run(say(text)))
+            return besiege(
+                count,
+                hostile_prompts(),
+                lambda text: runner.run(say(text)),
+                lambda: runner.run(_cancel_all(service)),
+            )
         finally:
             runner.run(context.__aexit__(None, None, None))
+
+
+async def _cancel_all(service: Service) -> None:
+    for job in service.queue("loop:eve").mine:
+        with contextlib.suppress(FluxbotError):
+            await service.cancel("loop:eve", job.id)
 
 
 def besiege_with_parameters(folder: Path, count: int) -> Siege:
@@ -288,8 +303,8 @@ def besiege_with_parameters(folder: Path, count: int) -> Siege:
         "strength": st.none(),
         "negative_prompt": st.none() | st.text(st.characters(categories=["L"]), max_size=20),
     }
-    # One or two values of a sound command are something else, so that the others matter.
-    changes = st.dictionaries(st.sampled_from(list(sound)), anything, max_size=2)
+    # One or two values of a sound command are something else; then the others matter, too.
+    changes = st.dictionaries(st.sampled_from(list(sound)), anything, min_size=1, max_size=2)
     commands = st.builds(
         lambda values, changes: ImagineCommand(**{**values, **changes}),
         st.fixed_dictionaries(sound),
@@ -301,15 +316,18 @@ def besiege_with_parameters(folder: Path, count: int) -> Siege:
 
         async def ask(command: ImagineCommand) -> bool:
             try:
-                job = await service.submit("loop:eve", command)
+                await service.submit("loop:eve", command)
             except FluxbotError as refusal:
                 return bool(str(refusal))
-            with contextlib.suppress(FluxbotError):
-                await service.cancel("loop:eve", job.id)
             return False
 
         try:
-            return besiege(count, commands, lambda command: runner.run(ask(command)))
+            return besiege(
+                count,
+                commands,
+                lambda command: runner.run(ask(command)),
+                lambda: runner.run(_cancel_all(service)),
+            )
         finally:
             runner.run(context.__aexit__(None, None, None))
 
