@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -100,7 +99,7 @@ def measure_wal(folder: Path, scale: float) -> Iterator[Figure]:
 
 def measure_syncs(folder: Path, scale: float) -> Iterator[Figure]:
     """The calls before each "accepted", as strace sees them."""
-    if shutil.which("strace") is None:
+    if not syncs.can_trace():
         yield Figure("syncs before an acknowledgement", "no strace here", "all", False)
         return
     calls = syncs.trace(folder)

@@ -11,6 +11,7 @@ import asyncio
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -50,6 +51,14 @@ class Calls:
     log_is_synced: bool = False
     file_is_synced: bool = False
     folder_is_synced: bool = False
+
+
+def can_trace() -> bool:
+    """Whether strace is here, and may look at processes."""
+    if shutil.which("strace") is None:
+        return False
+    probe = ["strace", "-f", "-o", os.devnull, sys.executable, "-c", ""]
+    return subprocess.run(probe, check=False, capture_output=True).returncode == 0
 
 
 def trace(folder: Path, synchronous: str = "FULL") -> list[Calls]:

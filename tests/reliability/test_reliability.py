@@ -1,10 +1,12 @@
 """Short forms of what ``python -m benchmarks.reliability`` does at length."""
 
 import random
-import shutil
 
 import pytest
 
+from bot.commands import ImagineCommand
+from bot.jobs import JobStatus
+from generation.child import ChildEngine
 from tests.reliability import load, syncs, wal
 from tests.reliability.harness import (
     FAULTS,
@@ -39,6 +41,24 @@ async def test_the_harness_finds_what_is_wrong_in_a_bot_with(tmp_path, fault):
     assert any(words in problem for problem in report.problems), report.problems
 
 
+async def test_a_job_whose_engine_is_killed_is_drawn_by_a_fresh_one(tmp_path):
+    engines = []
+
+    def make():
+        faulty = "tests.generation.faulty:FaultyEngine"
+        engines.append(ChildEngine(faulty, {"folder": tmp_path}))
+        return engines[-1]
+
+    async with load.bot(tmp_path, make) as (service, _):
+        job = await service.submit("loop:ada", ImagineCommand("die once", seed=1))
+        progress = await job.finished()
+        quota = await service.quota("loop:ada")
+
+    assert progress.status is JobStatus.SUCCEEDED
+    assert (job.attempts, job.engine_losses, len(engines)) == (2, 1, 2)
+    assert quota.used == job.cost
+
+
 async def test_what_a_damaged_log_opens_as_is_a_committed_prefix_or_refused(tmp_path):
     outcome = await wal.damaged_copies(tmp_path, 50, random.Random(1))
 
@@ -47,14 +67,20 @@ async def test_what_a_damaged_log_opens_as_is_a_committed_prefix_or_refused(tmp_
     assert outcome.lost_commits > 0
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.fixture(scope="module")
+def needs_strace():
+    if not syncs.can_trace():
+        pytest.skip("strace is not installed, or may not look at processes here")
+
+
+@pytest.mark.usefixtures("needs_strace")
 def test_whoever_is_told_that_it_is_accepted_has_it_on_disk(tmp_path):
     calls = syncs.trace(tmp_path)
 
     assert calls == [syncs.Calls(True, True, True)] * syncs.REQUESTS
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.usefixtures("needs_strace")
 def test_a_commit_that_is_not_synced_would_be_noticed(tmp_path):
     calls = syncs.trace(tmp_path, "NORMAL")
 
