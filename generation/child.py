@@ -139,7 +139,7 @@ class ChildEngine:
         self._process: subprocess.Popen[bytes] | None = None
         self._received = bytearray()
         self._work_seconds: deque[float] = deque(maxlen=REMEMBERED_STEPS)
-        self._loras: set[str | None] = {None}
+        self._drawn: set[tuple[str, str | None]] = set()  # presets, with their LoRAs
         # Replaced, never changed, since any thread may ask for it.
         self._loaded: dict[str, int] = {}
 
@@ -218,7 +218,7 @@ class ChildEngine:
         if ended_by is not None:  # asked after its last step: it was too late to end
             raise ended_by
         self._loaded = header["loaded"]
-        self._loras.add(request.lora)
+        self._drawn.add((request.preset, request.lora))
         try:
             size = (request.width, request.height)
             images = [Image.frombytes("RGB", size, blob) for blob in blobs]
@@ -256,15 +256,19 @@ class ChildEngine:
 
     def _patience(self, request: GenerationRequest, step: int) -> float:
         """Seconds until the next sign of life after *step* steps of *request*."""
-        if step == 0 and not (
-            (request.controlnet is None or request.controlnet in self._loaded)
-            and request.lora in self._loras
-        ):
+        if step == 0 and self._may_load_first(request):
             return self.seconds_to_load
         if not self._work_seconds:
             return max(FIRST_STEP, self.seconds_per_step)
         usual = median(self._work_seconds) * _work(request)
         return max(self.seconds_per_step, MARGIN * usual)
+
+    def _may_load_first(self, request: GenerationRequest) -> bool:
+        """Whether something beside the base weights is not in the child's memory yet."""
+        if request.controlnet is not None and request.controlnet not in self._loaded:
+            return True
+        needs_more = request.uses_image or request.lora is not None
+        return needs_more and (request.preset, request.lora) not in self._drawn
 
     def _send(self, header: dict[str, Any]) -> None:
         try:

@@ -178,7 +178,11 @@ def test_how_long_a_step_may_take_follows_what_steps_have_taken(make, fox):
     clock = Clock()
     child = make(clock=clock, seconds_to_load=7000)
     controlled = replace(
-        fox, controlnet="demo/canny", preprocessor="canny", control_image=Path("x.png")
+        fox,
+        preset="canny",
+        controlnet="demo/canny",
+        preprocessor="canny",
+        control_image=Path("x.png"),
     )
     assert child._patience(fox, 0) == FIRST_STEP
     child.generate(replace(fox, num_inference_steps=9), lambda step: clock.advance(8))
@@ -188,7 +192,10 @@ def test_how_long_a_step_may_take_follows_what_steps_have_taken(make, fox):
     assert child._patience(controlled, 0) == 7000, "its ControlNet is still to be loaded"
     assert child._patience(controlled, 1) == pytest.approx(80)
     child._loaded = {"demo/canny": 1}
+    assert child._patience(controlled, 0) == 7000, "it was never drawn with"
+    child._drawn.add((controlled.preset, None))
     assert child._patience(controlled, 0) == pytest.approx(80)
+    assert child._patience(replace(fox, lora="demo/ink"), 0) == 7000
 
 
 def test_a_quick_step_has_half_a_minute(steady, fox):
