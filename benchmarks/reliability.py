@@ -42,6 +42,7 @@ from tests.reliability.harness import (
     kills_at_points,
     kills_at_random,
     kills_for,
+    stops_at_random,
 )
 
 FAULTY = "tests.generation.faulty:FaultyEngine"
@@ -59,11 +60,13 @@ def measure_kills(folder: Path, scale: float) -> Iterator[Figure]:
     dice = random.Random(2026)
     kills = [kill for _ in range(scaled(5, scale)) for kill in kills_at_points(dice)]
     kills += kills_at_random(dice, scaled(200, scale))
+    kills += stops_at_random(dice, scaled(20, scale))
     dice.shuffle(kills)
     report = asyncio.run(Harness(folder, 2026).run(kills, most_events=10**6))
     statuses = ", ".join(f"{count} {status}" for status, count in sorted(report.statuses.items()))
     yield Figure(
-        f"lost, doubled or left over: {len(kills)} lives, {report.kills} of them killed,"
+        f"lost, doubled or left over: {len(kills)} lives, {report.kills} of them killed or"
+        " stopped,"
         f" {report.accepted} accepted ({statuses}), {report.redelivered} events came again,"
         f" {report.answers_lost} answers were lost, {report.seconds:.0f} s",
         f"{len(report.problems)}",

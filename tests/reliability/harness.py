@@ -56,12 +56,13 @@ MOST_SECONDS, SILENCE = 60.0, 1.0
 @dataclass
 class Kill:
     """One life of the bot: killed at a named point, or after so many seconds, counted from
-    its first word or from its birth."""
+    its first word or from its birth; or asked to stop instead (SIGTERM)."""
 
     point: str | None = None
     visit: int = 1
     after: float | None = None
     is_counted_from_birth: bool = False
+    is_polite: bool = False
 
 
 @dataclass
@@ -155,10 +156,15 @@ class Harness:
                 deadline = time.monotonic() + longest
             await asyncio.sleep(0.005)
         killed_itself = not process.is_alive()
+        if kill.is_polite:
+            process.terminate()
+            patience = time.monotonic() + MOST_SECONDS
+            while process.is_alive() and time.monotonic() < patience:
+                await asyncio.sleep(0.005)
         process.kill()
         process.join()
-        if process.exitcode not in (-9,):
-            raise AssertionError(f"the bot ended by itself, with status {process.exitcode}")
+        if process.exitcode != (0 if kill.is_polite else -9):
+            raise AssertionError(f"the bot ended with status {process.exitcode}")
         return killed_itself or kill.after is not None
 
     async def _finish(self, report: Report) -> None:
@@ -271,3 +277,7 @@ def kills_at_random(dice: random.Random, count: int, longest: float = 0.5) -> li
         Kill(after=dice.uniform(0, longest), is_counted_from_birth=dice.random() < 0.25)
         for _ in range(count)
     ]
+
+
+def stops_at_random(dice: random.Random, count: int, longest: float = 0.5) -> list[Kill]:
+    return [Kill(after=dice.uniform(0, longest), is_polite=True) for _ in range(count)]

@@ -15,12 +15,17 @@ from tests.reliability.harness import (
     kills_at_points,
     kills_at_random,
     kills_for,
+    stops_at_random,
 )
 
 
 async def test_a_bot_that_is_killed_at_every_step_loses_and_doubles_nothing(tmp_path):
     dice = random.Random(7)
-    kills = [*kills_at_points(dice, latest=1), *kills_at_random(dice, 6)]
+    kills = [
+        *kills_at_points(dice, latest=1),
+        *kills_at_random(dice, 6),
+        *stops_at_random(dice, 3),
+    ]
 
     report = await Harness(tmp_path, 7).run(kills, most_events=300)
 
