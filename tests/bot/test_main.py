@@ -108,7 +108,7 @@ async def test_the_page_answers_while_the_model_is_still_being_loaded(started):
 
 
 @pytest.mark.parametrize("process", ["thread", "child"])
-async def test_a_prompt_becomes_a_picture_and_ctrl_c_ends_the_bot(started, process):
+async def test_a_prompt_becomes_a_picture_and_ctrl_c_ends_the_bot(started, process, tmp_path):
     bot = await started(FLUXBOT_ENGINE__PROCESS=process)
     await bot.until("ready to draw")
     children = psutil.Process(bot.process.pid).children()
@@ -124,6 +124,7 @@ async def test_a_prompt_becomes_a_picture_and_ctrl_c_ends_the_bot(started, proce
     assert "stopping" in bot.output
     assert "Traceback" not in bot.output
     assert not any(child.is_running() for child in children)
+    assert not (tmp_path / "data" / "starts.json").exists(), "this was no crash"
 
 
 async def test_a_second_bot_on_the_same_database_names_the_first_and_gives_way(started, run):

@@ -229,6 +229,14 @@ def test_a_child_that_cannot_be_ended_is_said(child, fox, monkeypatch):
             child.close()
 
 
+def test_a_child_ends_by_itself_when_nobody_holds_the_other_end_of_its_pipe(child):
+    process = child._process
+
+    child.close()
+
+    assert process.returncode == 0, "no signal was needed"
+
+
 def test_closing_ends_the_child_even_while_it_is_stopped(make):
     child = make()
     pid = child.pid
