@@ -18,7 +18,7 @@ from adapters.discord_chat.buttons import ButtonKind, JobButton, JobSelect, Page
 from adapters.discord_chat.people import PLATFORM
 from bot import replies
 from bot.jobs import Job, JobStatus, Progress
-from bot.languages import ENGLISH, Language
+from bot.languages import Language
 
 DRAWING, DONE, NOT_DONE = (
     discord.Colour(0x6C5CE7),
@@ -31,7 +31,6 @@ MAX_DESCRIPTION = 4096
 MAX_LABEL = 80
 MAX_CHOICE = 100
 
-BAR = 12
 #: A preview has an eighth of the picture's sides, which on Discord would be a stamp.
 PREVIEW_SIDE = 384
 
@@ -114,12 +113,6 @@ def text_post(text: str) -> Post:
     return Post([discord.Embed(description=shortened(shown, MAX_DESCRIPTION), colour=DRAWING)])
 
 
-def bar(done: int, of: int) -> str:
-    """How far, in twelve cells."""
-    filled = BAR * done // of
-    return "▰" * filled + "▱" * (BAR - filled)
-
-
 def enlarged(preview: bytes) -> bytes:
     """A preview of a size that people can see, as a JPEG."""
     with Image.open(io.BytesIO(preview)) as image:
@@ -144,7 +137,7 @@ def progress_post(
     if progress.status is JobStatus.RUNNING and not progress.note:
         steps = job.request.steps_taken
         done = max(0, progress.picture - 1) * steps + progress.step
-        lines.append(bar(done, steps * job.images))
+        lines.append(replies.bar(done / (steps * job.images)))
     elif why_not:
         lines.append(f"-# {inert(why_not)}")
     embed = discord.Embed(description="\n".join([*lines, *_remarks(job)]), colour=DRAWING)
@@ -255,30 +248,6 @@ def history_post(
     if has_more:
         items.append(PageButton(say("Older"), page + 1, words))
     return Post(embeds, files, items)
-
-
-def how_made(job: Job, command: str, say: Language = ENGLISH) -> str:
-    """All numbers of a job, in Markdown that shows what people wrote inert."""
-    request = job.request
-    facts = {
-        say("Preset"): request.preset,
-        say("Steps"): request.num_inference_steps,
-        say("Size"): f"{request.width}×{request.height}",
-        say("Guidance"): f"{request.guidance_scale:g}",
-        say("Seed"): request.seed,
-        say("Model"): request.model,
-        say("ControlNet"): request.controlnet or request.control_lora,
-        say("Control image"): say("yes") if request.control_image else None,
-        say("LoRA"): request.lora,
-    }
-    lines = [_asked_for(job)]
-    lines += [
-        f"{name}: {code(str(value), 100)}"
-        for name, value in facts.items()
-        if value not in (None, "")
-    ]
-    lines.append(f"{say('To type it')}: {code(command)}")
-    return "\n".join(lines)
 
 
 def _asked_for(job: Job) -> str:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import discord
-
 from adapters.discord_chat.answers import SECONDS_TO_LOOK_UP, Answers
 from adapters.discord_chat.buttons import ButtonKind
 from adapters.discord_chat.deliveries import Deliveries
 from adapters.discord_chat.forms import EditForm, PictureForm
-from adapters.discord_chat.messages import Post, history_post, how_made, text_post
+from adapters.discord_chat.messages import Post, history_post, text_post
 from adapters.discord_chat.people import Interaction, say_of, user_of
 from bot import replies
-from bot.commands import HistoryCommand, render
+from bot.commands import HistoryCommand
 from bot.conversation import answer
 from bot.jobs import Job, JobStatus
 from bot.refusals import NotAllowed, StorageTrouble
-from bot.requests import command_of
 from bot.service import Service
 from generation.types import FluxbotError
 
@@ -110,9 +107,7 @@ class Presses:
 
         async def look_up() -> Post:
             job = await self.service.job(user_of(interaction.user), job_id, is_shown=True)
-            command = render(command_of(job.request, job.images))
-            description = how_made(job, command, say_of(interaction))
-            return Post([discord.Embed(description=description)])
+            return text_post(replies.how(job))
 
         await self.answers.show(interaction, look_up)
 

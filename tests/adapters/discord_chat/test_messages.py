@@ -3,18 +3,15 @@
 import io
 import re
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from adapters.discord_chat.messages import (
-    bar,
     code,
     ended_post,
     enlarged,
     history_post,
-    how_made,
     inert,
     progress_post,
     text_post,
@@ -97,7 +94,6 @@ async def test_a_post_fits_whatever_the_prompt_is(prompt, negative, remark):
     ended = ended_post(at(job, JobStatus.SUCCEEDED), ENGLISH, None, can_upscale=True)
     assert fits(ended)
     assert fits(history_post([job] * 10, {}, ENGLISH, words=prompt, page=2, has_more=True))
-    assert len(how_made(job, prompt, ENGLISH)) <= 4096
 
 
 def a_job_or_none(prompt, negative, remark):
@@ -134,13 +130,6 @@ def test_ids_in_our_own_sentences_become_names():
     (embed,) = text_post(text).embeds
 
     assert embed.description == "<@1234567>, <@&2345678> and <#3456789>"
-
-
-@pytest.mark.parametrize(
-    ("done", "of", "cells"), [(0, 12, 0), (6, 12, 6), (1, 50, 0), (49, 50, 11), (50, 50, 12)]
-)
-def test_the_bar_is_full_only_when_it_is_done(done, of, cells):
-    assert bar(done, of) == "▰" * cells + "▱" * (12 - cells)
 
 
 def test_a_preview_is_enlarged_in_its_shape():
