@@ -167,22 +167,21 @@ class Records:
         return cursor.rowcount == 1
 
     def find(self, db: sqlite3.Connection, job_id: str) -> Job | None:
-        found = self._readable(db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)))
-        return found[0] if found else None
+        return self._first(db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)))
 
     def find_event(self, db: sqlite3.Connection, event_id: str) -> Job | None:
         """The job that the platform's event *event_id* asked for, if it did already."""
-        row = db.execute("SELECT * FROM jobs WHERE event_id = ?", (event_id,)).fetchone()
-        return None if row is None else self._job(row)
+        return self._first(db.execute("SELECT * FROM jobs WHERE event_id = ?", (event_id,)))
 
     def latest(self, db: sqlite3.Connection, user: str) -> Job | None:
         """The newest job of *user* that succeeded."""
-        row = db.execute(
-            "SELECT * FROM jobs WHERE user = ? AND status = 'succeeded'"
-            " ORDER BY number DESC LIMIT 1",
-            (user,),
-        ).fetchone()
-        return None if row is None else self._job(row)
+        return self._first(
+            db.execute(
+                "SELECT * FROM jobs WHERE user = ? AND status = 'succeeded'"
+                " ORDER BY number DESC LIMIT 1",
+                (user,),
+            )
+        )
 
     def latest_answered(
         self, db: sqlite3.Connection, platform: str, channel: str, place: Mapping[str, str]
@@ -191,13 +190,14 @@ class Records:
         *place*: fields of ``reply_to`` and what they must say."""
         fields = "".join(" AND json_extract(reply_to, ?) = ?" for _ in place)
         values = [part for name, value in place.items() for part in (f"$.{name}", value)]
-        row = db.execute(
-            "SELECT * FROM jobs WHERE json_extract(reply_to, '$.channel') = ?"
-            f" AND reply_to IS NOT NULL{fields} AND status = 'succeeded' AND user GLOB ?"
-            " ORDER BY number DESC LIMIT 1",
-            (channel, *values, f"{platform}:*"),
-        ).fetchone()
-        return None if row is None else self._job(row)
+        return self._first(
+            db.execute(
+                "SELECT * FROM jobs WHERE json_extract(reply_to, '$.channel') = ?"
+                f" AND reply_to IS NOT NULL{fields} AND status = 'succeeded' AND user GLOB ?"
+                " ORDER BY number DESC LIMIT 1",
+                (channel, *values, f"{platform}:*"),
+            )
+        )
 
     def unfinished(self, db: sqlite3.Connection) -> Unfinished:
         """Jobs that still have to be drawn, in the order in which they came."""
@@ -286,6 +286,10 @@ class Records:
         """Those of *job_ids* that ended without a picture."""
         ended = "SELECT 1 FROM jobs WHERE id = ? AND status IN ('failed', 'cancelled')"
         return [id for id in job_ids if db.execute(ended, (id,)).fetchone()]
+
+    def _first(self, rows: Iterable[sqlite3.Row]) -> Job | None:
+        found = self._readable(rows)
+        return found[0] if found else None
 
     def _readable(self, rows: Iterable[sqlite3.Row]) -> list[Job]:
         """The jobs of *rows*; a row that makes no sense costs itself alone."""
