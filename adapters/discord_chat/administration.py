@@ -194,6 +194,18 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
     async def queue_refund(interaction: Interaction, id: JobId) -> None:
         await carry_out(interaction, AdminQueue("refund", id))
 
+    @queue.command(name=locale_str("failed"), description=locale_str("Jobs that were given up"))
+    async def queue_failed(interaction: Interaction) -> None:
+        await carry_out(interaction, AdminQueue("failed"))
+
+    @queue.command(
+        name=locale_str("replay"),
+        description=locale_str("Draws once more what was given up, at nobody's expense"),
+    )
+    @app_commands.describe(id=locale_str("Which job"))
+    async def queue_replay(interaction: Interaction, id: JobId) -> None:
+        await carry_out(interaction, AdminQueue("replay", id))
+
     # Where the bot may be used
 
     channels = subgroup("channels", "Where in this server I may be used")

@@ -27,6 +27,9 @@ from bot.service import Service
 
 logger = logging.getLogger(__name__)
 
+#: How often the database is asked for answers that nobody is giving.
+SECONDS_BETWEEN_LOOKS = 60.0
+
 #: Discord's own word for a token that is none.
 CLOSED_FOR_THE_TOKEN = 4004
 REVOKED = (
@@ -103,9 +106,15 @@ class DiscordChat:
             raise
 
     async def _take_up(self) -> None:
-        """Follow what the process before this one left, once something can be sent."""
+        """Follow what the process before this one left, what an admin has drawn again, and
+        what could not be settled when it was its turn."""
         await self.client.is_logged_in.wait()
-        await self.deliveries.follow_all()
+        while True:
+            try:
+                await self.deliveries.follow_all()
+            except Exception:
+                logger.exception("what is owed on Discord cannot be looked up")
+            await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 class FluxClient(discord.AutoShardedClient):

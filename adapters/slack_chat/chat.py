@@ -110,6 +110,8 @@ class SlackChat:
         delivery = Delivery(self._service, self.workspaces)
         self._open.push_async_callback(delivery.close)
         await delivery.resume()
+        keeping_up = asyncio.create_task(delivery.keep_up(), name="slack keeps up")
+        self._open.callback(keeping_up.cancel)
 
         async def authorize(team_id: str | None) -> AuthorizeResult:
             workspace = self.workspaces.get(team_id or "")

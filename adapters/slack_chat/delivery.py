@@ -30,6 +30,8 @@ PREVIEW_INTERVAL = 10.0
 MUST_POST_ANEW = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 #: Seconds between attempts to deliver where Slack does not answer, growing up to the last.
 BACKOFF = (1.0, 2.0, 5.0, 15.0, 60.0)
+#: How often the database is asked for answers that nobody is giving.
+SECONDS_BETWEEN_LOOKS = 60.0
 #: How often a message is tried to be changed, wherever it has moved meanwhile.
 MOST_EDITS = 5
 #: Marks our messages with their job.
@@ -92,6 +94,15 @@ class Delivery:
         """Follow what is owed from before."""
         for job in await self._service.undelivered("slack"):
             self.follow(job)
+
+    async def keep_up(self) -> None:
+        """Follow also what an admin has drawn again, until cancelled."""
+        while True:
+            await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+            try:
+                await self.resume()
+            except Exception:
+                logger.exception("what is owed in Slack cannot be looked up")
 
     async def close(self) -> None:
         """Stop following; what is owed stays owed."""

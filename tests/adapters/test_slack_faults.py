@@ -6,6 +6,7 @@ import contextlib
 import pytest
 from aiohttp import web
 
+from bot.commands import ImagineCommand
 from bot.config import ConfigError
 from bot.jobs import Delivery
 from tests.adapters.conftest import picture
@@ -355,6 +356,24 @@ async def test_a_waiting_job_goes_on_in_its_message_after_a_restart(
     gate.open()
 
     await general.until(lambda _: "Again" in buttons(message))
+
+
+async def test_what_somebody_else_has_drawn_again_is_delivered_too(
+    make_chat, chat, ada, general, gate, monkeypatch
+):
+    """As an admin does who replays a job that was given up."""
+    gate.open()
+    await ada.mention(general, f"a fox {SMALL} --seed 7")
+    await general.said("seed 7", button="Again")
+    await delivered(chat)
+    (job,) = await jobs(chat)
+    monkeypatch.setattr("adapters.slack_chat.delivery.SECONDS_BETWEEN_LOOKS", 0.01)
+    chat = await restarted(make_chat, chat, gate)
+
+    changes = ImagineCommand(seed=8)
+    await chat.bot.service.again(job.user, job.id, changes, reply_to=job.reply_to)
+
+    await general.said("seed 8", button="Again")
 
 
 # Places where nothing can be said

@@ -157,6 +157,12 @@ async def test_the_queue_is_shown_reordered_cancelled_and_refunded(fake, manager
     assert "given back already" in await said(manager, fake.channel, "queue refund", id=first)
 
 
+async def test_what_was_given_up_is_listed_and_drawn_again(fake, manager):
+    assert "Nothing" in await said(manager, fake.channel, "queue failed")
+    missing = await said(manager, fake.channel, "queue replay", id="k7m2p9qa")
+    assert "k7m2p9qa" in missing
+
+
 async def test_nobody_but_admins_is_offered_the_jobs_of_others(fake, home, ada):
     running = await ada.command(fake.channel, "flux imagine", prompt="a secret", **SMALL)
     await running.until(shows("step 0"))

@@ -69,6 +69,23 @@ async def test_whoever_waits_is_told_that_the_bot_restarts(presence, fake, asked
     assert "The bot restarts; your picture comes afterwards" in asked.message.text
 
 
+async def test_what_somebody_else_has_drawn_again_is_delivered_too(
+    presence, fake, ada, gate, monkeypatch
+):
+    """As an admin does who replays a job that was given up."""
+    gate.open()
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", **SMALL)
+    await asked.until(drawn)
+    job = await settled(presence.bot.service, ada)
+    await presence.stop()
+    monkeypatch.setattr("adapters.discord_chat.chat.SECONDS_BETWEEN_LOOKS", 0.01)
+    await presence.start()
+
+    again = await presence.bot.service.again(job.user, job.id, reply_to=job.reply_to)
+
+    await asked.until(shows(again.id))
+
+
 async def test_what_was_drawn_and_not_posted_is_posted_and_not_drawn_again(
     presence, fake, asked, ada, gate
 ):
