@@ -14,7 +14,14 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from generation.preprocessors import preprocess
-from generation.types import CleanImage, Fit, GenerationRequest, InvalidImage, Preprocessor
+from generation.types import (
+    MAX_SIZE,
+    CleanImage,
+    Fit,
+    GenerationRequest,
+    InvalidImage,
+    Preprocessor,
+)
 
 Preprocess = Callable[[Preprocessor, Image.Image], Image.Image]
 
@@ -100,9 +107,14 @@ class PillowControlImages:
             self._check_size(*image.size)
             if not _is_whole(data):
                 raise _damaged()
+            # No output is larger, so what is cannot be seen and only costs everybody time.
+            excess = max(1, max(image.size) // MAX_SIZE)
             try:
+                if excess > 1:
+                    image.draft("RGB", (image.width // excess, image.height // excess))  # JPEG
                 image.load()
                 pixels = _upright(_rgb(image), image)
+                pixels = pixels.reduce(max(1, max(pixels.size) // MAX_SIZE))
             except Exception:
                 raise _damaged() from None
             # A JPEG may hold further pictures (a thumbnail, a depth map) that nobody misses.

@@ -162,8 +162,25 @@ def test_a_strip_is_refused_and_the_longest_allowed_one_is_not(images):
     assert images.clean(file(Image.new("RGB", (128, 16)))).width == 128
 
 
-def test_the_largest_allowed_size_is_allowed(images):
-    assert images.clean(file(Image.new("1", (4096, 4096)))).height == 4096
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
+def test_the_largest_allowed_size_is_brought_to_the_largest_that_is_drawn(images, format):
+    """What is larger nobody would see, and decoding and storing it takes four times as long."""
+    image = Image.new("RGB", (4096, 4096), "white")
+    image.paste("red", (0, 0, 2048, 4096))
+
+    cleaned = images.clean(file(image, format))
+
+    assert (cleaned.width, cleaned.height) == (2048, 2048)
+    with opened(cleaned) as half:
+        left, right = half.getpixel((512, 1024)), half.getpixel((1536, 1024))
+    assert left[0] > 240 > 16 > left[1]
+    assert min(right) > 240
+
+
+def test_a_picture_that_could_be_drawn_keeps_its_size(images):
+    cleaned = images.clean(file(Image.new("L", (4095, 600))))
+
+    assert (cleaned.width, cleaned.height) == (4095, 600)
 
 
 @pytest.mark.parametrize("format", ["WEBP", "PNG"])
