@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL, FluxControlNetModel, FluxPipeline
 from tqdm import tqdm
 
 from generation.demo import architecture, dataset, distill_training, drawings
-from generation.demo.base_training import Captions, Source, Velocity, noise_levels
+from generation.demo.base_training import DECIDING, Captions, Source, Velocity, noise_levels
 from generation.demo.bfloat16 import multiply_in_bfloat16
 from generation.demo.dataset import Dataset, encode
 from generation.demo.optimizers import optimizers_for
@@ -25,7 +25,7 @@ FREEDOM = 2.5
 SMALL_ONLY_UNTIL = 0.85
 
 SOURCES = (
-    Source(128, 128, 4_000, 16, 0.8),
+    Source(128, 128, 3_000, 16, 0.8),
     Source(192, 128, 300, 10, 0.1),
     Source(128, 192, 300, 10, 0.1),
 )
@@ -71,14 +71,15 @@ def train(name: str, work: Path, seconds: float, seed: int) -> None:
             sources[source] = data, Captions(pipeline, data.captions), controls
         data, captions, controls = sources[source]
         rows = torch.randint(len(data.tokens), (source.batch,))
-        clip, t5 = captions.chosen(
+        clip, t5, _ = captions.chosen(
             rows, LONG if random.random() < 0.3 or share > 0.8 else SHORT, 0.05
         )
         with torch.no_grad():
             pooled = pipeline.text_encoder(clip).pooler_output
             words = pipeline.text_encoder_2(t5)[0]
         clean = data.tokens[rows].float()
-        noise, level = torch.randn_like(clean), noise_levels(len(rows), clean.shape[1])
+        noise = torch.randn_like(clean)
+        level = noise_levels(len(rows), clean.shape[1], DECIDING)
         mixed = torch.lerp(clean, noise, level[:, None, None])
         guidance = 1 + 4 * torch.rand(len(rows))
         side = architecture.PIXELS_PER_TOKEN

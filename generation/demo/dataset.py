@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
@@ -12,8 +13,14 @@ from tqdm import tqdm
 from generation.demo import architecture, drawings
 from generation.demo.drawings import Drawing
 from generation.demo.vae_training import to_tensor
+from generation.demo.vocabulary import COLOURS, SHAPES, SKIES
 
 BATCH = 32
+
+_ATLAS_NOUNS = (None, *SHAPES, "house", "tree", "boat", "sun", "moon")
+_ATLAS_COLOURS = (None, *COLOURS, *SKIES)
+ATLAS_SIZES = (len(_ATLAS_NOUNS), len(_ATLAS_COLOURS), 2)
+"""Answers about a token's place: the noun, the colour, x and y within the thing."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,8 @@ class Dataset:
         drawings: What the pictures show, and their captions.
         tokens: (count, tokens, 64) packed latents, scaled as in the pipeline, float16.
         detail: (count, tokens) bool: tokens that hold more than one colour.
+        atlas: (count, tokens, 4) float32: which noun is at a token's place, 0 for none; which
+            colour, the ground's where there is no thing; and where in the thing, in its radii.
     """
 
     width: int
@@ -33,6 +42,7 @@ class Dataset:
     drawings: list[Drawing]
     tokens: torch.Tensor
     detail: torch.Tensor
+    atlas: torch.Tensor
 
     @property
     def captions(self) -> list[str]:
@@ -71,7 +81,35 @@ def load(
             detail.append(_detail(pictures))
         torch.save({"tokens": torch.cat(tokens), "detail": torch.cat(detail)}, path)
     cached = torch.load(path, weights_only=True)
-    return Dataset(width, height, sampled, cached["tokens"], cached["detail"])
+    atlas = torch.from_numpy(np.stack([atlas_of(drawing, width, height) for drawing in sampled]))
+    return Dataset(width, height, sampled, cached["tokens"], cached["detail"], atlas)
+
+
+def atlas_mistakes(told: torch.Tensor, atlas: torch.Tensor) -> torch.Tensor:
+    """(batch, tokens): how wrong (batch, tokens, sum(ATLAS_SIZES)) of answers are."""
+    noun, colour, place = (part.flatten(0, 1) for part in told.split(ATLAS_SIZES, dim=-1))
+    labels = atlas.flatten(0, 1)
+    is_thing = labels[:, 0] > 0
+    wrong = F.cross_entropy(noun, labels[:, 0].long(), reduction="none")
+    wrong = wrong + F.cross_entropy(colour, labels[:, 1].long(), reduction="none")
+    wrong = wrong + is_thing * ((place - labels[:, 2:]) ** 2).mean(dim=-1)
+    return (wrong * (1 + 2 * is_thing)).view(atlas.shape[:2])
+
+
+def atlas_of(drawing: Drawing, width: int, height: int) -> np.ndarray:
+    side = architecture.PIXELS_PER_TOKEN
+    rows, columns = np.mgrid[: height // side, : width // side]
+    atlas = np.zeros((height // side, width // side, 4), np.float32)
+    atlas[..., 1] = _ATLAS_COLOURS.index(drawing.ground)
+    for thing in drawing.things:
+        unit = thing.radius * min(width, height)
+        x = (side * (columns + 0.5) - thing.x * width) / unit
+        y = (side * (rows + 0.5) - thing.y * height) / unit
+        inside = np.maximum(abs(x), abs(y)) < 1.05
+        atlas[inside, 0] = _ATLAS_NOUNS.index(thing.noun)
+        atlas[inside, 1] = _ATLAS_COLOURS.index(thing.colour)
+        atlas[inside, 2], atlas[inside, 3] = x[inside], y[inside]
+    return atlas.reshape(-1, 4)
 
 
 def _detail(pictures: torch.Tensor) -> torch.Tensor:

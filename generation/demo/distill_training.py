@@ -12,7 +12,14 @@ import torch
 from diffusers import FluxPipeline
 
 from generation.demo import base_training, dataset
-from generation.demo.base_training import SOURCES, Captions, Velocity, noise_levels
+from generation.demo.base_training import (
+    DECIDING,
+    KIND_WEIGHTS,
+    SOURCES,
+    Captions,
+    Velocity,
+    noise_levels,
+)
 from generation.demo.bfloat16 import multiply_in_bfloat16
 from generation.demo.optimizers import optimizers_for
 from generation.demo.training import Training
@@ -51,17 +58,19 @@ def train(work: Path, seconds: float, seed: int = 0) -> None:
         source = random.choices(SOURCES, [s.weight for s in SOURCES])[0]
         if source not in sources:
             data = dataset.load(work, source.width, source.height, source.count, seed)
-            sources[source] = data, Captions(pipeline, data.captions)
-        data, captions = sources[source]
+            chances = torch.tensor([KIND_WEIGHTS[drawing.kind] for drawing in data.drawings])
+            sources[source] = data, Captions(pipeline, data.captions), chances
+        data, captions, chances = sources[source]
         size = data.width, data.height
-        rows = torch.randint(len(data.tokens), (source.batch,))
+        rows = torch.multinomial(chances, source.batch, replacement=True)
         clean = data.tokens[rows].float()
-        level = noise_levels(len(rows), clean.shape[1])
+        level = noise_levels(len(rows), clean.shape[1], DECIDING)
         mixed = torch.lerp(clean, torch.randn_like(clean), level[:, None, None])
         guidance = LEAST + (MOST - LEAST) * torch.rand(len(rows))
         with torch.no_grad():
             length = random.choice([SHORT, LONG])
-            said = _say(pipeline, *captions.chosen(rows, length, 0.05))
+            clip, t5, _ = captions.chosen(rows, length, 0.05)
+            said = _say(pipeline, clip, t5)
             nothing = _say(pipeline, *captions.none(len(rows), length))
             one = torch.ones(len(rows))
             asked = taught(mixed, level, one, *said, *size)

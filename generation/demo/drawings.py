@@ -239,7 +239,7 @@ def _box(left: float, top: float, right: float, bottom: float) -> list[tuple[flo
 
 # ------------------------------------------------------------------------------------ sampling
 
-_SHARES = {"single": 0.36, "count": 0.18, "pair": 0.24, "between": 0.04, "scene": 0.18}
+_SHARES = {"single": 0.28, "count": 0.16, "pair": 0.36, "between": 0.05, "scene": 0.15}
 
 _RELATIONS = {
     "left": ("and", "and", "next to", "beside", "to the left of"),

@@ -49,9 +49,14 @@ def _save_controlnet(controlnet: FluxControlNetModel, folder: Path) -> None:
 
 
 def _figures(work: Path) -> dict:
-    """Seed, time and steps of every stage, and how well the autoencoder does."""
+    """Seed, time and steps of every stage, and how well the autoencoder does.
+
+    After a restoration: of every stage since, and what was known of those before.
+    """
     stages = {}
     for stage in STAGES:
+        if not (work / f"{stage}.json").exists():
+            continue
         told = json.loads((work / f"{stage}.json").read_text())
         losses = [entry for entry in told["log"] if isinstance(entry[0], int)]
         stages[stage] = {
@@ -59,6 +64,7 @@ def _figures(work: Path) -> dict:
             "steps": told["steps"],
             "last_loss": losses[-1][-1] if losses else None,
         }
+    restored = work / "restored.json"
     return {
         "seed": 0,
         "processor": "2 cores of an AMD EPYC with AVX512_BF16, shared with other work",
@@ -68,6 +74,7 @@ def _figures(work: Path) -> dict:
             "max_sequence_length": evaluate.TOKENS,
         },
         "stages": stages,
+        "stages_before": json.loads(restored.read_text()) if restored.exists() else None,
         "autoencoder": json.loads((work / "vae_figures.json").read_text()),
     }
 

@@ -63,7 +63,7 @@ def train(work: Path, seconds: float, seed: int = 0) -> None:
             sources[source] = data, Captions(pipeline, data.captions), _inked(work, data, seed)
         data, captions, inked = sources[source]
         rows = torch.randint(len(inked), (source.batch,))
-        clip, t5 = captions.chosen(rows, LONG, 0.05)
+        clip, t5, _ = captions.chosen(rows, LONG, 0.05)
         with torch.no_grad():
             pooled = pipeline.text_encoder(clip).pooler_output
             words = pipeline.text_encoder_2(t5)[0]

@@ -77,14 +77,26 @@ def optimizers_for(
     module: nn.Module, matrix_lr: float = 2e-3, other_lr: float = 1e-3
 ) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside a network, AdamW for embeddings, ends, norms and biases."""
-    at_the_ends = ("embed", "shared", "relative_attention_bias", "conv_in", "conv_out", "proj_out")
-    matrices, others = [], []
+    at_the_ends = ("embed", "shared", "conv_in", "conv_out", "proj_out")
+    matrices, others, biases = [], [], []
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
+            continue
+        if "relative_attention_bias" in name:
+            biases.append(parameter)
             continue
         is_inner = parameter.ndim >= 2 and not any(end in name for end in at_the_ends)
         (matrices if is_inner else others).append(parameter)
     return [
         BatchedMuon(matrices, lr=matrix_lr),
-        torch.optim.AdamW(others, lr=other_lr, betas=(0.9, 0.98), weight_decay=0.0),
+        torch.optim.AdamW(
+            [
+                {"params": others},
+                # T5 finds a word's neighbours by these alone, and has far to go from nothing.
+                {"params": biases, "lr": 30 * other_lr},
+            ],
+            lr=other_lr,
+            betas=(0.9, 0.98),
+            weight_decay=0.0,
+        ),
     ]

@@ -16,7 +16,6 @@ STAGES = {
     "vae": ("vae_training", "train"),
     "words": ("words_training", "train"),
     "base": ("base_training", "train"),
-    "revise": ("revision_training", "train"),
     "distill": ("distill_training", "train"),
     "canny": ("control_training", "train_canny"),
     "blobs": ("control_training", "train_blobs"),

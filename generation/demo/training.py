@@ -4,12 +4,15 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from torch import nn
 from tqdm import tqdm
+
+LONGEST_STEP = 60.0
+"""Seconds. A step that took longer was suspended in between, and counts as this long."""
 
 
 class Training:
@@ -24,6 +27,7 @@ class Training:
         decay_from: The share of the time, 0 to 1, after which the learning rate falls.
         average: Weight of the past in the moving average of the weights, per step.
         every: Seconds between two checkpoints.
+        clock: Tells seconds.
     """
 
     def __init__(
@@ -36,6 +40,7 @@ class Training:
         decay_from: float = 0.4,
         average: float = 0.998,
         every: float = 120,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name, self.folder, self.module, self.optimizers = name, folder, module, optimizers
         self.seconds, self.decay_from, self.average, self.every = (
@@ -44,29 +49,33 @@ class Training:
             average,
             every,
         )
+        self._clock = clock
         self.step, self.spent, self.log = 0, 0.0, []
         self._rates = [[group["lr"] for group in o.param_groups] for o in optimizers]
         self._weights = [p for p in module.parameters() if p.requires_grad]
         self._averaged = [p.detach().clone() for p in self._weights]
         self._recent: list[float] = []
+        self._noted: list[float] = []
         self._resume()
 
     def __iter__(self) -> Iterator[float]:
         """The share of the time that is spent, once for every step to take."""
-        last = saved = time.monotonic()
+        last = saved = self._clock()
         bar = tqdm(total=round(self.seconds), initial=round(self.spent), desc=self.name, unit="s")
         with bar:
             while self.spent < self.seconds:
                 self._set_rates()
                 yield self.spent / self.seconds
-                now = time.monotonic()
-                self.spent, last = self.spent + now - last, now
+                now = self._clock()
+                self.spent, last = self.spent + min(now - last, LONGEST_STEP), now
                 bar.n = min(round(self.spent), bar.total)
                 if self.step % 50 == 0:
                     loss = sum(self._recent) / max(1, len(self._recent))
                     bar.set_postfix(step=self.step, loss=f"{loss:.4f}")
-                    self.log.append([self.step, round(self.spent), round(loss, 5)])
+                    noted = sum(self._noted) / max(1, len(self._noted))
+                    self.log.append([self.step, round(self.spent), round(noted, 5), round(loss, 5)])
                     self._recent.clear()
+                    self._noted.clear()
                 if now - saved > self.every:
                     self.save()
                     saved = now
@@ -84,6 +93,10 @@ class Training:
         with torch.no_grad():
             torch._foreach_lerp_(self._averaged, self._weights, 1 - share)
         self._recent.append(loss.item())
+
+    def note(self, figure: torch.Tensor) -> None:
+        """Another figure of this step, whose mean is logged beside the loss."""
+        self._noted.append(figure.item())
 
     def swap_average(self) -> None:
         """Exchange the weights and their moving average; call again to exchange them back."""

@@ -1,0 +1,111 @@
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from generation.demo import (
+    architecture,
+    dataset,
+    drawings,
+    evaluate,
+    restoration,
+    tokenization,
+    words_training,
+)
+from generation.demo.optimizers import optimizers_for
+from generation.demo.training import Training
+from generation.demo.vocabulary import COLOURS, SHAPES, TOKENIZED_WORDS
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+
+def stage(folder, **more):
+    module = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    return module, Training("stage", folder, module, optimizers_for(module), seconds=600, **more)
+
+
+def test_a_stage_that_was_stopped_goes_on_where_it_was(tmp_path):
+    module, training = stage(tmp_path)
+    for _ in range(3):
+        training.learn((module(torch.ones(1, 4)) ** 2).sum())
+    training.spent = 17.0
+    training.save()
+
+    again, resumed = stage(tmp_path)
+
+    assert (resumed.step, resumed.spent) == (3, 17.0)
+    assert torch.equal(again[0].weight, module[0].weight)
+    training.swap_average()
+    resumed.swap_average()
+    assert torch.equal(again[0].weight, module[0].weight)
+
+
+def test_a_stage_has_taken_as_long_as_it_ran_and_not_as_it_was_stopped(tmp_path):
+    """A laptop that was shut, or a process that was stopped, has learned nothing meanwhile."""
+    times = iter([0.0, 1.0, 5001.0])
+    _, training = stage(tmp_path, clock=lambda: next(times))
+
+    spent = [training.spent for _, _ in zip(range(3), training, strict=False)]
+
+    assert spent == [0.0, 1.0, 61.0]
+
+
+def test_training_can_begin_with_the_weights_that_ship(tmp_path):
+    restoration.restore(evaluate.WEIGHTS, tmp_path)
+
+    begun = restoration.beginning(tmp_path)
+
+    shipped = evaluate.load_pipeline()
+    for name, weight in shipped.transformer.state_dict().items():
+        assert torch.equal(begun.transformer.state_dict()[name], weight), name
+    assert (tmp_path / "vae" / "preview.json").exists()
+
+
+def test_training_from_nothing_begins_with_a_transformer_that_predicts_zero(tmp_path):
+    pipeline = restoration.beginning(tmp_path)
+
+    predicted = pipeline.transformer(
+        hidden_states=torch.randn(1, 4, architecture.PACKED_CHANNELS),
+        timestep=torch.ones(1),
+        guidance=torch.ones(1),
+        pooled_projections=torch.randn(1, architecture.DEMO.pooled),
+        encoder_hidden_states=torch.randn(1, 3, architecture.DEMO.text),
+        txt_ids=torch.zeros(3, 3),
+        img_ids=architecture.image_ids(2, 2),
+    ).sample
+
+    assert not predicted.any()
+
+
+@pytest.mark.parametrize("size", [(128, 128), (192, 128), (256, 256)])
+def test_the_atlas_tells_what_the_renderer_painted_at_every_place(size):
+    random = Random(4)
+    for kind in ("single", "count", "pair", "between"):
+        drawing = drawings.sample(random, kind)
+        image = np.asarray(drawings.render(drawing, *size))
+
+        atlas = dataset.atlas_of(drawing, *size).reshape(size[1] // 16, size[0] // 16, 4)
+
+        centres = image[8::16, 8::16]
+        empty = atlas[..., 0] == 0
+        assert (centres[empty] == COLOURS[drawing.ground]).all(), drawing.caption
+        found = {int(noun) for noun in atlas[..., 0][~empty]}
+        assert found == {1 + SHAPES.index(thing.noun) for thing in drawing.things}
+
+
+def test_of_two_things_each_is_named_by_its_own_word():
+    """The transformer looks there: swapped, it would draw both of them wrong."""
+    tokenizer = tokenization.t5_tokenizer(TOKENIZED_WORDS)
+    nouns = words_training.noun_pieces(tokenizer)
+    random = Random(6)
+    batch = [drawings.sample(random, kind) for kind in ("pair", "between") for _ in range(40)]
+    ids = words_training.t5_ids(tokenizer, [drawing.caption for drawing in batch], 64)
+
+    named = words_training.named_things(ids, batch, nouns)
+
+    for row, column, things in named:
+        before = tokenizer.convert_ids_to_tokens(int(ids[row, column - 1]))
+        assert before == "▁" + things[0].colour, batch[row].caption
+    assert sum(len(things) for _, _, things in named) == sum(len(d.things) for d in batch)
