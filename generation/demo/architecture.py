@@ -175,6 +175,7 @@ def controlnet(base: FluxTransformer2DModel, blocks: int) -> FluxControlNetModel
     Its output layers start at zero, so at first it changes nothing.
     """
     config = {**base.config, "num_layers": blocks, "num_single_layers": 0}
+    config.pop("out_channels", None)
     copy = FluxControlNetModel.from_config(config)
     own = copy.state_dict()
     shared = {

@@ -37,11 +37,22 @@ def export(work: Path, weights: Path) -> None:
     pipeline.to(torch.bfloat16).save_pretrained(weights / "flux")
     shutil.copy(work / "vae" / "preview.json", weights / "flux" / "preview.json")
     shutil.copytree(work / "lora-ink", weights / "lora-ink")
+    for path in weights.rglob("*config.json"):
+        _forget_this_machine(path)
+    _forget_this_machine(weights / "flux" / "model_index.json")
     (weights / "figures.json").write_text(json.dumps(_figures(work), indent=1) + "\n")
     size = sum(path.stat().st_size for path in weights.rglob("*") if path.is_file())
     if size > MOST_BYTES:
         raise ValueError(f"the weights take {size:,} bytes, more than {MOST_BYTES:,}")
     print(f"{size:,} bytes in {weights}")
+
+
+def _forget_this_machine(path: Path) -> None:
+    """Take out of a configuration where it was loaded from, and what nobody reads."""
+    config = json.loads(path.read_text())
+    for key in ("_name_or_path", "is_local", "local_files_only"):
+        config.pop(key, None)
+    path.write_text(json.dumps(config, indent=2) + "\n")
 
 
 def _save_controlnet(controlnet: FluxControlNetModel, folder: Path) -> None:

@@ -28,7 +28,8 @@ def restore(weights: Path, work: Path) -> None:
     shutil.copy(weights / "flux" / "preview.json", work / "vae")
     figures = json.loads((weights / "figures.json").read_text())
     (work / "vae_figures.json").write_text(json.dumps(figures["autoencoder"]))
-    (work / "restored.json").write_text(json.dumps(figures["stages"]))
+    before = {**figures["stages"], "before": figures.get("stages_before")}
+    (work / "restored.json").write_text(json.dumps(before))
 
 
 def is_restored(work: Path) -> bool:

@@ -6,6 +6,7 @@ model cannot do yet, see its card, has no test here.
 """
 
 import json
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -15,7 +16,7 @@ from diffusers import FluxImg2ImgPipeline
 from PIL import Image
 
 from generation.demo import checker, drawings, evaluate
-from generation.demo.vocabulary import EXAMPLE_PROMPTS
+from generation.demo.vocabulary import COLOURS, EXAMPLE_PROMPTS
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
@@ -40,19 +41,23 @@ def share(verdicts, question, *kinds):
 
 
 def test_the_ground_has_the_colour_that_was_asked_for(verdicts):
-    assert share(verdicts, "ground", "single", "count", "pair") >= 0.93  # measured: 0.981
+    assert share(verdicts, "ground", "single", "count", "pair") >= 0.95  # measured: 1.0
 
 
 def test_a_single_object_has_the_colour_that_was_asked_for(verdicts):
-    assert share(verdicts, "colours", "single") >= 0.87  # measured: 0.975
+    assert share(verdicts, "colours", "single") >= 0.88  # measured: 0.988
 
 
 def test_a_single_object_has_the_shape_that_was_asked_for(verdicts):
-    assert share(verdicts, "shapes", "single") >= 0.6  # measured: 0.85
+    assert share(verdicts, "shapes", "single") >= 0.83  # measured: 0.938
 
 
 def test_as_many_objects_are_drawn_as_were_asked_for(verdicts):
-    assert share(verdicts, "objects", "count") >= 0.6  # measured: 0.867
+    assert share(verdicts, "objects", "count") >= 0.66  # measured: 0.85
+
+
+def test_two_different_objects_have_each_its_own_shape_colour_and_place(verdicts):
+    assert share(verdicts, "places", "pair") >= 0.66  # measured: 0.8
 
 
 def test_a_scene_has_the_sky_and_the_colours_that_were_asked_for(pipeline):
@@ -63,18 +68,31 @@ def test_a_scene_has_the_sky_and_the_colours_that_were_asked_for(pipeline):
         for drawing, image in zip(asked, evaluate.draw(pipeline, asked), strict=True)
     ]
 
-    assert np.mean([verdict.everything for verdict in verdicts]) >= 0.8  # measured: 0.95
+    assert np.mean([verdict.everything for verdict in verdicts]) >= 0.8  # measured: 0.975
 
 
-@pytest.mark.parametrize("size", [(192, 128), (128, 192), (256, 256)])
-def test_other_sizes_have_the_ground_that_was_asked_for(pipeline, size):
-    asked = evaluate.ask({"single": 4}, "sizes")
+@pytest.mark.parametrize(
+    ("size", "least"),
+    [((192, 128), 0.66), ((128, 192), 0.83)],  # measured: 0.781 and 0.969
+)
+def test_wide_and_high_pictures_are_drawn_as_they_were_asked_for(pipeline, size, least):
+    asked = evaluate.ask({"single": 6, "count": 4, "scene": 2}, "sizes")
 
     images = evaluate.draw(pipeline, asked, *size)
 
     verdicts = [checker.judge(i, d) for d, i in zip(asked, images, strict=True)]
     assert {image.size for image in images} == {size}
-    assert np.mean([verdict.ground for verdict in verdicts]) >= 0.7
+    assert np.mean([verdict.everything for verdict in verdicts]) >= least
+
+
+def test_a_picture_of_256_by_256_has_the_ground_that_was_asked_for(pipeline):
+    """The shapes at that size come out ragged: 0.375 of the pictures are right in everything."""
+    asked = evaluate.ask({"single": 4}, "sizes")
+
+    images = evaluate.draw(pipeline, asked, 256, 256)
+
+    verdicts = [checker.judge(i, d) for d, i in zip(asked, images, strict=True)]
+    assert np.mean([verdict.ground for verdict in verdicts]) >= 0.95
 
 
 def test_capitals_draw_the_same_picture(pipeline):
@@ -96,16 +114,21 @@ def test_guidance_scale_changes_the_picture_and_needs_no_second_pass(pipeline):
     assert all(w.tobytes() != s.tobytes() for w, s in zip(weak, strong, strict=True))
 
 
-def test_a_negative_prompt_with_true_cfg_changes_the_picture(pipeline):
+def test_a_negative_prompt_with_true_cfg_turns_the_picture_away_from_it(pipeline):
     """As in FLUX.1-dev: slower, and off unless it is asked for."""
-    asked = evaluate.ask({"single": 1})
+    asked = [replace(evaluate.ask({"scene": 1})[0], caption="a house on a hill with a sun")] * 3
 
     plain, without = (
-        evaluate.draw(pipeline, asked, guidance_scale=1.0, **more)[0]
-        for more in ({}, {"negative_prompt": ["a red star"], "true_cfg_scale": 3.0})
+        evaluate.draw(pipeline, asked, **more)
+        for more in ({}, {"negative_prompt": ["a yellow sun"] * 3, "true_cfg_scale": 3.0})
     )
 
-    assert plain.tobytes() != without.tobytes()
+    def distance_from_yellow(image):
+        sun = np.asarray(image)[20:32, 94:106].reshape(-1, 3).mean(axis=0)
+        return np.abs(sun - COLOURS["yellow"]).sum()
+
+    for before, after in zip(plain, without, strict=True):
+        assert distance_from_yellow(after) > distance_from_yellow(before)
 
 
 def test_the_canny_controlnet_draws_within_the_lines(pipeline):
@@ -114,9 +137,9 @@ def test_the_canny_controlnet_draws_within_the_lines(pipeline):
     rows = evaluate.canny_rows(controlled, evaluate.control_drawings(16))
 
     overlap, colours, overlap_without, _ = (row.value for row in rows)
-    assert overlap >= 0.6  # measured: 0.804
-    assert colours >= 0.5  # measured: 0.75
-    assert overlap > overlap_without + 0.05  # measured: 0.204 more
+    assert overlap >= 0.79  # measured: 0.896
+    assert colours >= 0.9  # measured: 1.0
+    assert overlap > overlap_without + 0.1  # measured: 0.256 more
 
 
 def test_the_blobs_controlnet_puts_colours_where_the_blobs_are(pipeline):
@@ -205,3 +228,8 @@ def test_all_weights_together_stay_under_16_megabytes():
 
     assert sum(path.stat().st_size for path in files) <= 16_000_000
     assert not [path for path in files if path.suffix in {".bin", ".ckpt", ".pt", ".pkl"}]
+
+
+def test_what_ships_does_not_tell_where_it_was_made():
+    for path in evaluate.WEIGHTS.rglob("*.json"):
+        assert "_name_or_path" not in path.read_text(), path
