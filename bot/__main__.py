@@ -551,18 +551,16 @@ def _about(config: Config) -> About:
             ),
             _token_remarks(config),
         )
-    from generation.demo.vocabulary import EXAMPLE_PROMPTS, unknown_words
+    from generation.demo.vocabulary import EXAMPLE_PROMPTS, SIZES, unknown_words
 
     def remarks(request: GenerationRequest) -> tuple[str, ...]:
         found = []
         if words := unknown_words(request.prompt):
             listed = ", ".join(f"“{word}”" for word in words[:5])
             found.append(f"The demo model does not know {listed}, and draws the rest.")
-        if (request.width, request.height) != (config.model.width, config.model.height):
-            found.append(
-                f"The demo model knows {config.model.width} × {config.model.height} alone, and"
-                " repeats itself at other sizes."
-            )
+        if (request.width, request.height) not in SIZES:
+            known = ", ".join(f"{width} × {height}" for width, height in SIZES)
+            found.append(f"The demo model knows the sizes {known}, and draws roughly at others.")
         return tuple(found)
 
     return About(
