@@ -59,6 +59,10 @@ T = TypeVar("T")
 SECONDS_TO_STOP = 10.0
 
 EX_INTERRUPTED = 130  # as shells report Ctrl-C
+#: Seconds until a platform that could not be reached is tried again, and the longest that they
+#: grow to: Discord takes a thousand beginnings a day.
+FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
+
 EX_TEMPFAIL = 75  # sysexits.h: another process has what we need; try again later
 
 app = typer.Typer(
@@ -498,14 +502,27 @@ def _chats(
         yield "Slack", on_slack
 
 
-async def _keep_going(name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Be on one platform. What ends that ends nothing else."""
-    try:
-        await run()
-    except ConfigError as error:
-        logger.error("%s", error)
-    except Exception:
-        logger.exception("%s ended; the rest goes on", name)
+async def _keep_going(
+    name: str,
+    run: Callable[[], Coroutine[Any, Any, None]],
+    sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep,
+) -> None:
+    """Be on one platform. What ends that ends nothing else, and passes unless it is a setting."""
+    pause = FIRST_PAUSE
+    while True:
+        began = time.monotonic()
+        try:
+            await run()
+            return
+        except ConfigError as error:
+            logger.error("%s", error)
+            return
+        except Exception as error:
+            if time.monotonic() - began > LONGEST_PAUSE:  # it was well for a while
+                pause = FIRST_PAUSE
+            logger.exception("%s ended (%s); trying again in %g s", name, error, pause)
+        await sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -14,10 +14,10 @@ import httpx
 import psutil
 import pytest
 
-from bot.__main__ import _needs_child
+from bot.__main__ import _keep_going, _needs_child
 from bot.backups import back_up
 from bot.commands import ImagineCommand
-from bot.config import Config
+from bot.config import Config, ConfigError
 from tests.conftest import Bot
 
 ROOT = Path(__file__).parent.parent.parent
@@ -335,3 +335,17 @@ async def test_help_names_every_command(run):
 
     for command in ("run", "check", "presets", "history", "quota"):
         assert re.search(rf"\b{command}\b", output)
+
+
+async def test_a_platform_that_cannot_be_reached_is_tried_again_and_one_that_refuses_is_not():
+    pauses, ends = [], [ConnectionError("away"), ConnectionError("away"), ConfigError("no")]
+
+    async def run():
+        raise ends.pop(0)
+
+    async def sleep(seconds):
+        pauses.append(seconds)
+
+    await _keep_going("Discord", run, sleep)
+
+    assert (pauses, ends) == ([5.0, 10.0], [])
