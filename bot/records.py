@@ -239,7 +239,7 @@ class Records:
     ) -> bool:
         """Write that nobody is owed the answer any more; False if nobody was."""
         cursor = db.execute(
-            "UPDATE jobs SET delivery = ?, error = coalesce(?, error)"
+            "UPDATE jobs SET delivery = ?, error = coalesce(error, ?)"
             " WHERE id = ? AND delivery = 'owed'",
             (delivery, error, job_id),
         )

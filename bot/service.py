@@ -603,7 +603,7 @@ class Service:
                 self._ledger.refund(db, job.id, self._now())
 
         await self._database.write(give_up)
-        job.delivery, job.error = Delivery.NONE, reason
+        job.delivery, job.error = Delivery.NONE, job.error or reason
 
     # Own defaults
 
@@ -612,9 +612,15 @@ class Service:
         return await self._database.read(partial(_settings, user=user))
 
     async def change_settings(
-        self, user: str, changes: ImagineCommand | None, *, is_private: bool | None = None
+        self,
+        user: str,
+        changes: ImagineCommand | None,
+        *,
+        is_private: bool | None = None,
+        is_reset: bool = False,
     ) -> dict[str, Any]:
-        """Keep *changes* as own defaults beside those there are; None forgets them all.
+        """Keep *changes* as own defaults beside those there are, or with *is_reset* in their
+        place; None forgets them all.
 
         *is_private*, unless None, says whether others shall not see the pictures, where a
         platform can show them to one person alone; it is kept as ``private``.
@@ -626,7 +632,8 @@ class Service:
             check_settings(changes, self._presets, self.config)
 
         def keep(db: sqlite3.Connection) -> dict[str, Any]:
-            own = {} if changes is None else merged_settings(_settings(db, user), changes)
+            old = {} if is_reset else _settings(db, user)
+            own = {} if changes is None else merged_settings(old, changes)
             if is_private is not None:
                 own["private"] = is_private
             db.execute(
@@ -798,7 +805,7 @@ class Service:
 def _existing(path: Path, job: Job) -> Path:
     if not path.exists():
         raise NotFound(
-            f"the picture of {job.id} was deleted for its age; `again {job.id}` draws it anew"
+            f"the picture of {job.id} was deleted; `again {job.id}` draws it anew"
             if job.is_pruned
             else f"there is no such picture of {job.id}"
         )

@@ -227,10 +227,10 @@ def flux_commands(presses: Presses, config: Config) -> app_commands.Group:
                 images=images,
                 **(read_option("size", size) if size else {}),
             )
-            if reset:
-                await service.change_settings(user, None)
-            if changes.options or private is not None:
-                own = await service.change_settings(user, changes, is_private=private)
+            if reset or changes.options or private is not None:
+                own = await service.change_settings(
+                    user, changes, is_private=private, is_reset=reset
+                )
             else:
                 own = await service.settings(user)
             return replies.settings(own)
