@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 #: What must be known before the first answer, is; Discord waits three seconds in all.
 SECONDS_TO_LOOK_UP = 1.0
+#: Marks an interaction of which we do not know whether our first word has arrived.
+PERHAPS_ANSWERED = "perhaps answered"
 ALREADY_ANSWERED, TOO_LATE = 40060, 10062
 
 Ask = Callable[[Where], Awaitable[Job]]
@@ -104,8 +106,9 @@ class Answers:
             if not is_private:
                 # What follows a promise of an answer takes its place, and would be seen by
                 # all: so the promise is kept, then taken back.
-                await interaction.edit_original_response(content="…")
-                await interaction.delete_original_response()
+                with suppress(discord.NotFound):
+                    await interaction.edit_original_response(content="…")
+                    await interaction.delete_original_response()
             await self.refuse(interaction, error)
             return
         self._deliveries.follow(job)
@@ -152,10 +155,14 @@ class Answers:
 
     async def tell(self, interaction: Interaction, post: Post) -> None:
         """Show *post* to the person alone, at once."""
-        if interaction.response.is_done():
-            await interaction.followup.send(**post.for_send(), ephemeral=True)
-        else:
-            await interaction.response.send_message(**post.for_send(), ephemeral=True)
+        if interaction.response.is_done() or PERHAPS_ANSWERED in interaction.extras:
+            try:
+                await interaction.followup.send(**post.for_send(), ephemeral=True)
+                return
+            except discord.NotFound:
+                if interaction.response.is_done():
+                    raise
+        await interaction.response.send_message(**post.for_send(), ephemeral=True)
 
     async def _is_private(self, interaction: Interaction) -> bool:
         if interaction.message is not None and interaction.message.flags.ephemeral:
@@ -174,6 +181,7 @@ class Answers:
         except (aiohttp.ClientError, OSError) as error:
             # Carried out or not: the picture finds another way if need be.
             logger.warning("the answer to the first word was lost: %s", error)
+            interaction.extras[PERHAPS_ANSWERED] = True
             return _Begun(True)
         except discord.HTTPException as error:
             if error.code == ALREADY_ANSWERED:

@@ -54,7 +54,12 @@ class Attachments:
                     connector_owner=False,
                     timeout=aiohttp.ClientTimeout(total=SECONDS),
                 ) as session,
-                session.get(url, allow_redirects=False) as response,
+                session.get(
+                    url,
+                    allow_redirects=False,
+                    proxy=self._client.http.proxy,
+                    proxy_auth=self._client.http.proxy_auth,
+                ) as response,
             ):
                 if response.status != 200:
                     raise InvalidImage(again, field="control_image")

@@ -155,7 +155,7 @@ class FluxClient(discord.AutoShardedClient):
         await self.tree.set_translator(Translator())
         try:
             await self.tree.sync()
-        except discord.HTTPException as error:
+        except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
             logger.error("the commands cannot be registered, the old ones stay: %s", error)
         self.is_logged_in.set()
 
@@ -212,7 +212,12 @@ def _owners(application: Any) -> frozenset[int]:
     if application is None:
         return frozenset()
     if application.team is not None:
-        return frozenset(member.id for member in application.team.members)
+        return frozenset(
+            member.id
+            for member in application.team.members
+            if member.membership_state is discord.TeamMembershipState.accepted
+            and member.role is not discord.TeamMemberRole.read_only
+        )
     return frozenset({application.owner.id})
 
 

@@ -204,10 +204,10 @@ class Deliveries:
 
     async def _send(self, job: Job, to: ReplyTo, way: _Way) -> Literal["sent"] | Verdict:
         """Send the end of *job* on *way*, however long that takes until Discord is back."""
-        pause, max_bytes = FIRST_RETRY, to["max_bytes"]
+        pause, max_bytes, refused = FIRST_RETRY, to["max_bytes"], None
         while True:
-            post = await self.end(job, to["locale"], max_bytes)
             try:
+                post = await self.end(job, to["locale"], max_bytes)
                 await way.send(post)
             except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
                 verdict = judged(error)
@@ -217,8 +217,9 @@ class Deliveries:
                     job.id,
                     error,
                 )
-                if verdict == "smaller" and post.files:
-                    max_bytes = len(post.files[0][1]) * 3 // 4
+                size = len(post.files[0][1]) if verdict == "smaller" and post.files else None
+                if size is not None and (refused is None or size < refused):
+                    refused, max_bytes = size, size * 3 // 4
                 elif verdict == "again":
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, LONGEST_RETRY)

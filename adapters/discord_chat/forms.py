@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MAX_CHOICES = 25
 #: Longest line of options that a form takes.
 MAX_OPTIONS = 400
+#: How long an open form is remembered; nobody says when it is closed.
+SECONDS_TO_FILL_IN = 3600.0
 
 
 class _Form(discord.ui.Modal):
@@ -40,7 +42,7 @@ class _Form(discord.ui.Modal):
         old: ImagineCommand,
         presets: list[Preset],
     ) -> None:
-        super().__init__(title=title)
+        super().__init__(title=title, timeout=SECONDS_TO_FILL_IN)
         self.presses = presses
         self.prompt: discord.ui.TextInput[Any] = discord.ui.TextInput(
             custom_id="prompt",

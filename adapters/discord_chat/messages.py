@@ -197,21 +197,22 @@ def job_buttons(
     one: list[ButtonKind] = ["again", "vary", "edit"]
     if job.status is not JobStatus.SUCCEEDED or not has_picture:
         kinds: list[ButtonKind] = ["again", "edit", "delete"]
-        return [JobButton(say, kind, job.id) for kind in kinds]
+        return [JobButton(say, kind, job.id, 0) for kind in kinds]
     if job.images > 1 and number is None:
         first_four = range(1, min(4, job.images) + 1)
         return [
             *(JobButton(say, "single", job.id, each, row=0) for each in first_four),
             *(JobButton(say, "variation", job.id, each, row=1) for each in first_four),
             *(
-                JobButton(say, kind, job.id, row=2)
+                JobButton(say, kind, job.id, 0 if kind == "delete" else 1, row=2)
                 for kind in ("again", "edit", "control", "delete")
             ),
         ]
     upscale: list[ButtonKind] = ["upscale"] if can_upscale else []
     return [
         *(JobButton(say, kind, job.id, number or 1, row=0) for kind in (*one, *upscale)),
-        *(JobButton(say, kind, job.id, number or 1, row=1) for kind in ("control", "delete")),
+        JobButton(say, "control", job.id, number or 1, row=1),
+        JobButton(say, "delete", job.id, number or 0 if job.images > 1 else 0, row=1),
     ]
 
 

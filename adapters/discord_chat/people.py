@@ -48,10 +48,13 @@ def origin_of(interaction: Interaction) -> Origin:
     if interaction.guild_id is None:
         return Origin()
     channel = interaction.channel
+    parent = channel
+    if isinstance(channel, discord.Thread):
+        parent = channel.parent  # None where the bot is no member, and so does not know it
     places = (
         interaction.channel_id,
         getattr(channel, "parent_id", None),
-        getattr(channel, "category_id", None),
+        getattr(parent, "category_id", None),
     )
     roles = interaction.user.roles if isinstance(interaction.user, discord.Member) else []
     return Origin(

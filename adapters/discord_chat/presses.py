@@ -87,7 +87,7 @@ class Presses:
             case "cancel":
                 await self._cancel(interaction, user, job_id)
             case "delete":
-                await self._delete(interaction, user, job_id)
+                await self._delete(interaction, user, job_id, number)
 
     async def turn_page(self, interaction: Interaction, page: int, words: str) -> None:
         """Show another page of the history in the same message."""
@@ -137,10 +137,13 @@ class Presses:
             reply.jobs, thumbnails, say, words=words, page=page, has_more=reply.has_more
         )
 
-    async def _job_at_once(self, user: str, job_id: str) -> Job:
-        """A job that a form needs, which must open before Discord gives up on us."""
+    async def _job_at_once(self, user: str, job_id: str, number: int | None = None) -> Job:
+        """A job that must be known before Discord gives up on us; with *number*, one that
+        still has that picture."""
         try:
             async with asyncio.timeout(SECONDS_TO_LOOK_UP):
+                if number is not None:
+                    await self.service.picture(user, job_id, number, is_shown=True)
                 return await self.service.job(user, job_id, is_shown=True)
         except TimeoutError as error:
             raise StorageTrouble("the bot is busy; please try again") from error
@@ -153,9 +156,9 @@ class Presses:
         self, interaction: Interaction, user: str, job_id: str, number: int
     ) -> None:
         is_private = interaction.message is not None and interaction.message.flags.ephemeral
+        # Before an answer is promised: what is refused is for the person alone.
+        job = await self._job_at_once(user, job_id, number)
         await interaction.response.defer(thinking=True, ephemeral=is_private)
-        await self.service.picture(user, job_id, number, is_shown=True)
-        job = await self.service.job(user, job_id, is_shown=True)
         post = await self.post_of(interaction, job, number)
         await interaction.edit_original_response(**post.for_edit())
 
@@ -165,10 +168,15 @@ class Presses:
         # Its follower shows the end in the message.
         await self.service.cancel(user, job_id)
 
-    async def _delete(self, interaction: Interaction, user: str, job_id: str) -> None:
+    async def _delete(self, interaction: Interaction, user: str, job_id: str, number: int) -> None:
+        """Delete a job's pictures and their message; of one of several (*number* is not 0) the
+        message alone, which whoever had it shown may do as well."""
         await interaction.response.defer()
-        await self._check_owner(user, job_id)
-        await self.service.delete(user, job_id)
+        shown = interaction.message.interaction_metadata if interaction.message else None
+        if number == 0 or shown is None or shown.user.id != interaction.user.id:
+            await self._check_owner(user, job_id)
+        if number == 0:
+            await self.service.delete(user, job_id)
         await interaction.delete_original_response()
 
     async def _check_owner(self, user: str, job_id: str) -> None:

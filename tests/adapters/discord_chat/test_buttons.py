@@ -1,5 +1,6 @@
 """The buttons under a picture, the forms that open, and the menus of a message."""
 
+import asyncio
 import io
 
 import pytest
@@ -267,6 +268,41 @@ async def test_the_buttons_of_a_picture_that_was_deleted_say_so(ada, bob, fox, s
     pressed = await bob.press(fox, "Vary")
 
     assert "was deleted" in (await pressed.followed_up()).text
+
+
+async def test_one_of_a_grid_that_is_gone_is_said_to_the_person_alone(
+    ada, bob, four_foxes, fake, service
+):
+    job = await newest(service, ada)
+    await service.delete(job.user, job.id)
+
+    pressed = await bob.press(four_foxes, "U1")
+
+    said = await pressed.until(shows("was deleted; "))
+    assert said.is_ephemeral
+    assert fake.channel.messages == [four_foxes]
+
+
+async def test_delete_under_one_of_a_grid_takes_that_message_alone(
+    ada, bob, four_foxes, fake, service
+):
+    single = await (await bob.press(four_foxes, "U2")).until(drawn)
+
+    await bob.press(single, "Delete")
+
+    await fake.channel.until(lambda messages: messages == [four_foxes])
+    job = await newest(service, ada)
+    assert (await service.picture(job.user, job.id, 2)).exists()
+
+
+async def test_a_form_that_was_closed_is_forgotten_after_a_while(presence, ada, fox):
+    await (await ada.press(fox, "Edit prompt")).answered()
+
+    store = presence.chat.client._connection._view_store
+    async with asyncio.timeout(20):
+        while not store._modals:
+            await asyncio.sleep(0)
+    assert [form.timeout for form in store._modals.values()] == [3600.0]
 
 
 # Menus of a message

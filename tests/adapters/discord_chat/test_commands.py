@@ -3,6 +3,7 @@
 import asyncio
 import io
 
+import aiohttp
 import discord
 import pytest
 from PIL import Image
@@ -199,7 +200,9 @@ async def test_settings_are_shown_changed_and_forgotten(fake, ada):
     assert "no defaults of your own" in await settings()
     assert "preset plain, steps 5" in await settings(preset="plain", steps=5)
     assert "no defaults of your own" in await settings(reset=True)
-    assert "there is no preset" in (await settings(preset="nope")).lower()
+    assert "steps 9" in await settings(steps=9)
+    assert "there is no preset" in (await settings(preset="nope", reset=True)).lower()
+    assert "steps 9" in await settings()
 
 
 async def test_history_has_thumbnails_pages_and_a_menu(fake, ada, gate, service):
@@ -340,6 +343,17 @@ async def test_it_works_for_whoever_brought_it_to_a_place_where_it_is_no_member(
         await asked.until(drawn)
 
 
+async def test_the_app_that_somebody_brought_along_works_in_a_thread(fake, presence, gate):
+    gate.open()
+    elsewhere = fake.add_guild("Elsewhere", has_bot=False)
+    thread = elsewhere.add_channel("general").add_thread("art")
+    eve = fake.person("eve", guild=elsewhere, has_installed=True)
+
+    asked = await eve.command(thread, "flux imagine", prompt="a fox", **SMALL)
+
+    await asked.until(drawn)
+
+
 @pytest.mark.parametrize("lacking", ["attach_files", "embed_links", "send_messages"])
 async def test_where_the_picture_could_not_be_posted_the_job_is_refused(
     fake, ada, service, lacking
@@ -380,6 +394,41 @@ async def test_the_same_person_has_one_history_and_quota_in_all_servers(fake, ad
 
 
 # Attached pictures
+
+
+async def test_attachments_come_the_way_that_everything_comes(
+    presence, fake, ada, gate, monkeypatch
+):
+    """Through the proxy, where there is one."""
+    seen, get = [], aiohttp.ClientSession.get
+
+    def recorded(session, url, **more):
+        seen.append(more.pop("proxy"))
+        return get(session, url, **more)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "get", recorded)
+    read = presence.chat.client.presses.attachments.read
+    gate.open()
+
+    async def through_a_proxy(attachment):
+        monkeypatch.setattr(presence.chat.client.http, "proxy", "http://proxy.example:3128")
+        try:
+            return await read(attachment)
+        finally:
+            monkeypatch.setattr(presence.chat.client.http, "proxy", None)
+
+    monkeypatch.setattr(presence.chat.client.presses.attachments, "read", through_a_proxy)
+    asked = await ada.command(
+        fake.channel,
+        "flux imagine",
+        prompt="a castle",
+        preset="canny",
+        control_image=File(picture(), "castle.png"),
+        **SMALL,
+    )
+
+    await asked.until(drawn)
+    assert seen == ["http://proxy.example:3128"]
 
 
 async def test_an_attachment_is_judged_by_type_and_size_before_it_is_fetched(make_presence, fake):

@@ -6,6 +6,7 @@ import aiohttp
 import discord
 import pytest
 
+from adapters.discord_chat import deliveries
 from adapters.discord_chat.deliveries import judged
 from bot.config import ConfigError
 from bot.jobs import Delivery, JobStatus
@@ -218,6 +219,60 @@ async def test_what_a_filter_blocks_is_refunded_and_not_tried_again(
     assert job.delivery is Delivery.NONE
     assert "filter" in job.error
     assert (await service.quota(job.user)).used == 0
+
+
+async def test_what_is_too_large_however_small_goes_another_way(fake, asked, ada, gate, service):
+    fault = fake.fail("PATCH", EDIT, status=413, body=no(40005), times=99)
+    gate.open()
+
+    await settled(service, ada)
+
+    assert fault.hits < 40
+
+
+async def test_a_trouble_of_the_disk_only_delays_the_picture(asked, gate, impatient, monkeypatch):
+    calls = []
+
+    def fitted(path, max_bytes):
+        calls.append(path)
+        if len(calls) == 1:
+            raise OSError(24, "Too many open files")
+        return real(path, max_bytes)
+
+    real = deliveries.fitted
+    monkeypatch.setattr(deliveries, "fitted", fitted)
+    gate.open()
+
+    await asked.until(drawn)
+
+
+async def test_a_failed_job_keeps_its_reason_where_it_cannot_be_delivered(
+    fake, asked, ada, gate, service, monkeypatch
+):
+    def broken(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(service._worker, "_save", broken)
+    fake.clock.advance(16 * 60)
+    fake.channel.delete()
+    ada.accepts_direct_messages = False
+    gate.open()
+
+    job = await settled(service, ada)
+
+    assert job.status is JobStatus.FAILED
+    assert "went wrong on our side" in job.error
+
+
+async def test_a_refusal_is_said_though_the_first_answer_was_lost(make_presence, fake):
+    await make_presence(quota={"credits": 1})
+    ada = fake.person("ada")
+    fake.fail("POST", "/interactions/.*/callback", lose_answer=True, times=1)
+
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", steps=50)
+
+    assert "credits" in (await asked.followed_up()).text
+    assert fake.channel.messages == []
 
 
 async def test_a_lost_first_answer_loses_no_picture(fake, ada, gate):

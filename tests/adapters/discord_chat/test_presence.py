@@ -1,10 +1,13 @@
 """Being on Discord: logging in, the gateway's moods, and what is asked of Discord."""
 
 import asyncio
+from types import SimpleNamespace
 
+import discord
 import pytest
 
 from adapters.discord_chat import DiscordChat, identify, invitation
+from adapters.discord_chat.chat import _owners
 from bot.config import ConfigError
 from tests.adapters.discord_chat.conftest import SMALL, drawn, ended
 
@@ -125,3 +128,17 @@ async def test_when_it_leaves_it_leaves_nothing_running(presence, fake):
 
     left = [task for task in asyncio.all_tasks() if "discord" in task.get_name().lower()]
     assert left == []
+
+
+def test_who_was_only_invited_to_the_team_or_may_only_read_is_no_admin():
+    def member(id, state, role):
+        return SimpleNamespace(id=id, membership_state=state, role=role)
+
+    states, roles = discord.TeamMembershipState, discord.TeamMemberRole
+    members = [
+        member(1, states.accepted, roles.admin),
+        member(2, states.invited, roles.admin),
+        member(3, states.accepted, roles.read_only),
+    ]
+
+    assert _owners(SimpleNamespace(team=SimpleNamespace(members=members))) == {1}
