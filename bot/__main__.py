@@ -537,7 +537,8 @@ def _token_remarks(config: Config) -> Callable[[GenerationRequest], tuple[str, .
 
     def remarks(request: GenerationRequest) -> tuple[str, ...]:
         if not counters:
-            if "huggingface_hub" not in sys.modules:
+            is_demo = config.model.repository == weights.DEMO
+            if not is_demo and "huggingface_hub" not in sys.modules:
                 return ()  # importing it would keep everybody waiting; the engine is about to
             folder = weights.local_folder(
                 config.model.repository,
@@ -570,6 +571,8 @@ def _about(config: Config) -> About:
         )
     from generation.demo.vocabulary import EXAMPLE_PROMPTS, SIZES, unknown_words
 
+    too_long = _token_remarks(config)
+
     def remarks(request: GenerationRequest) -> tuple[str, ...]:
         found = []
         if words := unknown_words(request.prompt):
@@ -578,12 +581,12 @@ def _about(config: Config) -> About:
         if (request.width, request.height) not in SIZES:
             known = ", ".join(f"{width} × {height}" for width, height in SIZES)
             found.append(f"The demo model knows the sizes {known}, and draws roughly at others.")
-        return tuple(found)
+        return (*found, *too_long(request))
 
     return About(
         "This is a small demo model that needs no GPU: it knows ten colours, eight shapes, one to"
-        " four of a kind, and little scenes with houses, boats and trees. For FLUX.1-dev, set"
-        " model.repository in config.toml on a machine with a GPU.",
+        " four of a kind, two different ones together, and little scenes with houses, boats and"
+        " trees. For FLUX.1-dev, set model.repository in config.toml on a machine with a GPU.",
         tuple(EXAMPLE_PROMPTS),
         remarks,
     )

@@ -63,7 +63,7 @@ SIZES = ((128, 128), (192, 128), (128, 192))
 
 EXAMPLE_PROMPTS = (
     "three yellow stars on a purple background",
-    "four green triangles",
+    "a red heart next to a green star",
     "a blue boat at night under a white moon",
     "a pink house and a tree in the hills at sunset",
     "a white house in the snow at night",

@@ -14,10 +14,12 @@ import httpx
 import psutil
 import pytest
 
-from bot.__main__ import _keep_going, _needs_child
+from bot.__main__ import _about, _keep_going, _needs_child
 from bot.backups import back_up
 from bot.commands import ImagineCommand
 from bot.config import Config, ConfigError
+from generation.demo.vocabulary import unknown_words
+from generation.types import GenerationRequest
 from tests.conftest import Bot
 
 ROOT = Path(__file__).parent.parent.parent
@@ -349,3 +351,30 @@ async def test_a_platform_that_cannot_be_reached_is_tried_again_and_one_that_ref
     await _keep_going("Discord", run, sleep)
 
     assert (pauses, ends) == ([5.0, 10.0], [])
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"prompt": "A Red circle on blue"}, []),
+        ({"prompt": "a red fox", "width": 192}, ["does not know “fox”"]),
+        ({"prompt": "a red circle", "width": 256, "height": 256}, ["192 × 128, 128 × 192"]),
+        ({"prompt": "a red circle " * 30}, ["the first 64"]),
+    ],
+)
+def test_the_demo_model_says_what_it_does_not_know(asked, told):
+    usual = {"width": 128, "height": 128, "num_inference_steps": 12, "guidance_scale": 3.5}
+
+    remarks = _about(Config()).remarks(GenerationRequest(**{**usual, "seed": 0, **asked}))
+
+    assert len(remarks) == len(told)
+    assert all(part in remark for part, remark in zip(told, remarks, strict=True))
+
+
+def test_the_demo_model_offers_five_prompts_and_the_way_to_flux():
+    about = _about(Config())
+
+    assert len(about.examples) == 5
+    assert not [told for prompt in about.examples for told in unknown_words(prompt)]
+    assert "small demo model" in about.text
+    assert "FLUX.1-dev" in about.text
