@@ -52,6 +52,7 @@ from bot.requests import (
 from bot.worker import LOST_TOO_OFTEN, MAX_ATTEMPTS, EngineState, Worker
 from generation.types import (
     MAX_SEED,
+    MAX_SIZE,
     CleanImage,
     ControlImages,
     Executor,
@@ -365,6 +366,8 @@ class Service:
             images=1,
             width=request.width if purpose == "vary" else None,
             height=request.height if purpose == "vary" else None,
+            num_inference_steps=request.num_inference_steps if purpose == "vary" else None,
+            guidance_scale=request.guidance_scale if purpose == "vary" else None,
             seed=request.seed if purpose == "upscale" else None,
             negative_prompt=request.negative_prompt or None,
         )
@@ -375,6 +378,14 @@ class Service:
     def enlarging_preset(self) -> Preset | None:
         """The preset that makes pictures larger; None where there is none."""
         return self._presets.enlarging()
+
+    def can_enlarge(self, job: Job) -> bool:
+        """Whether a preset makes the pictures of *job* larger, and the limits let it."""
+        preset, request = self.enlarging_preset, job.request
+        if preset is None or preset.upscale is None:
+            return False
+        width, height = request.width * preset.upscale, request.height * preset.upscale
+        return max(width, height) <= MAX_SIZE and width * height <= self.config.limits.pixels
 
     @property
     def redrawing_preset(self) -> Preset | None:

@@ -7,6 +7,8 @@ Managers of other servers decide about their own channels, and see their own fig
 # No `from __future__ import annotations`: discord.py reads the annotations, and those here
 # are made of values.
 
+from typing import Any
+
 import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range, locale_str
@@ -36,7 +38,25 @@ MAX_CHOICES = 25
 
 Somebody = discord.Member | discord.User | discord.Role
 Person = discord.Member | discord.User
-Channel = discord.TextChannel | discord.VoiceChannel | discord.CategoryChannel
+
+
+class _Channel(app_commands.Transformer):
+    """A channel in which people can draw, or which holds such."""
+
+    @property
+    def type(self) -> discord.AppCommandOptionType:
+        return discord.AppCommandOptionType.channel
+
+    @property
+    def channel_types(self) -> list[discord.ChannelType]:
+        types = discord.ChannelType
+        return [types.text, types.news, types.voice, types.stage_voice, types.forum, types.category]
+
+    async def transform(self, interaction: Interaction, value: Any, /) -> Any:
+        return value
+
+
+Channel = app_commands.Transform[app_commands.AppCommandChannel, _Channel]
 JobId = Range[str, ID_LENGTH, ID_LENGTH]
 
 

@@ -147,6 +147,8 @@ class Answers:
 
         Of a fault of ours the log says more.
         """
+        if interaction.client.is_closed():
+            return  # it is on disk or it is not; nobody can be told any more
         if not isinstance(error, FluxbotError):
             logger.error("an interaction failed", exc_info=error)
             error = FluxbotError("something went wrong on our side; please try again")

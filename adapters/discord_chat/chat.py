@@ -91,7 +91,7 @@ class DiscordChat:
         finally:
             for task in (connecting, revoked, ready):
                 task.cancel()
-            await self.deliveries.close()
+            await self.deliveries.close(is_silent=self._revoked.is_set())
             await self.client.close()
             await asyncio.gather(connecting, revoked, ready, return_exceptions=True)
 

@@ -257,9 +257,16 @@ def menus(presses: Presses) -> list[app_commands.ContextMenu]:
     """What people find behind a right click on a message."""
 
     async def use(interaction: Interaction, message: discord.Message) -> None:
-        picture = next(iter(_pictures(message)), None)
+        # Discord does not list what an embed shows, as it does in all our messages.
+        is_ours = message.author.id == interaction.application_id
+        job_id = job_of(message) if is_ours else None
         try:
-            if picture is None:
+            if job_id is not None:
+                await presses.use_as_control_image(
+                    interaction, job_id, is_private=message.flags.ephemeral or None
+                )
+                return
+            if not _pictures(message):
                 raise NotFound("there is no picture in that message")
             form = PictureForm(
                 presses,

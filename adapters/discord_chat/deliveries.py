@@ -33,7 +33,7 @@ from adapters.discord_chat.people import PLATFORM
 from bot.gallery import fitted
 from bot.jobs import Job, JobStatus
 from bot.languages import language_of
-from bot.refusals import NotFound
+from bot.refusals import NotFound, StorageTrouble
 from bot.service import Service
 
 logger = logging.getLogger(__name__)
@@ -126,13 +126,16 @@ class Deliveries:
         for job in await self._service.undelivered(PLATFORM):
             self.follow(job)
 
-    async def close(self) -> None:
-        """Say that the bot restarts, and leave the jobs alone; the next start takes them up."""
+    async def close(self, *, is_silent: bool = False) -> None:
+        """Leave the jobs alone; the next start takes them up. Unless *is_silent*, people are
+        told that the bot restarts."""
         self._is_closed = True
         following = list(self._following.values())
         for _, task in following:
             task.cancel()
         await asyncio.gather(*(task for _, task in following), return_exceptions=True)
+        if is_silent:
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(SECONDS_TO_LEAVE):
                 await asyncio.gather(*(self._say_goodbye(job) for job, _ in following))
@@ -184,7 +187,7 @@ class Deliveries:
         for way in self._ways(job, to):
             verdict = await self._send(job, to, way) if way.is_open else "next"
             if verdict == "sent":
-                await self._service.delivered(job)
+                await self._settle(job)
                 return
             if verdict == "revoked":
                 self._on_revoked()
@@ -201,6 +204,17 @@ class Deliveries:
         await self._service.undeliverable(
             job, "the picture could be posted nowhere; `/flux show` still shows it"
         )
+
+    async def _settle(self, job: Job) -> None:
+        """Write that *job* is delivered, however long that takes: what is sent is not to be sent
+        again, and Discord forgets nonces."""
+        while True:
+            try:
+                await self._service.delivered(job)
+                return
+            except StorageTrouble as error:
+                logger.warning("job %s is delivered, which cannot be written: %s", job.id, error)
+                await asyncio.sleep(FIRST_RETRY)
 
     async def _send(self, job: Job, to: ReplyTo, way: _Way) -> Literal["sent"] | Verdict:
         """Send the end of *job* on *way*, however long that takes until Discord is back."""
@@ -245,15 +259,14 @@ class Deliveries:
                 picture = f"{job.id}-{number or 0}{suffix}", data
                 if suffix != path.suffix:
                     note = say(
-                        "Smaller than the original, which has more than the {limit} MB allowed"
-                        " here and stays in the gallery.",
-                        limit=f"{max_bytes / 2**20:.1f}",
+                        "Smaller than the original, which is too large a file for here and stays"
+                        " in the gallery."
                     )
         return ended_post(
             job,
             say,
             picture,
-            can_upscale=self._service.enlarging_preset is not None,
+            can_upscale=self._service.can_enlarge(job),
             note=note,
             number=number,
         )

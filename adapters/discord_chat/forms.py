@@ -130,7 +130,9 @@ class EditForm(_Form):
             changes = replace(changes, negative_prompt="")
         await self.presses.answers.draw(
             interaction,
-            lambda where: self.presses.service.again(user, job_id, changes, is_shown=True, **where),
+            lambda where: self.presses.service.again(
+                user, job_id, changes, vary=changes.seed is None, is_shown=True, **where
+            ),
         )
 
 
@@ -138,6 +140,7 @@ class PictureForm(_Form):
     """What to draw from a picture that lies before one's eyes.
 
     Args:
+        is_private: Whether what comes of it shall stay private; None takes their own default.
         images: How many pictures there are to choose from.
         number: The one that is chosen unless the person says otherwise.
         read: The bytes of one of them.
@@ -149,6 +152,7 @@ class PictureForm(_Form):
         say: Language,
         *,
         read: Callable[[int], Awaitable[bytes]],
+        is_private: bool | None = None,
         prompt: str = "",
         images: int = 1,
         number: int = 1,
@@ -159,6 +163,7 @@ class PictureForm(_Form):
         old = ImagineCommand(prompt, preset=takers[0].name)
         super().__init__(presses, say, say("Use as control image"), old, takers)
         self._read = read
+        self._is_private = is_private
         self._number = number
         self.which: discord.ui.Select[Any] | None = None
         if images > 1:
@@ -183,4 +188,4 @@ class PictureForm(_Form):
             image = await self._read(number)
             return await self.presses.service.submit(user, command, image, **where)
 
-        await self.presses.answers.draw(interaction, ask)
+        await self.presses.answers.draw(interaction, ask, is_private=self._is_private)

@@ -35,7 +35,7 @@ MAX_CHOICE = 100
 PREVIEW_SIDE = 384
 
 #: Marks that turn the direction of text around, and other characters that nobody sees.
-_HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\x00-\x08\x0b-\x1f\x7f]")
+_HIDDEN = re.compile("[\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\x00-\x08\x0b-\x1f\x7f]")
 _PERSON = re.compile(rf"\b{PLATFORM}:(\d{{5,20}})\b")
 _ROLE = re.compile(rf"\b{PLATFORM}-role:(\d{{5,20}})\b")
 _CHANNEL = re.compile(rf"\b{PLATFORM}-channel:(\d{{5,20}})\b")

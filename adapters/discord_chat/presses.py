@@ -10,7 +10,13 @@ from adapters.discord_chat.buttons import ButtonKind
 from adapters.discord_chat.deliveries import Deliveries
 from adapters.discord_chat.forms import EditForm, PictureForm
 from adapters.discord_chat.messages import Post, history_post, text_post
-from adapters.discord_chat.people import Interaction, say_of, user_of
+from adapters.discord_chat.people import (
+    Interaction,
+    lacking,
+    origin_of,
+    say_of,
+    user_of,
+)
 from bot import replies
 from bot.commands import HistoryCommand
 from bot.conversation import answer
@@ -71,23 +77,36 @@ class Presses:
                 job = await self._job_at_once(user, job_id)
                 await interaction.response.send_modal(EditForm(self, job, say_of(interaction)))
             case "control":
-                job = await self._job_at_once(user, job_id)
-                await interaction.response.send_modal(
-                    PictureForm(
-                        self,
-                        say_of(interaction),
-                        prompt=job.request.prompt,
-                        images=job.images,
-                        number=number,
-                        read=lambda chosen: self._picture(user, job_id, chosen),
-                    )
-                )
+                await self.use_as_control_image(interaction, job_id, number)
             case "single":
                 await self._show_single(interaction, user, job_id, number)
             case "cancel":
                 await self._cancel(interaction, user, job_id)
             case "delete":
                 await self._delete(interaction, user, job_id, number)
+
+    async def use_as_control_image(
+        self,
+        interaction: Interaction,
+        job_id: str,
+        number: int = 1,
+        *,
+        is_private: bool | None = None,
+    ) -> None:
+        """Open the form that draws from picture *number* of a job."""
+        user = user_of(interaction.user)
+        job = await self._job_at_once(user, job_id)
+        await interaction.response.send_modal(
+            PictureForm(
+                self,
+                say_of(interaction),
+                prompt=job.request.prompt,
+                images=job.images,
+                number=number,
+                is_private=is_private,
+                read=lambda chosen: self._picture(user, job_id, chosen),
+            )
+        )
 
     async def turn_page(self, interaction: Interaction, page: int, words: str) -> None:
         """Show another page of the history in the same message."""
@@ -112,7 +131,7 @@ class Presses:
         await self.answers.show(interaction, look_up)
 
     async def post_of(self, interaction: Interaction, job: Job, number: int | None = None) -> Post:
-        """A job as it is now; followed, if it has not ended."""
+        """A job as it is now."""
         if not job.status.is_final:
             return text_post(replies.progress_line(job, job.progress, say_of(interaction)))
         return await self._deliveries.end(
@@ -156,6 +175,8 @@ class Presses:
         self, interaction: Interaction, user: str, job_id: str, number: int
     ) -> None:
         is_private = interaction.message is not None and interaction.message.flags.ephemeral
+        is_private = is_private or bool(lacking(interaction))
+        await self.service.check_may_draw(user, origin_of(interaction))
         # Before an answer is promised: what is refused is for the person alone.
         job = await self._job_at_once(user, job_id, number)
         await interaction.response.defer(thinking=True, ephemeral=is_private)

@@ -52,9 +52,10 @@ async def test_vary_starts_from_the_picture(ada, fox, service):
     pressed = await ada.press(fox, "Vary")
 
     await pressed.until(drawn)
-    job = await newest(service, ada)
-    assert (job.request.preset, job.request.prompt) == ("redraw", "a fox")
-    assert job.request.control_image is not None
+    request = (await newest(service, ada)).request
+    assert (request.preset, request.prompt) == ("redraw", "a fox")
+    assert (request.num_inference_steps, request.guidance_scale) == (3, 3.5)
+    assert request.control_image is not None
 
 
 async def test_whoever_sees_a_picture_may_draw_it_again_at_their_own_expense(
@@ -92,6 +93,16 @@ async def test_edit_prompt_opens_a_form_with_the_old_values(ada, fox, service):
     request = (await newest(service, ada)).request
     assert (request.prompt, request.num_inference_steps, request.seed) == ("a red fox", 2, 9)
     assert (request.width, request.negative_prompt, request.preset) == (64, "snow", "plain")
+
+
+async def test_taking_the_seed_out_draws_with_a_new_one(ada, fox, service):
+    pressed = await ada.press(fox, "Edit prompt")
+    await pressed.answered()
+
+    submitted = await ada.submit(pressed, {"options": "--steps 2"})
+
+    await submitted.until(drawn)
+    assert (await newest(service, ada)).request.seed != 7
 
 
 async def test_a_form_that_cannot_be_read_says_where(ada, fox):
@@ -234,6 +245,20 @@ async def test_upscale_is_offered_where_a_preset_can(make_presence, fake, gate):
         assert image.size == (128, 128)
 
 
+async def test_upscale_is_not_offered_where_the_result_would_be_too_large(
+    make_presence, fake, gate
+):
+    gate.open()
+    large = Preset(name="large", strength=0.3, upscale=2)
+    limits = {"pixels": 128 * 128}
+    await make_presence(presets={**PRESETS, "large": large}, limits=limits)
+    ada = fake.person("ada")
+
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", size="128x128", steps=2)
+
+    assert "Upscale" not in (await asked.until(drawn)).buttons
+
+
 async def test_upscale_is_not_offered_where_none_can(fox):
     assert "Upscale" not in fox.buttons
 
@@ -319,6 +344,28 @@ async def test_any_picture_in_the_channel_becomes_a_control_image(fake, ada, bob
     await submitted.until(drawn)
     request = (await newest(service, ada)).request
     assert pixels(request.control_image.read_bytes()) == pixels(picture())
+
+
+async def test_a_picture_of_ours_becomes_a_control_image_by_the_menu_too(bob, fox, service):
+    """Although Discord does not list the file, which an embed shows."""
+    chosen = await bob.menu("Use as control image", fox)
+    await chosen.answered()
+    submitted = await bob.submit(chosen, {"preset": "canny"})
+
+    await submitted.until(drawn)
+    request = (await newest(service, bob)).request
+    assert (request.prompt, request.preset) == ("a fox", "canny")
+
+
+async def test_what_the_menu_makes_of_a_private_picture_stays_private(fake, ada, gate):
+    gate.open()
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", private=True, **SMALL)
+    chosen = await ada.menu("Use as control image", await asked.until(drawn))
+    await chosen.answered()
+
+    submitted = await ada.submit(chosen, {"preset": "canny"})
+
+    assert (await submitted.until(drawn)).is_ephemeral
 
 
 async def test_a_message_without_a_picture_has_nothing_to_draw_from(fake, ada, bob):

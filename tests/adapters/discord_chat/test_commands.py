@@ -2,12 +2,14 @@
 
 import asyncio
 import io
+from types import SimpleNamespace
 
 import aiohttp
 import discord
 import pytest
 from PIL import Image
 
+from generation.types import InvalidImage
 from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, picture, shows
 from tests.conftest import ADMIN
 from tests.fakes.discord import File, RefusedByDiscord
@@ -507,6 +509,21 @@ async def test_a_scripted_prompt_pings_nobody_and_links_nowhere(fake, ada, bob, 
     assert description.startswith("`@everyone <@")
     assert description.split("\n")[0].endswith("discord.gg/abc evil`")
     assert description.split("\n")[0].count("`") == 2
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example/x.png",
+        "http://cdn.discordapp.com/x.png",
+        "https://cdn.discordapp.com.evil.example/x.png",
+    ],
+)
+async def test_only_what_lies_on_discords_own_hosts_is_fetched(presence, fake, url):
+    attachment = SimpleNamespace(url=url, size=10, content_type="image/png")
+
+    with pytest.raises(InvalidImage, match="does not lie on Discord"):
+        await presence.chat.client.presses.attachments.read(attachment)
 
 
 async def test_no_redirect_is_followed_away_from_discord(fake, ada):

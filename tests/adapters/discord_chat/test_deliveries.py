@@ -10,6 +10,7 @@ from adapters.discord_chat import deliveries
 from adapters.discord_chat.deliveries import judged
 from bot.config import ConfigError
 from bot.jobs import Delivery, JobStatus
+from bot.refusals import StorageTrouble
 from tests.adapters.discord_chat.conftest import SMALL, drawn, shows
 from tests.conftest import stepping
 
@@ -306,16 +307,39 @@ async def test_progress_that_cannot_be_shown_is_dropped(fake, asked, ada, gate):
     await asked.until(shows("step 2"))
 
 
-async def test_edits_of_one_message_keep_their_distance(make_presence, fake, gate):
-    """Twenty steps at once are told in few edits, and the last word is the picture."""
-    await make_presence()
+async def test_edits_of_one_message_keep_their_distance_and_the_picture_does_not_wait(
+    presence, fake, gate
+):
+    presence.chat.deliveries._seconds_between_edits = 3600.0
     ada = fake.person("ada")
     gate.open()
 
     asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", size="64x64", steps=50)
 
     message = await asked.until(drawn)
-    assert len(message.edits) < 15
+    assert len(message.edits) <= 4  # promised, first progress, picture
+
+
+async def test_what_was_sent_is_not_sent_again_because_it_could_not_be_written(
+    fake, asked, ada, gate, service, impatient, monkeypatch
+):
+    fake.delete(asked.message)
+    refused, delivered = [], service.delivered
+
+    async def troubled(job):
+        if len(refused) < 2:
+            refused.append(job)
+            raise StorageTrouble("the disk is full")
+        await delivered(job)
+
+    monkeypatch.setattr(service, "delivered", troubled)
+    gate.open()
+
+    await settled(service, ada)
+
+    assert len(refused) == 2
+    posts = [each for each in fake.requests if (each.method, each.path.count("/")) == ("POST", 3)]
+    assert len([each for each in posts if each.path.endswith("/messages")]) == 1
 
 
 async def test_a_token_that_is_revoked_stops_the_adapter_at_once(presence, fake, asked, gate):
