@@ -14,9 +14,10 @@ from PIL import Image, ImageDraw
 from adapters.slack_chat.chat import SlackChat
 from adapters.slack_chat.pace import Pace
 from adapters.web_chat import WebChat, create_app
-from bot.config import Secrets
+from bot.config import Secrets, load_config
 from tests.conftest import Bot, Gate
 from tests.fakes.slack import FakeSlack
+from tests.test_architecture import ROOT
 
 
 def picture(width=96, height=96, format="PNG"):
@@ -206,3 +207,19 @@ def ada(slack):
 @pytest.fixture
 def general(slack):
     return slack.channel("general")
+
+
+@pytest.fixture
+async def demo(tmp_path, clock):
+    """A bot on the demo model, with the presets that ship."""
+    import torch
+
+    from generation.flux import FluxEngine
+
+    torch.set_num_threads(1)
+    presets = dict(load_config(ROOT / "config.toml").presets)
+    engine = FluxEngine("demo", download_dir=tmp_path, device="cpu", max_sequence_length=64)
+    bot = Bot(tmp_path, engine, clock, presets=presets)
+    await bot.start()
+    yield bot
+    await bot.stop()

@@ -5,28 +5,9 @@ import io
 import pytest
 from PIL import Image
 
-from bot.config import load_config
-from tests.adapters.test_slack_setup import ROOT
-from tests.conftest import Bot
 from tests.fakes.slack.world import buttons, images, shown_text
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
-
-
-@pytest.fixture
-async def demo(tmp_path, clock):
-    """A bot on the demo model, with the presets that ship."""
-    import torch
-
-    from generation.flux import FluxEngine
-
-    torch.set_num_threads(1)
-    presets = dict(load_config(ROOT / "config.toml").presets)
-    engine = FluxEngine("demo", download_dir=tmp_path, device="cpu", max_sequence_length=64)
-    bot = Bot(tmp_path, engine, clock, presets=presets)
-    await bot.start()
-    yield bot
-    await bot.stop()
 
 
 async def test_a_conversation_in_a_thread_ends_in_the_picture_that_was_asked_for(

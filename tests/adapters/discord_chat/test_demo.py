@@ -5,39 +5,26 @@ import io
 import pytest
 from PIL import Image
 
-from bot.config import load_config
 from tests.adapters.discord_chat.conftest import Presence, drawn
-from tests.conftest import Bot
 from tests.fakes.discord import File
-from tests.test_architecture import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
 
 @pytest.fixture
-async def demo(tmp_path, clock, fake):
-    """The bot on the demo model, with the presets that ship, on Discord."""
-    import torch
-
-    from generation.flux import FluxEngine
-
-    torch.set_num_threads(1)
-    presets = dict(load_config(ROOT / "config.toml").presets)
-    engine = FluxEngine("demo", download_dir=tmp_path, device="cpu", max_sequence_length=64)
-    bot = Bot(tmp_path, engine, clock, presets=presets)
-    await bot.start()
-    presence = Presence(bot, fake)
+async def on_discord(demo, fake):
+    """The demo model's bot on Discord."""
+    presence = Presence(demo, fake)
     await presence.start()
     yield presence
     await presence.stop()
-    await bot.stop()
 
 
 def opened(message):
     return Image.open(io.BytesIO(message.attachments[0].data))
 
 
-async def test_a_conversation_ends_in_the_pictures_that_were_asked_for(demo, fake):
+async def test_a_conversation_ends_in_the_pictures_that_were_asked_for(on_discord, fake):
     from generation.demo import checker
 
     ada = fake.person("ada")
