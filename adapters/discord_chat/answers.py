@@ -1,7 +1,8 @@
 """The first answer to an interaction, within three seconds, and what comes of it.
 
-Discord is answered before anything is looked up: an interaction that is answered too late
-is lost, whatever the GPU, the disk or the queue were doing.
+An interaction that is answered too late is lost, so Discord is answered before a job is asked
+for, whatever the GPU, the disk or the queue are doing. Only whether the answer is private is
+looked up before, and no longer than a second.
 """
 
 from __future__ import annotations
@@ -87,7 +88,6 @@ class Answers:
             "token": interaction.token,
             "expires": interaction.expires_at.timestamp() - 30,
             "channel": interaction.channel_id,
-            "guild": interaction.guild_id,
             "message": begun.message,
             "person": interaction.user.id,
             "is_private": is_private,
@@ -122,7 +122,7 @@ class Answers:
         try:
             found = await look_up()
         except FluxbotError as error:
-            found = replies.error_sentence(error)
+            found = replies.error_sentence(error, say_of(interaction))
         post = text_post(found) if isinstance(found, str) else found
         await interaction.edit_original_response(**post.for_edit())
 

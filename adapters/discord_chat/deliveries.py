@@ -56,7 +56,7 @@ class ReplyTo(TypedDict):
     Attributes:
         application, token, expires: The interaction's, and when (unix seconds) it is of no
             more use.
-        channel, guild: Where it came from; no guild in direct messages.
+        channel: Where it came from.
         message: The message that is edited; None until it is known.
         person: Id of whoever asked.
         is_private: Whether only they may see it.
@@ -69,7 +69,6 @@ class ReplyTo(TypedDict):
     token: str
     expires: float
     channel: int | None
-    guild: int | None
     message: int | None
     person: int
     is_private: bool

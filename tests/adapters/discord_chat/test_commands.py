@@ -33,7 +33,7 @@ async def test_a_picture_comes_in_the_message_that_answered(fake, ada, gate):
         assert image.size == (64, 64)
 
 
-async def test_the_first_answer_comes_before_anything_is_looked_up(fake, ada, service):
+async def test_the_first_answer_promises_a_picture_for_all_to_see(fake, ada, service):
     asked = await ada.command(fake.channel, "flux imagine", prompt="a red circle", **SMALL)
 
     answer = await asked.answered()
