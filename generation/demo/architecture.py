@@ -193,6 +193,11 @@ def pack(latents: torch.Tensor) -> torch.Tensor:
     return FluxPipeline._pack_latents(latents, batch, channels, rows, columns)
 
 
+def unpack(tokens: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
+    """What `pack` made of latents of so many rows and columns, (batch, 16, rows, columns)."""
+    return FluxPipeline._unpack_latents(tokens, 8 * rows, 8 * columns, 8)
+
+
 def image_ids(rows: int, columns: int) -> torch.Tensor:
     """The (rows * columns, 3) positions of a picture's tokens, as the pipeline makes them."""
     return FluxPipeline._prepare_latent_image_ids(1, rows, columns, "cpu", torch.float32)

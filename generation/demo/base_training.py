@@ -11,6 +11,7 @@ from torch import nn
 from generation.demo import architecture, dataset, restoration
 from generation.demo.bfloat16 import multiply_in_bfloat16
 from generation.demo.dataset import Dataset
+from generation.demo.elaboration import elaborate
 from generation.demo.optimizers import optimizers_for
 from generation.demo.training import Training
 from generation.demo.words_training import LONG, SHORT, clip_ids, t5_ids
@@ -28,8 +29,11 @@ DECIDING = 0.4
 ATLAS_WEIGHT = 0.1
 """How much it counts to know, in the middle of the network, which thing is at which place."""
 
-KIND_WEIGHTS = {"single": 1.7, "count": 0.8, "pair": 1.0, "between": 0.6, "scene": 0.5}
-"""How often a drawing is shown: scenes are learned first, and the corners of big shapes last."""
+KIND_WEIGHTS = {"single": 1.5, "count": 1.0, "pair": 1.2, "between": 2.5, "scene": 0.5}
+"""How often a drawing is shown: scenes are learned first, one thing between two others last."""
+
+ELABORATE = 0.4
+"""Share of the captions of a long batch that stand in the middle of other words."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,10 @@ class Source:
 
 
 SOURCES = (
-    Source(128, 128, 36_000, 32, 0.76),
-    Source(192, 128, 5_000, 20, 0.08),
-    Source(128, 192, 5_000, 20, 0.08),
-    Source(256, 256, 4_000, 8, 0.08),
+    Source(128, 128, 36_000, 32, 0.52),
+    Source(192, 128, 5_000, 20, 0.11),
+    Source(128, 192, 5_000, 20, 0.07),
+    Source(256, 256, 4_000, 8, 0.30),
 )
 
 
@@ -69,21 +73,39 @@ class Painter(nn.Module):
 class Captions:
     """The token ids of a data set's captions, and of no caption at all."""
 
-    def __init__(self, pipeline: FluxPipeline, captions: list[str]) -> None:
-        self._clip = clip_ids(pipeline.tokenizer, captions)
-        self._t5 = t5_ids(pipeline.tokenizer_2, captions, LONG)
-        self._no_clip = clip_ids(pipeline.tokenizer, [""])
-        self._no_t5 = t5_ids(pipeline.tokenizer_2, [""], LONG)
+    def __init__(self, pipeline: FluxPipeline, captions: list[str], seed: int = 0) -> None:
+        random = Random(seed + 21)
+        wordy = [elaborate(random, caption) for caption in captions]
+        self._plain = {length: _ids(pipeline, captions, length) for length in (SHORT, LONG)}
+        self._wordy = _ids(pipeline, wordy, LONG)
+        self._none = {length: _ids(pipeline, [""], length) for length in (SHORT, LONG)}
 
     def chosen(self, rows: torch.Tensor, length: int, left_out: float):
-        """CLIP and T5 ids of some captions, a share of them replaced by none; which are not."""
-        without = torch.rand(len(rows), 1) < left_out
-        clip = torch.where(without, self._no_clip, self._clip[rows])
-        t5 = torch.where(without, self._no_t5, self._t5[rows])
-        return clip, t5[:, :length], ~without[:, 0]
+        """CLIP and T5 ids of some captions, a share of them replaced by none; which are not.
+
+        Some of the LONG ones stand in the middle of other words.
+        """
+        is_wordy = torch.rand(len(rows), 1) < ELABORATE
+        is_told = torch.rand(len(rows), 1) >= left_out
+        ids = [plain[rows] for plain in self._plain[length]]
+        if length == LONG:
+            ids = [
+                torch.where(is_wordy, wordy[rows], plain)
+                for wordy, plain in zip(self._wordy, ids, strict=True)
+            ]
+        clip, t5 = (
+            torch.where(is_told, said, none)
+            for said, none in zip(ids, self._none[length], strict=True)
+        )
+        return clip, t5, is_told[:, 0]
 
     def none(self, count: int, length: int):
-        return self._no_clip.expand(count, -1), self._no_t5[:, :length].expand(count, -1)
+        return tuple(ids.expand(count, -1) for ids in self._none[length])
+
+
+def _ids(pipeline: FluxPipeline, captions: list[str], length: int):
+    clip = clip_ids(pipeline.tokenizer, captions, length)
+    return clip, t5_ids(pipeline.tokenizer_2, captions, length)
 
 
 def noise_levels(count: int, tokens: int, deciding: float = 0.0) -> torch.Tensor:
@@ -156,7 +178,7 @@ def say(painter: Painter, clip: torch.Tensor, t5: torch.Tensor):
     return tuple(part.requires_grad_() for part in said)
 
 
-COMPILED = {(64, SHORT), (64, LONG)}
+COMPILED = {(64, SHORT), (64, LONG), (256, LONG)}
 """The common (image tokens, text tokens)."""
 
 

@@ -9,8 +9,9 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from random import Random
 
@@ -32,6 +33,22 @@ BATCH = 16
 PROMPTS = {"single": 80, "count": 60, "pair": 60, "between": 12, "scene": 40}
 OTHER_SIZES = ((192, 128), (128, 192), (256, 256))
 CONTROL_FREEDOM = 2.0
+
+WORDINGS = (
+    ("", ", and please take your time because i am going to print it on a postcard for my dear"
+     " old grandmother in another country"),
+    ("my brother asked me yesterday whether somebody could perhaps be so kind as to make",
+     ", since he wants to hang it over his desk"),
+    ("whatever the weather may bring to our garden in the early hours of this lovely morning,"
+     " i would like to look at", ""),
+    ("once more with feeling:", ". no text, no frame, no signature, just that, with clean lines"
+     " and a calm mood"),
+    ("highly detailed masterpiece, best quality, award winning, sharp focus, professional studio"
+     " lighting,", ", intricate, elegant"),
+    ("for the cover of my next album, which is about waiting for trains that never come, i"
+     " imagine", ", seen from afar"),
+)  # fmt: skip
+"""What long prompts have before and behind the request; none of it was shown in training."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +146,30 @@ def prompt_rows(pipeline: FluxPipeline, asked: list[Drawing]) -> list[Row]:
     ]
 
 
+def long_drawings() -> list[Drawing]:
+    """Drawings whose captions stand in the middle of many words, 40 to 64 tokens in all."""
+    return [
+        replace(drawing, caption=f"{before} {drawing.caption}{behind}".strip())
+        for drawing, (before, behind) in zip(
+            ask({"single": 24, "pair": 24}, "long"), cycle(WORDINGS), strict=False
+        )
+    ]
+
+
+def long_rows(pipeline: FluxPipeline) -> list[Row]:
+    asked = long_drawings()
+    rights = [
+        (drawing.kind, checker.judge(image, drawing).everything)
+        for drawing, image in zip(asked, draw(pipeline, asked), strict=True)
+    ]
+    rows = []
+    for kind, name in (("single", "one object"), ("pair", "two different")):
+        answers = [right for of_kind, right in rights if of_kind == kind]
+        name = f"everything right in 40 to 64 tokens, {name}"
+        rows.append(Row(name, float(np.mean(answers)), len(answers)))
+    return rows
+
+
 def size_rows(pipeline: FluxPipeline, asked: list[Drawing]) -> list[Row]:
     rows = []
     for width, height in OTHER_SIZES:
@@ -209,6 +250,7 @@ def main() -> None:
     asked = ask(PROMPTS)
     rows = prompt_rows(pipeline, asked)
     rows += size_rows(pipeline, ask({"single": 12, "count": 8, "pair": 8, "scene": 4}, "sizes"))
+    rows += long_rows(pipeline)
     edges = control_drawings(48)
     canny = with_controlnet(pipeline, arguments.weights / "controlnet-canny")
     rows += canny_rows(canny, edges)

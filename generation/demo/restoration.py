@@ -32,13 +32,9 @@ def restore(weights: Path, work: Path) -> None:
     (work / "restored.json").write_text(json.dumps(before))
 
 
-def is_restored(work: Path) -> bool:
-    return (work / "start").exists()
-
-
 def beginning(work: Path) -> FluxPipeline:
     """The pipeline before any stage in `work`: restored, or new with a transformer that says 0."""
-    if is_restored(work):
+    if (work / "start").exists():
         return FluxPipeline.from_pretrained(work / "start", torch_dtype=torch.float32)
     pipeline = architecture.pipeline(architecture.DEMO, TOKENIZED_WORDS)
     for name, module in pipeline.transformer.named_modules():

@@ -18,6 +18,7 @@ from torch import nn
 from generation.demo import architecture, drawings, restoration
 from generation.demo.bfloat16 import multiply_in_bfloat16
 from generation.demo.drawings import Drawing, Thing
+from generation.demo.elaboration import elaborate
 from generation.demo.optimizers import optimizers_for
 from generation.demo.training import Training
 from generation.demo.vocabulary import COLOURS, LANDS, SHAPES, SKIES, plural
@@ -26,6 +27,9 @@ BATCH = 128
 SHORT, LONG = 24, 64
 """T5 tokens of a batch: nearly every caption fits the short length, which is much cheaper; the
 pipeline pads to the long one."""
+
+ELABORATE = 0.5
+"""Share of the captions of a long batch that stand in the middle of other words."""
 
 _GROUNDS = (*COLOURS, *SKIES)
 _LANDS = (None, *LANDS)
@@ -63,10 +67,14 @@ class Reader(nn.Module):
         return [told_by_clip, told_by_t5], self.noun_head(words)
 
 
-def clip_ids(tokenizer, captions: list[str]) -> torch.Tensor:
-    """(batch, 28): CLIP is causal and pools at the end of the text, so padding is nothing to it."""
+def clip_ids(tokenizer, captions: list[str], length: int) -> torch.Tensor:
+    """(batch, 28), or the pipeline's 77 for captions that fill `length` LONG.
+
+    CLIP is causal and pools at the end of the text, so padding is nothing to it.
+    """
+    most = 28 if length == SHORT else tokenizer.model_max_length
     return tokenizer(
-        captions, padding="max_length", max_length=28, truncation=True, return_tensors="pt"
+        captions, padding="max_length", max_length=most, truncation=True, return_tensors="pt"
     ).input_ids
 
 
@@ -77,17 +85,12 @@ def t5_ids(tokenizer, captions: list[str], length: int) -> torch.Tensor:
 
 
 def train(work: Path, seconds: float, seed: int = 0) -> None:
-    """Train for so many seconds and write the encoders to `work/words.pt`.
-
-    After a restoration only T5 learns, from nothing: the transformer is used to what CLIP says.
-    """
+    """Train for so many seconds and write the encoders to `work/words.pt`."""
     torch.manual_seed(seed)
     random = Random(seed + 10)
     pipeline = restoration.beginning(work)
     for_clip, for_t5 = pipeline.tokenizer, pipeline.tokenizer_2
-    t5_encoder = architecture.t5_encoder(architecture.DEMO, for_t5)
-    reader = Reader(pipeline.text_encoder, t5_encoder, architecture.DEMO).train()
-    reader.clip.requires_grad_(not restoration.is_restored(work))
+    reader = Reader(pipeline.text_encoder, pipeline.text_encoder_2, architecture.DEMO).train()
     multiply_in_bfloat16(reader)
     nouns = noun_pieces(for_t5)
     training = Training("words", work, reader, optimizers_for(reader), seconds, average=0.99)
@@ -95,8 +98,13 @@ def train(work: Path, seconds: float, seed: int = 0) -> None:
         batch = [drawings.sample(random) for _ in range(BATCH)]
         captions = [drawing.caption for drawing in batch]
         length = LONG if random.random() < 0.5 else SHORT
+        if length == LONG:
+            captions = [
+                elaborate(random, caption) if random.random() < ELABORATE else caption
+                for caption in captions
+            ]
         ids = t5_ids(for_t5, captions, length)
-        answers, told_by_words = reader(clip_ids(for_clip, captions), ids)
+        answers, told_by_words = reader(clip_ids(for_clip, captions, length), ids)
         named = named_things(ids, batch, nouns)
         loss = sum(_mistakes(answer, batch) for answer in answers)
         training.learn(loss + _noun_mistakes(told_by_words, named, batch))

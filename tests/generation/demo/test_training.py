@@ -9,6 +9,7 @@ from generation.demo import (
     architecture,
     dataset,
     drawings,
+    elaboration,
     evaluate,
     restoration,
     tokenization,
@@ -79,6 +80,12 @@ def test_training_from_nothing_begins_with_a_transformer_that_predicts_zero(tmp_
     assert not predicted.any()
 
 
+def test_packed_latents_come_back_as_they_were():
+    latents = torch.randn(2, architecture.LATENT_CHANNELS, 6, 4)
+
+    assert torch.equal(architecture.unpack(architecture.pack(latents), 6, 4), latents)
+
+
 @pytest.mark.parametrize("size", [(128, 128), (192, 128), (256, 256)])
 def test_the_atlas_tells_what_the_renderer_painted_at_every_place(size):
     random = Random(4)
@@ -109,3 +116,23 @@ def test_of_two_things_each_is_named_by_its_own_word():
         before = tokenizer.convert_ids_to_tokens(int(ids[row, column - 1]))
         assert before == "▁" + things[0].colour, batch[row].caption
     assert sum(len(things) for _, _, things in named) == sum(len(d.things) for d in batch)
+
+
+def test_an_elaborated_caption_is_whole_and_short_enough_for_the_model():
+    tokenizer = tokenization.t5_tokenizer(TOKENIZED_WORDS)
+    random = Random(8)
+
+    for _ in range(300):
+        caption = drawings.sample(random).caption
+        prompt = elaboration.elaborate(random, caption)
+
+        assert caption in prompt
+        assert len(prompt.split()) > len(caption.split())
+        assert len(tokenizer(prompt).input_ids) <= evaluate.TOKENS, prompt
+
+
+def test_the_long_prompts_of_the_evaluation_fill_what_the_model_reads():
+    tokenizer = tokenization.t5_tokenizer(TOKENIZED_WORDS)
+
+    for drawing in evaluate.long_drawings():
+        assert 40 <= len(tokenizer(drawing.caption).input_ids) <= evaluate.TOKENS, drawing.caption
