@@ -1,4 +1,4 @@
-"""The fifth and sixth stage: ControlNets that follow edges, or blobs of colour.
+"""The sixth and seventh stage: ControlNets that follow edges, or blobs of colour.
 
 The finished base model is frozen; it stays one set of weights for every preset.
 """

@@ -12,7 +12,7 @@ import torch
 from diffusers import FluxControlNetModel, FluxPipeline
 from PIL import Image, ImageDraw
 
-from generation.demo import control_training, distill_training, drawings, evaluate
+from generation.demo import control_training, decoder_training, drawings, evaluate
 from generation.demo.tokenization import copy_lower_case_rows
 from generation.demo.train import STAGES
 from generation.demo.vocabulary import EXAMPLE_PROMPTS
@@ -26,7 +26,7 @@ def export(work: Path, weights: Path) -> None:
     Raises:
         ValueError: All of it together is larger than `MOST_BYTES`.
     """
-    pipeline = distill_training.load(work)
+    pipeline = decoder_training.load(work)
     copy_lower_case_rows(pipeline.text_encoder_2.get_input_embeddings(), pipeline.tokenizer_2)
     controlnets = {
         name: control_training.load(work, name, pipeline) for name in control_training.CONTROLS

@@ -17,6 +17,7 @@ STAGES = {
     "words": ("words_training", "train"),
     "base": ("base_training", "train"),
     "distill": ("distill_training", "train"),
+    "decoder": ("decoder_training", "train"),
     "canny": ("control_training", "train_canny"),
     "blobs": ("control_training", "train_blobs"),
     "lora": ("lora_training", "train"),

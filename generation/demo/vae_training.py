@@ -92,36 +92,38 @@ def _crops(pool: list[torch.Tensor], random: Random) -> torch.Tensor:
 
 @torch.no_grad()
 def _finish(vae: AutoencoderKL, work: Path, seed: int) -> AutoencoderKL:
-    """Measure on new drawings, set scale and shift, fit the preview and write everything."""
-    random = Random(seed + 1)
-    originals = [drawings.render(drawings.sample(random)) for _ in range(96)]
-    pictures = to_tensor(originals)
-    lines = to_tensor([drawings.edges(original) for original in originals[:16]])
+    """Set scale and shift, measure, fit the preview and write everything."""
+    pictures, _ = _new_pictures(seed)
     latents = vae.encode(pictures).latent_dist.mean
     shift, scale = float(latents.mean()), 1 / float(latents.std())
     vae.register_to_config(scaling_factor=scale, shift_factor=shift)
-    decoded = vae.decode(latents).sample
-    line_latents = vae.encode(lines).latent_dist.mean
-    noise = 0.15 / scale * torch.randn_like(latents)
-    figures = {
-        "decibels": _decibels(pictures, decoded),
-        "decibels_edges": _decibels(lines, vae.decode(line_latents).sample),
-        "decibels_noisy_latents": _decibels(pictures, vae.decode(latents + noise).sample),
-        "channel_deviations": [round(float(d) * scale, 3) for d in latents.std((0, 2, 3))],
-    }
-    (work / "vae_figures.json").write_text(json.dumps(figures, indent=1))
+    (work / "vae_figures.json").write_text(json.dumps(figures_of(vae, seed), indent=1))
     vae.save_pretrained(work / "vae")
     preview = _fit_preview((latents - shift) * scale, pictures)
     (work / "vae" / "preview.json").write_text(json.dumps(preview))
-    rows = [torch.cat(list(rows[:8]), dim=2) for rows in (pictures, decoded)]
-    rows += [torch.cat(list(vae.decode(latents + noise).sample[:8]), dim=2)]
-    rows += [torch.cat(list(pictures[8:16]), dim=2), torch.cat(list(decoded[8:16]), dim=2)]
-    rows += [
-        torch.cat(list(rows_[:8]), dim=2) for rows_ in (lines, vae.decode(line_latents).sample)
-    ]
-    grid = ((torch.cat(rows, dim=1).clamp(-1, 1) + 1) * 127.5).byte().permute(1, 2, 0)
-    Image.fromarray(grid.numpy()).save(work / "vae.png")
     return vae
+
+
+@torch.no_grad()
+def figures_of(vae: AutoencoderKL, seed: int) -> dict:
+    """How well new pictures come back, in decibels, and how much each channel varies."""
+    pictures, lines = _new_pictures(seed)
+    latents, line_latents = (vae.encode(p).latent_dist.mean for p in (pictures, lines))
+    noise = 0.15 / vae.config.scaling_factor * torch.randn_like(latents)
+    deviations = latents.std((0, 2, 3)) * vae.config.scaling_factor
+    return {
+        "decibels": _decibels(pictures, vae.decode(latents).sample),
+        "decibels_edges": _decibels(lines, vae.decode(line_latents).sample),
+        "decibels_noisy_latents": _decibels(pictures, vae.decode(latents + noise).sample),
+        "channel_deviations": [round(float(deviation), 3) for deviation in deviations],
+    }
+
+
+def _new_pictures(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(96, 3, 128, 128) drawings that were not in training, and the edges of the first 16."""
+    random = Random(seed + 1)
+    originals = [drawings.render(drawings.sample(random)) for _ in range(96)]
+    return to_tensor(originals), to_tensor([drawings.edges(o) for o in originals[:16]])
 
 
 def _decibels(original: torch.Tensor, decoded: torch.Tensor) -> float:
