@@ -32,6 +32,8 @@ _DISABLED = "preset off: "
 PAUSED = "an admin has paused drawing; what waits is kept"
 DRAINING = "an admin lets the queue run empty: what waits is drawn, nothing new is accepted"
 
+CANCELLED = "an admin cancelled it; your credits were given back"
+
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
@@ -71,7 +73,7 @@ class Administration:
         model: str,
         records: Records,
         gallery: Gallery,
-        cancel: Callable[[Job], Any],
+        cancel: Callable[[Job, str], Any],
         now: Callable[[], float],
     ) -> None:
         self._admins = admins
@@ -174,7 +176,7 @@ class Administration:
         await self._do(admin, "ban", user, reason or None, act)
         for job in [job for job in self._worker.unfinished.values() if job.user == user]:
             with suppress(Conflict, NotFound):
-                await self._cancel(job)
+                await self._cancel(job, CANCELLED)
 
     async def unban(self, admin: str, user: str) -> None:
         """Accept jobs from *user* again."""
@@ -275,7 +277,7 @@ class Administration:
         job = self._worker.unfinished.get(job_id)
         if job is None:
             raise NotFound(f"there is no job {shortened(job_id)} that waits or is drawn")
-        await self._cancel(job)
+        await self._cancel(job, CANCELLED)
         await self._do(admin, "cancel", job_id, job.user, lambda db: None)
         return job
 

@@ -106,7 +106,7 @@ class Job:
         engine_losses: How often its engine died over it.
         remarks: Sentences for the person, such as that a word is unknown to the model.
         delivery: Whether somebody is still owed the picture.
-        error: The sentence that says why it failed.
+        error: The sentence that says why it failed, or why somebody else cancelled it.
         seconds: Time on the engine, all pictures together; None before it succeeded.
         finished_at: Unix seconds; None before it has ended.
         is_pruned: Whether its files were deleted for their age.

@@ -53,7 +53,7 @@ def progress_line(
                 steps=steps,
             )
         return say("Drawing step {step} of {steps}", step=progress.step, steps=steps)
-    if progress.status is JobStatus.FAILED:
+    if progress.status in (JobStatus.FAILED, JobStatus.CANCELLED) and job.error:
         return say("Not drawn: {reason}", reason=job.error)
     if progress.status is JobStatus.CANCELLED:
         return say("Cancelled; your credits were given back")

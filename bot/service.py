@@ -763,8 +763,8 @@ class Service:
         self._worker.enqueue(job)
         return job
 
-    async def _cancel(self, job: Job) -> Job:
-        await self._worker.cancel(job)
+    async def _cancel(self, job: Job, reason: str | None = None) -> Job:
+        await self._worker.cancel(job, reason)
         if job.status is not JobStatus.CANCELLED:
             raise Conflict(
                 f"{job.id} has already {job.status}"

@@ -121,7 +121,8 @@ class Worker:
         self._gallery = gallery
         self._now = now
         self._drawing: dict[str, tuple[Job, asyncio.Task[list[GenerationResult]]]] = {}
-        self._unwanted: set[str] = set()  # being drawn, and cancelled by somebody
+        #: Being drawn, and cancelled; and why, unless its own person did it.
+        self._unwanted: dict[str, str | None] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._ready: set[Executor] = set()
         self._load_error = ""
@@ -233,18 +234,19 @@ class Worker:
         position = self._queue.position(job) + len(self._drawing)
         self._tell(job, position=position, wait=wait if seconds else None)
 
-    async def cancel(self, job: Job) -> None:
+    async def cancel(self, job: Job, reason: str | None = None) -> None:
         """End *job* if it waits or is being drawn, then within one denoising step.
 
-        Its status says whether that came in time.
+        Its status says whether that came in time. *reason* is for its person, where somebody
+        else did it.
 
         Raises:
             StorageTrouble: It waits on, since that cannot be written now.
         """
         if self._queue.remove(job.id) is not None:
-            await asyncio.shield(self._in_background(self._cancel_waiting(job)))
+            await asyncio.shield(self._in_background(self._cancel_waiting(job, reason)))
         elif job.id in self._drawing:
-            self._unwanted.add(job.id)
+            self._unwanted[job.id] = reason
             self._drawing[job.id][1].cancel()
             await job.finished()
 
@@ -395,9 +397,9 @@ class Worker:
         task.add_done_callback(self._ending.discard)
         return task
 
-    async def _cancel_waiting(self, job: Job) -> None:
+    async def _cancel_waiting(self, job: Job, reason: str | None) -> None:
         try:
-            await self._end(job, JobStatus.CANCELLED, self._database.write)
+            await self._end(job, JobStatus.CANCELLED, self._database.write, error=reason)
         except Exception:
             self._queue.put(job)
             self._tell_places()
@@ -413,7 +415,7 @@ class Worker:
                 if self._is_stopping and job.id not in self._unwanted:
                     await self._give_back(attempt)
                 else:
-                    await end(JobStatus.CANCELLED)
+                    await end(JobStatus.CANCELLED, error=self._unwanted.get(job.id))
                 return
             error = generation.exception()
             if error is None:
@@ -536,7 +538,7 @@ class Worker:
             status, error = written.status, written.error
             seconds, now = written.seconds, written.finished_at or now
         job.error, job.seconds, job.finished_at = error, seconds, now
-        self._unwanted.discard(job.id)
+        self._unwanted.pop(job.id, None)
         self.unfinished.pop(job.id, None)
         if status is JobStatus.SUCCEEDED:
             job.update(status, picture=job.images, step=job.request.steps_taken)

@@ -196,7 +196,7 @@ class Deliveries:
                     job, "a filter of the server did not let the message through"
                 )
                 return
-        if job.status is JobStatus.CANCELLED:  # whoever cancelled it knows
+        if _is_known(job):
             await self._service.delivered(job)
             return
         logger.warning("nobody can be given the picture of job %s", job.id)
@@ -271,7 +271,7 @@ class Deliveries:
         )
 
     def _ways(self, job: Job, to: ReplyTo) -> Sequence[_Way]:
-        if job.status is JobStatus.CANCELLED:
+        if _is_known(job):
             return self._ways_to_edit(to)
         return (
             *self._ways_to_edit(to),
@@ -319,6 +319,11 @@ class Deliveries:
             await person.send(**post.for_send(), nonce=f"flux-dm-{job.id}")
 
         return _Way(True, send)
+
+
+def _is_known(job: Job) -> bool:
+    """Whether the person knows how *job* ended: they cancelled it themselves."""
+    return job.status is JobStatus.CANCELLED and job.error is None
 
 
 def judged(error: Exception) -> Verdict:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.administration import DRAINING
+from bot.administration import CANCELLED, DRAINING
 from bot.commands import ImagineCommand
 from bot.conversation import converse
 from bot.jobs import JobStatus
@@ -230,6 +230,7 @@ async def test_an_admin_cancels_somebodys_job_and_it_is_written_down(service, ad
     await admin.cancel(ADMIN, job.id)
 
     assert job.status is JobStatus.CANCELLED
+    assert (await service.job(ADA, job.id)).error == CANCELLED
     assert (await service.quota(ADA)).used == 0
     (entry,) = await admin.audit(ADMIN)
     assert (entry.admin, entry.act, entry.subject, entry.detail) == (ADMIN, "cancel", job.id, ADA)

@@ -51,7 +51,9 @@ export function told(job, engine = "ready") {
     if (job.step >= job.steps && (job.picture || 1) >= job.images) return "Finishing";
     return `Drawing ${which}step ${job.step} of ${job.steps}`;
   }
-  if (job.status === "cancelled") return "Cancelled. Your credits were given back.";
+  if (job.status === "cancelled") {
+    return job.error ?? "Cancelled. Your credits were given back.";
+  }
   if (job.status === "failed") return job.error ?? "The picture could not be made.";
   return "";
 }

@@ -12,7 +12,7 @@ from bot.config import ConfigError
 from bot.jobs import Delivery, JobStatus
 from bot.refusals import StorageTrouble
 from tests.adapters.discord_chat.conftest import SMALL, drawn, shows
-from tests.conftest import stepping
+from tests.conftest import ADMIN, stepping
 
 EDIT = "/webhooks/.*/messages/.*"
 
@@ -168,6 +168,31 @@ async def test_a_late_private_picture_comes_directly_and_never_in_the_channel(fa
     await ada.direct.until(lambda messages: [each for each in messages if drawn(each)])
 
     assert [each for each in fake.channel.messages if not each.is_ephemeral] == []
+
+
+async def test_whose_late_private_job_an_admin_cancels_is_told_directly(fake, ada, gate, service):
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", private=True, **SMALL)
+    await asked.until(shows("step 0"))
+    fake.clock.advance(16 * 60)
+    (job,) = service.queue(f"discord:{ada.id}").mine
+
+    await stepping(gate, service.admin.cancel(ADMIN, job.id))
+
+    await ada.direct.until(
+        lambda messages: [each for each in messages if "an admin cancelled it" in each.text]
+    )
+    assert (await settled(service, ada)).delivery is Delivery.DELIVERED
+
+
+async def test_who_cancels_their_own_late_private_job_is_told_nothing(fake, ada, gate, service):
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", private=True, **SMALL)
+    await asked.until(shows("step 0"))
+    fake.clock.advance(16 * 60)
+
+    await stepping(gate, service.cancel(f"discord:{ada.id}"))
+
+    assert (await settled(service, ada)).delivery is Delivery.DELIVERED
+    assert ada.direct.messages == []
 
 
 async def test_a_lost_answer_to_the_message_in_the_channel_leaves_one_message(
