@@ -322,8 +322,12 @@ def check_settings(changes: ImagineCommand, presets: Presets, config: Config) ->
             raise InvalidRequest(
                 f"{name} belongs to one picture and cannot be a default: leave it out", field=name
             )
-    if changes.preset is not None:
-        _ = presets[changes.preset]
+    if changes.preset is not None and presets[changes.preset].needs_image:
+        raise InvalidRequest(
+            f"the preset {changes.preset} needs a control image with every prompt, so it cannot be"
+            " a default: choose it together with the picture",
+            field="preset",
+        )
     # What every picture would be refused for is refused here already.
     plain = Preset(name="plain")
     complete(replace(changes, prompt="anything", preset=None), {}, plain, None, config, seed=0)

@@ -107,6 +107,7 @@ async def test_what_belongs_to_one_picture_cannot_be_a_default(service):
         (ImagineCommand(width=2048, height=2048), "at most 1048576 are drawn here"),
         (ImagineCommand(images=9), "images must be a whole number between 1 and 4"),
         (ImagineCommand(preset="nope"), "there is no preset 'nope'"),
+        (ImagineCommand(preset="canny"), "canny needs a control image with every prompt"),
     ],
 )
 async def test_a_default_that_every_picture_would_be_refused_for_is_refused(
@@ -128,10 +129,10 @@ async def test_defaults_that_are_set_at_once_are_both_kept(service):
 
 
 async def test_a_default_preset_that_was_removed_since_falls_back(make_bot):
-    bot = await make_bot()
-    await bot.service.change_settings(ADA, ImagineCommand(preset="canny"))
+    bot = await make_bot(presets={**PRESETS, "night": Preset(name="night")})
+    await bot.service.change_settings(ADA, ImagineCommand(preset="night"))
 
-    service = await bot.restart(presets={"plain": PRESETS["plain"]})
+    service = await bot.restart(presets=PRESETS)
 
     assert (await service.submit(ADA, CIRCLE)).request.preset == "plain"
 
