@@ -125,29 +125,29 @@ class Administration:
             server is not None and recognised is not None and recognised.manages == server
         )
 
-    async def quota(self, admin: str, user: str) -> QuotaStatus:
-        """What *user* may still spend."""
+    async def quota(self, admin: str, user: str, roles: tuple[str, ...] = ()) -> QuotaStatus:
+        """What *user*, who has these *roles*, may still spend."""
         self.check(admin)
-        return await self._database.read(partial(self._ledger.status, user=user, now=self._now()))
+        status = partial(
+            self._ledger.status, user=user, now=self._now(), origin=Origin(roles=roles)
+        )
+        return await self._database.read(status)
 
-    async def grant(self, admin: str, user: str, credits: int) -> QuotaStatus:
+    async def grant(self, admin: str, user: str, credits: int) -> None:
         """Give *user* extra credits, which stay until they are spent."""
         act = partial(self._ledger.grant, user=user, credits=credits, now=self._now(), admin=admin)
         await self._do(admin, "grant", user, str(credits), act)
-        return await self.quota(admin, user)
 
-    async def reset_quota(self, admin: str, user: str) -> QuotaStatus:
+    async def reset_quota(self, admin: str, user: str) -> None:
         """Forgive what *user* spent in the current window."""
         act = partial(self._ledger.reset, user=user, now=self._now(), admin=admin)
         await self._do(admin, "reset quota", user, None, act)
-        return await self.quota(admin, user)
 
-    async def set_quota(self, admin: str, user: str, credits: int | None) -> QuotaStatus:
+    async def set_quota(self, admin: str, user: str, credits: int | None) -> None:
         """Give *user* a quota of their own for each window; None takes the configured one."""
         act = partial(self._ledger.set_allowance, user=user, credits=credits)
         detail = "default" if credits is None else str(credits)
         await self._do(admin, "set quota", user, detail, act)
-        return await self.quota(admin, user)
 
     async def group_quota(self, admin: str, group: str) -> int | None:
         """Credits that each member of a role, or all of a server together, may spend in a

@@ -220,16 +220,15 @@ async def _administer(service: Service, user: str, command: AdminCommand) -> Rep
                 await admin.set_group_quota(user, group, credits)
             quota = await admin.group_quota(user, group)
             return Reply(replies.group_quota(group, quota, service.config.quota))
-        case AdminQuota(action, subject, credits):
+        case AdminQuota(action, subject, credits, roles):
             if action == "grant":
                 assert credits is not None
-                status = await admin.grant(user, subject, credits)
+                await admin.grant(user, subject, credits)
             elif action == "set":
-                status = await admin.set_quota(user, subject, credits)
+                await admin.set_quota(user, subject, credits)
             elif action == "reset":
-                status = await admin.reset_quota(user, subject)
-            else:
-                status = await admin.quota(user, subject)
+                await admin.reset_quota(user, subject)
+            status = await admin.quota(user, subject, roles)
             return Reply(f"{subject}: {replies.quota(status)}")
         case AdminPause():
             await admin.pause(user)

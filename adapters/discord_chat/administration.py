@@ -7,7 +7,7 @@ Managers of other servers decide about their own channels, and see their own fig
 # No `from __future__ import annotations`: discord.py reads the annotations, and those here
 # are made of values.
 
-from typing import Any
+from typing import Any, Literal
 
 import discord
 from discord import app_commands
@@ -15,7 +15,14 @@ from discord.app_commands import Choice, Range, locale_str
 
 from adapters.discord_chat.answers import Answers
 from adapters.discord_chat.messages import MAX_CHOICE, shortened
-from adapters.discord_chat.people import PLATFORM, Interaction, role_of, server_of, user_of
+from adapters.discord_chat.people import (
+    PLATFORM,
+    Interaction,
+    role_of,
+    roles_of,
+    server_of,
+    user_of,
+)
 from bot import replies
 from bot.commands import (
     AdminBan,
@@ -129,7 +136,7 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
     @app_commands.describe(who=locale_str("A person or a role"))
     @app_commands.rename(who=locale_str("who"))
     async def quota_show(interaction: Interaction, who: Somebody) -> None:
-        await carry_out(interaction, AdminQuota("show", _name(who)))
+        await carry_out(interaction, _quota("show", who))
 
     @quota.command(name=locale_str("grant"), description=locale_str("Gives somebody extra credits"))
     @app_commands.describe(
@@ -139,7 +146,7 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
     async def quota_grant(
         interaction: Interaction, who: Person, credits: Range[int, 1, MAX_CREDITS]
     ) -> None:
-        await carry_out(interaction, AdminQuota("grant", _name(who), credits))
+        await carry_out(interaction, _quota("grant", who, credits))
 
     @quota.command(
         name=locale_str("set"),
@@ -153,7 +160,7 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
     async def quota_set(
         interaction: Interaction, who: Somebody, credits: Range[int, 0, MAX_CREDITS] | None = None
     ) -> None:
-        await carry_out(interaction, AdminQuota("set", _name(who), credits))
+        await carry_out(interaction, _quota("set", who, credits))
 
     @quota.command(
         name=locale_str("server"),
@@ -170,7 +177,7 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
     @app_commands.describe(who=locale_str("A person"))
     @app_commands.rename(who=locale_str("who"))
     async def quota_reset(interaction: Interaction, who: Person) -> None:
-        await carry_out(interaction, AdminQuota("reset", _name(who)))
+        await carry_out(interaction, _quota("reset", who))
 
     # The queue
 
@@ -316,6 +323,13 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
         await answers.show(interaction, look_up)
 
     return top
+
+
+def _quota(
+    act: Literal["show", "grant", "set", "reset"], who: Somebody, credits: int | None = None
+) -> AdminQuota:
+    roles = () if isinstance(who, discord.Role) else roles_of(who)
+    return AdminQuota(act, _name(who), credits, roles)
 
 
 def _name(who: Somebody) -> str:

@@ -38,6 +38,12 @@ def role_of(role_id: int) -> str:
     return f"{PLATFORM}-role:{role_id}"
 
 
+def roles_of(person: discord.abc.User) -> tuple[str, ...]:
+    """``discord-role:id`` for each role that *person* has in the server they were met in."""
+    roles = person.roles if isinstance(person, discord.Member) else []
+    return tuple(role_of(role.id) for role in roles)
+
+
 def say_of(interaction: Interaction) -> Language:
     """The language of whoever asks."""
     return language_of(interaction.locale.value)
@@ -56,11 +62,10 @@ def origin_of(interaction: Interaction) -> Origin:
         getattr(channel, "parent_id", None),
         getattr(parent, "category_id", None),
     )
-    roles = interaction.user.roles if isinstance(interaction.user, discord.Member) else []
     return Origin(
         server_of(interaction.guild_id),
         tuple(str(place) for place in places if place is not None),
-        tuple(role_of(role.id) for role in roles),
+        roles_of(interaction.user),
     )
 
 

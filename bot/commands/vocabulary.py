@@ -149,11 +149,13 @@ class AdminQuota(AdminCommand):
 
     Attributes:
         user: To show and to set, a role or a server too; see `bot.origins`.
+        roles: Those that the person has where this is asked, if the platform has any.
     """
 
     action: Literal["show", "grant", "set", "reset"]
     user: str
     credits: int | None = None
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

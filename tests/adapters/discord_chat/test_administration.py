@@ -125,6 +125,7 @@ async def test_a_role_has_a_quota_that_its_members_get(fake, make_presence):
     assert "each of its members has 3 credits" in text
     asked = await member.command(fake.channel, "flux quota")
     assert "of 3 used" in (await asked.until(ended)).text
+    assert "of 3 used" in await said(manager, fake.channel, "quota show", who=member)
 
 
 async def test_a_server_has_a_quota_that_its_people_share(fake, manager, ada):
