@@ -102,14 +102,14 @@ class Answers:
         }
         try:
             job = await ask(where)
-        except FluxbotError as error:
+        except Exception as error:
             if not is_private:
                 # What follows a promise of an answer takes its place, and would be seen by
                 # all: so the promise is kept, then taken back.
                 with suppress(discord.NotFound):
                     await interaction.edit_original_response(content="…")
                     await interaction.delete_original_response()
-            await self.refuse(interaction, error)
+            await self.settle(interaction, error)
             return
         self._deliveries.follow(job)
 

@@ -139,6 +139,20 @@ async def test_what_is_refused_is_said_to_the_person_alone_and_costs_nothing(fak
     assert (await service.quota(f"discord:{ada.id}")).used == 0
 
 
+async def test_a_fault_of_ours_is_said_to_the_person_alone(fake, ada, service, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(service, "_complete", broken)
+
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", **SMALL)
+
+    said = await asked.followed_up()
+    assert said.is_ephemeral
+    assert "went wrong on our side" in said.text
+    assert fake.channel.messages == []
+
+
 async def test_a_preset_that_needs_a_picture_says_so(fake, ada):
     asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", preset="canny")
 
