@@ -208,6 +208,19 @@ async def test_a_lost_answer_to_the_message_in_the_channel_leaves_one_message(
     assert len(mentioning(ada)(fake.channel.messages)) == 1
 
 
+async def test_a_lost_answer_to_the_direct_message_leaves_one_message(
+    fake, asked, ada, gate, service, impatient
+):
+    fake.clock.advance(16 * 60)
+    fake.channel.delete()
+    fake.fail("POST", f"/channels/{ada.direct.id}/messages", lose_answer=True, times=1)
+    gate.open()
+
+    await settled(service, ada)
+
+    assert len([each for each in ada.direct.messages if drawn(each)]) == 1
+
+
 @pytest.mark.parametrize("status", [503, 429, None])
 async def test_a_fault_that_passes_only_delays_the_picture(
     fake, asked, ada, gate, service, impatient, status
