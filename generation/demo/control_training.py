@@ -22,12 +22,13 @@ from generation.demo.words_training import LONG, SHORT
 FREEDOM = 2.5
 """Things stray further here than in the base model's pictures, so that lines must be read."""
 
-SMALL_ONLY_UNTIL = 0.85
+SMALL_ONLY_UNTIL = 0.6
 
 SOURCES = (
-    Source(128, 128, 3_000, 16, 0.8),
+    Source(128, 128, 3_000, 16, 0.5),
     Source(192, 128, 300, 10, 0.1),
     Source(128, 192, 300, 10, 0.1),
+    Source(256, 256, 600, 5, 0.3),
 )
 """Batches half as big as the base model's: a new ControlNet gains more from more steps."""
 

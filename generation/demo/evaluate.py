@@ -254,6 +254,7 @@ def main() -> None:
     edges = control_drawings(48)
     canny = with_controlnet(pipeline, arguments.weights / "controlnet-canny")
     rows += canny_rows(canny, edges)
+    rows += canny_rows(canny, edges[:24], 256)
     rows += blob_rows(with_controlnet(pipeline, arguments.weights / "controlnet-blobs"), edges[:24])
     for side in (128, 256):
         one = partial(draw, pipeline, asked[:1], side, side)
