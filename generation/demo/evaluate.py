@@ -30,7 +30,7 @@ TOKENS = 64
 """What the demo runs with: `num_inference_steps`, `guidance_scale`, `max_sequence_length`."""
 
 BATCH = 16
-PROMPTS = {"single": 80, "count": 60, "pair": 60, "between": 12, "scene": 40}
+PROMPTS = {"single": 80, "count": 60, "pair": 60, "between": 24, "scene": 40}
 OTHER_SIZES = ((192, 128), (128, 192), (256, 256))
 CONTROL_FREEDOM = 2.0
 
