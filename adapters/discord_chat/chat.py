@@ -19,6 +19,7 @@ from adapters.discord_chat.attachments import Attachments
 from adapters.discord_chat.buttons import JobButton, JobSelect, PageButton
 from adapters.discord_chat.commands import flux_commands, menus
 from adapters.discord_chat.deliveries import Deliveries
+from adapters.discord_chat.forms import REMEMBERED, forgotten
 from adapters.discord_chat.people import NEEDED, Interaction, server_of, user_of
 from adapters.discord_chat.presses import Presses
 from bot.config import Config, ConfigError
@@ -169,6 +170,12 @@ class FluxClient(discord.AutoShardedClient):
             or (is_manager and str(guild_id) in self._config.discord.home_servers),
             manages=server_of(guild_id) if guild_id is not None and is_manager else None,
         )
+
+    async def on_interaction(self, interaction: Interaction) -> None:
+        """Called by discord.py after a form has begun to be carried out, if it is known."""
+        is_form = interaction.type is discord.InteractionType.modal_submit
+        if is_form and REMEMBERED not in interaction.extras:
+            await self.presses.answers.settle(interaction, forgotten(interaction))
 
     async def on_ready(self) -> None:
         logger.info("Discord: here as %s, in %d servers", self.user, len(self.guilds))

@@ -29,6 +29,8 @@ MAX_CHOICES = 25
 MAX_OPTIONS = 400
 #: How long an open form is remembered; nobody says when it is closed.
 SECONDS_TO_FILL_IN = 3600.0
+#: Marks an interaction whose form is still remembered.
+REMEMBERED = "remembered"
 
 
 class _Form(discord.ui.Modal):
@@ -97,11 +99,32 @@ class _Form(discord.ui.Modal):
         )
 
     async def on_submit(self, interaction: Interaction) -> None:
+        interaction.extras[REMEMBERED] = True
         await carry_out(interaction, lambda presses: self.fulfil(interaction, self.command()))
 
     async def fulfil(self, interaction: Interaction, command: ImagineCommand) -> None:
         """Draw what was filled in."""
         raise NotImplementedError
+
+
+def forgotten(interaction: Interaction) -> FluxbotError:
+    """What to say of a form that was sent off after it was forgotten, by a restart or for its
+    age; with the prompt, which would be lost with it."""
+    sentence = "this form is too old, or the bot was restarted meanwhile: please open it again"
+    if prompt := _prompt_in(interaction.data):
+        sentence += f". You had written: {prompt}"
+    return FluxbotError(sentence)
+
+
+def _prompt_in(parts: Any) -> str:
+    """The value of the field "prompt" somewhere in what Discord sends of a form."""
+    if isinstance(parts, list):
+        return next(filter(None, map(_prompt_in, parts)), "")
+    if not isinstance(parts, dict):
+        return ""
+    if parts.get("custom_id") == "prompt":
+        return str(parts.get("value") or "")
+    return _prompt_in([parts.get("component"), parts.get("components")])
 
 
 class EditForm(_Form):

@@ -330,6 +330,20 @@ async def test_a_form_that_was_closed_is_forgotten_after_a_while(presence, ada, 
     assert [form.timeout for form in store._modals.values()] == [3600.0]
 
 
+async def test_a_form_that_was_open_over_a_restart_gives_back_what_was_written(
+    presence, fake, ada, fox
+):
+    pressed = await ada.press(fox, "Edit prompt")
+    await pressed.answered()
+    await presence.restart()
+
+    submitted = await ada.submit(pressed, {"prompt": "a fox at *night*"})
+
+    said = await submitted.until(ended)
+    assert said.is_ephemeral
+    assert "open it again. You had written: a fox at \\*night\\*" in said.text
+
+
 # Menus of a message
 
 
