@@ -176,7 +176,8 @@ async def answer(
                 own = await service.change_settings(user, changes)
             return Reply(replies.settings(own))
         case HelpCommand(topic):
-            text = replies.help_text(topic)
+            model = service.config.model
+            text = replies.help_text(topic, f"{model.width}x{model.height}")
             return Reply(text if topic else f"{service.about.text}\n\n{text}")
         case _:
             assert isinstance(command, AdminCommand)

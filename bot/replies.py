@@ -281,21 +281,23 @@ def stats(day: Mapping[str, float]) -> str:
     )
 
 
-def help_text(topic: str | None) -> str:
-    """Help in general, or on one of `bot.commands.TOPICS`."""
+def help_text(topic: str | None, size: str) -> str:
+    """Help in general, or on one of `bot.commands.TOPICS`; *size*, such as "1024x1024", is what
+    the model here usually draws."""
+    example_of = {each.name: each.example for each in OPTIONS} | {"size": size}
     option = next((each for each in OPTIONS if each.name == topic), None)
     if option is not None:
         names = " or ".join(f"--{name}" for name in (option.name, *option.aliases))
         return (
             f"{names}: {option.value}. {option.help}"
-            f"\nFor example: {EXAMPLE.split(' --')[0]} --{option.name} {option.example}"
+            f"\nFor example: {EXAMPLE.split(' --')[0]} --{option.name} {example_of[option.name]}"
         )
     if topic == "admin":
         return "For admins:\n" + "\n".join(f"  {usage}" for usage in ADMIN_USAGES.values())
     verb = next((each for each in VERBS if each.name == topic), None)
     if verb is not None:
         return f"{verb.usage}: {verb.help}"
-    options = "\n".join(f"  --{each.name} {each.example}  {each.help}" for each in OPTIONS)
+    options = "\n".join(f"  --{each.name} {example_of[each.name]}  {each.help}" for each in OPTIONS)
     if topic == "options":
         return f"Options, in any order:\n{options}"
     if topic == "imagine":

@@ -79,10 +79,14 @@ class Size(Ratio):
             for side in asked
         ]
         if nearest != list(asked):
-            raise WrongValue(
+            sentence = (
                 f"sides must be multiples of {SIZE_MULTIPLE} from {MIN_SIZE} to {MAX_SIZE},"
-                f" not {printable(text)}: try {nearest[0]}x{nearest[1]}"
+                f" not {printable(text)}"
             )
+            # Both sides at their longest would have more pixels than are drawn anywhere.
+            if max(asked) <= MAX_SIZE:
+                sentence += f": try {nearest[0]}x{nearest[1]}"
+            raise WrongValue(sentence)
         return {"width": asked[0], "height": asked[1]}
 
 

@@ -10,7 +10,7 @@ from generation.types import InvalidRequest
 #: More pictures than this are never one request; the configured limit is lower.
 MAX_IMAGES = 16
 MAX_CREDITS = 10**9
-EXAMPLE = "a fox in snow --steps 20"
+EXAMPLE = "a red house under a yellow sun --steps 20"
 EXAMPLE_ID = "k7m2p9qa"
 
 
