@@ -143,12 +143,12 @@ async def health(web: TheWeb) -> HealthView:
 
 @router.get("/api/about", summary="Examples, limits, grammar", responses=_responses())
 async def about(web: TheWeb, user: Asker) -> AboutView:
-    limits = web.config.limits
+    limits, model = web.config.limits, web.config.model
     told = web.service.about
     return AboutView(
         text=told.text,
         examples=list(told.examples),
-        model=web.config.model.repository,
+        model=model.repository,
         limits={
             "num_inference_steps": limits.num_inference_steps,
             "pixels": limits.pixels,
@@ -161,7 +161,14 @@ async def about(web: TheWeb, user: Asker) -> AboutView:
             if verb.name != "admin" or user in web.config.admins.users
         ],
         options=[
-            Word(word=option.name, hint=option.help, example=option.example) for option in OPTIONS
+            Word(
+                word=option.name,
+                hint=option.help,
+                example=f"{model.width}x{model.height}"
+                if option.name == "size"
+                else option.example,
+            )
+            for option in OPTIONS
         ],
     )
 
@@ -248,10 +255,14 @@ async def _submit(web: Web, user: str, body: GenerateBody) -> Job:
 @router.post(
     "/api/generate",
     summary="Make a picture and wait for it",
-    description="Whoever hangs up before it is done cancels it, and is given back the credits.",
-    responses=_responses(404, 409, 429, 503),
+    description="Whoever hangs up before it is done cancels it, and is given back the credits."
+    " With `Accept: image/png` the answer is the picture itself, or all of them in a grid.",
+    response_model=GenerateView,
+    responses=_responses(404, 409, 429, 503) | _file("image/png"),
 )
-async def generate(web: TheWeb, user: Asker, request: Request, body: GenerateBody) -> GenerateView:
+async def generate(
+    web: TheWeb, user: Asker, request: Request, body: GenerateBody
+) -> GenerateView | Response:
     job = await _submit(web, user, body)
     finished = asyncio.ensure_future(job.finished())
     waiting = {
@@ -276,14 +287,19 @@ async def generate(web: TheWeb, user: Asker, request: Request, body: GenerateBod
     if job.status is not JobStatus.SUCCEEDED:
         raise Conflict("the job was cancelled; its credits were given back")
     images = [
-        data_url("image/png", await _bytes(await web.service.picture(user, job.id, number)))
+        await _bytes(await web.service.picture(user, job.id, number))
         for number in range(1, job.images + 1)
     ]
     shown = images[0]
     if job.images > 1:
-        path = await web.service.picture_file(user, job.id, "grid")
-        shown = data_url("image/png", await _bytes(path))
-    return GenerateView(image=shown, images=images, metadata=Metadata.of(job))
+        shown = await _bytes(await web.service.picture_file(user, job.id, "grid"))
+    if request.headers.get("accept", "").startswith("image/"):
+        return Response(shown, media_type="image/png")
+    return GenerateView(
+        image=data_url("image/png", shown),
+        images=[data_url("image/png", image) for image in images],
+        metadata=Metadata.of(job),
+    )
 
 
 @router.post(
@@ -320,9 +336,9 @@ async def cancel(web: TheWeb, user: Asker, id: JobId) -> JobView:
     responses=_responses(404, 409, 429, 503),
 )
 async def again(
-    web: TheWeb, user: Asker, id: JobId, body: AgainBody, response: Response
+    web: TheWeb, user: Asker, id: JobId, response: Response, body: AgainBody | None = None
 ) -> JobView:
-    changes = None
+    body, changes = body or AgainBody(), None
     if body.number is not None:
         seeds = [each.seed for each in (await web.service.job(user, id)).requests]
         if body.number > len(seeds):

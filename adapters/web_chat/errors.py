@@ -6,6 +6,7 @@ the part of the request that is at fault, null where there is none.
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from bot.commands import OPTIONS
+from bot.commands.words import printable
 from bot.refusals import (
     Conflict,
     NotAccepting,
@@ -62,6 +65,43 @@ CODES = {
 MISSING_PROMPT = "there is no prompt: say what to draw, for example “a red circle”"
 #: Paths that take a prompt.
 PROMPTED = frozenset({"/api/generate", "/api/jobs"})
+#: What a value must be, by pydantic's word for what is wrong with it.
+MUST_BE = {
+    "less_than_equal": "at most {le}",
+    "greater_than_equal": "at least {ge}",
+    "multiple_of": "a multiple of {multiple_of}",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a number",
+    "string_type": "text",
+    "string_unicode": "text in Unicode",
+    "string_too_short": "at least {min_length} characters long",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "dict_type": "an object",
+}
+#: Names that the chat's options, or other programs, have for the members of a request.
+OTHER_NAMES = {
+    **{
+        name: option.field
+        for option in OPTIONS
+        for name in (option.name, *option.aliases)
+        if len(option.fields) == 1 and name != option.field
+    },
+    **dict.fromkeys(("size", "ar", "aspect", "aspect-ratio", "aspect_ratio"), "width and height"),
+    "num_images": "images",
+    "num_images_per_prompt": "images",
+    "n": "images",
+    "cfg_scale": "guidance_scale",
+    "image": "controlnet.image",
+    "control_image": "controlnet.image",
+}
 #: Longest part of a stranger's text that is repeated in an answer.
 MAX_ECHO = 80
 
@@ -137,6 +177,8 @@ def install(app: FastAPI) -> None:
         status = error.status_code
         if status == 404:
             message = f"there is nothing at {request.url.path[:MAX_ECHO]}"
+        elif error.detail == "There was an error parsing the body":  # FastAPI's, of no UTF-8
+            message = "the body cannot be read: send JSON in UTF-8"
         elif status == 405:
             allowed = (error.headers or {}).get("Allow", "")
             message = f"{request.url.path[:MAX_ECHO]} takes {allowed}, not {request.method}"
@@ -173,15 +215,46 @@ def response_to_invalid(problems: Sequence[Any], is_prompted: bool) -> Response:
             message = "the body is not declared as JSON: send Content-Type: application/json"
             return error_response(422, CODES[422], message)
     field = ".".join(str(part) for part in location[1:])[:MAX_ECHO]
-    name = field or "the body"
+    return error_response(422, CODES[422], _sentence(problem, field), field or None)
+
+
+def _sentence(problem: Mapping[str, Any], field: str) -> str:
+    """What is wrong with *field*, in words: what it must be, and what it is."""
+    kind, value, name = problem["type"], problem["input"], field or "the body"
+    limits = {
+        name: int(limit) if isinstance(limit, float) and limit.is_integer() else limit
+        for name, limit in problem.get("ctx", {}).items()
+    }
     if kind == "extra_forbidden":
-        message = f"{name} is not understood: leave it out, or see /openapi.json"
-    elif kind == "missing":
-        message = f"{name} is missing"
-    else:
-        reason = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-        message = f"{name} must be {reason}" if reason != problem["msg"] else f"{name}: {reason}"
-    return error_response(422, CODES[422], message, field or None)
+        way_out = _meant(name.rpartition(".")[2])
+        return f"{name} is not understood: {way_out or 'leave it out, or see /openapi.json'}"
+    if kind == "missing":
+        return f"{name} is missing"
+    if kind == "string_too_long":
+        most = limits["max_length"]
+        return f"{name} has {len(value)} characters; at most {most} are allowed: shorten it"
+    if must := MUST_BE.get(kind):
+        return f"{name} must be {must.format(**limits)}, not {_echo(value)}"
+    reason = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return f"{name} must be {reason}" if reason != problem["msg"] else f"{name}: {reason}"
+
+
+def _echo(value: object) -> str:
+    """A stranger's value, so that they recognise it."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    return printable(value if isinstance(value, str) else json.dumps(value))
+
+
+def _meant(name: str) -> str:
+    """Which member was probably meant by *name*; empty where nobody can tell."""
+    if known := OTHER_NAMES.get(name.lower()):
+        return f"did you mean {known}?"
+    members = {field for option in OPTIONS for field in option.fields} | {"prompt", "controlnet"}
+    near = difflib.get_close_matches(name[:60], members, 1)
+    return f"did you mean {near[0]}?" if near else ""
 
 
 def _detail(problem: Mapping[str, Any]) -> str:

@@ -58,6 +58,12 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _port(scope: Scope) -> str:
+    """How the port that was reached stands in an address; empty where nobody knows it."""
+    _, port = scope.get("server") or (None, None)
+    return "" if port in (None, 80) else f":{port}"
+
+
 def host_name(header: str) -> str:
     """The name in a Host header: lower case, without port and brackets."""
     header = header.strip().lower()
@@ -166,8 +172,8 @@ class Gate:
             return error_response(
                 400,
                 "unknown_host",
-                "this name is not one of the bot's: open http://localhost, or have the operator"
-                " add the name to web.allowed_hosts in config.toml",
+                f"this name is not one of the bot's: open http://localhost{_port(scope)}, or have"
+                " the operator add the name to web.allowed_hosts in config.toml",
             )
         if self._is_foreign(scope, headers, host):
             return error_response(403, "foreign_site", "requests from other sites are not answered")
@@ -278,8 +284,8 @@ class _Body:
     @property
     def _sentence(self) -> str:
         return (
-            f"the request is larger than the {self._limit / 1e6:.1f} MB allowed:"
-            " send a smaller picture"
+            f"the request is larger than the {self._limit / 1e6:.1f} MB allowed, in which a"
+            " picture takes a third more than its file: send a smaller one"
         )
 
     async def _next(self) -> Message:

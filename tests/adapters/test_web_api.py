@@ -2,9 +2,11 @@
 
 import asyncio
 import base64
+import io
 import json
 
 import pytest
+from PIL import Image
 
 from bot.jobs import JobStatus
 from generation.types import GenerationError
@@ -167,6 +169,72 @@ async def test_a_bad_number_names_its_field_and_costs_nothing(bot, web, field, v
     sentence = said(response, response.status_code, field=field)
     assert field.replace("_", " ") in sentence.replace("_", " ")
     assert await spent(bot) == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({"width": 4096}, "width must be at most 2048, not 4096"),
+        ({"width": 100}, "width must be a multiple of 16, not 100"),
+        ({"guidance_scale": 31}, "guidance_scale must be at most 30, not 31"),
+        ({"seed": -1}, "seed must be at least 0, not -1"),
+        ({"seed": "7"}, "seed must be a whole number, not 7"),
+        ({"images": True}, "images must be a whole number, not true"),
+        ({"preset": ["canny"]}, "preset must be text, not a list"),
+        ({"controlnet": "canny"}, "controlnet must be an object, not canny"),
+        ({"prompt": "x" * 2001}, "prompt has 2001 characters; at most 2000 are allowed: shorten"),
+        ({"steps": 20}, "steps is not understood: did you mean num_inference_steps?"),
+        ({"size": "64x64"}, "size is not understood: did you mean width and height?"),
+        ({"num_images": 2}, "num_images is not understood: did you mean images?"),
+        ({"control_image": "x"}, "control_image is not understood: did you mean controlnet.image?"),
+        ({"heigth": 64}, "heigth is not understood: did you mean height?"),
+        ({"zzz": 1}, "zzz is not understood: leave it out"),
+    ],
+)
+async def test_a_refusal_says_the_value_the_limit_and_the_way_out(web, body, sentence):
+    response = await web.post("/api/jobs", json={"prompt": "a fox", **body})
+
+    assert said(response, 422).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"[]", "the body must be an object, not a list"),
+        (b'{"prompt": "\xff"}', "the body cannot be read: send JSON in UTF-8"),
+    ],
+)
+async def test_a_body_that_is_no_object_is_told_so(web, content, sentence):
+    response = await web.post(
+        "/api/jobs", content=content, headers={"Content-Type": "application/json"}
+    )
+
+    assert said(response, response.status_code) == sentence
+
+
+async def test_whoever_accepts_a_picture_gets_the_picture(web, gate):
+    gate.open()
+    one, four = [
+        await web.post(
+            "/api/generate", json={**CIRCLE, "images": images}, headers={"Accept": "image/png"}
+        )
+        for images in (1, 4)
+    ]
+
+    assert one.headers["content-type"] == four.headers["content-type"] == "image/png"
+    pictures = [Image.open(io.BytesIO(answer.content)) for answer in (one, four)]
+    assert [each.format for each in pictures] == ["PNG", "PNG"]
+    assert pictures[1].width > pictures[0].width
+
+
+async def test_a_picture_is_drawn_again_without_a_body(web, gate):
+    gate.open()
+    id = (await web.post("/api/generate", json=CIRCLE)).json()["metadata"]["id"]
+
+    response = await web.post(f"/api/jobs/{id}/again")
+
+    assert response.status_code == 202
+    assert response.json()["parent"] == id
 
 
 @pytest.mark.parametrize(

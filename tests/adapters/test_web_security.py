@@ -30,6 +30,7 @@ async def test_a_rebinding_page_gets_nothing(web, path, host):
 
     assert response.status_code == 400
     assert response.json()["error"]["code"] == "unknown_host"
+    assert "open http://localhost:8080, or" in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8080", "LOCALHOST:80", "[::1]:8080"])
