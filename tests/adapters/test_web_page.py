@@ -422,6 +422,43 @@ async def test_the_buttons_draw_again_vary_and_edit(site, page):
     await attached(page)
 
 
+async def drawn(site, count):
+    """The requests of the newest *count* jobs, oldest first."""
+    jobs = (await site.bot.service.history(ADMIN)).jobs
+    return [job.request for job in jobs[:count]][::-1]
+
+
+async def test_what_edit_filled_in_leaves_with_the_edited_prompt(site, page):
+    site.engine.open()
+    chips = page.locator("#chips")
+    await say(page, "a star --seed 7 --size 192x128 --steps 8")
+    await expect(pictures(page)).to_have_count(1)
+    await page.get_by_role("button", name="Options").click()
+    await page.get_by_label("Steps").fill("3")
+
+    await page.locator(".job").get_by_role("button", name="Edit prompt").click()
+    await expect(chips.locator("li")).to_have_text(["192 × 128", "8 steps", "seed 7"])
+    await page.reload()
+    await ready(page)
+    await expect(chips.locator("li")).to_have_text(["192 × 128", "8 steps", "seed 7"])
+    await say(page, "help steps")
+    await expect(page.locator(".reply")).to_have_count(1)
+    await say(page, "a star --steps 99")
+    await expect(page.locator("#notice")).to_contain_text("99")
+    await expect(chips.locator("li")).to_have_text(["192 × 128", "8 steps", "seed 7"])
+    await page.get_by_role("button", name="Options").click()
+    await page.get_by_label("Guidance").fill("5")
+    await say(page, "a yellow star")
+    await expect(pictures(page)).to_have_count(2)
+
+    await expect(chips.locator("li")).to_have_text(["3 steps", "guidance 5"])
+    await say(page, "a moon")
+    await expect(pictures(page)).to_have_count(3)
+    star, moon = await drawn(site, 2)
+    assert (star.seed, star.num_inference_steps, star.width) == (7, 8, 192)
+    assert (moon.num_inference_steps, moon.width, moon.guidance_scale) == (3, 128, 5)
+
+
 async def test_the_conversation_survives_a_reload_also_in_the_middle_of_a_picture(site, page):
     site.engine.allow(1)
     await say(page, "first --steps 1")

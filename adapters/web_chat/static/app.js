@@ -37,8 +37,8 @@ const acts = {
   async edit(job) {
     const preset = options.presets.find(({ name }) => name === job.preset);
     const other = (name) => (preset && job[name] !== preset[name] ? job[name] : undefined);
-    options.values = {};
-    options.set({
+    options.lend({
+      preset: preset?.name,
       num_inference_steps: other("num_inference_steps"),
       guidance_scale: other("guidance_scale"),
       strength: job.strength === null ? undefined : other("strength"),
@@ -48,7 +48,6 @@ const acts = {
       negative_prompt: job.negative_prompt || undefined,
       seed: job.seed,
     });
-    if (preset) options.choosePreset(job.preset);
     composer.text = job.prompt;
     composer.focus();
     if (job.control?.image) await attachFrom(job.control.image, "control image");
@@ -110,14 +109,17 @@ async function send(text) {
   const isPicture = options.preset?.needs_image && options.image;
   const chips = [...$("chips").querySelectorAll(".chip > span")].map((chip) => chip.textContent);
   const bubble = conversation.say(words, { chips, image: isPicture ? options.image.url : null });
-  const image = options.image?.url;
+  const taken = options.take();
   composer.text = "";
   composer.clearNotice();
   try {
-    const reply = await api.say(text, image, options.chosen);
+    const reply = await api.say(text, taken.image?.url, taken.chosen);
+    // What is lent to a prompt, and its picture, wait for one while other things are said.
+    if (reply.kind !== "imagine") options.putBack(taken);
     await answer(reply, bubble);
   } catch (error) {
     bubble.undo();
+    options.putBack(taken);
     $("welcome").hidden = !conversation.isEmpty;
     // What was typed meanwhile is not thrown away for it.
     if (!composer.text) composer.text = text;

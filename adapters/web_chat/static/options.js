@@ -5,11 +5,8 @@
 
 import { $, debounce, duration, el, icon, plural } from "./dom.js";
 import { api } from "./api.js";
+import { Choices } from "./choices.js";
 import { RATIOS, sizeOf, typed } from "./grammar.js";
-
-const STORE = "fluxbot-options";
-const NAMES = ["preset", "width", "height", "num_inference_steps", "guidance_scale", "strength",
-  "images", "seed", "negative_prompt"];
 
 export class Options {
   #presets = [];
@@ -17,21 +14,16 @@ export class Options {
   #limits = {};
   #maxBytes = 1e7;
   #asking = {};
+  #choices = new Choices();
   #text = () => "";
   #onError;
   #onChange;
-  values = {};
   image = null; // {url, name, width, height, small, map, remarks, error}
 
   constructor({ text, onError, onChange }) {
     this.#text = text;
     this.#onError = onError;
     this.#onChange = onChange;
-    try {
-      this.values = JSON.parse(sessionStorage.getItem(STORE)) ?? {};
-    } catch {
-      this.values = {};
-    }
     this.#wire();
   }
 
@@ -40,7 +32,7 @@ export class Options {
     this.#default = first;
     this.#limits = about.limits;
     this.#maxBytes = about.max_image_bytes;
-    if (!presets.some(({ name }) => name === this.values.preset)) delete this.values.preset;
+    if (!presets.some(({ name }) => name === this.#values.preset)) this.#choices.set({ preset: undefined });
     $("steps").max = about.limits.num_inference_steps;
     $("preset-cards").replaceChildren(...presets.map((preset) => this.#presetCard(preset)));
     $("ratios").replaceChildren(...RATIOS.map((ratio) => this.#ratioButton(ratio)));
@@ -57,41 +49,63 @@ export class Options {
 
   /** The preset that a message sent now would use: what is typed goes before what is clicked. */
   get preset() {
-    const name = typed(this.#text(), "preset") ?? this.values.preset ?? this.#default;
+    const name = typed(this.#text(), "preset") ?? this.#values.preset ?? this.#default;
     return this.#presets.find((preset) => preset.name === name)
       ?? this.#presets.find((preset) => preset.name === this.#default) ?? this.#presets[0];
   }
 
   /** The size that a message sent now would have, in pixels; null where the picture decides. */
   get #size() {
-    const { width, height } = this.values;
+    const { width, height } = this.#values;
     if (width || height) return [width || this.preset.width, height || this.preset.height];
     return null;
   }
 
-  /** For the API: only what was chosen. */
-  get chosen() {
-    return Object.fromEntries(NAMES.filter((name) => this.values[name] !== undefined && this.values[name] !== "")
-      .map((name) => [name, this.values[name]]));
+  get #values() {
+    return this.#choices.values;
   }
 
   set(changes) {
-    Object.assign(this.values, changes);
-    for (const name of NAMES) if (this.values[name] === undefined) delete this.values[name];
-    sessionStorage.setItem(STORE, JSON.stringify(this.values));
+    this.#choices.set(changes);
     this.#render();
     if ("preset" in changes || "width" in changes || "height" in changes) this.#mapSoon();
     this.refreshQuote();
   }
 
-  reset() {
-    this.values = {};
-    this.detach();
+  /** Fill in *values* and nothing else, for the next prompt alone. */
+  lend(values) {
+    this.#choices.takeBack();
+    this.#choices.lendAll({ ...values, preset: this.#unlessDefault(values.preset) });
+    this.set({});
+    this.#mapSoon();
+  }
+
+  /** What goes with a message. What was lent to it leaves with it. */
+  take() {
+    const { chosen } = this.#choices;
+    const taken = { chosen, image: this.image, lent: this.#choices.takeBack() };
+    this.set({});
+    return taken;
+  }
+
+  /** What was taken and not drawn with comes back, unless something new stands in its place. */
+  putBack({ lent }) {
+    if (this.#choices.isLending) return;
+    this.#choices.lend(lent);
     this.set({});
   }
 
+  reset() {
+    this.#choices.clear();
+    this.detach();
+  }
+
   choosePreset(name) {
-    this.set({ preset: name === this.#default ? undefined : name });
+    this.set({ preset: this.#unlessDefault(name) });
+  }
+
+  #unlessDefault(preset) {
+    return preset === this.#default ? undefined : preset;
   }
 
   /* The control image. */
@@ -120,7 +134,7 @@ export class Options {
     this.image = { url, name: file.name || "pasted picture", ...small };
     if (!this.preset?.needs_image) {
       const taker = this.#presets.find((preset) => preset.controlnet) ?? this.#presets.find((preset) => preset.needs_image);
-      if (taker) this.values.preset = taker.name;
+      if (taker) this.#choices.set({ preset: taker.name });
     }
     this.set({});
     this.#map();
@@ -129,9 +143,9 @@ export class Options {
   detach() {
     this.image = null;
     this.#asking.map?.abort();
-    if (this.#presets.find(({ name }) => name === this.values.preset)?.needs_image) delete this.values.preset;
     $("file").value = "";
-    this.set({});
+    const isForPicture = this.#presets.find(({ name }) => name === this.#values.preset)?.needs_image;
+    this.set(isForPicture ? { preset: undefined } : {});
   }
 
   #mapSoon = debounce(150, () => this.#map());
@@ -177,15 +191,16 @@ export class Options {
       const value = Number(typed(text, option));
       return typed(text, option) !== undefined && Number.isFinite(value) ? value : undefined;
     };
+    const { chosen } = this.#choices;
     const size = typed(text, "size")?.match(/^(\d+)[x×](\d+)$/i);
     const body = {
-      ...this.chosen,
+      ...chosen,
       preset: this.preset.name,
-      num_inference_steps: number("steps") ?? this.chosen.num_inference_steps,
-      images: number("images") ?? this.chosen.images,
-      width: size ? Number(size[1]) : this.chosen.width,
-      height: size ? Number(size[2]) : this.chosen.height,
-      negative_prompt: typed(text, "negative") ?? this.chosen.negative_prompt,
+      num_inference_steps: number("steps") ?? chosen.num_inference_steps,
+      images: number("images") ?? chosen.images,
+      width: size ? Number(size[1]) : chosen.width,
+      height: size ? Number(size[2]) : chosen.height,
+      negative_prompt: typed(text, "negative") ?? chosen.negative_prompt,
       image: this.preset.needs_image ? this.image.small : undefined,
     };
     try {
@@ -253,7 +268,7 @@ export class Options {
   #render() {
     const preset = this.preset;
     if (!preset) return;
-    const { values } = this;
+    const values = this.#values;
     for (const input of $("preset-cards").querySelectorAll("input")) {
       input.checked = input.value === (values.preset ?? this.#default);
     }
@@ -286,7 +301,7 @@ export class Options {
   }
 
   #renderChips() {
-    const { values } = this;
+    const values = this.#values;
     const chips = [
       ["preset", values.preset && values.preset !== this.#default && values.preset],
       ["width", this.#size && this.#size.join(" × ")],

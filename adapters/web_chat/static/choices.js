@@ -1,0 +1,71 @@
+/**
+ * The options that are chosen by clicking, kept for as long as the tab. What a person sets
+ * stays. What is lent to the next prompt alone goes with it, and what stood there before
+ * comes back.
+ */
+
+const STORE = "fluxbot-options";
+const NAMES = ["preset", "width", "height", "num_inference_steps", "guidance_scale", "strength",
+  "images", "seed", "negative_prompt"];
+
+export class Choices {
+  values = {};
+  #before = {}; // what stood in the place of what is lent; null for nothing
+
+  constructor() {
+    try {
+      const kept = JSON.parse(sessionStorage.getItem(STORE));
+      this.values = kept?.values ?? {};
+      this.#before = kept?.before ?? {};
+    } catch {
+      // Something else left that there: begin anew.
+    }
+  }
+
+  /** For the API: only what was chosen. */
+  get chosen() {
+    return Object.fromEntries(NAMES.filter((name) => this.values[name] !== undefined && this.values[name] !== "")
+      .map((name) => [name, this.values[name]]));
+  }
+
+  get isLending() {
+    return Object.keys(this.#before).length > 0;
+  }
+
+  set(changes) {
+    for (const name of Object.keys(changes)) delete this.#before[name];
+    this.#keep(changes);
+  }
+
+  lend(changes) {
+    for (const name of Object.keys(changes)) {
+      if (!(name in this.#before)) this.#before[name] = this.values[name] ?? null;
+    }
+    this.#keep(changes);
+  }
+
+  /** Lend everything: what is not in *values* is not chosen. */
+  lendAll(values) {
+    this.lend({ ...Object.fromEntries(NAMES.map((name) => [name, undefined])), ...values });
+  }
+
+  /** End the lending of *names*; returns what was lent. */
+  takeBack(names = NAMES) {
+    const ended = names.filter((name) => name in this.#before);
+    const lent = Object.fromEntries(ended.map((name) => [name, this.values[name]]));
+    this.set(Object.fromEntries(ended.map((name) => [name, this.#before[name] ?? undefined])));
+    return lent;
+  }
+
+  clear() {
+    this.#before = {};
+    this.values = {};
+    this.#keep({});
+  }
+
+  #keep(changes) {
+    Object.assign(this.values, changes);
+    for (const name of NAMES) if (this.values[name] === undefined) delete this.values[name];
+    sessionStorage.setItem(STORE, JSON.stringify({ values: this.values, before: this.#before }));
+  }
+}
