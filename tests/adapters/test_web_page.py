@@ -459,6 +459,60 @@ async def test_what_edit_filled_in_leaves_with_the_edited_prompt(site, page):
     assert (moon.num_inference_steps, moon.width, moon.guidance_scale) == (3, 128, 5)
 
 
+async def attach(page, name="square.png"):
+    file = {"name": name, "mimeType": "image/png", "buffer": picture()}
+    await page.set_input_files("#file", file)
+    await attached(page)
+
+
+async def test_an_attached_picture_leaves_with_the_prompt_it_was_sent_with(site, page):
+    site.engine.open()
+    await attach(page)
+    await say(page, "a blue circle --steps 1")
+    await expect(pictures(page)).to_have_count(1)
+
+    await expect(page.locator("#attachment")).to_be_hidden()
+    await expect(page.locator("#chips li")).to_have_count(0)
+    await say(page, "red stars --steps 1")
+    await expect(pictures(page)).to_have_count(2)
+    assert [request.preset for request in await drawn(site, 2)] == ["canny", "plain"]
+
+    await page.locator(".job").first.get_by_role("button", name="Edit prompt").click()
+    await attached(page)
+    await say(page, "a green circle --steps 1")
+    await expect(pictures(page)).to_have_count(3)
+    await expect(page.locator("#attachment")).to_be_hidden()
+    (request,) = await drawn(site, 1)
+    assert (request.preset, request.uses_image) == ("canny", True)
+
+
+async def test_an_attached_picture_stays_until_a_prompt_with_it_was_accepted(site, page):
+    await attach(page)
+    await say(page, "a circle --steps 99")
+    await expect(page.locator("#notice")).to_contain_text("99")
+    await attached(page)
+
+    await say(page, "help steps")
+
+    await expect(page.locator(".reply")).to_have_count(1)
+    await attached(page)
+    await expect(page.locator("#chips li")).to_have_text(["canny"])
+
+
+async def test_a_preset_chosen_for_a_picture_is_chosen_for_the_next_one_too(site, page):
+    site.engine.open()
+    await page.get_by_role("button", name="Options").click()
+    await attach(page)
+    await page.get_by_label("redraw").check()
+    await say(page, "a circle --steps 2")
+    await expect(pictures(page)).to_have_count(1)
+    await expect(page.locator("#chips li")).to_have_count(0)
+
+    await attach(page, "another.png")
+
+    await expect(page.locator("#chips li")).to_have_text(["redraw"])
+
+
 async def test_the_conversation_survives_a_reload_also_in_the_middle_of_a_picture(site, page):
     site.engine.allow(1)
     await say(page, "first --steps 1")

@@ -51,7 +51,6 @@ const acts = {
     composer.text = job.prompt;
     composer.focus();
     if (job.control?.image) await attachFrom(job.control.image, "control image");
-    else if (options.image) options.detach();
   },
   async useAsControl(job, which) {
     await attachFrom(job.pictures[which - 1].url, `${job.id}.png`);
@@ -106,9 +105,9 @@ function accept(job, { said = true } = {}) {
 
 async function send(text) {
   const words = text.trim();
-  const isPicture = options.preset?.needs_image && options.image;
+  const image = options.preset?.needs_image ? options.image?.url : null;
   const chips = [...$("chips").querySelectorAll(".chip > span")].map((chip) => chip.textContent);
-  const bubble = conversation.say(words, { chips, image: isPicture ? options.image.url : null });
+  const bubble = conversation.say(words, { chips, image });
   const taken = options.take();
   composer.text = "";
   composer.clearNotice();

@@ -13,6 +13,7 @@ export class Options {
   #default = "";
   #limits = {};
   #maxBytes = 1e7;
+  #forPictures = ""; // the preset that was last chosen for a picture
   #asking = {};
   #choices = new Choices();
   #text = () => "";
@@ -74,25 +75,31 @@ export class Options {
 
   /** Fill in *values* and nothing else, for the next prompt alone. */
   lend(values) {
-    this.#choices.takeBack();
+    this.#leave();
     this.#choices.lendAll({ ...values, preset: this.#unlessDefault(values.preset) });
     this.set({});
     this.#mapSoon();
   }
 
-  /** What goes with a message. What was lent to it leaves with it. */
+  /** What goes with a message. The picture, and what was lent to the message, leave with it. */
   take() {
-    const { chosen } = this.#choices;
-    const taken = { chosen, image: this.image, lent: this.#choices.takeBack() };
+    const taken = { chosen: this.#choices.chosen, image: this.image, lent: this.#leave() };
     this.set({});
     return taken;
   }
 
+  #leave() {
+    this.#drop();
+    return this.#choices.takeBack();
+  }
+
   /** What was taken and not drawn with comes back, unless something new stands in its place. */
-  putBack({ lent }) {
-    if (this.#choices.isLending) return;
+  putBack({ lent, image }) {
+    if (this.image || this.#choices.isLending) return;
+    this.image = image;
     this.#choices.lend(lent);
     this.set({});
+    if (!image?.map) this.#map();
   }
 
   reset() {
@@ -100,8 +107,21 @@ export class Options {
     this.detach();
   }
 
+  /** Choose by hand. A preset that takes a picture is chosen for that picture alone. */
   choosePreset(name) {
-    this.set({ preset: this.#unlessDefault(name) });
+    const preset = this.#unlessDefault(name);
+    if (!this.#takesPicture(name)) {
+      this.set({ preset });
+      return;
+    }
+    this.#forPictures = name;
+    this.#choices.lend({ preset });
+    this.set({});
+    this.#mapSoon();
+  }
+
+  #takesPicture(name) {
+    return this.#presets.some((preset) => preset.name === name && preset.needs_image);
   }
 
   #unlessDefault(preset) {
@@ -133,19 +153,25 @@ export class Options {
     }
     this.image = { url, name: file.name || "pasted picture", ...small };
     if (!this.preset?.needs_image) {
-      const taker = this.#presets.find((preset) => preset.controlnet) ?? this.#presets.find((preset) => preset.needs_image);
-      if (taker) this.#choices.set({ preset: taker.name });
+      const takers = this.#presets.filter((preset) => preset.needs_image);
+      const taker = takers.find(({ name }) => name === this.#forPictures)
+        ?? takers.find((preset) => preset.controlnet) ?? takers[0];
+      if (taker) this.#choices.lend({ preset: taker.name });
     }
     this.set({});
     this.#map();
   }
 
   detach() {
+    this.#drop();
+    if (this.#takesPicture(this.#values.preset)) this.#choices.takeBack(["preset"]);
+    this.set({});
+  }
+
+  #drop() {
     this.image = null;
     this.#asking.map?.abort();
     $("file").value = "";
-    const isForPicture = this.#presets.find(({ name }) => name === this.#values.preset)?.needs_image;
-    this.set(isForPicture ? { preset: undefined } : {});
   }
 
   #mapSoon = debounce(150, () => this.#map());
