@@ -513,6 +513,21 @@ async def test_a_preset_chosen_for_a_picture_is_chosen_for_the_next_one_too(site
     await expect(page.locator("#chips li")).to_have_text(["redraw"])
 
 
+async def test_a_reload_takes_the_picture_and_its_preset_and_leaves_the_rest(site, page):
+    site.engine.open()
+    await page.get_by_role("button", name="Options").click()
+    await page.get_by_label("Steps").fill("3")
+    await attach(page)
+    await expect(page.locator("#chips li")).to_have_text(["canny", "3 steps"])
+
+    await page.reload()
+    await ready(page)
+
+    await expect(page.locator("#chips li")).to_have_text(["3 steps"])
+    await say(page, "a fox")
+    await expect(pictures(page)).to_have_count(1)
+
+
 async def test_the_conversation_survives_a_reload_also_in_the_middle_of_a_picture(site, page):
     site.engine.allow(1)
     await say(page, "first --steps 1")

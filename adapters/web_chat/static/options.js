@@ -29,11 +29,14 @@ export class Options {
   }
 
   configure({ presets, default: first }, about) {
+    const isReload = this.#presets.length === 0;
     this.#presets = presets;
     this.#default = first;
     this.#limits = about.limits;
     this.#maxBytes = about.max_image_bytes;
     if (!presets.some(({ name }) => name === this.#values.preset)) this.#choices.set({ preset: undefined });
+    // The picture did not survive the reload, and its preset is of no use without it.
+    if (isReload) this.#leavePicturePreset();
     $("steps").max = about.limits.num_inference_steps;
     $("preset-cards").replaceChildren(...presets.map((preset) => this.#presetCard(preset)));
     $("ratios").replaceChildren(...RATIOS.map((ratio) => this.#ratioButton(ratio)));
@@ -164,8 +167,12 @@ export class Options {
 
   detach() {
     this.#drop();
-    if (this.#takesPicture(this.#values.preset)) this.#choices.takeBack(["preset"]);
+    this.#leavePicturePreset();
     this.set({});
+  }
+
+  #leavePicturePreset() {
+    if (this.#takesPicture(this.#values.preset)) this.#choices.takeBack(["preset"]);
   }
 
   #drop() {
