@@ -443,7 +443,7 @@ async def test_what_edit_filled_in_leaves_with_the_edited_prompt(site, page):
     await expect(chips.locator("li")).to_have_text(["192 × 128", "8 steps", "seed 7"])
     await say(page, "help steps")
     await expect(page.locator(".reply")).to_have_count(1)
-    await say(page, "a star --steps 99")
+    await say(page, "a star --guidance 99")
     await expect(page.locator("#notice")).to_contain_text("99")
     await expect(chips.locator("li")).to_have_text(["192 × 128", "8 steps", "seed 7"])
     await page.get_by_role("button", name="Options").click()
@@ -526,6 +526,30 @@ async def test_a_reload_takes_the_picture_and_its_preset_and_leaves_the_rest(sit
     await expect(page.locator("#chips li")).to_have_text(["3 steps"])
     await say(page, "a fox")
     await expect(pictures(page)).to_have_count(1)
+
+
+async def test_what_is_typed_is_shown_instead_of_what_was_clicked(site, page):
+    site.engine.open()
+    await page.get_by_role("button", name="Options").click()
+    await page.get_by_label("Steps").fill("3")
+    await attach(page)
+    card = page.locator("#attachment")
+    await expect(card).to_contain_text("What it follows")
+    await expect(card).to_contain_text("for the preset canny")
+
+    await page.locator("#message").fill("a circle --preset redraw --steps 4")
+
+    await expect(card).to_contain_text("What it starts from")
+    await expect(card).to_contain_text("for the preset redraw")
+    await expect(page.locator("#chips li")).to_have_count(0)
+    await expect(page.locator("#options").get_by_label("redraw")).to_be_checked()
+    await page.locator("#message").fill("a circle --preset plain")
+    await expect(card).to_contain_text("the preset plain takes no picture")
+    await expect(page.locator("#attachment img")).to_have_count(1)
+    await page.locator("#message").fill("a circle --steps 1")
+    await attached(page)
+    await expect(card).to_contain_text("What it follows")
+    await expect(page.locator("#chips li")).to_have_text(["canny"])
 
 
 async def test_the_conversation_survives_a_reload_also_in_the_middle_of_a_picture(site, page):

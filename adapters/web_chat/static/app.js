@@ -77,7 +77,7 @@ const composer = new Composer({
   onSend: send,
   onInput: () => {
     sessionStorage.setItem(DRAFT, $("message").value);
-    options.refreshQuote();
+    options.follow();
   },
 });
 const options = new Options({

@@ -30,6 +30,24 @@ export function typed(text, option) {
   return undefined;
 }
 
+/* What can be chosen by clicking, and the words that say the same. */
+const WORDS = {
+  preset: ["preset"],
+  width: ["size", "ar", "aspect", "aspect-ratio"],
+  height: ["size", "ar", "aspect", "aspect-ratio"],
+  num_inference_steps: ["steps", "num-inference-steps"],
+  guidance_scale: ["guidance", "cfg", "guidance-scale"],
+  strength: ["strength"],
+  images: ["images"],
+  seed: ["seed"],
+  negative_prompt: ["negative", "no", "negative-prompt"],
+};
+
+/** Which of the options that can be chosen by clicking the text itself gives a value to. */
+export function typedOver(text) {
+  return Object.keys(WORDS).filter((name) => WORDS[name].some((word) => typed(text, word) !== undefined));
+}
+
 /** Width and height of a shape with about so many pixels, in multiples of 16. */
 export function sizeOf([across, down], pixels) {
   const whole = (value) => Math.max(64, Math.round(value / 16) * 16);

@@ -6,13 +6,14 @@
 import { $, debounce, duration, el, icon, plural } from "./dom.js";
 import { api } from "./api.js";
 import { Choices } from "./choices.js";
-import { RATIOS, sizeOf, typed } from "./grammar.js";
+import { RATIOS, sizeOf, typed, typedOver } from "./grammar.js";
 
 export class Options {
   #presets = [];
   #default = "";
   #limits = {};
   #maxBytes = 1e7;
+  #said = ""; // which options the message itself gives
   #forPictures = ""; // the preset that was last chosen for a picture
   #asking = {};
   #choices = new Choices();
@@ -53,9 +54,9 @@ export class Options {
 
   /** The preset that a message sent now would use: what is typed goes before what is clicked. */
   get preset() {
-    const name = typed(this.#text(), "preset") ?? this.#values.preset ?? this.#default;
-    return this.#presets.find((preset) => preset.name === name)
-      ?? this.#presets.find((preset) => preset.name === this.#default) ?? this.#presets[0];
+    const named = [typed(this.#text(), "preset")?.toLowerCase(), this.#values.preset, this.#default];
+    return named.map((name) => this.#presets.find((preset) => preset.name === name)).find(Boolean)
+      ?? this.#presets[0];
   }
 
   /** The size that a message sent now would have, in pixels; null where the picture decides. */
@@ -72,7 +73,17 @@ export class Options {
   set(changes) {
     this.#choices.set(changes);
     this.#render();
+    this.#onChange();
     if ("preset" in changes || "width" in changes || "height" in changes) this.#mapSoon();
+    this.refreshQuote();
+  }
+
+  /** The message changed: what it says itself is shown instead of what was clicked. */
+  follow() {
+    const said = JSON.stringify([this.preset?.name, typedOver(this.#text())]);
+    if (said !== this.#said) this.#render();
+    this.#said = said;
+    if (this.image && this.image.preset !== this.preset.name) this.#mapSoon();
     this.refreshQuote();
   }
 
@@ -155,10 +166,10 @@ export class Options {
       return;
     }
     this.image = { url, name: file.name || "pasted picture", ...small };
-    if (!this.preset?.needs_image) {
+    if (!this.#takesPicture(this.#values.preset ?? this.#default)) {
       const takers = this.#presets.filter((preset) => preset.needs_image);
-      const taker = takers.find(({ name }) => name === this.#forPictures)
-        ?? takers.find((preset) => preset.controlnet) ?? takers[0];
+      const taker = takers.find(({ name }) => name === this.preset.name)
+        ?? takers.find(({ name }) => name === this.#forPictures) ?? takers.find((preset) => preset.controlnet) ?? takers[0];
       if (taker) this.#choices.lend({ preset: taker.name });
     }
     this.set({});
@@ -192,18 +203,18 @@ export class Options {
     const asking = new AbortController();
     this.#asking.map = asking;
     const [width, height] = this.#size ?? [];
-    image.isWaiting = true;
+    if (image.preset !== preset.name) Object.assign(image, { map: null, remarks: [], error: null });
+    Object.assign(image, { preset: preset.name, isWaiting: true });
     this.#renderImage();
     try {
       const answer = await api.controlMap({ image: image.url, preset: preset.name, width, height }, asking.signal);
-      Object.assign(image, { map: answer.image, remarks: answer.remarks, error: null, preset: preset.name });
+      Object.assign(image, { map: answer.image, remarks: answer.remarks, error: null });
     } catch (error) {
       if (error.name === "AbortError") return;
       Object.assign(image, { map: null, remarks: [], error: error.message });
     }
     image.isWaiting = false;
     this.#renderImage();
-    this.#onChange();
   }
 
   /* What it would cost. */
@@ -303,7 +314,7 @@ export class Options {
     if (!preset) return;
     const values = this.#values;
     for (const input of $("preset-cards").querySelectorAll("input")) {
-      input.checked = input.value === (values.preset ?? this.#default);
+      input.checked = input.value === preset.name;
     }
     const [width, height] = this.#size ?? [preset.width, preset.height];
     for (const input of $("ratios").querySelectorAll("input")) {
@@ -330,11 +341,11 @@ export class Options {
     $("strength-row").hidden = preset.strength === null;
     this.#renderChips();
     this.#renderImage();
-    this.#onChange();
   }
 
   #renderChips() {
     const values = this.#values;
+    const isTyped = typedOver(this.#text());
     const chips = [
       ["preset", values.preset && values.preset !== this.#default && values.preset],
       ["width", this.#size && this.#size.join(" × ")],
@@ -344,7 +355,7 @@ export class Options {
       ["images", values.images && plural(values.images, "picture")],
       ["seed", values.seed !== undefined && `seed ${values.seed}`],
       ["negative_prompt", values.negative_prompt && `without ${values.negative_prompt}`],
-    ].filter(([, label]) => label);
+    ].filter(([name, label]) => label && !isTyped.includes(name));
     $("chips").replaceChildren(...chips.map(([name, label]) => el("li", { class: "chip" },
       el("span", { text: label }),
       el("button", {
@@ -358,26 +369,29 @@ export class Options {
   }
 
   #renderImage() {
-    const { image } = this;
+    const { image, preset } = this;
     $("attachment").hidden = !image;
-    const map = image && (image.map
-      ? el("figure", {}, el("img", { src: image.map, alt: "Control map" }), el("figcaption", { text: this.preset?.controlnet ? "What it follows" : "What it starts from" }))
-      : el("figure", { class: image.isWaiting ? "waiting" : "none" }, el("span", { class: "haze" }), el("figcaption", { text: image.isWaiting ? "Looking…" : "No map" })));
+    // What was made of it for another preset is not shown for this one.
+    const { map: source, isWaiting, error, remarks } = image?.preset === preset.name ? image : { isWaiting: true };
+    const map = source
+      ? el("figure", {}, el("img", { src: source, alt: "Control map" }), el("figcaption", { text: preset.controlnet ? "What it follows" : "What it starts from" }))
+      : el("figure", { class: isWaiting ? "waiting" : "none" }, el("span", { class: "haze" }), el("figcaption", { text: isWaiting ? "Looking…" : "No map" }));
+    const use = preset.needs_image ? `for the preset ${preset.name}` : `the preset ${preset.name} takes no picture`;
     if (image) {
       const remove = (label) => el("button", { type: "button", class: "round small", "aria-label": label, onclick: () => this.detach() }, icon("close"));
       $("attachment").replaceChildren(
         el("figure", {}, el("img", { src: image.url, alt: `Control image: ${image.name}` }), el("figcaption", { text: "Your picture" })),
-        ...(this.preset?.needs_image ? [map] : []),
+        ...(preset.needs_image ? [map] : []),
         el("div", { class: "attachment-text" },
           el("strong", { text: image.name }),
-          el("span", { class: image.error ? "wrong" : "quiet", text: image.error ?? (this.preset?.needs_image ? `for the preset ${this.preset.name}` : "the chosen preset takes no picture") }),
-          (image.remarks ?? []).map((text) => el("span", { class: "quiet", text }))),
+          el("span", { class: error ? "wrong" : "quiet", text: error ?? use }),
+          (remarks ?? []).map((text) => el("span", { class: "quiet", text }))),
         remove("Remove the control image"));
       $("drop").replaceChildren(
         el("div", { class: "side-by-side" },
           el("figure", {}, el("img", { src: image.url, alt: `Control image: ${image.name}` }), el("figcaption", { text: "Your picture" })),
-          ...(this.preset?.needs_image ? [map.cloneNode(true)] : [])),
-        ...(image.error ? [el("p", { class: "wrong", text: image.error })] : []),
+          ...(preset.needs_image ? [map.cloneNode(true)] : [])),
+        ...(error ? [el("p", { class: "wrong", text: error })] : []),
         el("button", { type: "button", class: "ghost", onclick: () => this.detach() }, "Remove"));
     } else {
       $("drop").replaceChildren(el("button", { type: "button", class: "drop-button", onclick: () => $("file").click() },
