@@ -552,6 +552,25 @@ async def test_what_is_typed_is_shown_instead_of_what_was_clicked(site, page):
     await expect(page.locator("#chips li")).to_have_text(["canny"])
 
 
+async def test_a_notice_goes_with_its_cause(site, page):
+    site.engine.open()
+    await say(page, "a blue circle --steps 1 --preset canny")
+    await expect(page.locator("#notice")).to_contain_text("needs a control image")
+
+    await attach(page)
+
+    await expect(page.locator("#notice")).to_be_hidden()
+    await page.get_by_role("button", name="Send").click()
+    await expect(pictures(page)).to_have_count(1)
+    await say(page, "a green circle --steps 99")
+    await expect(page.locator("#notice")).to_contain_text("99")
+    await page.get_by_label("Guidance").fill("5")
+    await expect(page.locator("#notice")).to_be_visible()
+    await say(page, "a green circle --steps 1")
+    await expect(pictures(page)).to_have_count(2)
+    assert [request.preset for request in await drawn(site, 2)] == ["canny", "plain"]
+
+
 async def test_the_conversation_survives_a_reload_also_in_the_middle_of_a_picture(site, page):
     site.engine.allow(1)
     await say(page, "first --steps 1")

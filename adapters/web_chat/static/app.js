@@ -83,7 +83,7 @@ const composer = new Composer({
 const options = new Options({
   text: () => $("message").value,
   onError: (message) => composer.notice(message),
-  onChange: () => {},
+  onChange: () => composer.reconsider(),
 });
 const conversation = new Conversation({ acts, jobs, presets: () => byDefault(options.presets) });
 const viewer = new Viewer(acts);

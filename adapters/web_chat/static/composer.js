@@ -72,6 +72,11 @@ export class Composer {
     this.#colour();
   }
 
+  /** Something other than the text has changed: what was wrong in the text still is. */
+  reconsider() {
+    if (!this.#wrong) this.clearNotice();
+  }
+
   #send() {
     const text = this.text.trim();
     if (!text) {
