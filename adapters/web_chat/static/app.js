@@ -101,6 +101,8 @@ function accept(job, { said = true } = {}) {
   if (!conversation.has(job.id)) conversation.showJob(known, { said });
   others?.postMessage(job);
   refreshQuota();
+  // Drawing may have been paused since the last look: then it does not start in a moment.
+  watchEngine();
 }
 
 async function send(text) {
@@ -165,6 +167,7 @@ async function answer(reply, bubble) {
   } else {
     conversation.answer(...text);
     if (reply.kind === "settings" || reply.kind === "admin") loadPresets();
+    if (reply.kind === "admin") watchEngine();
     refreshQuota();
   }
 }
@@ -180,7 +183,7 @@ async function watchEngine() {
   try {
     const status = await api.status();
     showEngine(status.engine);
-    if (status.engine.status === "loading") pause = 700;
+    if (status.engine.status !== "ready") pause = status.engine.status === "loading" ? 700 : 2000;
     for (const job of status.mine) {
       const known = jobs.put(job);
       if (hasLoaded && !conversation.has(job.id)) conversation.showJob(known);
@@ -231,6 +234,7 @@ function showEngine({ status, message }) {
     loading: "Loading the model… you can ask already",
     failed: sentence(message || "the model cannot be loaded"),
     paused: sentence(message || "paused"),
+    draining: sentence(message || "nothing new is accepted"),
     stopping: "Stopping",
     unreachable: sentence(message),
   };
@@ -241,7 +245,10 @@ function showEngine({ status, message }) {
   if (status === "ready" && engineStatus === "loading") {
     setTimeout(() => ($("engine").hidden = engineStatus === "ready"), 4000);
   }
-  if (status !== engineStatus) conversation.engine = status;
+  if (status !== engineStatus) {
+    conversation.engine = status;
+    options.engine = status;
+  }
   engineStatus = status;
 }
 

@@ -20,6 +20,7 @@ export class Options {
   #text = () => "";
   #onError;
   #onChange;
+  #engine = "ready";
   image = null; // {url, name, width, height, small, map, remarks, error}
 
   constructor({ text, onError, onChange }) {
@@ -45,6 +46,12 @@ export class Options {
     $("images").replaceChildren(...counts.map((count) => segment("images", String(count), String(count),
       () => this.set({ images: count === 1 ? undefined : count }))));
     this.#render();
+    this.refreshQuote();
+  }
+
+  /** The status of what draws: while it waits for something, no start is promised. */
+  set engine(status) {
+    this.#engine = status;
     this.refreshQuote();
   }
 
@@ -250,7 +257,7 @@ export class Options {
     try {
       const { cost, seconds, starts_in: wait, left } = await api.quote(body, asking.signal);
       const time = seconds === null ? "" : ` · about ${duration(seconds)}`;
-      const start = wait === null ? "" : wait < 1 ? " · starts at once" : ` · starts in ${duration(wait)}`;
+      const start = wait === null || this.#engine !== "ready" ? "" : wait < 1 ? " · starts at once" : ` · starts in ${duration(wait)}`;
       const short = cost > left ? ` · you have ${plural(left, "credit")}` : "";
       this.#showQuote(plural(cost, "credit"), `${plural(cost, "credit")}${time}${start}${short}`);
     } catch (error) {
