@@ -207,6 +207,31 @@ async def test_whoever_drains_the_bot_sees_it(site, page):
     await expect(page.locator("#engine")).to_contain_text("nothing new is accepted")
 
 
+async def test_what_is_being_said_is_shown_once_however_slow_the_answer(site, page):
+    """A look at the engine in between tells of the job before the answer does."""
+    looked, answered = asyncio.Event(), asyncio.Event()
+
+    async def hold(route):
+        response = await route.fetch()
+        await looked.wait()
+        await route.fulfill(response=response)
+        answered.set()
+
+    await page.route("**/api/messages", hold)
+    await say(page, "a fox --steps 4")
+    async with asyncio.timeout(10):
+        while not (await site.bot.service.history(ADMIN)).jobs:
+            await asyncio.sleep(0)
+    async with page.expect_response("**/api/status"):
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    looked.set()
+    await answered.wait()
+
+    await expect(page.locator(".job")).to_have_count(1)
+    await expect(page.locator(".said")).to_have_count(1)
+    await page.unroute("**/api/messages")
+
+
 async def test_an_example_is_one_click(site, page):
     site.engine.open()
     await expect(page.get_by_role("heading", name="What shall we draw?")).to_be_visible()

@@ -105,6 +105,8 @@ function accept(job, { said = true } = {}) {
   watchEngine();
 }
 
+let saying = 0; // messages whose answer is awaited
+
 async function send(text) {
   const words = text.trim();
   const image = options.preset?.needs_image ? options.image?.url : null;
@@ -114,7 +116,8 @@ async function send(text) {
   composer.text = "";
   composer.clearNotice();
   try {
-    const reply = await api.say(text, taken.image?.url, taken.chosen);
+    saying += 1;
+    const reply = await api.say(text, taken.image?.url, taken.chosen).finally(() => (saying -= 1));
     // What is lent to a prompt, and its picture, wait for one while other things are said.
     if (reply.kind !== "imagine") options.putBack(taken);
     await answer(reply, bubble);
@@ -186,7 +189,8 @@ async function watchEngine() {
     if (status.engine.status !== "ready") pause = status.engine.status === "loading" ? 700 : 2000;
     for (const job of status.mine) {
       const known = jobs.put(job);
-      if (hasLoaded && !conversation.has(job.id)) conversation.showJob(known);
+      // One that is new may be what is being said: then the answer shows it.
+      if (hasLoaded && !saying && !conversation.has(job.id)) conversation.showJob(known);
     }
     if (isUnreachable) await comeBack();
   } catch (error) {
