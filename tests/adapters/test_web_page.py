@@ -794,6 +794,15 @@ async def test_everything_that_can_be_used_has_a_name_to_be_read_out(site, page)
     assert await page.evaluate(NAMELESS) == []
 
 
+async def test_the_history_has_its_name_where_there_is_no_room_to_write_it(site):
+    page = await site.page(PHONE)
+    await ready(page)
+
+    await page.get_by_role("button", name="History", exact=True).click()
+
+    await expect(page.locator("#history")).to_be_visible()
+
+
 async def test_what_was_being_typed_survives_a_reload(page):
     await page.locator("#message").fill("a fox in s")
 
