@@ -749,6 +749,27 @@ async def test_a_phone_scrolls_in_one_direction_only(site):
     await fits(page)
 
 
+async def box(locator):
+    """Top and bottom on the screen."""
+    box = await locator.bounding_box()
+    return box["y"], box["y"] + box["height"]
+
+
+async def test_the_way_to_the_newest_lies_above_the_composer_whatever_it_holds(site):
+    page = await site.page(PHONE)
+    await ready(page)
+    for _ in range(3):
+        await say(page, "help")
+    await expect(page.locator(".reply")).to_have_count(3)
+    await page.locator("#scroll").evaluate("scroll => { scroll.scrollTop = 0 }")
+    button = page.get_by_role("button", name="Go to the newest")
+    await expect(button).to_be_visible()
+
+    await attach(page)
+
+    assert (await box(button))[1] <= (await box(page.locator("#composer")))[0]
+
+
 async def test_whoever_has_no_token_is_asked_for_it(tmp_path, browser):
     site = Site(tmp_path, browser)
     await site.start(Secrets(web_tokens={"ada-token-0123456789": "ada"}))
