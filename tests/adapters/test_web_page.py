@@ -770,6 +770,23 @@ async def test_the_way_to_the_newest_lies_above_the_composer_whatever_it_holds(s
     assert (await box(button))[1] <= (await box(page.locator("#composer")))[0]
 
 
+async def test_the_end_of_the_conversation_is_seen_also_above_a_growing_composer(site):
+    site.engine.open()
+    page = await site.page(PHONE)
+    await ready(page)
+    for count in (1, 2, 3):
+        await say(page, "a fox --steps 1")
+        await expect(pictures(page)).to_have_count(count)
+
+    await say(page, "a fox --steps 99")
+    await expect(page.locator("#notice")).to_be_visible()
+    await attach(page)
+
+    last = page.get_by_role("button", name="Copy seed").last
+    await expect(last).to_be_in_viewport(ratio=1)
+    assert (await box(last))[1] <= (await box(page.locator("#composer")))[0]
+
+
 async def test_whoever_has_no_token_is_asked_for_it(tmp_path, browser):
     site = Site(tmp_path, browser)
     await site.start(Secrets(web_tokens={"ada-token-0123456789": "ada"}))

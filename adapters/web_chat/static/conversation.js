@@ -238,8 +238,9 @@ export class Conversation {
     });
     this.scroll.addEventListener("scroll", () => this.#showToEnd(), { passive: true });
     $("to-end").addEventListener("click", () => this.toEnd());
-    // Pictures arrive and the box grows after the text is there: stay at the end if one was.
-    new ResizeObserver(() => this.#isFollowing && this.toEnd("instant")).observe(this.list);
+    // Pictures arrive, and the composer grows and takes room: stay at the end if one was.
+    const resizes = new ResizeObserver(() => this.#isFollowing && this.toEnd("instant"));
+    for (const box of [this.list, this.scroll]) resizes.observe(box);
   }
 
   #isFollowing = true;
