@@ -705,6 +705,25 @@ async def test_every_verb_is_answered_with_a_card(site, page):
     await expect(page.locator(".answer")).to_have_count(len(VERBS))
 
 
+@pytest.mark.parametrize("size", [WIDE, PHONE])
+async def test_a_long_answer_is_read_from_its_beginning(site, size):
+    page = await site.page(size)
+    await ready(page)
+    await say(page, "help steps")
+    await expect(page.locator(".reply")).to_have_count(1)
+
+    await say(page, "help")
+
+    await expect(page.locator(".reply")).to_have_count(2)
+    await expect(page.locator(".said").last).to_be_in_viewport(ratio=1)
+    top, bottom = await box(page.locator(".reply").last)
+    composer, _ = await box(page.locator("#composer"))
+    assert top < composer < bottom
+    await page.set_input_files("#file", "README.md")
+    await expect(page.locator("#notice")).to_be_visible()
+    await expect(page.locator(".said").last).to_be_in_viewport(ratio=1)
+
+
 SIDEWAYS = """
 () => [
   ...[...document.querySelectorAll("html, body, .top, .scroll, .composer, .panel, dialog")]

@@ -300,7 +300,12 @@ export class Conversation {
 
   /** Anything else that the bot answers. */
   answer(...content) {
-    this.#add(el("li", { class: "answer" }, el("div", { class: "reply" }, ...content)));
+    const answer = el("li", { class: "answer" }, el("div", { class: "reply" }, ...content));
+    this.#add(answer);
+    // What is longer than the screen is read from its beginning.
+    if (answer.offsetHeight > this.scroll.clientHeight) {
+      (answer.previousElementSibling ?? answer).scrollIntoView({ block: "start", behavior: "instant" });
+    }
     announce(content.map((each) => each.textContent ?? each).join(" "));
   }
 
