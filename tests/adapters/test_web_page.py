@@ -335,6 +335,21 @@ async def test_the_history_is_searched(site, page):
     await expect(page.locator("#history-empty")).to_contain_text("dragon")
 
 
+async def test_the_history_says_the_ids_that_show_and_again_ask_for(site, page):
+    site.engine.open()
+    await say(page, "a fox --steps 1")
+    await expect(pictures(page)).to_have_count(1)
+    (job,) = (await site.bot.service.history(ADMIN)).jobs
+
+    await say(page, "history")
+    await page.get_by_role("button", name="History").click()
+
+    for row in (page.locator(".reply .thumb"), page.locator("#history-list .row")):
+        await expect(row.get_by_text(job.id, exact=True)).to_be_visible()
+    await say(page, f"show {job.id}")
+    await expect(pictures(page)).to_have_count(2)
+
+
 HOSTILE = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>&amp;'
 
 

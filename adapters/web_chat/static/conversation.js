@@ -377,5 +377,6 @@ export function jobsCard(jobs, acts) {
     el("li", {}, el("button", { type: "button", class: "thumb", onclick: () => acts.open(job, 1), title: job.prompt },
       job.thumbnail ? el("img", { src: job.thumbnail, alt: job.prompt, loading: "lazy" })
         : el("span", { class: "no-thumb", text: job.status }),
-      el("span", { class: "thumb-text", text: job.prompt })))));
+      el("span", { class: "thumb-text", text: job.prompt }),
+      el("code", { class: "id", text: job.id })))));
 }

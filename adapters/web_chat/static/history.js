@@ -62,7 +62,9 @@ export class History {
           : el("span", { class: `no-thumb ${job.status}`, "aria-hidden": "true" }),
         el("span", { class: "row-text" },
           el("span", { class: "row-prompt", text: job.prompt }),
-          el("small", { text: job.status === "succeeded" ? moment(job.submitted_at) : `${job.status}, ${moment(job.submitted_at)}` }))));
+          el("small", {},
+            job.status === "succeeded" ? moment(job.submitted_at) : `${job.status}, ${moment(job.submitted_at)}`,
+            el("code", { class: "id", text: job.id })))));
   }
 
   #say(text) {
