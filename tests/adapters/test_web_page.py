@@ -1,6 +1,7 @@
 """The page, driven in headless Chromium as a person would."""
 
 import asyncio
+import re
 import shutil
 import time
 
@@ -737,6 +738,22 @@ async def test_a_long_answer_is_read_from_its_beginning(site, size):
     await page.set_input_files("#file", "README.md")
     await expect(page.locator("#notice")).to_be_visible()
     await expect(page.locator(".said").last).to_be_in_viewport(ratio=1)
+
+
+async def test_what_the_bot_replies_is_shown_letter_by_letter(site, page):
+    replies = page.locator(".reply")
+    await say(page, "admin quota web:ada")
+    await expect(replies.last).to_contain_text("web:ada: ")
+    await say(page, "help admin")
+    await expect(replies).to_have_count(2)
+    await expect(replies.last.locator("dt").last).not_to_contain_text(re.compile(r"\.$"))
+    await say(page, "a fox --steps 9")
+    await expect(page.locator(".job")).to_have_count(1)
+    await say(page, "a moon --steps 1")
+    await expect(page.locator(".job")).to_have_count(2)
+    moon, _ = (await site.bot.service.history(ADMIN)).jobs
+    await say(page, f"cancel {moon.id}")
+    await expect(replies.last).to_contain_text(f"{moon.id} is cancelled")
 
 
 SIDEWAYS = """

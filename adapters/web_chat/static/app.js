@@ -128,11 +128,12 @@ async function send(text) {
     // What was typed meanwhile is not thrown away for it.
     if (!composer.text) composer.text = text;
     const wait = error.retryAfter && error.status === 429 ? ` Try again in ${duration(error.retryAfter)}.` : "";
-    composer.notice(sentence(error.message) + wait, error);
+    composer.notice(error.message + wait, error);
     if (error.field === "control_image" && !options.image) openPanel("options", true, { focus: false });
   }
 }
 
+/** Words about the bot itself as a sentence; what it replies may begin with an id and stays as it is. */
 function sentence(text) {
   const capital = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
@@ -148,7 +149,7 @@ async function answer(reply, bubble) {
   }
   for (const job of reply.jobs) jobs.put(job);
   const known = reply.jobs.map(({ id }) => jobs.get(id));
-  const text = prose(sentence(reply.text));
+  const text = prose(reply.text);
   if (reply.kind === "presets") {
     const { presets } = await api.presets();
     conversation.answer(presetsCard(presets, (name) => {
