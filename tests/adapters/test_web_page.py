@@ -800,6 +800,19 @@ async def test_a_phone_scrolls_in_one_direction_only(site):
     await fits(page)
 
 
+async def test_chosen_options_do_not_widen_a_phones_page(site):
+    site.engine.open()
+    page = await site.page(PHONE)
+    await ready(page)
+    await say(page, "a fox --seed 3191099824 --steps 2 --size 192x128 --guidance 2")
+    await expect(pictures(page)).to_have_count(1)
+
+    await page.get_by_role("button", name="Edit prompt").click()
+
+    await expect(page.locator("#chips li")).to_have_count(4)
+    await fits(page)
+
+
 async def box(locator):
     """Top and bottom on the screen."""
     box = await locator.bounding_box()
