@@ -800,6 +800,17 @@ async def test_a_phone_scrolls_in_one_direction_only(site):
     await fits(page)
 
 
+async def test_an_attachment_takes_little_of_a_phones_screen(site):
+    page = await site.page(PHONE)
+    await ready(page)
+    await attach(page, "s" * 90 + ".png")
+
+    top, bottom = await box(page.locator("#attachment"))
+
+    assert bottom - top < PHONE["height"] / 8
+    await fits(page)
+
+
 async def test_chosen_options_do_not_widen_a_phones_page(site):
     site.engine.open()
     page = await site.page(PHONE)
