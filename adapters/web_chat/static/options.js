@@ -5,6 +5,7 @@
 
 import { $, debounce, duration, el, icon, plural } from "./dom.js";
 import { api } from "./api.js";
+import { readPicture, showPicture } from "./attachment.js";
 import { Choices } from "./choices.js";
 import { RATIOS, sizeOf, typed, typedOver } from "./grammar.js";
 
@@ -21,7 +22,7 @@ export class Options {
   #onError;
   #onChange;
   #engine = "ready";
-  image = null; // {url, name, width, height, small, map, remarks, error}
+  image = null; // as it was read, with the map, remarks or error of its preset
 
   constructor({ text, onError, onChange }) {
     this.#text = text;
@@ -153,26 +154,12 @@ export class Options {
 
   /** Attach a file. Chooses a preset that takes one, if the current one does not. */
   async attach(file) {
-    if (!["image/png", "image/jpeg", "image/webp"].includes(file.type)) {
-      this.#onError(`${file.name || "That"} is no PNG, JPEG or WebP picture.`);
+    try {
+      this.image = await readPicture(file, this.#maxBytes);
+    } catch (error) {
+      this.#onError(error.message);
       return;
     }
-    if (file.size > this.#maxBytes) {
-      this.#onError(`${file.name || "The picture"} has ${(file.size / 1e6).toFixed(1)} MB; at most ${this.#maxBytes / 1e6} MB are read.`);
-      return;
-    }
-    const url = await new Promise((resolve, reject) => {
-      const reader = new FileReader();
-      reader.onload = () => resolve(reader.result);
-      reader.onerror = () => reject(reader.error);
-      reader.readAsDataURL(file);
-    });
-    const small = await standIn(url).catch(() => null);
-    if (!small) {
-      this.#onError(`${file.name || "The picture"} is damaged: the browser cannot show it either.`);
-      return;
-    }
-    this.image = { url, name: file.name || "pasted picture", ...small };
     if (!this.#takesPicture(this.#values.preset ?? this.#default)) {
       const takers = this.#presets.filter((preset) => preset.needs_image);
       const taker = takers.find(({ name }) => name === this.preset.name)
@@ -376,49 +363,10 @@ export class Options {
   }
 
   #renderImage() {
-    const { image, preset } = this;
-    $("attachment").hidden = !image;
-    // What was made of it for another preset is not shown for this one.
-    const { map: source, isWaiting, error, remarks } = image?.preset === preset.name ? image : { isWaiting: true };
-    const map = source
-      ? el("figure", {}, el("img", { src: source, alt: "Control map" }), el("figcaption", { text: preset.controlnet ? "What it follows" : "What it starts from" }))
-      : el("figure", { class: isWaiting ? "waiting" : "none" }, el("span", { class: "haze" }), el("figcaption", { text: isWaiting ? "Looking…" : "No map" }));
-    const use = preset.needs_image ? `for the preset ${preset.name}` : `the preset ${preset.name} takes no picture`;
-    if (image) {
-      const remove = (label) => el("button", { type: "button", class: "round small", "aria-label": label, onclick: () => this.detach() }, icon("close"));
-      $("attachment").replaceChildren(
-        el("figure", {}, el("img", { src: image.url, alt: `Control image: ${image.name}` }), el("figcaption", { text: "Your picture" })),
-        ...(preset.needs_image ? [map] : []),
-        el("div", { class: "attachment-text" },
-          el("strong", { text: image.name }),
-          el("span", { class: error ? "wrong" : "quiet", text: error ?? use }),
-          (remarks ?? []).map((text) => el("span", { class: "quiet", text }))),
-        remove("Remove the control image"));
-      $("drop").replaceChildren(
-        el("div", { class: "side-by-side" },
-          el("figure", {}, el("img", { src: image.url, alt: `Control image: ${image.name}` }), el("figcaption", { text: "Your picture" })),
-          ...(preset.needs_image ? [map.cloneNode(true)] : [])),
-        ...(error ? [el("p", { class: "wrong", text: error })] : []),
-        el("button", { type: "button", class: "ghost", onclick: () => this.detach() }, "Remove"));
-    } else {
-      $("drop").replaceChildren(el("button", { type: "button", class: "drop-button", onclick: () => $("file").click() },
-        icon("image"), el("span", { text: "Drop, paste or choose a picture" })));
-    }
+    showPicture(this.image, this.preset, { onRemove: () => this.detach(), onChoose: () => $("file").click() });
   }
 }
 
 function segment(name, value, label, onchange) {
   return el("label", { class: "segment" }, el("input", { type: "radio", name, value, onchange }), el("span", {}, label));
-}
-
-/** The picture's size, and a small picture of the same shape to ask for a price with. */
-async function standIn(url) {
-  const image = new Image();
-  image.src = url;
-  await image.decode();
-  const { naturalWidth: width, naturalHeight: height } = image;
-  const scale = Math.min(1, 256 / Math.max(width, height));
-  const canvas = el("canvas", { width: Math.max(1, Math.round(width * scale)), height: Math.max(1, Math.round(height * scale)) });
-  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
-  return { width, height, small: canvas.toDataURL("image/png") };
 }
