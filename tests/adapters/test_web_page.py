@@ -233,6 +233,29 @@ async def test_what_is_being_said_is_shown_once_however_slow_the_answer(site, pa
     await page.unroute("**/api/messages")
 
 
+async def test_a_late_look_at_the_engine_does_not_set_a_picture_back(site, page):
+    looked, drawn = asyncio.Event(), asyncio.Event()
+
+    async def hold(route):
+        response = await route.fetch()
+        looked.set()
+        await drawn.wait()
+        answer = {**await response.json(), "engine": {"status": "paused", "message": "late"}}
+        await route.fulfill(response=response, json=answer)
+
+    await page.route("**/api/status", hold)
+    await say(page, "a fox --steps 4")
+    await looked.wait()
+    site.engine.allow(2)
+    await expect(page.locator(".job .line")).to_have_text("Drawing step 2 of 4")
+
+    drawn.set()
+
+    await expect(page.locator("#engine")).to_contain_text("Late")
+    assert await page.locator(".job .line").inner_text() == "Drawing step 2 of 4"
+    await page.unroute_all(behavior="wait")
+
+
 async def test_an_example_is_one_click(site, page):
     site.engine.open()
     await expect(page.get_by_role("heading", name="What shall we draw?")).to_be_visible()

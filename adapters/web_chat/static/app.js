@@ -189,7 +189,8 @@ async function watchEngine() {
     showEngine(status.engine);
     if (status.engine.status !== "ready") pause = status.engine.status === "loading" ? 700 : 2000;
     for (const job of status.mine) {
-      const known = jobs.put(job);
+      // What is followed is newer from its stream than from an answer that crosses it.
+      const known = jobs.get(job.id) ?? jobs.put(job);
       // One that is new may be what is being said: then the answer shows it.
       if (hasLoaded && !saying && !conversation.has(job.id)) conversation.showJob(known);
     }
