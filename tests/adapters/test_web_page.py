@@ -10,6 +10,7 @@ import pytest_asyncio
 from playwright.async_api import async_playwright, expect
 
 from adapters.web_chat import WebChat
+from bot.commands.options import IMAGINE
 from bot.config import Secrets
 from tests.adapters.conftest import picture
 from tests.conftest import ADMIN, Bot, Gate, at_step
@@ -653,6 +654,21 @@ async def test_what_is_typed_is_shown_instead_of_what_was_clicked(site, page):
     await attached(page)
     await expect(card).to_contain_text("What it follows")
     await expect(page.locator("#chips li")).to_have_text(["canny"])
+
+
+async def test_the_page_knows_every_word_that_says_the_same_as_a_click(page):
+    """Else a chip would go on to show what is not drawn with."""
+    names = [name for name, option in IMAGINE.items() if option.name != "private"]
+
+    unknown = await page.evaluate(
+        """async (names) => {
+          const { typedOver } = await import("/static/grammar.js");
+          return names.filter((name) => typedOver(`a fox --${name} 1`).length === 0);
+        }""",
+        names,
+    )
+
+    assert unknown == []
 
 
 async def test_a_notice_goes_with_its_cause(site, page):
