@@ -51,7 +51,7 @@ from generation.control_images import PillowControlImages
 from generation.executor import ENGINE_THREAD, ThreadExecutor
 from generation.preprocessors import Preprocessors
 from generation.tokens import TokenCounter, cut_remark
-from generation.types import Engine, FluxbotError, GenerationRequest
+from generation.types import Engine, FluxbotError, GenerationRequest, Preset
 
 T = TypeVar("T")
 
@@ -132,7 +132,7 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
 @app.command()
 def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Say what is right and what is missing. The exit status is 0 if the bot can run."""
+    """Say what is right and what is missing. The exit status is 0 if nothing is missing."""
     settings, secrets = _read(config)
     findings = [
         ("config", True, f"{config} is sound, with {len(settings.presets)} presets"),
@@ -141,6 +141,7 @@ def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
         _check_folder("download", settings.storage.download_dir),
         _check_device(settings),
         _check_model(settings, secrets),
+        *_check_presets(settings),
         _check_web(settings, secrets),
         _check_discord(settings, secrets),
         *_check_slack(settings, secrets),
@@ -205,11 +206,15 @@ def download(
             _fail(f"there is no preset {name}: there are {', '.join(settings.presets)}")
     with _weights(settings) as show:
         check_license(settings)
-        wanted = _wanted(settings, names or list(settings.presets))
-        if not wanted:
-            console.print("Nothing has to be fetched: all of it ships with the project.")
-            return
-        show.download(wanted, secrets.hf_token, console)
+        chosen = names or list(settings.presets)
+        faults = {name: said for name, said in _faulty_presets(settings).items() if name in chosen}
+        wanted = _wanted(settings, [name for name in chosen if name not in faults])
+        if wanted:
+            show.download(wanted, secrets.hf_token, console)
+        elif not faults:
+            console.print("Nothing has to be fetched: all of it is here.")
+        if faults:
+            _fail("\n".join(faults.values()))
 
 
 @cache_app.command("list")
@@ -386,6 +391,8 @@ async def _service(
     config: Config, secrets: Secrets, database: Database, config_path: Path
 ) -> Service:
     weights.prepare_environment(config.storage.download_dir, os.environ)
+    for sentence in _faulty_presets(config).values():
+        logger.warning("%s", sentence)
     preprocessors = _preprocessors(config, secrets)
     executor = ThreadExecutor(
         partial(_load_engine, config, secrets, preprocessors), seconds_to_close=SECONDS_TO_STOP
@@ -610,30 +617,51 @@ def _weights(config: Config) -> Iterator[Any]:
 
 
 def _controlnets(config: Config) -> tuple[str, ...]:
-    """The ControlNets that the presets name, each once."""
-    return tuple({each.controlnet: None for each in config.presets.values() if each.controlnet})
+    """The ControlNets that the presets name and that can be somewhere, each once."""
+    faulty = _faulty_presets(config)
+    sound = [each for each in config.presets.values() if each.name not in faulty]
+    return tuple({each.controlnet: None for each in sound if each.controlnet})
+
+
+def _parts_of(preset: Preset, preprocessors: Preprocessors) -> list[tuple[str, weights.Kind]]:
+    """What the preset *preset* draws with beside the model."""
+    parts: list[tuple[str | None, weights.Kind]] = [
+        (preset.controlnet, "controlnet"),
+        (preset.control_lora, "lora"),
+        (preset.lora, "lora"),
+    ]
+    if preset.has_control_map:
+        needed = preprocessors.models_for(preset.preprocessor)
+        parts += [(model, "preprocessor") for model in needed]
+    return [(name, kind) for name, kind in parts if name is not None]
+
+
+def _faulty_presets(config: Config) -> dict[str, str]:
+    """By the names of the presets that name what can be nowhere, a sentence that says so."""
+    preprocessors = _preprocessors(config, Secrets())
+    found: dict[str, str] = {}
+    for preset in config.presets.values():
+        for name, kind in _parts_of(preset, preprocessors):
+            try:
+                weights.wanted_from_hub(name, kind)
+            except FluxbotError as error:
+                found.setdefault(preset.name, f"preset {preset.name}: {error}")
+    return found
 
 
 def _wanted(config: Config, names: list[str]) -> list[weights.Wanted]:
-    """What has to come from the Hub for the model and the presets *names*, each once."""
+    """What has to come from the Hub for the model and the presets *names*, each once.
+
+    Raises:
+        ModelUnavailable: The model, or a part of one of these presets, can be nowhere.
+    """
     preprocessors = _preprocessors(config, Secrets())
-    found = {weights.wanted_from_hub(config.model.repository, "pipeline", config.model.revision)}
-    wanted = list(found - {None})
-    for name in names:
-        preset = config.presets[name]
-        kinds: list[tuple[str | None, weights.Kind]] = [
-            (preset.controlnet, "controlnet"),
-            (preset.control_lora, "lora"),
-            (preset.lora, "lora"),
-        ]
-        if preset.has_control_map:
-            needed = preprocessors.models_for(preset.preprocessor)
-            kinds += [(model, "preprocessor") for model in needed]
-        for repository, kind in kinds:
-            each = repository and weights.wanted_from_hub(repository, kind)
-            if each and each not in wanted:
-                wanted.append(each)
-    return [each for each in wanted if each is not None]
+    parts = [part for name in names for part in _parts_of(config.presets[name], preprocessors)]
+    wanted = [
+        weights.wanted_from_hub(config.model.repository, "pipeline", config.model.revision),
+        *(weights.wanted_from_hub(name, kind) for name, kind in parts),
+    ]
+    return list(dict.fromkeys(each for each in wanted if each is not None))
 
 
 def _read(path: Path) -> tuple[Config, Secrets]:
@@ -785,6 +813,10 @@ def _check_model(config: Config, secrets: Secrets) -> Finding:
         return "model", False, str(error)
     token = "a token is set" if secrets.hf_token else "no HF_TOKEN is set"
     return "model", True, f"{repository} from the Hugging Face Hub; {token}"
+
+
+def _check_presets(config: Config) -> list[Finding]:
+    return [("presets", False, sentence) for sentence in _faulty_presets(config).values()]
 
 
 def _check_web(config: Config, secrets: Secrets) -> Finding:

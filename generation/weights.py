@@ -144,16 +144,11 @@ def resolve(
         ModelUnavailable: There is no such thing, or it cannot be downloaded. The
             sentence is for the operator and names the way out.
     """
-    if is_demo(repository):
-        return _demo(repository.partition("/")[2] or "flux", download_dir)
-    here = Path(repository).expanduser()
-    if here.is_dir() or (here.is_file() and kind == "lora"):
-        return here.absolute()
-    if repository.startswith((".", "/", "~")):
-        raise ModelUnavailable(f"the folder {repository} does not exist")
+    wanted = wanted_from_hub(repository, kind, revision)
+    if wanted is None:
+        return _folder(repository, kind) or _demo(repository, download_dir)
     from generation import hub  # and with it huggingface_hub, which reads the environment
 
-    wanted = Wanted.parse(repository, kind, revision)
     token = token or find_token(os.environ)
     folder = hub.cached(wanted)
     if folder is None:
@@ -167,10 +162,25 @@ def is_demo(repository: str) -> bool:
 
 
 def wanted_from_hub(repository: str, kind: Kind, revision: str | None = None) -> Wanted | None:
-    """What has to come from the Hub for *repository*; None for a folder or the demo."""
-    if is_demo(repository) or Path(repository).expanduser().exists():
+    """What has to come from the Hub for *repository*; None for a folder or the demo.
+
+    Asks nobody and builds nothing.
+
+    Raises:
+        ModelUnavailable: It can be nowhere: no folder, nothing of the demo's, no id.
+    """
+    if is_demo(repository):
+        _check_demo(repository)
         return None
-    return Wanted.parse(repository, kind, revision)
+    if _folder(repository, kind) is not None:
+        return None
+    wanted = Wanted.parse(repository, kind, revision)
+    if not REPOSITORY_ID.fullmatch(wanted.repository):
+        raise ModelUnavailable(
+            f"{repository!r} is neither a folder nor a repository id such as"
+            " black-forest-labs/FLUX.1-dev"
+        )
+    return wanted
 
 
 def local_folder(
@@ -201,10 +211,43 @@ def progress_sentence(what: str, done: int, size: int) -> str:
     return f"downloading {what}, {100 * done // max(size, 1)} %"
 
 
-def _demo(name: str, download_dir: Path) -> Path:
+def _folder(name: str, kind: Kind) -> Path | None:
+    """The folder, or the file of a LoRA, that *name* is; None where it is of the demo or an id.
+
+    Raises:
+        ModelUnavailable: It reads like one that is here, and there is none.
+    """
+    if is_demo(name):
+        return None
+    here = Path(name).expanduser()
+    if here.is_dir() or (here.is_file() and kind == "lora"):
+        return here.absolute()
+    if here.is_file():
+        raise ModelUnavailable(f"{name} is a file: a {WORDS[kind]} is a folder")
+    if name.startswith((".", "/", "~")):
+        what = "file" if name.endswith(".safetensors") else "folder"
+        raise ModelUnavailable(f"the {what} {name} does not exist")
+    return None
+
+
+def _demo(repository: str, download_dir: Path) -> Path:
+    name = _demo_name(repository)
     trained = DEMO_WEIGHTS / name
     if trained.is_dir():
         return trained
+    tiny = _tiny(download_dir.absolute() / "demo-tiny")
+    return tiny / ("flux" if name == "flux" else "controlnet")
+
+
+def _demo_name(repository: str) -> str:
+    return repository.partition("/")[2] or "flux"
+
+
+def _check_demo(repository: str) -> None:
+    """Raise ModelUnavailable unless *repository* ships with the project, or can be built."""
+    name = _demo_name(repository)
+    if (DEMO_WEIGHTS / name).is_dir():
+        return
     if has_trained_demo():
         names = sorted(path.name for path in DEMO_WEIGHTS.iterdir() if path.is_dir())
         raise ModelUnavailable(
@@ -214,8 +257,6 @@ def _demo(name: str, download_dir: Path) -> Path:
         raise ModelUnavailable(
             f"demo/{name} belongs to the trained demo weights, which are not in {DEMO_WEIGHTS}"
         )
-    tiny = _tiny(download_dir.absolute() / "demo-tiny")
-    return tiny / ("flux" if name == "flux" else "controlnet")
 
 
 def _tiny(folder: Path) -> Path:

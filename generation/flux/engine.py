@@ -222,8 +222,8 @@ class FluxEngine:
                 transformer=int(sizes.transformer * share),
                 block=int(sizes.block * share),
             )
-        here = [self._local_folder(name) for name in self.controlnets]
-        sizes = memory.with_controlnets(sizes, [each for each in here if each is not None])
+        for name in self.controlnets:
+            sizes = self._with_room_for(name, sizes)
         plan = memory.make(sizes, place.free_memory, self.pixels, self.max_sequence_length)
         if not place.has_own_memory:
             plan = replace(plan, rung="resident")
@@ -241,8 +241,20 @@ class FluxEngine:
         )
         return sizes, plan
 
-    def _local_folder(self, name: str) -> Path | None:
-        return weights.local_folder(name, "controlnet", self.download_dir)
+    def _with_room_for(self, name: str, sizes: memory.Sizes) -> memory.Sizes:
+        """*sizes* with room for the ControlNet *name*, if it is here.
+
+        One that cannot be used is its own preset's trouble, and no reason to draw nothing.
+        """
+        try:
+            folder = weights.local_folder(name, "controlnet", self.download_dir)
+            if folder is None:
+                return sizes
+            with _damage_as_sentence(folder):
+                return memory.with_controlnet(sizes, folder)
+        except ModelUnavailable as error:
+            log.warning("no room is planned for the ControlNet %s: %s", name, error)
+            return sizes
 
     def _read_base(self, folder: Path) -> tuple[FluxPipeline, Path]:
         parameters = memory.parameters(folder)

@@ -148,10 +148,10 @@ def read_sizes(folder: Path, value: int) -> Sizes:
     )
 
 
-def with_controlnets(sizes: Sizes, folders: list[Path]) -> Sizes:
-    """*sizes* with room for the largest of the ControlNets in *folders*."""
-    largest = max((sum(map(math.prod, shapes(folder).values())) for folder in folders), default=0)
-    return replace(sizes, controlnet=sizes.value * largest)
+def with_controlnet(sizes: Sizes, folder: Path) -> Sizes:
+    """*sizes* with room for the ControlNet in *folder* too, of which one is at hand at a time."""
+    values = sum(map(math.prod, shapes(folder).values()))
+    return replace(sizes, controlnet=max(sizes.controlnet, sizes.value * values))
 
 
 def parameters(folder: Path) -> int:

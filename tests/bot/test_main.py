@@ -1,6 +1,7 @@
 """The command line, as an operator meets it: real processes, told by what they print."""
 
 import asyncio
+import base64
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from PIL import Image
 
 from bot.__main__ import _about, _keep_going, _needs_child
 from bot.backups import back_up
@@ -83,8 +85,8 @@ async def run(tmp_path):
 async def started(tmp_path):
     processes = []
 
-    async def start(**variables):
-        process = await Process(tmp_path, **variables).start("run")
+    async def start(*arguments, **variables):
+        process = await Process(tmp_path, **variables).start("run", *arguments)
         processes.append(process)
         process.address = (await process.until(r"(http://127\.0\.0\.1:\d+)"))[1]
         return process
@@ -233,6 +235,49 @@ async def test_check_says_what_is_right_in_plain_words(run):
     for words in ("config.toml is sound", "will be made at the first start", "GB free", "torch 2."):
         assert words in output
     assert "✗" not in output
+
+
+@pytest.fixture
+def faulty_preset(tmp_path):
+    """The options that name a configuration with a preset over what does not exist."""
+    path = tmp_path / "config.toml"
+    shipped = (ROOT / "config.toml").read_text(encoding="utf-8")
+    own = '[presets.p]\ncontrolnet = "./nets/mine"\npreprocessor = "canny"\n'
+    path.write_text(shipped + own, encoding="utf-8")
+    return "--config", str(path)
+
+
+async def test_check_and_download_name_a_preset_over_a_folder_that_does_not_exist(
+    run, faulty_preset
+):
+    for command in ("check", "download"):
+        status, output = await run(command, *faulty_preset)
+
+        assert status == 1
+        assert "preset p: the folder ./nets/mine does not exist" in output
+
+
+async def test_a_preset_over_a_folder_that_does_not_exist_is_refused_alone(
+    started, faulty_preset, tmp_path
+):
+    bot = await started(*faulty_preset)
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (64, 64), "red").save(picture)
+    small = {"num_inference_steps": 1, "width": 64, "height": 64}
+
+    async with httpx.AsyncClient(base_url=bot.address, timeout=60) as web:
+        plain = await web.post("/api/generate", json={"prompt": "a red circle", **small})
+        image = base64.b64encode(picture.read_bytes()).decode()
+        guide = {"preset": "p", "image": image}
+        body = {"prompt": "a red circle", "controlnet": guide, **small}
+        over_nothing = await web.post("/api/generate", json=body)
+
+    assert plain.json()["image"].startswith("data:image/png;base64,")
+    assert "the folder ./nets/mine does not exist" in over_nothing.text
+    bot.process.send_signal(signal.SIGINT)
+    assert await bot.ended() == 0
+    assert "WARNING  preset p: the folder ./nets/mine does not exist" in bot.output
+    assert "no room is planned" not in bot.output, "that would say it twice"
 
 
 async def test_without_a_token_there_is_no_invitation(run):

@@ -83,7 +83,7 @@ def flux_dev(real, tmp_path_factory):
 @pytest.fixture(scope="module")
 def sizes(flux_dev):
     read = memory.read_sizes(flux_dev, value=2)
-    return memory.with_controlnets(read, [flux_dev / "controlnet"])
+    return memory.with_controlnet(read, flux_dev / "controlnet")
 
 
 def test_the_parts_have_the_parameters_that_the_cards_tell(real):
@@ -172,6 +172,21 @@ def test_the_plan_is_told_before_anything_is_loaded(tiny, caplog):
     (plan,) = (line for line in caplog.messages if line.startswith("memory plan"))
     assert "text encoders 0 MB, VAE 0 MB, ControlNet 0 MB: resident" in plan
     assert engine.current_rung == "resident"
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "demo/controlnet-nope", "not a name", "torn"])
+def test_a_controlnet_that_cannot_be_used_keeps_the_model_from_nothing(
+    tiny, tmp_path, monkeypatch, caplog, name
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "diffusion_pytorch_model.safetensors").write_bytes(b"torn")
+    engine = new_engine(tiny, controlnets=(name, str(tiny / "controlnet")))
+
+    engine.load()
+
+    assert engine.current_rung == "resident"
+    assert f"no room is planned for the ControlNet {name}: " in caplog.text
 
 
 def test_where_little_is_free_the_engine_begins_further_down(tiny):

@@ -159,6 +159,22 @@ def test_a_folder_that_is_missing_is_not_looked_for_on_the_hub(name, tmp_path):
         resolve(name, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "sentence"),
+    [
+        ("./nets/mine", "controlnet", r"the folder \./nets/mine does not exist"),
+        ("/no/such/folder", "controlnet", "the folder /no/such/folder does not exist"),
+        ("~/no/ink.safetensors", "lora", "the file ~/no/ink.safetensors does not exist"),
+        ("demo/lora-nope", "lora", "demo/lora-nope does not exist: there are demo/"),
+        ("a model of mine", "pipeline", "'a model of mine' is neither a folder nor a repository"),
+        (__file__, "controlnet", "test_weights.py is a file: a ControlNet is a folder"),
+    ],
+)
+def test_what_can_be_nowhere_is_said_in_full_before_anything_is_fetched(name, kind, sentence):
+    with pytest.raises(ModelUnavailable, match=sentence):
+        weights.wanted_from_hub(name, kind)
+
+
 def test_a_name_that_is_no_repository_is_refused(tmp_path):
     with pytest.raises(ModelUnavailable, match="neither a folder nor a repository id"):
         resolve("a model of mine", tmp_path)
