@@ -377,7 +377,8 @@ async def _run(config: Config, secrets: Secrets, config_path: Path, restarts: Re
         await database.close()
     restarts.end()
     if not working.done():
-        logger.warning("the engine does not let go of its picture: the next start draws it")
+        if service.is_drawing:
+            logger.warning("the engine does not let go of its picture: the next start draws it")
         os._exit(0)
 
 

@@ -206,6 +206,11 @@ class Service:
         *seconds* at most. Then end `run`, which gives back what is left."""
         await self._worker.finish(seconds)
 
+    @property
+    def is_drawing(self) -> bool:
+        """Whether an engine is at a picture."""
+        return bool(self._worker.running)
+
     async def run(self) -> None:
         """Draw until cancelled."""
         pruning = asyncio.create_task(self._prune_regularly())

@@ -311,9 +311,9 @@ class Worker:
             await self._draw(_Attempt(job, self._queue.round), executor)
 
     async def _load(self, executor: Executor) -> None:
-        """Have the engine ready: at first, and again after it was lost."""
+        """Have the engine ready: at first, and again after it was lost; or the bot stopping."""
         wait = RELOAD_AFTER
-        while True:
+        while not self._is_stopping:
             self._try_again.clear()
             try:
                 await executor.start()
@@ -329,8 +329,7 @@ class Worker:
                     self._load_error = ""
                     logger.info("the model is loaded: ready to draw")
                 return
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._try_again.wait(), wait)
+            await self._told_to_try_again(wait)
             wait = min(2 * wait, RELOAD_AFTER_MOST)
 
     async def _draw(self, attempt: _Attempt, executor: Executor) -> None:
@@ -570,5 +569,11 @@ class Worker:
                     if self._pause_reason is None:
                         self._queue.release()
                 return outcome
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._try_again.wait(), RETRY_EVERY)
+            await self._told_to_try_again(RETRY_EVERY)
+
+    async def _told_to_try_again(self, seconds: float) -> None:
+        """Return when somebody says so, or after *seconds*."""
+        # Not wait_for, which loses a cancellation that comes together with the word (3.11).
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._try_again.wait()

@@ -39,8 +39,8 @@ class ThreadExecutor:
     Args:
         load_engine: Makes the engine, on its thread. Import torch in there, so that
             it never holds up the event loop's thread.
-        seconds_to_close: How long `close` waits for the thread. A generation ends
-            within one denoising step, loading ends when it ends.
+        seconds_to_close: How long `close` waits for the thread: a generation ends
+            within one denoising step.
     """
 
     def __init__(
@@ -52,11 +52,13 @@ class ThreadExecutor:
         self._lost: Engine | None = None  # dead, and perhaps still holding the device
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=ENGINE_THREAD)
         self._is_closing = threading.Event()
+        self._loading: Future[None] | None = None
         self._unloading: Future[None] | None = None
 
     async def start(self) -> None:
         """Load the engine. Whatever loading raises is raised here; it may be tried again."""
-        await asyncio.wrap_future(self._submit(self._load))
+        self._loading = self._submit(self._load)
+        await asyncio.wrap_future(self._loading)
 
     async def generate(self, request: GenerationRequest, on_step: OnStep) -> GenerationResult:
         """Make one picture; *on_step* is called on the event loop's thread.
@@ -103,13 +105,16 @@ class ThreadExecutor:
     async def close(self) -> None:
         """End the generations, free the engine and end the thread. May be called more than once.
 
-        After the deadline it returns all the same, and says so in the log. The thread
-        then lives on, and Python waits for it when the process ends.
+        After the deadline it returns all the same, and says so in the log; and at once while
+        an engine is being loaded, which ends when it ends and holds nothing that could be
+        lost. The thread then lives on, and Python waits for it when the process ends.
         """
         if self._unloading is None:
             self._is_closing.set()
             self._unloading = self._thread.submit(self._unload)
             self._thread.shutdown(wait=False)
+        if self._loading is not None and not self._loading.done():
+            return
         unloading = asyncio.wrap_future(self._unloading)
         done, _ = await asyncio.wait([unloading], timeout=self._seconds_to_close)
         if not done:

@@ -16,7 +16,7 @@ from bot.refusals import NotAccepting, NotFound, StorageTrouble
 from bot.service import UNREADABLE
 from bot.storage import Reserve
 from bot.worker import BOT_RESTARTED, DRAWING_AGAIN, GPU_RESTARTED, RESTARTING
-from generation.types import DegenerateResult, EngineLost
+from generation.types import DegenerateResult, EngineLost, ModelUnavailable
 from tests.conftest import ADA, ADMIN, BOB, EVE, at_step, finished, stepping
 
 CIRCLE = ImagineCommand("a red circle", num_inference_steps=3, width=64, height=64, seed=7)
@@ -368,6 +368,33 @@ async def test_what_is_known_to_take_too_long_is_not_waited_for(bot, gate):
         await bot.service.finish(30)
 
     assert running.status is JobStatus.RUNNING
+
+
+@pytest.mark.parametrize("is_heard", [False, True])
+async def test_a_bot_whose_engine_is_not_loaded_stops_at_once(
+    make_bot, gate, monkeypatch, is_heard
+):
+    """It waits half a minute before it loads again; the word to stop must not be lost in that."""
+    tried = []
+
+    def load():
+        tried.append("again")
+        raise ModelUnavailable("no such model")
+
+    monkeypatch.setattr(gate, "load", load)
+    bot = await make_bot()
+    await until(lambda: bot.service.state.status == "failed")
+
+    await bot.service.finish(30)
+    if is_heard:  # before the end comes
+        for _ in range(5):
+            await asyncio.sleep(0)
+    bot.running.cancel()
+    ended, _ = await asyncio.wait({bot.running}, timeout=5)
+
+    assert ended
+    assert tried == ["again"]
+    assert not bot.service.is_drawing
 
 
 # What is on disk

@@ -274,6 +274,25 @@ async def test_an_engine_that_fails_to_close_does_not_keep_the_bot_from_stopping
     assert "the driver is gone" in caplog.text
 
 
+async def test_closing_does_not_wait_for_an_engine_that_is_being_loaded(gate, caplog):
+    class Slow(StubEngine):
+        def load(self):
+            gate.waits.set()
+            assert gate._allowed.acquire(timeout=20)
+
+    executor = ThreadExecutor(Slow, seconds_to_close=20)
+    starting = asyncio.create_task(executor.start())
+    await until(gate.waits.is_set)
+
+    async with asyncio.timeout(10):
+        await executor.close()
+
+    assert not starting.done()
+    assert caplog.text == ""
+    gate.open()
+    await starting
+
+
 async def test_a_start_that_is_given_up_loses_no_exception(gate):
     class Slow(StubEngine):
         def load(self):
