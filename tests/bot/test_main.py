@@ -16,7 +16,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from bot.__main__ import _about, _keep_going, _needs_child
+from bot.__main__ import _about, _check_sqlite, _keep_going, _needs_child
 from bot.backups import back_up
 from bot.commands import ImagineCommand
 from bot.config import Config, ConfigError
@@ -127,6 +127,7 @@ async def test_a_prompt_becomes_a_picture_and_ctrl_c_ends_the_bot(started, proce
     assert await bot.ended() == 0
     assert "stopping" in bot.output
     assert "Traceback" not in bot.output
+    assert not re.search("WARNING.*SQLite", bot.output), "what calls for nothing is no warning"
     assert not any(child.is_running() for child in children)
     assert not (tmp_path / "data" / "starts.json").exists(), "this was no crash"
 
@@ -278,6 +279,21 @@ async def test_a_preset_over_a_folder_that_does_not_exist_is_refused_alone(
     assert await bot.ended() == 0
     assert "WARNING  preset p: the folder ./nets/mine does not exist" in bot.output
     assert "no room is planned" not in bot.output, "that would say it twice"
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        ((3, 51, 3), ("SQLite 3.51.3",)),
+        ((3, 40, 1), ("SQLite 3.40.1", "damage the database", "bot restore", "3.51.3 or newer")),
+    ],
+)
+def test_check_tells_what_a_bug_of_sqlite_means_and_what_helps(version, words):
+    _, is_right, sentence = _check_sqlite(version)
+
+    assert is_right, "Debian 12 comes with it, and the bot runs there"
+    assert all(word in sentence for word in words)
+    assert ("bug" in sentence) is (len(words) > 1)
 
 
 async def test_without_a_token_there_is_no_invitation(run):
