@@ -6,9 +6,9 @@ import asyncio
 import fcntl
 import logging
 import os
-import re
 import shutil
 import signal
+import socket
 import sqlite3
 import sys
 import threading
@@ -135,6 +135,7 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
 def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Say what is right and what is missing. The exit status is 0 if nothing is missing."""
     settings, secrets = _read(config)
+    weights.prepare_environment(settings.storage.download_dir, os.environ)
     findings = [
         ("config", True, f"{config} is sound, with {len(settings.presets)} presets"),
         _check_database(settings),
@@ -802,7 +803,6 @@ def _check_folder(name: str, folder: Path) -> Finding:
 
 
 def _check_device(config: Config) -> Finding:
-    weights.prepare_environment(config.storage.download_dir, os.environ)
     with console.status("importing torch"):
         import torch
 
@@ -816,21 +816,28 @@ def _check_device(config: Config) -> Finding:
 
 
 def _check_model(config: Config, secrets: Secrets) -> Finding:
-    repository = config.model.repository
+    repository, revision = config.model.repository, config.model.revision
+    try:
+        check_license(config)
+        wanted = weights.wanted_from_hub(repository, "pipeline", revision)
+    except (ConfigError, FluxbotError) as error:
+        return "model", False, str(error)
     if repository == weights.DEMO:
         if weights.has_trained_demo():
             return "model", True, "demo, which ships with the project"
         return "model", True, "demo, but its weights are not here: a random model draws noise"
-    if Path(repository).is_dir():
+    if wanted is None:
         return "model", True, f"the folder {repository}"
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
-        return "model", False, f"{repository!r} is no folder and no repository id (owner/name)"
-    try:
-        check_license(config)
-    except ConfigError as error:
-        return "model", False, str(error)
-    token = "a token is set" if secrets.hf_token else "no HF_TOKEN is set"
-    return "model", True, f"{repository} from the Hugging Face Hub; {token}"
+    from generation import hub
+
+    if hub.cached(wanted) is not None:
+        return "model", True, f"{repository}, which is in the cache"
+    has_token = bool(secrets.hf_token or hub.stored_token())
+    known = config.models.get(repository)  # its own table, not one that it is like
+    if known is not None and known.gated and not has_token:
+        return "model", False, hub.gated_sentence(repository)
+    token = "a token is set" if has_token else "no HF_TOKEN is set"
+    return "model", True, f"{repository}, to be fetched from the Hugging Face Hub; {token}"
 
 
 def _check_presets(config: Config) -> list[Finding]:
@@ -846,7 +853,34 @@ def _check_web(config: Config, secrets: Secrets) -> Finding:
 
     if not is_loopback(web.host) and not secrets.web_tokens:
         return "web", False, f"{web.host} can be reached from outside: set FLUXBOT_WEB_TOKENS"
+    if (reason := _cannot_listen(web.host, web.port)) is not None:
+        if (owner := _running(config.storage.data_dir)) is None:
+            sentence = f"web.host = {web.host!r}, web.port = {web.port}: {reason}; set another one"
+            return "web", False, sentence
+        people += f"; the bot is running (process {owner})"
     return "web", True, f"http://{web.host}:{web.port}, {people}"
+
+
+def _cannot_listen(host: str, port: int) -> str | None:
+    """Why nobody can listen there now; None if somebody can."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        socket.create_server((str(address[0]), port), family=family).close()
+    except socket.gaierror:
+        return "there is no such address"
+    except OSError as error:
+        return os.strerror(error.errno or 0).lower()
+    return None
+
+
+def _running(data_dir: Path) -> str | None:
+    """The process of the bot that is using *data_dir*; None if there is none."""
+    with suppress(OSError), (data_dir / "bot.lock").open(encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read().strip() or "unknown"
+    return None
 
 
 def _check_discord(config: Config, secrets: Secrets) -> Finding:

@@ -128,10 +128,12 @@ class KnownModel(Section):
     Attributes:
         license: Page of the licence that the operator must accept; None where none asks
             anything of whoever runs a bot.
+        gated: Whether the Hub gives it to those alone whose token has access.
         presets: Those that belong to this model.
     """
 
     license: str | None = None
+    gated: bool = False
     max_sequence_length: int | None = Field(None, ge=16, le=512)
     num_inference_steps: int | None = Field(None, ge=1, le=MAX_STEPS)
     guidance_scale: float | None = Field(None, ge=0, le=30)

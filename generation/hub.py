@@ -23,6 +23,7 @@ from huggingface_hub import (
     constants,
     errors,
     get_cached_repo_tree,
+    get_token,
     hf_hub_download,
     scan_cache_dir,
     snapshot_download,
@@ -264,6 +265,19 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.exists())).free
 
 
+def stored_token() -> str | None:
+    """The token that ``hf auth login`` has stored, or that a variable of the client's holds."""
+    return get_token()
+
+
+def gated_sentence(repository: str) -> str:
+    """What an operator without a token reads of a *repository* that asks for one."""
+    return (
+        f"{repository} is gated: accept its licence at {constants.ENDPOINT}/{repository}, then put"
+        " a token of that account into HF_TOKEN"
+    )
+
+
 def _snapshot(wanted: Wanted, token: str | None, **how: Any) -> Any:
     return snapshot_download(
         wanted.repository,
@@ -350,10 +364,7 @@ def _way_out(error: Exception, wanted: Wanted, token: str | None) -> str | None:
     if isinstance(error, errors.GatedRepoError):
         gated = f"{repository} is gated"
         if token is None:
-            return (
-                f"{gated}: accept its licence at {page}, then put a token of that account into"
-                " HF_TOKEN"
-            )
+            return gated_sentence(repository)
         if error.response.status_code == 401:
             return f"{gated}, and the token in HF_TOKEN is not valid: make a new one"
         return (

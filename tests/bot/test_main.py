@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import sys
 import time
@@ -16,10 +17,18 @@ import psutil
 import pytest
 from PIL import Image
 
-from bot.__main__ import _about, _check_sqlite, _keep_going, _needs_child
+from bot.__main__ import (
+    _about,
+    _check_model,
+    _check_sqlite,
+    _check_web,
+    _keep_going,
+    _lock,
+    _needs_child,
+)
 from bot.backups import back_up
 from bot.commands import ImagineCommand
-from bot.config import Config, ConfigError
+from bot.config import Config, ConfigError, Secrets, load_config
 from generation.demo.vocabulary import unknown_words
 from generation.types import GenerationRequest
 from tests.conftest import Bot
@@ -281,6 +290,49 @@ async def test_a_preset_over_a_folder_that_does_not_exist_is_refused_alone(
     assert "no room is planned" not in bot.output, "that would say it twice"
 
 
+DEV = {"FLUXBOT_MODEL__REPOSITORY": "black-forest-labs/FLUX.1-dev", "HF_TOKEN": ""}
+
+
+async def test_check_knows_that_a_gated_model_does_not_come_without_a_token(run):
+    accepted = {"FLUXBOT_MODEL__ACCEPT_LICENSE": "true"}
+    status, output = await run("check", **{**DEV, **accepted})
+
+    assert status == 1
+    assert re.search(r"✗ +model +black-forest-labs/FLUX.1-dev is gated: accept its lic", output)
+    assert "HF_TOKEN" in output
+
+
+@pytest.mark.parametrize("is_in_cache", [True, False])
+def test_check_asks_for_no_token_where_the_model_is_in_the_cache(monkeypatch, is_in_cache):
+    config = load_config(ROOT / "config.toml")
+    model = config.model.model_copy(
+        update={"repository": "black-forest-labs/FLUX.1-dev", "accept_license": True}
+    )
+    folder = ROOT if is_in_cache else None
+    monkeypatch.setattr("generation.hub.cached", lambda wanted: folder)
+    monkeypatch.setattr("generation.hub.stored_token", lambda: None)
+
+    _, is_right, _ = _check_model(config.model_copy(update={"model": model}), Secrets())
+
+    assert is_right is is_in_cache
+
+
+async def test_check_says_that_the_port_is_in_use_unless_it_is_the_bot_itself(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        config = Config(web={"port": port}, storage={"data_dir": tmp_path})
+
+        _, is_right, sentence = _check_web(config, Secrets())
+        with _lock(tmp_path):
+            _, is_right_while_running, running = _check_web(config, Secrets())
+
+    assert not is_right
+    assert f"web.port = {port}: address already in use; set another one" in sentence
+    assert is_right_while_running
+    assert f"the bot is running (process {os.getpid()})" in running
+    assert _check_web(config, Secrets())[1]
+
+
 @pytest.mark.parametrize(
     ("version", "words"),
     [
@@ -370,7 +422,7 @@ async def test_check_knows_a_model_that_can_never_be_found(run):
         "check", FLUXBOT_MODEL__REPOSITORY="nonsense", FLUXBOT_MODEL__PROFILE="demo"
     )
 
-    assert (status, "is no folder and no repository id" in output) == (1, True)
+    assert (status, "is neither a folder nor a repository id" in output) == (1, True)
 
 
 async def test_settings_and_secrets_are_read_from_dotenv(tmp_path):
