@@ -11,6 +11,7 @@ import signal
 import socket
 import sqlite3
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -149,11 +150,18 @@ def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
         _check_discord(settings, secrets),
         *_check_slack(settings, secrets),
     ]
-    table = Table(show_header=False, box=None, padding=(0, 1))
+    width = max(len(name) for name, _, _ in findings)
     for name, is_right, sentence in findings:
         mark = Text("✓", style="green") if is_right else Text("✗", style="red")
-        table.add_row(mark, name, sentence)
-    console.print(table)
+        # A table would cut what is longer than its column, and addresses are to be followed.
+        lines = textwrap.wrap(
+            sentence,
+            max(console.width - width - 4, 40),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        text = f"\n{' ' * (width + 4)}".join(lines)
+        console.print(mark, f"{name:{width}} ", text, soft_wrap=True)
     if not all(is_right for _, is_right, _ in findings):
         raise typer.Exit(1)
 

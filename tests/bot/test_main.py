@@ -293,6 +293,13 @@ async def test_a_preset_over_a_folder_that_does_not_exist_is_refused_alone(
 DEV = {"FLUXBOT_MODEL__REPOSITORY": "black-forest-labs/FLUX.1-dev", "HF_TOKEN": ""}
 
 
+async def test_check_prints_an_address_in_one_piece_however_narrow_the_terminal(run):
+    status, output = await run("check", COLUMNS="60", **DEV)
+
+    page = "https://huggingface.co/black-forest-labs/FLUX.1-dev/blob/main/LICENSE.md"
+    assert (status, page in output) == (1, True)
+
+
 async def test_check_knows_that_a_gated_model_does_not_come_without_a_token(run):
     accepted = {"FLUXBOT_MODEL__ACCEPT_LICENSE": "true"}
     status, output = await run("check", **{**DEV, **accepted})
