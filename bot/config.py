@@ -363,6 +363,7 @@ def _with_known_model(values: dict[str, Any], config: Config, file: str) -> dict
         raise ConfigError(
             f"{file}: model.{key} is {name!r}, which has no table of its own under [models]: set"
             f" model.profile to the one that it is like, of {', '.join(map(repr, models))}"
+            f"{_nearest(name, models)}"
         )
     known = models[name]
     numbers = {key: known[key] for key in KNOWN_NUMBERS if key in known}
@@ -432,12 +433,16 @@ def _check_environment(environ: Mapping[str, str]) -> None:
 def _sentences(error: ValidationError, file: str) -> list[str]:
     sentences = []
     for problem in error.errors():
-        location = [str(part) for part in problem["loc"]]
+        location, given = [str(part) for part in problem["loc"]], problem["input"]
+        # A preset checks itself as a whole, and says which of its keys is at fault.
+        field = getattr(problem.get("ctx", {}).get("error"), "field", None)
+        if field is not None and isinstance(given, dict) and field in given:
+            location, given = [*location, field], given[field]
         where, key = f"{file}: ", ".".join(location)
         variable = ENVIRONMENT_PREFIX + "__".join(location).upper()
         if variable in os.environ:
             where, key = "the environment variable ", variable
-        value = "…" if "token" in key.lower() else shortened(problem["input"])
+        value = "…" if "token" in key.lower() else shortened(given)
         said = f"{where}{key} = {value}"
         if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             kind = "section" if len(location) == 1 else "setting"
@@ -453,6 +458,7 @@ def _sentences(error: ValidationError, file: str) -> list[str]:
             sentences.append(f"{said}: this is a section, so keys stand under [{key}]")
         else:
             reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            said = f"{where}{key}" if isinstance(given, dict) else said
             sentences.append(f"{said}: {reason[0].lower() + reason[1:]}")
     return sentences
 
