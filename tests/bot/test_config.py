@@ -164,6 +164,19 @@ def test_a_preset_is_added_by_an_edit_alone(tmp_path):
     assert load_config(path).presets["night"] == Preset(name="night", guidance_scale=2.0, width=128)
 
 
+def test_a_preset_of_ones_own_stands_in_whole_for_one_of_the_model(tmp_path):
+    path = tmp_path / "config.toml"
+    own = '[presets.plain]\ndescription = "mine"\n'
+    known = "[models.demo]\n[models.demo.presets.plain]\nguidance_scale = 2.0\n"
+    path.write_text(known + "[models.demo.presets.night]\n" + own)
+
+    presets = load_config(path).presets
+
+    assert presets["plain"] == Preset(name="plain", description="mine")
+    assert list(presets) == ["plain", "night"]
+    assert "stands in for the\n# model's own, whole" in SHIPPED.read_text(encoding="utf-8")
+
+
 def test_the_environment_overrides_the_file(tmp_path, monkeypatch):
     path = tmp_path / "config.toml"
     path.write_text("[quota]\ncredits = 5\nwindow_hours = 2\n")
