@@ -29,6 +29,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bot import replies
+from bot.administration import write_down
 from bot.backups import back_up_daily, backups
 from bot.backups import restore as put_back
 from bot.config import (
@@ -63,6 +64,11 @@ EX_INTERRUPTED = 130  # as shells report Ctrl-C
 #: Seconds until a platform that could not be reached is tried again, and the longest that they
 #: grow to: Discord takes a thousand beginnings a day.
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
+
+#: What the id of a person begins with.
+PLATFORMS = ("web", "discord", "slack")
+#: Who acts, in the audit log, where somebody acts from here.
+COMMAND_LINE = "command line"
 
 EX_TEMPFAIL = 75  # sysexits.h: another process has what we need; try again later
 
@@ -255,11 +261,18 @@ def cache_clear(
 ) -> None:
     """Delete weights from the cache; what is needed is fetched again."""
     settings, _ = _read(config)
-    if not yes:
-        typer.confirm(f"Delete {repository or 'everything'} from the cache?", abort=True)
     with _weights(settings):
         from generation import hub
 
+        names = [each.name for each in hub.list_cache()]
+        if repository is not None and repository not in names:
+            there = f"there are {', '.join(names)}" if names else "it is empty"
+            _fail(f"{repository} is not in the cache: {there}")
+        if not names:
+            console.print("The cache is empty.")
+            return
+        if not yes:
+            typer.confirm(f"Delete {repository or 'everything'} from the cache?", abort=True)
         console.print(f"{hub.clear(repository) / 1e9:.2f} GB were freed.")
 
 
@@ -279,6 +292,7 @@ def history(
 ) -> None:
     """List somebody's pictures, newest first."""
     settings, _ = _read(config)
+    _check_person(user)
     records = Records(settings.storage.data_dir / "control-images")
     work = partial(
         records.history, user=user, words=" ".join(words or []), before=None, limit=limit
@@ -324,24 +338,21 @@ def quota_show(user: UserArgument, config: ConfigOption = DEFAULT_CONFIG) -> Non
     _quota(config, user, None)
 
 
-@quota_app.command("grant")
+@quota_app.command("grant", context_settings={"ignore_unknown_options": True})  # “-5” is none
 def quota_grant(
     user: UserArgument,
     credits: Annotated[int, typer.Argument(min=1, max=10**9, help="Extra credits.")],
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Give somebody extra credits, which stay until they are spent."""
-    _quota(
-        config,
-        user,
-        lambda ledger, db, now: ledger.grant(db, user, credits, now, admin="command line"),
-    )
+    grant = partial(Ledger.grant, user=user, credits=credits, admin=COMMAND_LINE)
+    _quota(config, user, grant, "grant", str(credits))
 
 
 @quota_app.command("reset")
 def quota_reset(user: UserArgument, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Forgive what somebody spent in the current window."""
-    _quota(config, user, lambda ledger, db, now: ledger.reset(db, user, now, admin="command line"))
+    _quota(config, user, partial(Ledger.reset, user=user, admin=COMMAND_LINE), "reset quota")
 
 
 # The bot, put together
@@ -747,19 +758,36 @@ def _with_database(config: Config, work: Callable[[Database], Coroutine[Any, Any
 
 
 def _quota(
-    path: Path, user: str, act: Callable[[Ledger, sqlite3.Connection, float], None] | None
+    path: Path,
+    user: str,
+    act: Callable[..., None] | None,
+    word: str = "",
+    detail: str | None = None,
 ) -> None:
+    """Show what *user* may spend; before, carry out *act*, which the audit log calls *word*."""
     config, _ = _read(path)
-    if ":" not in user:
-        _fail(f"a user reads platform:id, such as discord:1234, not {user!r}")
+    _check_person(user)
     ledger, now = Ledger(config.quota), time.time()
 
     async def go(database: Database) -> QuotaStatus:
         if act is not None:
-            await database.write(lambda db: act(ledger, db, now))
+
+            def change(db: sqlite3.Connection) -> None:
+                act(ledger, db, now=now)
+                write_down(db, now, COMMAND_LINE, word, user, detail)
+
+            await database.write(change)
         return await database.read(lambda db: ledger.status(db, user, now))
 
     console.print(f"{user}: {replies.quota(_with_database(config, go))}")
+
+
+def _check_person(user: str) -> None:
+    platform, _, name = user.partition(":")
+    if not name or any(map(str.isspace, name)):
+        _fail(f"a user reads platform:id, such as discord:1234, not {user!r}")
+    if platform not in PLATFORMS:
+        _fail(f"there is no platform {platform!r}: there are {', '.join(PLATFORMS)}")
 
 
 # What `check` looks at

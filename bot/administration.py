@@ -413,14 +413,27 @@ class Administration:
 
         def both(db: sqlite3.Connection) -> T:
             outcome = work(db)
-            db.execute(
-                "INSERT INTO audit (made_at, admin, act, subject, detail, server)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (now, admin, act, subject, detail, server),
-            )
+            write_down(db, now, admin, act, subject, detail, server)
             return outcome
 
         return await self._database.write(both)
+
+
+def write_down(
+    db: sqlite3.Connection,
+    now: float,
+    admin: str,
+    act: str,
+    subject: str | None,
+    detail: str | None,
+    server: str | None = None,
+) -> None:
+    """Write one act into the audit log; `AuditEntry` says what the words are."""
+    db.execute(
+        "INSERT INTO audit (made_at, admin, act, subject, detail, server)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (now, admin, act, subject, detail, server),
+    )
 
 
 def channels_of(db: sqlite3.Connection, server: str) -> tuple[str, ...]:

@@ -90,8 +90,10 @@ def verify(console: Console, token: str | None, *, repairs: bool) -> bool:
     Raises:
         ModelUnavailable: A file cannot be fetched again.
     """
-    is_sound = True
-    for each in hub.list_cache():
+    is_sound, cached = True, hub.list_cache()
+    if not cached:
+        console.print("The cache is empty.")
+    for each in cached:
         for snapshot in hub.snapshots(each.folder):
             with console.status(f"reading {each.name}"):
                 names = [name for name, _ in hub.damaged(snapshot)]

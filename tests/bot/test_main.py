@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from bot.__main__ import (
     _about,
@@ -25,6 +26,7 @@ from bot.__main__ import (
     _keep_going,
     _lock,
     _needs_child,
+    app,
 )
 from bot.backups import back_up
 from bot.commands import ImagineCommand
@@ -367,12 +369,32 @@ async def test_quotas_are_granted_shown_and_reset_from_the_command_line(run, tmp
     assert "50 were granted by an admin" in (await run("quota", "grant", "discord:5", "50"))[1]
     assert "10050 credits left" in (await run("quota", "reset", "discord:5"))[1]
 
-    status, output = await run("quota", "show", "somebody")
-    assert (status, "reads platform:id" in output) == (1, True)
     db = sqlite3.connect(tmp_path / "data" / "bot.sqlite3")
     kinds = db.execute("SELECT kind, made_by FROM entries ORDER BY number").fetchall()
+    acts = db.execute("SELECT admin, act, subject, detail FROM audit ORDER BY number").fetchall()
     db.close()
     assert kinds == [("grant", "command line"), ("reset", "command line")]
+    assert acts == [
+        ("command line", "grant", "discord:5", "50"),
+        ("command line", "reset quota", "discord:5", None),
+    ]
+
+
+@pytest.mark.parametrize("user", ["somebody", "web:", ":", "myspace:ada", "web:a b"])
+@pytest.mark.parametrize("command", [("quota", "show"), ("history", "--user")])
+def test_who_cannot_be_anybody_is_refused_on_the_command_line(command, user, monkeypatch, tmp_path):
+    monkeypatch.setenv("FLUXBOT_STORAGE__DATA_DIR", str(tmp_path / "data"))
+    ran = CliRunner().invoke(app, [*command, user, "--config", str(ROOT / "config.toml")])
+
+    sentence = "there are web, discord, slack" if "my" in user else "reads platform:id"
+    assert (ran.exit_code, sentence in ran.output) == (1, True)
+
+
+def test_a_number_of_credits_below_one_is_refused_as_a_number():
+    ran = CliRunner().invoke(app, ["quota", "grant", "web:ada", "-5"])
+
+    assert ran.exit_code == 2
+    assert "Invalid value for" in ran.output, "and not: no such option"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -401,6 +401,9 @@ def test_a_damaged_cache_is_found_repaired_listed_and_cleared(command, hub, tmp_
     assert command("cache", "verify") == [0, f"lab/flux at {COMMIT[:8]} is sound\n"]
     assert "lab/flux" in command("cache", "list")[1]
 
+    status, output = command("cache", "clear", "nonsense", "--yes")
+    assert (status, "nonsense is not in the cache: there are lab/flux" in output) == (1, True)
     assert command("cache", "clear", "--yes")[0] == 0
-    assert command("cache", "list") == [0, "The cache is empty.\n"]
+    for empty in ("list", "verify", "repair", "clear"):
+        assert command("cache", empty) == [0, "The cache is empty.\n"]
     assert not (tmp_path / "hf-cache" / "hub" / "models--lab--flux").exists()
