@@ -162,7 +162,22 @@ class Administration:
         await self._do(admin, "set quota", group, detail, act)
 
     async def ban(self, admin: str, user: str, reason: str = "") -> None:
-        """Accept nothing more from *user*, and cancel what waits."""
+        """Accept nothing more from *user*, and cancel what waits.
+
+        Raises:
+            Conflict: It is an admin, who could be the last one or oneself.
+        """
+        self.check(admin)
+        if user in self._admins:
+            raise Conflict(
+                f"an admin is not banned: take {user} out of admins.users in config.toml first"
+            )
+        if self.is_admin(user):
+            platform = user.partition(":")[0].capitalize()
+            raise Conflict(
+                f"an admin is not banned: {platform} says that {user} is one, which has to end"
+                " there first"
+            )
         now = self._now()
 
         def act(db: sqlite3.Connection) -> None:

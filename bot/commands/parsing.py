@@ -199,6 +199,8 @@ def _read_verb(message: _Message) -> Command | None:
             return HistoryCommand(parts.prose, **parts.values)
         case "settings":
             return _read_settings(message)
+        case "admin" if [word.text.lower() for word in words] == ["help"]:
+            return HelpCommand("admin")
         case "admin":
             return _read_admin(message)
         case _:

@@ -571,6 +571,7 @@ def test_every_field_has_a_word_that_sets_it():
         ("help --cfg", HelpCommand("guidance")),
         ("help /vary?", HelpCommand("vary")),
         ("help admin", HelpCommand("admin")),
+        ("admin help", HelpCommand("admin")),
         ("admin presets", AdminPresets()),
         ("admin presets reload", AdminPresets("reload")),
         ("admin quota discord:12", AdminQuota("show", "discord:12")),

@@ -897,6 +897,20 @@ async def test_two_requests_racing_for_the_last_credits_cannot_both_have_them(ma
 # Admins
 
 
+async def test_an_admin_is_not_banned_least_of_all_by_themselves(service):
+    """The only admin would lock everybody out."""
+    service.admin.recognise("discord:9", is_admin=True)
+
+    with pytest.raises(Conflict, match=r"take .*local out of admins\.users in config\.toml first"):
+        await service.admin.ban(ADMIN, ADMIN)
+    with pytest.raises(Conflict, match="Discord says that discord:9 is one"):
+        await service.admin.ban(ADMIN, "discord:9")
+    with pytest.raises(NotAllowed):
+        await service.admin.ban(BOB, ADMIN)
+
+    await service.submit(ADMIN, CIRCLE)
+
+
 async def test_a_banned_person_is_refused_and_their_jobs_are_cancelled(service):
     running = await service.submit(BOB, CIRCLE)
     await at_step(running, 0, picture=1)
