@@ -10,6 +10,8 @@ is pure; no text makes `parse` raise anything but `CommandError`.
 - An option begins a word: ``--steps 20`` or ``--steps=20``; capitals and ``_``
   for ``-`` do not matter. After ``--`` and a letter an unknown name is an error,
   because a picture of a misspelled option costs as much as the right one.
+- One dash begins no option. Where the very name of one follows it, and what its value may
+  be ("a cat -steps 5"), that is an error, for the same reason; "a well-kept -size" is a prompt.
 - Phones make ``—`` or ``–`` out of ``--``. Such a dash is also punctuation, so it
   begins an option only directly before a known name, or before a name one slip
   away from a known one that ``=`` or a number follows: then the slip is reported.

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.commands.options import Option, Text, WrongValue, is_slip, normal
+from bot.commands.options import Number, Option, Text, WrongValue, is_slip, normal
 from bot.commands.words import (
     A_WORD,
     CLOSERS,
@@ -26,6 +26,7 @@ from bot.commands.words import (
 _GAP_OR_QUOTE = re.compile(f"{GAP}+|[{QUOTES}]")
 _ESCAPED = re.compile(rf"\\([\\{QUOTES}])")
 _OPTION = re.compile(rf"(--|[—–])([^\W\d_][^{re.escape(GAPS)}=]*)")
+_ONE_DASH = re.compile(rf"-([^\W\d_][^{re.escape(GAPS)}=]*)")
 _END_OF_OPTIONS = re.compile(f"--(?!{INK})")
 _BEFORE_VALUE = re.compile(f"{GAP}*=?{GAP}*")
 _NUMBER_FOLLOWS = re.compile(rf"{GAP}*=|{GAP}+\d")
@@ -82,6 +83,8 @@ def take_apart(text: str, start: int, table: dict[str, Option]) -> Parts:
             parts.spans.append((begin, position))
             begin = position = _read_option(parts, match, table, quoted)
             continue
+        if is_word_start:
+            _check_dash(text, position, table, quoted)
         stop = _GAP_OR_QUOTE.search(text, position)
         if stop is None:
             break
@@ -100,6 +103,41 @@ def _option_at(text: str, position: int, table: dict[str, Option]) -> re.Match[s
     if name in table or (_NUMBER_FOLLOWS.match(text, match.end()) and is_slip(name, table)):
         return match
     return None
+
+
+def _check_dash(text: str, position: int, table: dict[str, Option], quoted: dict[int, int]) -> None:
+    """Raise CommandError where the word at *position* can only be an option with one dash.
+
+    "a cat -steps 5" would be drawn, and charged, with the words in it. "a cat -steps of stone"
+    is a prompt: it takes the very name of an option, and what its value may be.
+    """
+    match = _ONE_DASH.match(text, position)
+    option = match and table.get(normal(match[1]))
+    if not match or not option or not _has_value(text, match.end(), option, quoted):
+        return
+    typed = Word(match[0], position)
+    raise error_at(
+        typed,
+        f"{shown(typed.text)} has one dash (in quotes it would be drawn);"
+        f" did you mean --{option.name}?",
+        option.field,
+    )
+
+
+def _has_value(text: str, position: int, option: Option, quoted: dict[int, int]) -> bool:
+    """Whether what stands behind the name of *option* looks like its value."""
+    if isinstance(option.kind, Number) or text[position : position + 1] == "=":
+        return _NUMBER_FOLLOWS.match(text, position) is not None
+    word = A_WORD.search(text, position)
+    if word is None:
+        return False
+    if isinstance(option.kind, Text):
+        return option.kind.is_name or word.start() in quoted
+    try:
+        option.kind.read(word[0].rstrip(",;.") or word[0], option.field)
+    except WrongValue:
+        return False
+    return True
 
 
 def _word_after(text: str, position: int, table: dict[str, Option]) -> Word | None:
@@ -124,6 +162,8 @@ def _read_option(
             typed, f"{shown(typed.text)} is no option (in quotes it would be drawn); {hint}"
         )
     for rival, earlier in parts.given.items():
+        if normal(earlier.text) == normal(typed.text):
+            raise error_at(typed, f"{shown(typed.text)} is there twice; keep one", option.field)
         if set(rival.fields) & set(option.fields):
             raise error_at(
                 typed,

@@ -248,7 +248,9 @@ def test_an_unclosed_quote_before_a_value_is_an_error():
         "the years –1930 and on",
         "—step by step",
         "a gift —present for you",
-        "a -steps 20",
+        "a -20 steps, -steps of stone, -steps",
+        "a shop, -size matters- on its sign, and -no smoking",
+        "well-seed 7 - steps 5 -negative space",
         "a---b --> c --- d --5",
         "foo--steps 20",
         'a sign "hi"--steps 20',
@@ -269,6 +271,30 @@ def test_a_misspelled_option_is_an_error_behind_every_dash(dash):
         assert str(error).startswith(f"“{dash}{typed}” is no option")
         assert str(error).endswith("; did you mean --steps?")
         assert (error.word, error.position) == (f"{dash}{typed}", 6)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("-steps 5", "--steps"),
+        ("-Steps=5", "--steps"),
+        ("-steps 500", "--steps"),
+        ("-cfg 3,5", "--guidance"),
+        ("-size 64x64, in snow", "--size"),
+        ("-ar 16:9", "--ar"),
+        ("-preset canny", "--preset"),
+        ('-negative "blurry"', "--negative"),
+    ],
+)
+def test_an_option_with_one_dash_is_an_error_and_not_a_picture(typed, meant):
+    error = refusal(f"a cat {typed}")
+
+    word = typed.split()[0].partition("=")[0]
+    assert str(error) == (
+        f"“{word}” has one dash (in quotes it would be drawn); did you mean {meant}?"
+    )
+    assert (error.word, error.position) == (word, 6)
+    assert parse(f'a cat "{typed[:6]}" --seed 7').prompt == f'a cat "{typed[:6]}"'
 
 
 def test_inches_are_no_quotes():
@@ -408,6 +434,12 @@ def test_capitals_in_the_name_of_a_preset_do_not_matter():
             "--size",
             "“--ar” and “--size” set the same thing; keep one",
             "width",
+        ),
+        (
+            "fox --steps 5 --STEPS 6",
+            "--STEPS",
+            "“--STEPS” is there twice; keep one",
+            "num_inference_steps",
         ),
         (
             "fox --cfg 3 --guidance 4",
