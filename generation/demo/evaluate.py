@@ -249,7 +249,7 @@ def main() -> None:
     times = {"load the pipeline": time.perf_counter() - start}
     asked = ask(PROMPTS)
     rows = prompt_rows(pipeline, asked)
-    rows += size_rows(pipeline, ask({"single": 12, "count": 8, "pair": 8, "scene": 4}, "sizes"))
+    rows += size_rows(pipeline, ask({"single": 24, "count": 16, "pair": 16, "scene": 8}, "sizes"))
     rows += long_rows(pipeline)
     edges = control_drawings(48)
     canny = with_controlnet(pipeline, arguments.weights / "controlnet-canny")

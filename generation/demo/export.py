@@ -91,7 +91,8 @@ def _figures(work: Path) -> dict:
 
 
 def grid(pipeline: FluxPipeline, path: Path) -> None:
-    """The card's picture: the example prompts and others that were not in training."""
+    """The card's picture: the example prompts and others that were not in training, drawn as
+    people get them and shown at half of the size."""
     captions = [
         *EXAMPLE_PROMPTS,
         *(
@@ -103,8 +104,8 @@ def grid(pipeline: FluxPipeline, path: Path) -> None:
     for seed, caption in enumerate(captions):
         images += pipeline(
             caption,
-            width=128,
-            height=128,
+            width=256,
+            height=256,
             num_inference_steps=evaluate.STEPS,
             guidance_scale=evaluate.GUIDANCE,
             max_sequence_length=evaluate.TOKENS,
@@ -116,7 +117,7 @@ def grid(pipeline: FluxPipeline, path: Path) -> None:
     draw = ImageDraw.Draw(sheet)
     for index, (caption, image) in enumerate(zip(captions, images, strict=True)):
         left, top = index % columns * (side + 4), index // columns * (side + 30)
-        sheet.paste(image, (left, top))
+        sheet.paste(image.resize((side, side), Image.Resampling.LANCZOS), (left, top))
         for line, words in enumerate(_wrapped(caption, 26)[:2]):
             draw.text((left + 2, top + side + 1 + 12 * line), words, fill="black")
     sheet.save(path, optimize=True)

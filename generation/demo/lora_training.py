@@ -26,7 +26,7 @@ LAYERS = ["to_q", "to_k", "to_v", "to_out.0", "proj_mlp", "proj_out", "ff.net.0.
 PALENESS = 0.6
 INK = (38, 36, 52)
 
-SOURCES = (Source(128, 128, 1_500, 16, 1.0),)
+SOURCES = (Source(128, 128, 1_500, 16, 0.5), Source(256, 256, 600, 4, 0.5))
 
 
 def ink(image: Image.Image) -> Image.Image:

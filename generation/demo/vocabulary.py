@@ -57,9 +57,8 @@ KNOWN_WORDS = frozenset(
 TOKENIZED_WORDS = KNOWN_WORDS.union(_RESERVED_WORDS.split())
 """The known words, and some that have a token of their own but were never taught."""
 
-SIZES = ((128, 128), (192, 128), (128, 192))
-"""The widths and heights in pixels at which the model draws what it is told. It was shown
-256 × 256 as well, too little for clean shapes."""
+SIZES = ((256, 256), (192, 128), (128, 192), (128, 128))
+"""The widths and heights in pixels at which the model draws what it is told."""
 
 EXAMPLE_PROMPTS = (
     "three yellow stars on a purple background",

@@ -500,7 +500,7 @@ async def test_a_platform_that_cannot_be_reached_is_tried_again_and_one_that_ref
     [
         ({"prompt": "A Red circle on blue"}, []),
         ({"prompt": "a red fox", "width": 192}, ["does not know “fox”"]),
-        ({"prompt": "a red circle", "width": 256, "height": 256}, ["192 × 128, 128 × 192"]),
+        ({"prompt": "a red circle", "width": 512, "height": 512}, ["192 × 128, 128 × 192"]),
         ({"prompt": "a red circle " * 30}, ["the first 64"]),
     ],
 )

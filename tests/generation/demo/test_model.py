@@ -28,7 +28,7 @@ def pipeline():
 
 @pytest.fixture(scope="module")
 def verdicts(pipeline):
-    asked = evaluate.ask({"single": 12, "count": 6, "pair": 6})
+    asked = evaluate.ask({"single": 10, "count": 8, "pair": 12})
     images = evaluate.draw(pipeline, asked)
     return [
         (drawing.kind, checker.judge(image, drawing))
@@ -45,19 +45,19 @@ def test_the_ground_has_the_colour_that_was_asked_for(verdicts):
 
 
 def test_a_single_object_has_the_colour_that_was_asked_for(verdicts):
-    assert share(verdicts, "colours", "single") >= 0.88  # measured: 0.988
+    assert share(verdicts, "colours", "single") >= 0.88  # measured: 1.0
 
 
 def test_a_single_object_has_the_shape_that_was_asked_for(verdicts):
-    assert share(verdicts, "shapes", "single") >= 0.83  # measured: 0.938
+    assert share(verdicts, "shapes", "single") >= 0.88  # measured: 0.988
 
 
 def test_as_many_objects_are_drawn_as_were_asked_for(verdicts):
-    assert share(verdicts, "objects", "count") >= 0.66  # measured: 0.85
+    assert share(verdicts, "objects", "count") >= 0.8  # measured: 0.917
 
 
 def test_two_different_objects_have_each_its_own_shape_colour_and_place(verdicts):
-    assert share(verdicts, "places", "pair") >= 0.66  # measured: 0.8
+    assert share(verdicts, "places", "pair") >= 0.74  # measured: 0.9
 
 
 def test_a_scene_has_the_sky_and_the_colours_that_were_asked_for(pipeline):
@@ -68,14 +68,14 @@ def test_a_scene_has_the_sky_and_the_colours_that_were_asked_for(pipeline):
         for drawing, image in zip(asked, evaluate.draw(pipeline, asked), strict=True)
     ]
 
-    assert np.mean([verdict.everything for verdict in verdicts]) >= 0.8  # measured: 0.975
+    assert np.mean([verdict.everything for verdict in verdicts]) >= 0.88  # measured: 1.0
 
 
 @pytest.mark.parametrize(
     ("size", "least"),
-    [((192, 128), 0.66), ((128, 192), 0.83)],  # measured: 0.781 and 0.969
+    [((192, 128), 0.83), ((128, 192), 0.82), ((256, 256), 0.88)],  # 0.938, 0.922 and 0.984
 )
-def test_wide_and_high_pictures_are_drawn_as_they_were_asked_for(pipeline, size, least):
+def test_other_sizes_are_drawn_as_they_were_asked_for(pipeline, size, least):
     asked = evaluate.ask({"single": 6, "count": 4, "scene": 2}, "sizes")
 
     images = evaluate.draw(pipeline, asked, *size)
@@ -85,14 +85,22 @@ def test_wide_and_high_pictures_are_drawn_as_they_were_asked_for(pipeline, size,
     assert np.mean([verdict.everything for verdict in verdicts]) >= least
 
 
-def test_a_picture_of_256_by_256_has_the_ground_that_was_asked_for(pipeline):
-    """The shapes at that size come out ragged: 0.375 of the pictures are right in everything."""
-    asked = evaluate.ask({"single": 4}, "sizes")
+def test_a_request_among_other_words_is_drawn_all_the_same(pipeline):
+    asked = evaluate.long_drawings()[::4]
 
-    images = evaluate.draw(pipeline, asked, 256, 256)
+    images = evaluate.draw(pipeline, asked)
 
     verdicts = [checker.judge(i, d) for d, i in zip(asked, images, strict=True)]
-    assert np.mean([verdict.ground for verdict in verdicts]) >= 0.95
+    assert np.mean([verdict.everything for verdict in verdicts]) >= 0.75  # measured: 0.917
+
+
+def test_a_quicker_setting_draws_the_same_picture(pipeline):
+    asked = evaluate.ask({"single": 4, "pair": 4})
+
+    usual, quick = (evaluate.draw(pipeline, asked, num_inference_steps=n) for n in (12, 6))
+
+    overlaps = [evaluate.overlap(q, u) for q, u in zip(quick, usual, strict=True)]
+    assert np.mean(overlaps) >= 0.95  # measured: 0.987; with another seed, 0.897
 
 
 def test_capitals_draw_the_same_picture(pipeline):
@@ -137,9 +145,9 @@ def test_the_canny_controlnet_draws_within_the_lines(pipeline):
     rows = evaluate.canny_rows(controlled, evaluate.control_drawings(16))
 
     overlap, colours, overlap_without, _ = (row.value for row in rows)
-    assert overlap >= 0.79  # measured: 0.896
+    assert overlap >= 0.8  # measured: 0.906
     assert colours >= 0.9  # measured: 1.0
-    assert overlap > overlap_without + 0.1  # measured: 0.256 more
+    assert overlap > overlap_without + 0.1  # measured: 0.261 more
 
 
 def test_the_blobs_controlnet_puts_colours_where_the_blobs_are(pipeline):
