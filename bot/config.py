@@ -88,8 +88,8 @@ class Model(Section):
     num_inference_steps: int = Field(12, ge=1, le=MAX_STEPS)
     guidance_scale: float = Field(3.5, ge=0, le=30)
     true_cfg_scale: float = Field(3.0, gt=1, le=20)
-    width: Pixels = 128
-    height: Pixels = 128
+    width: Pixels = 256
+    height: Pixels = 256
     default_preset: str = "plain"
 
     @field_validator("device")

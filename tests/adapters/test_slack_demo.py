@@ -32,7 +32,7 @@ async def test_a_conversation_in_a_thread_ends_in_the_picture_that_was_asked_for
     first, circle = await said_by_the_bot()
     thread = first["thread_ts"]
     ground, found = checker.look(circle)
-    assert circle.size == (128, 128)
+    assert circle.size == (256, 256)
     assert ground == "blue"
     assert [(each.colour, each.shape) for each in found] == [("red", "circle")]
 

@@ -125,7 +125,7 @@ async def test_a_typed_prompt_becomes_a_picture(site, page):
     await expect(pictures(page)).to_have_count(1)
     shown = pictures(page).first
     await expect(shown).to_have_attribute("alt", "a red circle on a blue background")
-    assert await shown.evaluate("image => image.naturalWidth") == 128
+    assert await shown.evaluate("image => image.naturalWidth") == 256
     await expect(page.locator("#announcer")).to_have_text(
         "The picture is ready: a red circle on a blue background"
     )
@@ -466,7 +466,7 @@ async def test_the_form_asks_for_the_same_as_the_words(site, page):
     (job,) = (await site.bot.service.history(ADMIN)).jobs
     request = job.request
     assert (request.num_inference_steps, request.seed, job.images) == (3, 7, 2)
-    assert (request.width, request.height, request.negative_prompt) == (176, 96, "blurry")
+    assert (request.width, request.height, request.negative_prompt) == (336, 192, "blurry")
     await page.get_by_role("button", name="Remove seed 7").click()
     await expect(page.locator("#chips")).not_to_contain_text("seed")
 
@@ -560,7 +560,7 @@ async def test_what_edit_filled_in_leaves_with_the_edited_prompt(site, page):
     await expect(pictures(page)).to_have_count(3)
     star, moon = await drawn(site, 2)
     assert (star.seed, star.num_inference_steps, star.width) == (7, 8, 192)
-    assert (moon.num_inference_steps, moon.width, moon.guidance_scale) == (3, 128, 5)
+    assert (moon.num_inference_steps, moon.width, moon.guidance_scale) == (3, 256, 5)
 
 
 async def attach(page, name="square.png"):

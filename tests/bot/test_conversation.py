@@ -172,7 +172,7 @@ async def test_quota_tells_what_is_left(say):
     await say("a fox")
 
     assert (await say("quota")).text == (
-        "9997 credits left: 3 of 10000 used in 24 hours. The oldest come back in 24 hours."
+        "9988 credits left: 12 of 10000 used in 24 hours. The oldest come back in 24 hours."
     )
 
 

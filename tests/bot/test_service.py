@@ -70,7 +70,7 @@ async def test_what_nobody_says_comes_from_the_preset_and_then_from_the_model(ma
     job = await bot.service.submit(ADA, ImagineCommand("a fox", preset="slow"))
 
     request = job.request
-    assert (request.num_inference_steps, request.width, request.height) == (40, 192, 128)
+    assert (request.num_inference_steps, request.width, request.height) == (40, 192, 256)
     assert (request.guidance_scale, request.preset) == (3.5, "slow")
 
 
@@ -379,7 +379,7 @@ async def test_a_quote_tells_cost_place_and_time_and_spends_nothing(service, gat
 
     quote = await service.quote(BOB, ImagineCommand("a fox", num_inference_steps=20))
 
-    assert (quote.cost, quote.left, quote.position) == (5, before, 1)
+    assert (quote.cost, quote.left, quote.position) == (20, before, 1)
     assert quote.seconds > quote.starts_in > 0
     assert await left(service, BOB) == before
 
@@ -879,11 +879,11 @@ async def test_cost_follows_the_work(service):
     draft = await service.quote(ADA, ImagineCommand("a fox", num_inference_steps=4))
     fine = await service.quote(ADA, ImagineCommand("a fox", num_inference_steps=50, images=2))
 
-    assert (draft.cost, fine.cost) == (1, 25)
+    assert (draft.cost, fine.cost) == (4, 100)
 
 
 async def test_two_requests_racing_for_the_last_credits_cannot_both_have_them(make_bot):
-    bot = await make_bot(quota={"credits": 3})
+    bot = await make_bot(quota={"credits": 12})
 
     outcomes = await asyncio.gather(
         *(bot.service.submit(ADA, ImagineCommand("a fox")) for _ in range(5)),

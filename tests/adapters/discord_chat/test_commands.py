@@ -95,7 +95,7 @@ async def test_every_option_reaches_the_request(fake, ada, service, gate):
     request = (job := await the_job(service, ada)).request
     assert (request.prompt, request.preset, request.num_inference_steps) == ("a castle", "canny", 4)
     assert (request.guidance_scale, request.seed, job.images) == (2.5, 9, 2)
-    assert (request.width, request.height) == (176, 96)
+    assert (request.width, request.height) == (336, 192)
     assert (request.controlnet_conditioning_scale, request.negative_prompt) == (0.6, "blurry")
     assert request.control_image is not None
 
@@ -169,7 +169,7 @@ async def test_sizes_are_offered_as_shapes_and_as_typed(fake, ada):
     shapes = await ada.autocomplete(fake.channel, "flux imagine", "size")
     typed = await ada.autocomplete(fake.channel, "flux imagine", "size", "320x256")
 
-    assert {"name": "square – 128x128", "value": "square"} in shapes
+    assert {"name": "square – 256x256", "value": "square"} in shapes
     assert typed == [{"name": "320x256", "value": "320x256"}]
 
 

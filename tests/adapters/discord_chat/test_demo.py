@@ -33,7 +33,7 @@ async def test_a_conversation_ends_in_the_pictures_that_were_asked_for(on_discor
     )
     circle = await asked.until(drawn)
     ground, found = checker.look(opened(circle))
-    assert opened(circle).size == (128, 128)
+    assert opened(circle).size == (256, 256)
     assert ground == "blue"
     assert [(each.colour, each.shape) for each in found] == [("red", "circle")]
 
