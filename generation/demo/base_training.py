@@ -13,7 +13,7 @@ from generation.demo.bfloat16 import multiply_in_bfloat16
 from generation.demo.dataset import Dataset
 from generation.demo.elaboration import elaborate
 from generation.demo.optimizers import optimizers_for
-from generation.demo.training import Training
+from generation.demo.training import Training, take_average
 from generation.demo.words_training import LONG, SHORT, clip_ids, t5_ids
 
 UNCONDITIONAL = 0.08
@@ -230,9 +230,6 @@ def start(work: Path) -> FluxPipeline:
 def load(work: Path) -> FluxPipeline:
     """The pipeline with the averaged weights of the last checkpoint of this stage."""
     pipeline = start(work)
-    averaged = torch.load(work / "base.ckpt", weights_only=True)["averaged"]
-    learned = [*pipeline.transformer.parameters(), *Painter(pipeline).atlas.parameters()]
-    with torch.no_grad():
-        for weight, average in zip(learned, averaged, strict=True):
-            weight.copy_(average)
+    atlas = Painter(pipeline).atlas
+    take_average(work, "base", [*pipeline.transformer.parameters(), *atlas.parameters()])
     return pipeline

@@ -15,7 +15,7 @@ from generation.demo.base_training import DECIDING, Captions, Source, Velocity, 
 from generation.demo.bfloat16 import multiply_in_bfloat16
 from generation.demo.dataset import Dataset, encode
 from generation.demo.optimizers import optimizers_for
-from generation.demo.training import Training
+from generation.demo.training import Training, take_average
 from generation.demo.vae_training import to_tensor
 from generation.demo.words_training import LONG, SHORT
 
@@ -125,10 +125,7 @@ def start(pipeline: FluxPipeline) -> FluxControlNetModel:
 def load(work: Path, name: str, pipeline: FluxPipeline) -> FluxControlNetModel:
     """The ControlNet with the averaged weights of its last checkpoint."""
     controlnet = start(pipeline)
-    averaged = torch.load(work / f"{name}.ckpt", weights_only=True)["averaged"]
-    with torch.no_grad():
-        for weight, average in zip(controlnet.parameters(), averaged, strict=True):
-            weight.copy_(average)
+    take_average(work, name, controlnet.parameters())
     return controlnet
 
 

@@ -18,7 +18,7 @@ from generation.demo import architecture, dataset, distill_training, drawings, v
 from generation.demo.base_training import KIND_WEIGHTS, SOURCES, Captions, Source, Velocity
 from generation.demo.bfloat16 import multiply_in_bfloat16
 from generation.demo.optimizers import optimizers_for
-from generation.demo.training import Training
+from generation.demo.training import Training, take_average
 from generation.demo.vae_training import to_tensor
 from generation.demo.words_training import LONG
 
@@ -126,8 +126,5 @@ def _show(work: Path, pipeline: FluxPipeline, source: Source, seed: int) -> _Sho
 def load(work: Path) -> FluxPipeline:
     """The pipeline with the averaged decoder of the last checkpoint of this stage."""
     pipeline = distill_training.load(work)
-    averaged = torch.load(work / "decoder.ckpt", weights_only=True)["averaged"]
-    with torch.no_grad():
-        for weight, average in zip(pipeline.vae.decoder.parameters(), averaged, strict=True):
-            weight.copy_(average)
+    take_average(work, "decoder", pipeline.vae.decoder.parameters())
     return pipeline

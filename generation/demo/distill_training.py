@@ -22,7 +22,7 @@ from generation.demo.base_training import (
 )
 from generation.demo.bfloat16 import multiply_in_bfloat16
 from generation.demo.optimizers import optimizers_for
-from generation.demo.training import Training
+from generation.demo.training import Training, take_average
 from generation.demo.words_training import LONG, SHORT
 
 LEAST, MOST = 1.0, 6.0
@@ -84,10 +84,7 @@ def train(work: Path, seconds: float, seed: int = 0) -> None:
 def load(work: Path) -> FluxPipeline:
     """The pipeline with the averaged weights of the last checkpoint of this stage."""
     pipeline = base_training.load(work)
-    averaged = torch.load(work / "distill.ckpt", weights_only=True)["averaged"]
-    with torch.no_grad():
-        for weight, average in zip(pipeline.transformer.parameters(), averaged, strict=True):
-            weight.copy_(average)
+    take_average(work, "distill", pipeline.transformer.parameters())
     return pipeline
 
 

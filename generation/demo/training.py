@@ -4,7 +4,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -147,6 +147,14 @@ class Training:
         for optimizer, rates in zip(self.optimizers, self._rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
+
+
+@torch.no_grad()
+def take_average(folder: Path, name: str, weights: Iterable[nn.Parameter]) -> None:
+    """Give *weights*, those that learned in the stage *name*, the averages of its checkpoint."""
+    averaged = torch.load(folder / f"{name}.ckpt", weights_only=True)["averaged"]
+    for weight, average in zip(weights, averaged, strict=True):
+        weight.copy_(average)
 
 
 def use_the_processor_well(threads: int) -> None:

@@ -16,7 +16,7 @@ from generation.demo import (
     words_training,
 )
 from generation.demo.optimizers import optimizers_for
-from generation.demo.training import Training
+from generation.demo.training import Training, take_average
 from generation.demo.vocabulary import COLOURS, SHAPES, TOKENIZED_WORDS
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -41,6 +41,20 @@ def test_a_stage_that_was_stopped_goes_on_where_it_was(tmp_path):
     training.swap_average()
     resumed.swap_average()
     assert torch.equal(again[0].weight, module[0].weight)
+
+
+def test_the_stages_behind_one_take_its_averaged_weights(tmp_path):
+    module, training = stage(tmp_path)
+    for _ in range(3):
+        training.learn((module(torch.ones(1, 4)) ** 2).sum())
+    training.save()
+    other, last = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2)), module[0].weight.clone()
+
+    take_average(tmp_path, "stage", other.parameters())
+
+    assert not torch.equal(other[0].weight, last)
+    training.swap_average()
+    assert torch.equal(other[0].weight, module[0].weight)
 
 
 def test_a_stage_has_taken_as_long_as_it_ran_and_not_as_it_was_stopped(tmp_path):
