@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from bot.administration import CANCELLED
 from bot.commands import ImagineCommand
 from bot.gallery import read_request
 from bot.jobs import JobStatus
@@ -918,7 +919,7 @@ async def test_a_banned_person_is_refused_and_their_jobs_are_cancelled(service):
 
     await service.admin.ban(ADMIN, ADA, "spam")
 
-    assert waiting.status is JobStatus.CANCELLED
+    assert (waiting.status, waiting.error) == (JobStatus.CANCELLED, CANCELLED)
     with pytest.raises(NotAllowed, match="banned you from drawing: spam"):
         await service.submit(ADA, CIRCLE)
     await service.admin.unban(ADMIN, ADA)
