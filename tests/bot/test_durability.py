@@ -386,8 +386,8 @@ async def test_a_bot_whose_engine_is_not_loaded_stops_at_once(
     await until(lambda: bot.service.state.status == "failed")
 
     await bot.service.finish(30)
-    if is_heard:  # before the end comes
-        for _ in range(5):
+    if is_heard:  # before the end comes, and long enough for a load to begin
+        for _ in range(1000):
             await asyncio.sleep(0)
     bot.running.cancel()
     ended, _ = await asyncio.wait({bot.running}, timeout=5)
