@@ -382,7 +382,8 @@ async def test_what_was_sent_is_not_sent_again_because_it_could_not_be_written(
 
 async def test_a_token_that_is_revoked_stops_the_adapter_at_once(presence, fake, asked, gate):
     fake.clock.advance(16 * 60)
-    fake.fail("PATCH", "/channels/.*", status=401)
+    # A token that is revoked stays so: the last progress is refused as well as the picture.
+    fake.fail("PATCH", "/channels/.*", status=401, times=10)
     before = len(fake.requests)
     gate.open()
 
