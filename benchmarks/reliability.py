@@ -33,8 +33,9 @@ from rich.table import Table
 from benchmarks.serving import Figure, percentile
 from bot.commands import ImagineCommand
 from generation.child import ChildEngine
+from generation.errors import EngineLost
 from generation.executor import ThreadExecutor
-from generation.types import EngineLost, GenerationRequest
+from generation.types import GenerationRequest
 from tests.reliability import load, syncs, wal
 from tests.reliability.harness import (
     FAULTS,

@@ -38,7 +38,8 @@ from bot.service import About, Service
 from generation import weights
 from generation.control_images import PillowControlImages
 from generation.executor import ThreadExecutor
-from generation.types import Engine, GenerationRequest
+from generation.protocols import Engine
+from generation.types import GenerationRequest
 
 RATE = 160
 SECONDS = 10

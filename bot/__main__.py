@@ -50,10 +50,12 @@ from bot.storage import Reserve, has_wal_bug, network_file_system
 from generation import weights
 from generation.child import ChildEngine, has_gpu
 from generation.control_images import PillowControlImages
+from generation.errors import FluxbotError
 from generation.executor import ENGINE_THREAD, ThreadExecutor
 from generation.preprocessors import Preprocessors
+from generation.protocols import Engine
 from generation.tokens import TokenCounter, cut_remark
-from generation.types import Engine, FluxbotError, GenerationRequest, Preset
+from generation.types import GenerationRequest, Preset
 
 T = TypeVar("T")
 

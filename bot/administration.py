@@ -22,7 +22,8 @@ from bot.records import Records
 from bot.refusals import Conflict, NotAllowed, NotFound
 from bot.requests import Presets
 from bot.worker import Worker
-from generation.types import Preset, check_text, shortened
+from generation.checks import check_text, shortened
+from generation.types import Preset
 
 T = TypeVar("T")
 

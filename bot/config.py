@@ -31,15 +31,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from generation.types import (
-    MAX_SIZE,
-    MAX_STEPS,
-    MIN_SIZE,
-    SIZE_MULTIPLE,
-    Fit,
-    Preset,
-    shortened,
-)
+from generation.checks import MAX_SIZE, MAX_STEPS, MIN_SIZE, SIZE_MULTIPLE, shortened
+from generation.types import Fit, Preset
 
 #: What pydantic says where something else stands in the place of a section.
 NO_SECTION = ("model_type", "model_attributes_type", "dataclass_type", "dict_type")

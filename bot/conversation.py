@@ -40,7 +40,8 @@ from bot.config import ConfigError
 from bot.jobs import Job
 from bot.origins import NOWHERE, Origin, kind_of_group
 from bot.service import Service, Where
-from generation.types import FluxbotError, InvalidRequest, check_text
+from generation.checks import check_text
+from generation.errors import FluxbotError, InvalidRequest
 
 PAGE_SIZE = 10
 

@@ -15,7 +15,8 @@ from enum import StrEnum
 from typing import Any
 
 from bot.origins import NOWHERE, Origin
-from generation.types import MAX_SEED, GenerationRequest
+from generation.checks import MAX_SEED
+from generation.types import GenerationRequest
 
 #: Letters and digits that cannot be mistaken for one another when read aloud.
 ID_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"

@@ -1,4 +1,4 @@
-"""A sound request, but not now, or not you. Continues the tree in ``generation/types.py``::
+"""A sound request, but not now, or not you. Continues the tree in ``generation/errors.py``::
 
 Refused
 ├── QuotaExceeded    the credits are used up; retry_in says when enough come back
@@ -13,7 +13,7 @@ Refused
 
 from __future__ import annotations
 
-from generation.types import FluxbotError
+from generation.errors import FluxbotError
 
 
 class Refused(FluxbotError):

@@ -18,7 +18,8 @@ from bot.languages import ENGLISH, Language, in_words
 from bot.ledger import QuotaStatus
 from bot.origins import kind_of_group
 from bot.requests import command_of
-from generation.types import FluxbotError, Preset
+from generation.errors import FluxbotError
+from generation.types import Preset
 
 
 def progress_line(

@@ -13,14 +13,9 @@ from typing import Any
 
 from bot.commands import ImagineCommand, fit_size
 from bot.config import Config, Limits, Model
-from generation.types import (
-    GenerationRequest,
-    InvalidRequest,
-    Preset,
-    check_number,
-    check_text,
-    shortened,
-)
+from generation.checks import check_number, check_text, shortened
+from generation.errors import InvalidRequest
+from generation.types import GenerationRequest, Preset
 
 #: An attached picture decides the shape of the output, between 1:2 and 2:1.
 MAX_ASPECT = 2.0

@@ -50,17 +50,10 @@ from bot.requests import (
     picture_size,
 )
 from bot.worker import LOST_TOO_OFTEN, MAX_ATTEMPTS, EngineState, Worker
-from generation.types import (
-    MAX_SEED,
-    MAX_SIZE,
-    CleanImage,
-    ControlImages,
-    Executor,
-    GenerationRequest,
-    InvalidImage,
-    Preset,
-    shortened,
-)
+from generation.checks import MAX_SEED, MAX_SIZE, shortened
+from generation.errors import InvalidImage
+from generation.protocols import ControlImages, Executor
+from generation.types import CleanImage, GenerationRequest, Preset
 
 logger = logging.getLogger(__name__)
 

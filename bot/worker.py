@@ -19,15 +19,9 @@ from bot.jobs import FairQueue, Job, JobStatus, StepTimes, seconds_ahead, waitin
 from bot.ledger import Ledger
 from bot.records import Records, Unfinished
 from bot.refusals import StorageTrouble
-from generation.types import (
-    DegenerateResult,
-    EngineLost,
-    Executor,
-    FluxbotError,
-    GenerationRequest,
-    GenerationResult,
-    Step,
-)
+from generation.errors import DegenerateResult, EngineLost, FluxbotError
+from generation.protocols import Executor
+from generation.types import GenerationRequest, GenerationResult, Step
 
 T = TypeVar("T")
 

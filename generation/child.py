@@ -34,22 +34,19 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from generation.types import (
+from generation.errors import (
     DegenerateResult,
-    Engine,
     EngineLost,
     FluxbotError,
     GenerationCancelled,
     GenerationError,
-    GenerationRequest,
-    GenerationResult,
     InvalidImage,
     InvalidRequest,
     ModelUnavailable,
-    OnStep,
     OutOfMemory,
-    Step,
 )
+from generation.protocols import Engine, OnStep
+from generation.types import GenerationRequest, GenerationResult, Step
 
 log = logging.getLogger(__name__)
 

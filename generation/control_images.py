@@ -13,15 +13,10 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageOps
 
+from generation.checks import MAX_SIZE
+from generation.errors import InvalidImage
 from generation.preprocessors import preprocess
-from generation.types import (
-    MAX_SIZE,
-    CleanImage,
-    Fit,
-    GenerationRequest,
-    InvalidImage,
-    Preprocessor,
-)
+from generation.types import CleanImage, Fit, GenerationRequest, Preprocessor
 
 Preprocess = Callable[[Preprocessor, Image.Image], Image.Image]
 

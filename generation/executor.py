@@ -14,16 +14,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from generation.types import (
-    Engine,
-    EngineLost,
-    GenerationCancelled,
-    GenerationRequest,
-    GenerationResult,
-    ModelUnavailable,
-    OnStep,
-    Step,
-)
+from generation.errors import EngineLost, GenerationCancelled, ModelUnavailable
+from generation.protocols import Engine, OnStep
+from generation.types import GenerationRequest, GenerationResult, Step
 
 #: What the names of engines' threads begin with.
 ENGINE_THREAD = "engine"

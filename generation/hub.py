@@ -30,7 +30,7 @@ from huggingface_hub import (
 )
 from tqdm import tqdm
 
-from generation.types import ModelUnavailable
+from generation.errors import ModelUnavailable
 from generation.weights import NOT_WANTED, OnProgress, Wanted
 
 #: Bytes that stay free on the disk beside what is downloaded.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from generation.types import ModelUnavailable
+from generation.errors import ModelUnavailable
 
 
 @dataclass(frozen=True, slots=True)

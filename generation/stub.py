@@ -15,7 +15,9 @@ from collections.abc import Callable
 from PIL import Image, ImageChops, ImageOps
 
 from generation.control_images import shown_to_model
-from generation.types import GenerationRequest, GenerationResult, ModelUnavailable, OnStep, Step
+from generation.errors import ModelUnavailable
+from generation.protocols import OnStep
+from generation.types import GenerationRequest, GenerationResult, Step
 
 PREVIEW_SCALE = 8
 

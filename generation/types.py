@@ -1,108 +1,25 @@
-"""The vocabulary of image generation: requests, results, errors, engines.
+"""The vocabulary of image generation: presets, requests, results.
 
-This is the one module of ``generation`` that the chat side imports, so it stays
-free of torch and diffusers. Field names are diffusers' argument names.
-
-The errors form one tree. ``str(error)`` is a sentence for the person who asked;
-``error.code`` is a stable word for machines; ``error.field`` names the argument
-that is at fault, in diffusers' terms, where there is one::
-
-    FluxbotError
-    ├── InvalidRequest           can never succeed as written; nothing was spent
-    │   └── InvalidImage         the attached file is no usable picture
-    ├── GenerationError          a picture could not be made; the job is refunded
-    │   ├── ModelUnavailable     the weights cannot be loaded; an operator must act
-    │   ├── OutOfMemory          the request does not fit on this device
-    │   ├── DegenerateResult     the numbers overflowed, or the picture is blank
-    │   ├── EngineLost           what drew has died; a fresh one may succeed
-    │   └── GenerationCancelled  unwinds the denoising loop; people never see it
-    └── Refused                  (bot/refusals.py) a sound request, but not now or not you
+Free of torch and diffusers, so that the chat side may import it. Field names are
+diffusers' argument names.
 """
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+
+from generation.checks import MAX_SEED, MAX_STEPS, check_number, check_size, check_text, is_blank
+from generation.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-#: FLUX packs 8x-downsampled latents into 2x2 patches. diffusers silently rounds
-#: any other size down, so we refuse it instead.
-SIZE_MULTIPLE = 16
-MIN_SIZE, MAX_SIZE = 64, 2048
-MAX_PROMPT_LENGTH = 2000
-MAX_STEPS = 50
-MAX_SEED = 2**32 - 1
 
 Preprocessor = Literal["none", "canny", "depth", "pose", "soft-edge", "gray", "blur"]
 #: How a control image of another shape meets the picture: cut to fill it, or
 #: framed in black to fit inside it.
 Fit = Literal["crop", "pad"]
-
-
-class FluxbotError(Exception):
-    """Whatever can be said to a person who asked for something."""
-
-    code: ClassVar[str] = "error"
-
-    def __init__(self, sentence: str, *, field: str | None = None) -> None:
-        super().__init__(sentence)
-        self.field = field
-
-
-class InvalidRequest(FluxbotError, ValueError):
-    """The request can never succeed as written; retrying will not help."""
-
-    code = "invalid_request"
-
-
-class InvalidImage(InvalidRequest):
-    """The attached file is not a picture that we can use."""
-
-    code = "invalid_image"
-
-
-class GenerationError(FluxbotError):
-    """A picture could not be made."""
-
-    code = "generation_failed"
-
-
-class ModelUnavailable(GenerationError):
-    """The weights cannot be loaded; an operator must act."""
-
-    code = "model_unavailable"
-
-
-class OutOfMemory(GenerationError):
-    """The request does not fit on this device."""
-
-    code = "out_of_memory"
-
-
-class DegenerateResult(GenerationError):
-    """The numbers overflowed, or the picture is of one colour; a fluke, or so each time."""
-
-    code = "degenerate_result"
-
-
-class EngineLost(GenerationError):
-    """The engine has died or had to be ended, and must be started anew before it draws."""
-
-    code = "engine_lost"
-
-
-class GenerationCancelled(GenerationError):
-    """Raised inside the denoising loop to unwind it; people never see it."""
-
-    code = "cancelled"
-
-    def __init__(self) -> None:
-        super().__init__("the generation was cancelled")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -368,72 +285,6 @@ def check_kind(made: Preset | GenerationRequest) -> None:
         )
 
 
-def is_blank(text: str) -> bool:
-    """Whether nothing in *text* can be seen (spaces, zero-width and control characters)."""
-    return all(
-        character.isspace() or unicodedata.category(character) in ("Cf", "Cc")
-        for character in unicodedata.normalize("NFKC", text)
-    )
-
-
-def check_text(field: str, text: object) -> None:
-    """Raise InvalidRequest unless *text* is a string of at most 2000 encodable characters."""
-    name = field.replace("_", " ")
-    if not isinstance(text, str):
-        raise InvalidRequest(f"the {name} must be text, not {shortened(text)}", field=field)
-    if len(text) > MAX_PROMPT_LENGTH:
-        raise InvalidRequest(
-            f"the {name} has {len(text)} characters; at most {MAX_PROMPT_LENGTH} are allowed:"
-            " shorten it",
-            field=field,
-        )
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise InvalidRequest(
-            f"the {name} contains characters that are no text (NUL or half of a pair): remove them",
-            field=field,
-        )
-
-
-def check_number(
-    field: str, value: object, lowest: float, highest: float, *, whole: bool = False
-) -> None:
-    """Raise InvalidRequest unless *value* is a finite number in [*lowest*, *highest*]."""
-    kinds = int if whole else (int, float)
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, kinds)
-        or not lowest <= value <= highest  # nor is NaN
-    ):
-        number = "a whole number" if whole else "a number"
-        is_endless = isinstance(value, int) and abs(value) >= 10**40  # too long to be written out
-        shown = "one of more than 40 digits" if is_endless else shortened(value)
-        raise InvalidRequest(
-            f"{field} must be {number} between {lowest} and {highest}, not {shown}", field=field
-        )
-
-
-def shortened(value: object) -> str:
-    """*value* as a sentence shows it: in quotes if it is text, and not much of it."""
-    try:
-        shown = repr(value)
-    except ValueError:  # Python writes out no whole number of more than 4300 digits
-        return "something of too many digits"
-    return shown if len(shown) <= 42 else shown[:40] + "…"
-
-
-def check_size(field: str, pixels: object) -> None:
-    """Raise InvalidRequest unless *pixels* is a multiple of 16 from 64 to 2048."""
-    check_number(field, pixels, MIN_SIZE, MAX_SIZE, whole=True)
-    assert isinstance(pixels, int)
-    if pixels % SIZE_MULTIPLE:
-        below = pixels - pixels % SIZE_MULTIPLE
-        raise InvalidRequest(
-            f"{field} must be a multiple of {SIZE_MULTIPLE}, not {pixels}:"
-            f" try {below} or {below + SIZE_MULTIPLE}",
-            field=field,
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Step:
     """One denoising step that is done, or something else that people wait for.
@@ -468,66 +319,6 @@ class GenerationResult:
     peak_memory: int | None = None
 
 
-OnStep = Callable[[Step], None]
-
-
-class Engine(Protocol):
-    """Owns pipelines on one device. Blocking; touched by exactly one thread."""
-
-    def load(self) -> None:
-        """Bring the weights into memory.
-
-        Raises:
-            ModelUnavailable: They are missing, refused or damaged.
-            EngineLost: It died meanwhile.
-        """
-
-    def generate(self, request: GenerationRequest, on_step: OnStep) -> GenerationResult:
-        """Make one picture, calling *on_step* after each denoising step, and with a
-        note while something is downloaded or loaded first.
-
-        What *on_step* raises ends the generation and is raised here.
-
-        Raises:
-            EngineLost: It died meanwhile, and draws nothing more; close it.
-            GenerationError: There is no picture.
-        """
-
-    def close(self) -> None:
-        """Give the memory back. May be called more than once."""
-
-    @property
-    def loaded(self) -> dict[str, int]:
-        """Bytes of each repository's weights that are in memory. Any thread may ask."""
-        ...
-
-
-class Executor(Protocol):
-    """The async face of one engine.
-
-    Cancelling the coroutine that `generate` returns cancels the generation; it
-    raises ``CancelledError`` only once the device is free again.
-    """
-
-    async def start(self) -> None:
-        """Load the engine, unless it is. Whatever loading raises is raised here.
-
-        After `EngineLost` it loads a fresh one.
-        """
-
-    async def generate(self, request: GenerationRequest, on_step: OnStep) -> GenerationResult:
-        """Make one picture; *on_step* is called on the event loop's thread."""
-        ...
-
-    async def close(self) -> None:
-        """End the thread. May be called more than once."""
-
-    @property
-    def loaded(self) -> dict[str, int]:
-        """Bytes of each repository's weights that the engine has in memory."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class CleanImage:
     """A picture that a stranger sent, made safe.
@@ -543,22 +334,3 @@ class CleanImage:
     width: int
     height: int
     remarks: tuple[str, ...] = ()
-
-
-class ControlImages(Protocol):
-    """What the bot needs to do with attached pictures. Blocking; thread-safe."""
-
-    def clean(self, data: bytes) -> CleanImage:
-        """Decode bytes from a stranger.
-
-        Raises:
-            InvalidImage: They are no PNG, JPEG or WebP, damaged, or too large.
-        """
-        ...
-
-    def control_map(
-        self, png: bytes, preprocessor: Preprocessor, width: int, height: int, fit: Fit
-    ) -> Image:
-        """The RGB image of *width* x *height* that a ControlNet would be shown for
-        a picture that `clean` returned."""
-        ...

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from generation.types import ModelUnavailable
+from generation.errors import ModelUnavailable
 
 log = logging.getLogger(__name__)
 

@@ -31,7 +31,7 @@ from bot import replies
 from bot.jobs import Job
 from bot.refusals import NotAllowed
 from bot.service import Service, Where
-from generation.types import FluxbotError
+from generation.errors import FluxbotError
 
 logger = logging.getLogger(__name__)
 

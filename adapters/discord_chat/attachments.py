@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import discord
 
-from generation.types import InvalidImage
+from generation.errors import InvalidImage
 
 HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
 TYPES = ("image/png", "image/jpeg", "image/webp")

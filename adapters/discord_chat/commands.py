@@ -31,7 +31,8 @@ from bot.config import Config
 from bot.conversation import answer
 from bot.jobs import ID_LENGTH, Job
 from bot.refusals import NotFound
-from generation.types import MAX_PROMPT_LENGTH, MAX_SEED, FluxbotError
+from generation.checks import MAX_PROMPT_LENGTH, MAX_SEED
+from generation.errors import FluxbotError
 
 MAX_CHOICES = 25
 

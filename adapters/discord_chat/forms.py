@@ -19,7 +19,9 @@ from bot.commands import EXAMPLE, ImagineCommand, read_options, render_options
 from bot.jobs import Job
 from bot.languages import Language
 from bot.requests import command_of
-from generation.types import MAX_PROMPT_LENGTH, FluxbotError, Preset
+from generation.checks import MAX_PROMPT_LENGTH
+from generation.errors import FluxbotError
+from generation.types import Preset
 
 if TYPE_CHECKING:
     from adapters.discord_chat.presses import Presses

@@ -23,7 +23,7 @@ from bot.conversation import answer
 from bot.jobs import Job, JobStatus
 from bot.refusals import NotAllowed, StorageTrouble
 from bot.service import Service
-from generation.types import FluxbotError
+from generation.errors import FluxbotError
 
 if TYPE_CHECKING:
     from adapters.discord_chat.attachments import Attachments

@@ -20,7 +20,7 @@ from adapters.slack_chat.workspaces import CLOSED, Gone, Limited, SlackError, Un
 from bot.jobs import Delivery as Owed
 from bot.jobs import Job, JobStatus
 from bot.service import Service
-from generation.types import FluxbotError
+from generation.errors import FluxbotError
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from bot.conversation import Reply
 from bot.jobs import Job
 from bot.origins import Origin
 from bot.service import Service, Where
-from generation.types import FluxbotError
+from generation.errors import FluxbotError
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import aiohttp
 
 from adapters.slack_chat.workspaces import SlackError, Unsure, Workspace
 from bot.config import Slack
-from generation.types import InvalidImage
+from generation.errors import InvalidImage
 
 #: How often an upload is tried, and Slack asked whether a picture can be shown.
 UPLOADS = 4

@@ -13,7 +13,8 @@ from bot.commands import OPTIONS, CommandError, ImagineCommand, read_option
 from bot.commands.options import Number, Option
 from bot.jobs import Job
 from bot.requests import SETTINGS, command_of
-from generation.types import MAX_PROMPT_LENGTH, Preset, is_blank
+from generation.checks import MAX_PROMPT_LENGTH, is_blank
+from generation.types import Preset
 
 CALLBACK = "flux_form"
 #: What every field's input is called inside its block.

@@ -25,7 +25,7 @@ from bot import replies
 from bot.commands import AgainCommand, Command, ShowCommand
 from bot.conversation import Reply, answer, following
 from bot.jobs import Job, JobStatus
-from generation.types import FluxbotError, InvalidRequest
+from generation.errors import FluxbotError, InvalidRequest
 
 logger = logging.getLogger(__name__)
 

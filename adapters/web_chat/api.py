@@ -51,7 +51,7 @@ from bot.conversation import answer
 from bot.jobs import Job, JobStatus
 from bot.refusals import Conflict, NotAccepting, NotFound
 from bot.service import Service
-from generation.types import FluxbotError, GenerationError, InvalidImage, InvalidRequest
+from generation.errors import FluxbotError, GenerationError, InvalidImage, InvalidRequest
 
 #: Base64 makes four bytes of three; the rest of the JSON is small.
 BODY_OVERHEAD = 64 * 1024

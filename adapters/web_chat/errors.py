@@ -31,7 +31,7 @@ from bot.refusals import (
     StorageTrouble,
     TooManyJobs,
 )
-from generation.types import FluxbotError, GenerationError, InvalidRequest
+from generation.errors import FluxbotError, GenerationError, InvalidRequest
 
 STATUS_OF: dict[type[FluxbotError], int] = {
     InvalidRequest: 400,

@@ -16,16 +16,16 @@ from pydantic_core import PydanticCustomError
 
 from adapters.web_chat.errors import MISSING_PROMPT, TooLarge
 from bot.jobs import Job, JobStatus
-from generation.types import (
+from generation.checks import (
     MAX_PROMPT_LENGTH,
     MAX_SEED,
     MAX_SIZE,
     MAX_STEPS,
     MIN_SIZE,
     SIZE_MULTIPLE,
-    InvalidImage,
     is_blank,
 )
+from generation.errors import InvalidImage
 
 DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w=.+-]+)*,", re.IGNORECASE)
 WHITESPACE = dict.fromkeys(map(ord, " \t\r\n"))

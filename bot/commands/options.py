@@ -11,7 +11,7 @@ from typing import Any
 from bot.commands.sizes import SHAPES
 from bot.commands.vocabulary import MAX_IMAGES
 from bot.commands.words import listed, printable, shown
-from generation.types import MAX_SEED, MAX_SIZE, MAX_STEPS, MIN_SIZE, SIZE_MULTIPLE
+from generation.checks import MAX_SEED, MAX_SIZE, MAX_STEPS, MIN_SIZE, SIZE_MULTIPLE
 
 _SIDES = re.compile(r"(\d{1,9})[xX×*](\d{1,9})")
 _RATIO = re.compile(r"(\d{1,4})[:/](\d{1,4})")

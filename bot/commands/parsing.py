@@ -50,7 +50,7 @@ from bot.commands.words import (
     words_of,
 )
 from bot.jobs import ID_ALPHABET, ID_LENGTH
-from generation.types import is_blank
+from generation.checks import is_blank
 
 _FIRST_WORD = re.compile(f"{GAP}*(/?)({INK}*)")
 _USER = re.compile(f"[A-Za-z]+(-role|-server)?:{INK}+", re.IGNORECASE)

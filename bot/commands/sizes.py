@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from generation.types import MAX_SIZE, MIN_SIZE, SIZE_MULTIPLE
+from generation.checks import MAX_SIZE, MIN_SIZE, SIZE_MULTIPLE
 
 #: The names that `--size` and `--ar` know.
 SHAPES: dict[str, tuple[int, int]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from generation.types import InvalidRequest
+from generation.errors import InvalidRequest
 
 #: More pictures than this are never one request; the configured limit is lower.
 MAX_IMAGES = 16

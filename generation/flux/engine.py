@@ -22,6 +22,7 @@ from PIL import Image
 
 from generation import placement, weights
 from generation.control_images import shown_to_model
+from generation.errors import DegenerateResult, ModelUnavailable, OutOfMemory
 from generation.flux import memory, quantization
 from generation.flux.embeddings import PromptEncoder
 from generation.flux.memory import Rung
@@ -29,15 +30,8 @@ from generation.flux.offloading import Offloading
 from generation.flux.pipelines import AnyFluxPipeline, Call, Pipelines
 from generation.preprocessors import Preprocessors
 from generation.preview import PredictingScheduler, Preview
-from generation.types import (
-    DegenerateResult,
-    GenerationRequest,
-    GenerationResult,
-    ModelUnavailable,
-    OnStep,
-    OutOfMemory,
-    Step,
-)
+from generation.protocols import OnStep
+from generation.types import GenerationRequest, GenerationResult, Step
 
 Opened = TypeVar("Opened")
 Note = Callable[[str], None]

@@ -26,8 +26,9 @@ from diffusers import (
     FluxTransformer2DModel,
 )
 
+from generation.errors import ModelUnavailable
 from generation.flux.offloading import Offloading, stored_bytes
-from generation.types import GenerationRequest, ModelUnavailable
+from generation.types import GenerationRequest
 from generation.weights import Kind
 
 Opened = TypeVar("Opened")

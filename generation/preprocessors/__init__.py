@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from generation import weights
-from generation.types import InvalidRequest, Preprocessor
+from generation.errors import InvalidRequest
+from generation.types import Preprocessor
 
 if TYPE_CHECKING:
     from generation.preprocessors.depth import DepthEstimator

@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 from transformers import AutoModelForObjectDetection, VitPoseForPoseEstimation
 
+from generation.errors import InvalidImage
 from generation.preprocessors.reading import read_model, read_side
-from generation.types import InvalidImage
 
 #: The detector sees a square of so many pixels between 0 and 1, where it does not say.
 DETECTOR_SIDE = 640

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from generation.types import ModelUnavailable
+from generation.errors import ModelUnavailable
 
 
 def read_model(kind: Any, folder: Path) -> Any:

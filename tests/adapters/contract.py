@@ -10,7 +10,7 @@ from typing import Protocol
 from PIL import Image
 
 from bot.jobs import JobStatus
-from generation.types import GenerationError
+from generation.errors import GenerationError
 from tests.conftest import ADMIN
 
 SMALL = "--size 64x64 --steps 3"

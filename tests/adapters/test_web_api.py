@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from bot.jobs import JobStatus
-from generation.types import GenerationError
+from generation.errors import GenerationError
 from tests.adapters.conftest import data_url, opened, picture
 from tests.conftest import ADMIN, at_step, finished
 

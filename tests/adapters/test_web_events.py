@@ -7,7 +7,7 @@ import pytest
 
 from adapters.web_chat.events import EventStream
 from bot.commands import ImagineCommand
-from generation.types import GenerationError
+from generation.errors import GenerationError
 from tests.adapters.conftest import events, opened
 from tests.conftest import ADMIN, at_step, finished
 

@@ -8,7 +8,7 @@ from bot.conversation import converse
 from bot.jobs import JobStatus
 from bot.origins import Origin, kind_of_group
 from bot.refusals import Conflict, NotAccepting, NotAllowed, NotFound, QuotaExceeded
-from generation.types import InvalidRequest
+from generation.errors import InvalidRequest
 from tests.conftest import ADA, ADMIN, BOB, EVE, at_step, finished, stepping
 
 CIRCLE = ImagineCommand("a red circle", num_inference_steps=3, width=64, height=64, seed=7)

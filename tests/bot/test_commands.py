@@ -47,7 +47,9 @@ from bot.commands.options import Number
 from bot.commands.sizes import SHAPES
 from bot.commands.vocabulary import MAX_IMAGES
 from bot.commands.words import CLOSERS, GAPS
-from generation.types import MAX_SEED, GenerationRequest, InvalidRequest
+from generation.checks import MAX_SEED
+from generation.errors import InvalidRequest
+from generation.types import GenerationRequest
 
 FOX = GenerationRequest(
     prompt="a fox", num_inference_steps=20, guidance_scale=3.5, width=256, height=256, seed=7

@@ -22,7 +22,8 @@ from bot.conversation import converse, following
 from bot.jobs import Job, JobStatus
 from bot.refusals import NotAllowed
 from bot.requests import command_of
-from generation.types import FluxbotError, GenerationRequest, InvalidRequest, Preset, Step
+from generation.errors import FluxbotError, InvalidRequest
+from generation.types import GenerationRequest, Preset, Step
 from tests.conftest import ADA, ADMIN, BOB, PRESETS, at_step, finished
 
 SMALL = "--size 64x64 --steps 3"

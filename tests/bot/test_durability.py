@@ -16,7 +16,7 @@ from bot.refusals import NotAccepting, NotFound, StorageTrouble
 from bot.service import UNREADABLE
 from bot.storage import Reserve
 from bot.worker import BOT_RESTARTED, DRAWING_AGAIN, GPU_RESTARTED, RESTARTING
-from generation.types import DegenerateResult, EngineLost, ModelUnavailable
+from generation.errors import DegenerateResult, EngineLost, ModelUnavailable
 from tests.conftest import ADA, ADMIN, BOB, EVE, at_step, finished, stepping
 
 CIRCLE = ImagineCommand("a red circle", num_inference_steps=3, width=64, height=64, seed=7)

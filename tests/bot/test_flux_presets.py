@@ -8,7 +8,7 @@ import pytest
 from bot.commands import ImagineCommand
 from bot.config import Preset, load_config
 from bot.requests import Attachment, complete, strengths
-from generation.types import InvalidRequest
+from generation.errors import InvalidRequest
 
 SHIPPED = Path(__file__).parent.parent.parent / "config.toml"
 PICTURE = Attachment(Path("picture.png"), 512, 384)

@@ -17,7 +17,7 @@ from bot.config import Config
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import ENGLISH, LANGUAGES, in_words, language_of
 from bot.worker import NOTES
-from generation.types import FluxbotError
+from generation.errors import FluxbotError
 
 ROOT = Path(__file__).parent.parent.parent
 NAME = re.compile(r"[-_'\w]{1,32}")

@@ -27,7 +27,8 @@ from bot.refusals import (
     TooManyJobs,
 )
 from bot.worker import OUR_FAULT, STORAGE_FULL
-from generation.types import GenerationError, InvalidRequest, ModelUnavailable, OutOfMemory, Preset
+from generation.errors import GenerationError, InvalidRequest, ModelUnavailable, OutOfMemory
+from generation.types import Preset
 from tests.conftest import ADA, ADMIN, BOB, PRESETS, at_step, finished, stepping
 
 CIRCLE = ImagineCommand("a red circle", num_inference_steps=3, width=64, height=64, seed=7)

@@ -6,8 +6,9 @@ import sys
 import threading
 import time
 
+from generation.errors import DegenerateResult, OutOfMemory
 from generation.stub import StubEngine
-from generation.types import DegenerateResult, OutOfMemory, Step
+from generation.types import Step
 
 POISON = "CUDA error: an illegal memory access was encountered"
 

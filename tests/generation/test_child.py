@@ -21,9 +21,7 @@ from generation.child import (
     _write,
     is_poisoning,
 )
-from generation.executor import ThreadExecutor
-from generation.stub import StubEngine
-from generation.types import (
+from generation.errors import (
     DegenerateResult,
     EngineLost,
     GenerationCancelled,
@@ -31,6 +29,8 @@ from generation.types import (
     ModelUnavailable,
     OutOfMemory,
 )
+from generation.executor import ThreadExecutor
+from generation.stub import StubEngine
 from tests.conftest import Clock
 
 FAULTY = "tests.generation.faulty:FaultyEngine"

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFile
 
 from generation.control_images import PillowControlImages, control_map, fitted
+from generation.errors import InvalidImage
 from generation.preprocessors import preprocess
-from generation.types import InvalidImage
 
 RED, GREEN, BLUE, WHITE, GREY = (
     (255, 0, 0),
@@ -463,8 +463,8 @@ def test_the_demo_controlnet_is_shown_the_edges_that_it_was_trained_on():
 
 
 def test_an_unknown_preprocessor_is_refused_with_those_there_are():
+    from generation.errors import InvalidRequest
     from generation.preprocessors import preprocess
-    from generation.types import InvalidRequest
 
     with pytest.raises(InvalidRequest, match="none, canny, soft-edge, gray, blur, not 'depth'"):
         preprocess("depth", picture())

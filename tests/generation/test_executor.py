@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
+from generation.errors import GenerationCancelled, ModelUnavailable
 from generation.executor import ThreadExecutor
 from generation.stub import StubEngine
-from generation.types import GenerationCancelled, ModelUnavailable
 
 
 def ignore(step):

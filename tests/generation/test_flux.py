@@ -10,16 +10,16 @@ from diffusers import FluxControlNetModel
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file
 
-from generation.flux import FluxEngine
-from generation.flux.engine import is_flat
-from generation.types import (
+from generation.errors import (
     GenerationCancelled,
     GenerationError,
     InvalidRequest,
     ModelUnavailable,
     OutOfMemory,
-    Step,
 )
+from generation.flux import FluxEngine
+from generation.flux.engine import is_flat
+from generation.types import Step
 from tests.generation.engines import ignore, new_engine, pixels, same
 
 

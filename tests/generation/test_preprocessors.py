@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from generation.control_images import PillowControlImages, control_map
+from generation.errors import InvalidImage, ModelUnavailable
 from generation.preprocessors import Preprocessors, gray, soft_edge
 from generation.preprocessors.depth import DepthEstimator
 from generation.preprocessors.pose import (
@@ -37,7 +38,6 @@ from generation.preprocessors.pose import (
     peaks,
 )
 from generation.preprocessors.reading import read_side
-from generation.types import InvalidImage, ModelUnavailable
 from tests.generation.engines import ignore, new_engine
 
 

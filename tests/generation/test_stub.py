@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from generation.errors import GenerationCancelled, ModelUnavailable
 from generation.stub import StubEngine
-from generation.types import GenerationCancelled, ModelUnavailable
 
 
 def ignore(step):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from generation import weights
-from generation.types import ModelUnavailable
+from generation.errors import ModelUnavailable
 
 HUB_VARIABLES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE", "DIFFUSERS_CACHE")
 

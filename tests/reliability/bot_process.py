@@ -27,9 +27,10 @@ from bot.ledger import Ledger
 from bot.records import Records, Unfinished
 from bot.service import About, Service
 from generation.control_images import PillowControlImages
+from generation.errors import EngineLost, GenerationError
 from generation.executor import ThreadExecutor
 from generation.stub import StubEngine
-from generation.types import EngineLost, GenerationError, Preset
+from generation.types import Preset
 from tests.reliability.platform import ask
 
 USERS = "loop"

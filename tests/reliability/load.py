@@ -31,10 +31,11 @@ from bot.database import Database
 from bot.gallery import Gallery
 from bot.refusals import QueueFull, QuotaExceeded, TooManyJobs
 from bot.service import About, Service
+from generation.checks import shortened
 from generation.control_images import PillowControlImages
+from generation.errors import FluxbotError, InvalidImage
 from generation.executor import ThreadExecutor
 from generation.stub import StubEngine
-from generation.types import FluxbotError, InvalidImage, shortened
 from tests.reliability.bot_process import GENEROUS, PRESETS
 
 #: Costs one credit.

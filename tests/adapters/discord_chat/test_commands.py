@@ -9,7 +9,7 @@ import discord
 import pytest
 from PIL import Image
 
-from generation.types import InvalidImage
+from generation.errors import InvalidImage
 from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, picture, shows
 from tests.conftest import ADMIN
 from tests.fakes.discord import File, RefusedByDiscord

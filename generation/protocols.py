@@ -1,0 +1,96 @@
+"""What an engine, an executor and the cleaning of pictures look like from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from generation.types import (
+    CleanImage,
+    Fit,
+    GenerationRequest,
+    GenerationResult,
+    Preprocessor,
+    Step,
+)
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+OnStep = Callable[[Step], None]
+
+
+class Engine(Protocol):
+    """Owns pipelines on one device. Blocking; touched by exactly one thread."""
+
+    def load(self) -> None:
+        """Bring the weights into memory.
+
+        Raises:
+            ModelUnavailable: They are missing, refused or damaged.
+            EngineLost: It died meanwhile.
+        """
+
+    def generate(self, request: GenerationRequest, on_step: OnStep) -> GenerationResult:
+        """Make one picture, calling *on_step* after each denoising step, and with a
+        note while something is downloaded or loaded first.
+
+        What *on_step* raises ends the generation and is raised here.
+
+        Raises:
+            EngineLost: It died meanwhile, and draws nothing more; close it.
+            GenerationError: There is no picture.
+        """
+
+    def close(self) -> None:
+        """Give the memory back. May be called more than once."""
+
+    @property
+    def loaded(self) -> dict[str, int]:
+        """Bytes of each repository's weights that are in memory. Any thread may ask."""
+        ...
+
+
+class Executor(Protocol):
+    """The async face of one engine.
+
+    Cancelling the coroutine that `generate` returns cancels the generation; it
+    raises ``CancelledError`` only once the device is free again.
+    """
+
+    async def start(self) -> None:
+        """Load the engine, unless it is. Whatever loading raises is raised here.
+
+        After `EngineLost` it loads a fresh one.
+        """
+
+    async def generate(self, request: GenerationRequest, on_step: OnStep) -> GenerationResult:
+        """Make one picture; *on_step* is called on the event loop's thread."""
+        ...
+
+    async def close(self) -> None:
+        """End the thread. May be called more than once."""
+
+    @property
+    def loaded(self) -> dict[str, int]:
+        """Bytes of each repository's weights that the engine has in memory."""
+        ...
+
+
+class ControlImages(Protocol):
+    """What the bot needs to do with attached pictures. Blocking; thread-safe."""
+
+    def clean(self, data: bytes) -> CleanImage:
+        """Decode bytes from a stranger.
+
+        Raises:
+            InvalidImage: They are no PNG, JPEG or WebP, damaged, or too large.
+        """
+        ...
+
+    def control_map(
+        self, png: bytes, preprocessor: Preprocessor, width: int, height: int, fit: Fit
+    ) -> Image:
+        """The RGB image of *width* x *height* that a ControlNet would be shown for
+        a picture that `clean` returned."""
+        ...
