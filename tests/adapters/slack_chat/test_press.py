@@ -8,9 +8,9 @@ from PIL import Image
 
 from bot.jobs import JobStatus
 from generation.types import Preset
-from tests.adapters.conftest import picture
 from tests.conftest import PRESETS, at_step
 from tests.fakes.slack.world import buttons, elements, images, shown_text
+from tests.samples import picture
 
 SMALL = "--size 64x64 --steps 3"
 ENLARGING = {**PRESETS, "larger": Preset(name="larger", strength=0.5, upscale=2)}

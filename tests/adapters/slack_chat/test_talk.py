@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from bot.jobs import JobStatus
-from tests.adapters.conftest import picture
 from tests.conftest import at_step
 from tests.fakes.slack.world import buttons, images, shown_text
+from tests.samples import picture
 
 SMALL = "--size 64x64 --steps 3"
 

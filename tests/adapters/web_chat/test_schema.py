@@ -11,8 +11,9 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from tests.adapters.conftest import House, data_url, picture
+from tests.adapters.web_chat.conftest import House
 from tests.conftest import ADMIN
+from tests.samples import data_url, picture
 
 # What JSON Schema cannot say (no such preset, the picture is damaged) is refused all the same.
 UNTOLD = [positive_data_acceptance]

@@ -6,8 +6,9 @@ import httpx
 import pytest
 
 from bot.config import Secrets
-from tests.adapters.conftest import data_url, events
 from tests.adapters.contract import ConversationContract
+from tests.adapters.web_chat.conftest import events
+from tests.samples import data_url
 
 TOKENS = {"ada-token-0123456789": "ada", "bob-token-0123456789": "bob"}
 

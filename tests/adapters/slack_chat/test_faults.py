@@ -9,9 +9,9 @@ from aiohttp import web
 from bot.commands import ImagineCommand
 from bot.config import ConfigError
 from bot.jobs import Delivery
-from tests.adapters.conftest import picture
 from tests.conftest import at_step, stepping
 from tests.fakes.slack.world import buttons, images, shown_text
+from tests.samples import picture
 
 SMALL = "--size 64x64 --steps 3"
 

@@ -8,8 +8,9 @@ import pytest
 from adapters.web_chat.events import EventStream
 from bot.commands import ImagineCommand
 from generation.errors import GenerationError
-from tests.adapters.conftest import events, opened
+from tests.adapters.web_chat.conftest import events
 from tests.conftest import ADMIN, at_step, finished
+from tests.samples import opened
 
 SMALL = {"prompt": "a fox", "width": 64, "height": 64, "num_inference_steps": 3}
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from bot.config import Secrets
-from tests.adapters.conftest import data_url, picture
+from tests.samples import data_url, picture
 
 ADA, BOB = "ada-token-0123456789", "bob-token-0123456789"
 SECRETS = Secrets(web_tokens={ADA: "ada", BOB: "bob"})

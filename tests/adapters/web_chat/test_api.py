@@ -10,8 +10,8 @@ from PIL import Image
 
 from bot.jobs import JobStatus
 from generation.errors import GenerationError
-from tests.adapters.conftest import data_url, opened, picture
 from tests.conftest import ADMIN, at_step, finished
+from tests.samples import data_url, opened, picture
 
 CIRCLE = {"prompt": "a red circle", "width": 64, "height": 64, "num_inference_steps": 2}
 

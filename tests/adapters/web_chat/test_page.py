@@ -12,8 +12,8 @@ from playwright.async_api import async_playwright, expect
 from adapters.web_chat import WebChat
 from bot.commands.options import IMAGINE
 from bot.config import Secrets
-from tests.adapters.conftest import picture
 from tests.conftest import ADMIN, Bot, Gate, at_step
+from tests.samples import picture
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [

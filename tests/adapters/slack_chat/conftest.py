@@ -1,0 +1,67 @@
+import pytest
+
+from adapters.slack_chat.chat import SlackChat
+from adapters.slack_chat.pace import Pace
+from bot.config import Secrets
+from tests.fakes.slack import FakeSlack
+
+
+@pytest.fixture
+async def slack(clock, monkeypatch):
+    """A Slack that finds fault with whatever Slack would find fault with."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)  # slack_sdk would look for loopback there
+    fake = await FakeSlack(clock).start()
+    yield fake
+    await fake.close()
+    assert fake.violations == []
+
+
+@pytest.fixture
+async def make_chat(make_bot, slack):
+    """Starts a bot and has it listen in *slack*; returns the `SlackChat`, with its ``bot``."""
+    chats = []
+
+    async def make(bot=None, *, tokens=None, patience=10.0, start=True, slack_settings=(), **more):
+        bot = bot or await make_bot(**more)
+        settings = bot.config.slack.model_copy(
+            update={"api_base": slack.api_base, "file_hosts": (slack.host,), "connections": 1}
+            | dict(slack_settings)
+        )
+        secrets = Secrets(
+            slack_bot_tokens=tokens or tuple(team.token for team in slack.teams.values()),
+            slack_app_token=slack.app_token,
+            slack_signing_secret=slack.signing_secret,
+        )
+        chat = SlackChat(
+            bot.service,
+            settings,
+            secrets,
+            make_pace=lambda: Pace(slack.time, slack.time.sleep),
+            patience=patience,
+            ping_interval=0.1,
+        )
+        chat.bot = bot
+        chats.append(chat)
+        if start:
+            await chat.start()
+        return chat
+
+    yield make
+    for chat in chats:
+        await chat.close()
+
+
+@pytest.fixture
+async def chat(make_chat):
+    return await make_chat()
+
+
+@pytest.fixture
+def ada(slack):
+    return slack.person("ada")
+
+
+@pytest.fixture
+def general(slack):
+    return slack.channel("general")
