@@ -38,10 +38,10 @@ from rich.table import Table
 from generation.demo import architecture, tiny
 from generation.demo.tokenization import clip_tokenizer, t5_tokenizer
 from generation.demo.vocabulary import TOKENIZED_WORDS
+from generation.diffusion import engine as flux_engine
+from generation.diffusion.engine import FluxEngine
+from generation.diffusion.memory import RUNGS
 from generation.errors import OutOfMemory
-from generation.flux import FluxEngine
-from generation.flux import engine as flux_engine
-from generation.flux.memory import RUNGS
 from generation.types import GenerationRequest, Step
 
 RESULTS = Path(__file__).parent / "results"

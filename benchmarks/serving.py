@@ -77,7 +77,7 @@ def make_engine(name: str) -> Callable[[], Engine]:
 
     def demo() -> Engine:
         weights.prepare_environment(Path("download"), os.environ)
-        from generation.flux import FluxEngine
+        from generation.diffusion.engine import FluxEngine
 
         return FluxEngine("demo", max_sequence_length=64)
 

@@ -471,12 +471,12 @@ def _load_engine(config: Config, secrets: Secrets, preprocessors: Preprocessors)
     logger.info("importing torch and diffusers, loading the model %s", model.repository)
     if _needs_child(config):
         return ChildEngine(
-            "generation.flux:engine_of",
+            "generation.diffusion.engine:engine_of",
             {**arguments, "preprocessors": _preprocessor_models(config, secrets)},
             seconds_to_load=engine.seconds_to_load,
             seconds_per_step=engine.seconds_per_step,
         )
-    from generation.flux import FluxEngine
+    from generation.diffusion.engine import FluxEngine
 
     return FluxEngine(**arguments, preprocessors=preprocessors)
 
@@ -844,7 +844,7 @@ def _check_device(config: Config) -> Finding:
     with console.status("importing torch"):
         import torch
 
-        from generation import placement
+        from generation.diffusion import device as placement
     try:
         place = placement.choose(config.model.device, config.model.dtype)
     except FluxbotError as error:

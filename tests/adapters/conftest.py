@@ -19,7 +19,7 @@ async def demo(tmp_path, clock):
     """A bot on the demo model, with the presets that ship."""
     import torch
 
-    from generation.flux import FluxEngine
+    from generation.diffusion.engine import FluxEngine
 
     torch.set_num_threads(1)
     presets = dict(load_config(ROOT / "config.toml").presets)

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from generation.flux import FluxEngine
-from generation.placement import Placement
+from generation.diffusion.device import Placement
+from generation.diffusion.engine import FluxEngine
 
 
 def ignore(step):

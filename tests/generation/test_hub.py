@@ -23,7 +23,7 @@ import json, os, pathlib, sys, traceback
 from generation import weights
 weights.prepare_environment(pathlib.Path(sys.argv[1]), os.environ)
 from generation import hub
-from generation.types import ModelUnavailable
+from generation.errors import ModelUnavailable
 told = []
 def resolve(name, kind="pipeline", **options):
     folder = weights.resolve(name, kind=kind, download_dir=pathlib.Path(sys.argv[1]),

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from generation.demo import checker, drawings, evaluate
-from generation.flux import FluxEngine
+from generation.diffusion.engine import FluxEngine
 from generation.types import GenerationRequest
 from tests.generation.engines import ignore, same
 

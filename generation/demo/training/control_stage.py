@@ -10,14 +10,15 @@ import torch
 from diffusers import AutoencoderKL, FluxControlNetModel, FluxPipeline
 from tqdm import tqdm
 
-from generation.demo import architecture, dataset, distill_training, drawings
-from generation.demo.base_training import DECIDING, Captions, Source, Velocity, noise_levels
-from generation.demo.bfloat16 import multiply_in_bfloat16
-from generation.demo.dataset import Dataset, encode
-from generation.demo.optimizers import optimizers_for
-from generation.demo.training import Training, take_average
-from generation.demo.vae_training import to_tensor
-from generation.demo.words_training import LONG, SHORT
+from generation.demo import architecture, drawings
+from generation.demo.training import dataset, distill_stage
+from generation.demo.training.base_stage import DECIDING, Captions, Source, Velocity, noise_levels
+from generation.demo.training.bfloat16 import multiply_in_bfloat16
+from generation.demo.training.dataset import Dataset, encode
+from generation.demo.training.loop import Training, take_average
+from generation.demo.training.optimizers import optimizers_for
+from generation.demo.training.vae_stage import to_tensor
+from generation.demo.training.words_stage import LONG, SHORT
 
 FREEDOM = 2.5
 """Things stray further here than in the base model's pictures, so that lines must be read."""
@@ -48,7 +49,7 @@ def train(name: str, work: Path, seconds: float, seed: int) -> None:
     """Train for so many seconds; `work/<name>.ckpt` holds the result."""
     torch.manual_seed(seed + 4)
     random = Random(seed + 40)
-    pipeline = distill_training.load(work)
+    pipeline = distill_stage.load(work)
     for network in (pipeline.transformer, pipeline.text_encoder, pipeline.text_encoder_2):
         network.requires_grad_(False)
     controlnet = start(pipeline).train()

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from generation.demo import architecture, drawings
 from generation.demo.drawings import Drawing
-from generation.demo.vae_training import to_tensor
+from generation.demo.training.vae_stage import to_tensor
 from generation.demo.vocabulary import COLOURS, SHAPES, SKIES
 
 BATCH = 32

@@ -13,8 +13,8 @@ from PIL import Image
 from torch import nn
 
 from generation.demo import architecture, drawings
-from generation.demo.optimizers import optimizers_for
-from generation.demo.training import Training
+from generation.demo.training.loop import Training
+from generation.demo.training.optimizers import optimizers_for
 
 POOL = 4000
 CROP = 64

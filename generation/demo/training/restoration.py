@@ -1,6 +1,6 @@
 """Train on from the weights that ship, where no checkpoint of their training is left.
 
-    python -m generation.demo.restoration --work download/demo-training
+    python -m generation.demo.training.restoration --work download/demo-training
 
 Afterwards `words` and `base` begin with what ships instead of with nothing; the autoencoder stays
 as it is. The guidance need not be undone: at a scale of 1 the distilled transformer predicts what
@@ -47,7 +47,7 @@ def beginning(work: Path) -> FluxPipeline:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--weights", type=Path, default=Path(__file__).parent / "weights")
+    parser.add_argument("--weights", type=Path, default=Path(__file__).parent.parent / "weights")
     parser.add_argument("--work", type=Path, default=Path("download/demo-training"))
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """Write what training made into `generation/demo/weights`, as bfloat16 safetensors.
 
-python -m generation.demo.export --work download/demo-training
+python -m generation.demo.training.export --work download/demo-training
 """
 
 import argparse
@@ -12,9 +12,10 @@ import torch
 from diffusers import FluxControlNetModel, FluxPipeline
 from PIL import Image, ImageDraw
 
-from generation.demo import control_training, decoder_training, drawings, evaluate
+from generation.demo import drawings, evaluate
 from generation.demo.tokenization import copy_lower_case_rows
-from generation.demo.train import STAGES
+from generation.demo.training import control_stage, decoder_stage
+from generation.demo.training.train import STAGES
 from generation.demo.vocabulary import EXAMPLE_PROMPTS
 
 MOST_BYTES = 16_000_000
@@ -26,10 +27,10 @@ def export(work: Path, weights: Path) -> None:
     Raises:
         ValueError: All of it together is larger than `MOST_BYTES`.
     """
-    pipeline = decoder_training.load(work)
+    pipeline = decoder_stage.load(work)
     copy_lower_case_rows(pipeline.text_encoder_2.get_input_embeddings(), pipeline.tokenizer_2)
     controlnets = {
-        name: control_training.load(work, name, pipeline) for name in control_training.CONTROLS
+        name: control_stage.load(work, name, pipeline) for name in control_stage.CONTROLS
     }
     shutil.rmtree(weights, ignore_errors=True)
     for name, controlnet in controlnets.items():
@@ -137,7 +138,7 @@ def control_sheet(pipeline: FluxPipeline, weights: Path, path: Path) -> None:
     asked = [*evaluate.control_drawings(4), *evaluate.ask({"scene": 4}, "sheet")]
     originals = [drawings.render(drawing, 128, 128) for drawing in asked]
     rows = []
-    for name, control in control_training.CONTROLS.items():
+    for name, control in control_stage.CONTROLS.items():
         controls = [control(original) for original in originals]
         controlled = evaluate.with_controlnet(pipeline, weights / f"controlnet-{name}")
         rows += [controls, evaluate.draw(controlled, asked, controls=controls)]
@@ -158,8 +159,8 @@ def main() -> None:
     arguments = parser.parse_args()
     export(arguments.work, arguments.weights)
     pipeline = evaluate.load_pipeline(arguments.weights / "flux")
-    grid(pipeline, Path(__file__).parent / "grid.png")
-    control_sheet(pipeline, arguments.weights, Path(__file__).parent / "controls.png")
+    grid(pipeline, Path(__file__).parent.parent / "grid.png")
+    control_sheet(pipeline, arguments.weights, Path(__file__).parent.parent / "controls.png")
 
 
 if __name__ == "__main__":

@@ -20,14 +20,15 @@ import transformers
 from diffusers import FluxPipeline, FluxTransformer2DModel
 from PIL import Image
 
-from generation import placement, weights
+from generation import weights
 from generation.control_images import shown_to_model
+from generation.diffusion import device as placement
+from generation.diffusion import memory, quantization
+from generation.diffusion.embeddings import PromptEncoder
+from generation.diffusion.memory import Rung
+from generation.diffusion.offloading import Offloading
 from generation.errors import DegenerateResult, ModelUnavailable, OutOfMemory
-from generation.flux import memory, quantization
-from generation.flux.embeddings import PromptEncoder
-from generation.flux.memory import Rung
-from generation.flux.offloading import Offloading
-from generation.flux.pipelines import AnyFluxPipeline, Call, Pipelines
+from generation.families.flux1 import AnyFluxPipeline, Call, Pipelines
 from generation.preprocessors import Preprocessors
 from generation.preview import PredictingScheduler, Preview
 from generation.protocols import OnStep
@@ -49,8 +50,8 @@ class FluxEngine:
         download_dir: Where what has to be built or downloaded is kept.
         device: "auto", "cpu", "mps", "cuda" or "cuda:N".
         dtype: "auto", "bfloat16", "float16" or "float32".
-        rung: Of the ladder in ``generation/flux/memory.py``; "auto" takes the first that fits.
-        quantized: How many bits the transformer gets; see ``generation/flux/quantization.py``.
+        rung: Of the ladder in ``generation/diffusion/memory.py``; "auto" takes the first that fits.
+        quantized: How many bits the transformer gets; see ``generation/diffusion/quantization.py``.
         max_sequence_length: Tokens of T5 that the model sees, 1 to 512; what is longer
             is cut off, what is shorter is padded and costs the same.
         token: For gated repositories; None looks in the environment.
@@ -476,6 +477,21 @@ class FluxEngine:
         folder = find()
         with _damage_as_sentence(folder):
             return load(folder)
+
+
+def engine_of(
+    *, controlnets: list[str], preprocessors: dict[str, Any], **arguments: Any
+) -> FluxEngine:
+    """A `FluxEngine` from values that a pipe can carry: how a child process makes its own.
+
+    Args:
+        preprocessors: What `Preprocessors` is made with.
+    """
+    return FluxEngine(
+        **arguments,
+        controlnets=tuple(controlnets),
+        preprocessors=Preprocessors(**preprocessors),
+    )
 
 
 def is_flat(image: Image.Image) -> bool:

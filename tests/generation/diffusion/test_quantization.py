@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from generation.diffusion import quantization
+from generation.diffusion.device import Placement
 from generation.errors import ModelUnavailable
-from generation.flux import quantization
-from generation.placement import Placement
 
 CPU = Placement(torch.device("cpu"), torch.float32)
 CARD = Placement(torch.device("cuda", 0), torch.bfloat16)

@@ -15,12 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from generation.demo import architecture, drawings, restoration
-from generation.demo.bfloat16 import multiply_in_bfloat16
+from generation.demo import architecture, drawings
 from generation.demo.drawings import Drawing, Thing
-from generation.demo.elaboration import elaborate
-from generation.demo.optimizers import optimizers_for
-from generation.demo.training import Training
+from generation.demo.training import restoration
+from generation.demo.training.bfloat16 import multiply_in_bfloat16
+from generation.demo.training.elaboration import elaborate
+from generation.demo.training.loop import Training
+from generation.demo.training.optimizers import optimizers_for
 from generation.demo.vocabulary import COLOURS, LANDS, SHAPES, SKIES, plural
 
 BATCH = 128

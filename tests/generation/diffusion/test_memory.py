@@ -11,9 +11,9 @@ import torch
 from diffusers import AutoencoderKL, FluxControlNetModel, FluxTransformer2DModel
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
-from generation.flux import memory
-from generation.flux.memory import RUNGS, Sizes
-from generation.flux.quantization import BYTES
+from generation.diffusion import memory
+from generation.diffusion.memory import RUNGS, Sizes
+from generation.diffusion.quantization import BYTES
 from tests.generation.engines import SmallDevice, new_engine
 
 GB = 10**9
@@ -200,7 +200,7 @@ def test_where_little_is_free_the_engine_begins_further_down(tiny):
 
 
 def test_many_parameters_get_bfloat16_on_a_cpu_that_computes_with_it(monkeypatch):
-    from generation import placement
+    from generation.diffusion import device as placement
 
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     assert placement.choose("cpu", "auto", 12 * 10**9).dtype is torch.bfloat16
@@ -210,7 +210,7 @@ def test_many_parameters_get_bfloat16_on_a_cpu_that_computes_with_it(monkeypatch
     assert placement.choose("cpu", "auto", 12 * 10**9).dtype is torch.float32
 
 
-DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "flux.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "flux.md"
 
 
 def quantized(sizes, kind):

@@ -8,13 +8,14 @@ import torch
 from diffusers import FluxPipeline
 from torch import nn
 
-from generation.demo import architecture, dataset, restoration
-from generation.demo.bfloat16 import multiply_in_bfloat16
-from generation.demo.dataset import Dataset
-from generation.demo.elaboration import elaborate
-from generation.demo.optimizers import optimizers_for
-from generation.demo.training import Training, take_average
-from generation.demo.words_training import LONG, SHORT, clip_ids, t5_ids
+from generation.demo import architecture
+from generation.demo.training import dataset, restoration
+from generation.demo.training.bfloat16 import multiply_in_bfloat16
+from generation.demo.training.dataset import Dataset
+from generation.demo.training.elaboration import elaborate
+from generation.demo.training.loop import Training, take_average
+from generation.demo.training.optimizers import optimizers_for
+from generation.demo.training.words_stage import LONG, SHORT, clip_ids, t5_ids
 
 UNCONDITIONAL = 0.08
 """Share of captions left out, so that there is something to guide away from."""

@@ -14,13 +14,14 @@ import torch
 from diffusers import FluxPipeline
 from tqdm import tqdm
 
-from generation.demo import architecture, dataset, distill_training, drawings, vae_training
-from generation.demo.base_training import KIND_WEIGHTS, SOURCES, Captions, Source, Velocity
-from generation.demo.bfloat16 import multiply_in_bfloat16
-from generation.demo.optimizers import optimizers_for
-from generation.demo.training import Training, take_average
-from generation.demo.vae_training import to_tensor
-from generation.demo.words_training import LONG
+from generation.demo import architecture, drawings
+from generation.demo.training import dataset, distill_stage, vae_stage
+from generation.demo.training.base_stage import KIND_WEIGHTS, SOURCES, Captions, Source, Velocity
+from generation.demo.training.bfloat16 import multiply_in_bfloat16
+from generation.demo.training.loop import Training, take_average
+from generation.demo.training.optimizers import optimizers_for
+from generation.demo.training.vae_stage import to_tensor
+from generation.demo.training.words_stage import LONG
 
 POOL = {(128, 128): 2_000, (192, 128): 300, (128, 192): 300, (256, 256): 400}
 """How many pictures of each size are kept."""
@@ -47,7 +48,7 @@ def train(work: Path, seconds: float, seed: int = 0) -> None:
     """Train for so many seconds; `work/decoder.ckpt` holds the result."""
     torch.manual_seed(seed + 8)
     random = Random(seed + 80)
-    pipeline = distill_training.load(work)
+    pipeline = distill_stage.load(work)
     for network in (pipeline.transformer, pipeline.text_encoder, pipeline.text_encoder_2):
         network.requires_grad_(False)
     multiply_in_bfloat16(pipeline.transformer)
@@ -80,7 +81,7 @@ def train(work: Path, seconds: float, seed: int = 0) -> None:
         weight = 1 + OUTLINE_WEIGHT * _outlines(shown.data, rows)
         training.learn((wrong * weight).sum() / weight.sum())
     training.swap_average()
-    figures = vae_training.figures_of(pipeline.vae.eval(), seed)
+    figures = vae_stage.figures_of(pipeline.vae.eval(), seed)
     (work / "vae_figures.json").write_text(json.dumps(figures, indent=1))
 
 
@@ -125,6 +126,6 @@ def _show(work: Path, pipeline: FluxPipeline, source: Source, seed: int) -> _Sho
 
 def load(work: Path) -> FluxPipeline:
     """The pipeline with the averaged decoder of the last checkpoint of this stage."""
-    pipeline = distill_training.load(work)
+    pipeline = distill_stage.load(work)
     take_average(work, "decoder", pipeline.vae.decoder.parameters())
     return pipeline

@@ -5,18 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from generation.demo import (
-    architecture,
-    dataset,
-    drawings,
-    elaboration,
-    evaluate,
-    restoration,
-    tokenization,
-    words_training,
-)
-from generation.demo.optimizers import optimizers_for
-from generation.demo.training import Training, take_average
+from generation.demo import architecture, drawings, evaluate, tokenization
+from generation.demo.training import dataset, elaboration, restoration, words_stage
+from generation.demo.training.loop import Training, take_average
+from generation.demo.training.optimizers import optimizers_for
 from generation.demo.vocabulary import COLOURS, SHAPES, TOKENIZED_WORDS
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -119,12 +111,12 @@ def test_the_atlas_tells_what_the_renderer_painted_at_every_place(size):
 def test_of_two_things_each_is_named_by_its_own_word():
     """The transformer looks there: swapped, it would draw both of them wrong."""
     tokenizer = tokenization.t5_tokenizer(TOKENIZED_WORDS)
-    nouns = words_training.noun_pieces(tokenizer)
+    nouns = words_stage.noun_pieces(tokenizer)
     random = Random(6)
     batch = [drawings.sample(random, kind) for kind in ("pair", "between") for _ in range(40)]
-    ids = words_training.t5_ids(tokenizer, [drawing.caption for drawing in batch], 64)
+    ids = words_stage.t5_ids(tokenizer, [drawing.caption for drawing in batch], 64)
 
-    named = words_training.named_things(ids, batch, nouns)
+    named = words_stage.named_things(ids, batch, nouns)
 
     for row, column, things in named:
         before = tokenizer.convert_ids_to_tokens(int(ids[row, column - 1]))

@@ -7,8 +7,8 @@ import torch
 from diffusers import FluxControlNetModel, FluxControlNetPipeline, FluxControlPipeline, FluxPipeline
 
 from generation.control_images import shown_to_model
+from generation.diffusion.memory import read_sizes
 from generation.errors import GenerationCancelled, InvalidRequest, ModelUnavailable
-from generation.flux.memory import read_sizes
 from generation.types import Preset
 from tests.generation.engines import ignore, new_engine, pixels, same
 

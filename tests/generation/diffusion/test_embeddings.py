@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from generation.flux.embeddings import Embeddings, PromptEncoder
+from generation.diffusion.embeddings import Embeddings, PromptEncoder
 from generation.tokens import TokenCounter, cut_remark
 from tests.generation.engines import ignore, new_engine, same
 

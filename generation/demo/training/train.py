@@ -1,6 +1,6 @@
 """Train the demo model, one stage after the other.
 
-    python -m generation.demo.train vae --seconds 600
+    python -m generation.demo.training.train vae --seconds 600
 
 A stage that is stopped goes on where it was; delete its checkpoint in the work folder to begin
 again. Everything runs on a processor without an accelerator.
@@ -13,14 +13,14 @@ import sys
 from pathlib import Path
 
 STAGES = {
-    "vae": ("vae_training", "train"),
-    "words": ("words_training", "train"),
-    "base": ("base_training", "train"),
-    "distill": ("distill_training", "train"),
-    "decoder": ("decoder_training", "train"),
-    "canny": ("control_training", "train_canny"),
-    "blobs": ("control_training", "train_blobs"),
-    "lora": ("lora_training", "train"),
+    "vae": ("vae_stage", "train"),
+    "words": ("words_stage", "train"),
+    "base": ("base_stage", "train"),
+    "distill": ("distill_stage", "train"),
+    "decoder": ("decoder_stage", "train"),
+    "canny": ("control_stage", "train_canny"),
+    "blobs": ("control_stage", "train_blobs"),
+    "lora": ("lora_stage", "train"),
 }
 """The module and the function of each stage, in the order in which they build on each other."""
 
@@ -46,19 +46,19 @@ def main() -> None:
     arguments = parser.parse_args()
     _start_in_our_environment()
 
-    from generation.demo.training import use_the_processor_well
+    from generation.demo.training.loop import use_the_processor_well
 
     use_the_processor_well(arguments.threads)
     arguments.work.mkdir(parents=True, exist_ok=True)
     module, function = STAGES[arguments.stage]
-    train = getattr(importlib.import_module(f"generation.demo.{module}"), function)
+    train = getattr(importlib.import_module(f"generation.demo.training.{module}"), function)
     train(arguments.work, arguments.seconds, arguments.seed)
 
 
 def _start_in_our_environment() -> None:
     """Start again with glibc's settings in place: it reads them only at the very start."""
     if sys.platform == "linux" and not ENVIRONMENT.keys() <= os.environ.keys():
-        command = [sys.executable, "-m", "generation.demo.train", *sys.argv[1:]]
+        command = [sys.executable, "-m", "generation.demo.training.train", *sys.argv[1:]]
         os.execve(sys.executable, command, {**os.environ, **ENVIRONMENT})
 
 

@@ -11,8 +11,8 @@ from random import Random
 import torch
 from diffusers import FluxPipeline
 
-from generation.demo import base_training, dataset
-from generation.demo.base_training import (
+from generation.demo.training import base_stage, dataset
+from generation.demo.training.base_stage import (
     DECIDING,
     KIND_WEIGHTS,
     SOURCES,
@@ -20,10 +20,10 @@ from generation.demo.base_training import (
     Velocity,
     noise_levels,
 )
-from generation.demo.bfloat16 import multiply_in_bfloat16
-from generation.demo.optimizers import optimizers_for
-from generation.demo.training import Training, take_average
-from generation.demo.words_training import LONG, SHORT
+from generation.demo.training.bfloat16 import multiply_in_bfloat16
+from generation.demo.training.loop import Training, take_average
+from generation.demo.training.optimizers import optimizers_for
+from generation.demo.training.words_stage import LONG, SHORT
 
 LEAST, MOST = 1.0, 6.0
 """The guidance scales that the student is shown."""
@@ -37,7 +37,7 @@ def train(work: Path, seconds: float, seed: int = 0) -> None:
     """Train for so many seconds; `work/distill.ckpt` holds the result."""
     torch.manual_seed(seed + 3)
     random = Random(seed + 30)
-    pipeline = base_training.load(work)
+    pipeline = base_stage.load(work)
     teacher = deepcopy(pipeline.transformer).requires_grad_(False)
     pipeline.text_encoder.requires_grad_(False)
     pipeline.text_encoder_2.requires_grad_(False)
@@ -83,7 +83,7 @@ def train(work: Path, seconds: float, seed: int = 0) -> None:
 
 def load(work: Path) -> FluxPipeline:
     """The pipeline with the averaged weights of the last checkpoint of this stage."""
-    pipeline = base_training.load(work)
+    pipeline = base_stage.load(work)
     take_average(work, "distill", pipeline.transformer.parameters())
     return pipeline
 

@@ -10,6 +10,7 @@ from diffusers import FluxControlNetModel
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file
 
+from generation.diffusion.engine import FluxEngine, is_flat
 from generation.errors import (
     GenerationCancelled,
     GenerationError,
@@ -17,8 +18,6 @@ from generation.errors import (
     ModelUnavailable,
     OutOfMemory,
 )
-from generation.flux import FluxEngine
-from generation.flux.engine import is_flat
 from generation.types import Step
 from tests.generation.engines import ignore, new_engine, pixels, same
 

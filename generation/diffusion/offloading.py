@@ -1,6 +1,6 @@
 """Where the parts of a model rest, and how they come to the device when their turn comes.
 
-The rungs are those of ``generation/flux/memory.py``. All of them compute on the same
+The rungs are those of ``generation/diffusion/memory.py``. All of them compute on the same
 device with the same operations, so all of them make the same pixels.
 """
 
@@ -17,8 +17,8 @@ from accelerate import cpu_offload
 from accelerate.hooks import remove_hook_from_submodules
 from diffusers.hooks import HookRegistry, apply_group_offloading
 
-from generation.flux.memory import RUNGS, Rung
-from generation.placement import Placement, is_out_of_memory
+from generation.diffusion.device import Placement, is_out_of_memory
+from generation.diffusion.memory import RUNGS, Rung
 
 #: "text" encodes prompts, "denoiser" is a transformer or a ControlNet, "vae" is small and
 #: stays on the device on every rung.

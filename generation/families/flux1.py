@@ -26,8 +26,8 @@ from diffusers import (
     FluxTransformer2DModel,
 )
 
+from generation.diffusion.offloading import Offloading, stored_bytes
 from generation.errors import ModelUnavailable
-from generation.flux.offloading import Offloading, stored_bytes
 from generation.types import GenerationRequest
 from generation.weights import Kind
 

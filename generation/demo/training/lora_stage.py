@@ -13,13 +13,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from generation import preprocessors
-from generation.demo import dataset, distill_training, drawings
-from generation.demo.base_training import Captions, Source, Velocity, noise_levels
-from generation.demo.bfloat16 import multiply_in_bfloat16
-from generation.demo.dataset import Dataset, encode
-from generation.demo.training import Training
-from generation.demo.vae_training import to_tensor
-from generation.demo.words_training import LONG
+from generation.demo import drawings
+from generation.demo.training import dataset, distill_stage
+from generation.demo.training.base_stage import Captions, Source, Velocity, noise_levels
+from generation.demo.training.bfloat16 import multiply_in_bfloat16
+from generation.demo.training.dataset import Dataset, encode
+from generation.demo.training.loop import Training
+from generation.demo.training.vae_stage import to_tensor
+from generation.demo.training.words_stage import LONG
 
 RANK = 8
 LAYERS = ["to_q", "to_k", "to_v", "to_out.0", "proj_mlp", "proj_out", "ff.net.0.proj", "ff.net.2"]
@@ -45,7 +46,7 @@ def train(work: Path, seconds: float, seed: int = 0) -> None:
     """Train for so many seconds and write `work/lora-ink`."""
     torch.manual_seed(seed + 6)
     random = Random(seed + 60)
-    pipeline = distill_training.load(work)
+    pipeline = distill_stage.load(work)
     for network in (pipeline.transformer, pipeline.text_encoder, pipeline.text_encoder_2):
         network.requires_grad_(False)
     transformer = pipeline.transformer.train()

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import torch
 
+from generation.diffusion.device import Placement
 from generation.errors import ModelUnavailable
-from generation.placement import Placement
 
 Quantization = Literal["none", "auto", "fp8", "4bit"]
 

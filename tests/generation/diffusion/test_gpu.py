@@ -2,7 +2,7 @@
 
 import pytest
 
-from generation.flux.memory import RUNGS
+from generation.diffusion.memory import RUNGS
 from tests.generation.engines import ignore, new_engine, same
 
 pytestmark = pytest.mark.gpu

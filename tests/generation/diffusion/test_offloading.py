@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from generation.diffusion.memory import RUNGS
 from generation.errors import GenerationCancelled, OutOfMemory
-from generation.flux.memory import RUNGS
 from tests.generation.engines import SmallDevice, ignore, new_engine, pixels, same
 
 FULL = "CUDA out of memory. Tried to allocate 2.00 GiB"

@@ -1,0 +1,1 @@
+"""How the demo model was trained, stage by stage. Nothing of the bot imports it."""

@@ -1,0 +1,5 @@
+"""What is the same for every family of diffusion models: the engine, memory, offloading, bits.
+
+Importing `engine` imports torch and diffusers, which takes seconds: import it on the
+engine's thread.
+"""
