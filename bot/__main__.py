@@ -42,8 +42,8 @@ from bot.config import (
 )
 from bot.database import Database, DatabaseDamaged, SchemaTooNew, check_sound, migrations
 from bot.gallery import Gallery
+from bot.job_store import JobStore
 from bot.ledger import Ledger, QuotaStatus
-from bot.records import Records
 from bot.restarts import Restarts
 from bot.service import About, Service
 from bot.storage import Reserve, has_wal_bug, network_file_system
@@ -295,10 +295,8 @@ def history(
     """List somebody's pictures, newest first."""
     settings, _ = _read(config)
     _check_person(user)
-    records = Records(settings.storage.data_dir / "control-images")
-    work = partial(
-        records.history, user=user, words=" ".join(words or []), before=None, limit=limit
-    )
+    store = JobStore(settings.storage.data_dir / "control-images")
+    work = partial(store.history, user=user, words=" ".join(words or []), before=None, limit=limit)
     page = _with_database(settings, lambda database: database.read(work))
     table = Table("id", "status", "preset", "seed", "prompt", box=None, padding=(0, 2, 0, 0))
     for job in page.jobs:

@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 
 from bot.database import Database
 from bot.gallery import Gallery
+from bot.job_store import JobStore
 from bot.jobs import Job
 from bot.ledger import Ledger, QuotaStatus
 from bot.origins import Origin
-from bot.records import Records
 from bot.refusals import Conflict, NotAllowed, NotFound
 from bot.requests import Presets
 from bot.worker import Worker
@@ -72,7 +72,7 @@ class Administration:
         presets: Presets,
         default_preset: str,
         model: str,
-        records: Records,
+        store: JobStore,
         gallery: Gallery,
         cancel: Callable[[Job, str], Any],
         now: Callable[[], float],
@@ -84,7 +84,7 @@ class Administration:
         self._presets = presets
         self._default_preset = default_preset
         self._model = model
-        self._records = records
+        self._store = store
         self._gallery = gallery
         self._cancel = cancel
         self._now = now
@@ -279,7 +279,7 @@ class Administration:
         if job is None or not self._worker.move(job, to_front=to_front):
             raise NotFound(f"there is no job {shortened(job_id)} that waits")
         act = "move to the front" if to_front else "move to the back"
-        moved = partial(self._records.move, job_id=job_id, to_front=to_front)
+        moved = partial(self._store.move, job_id=job_id, to_front=to_front)
         await self._do(admin, act, job_id, None, moved)
 
     async def cancel(self, admin: str, job_id: str) -> Job:
@@ -307,7 +307,7 @@ class Administration:
         self.check(admin)
 
         def act(db: sqlite3.Connection) -> Job:
-            job = self._records.find(db, job_id)
+            job = self._store.find(db, job_id)
             if job is None:
                 raise NotFound(f"there is no job {shortened(job_id)}")
             if not job.status.is_final:
@@ -322,7 +322,7 @@ class Administration:
     async def dead_letters(self, admin: str) -> list[Job]:
         """Jobs that were given up after too many attempts, oldest first."""
         self.check(admin)
-        return await self._database.read(self._records.dead_letters)
+        return await self._database.read(self._store.dead_letters)
 
     async def replay(self, admin: str, job_id: str) -> Job:
         """Draw a job again that was given up, at no charge; returns the new one.
@@ -331,7 +331,7 @@ class Administration:
             NotFound: There is no such job, or it cannot be drawn any more.
         """
         self.check(admin)
-        letters = await self._database.read(self._records.dead_letters)
+        letters = await self._database.read(self._store.dead_letters)
         old = next((job for job in letters if job.id == job_id), None)
         if old is None:
             raise NotFound(f"there is no job {shortened(job_id)} that was given up")
@@ -350,9 +350,9 @@ class Administration:
         )
 
         def act(db: sqlite3.Connection) -> None:
-            if not self._records.take_dead_letter(db, job_id):
+            if not self._store.take_dead_letter(db, job_id):
                 raise NotFound(f"{job_id} was replayed already")
-            self._records.insert(db, job)
+            self._store.insert(db, job)
 
         self._worker.unfinished[job.id] = job
         try:

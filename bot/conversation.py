@@ -172,10 +172,10 @@ async def answer(
             return Reply(text, jobs=view.mine)
         case SettingsCommand(changes, is_reset):
             if changes is None and not is_reset:
-                own = await service.settings(user)
+                user_defaults = await service.settings(user)
             else:
-                own = await service.change_settings(user, changes)
-            return Reply(replies.settings(own))
+                user_defaults = await service.change_settings(user, changes)
+            return Reply(replies.settings(user_defaults))
         case HelpCommand(topic):
             model = service.config.model
             text = replies.help_text(topic, f"{model.width}x{model.height}")

@@ -93,7 +93,7 @@ def summary(job: Job, say: Language = ENGLISH) -> str:
     return " · ".join(parts)
 
 
-def taken_over(last: Job, changes: ImagineCommand, vary: bool = False) -> str:
+def inherited(last: Job, changes: ImagineCommand, vary: bool = False) -> str:
     """What a picture that builds on *last* takes from it, where *changes* say nothing else."""
     request, said = last.request, changes.options
     parts = [f"preset {request.preset}"] if "preset" not in said else []
@@ -223,12 +223,14 @@ def dead_letters(jobs: Iterable[Job]) -> str:
 
 def queue(waiting: int, running: int, mine: Iterable[Job], why_not: str = "") -> str:
     """The queue as one person sees it; *why_not* says why nothing is drawn, if nothing is."""
-    own = [f"{job.id} · {progress_line(job, job.progress)} · {short(job)}" for job in mine]
+    user_defaults = [
+        f"{job.id} · {progress_line(job, job.progress)} · {short(job)}" for job in mine
+    ]
     return "\n".join(
         [
             *([f"Nothing is drawn now: {why_not}."] if why_not else []),
             f"{counted(running, 'picture')} being drawn, {waiting} waiting.",
-            *(own or ["Nothing of yours among them."]),
+            *(user_defaults or ["Nothing of yours among them."]),
         ]
     )
 
@@ -245,11 +247,11 @@ def history(jobs: list[Job], words: str, page: int, has_more: bool) -> str:
     return "\n".join(lines)
 
 
-def settings(own: Mapping[str, Any]) -> str:
+def settings(user_defaults: Mapping[str, Any]) -> str:
     """Somebody's own defaults."""
-    if not own:
+    if not user_defaults:
         return "You have no defaults of your own. Set some: settings --preset canny --steps 20"
-    pairs = dict(own)
+    pairs = dict(user_defaults)
     if "width" in pairs and "height" in pairs:
         pairs["size"] = f"{pairs.pop('width')}x{pairs.pop('height')}"
     if "aspect_ratio" in pairs:

@@ -124,7 +124,7 @@ class Presets:
 
 def complete(
     command: ImagineCommand,
-    own: Mapping[str, Any],
+    user_defaults: Mapping[str, Any],
     preset: Preset,
     attachment: Attachment | None,
     config: Config,
@@ -133,7 +133,7 @@ def complete(
     """The request that *command* means, and how many pictures.
 
     Args:
-        own: The person's own defaults, a subset of `SETTINGS`.
+        user_defaults: The person's own defaults, a subset of `SETTINGS`.
         seed: For people who name none.
 
     Raises:
@@ -141,12 +141,17 @@ def complete(
     """
     model = config.model
     said = command.options
-    width, height = picture_size(command, own, preset, attachment, model)
+    width, height = picture_size(command, user_defaults, preset, attachment, model)
     scale, strength = strengths(preset, command.strength)
     negative_prompt = command.negative_prompt or ""
 
     def chosen(name: str) -> Any:
-        sources = (said.get(name), own.get(name), getattr(preset, name), getattr(model, name))
+        sources = (
+            said.get(name),
+            user_defaults.get(name),
+            getattr(preset, name),
+            getattr(model, name),
+        )
         return next(value for value in sources if value is not None)
 
     request = GenerationRequest(
@@ -163,7 +168,7 @@ def complete(
         model=model_name(model),
         **{**_of_preset(preset), "controlnet_conditioning_scale": scale, "strength": strength},
     )
-    images = next(n for n in (command.images, own.get("images"), 1) if n is not None)
+    images = next(n for n in (command.images, user_defaults.get("images"), 1) if n is not None)
     check_limits(request, images, config.limits)
     return request, images
 
@@ -228,7 +233,7 @@ def change(
 
 def picture_size(
     command: ImagineCommand,
-    own: Mapping[str, Any],
+    user_defaults: Mapping[str, Any],
     preset: Preset,
     attachment: Attachment | None,
     model: Model,
@@ -247,10 +252,10 @@ def picture_size(
         return command.width or width, command.height or height
     if command.aspect_ratio is not None:
         return fit_size(command.aspect_ratio, width * height)
-    if "width" in own and "height" in own:
-        return own["width"], own["height"]
-    if "aspect_ratio" in own:
-        across, down = own["aspect_ratio"]
+    if "width" in user_defaults and "height" in user_defaults:
+        return user_defaults["width"], user_defaults["height"]
+    if "aspect_ratio" in user_defaults:
+        across, down = user_defaults["aspect_ratio"]
         return fit_size((across, down), width * height)
     if attachment is not None and preset.width is None and preset.height is None:
         aspect = min(MAX_ASPECT, max(1 / MAX_ASPECT, attachment.width / attachment.height))
@@ -328,10 +333,10 @@ def check_settings(changes: ImagineCommand, presets: Presets, config: Config) ->
     complete(replace(changes, prompt="anything", preset=None), {}, plain, None, config, seed=0)
 
 
-def merged_settings(own: Mapping[str, Any], changes: ImagineCommand) -> dict[str, Any]:
-    """*own* defaults with *changes*; a size replaces an aspect ratio and the reverse."""
+def merged_settings(user_defaults: Mapping[str, Any], changes: ImagineCommand) -> dict[str, Any]:
+    """*user_defaults* defaults with *changes*; a size replaces an aspect ratio and the reverse."""
     said = changes.options
-    kept = dict(own)
+    kept = dict(user_defaults)
     if "aspect_ratio" in said:
         kept.pop("width", None)
         kept.pop("height", None)

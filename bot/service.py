@@ -26,10 +26,10 @@ from bot.commands import ImagineCommand
 from bot.config import Config
 from bot.database import FULL, Database
 from bot.gallery import Gallery, Kind, encoded
+from bot.job_store import HistoryPage, JobStore
 from bot.jobs import Delivery, Job, JobStatus
 from bot.ledger import Ledger, QuotaStatus, cost
 from bot.origins import NOWHERE, Origin
-from bot.records import HistoryPage, Records
 from bot.refusals import (
     Conflict,
     NotAccepting,
@@ -153,8 +153,8 @@ class Service:
         self._new_seed = new_seed
         self._presets = Presets(dict(config.presets), read_presets)
         self._ledger = Ledger(config.quota)
-        self._records = Records(gallery.control_images)
-        self._worker = Worker(executors, database, self._records, self._ledger, gallery, now)
+        self._store = JobStore(gallery.control_images)
+        self._worker = Worker(executors, database, self._store, self._ledger, gallery, now)
         self._admitting: Counter[str] = Counter()
         self.admin = Administration(
             config.admins.users,
@@ -164,7 +164,7 @@ class Service:
             self._presets,
             config.model.default_preset,
             model_name(config.model),
-            self._records,
+            self._store,
             gallery,
             self._cancel,
             now,
@@ -174,7 +174,7 @@ class Service:
 
     async def start(self) -> None:
         """Take up what the last process left. Nobody may submit before this is done."""
-        left = await self._database.read(self._records.unfinished)
+        left = await self._database.read(self._store.unfinished)
         for job_id in left.unreadable:
             await self._database.write(partial(self._give_up_unreadable, job_id=job_id))
         for jobs in (left.begun, left.waiting):
@@ -189,7 +189,7 @@ class Service:
 
     def _give_up_unreadable(self, db: sqlite3.Connection, job_id: str) -> None:
         now = self._now()
-        if self._records.finish(
+        if self._store.finish(
             db, job_id, JobStatus.FAILED, now, error=UNREADABLE, is_dead_letter=True
         ):
             self._ledger.refund(db, job_id, now)
@@ -289,7 +289,7 @@ class Service:
         if origin is not NOWHERE:
             await self.check_may_draw(user, origin)
         if job_id is None:
-            original = await self._database.read(partial(self._records.latest, user=user))
+            original = await self._database.read(partial(self._store.latest, user=user))
             if original is None:
                 raise NotFound("you have no picture yet that could be drawn again")
         else:
@@ -472,7 +472,7 @@ class Service:
             NotFound: There is none, or it is somebody else's.
         """
         job = self._worker.unfinished.get(job_id) or await self._database.read(
-            partial(self._records.find, job_id=job_id)
+            partial(self._store.find, job_id=job_id)
         )
         is_theirs = job is not None and (job.user == user or is_shown)
         if job is None or not (is_theirs or self.admin.is_admin(user)):
@@ -486,7 +486,7 @@ class Service:
         ``reply_to``, such as a thread; None means that nothing was drawn there.
         """
         return await self._database.read(
-            partial(self._records.latest_answered, platform=platform, channel=channel, place=place)
+            partial(self._store.latest_answered, platform=platform, channel=channel, place=place)
         )
 
     async def history(
@@ -499,7 +499,7 @@ class Service:
             limit: Jobs on a page, at least 1.
         """
         page = await self._database.read(
-            partial(self._records.history, user=user, words=words, before=before, limit=limit)
+            partial(self._store.history, user=user, words=words, before=before, limit=limit)
         )
         live = self._worker.unfinished
         return replace(page, jobs=[live.get(job.id, job) for job in page.jobs])
@@ -570,8 +570,8 @@ class Service:
         await asyncio.to_thread(self._gallery.delete, job.id)
 
         def forget(db: sqlite3.Connection) -> None:
-            self._records.prune(db, [job.id])
-            self._records.settle(db, job.id, Delivery.NONE)
+            self._store.prune(db, [job.id])
+            self._store.close_delivery(db, job.id, Delivery.NONE)
 
         await self._database.write(forget)
         job.is_pruned = True
@@ -584,20 +584,18 @@ class Service:
 
         An adapter asks once it can send, and follows them as it follows new ones.
         """
-        jobs = await self._database.read(partial(self._records.undelivered, platform=platform))
+        jobs = await self._database.read(partial(self._store.undelivered, platform=platform))
         return [self._worker.unfinished.get(job.id, job) for job in jobs]
 
     async def redirect(self, job: Job, reply_to: dict[str, Any]) -> None:
         """Keep where the answer to *job* goes from now on."""
-        await self._database.write(
-            partial(self._records.redirect, job_id=job.id, reply_to=reply_to)
-        )
+        await self._database.write(partial(self._store.redirect, job_id=job.id, reply_to=reply_to))
         job.reply_to = reply_to
 
     async def delivered(self, job: Job) -> None:
         """Write that whoever asked for *job*, which has ended, has the answer."""
         await self._database.write(
-            partial(self._records.settle, job_id=job.id, delivery=Delivery.DELIVERED)
+            partial(self._store.close_delivery, job_id=job.id, delivery=Delivery.DELIVERED)
         )
         job.delivery = Delivery.DELIVERED
 
@@ -608,7 +606,7 @@ class Service:
         """
 
         def give_up(db: sqlite3.Connection) -> None:
-            if self._records.settle(db, job.id, Delivery.NONE, reason):
+            if self._store.close_delivery(db, job.id, Delivery.NONE, reason):
                 self._ledger.refund(db, job.id, self._now())
 
         await self._database.write(give_up)
@@ -642,15 +640,15 @@ class Service:
 
         def keep(db: sqlite3.Connection) -> dict[str, Any]:
             old = {} if is_reset else _settings(db, user)
-            own = {} if changes is None else merged_settings(old, changes)
+            user_defaults = {} if changes is None else merged_settings(old, changes)
             if is_private is not None:
-                own["private"] = is_private
+                user_defaults["private"] = is_private
             db.execute(
                 "INSERT INTO people (user, settings) VALUES (?, ?)"
                 " ON CONFLICT (user) DO UPDATE SET settings = excluded.settings",
-                (user, json.dumps(own)),
+                (user, json.dumps(user_defaults)),
             )
-            return own
+            return user_defaults
 
         return await self._database.write(keep)
 
@@ -658,7 +656,7 @@ class Service:
 
     async def _asked_before(self, event_id: str) -> Job | None:
         """The job that the platform's event asked for, if it came before."""
-        job = await self._database.read(partial(self._records.find_event, event_id=event_id))
+        job = await self._database.read(partial(self._store.find_event, event_id=event_id))
         return None if job is None else self._worker.unfinished.get(job.id, job)
 
     def _check_accepting(self, user: str) -> None:
@@ -688,16 +686,16 @@ class Service:
         self, user: str, command: ImagineCommand, image: bytes | None
     ) -> tuple[GenerationRequest, int, CleanImage | None]:
         """The request that *command* means, how many pictures, and the attached one, clean."""
-        own = await self.settings(user)
-        if own.get("preset") not in self.presets:  # it was removed from config.toml since
-            own.pop("preset", None)
+        user_defaults = await self.settings(user)
+        if user_defaults.get("preset") not in self.presets:  # it was removed from config.toml since
+            user_defaults.pop("preset", None)
         preset = self._presets[
-            command.preset or own.get("preset") or self.config.model.default_preset
+            command.preset or user_defaults.get("preset") or self.config.model.default_preset
         ]
         self._presets.check_attachment(preset, image is not None)
         clean, attachment = (None, None) if image is None else await self._clean(image)
         request, images = complete(
-            command, own, preset, attachment, self.config, seed=self._new_seed()
+            command, user_defaults, preset, attachment, self.config, seed=self._new_seed()
         )
         return request, images, clean
 
@@ -737,11 +735,11 @@ class Service:
     async def _admit(self, job: Job) -> Job:
         def admit(db: sqlite3.Connection) -> Job | None:
             if job.event_id is not None:
-                earlier = self._records.find_event(db, job.event_id)
+                earlier = self._store.find_event(db, job.event_id)
                 if earlier is not None:
                     return earlier
             check_not_banned(db, job.user)
-            self._records.insert(db, job)
+            self._store.insert(db, job)
             self._ledger.charge(db, job, job.submitted_at)
             return None
 
@@ -792,11 +790,11 @@ class Service:
         old: list[str] = []
         if self.config.gallery.keep_days:
             before = self._now() - self.config.gallery.keep_days * 86400
-            old = await self._database.read(partial(self._records.prunable, before=before))
+            old = await self._database.read(partial(self._store.prunable, before=before))
             await asyncio.to_thread(self._gallery.prune_pictures, old)
         # Marked afterwards: a crash in between repeats the deletion instead of forgetting it.
         if old:
-            await self._database.write(partial(self._records.prune, job_ids=old))
+            await self._database.write(partial(self._store.prune, job_ids=old))
         # A file may lie here whose job is only being written.
         await self._sweep(self._now() - ORPHANED_FOR)
         return len(old)
@@ -804,10 +802,10 @@ class Service:
     async def _sweep(self, before: float) -> None:
         """Delete what a killed process left: pictures of jobs that ended without one, and
         attached ones from before *before* (unix seconds) that no job refers to."""
-        kept = await self._database.read(self._records.control_images)
+        kept = await self._database.read(self._store.control_images)
         await asyncio.to_thread(self._gallery.prune_control_images, kept, before)
         found = await asyncio.to_thread(self._gallery.job_ids)
-        orphans = await self._database.read(partial(self._records.without_pictures, job_ids=found))
+        orphans = await self._database.read(partial(self._store.without_pictures, job_ids=found))
         await asyncio.to_thread(self._gallery.prune_pictures, orphans)
 
 

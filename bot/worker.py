@@ -1,4 +1,4 @@
-"""Takes waiting jobs to the engines, one at a time for each, and settles how they end."""
+"""Takes waiting jobs to the engines, one at a time for each, and has their ends written."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from typing import Any, Literal, TypeVar
 
 from bot.database import Database, Work
 from bot.gallery import Gallery
+from bot.job_store import JobStore, Unfinished
 from bot.jobs import FairQueue, Job, JobStatus, StepTimes, seconds_ahead, waiting_times
 from bot.ledger import Ledger
-from bot.records import Records, Unfinished
 from bot.refusals import StorageTrouble
 from generation.errors import DegenerateResult, EngineLost, FluxbotError
 from generation.protocols import Executor
@@ -100,7 +100,7 @@ class Worker:
         self,
         executors: Sequence[Executor],
         database: Database,
-        records: Records,
+        store: JobStore,
         ledger: Ledger,
         gallery: Gallery,
         now: Callable[[], float],
@@ -110,7 +110,7 @@ class Worker:
         self._executors = executors
         self._queue = FairQueue()
         self._database = database
-        self._records = records
+        self._store = store
         self._ledger = ledger
         self._gallery = gallery
         self._now = now
@@ -292,8 +292,8 @@ class Worker:
 
     def _tell(self, job: Job, **progress: Any) -> None:
         """Tell a waiting job its place, or a note; what is not said anew still holds."""
-        told = job.progress
-        known = {"position": told.position, "wait": told.wait, "note": told.note}
+        previous = job.progress
+        known = {"position": previous.position, "wait": previous.wait, "note": previous.note}
         job.update(JobStatus.QUEUED, **{**known, **progress})
 
     async def _serve(self, executor: Executor) -> None:
@@ -349,7 +349,7 @@ class Worker:
     async def _generate(self, attempt: _Attempt, executor: Executor) -> list[GenerationResult]:
         """All pictures of a job. Cancelling it ends it once the engine is free."""
         job = attempt.job
-        begin = partial(self._records.begin, job=job, now=self._now(), turn=attempt.turn)
+        begin = partial(self._store.begin, job=job, now=self._now(), turn=attempt.turn)
         attempt.fence = await self._written(begin)
         if attempt.fence is None:
             raise RuntimeError(f"the record of job {job.id} says that it has ended")
@@ -456,9 +456,7 @@ class Worker:
         """Leave a job that the stop has interrupted to the next start."""
         job = attempt.job
         if attempt.fence is not None:
-            await self._written(
-                partial(self._records.give_back, job_id=job.id, fence=attempt.fence)
-            )
+            await self._written(partial(self._store.give_back, job_id=job.id, fence=attempt.fence))
         if job.status is JobStatus.RUNNING:
             job.update(JobStatus.QUEUED, note=RESTARTING)
 
@@ -482,7 +480,7 @@ class Worker:
                 error=sentence,
                 is_dead_letter=True,
             )
-        elif await self._written(partial(self._records.draw_again, job_id=job.id, fence=fence)):
+        elif await self._written(partial(self._store.draw_again, job_id=job.id, fence=fence)):
             if job.status is JobStatus.RUNNING:
                 job.update(JobStatus.QUEUED, note=GPU_RESTARTED)
             self._queue.put_first(job)
@@ -507,7 +505,7 @@ class Worker:
         now = self._now()
 
         def end(db: sqlite3.Connection) -> Job | None:
-            if not self._records.finish(
+            if not self._store.finish(
                 db,
                 job.id,
                 status,
@@ -518,7 +516,7 @@ class Worker:
                 engine_losses=job.engine_losses,
                 is_dead_letter=is_dead_letter,
             ):
-                return self._records.find(db, job.id)
+                return self._store.find(db, job.id)
             if status is not JobStatus.SUCCEEDED:
                 self._ledger.refund(db, job.id, now)
             return None

@@ -6,7 +6,7 @@
 | ``commands`` | ``/flux …``, and the menus of a message |
 | ``administration`` | ``/flux-admin …`` |
 | ``buttons`` | the buttons under a picture; their ids carry the job's |
-| ``presses`` | what happens when somebody presses one |
+| ``actions`` | what happens when somebody presses one |
 | ``forms`` | the forms that open: change the prompt, draw from a picture |
 | ``answers`` | the first answer to an interaction, and what comes of it |
 | ``deliveries`` | follows a job in its message, and gets the picture to whoever asked |

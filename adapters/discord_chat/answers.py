@@ -109,7 +109,7 @@ class Answers:
                 with suppress(discord.NotFound):
                     await interaction.edit_original_response(content="…")
                     await interaction.delete_original_response()
-            await self.settle(interaction, error)
+            await self.report_error(interaction, error)
             return
         self._deliveries.follow(job)
 
@@ -142,7 +142,7 @@ class Answers:
         """Say to the person alone why not."""
         await self.tell(interaction, text_post(replies.error_sentence(error, say_of(interaction))))
 
-    async def settle(self, interaction: Interaction, error: Exception) -> None:
+    async def report_error(self, interaction: Interaction, error: Exception) -> None:
         """Say to the person alone what came of *error*, which ended what they asked for.
 
         Of a fault of ours the log says more.

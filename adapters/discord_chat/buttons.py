@@ -16,8 +16,8 @@ from bot.jobs import ID_ALPHABET, ID_LENGTH
 from bot.languages import ENGLISH, Language
 
 if TYPE_CHECKING:
+    from adapters.discord_chat.actions import Actions
     from adapters.discord_chat.chat import FluxClient
-    from adapters.discord_chat.presses import Presses
 
 ButtonKind = Literal[
     "again", "vary", "edit", "upscale", "control", "cancel", "delete", "single", "variation"
@@ -39,15 +39,15 @@ MAX_WORDS = 80
 
 
 async def carry_out(
-    interaction: discord.Interaction[Any], act: Callable[[Presses], Awaitable[None]]
+    interaction: discord.Interaction[Any], act: Callable[[Actions], Awaitable[None]]
 ) -> None:
     """Do *act* for whoever pressed, and say to them what is wrong if it fails."""
     client = cast("FluxClient", interaction.client)
     client.recognise(interaction)
     try:
-        await act(client.presses)
+        await act(client.actions)
     except Exception as error:
-        await client.presses.answers.settle(interaction, error)
+        await client.actions.answers.report_error(interaction, error)
 
 
 class JobButton(
@@ -85,7 +85,7 @@ class JobButton(
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         await carry_out(
             interaction,
-            lambda presses: presses.press(interaction, self.kind, self.job_id, self.number),
+            lambda actions: actions.press(interaction, self.kind, self.job_id, self.number),
         )
 
 
@@ -109,7 +109,7 @@ class PageButton(
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         await carry_out(
-            interaction, lambda presses: presses.turn_page(interaction, self.page, self.words)
+            interaction, lambda actions: actions.turn_page(interaction, self.page, self.words)
         )
 
 
@@ -132,7 +132,7 @@ class JobSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template="flux-s
         return select
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        await carry_out(interaction, lambda presses: presses.show(interaction, self.item.values[0]))
+        await carry_out(interaction, lambda actions: actions.show(interaction, self.item.values[0]))
 
 
 def job_of(message: discord.Message) -> str | None:

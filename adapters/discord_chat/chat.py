@@ -13,6 +13,7 @@ import aiohttp
 import discord
 from discord import app_commands
 
+from adapters.discord_chat.actions import Actions
 from adapters.discord_chat.administration import admin_commands
 from adapters.discord_chat.answers import Answers
 from adapters.discord_chat.attachments import Attachments
@@ -21,7 +22,6 @@ from adapters.discord_chat.commands import flux_commands, menus
 from adapters.discord_chat.deliveries import Deliveries
 from adapters.discord_chat.forms import REMEMBERED, forgotten
 from adapters.discord_chat.people import NEEDED, Interaction, server_of, user_of
-from adapters.discord_chat.presses import Presses
 from bot.config import Config, ConfigError
 from bot.languages import language_of
 from bot.service import Service
@@ -70,7 +70,7 @@ class DiscordChat:
         )
         answers = Answers(service, self.deliveries)
         max_bytes = int(config.control_images.max_megabytes * 1e6)
-        self.client.presses = Presses(
+        self.client.actions = Actions(
             service, answers, self.deliveries, Attachments(self.client, max_bytes)
         )
 
@@ -122,11 +122,11 @@ class FluxClient(discord.AutoShardedClient):
     """discord.py's client with our commands.
 
     Attributes:
-        presses: What commands and buttons do.
+        actions: What commands and buttons do.
         is_logged_in: Set once requests can be made.
     """
 
-    presses: Presses
+    actions: Actions
 
     def __init__(self, config: Config, connector: aiohttp.BaseConnector | None) -> None:
         super().__init__(
@@ -148,10 +148,10 @@ class FluxClient(discord.AutoShardedClient):
         """Called by discord.py between logging in and connecting."""
         self._owners = _owners(self.application)
         self.add_dynamic_items(JobButton, PageButton, JobSelect)
-        service = self.presses.service
-        self.tree.add_command(flux_commands(self.presses, self._config))
-        self.tree.add_command(admin_commands(service, self.presses.answers, self._config))
-        for menu in menus(self.presses):
+        service = self.actions.service
+        self.tree.add_command(flux_commands(self.actions, self._config))
+        self.tree.add_command(admin_commands(service, self.actions.answers, self._config))
+        for menu in menus(self.actions):
             self.tree.add_command(menu)
         await self.tree.set_translator(Translator())
         try:
@@ -164,7 +164,7 @@ class FluxClient(discord.AutoShardedClient):
         """Tell the service what Discord says of whoever asks, here and now."""
         guild_id = interaction.guild_id
         is_manager = guild_id is not None and interaction.permissions.manage_guild
-        self.presses.service.admin.recognise(
+        self.actions.service.admin.recognise(
             user_of(interaction.user),
             is_admin=interaction.user.id in self._owners
             or (is_manager and str(guild_id) in self._config.discord.home_servers),
@@ -175,7 +175,7 @@ class FluxClient(discord.AutoShardedClient):
         """Called by discord.py after a form has begun to be carried out, if it is known."""
         is_form = interaction.type is discord.InteractionType.modal_submit
         if is_form and REMEMBERED not in interaction.extras:
-            await self.presses.answers.settle(interaction, forgotten(interaction))
+            await self.actions.answers.report_error(interaction, forgotten(interaction))
 
     async def on_ready(self) -> None:
         logger.info("Discord: here as %s, in %d servers", self.user, len(self.guilds))
@@ -190,7 +190,7 @@ class _Tree(app_commands.CommandTree[FluxClient]):
         self, interaction: Interaction, error: app_commands.AppCommandError, /
     ) -> None:
         cause = getattr(error, "original", error)
-        await self.client.presses.answers.settle(interaction, cause)
+        await self.client.actions.answers.report_error(interaction, cause)
 
 
 class Translator(app_commands.Translator):

@@ -12,11 +12,11 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice, Range, locale_str
 
+from adapters.discord_chat.actions import Actions
 from adapters.discord_chat.buttons import job_of
 from adapters.discord_chat.forms import PictureForm
 from adapters.discord_chat.messages import MAX_CHOICE, Post, shortened, text_post
 from adapters.discord_chat.people import Interaction, origin_of, say_of, user_of
-from adapters.discord_chat.presses import Presses
 from bot import replies
 from bot.commands import (
     SHAPES,
@@ -41,9 +41,9 @@ EVERYWHERE = app_commands.AppCommandContext(guild=True, dm_channel=True, private
 BY_ANYBODY = app_commands.AppInstallationType(guild=True, user=True)
 
 
-def flux_commands(presses: Presses, config: Config) -> app_commands.Group:
+def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
     """The group ``/flux``."""
-    service, answers = presses.service, presses.answers
+    service, answers = actions.service, actions.answers
     limits = config.limits
     group = app_commands.Group(
         name="flux",
@@ -134,7 +134,7 @@ def flux_commands(presses: Presses, config: Config) -> app_commands.Group:
                 negative_prompt=negative,
                 **(read_option("size", size) if size else {}),
             )
-            image = None if control_image is None else await presses.attachments.read(control_image)
+            image = None if control_image is None else await actions.attachments.read(control_image)
             return await service.submit(user_of(interaction.user), command, image, **where)
 
         await answers.draw(interaction, ask, is_private=private)
@@ -152,13 +152,13 @@ def flux_commands(presses: Presses, config: Config) -> app_commands.Group:
     @app_commands.describe(id=locale_str("Which of your pictures"))
     @app_commands.autocomplete(id=jobs_like)
     async def show(interaction: Interaction, id: JobId) -> None:
-        await presses.show(interaction, id)
+        await actions.show(interaction, id)
 
     @group.command(name=locale_str("history"), description=locale_str("Lists your pictures"))
     @app_commands.describe(words=locale_str("Words of the prompt"))
     @app_commands.rename(**_localised("words"))
     async def history(interaction: Interaction, words: Range[str, 1, 80] | None = None) -> None:
-        await answers.show(interaction, lambda: presses.history(interaction, words or "", 1))
+        await answers.show(interaction, lambda: actions.history(interaction, words or "", 1))
 
     @group.command(
         name=locale_str("cancel"), description=locale_str("Stops a job and gives its credits back")
@@ -254,7 +254,7 @@ def flux_commands(presses: Presses, config: Config) -> app_commands.Group:
     return group
 
 
-def menus(presses: Presses) -> list[app_commands.ContextMenu]:
+def menus(actions: Actions) -> list[app_commands.ContextMenu]:
     """What people find behind a right click on a message."""
 
     async def use(interaction: Interaction, message: discord.Message) -> None:
@@ -263,20 +263,20 @@ def menus(presses: Presses) -> list[app_commands.ContextMenu]:
         job_id = job_of(message) if is_ours else None
         try:
             if job_id is not None:
-                await presses.use_as_control_image(
+                await actions.use_as_control_image(
                     interaction, job_id, is_private=message.flags.ephemeral or None
                 )
                 return
             if not _pictures(message):
                 raise NotFound("there is no picture in that message")
             form = PictureForm(
-                presses,
+                actions,
                 say_of(interaction),
-                read=lambda number: presses.attachments.read(_pictures(message)[number - 1]),
+                read=lambda number: actions.attachments.read(_pictures(message)[number - 1]),
                 images=len(_pictures(message)),
             )
         except FluxbotError as error:
-            await presses.answers.refuse(interaction, error)
+            await actions.answers.refuse(interaction, error)
             return
         await interaction.response.send_modal(form)
 
@@ -285,9 +285,9 @@ def menus(presses: Presses) -> list[app_commands.ContextMenu]:
         job_id = job_of(message) if is_ours else None
         if job_id is None:
             error = NotFound("that message is no picture of mine")
-            await presses.answers.refuse(interaction, error)
+            await actions.answers.refuse(interaction, error)
             return
-        await presses.how_made(interaction, job_id)
+        await actions.how_made(interaction, job_id)
 
     return [
         app_commands.ContextMenu(

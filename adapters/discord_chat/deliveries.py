@@ -186,7 +186,7 @@ class Deliveries:
         for way in self._ways(job, to):
             verdict = await self._send(job, to, way) if way.is_open else "next"
             if verdict == "sent":
-                await self._settle(job)
+                await self._mark_delivered(job)
                 return
             if verdict == "revoked":
                 self._on_revoked()
@@ -204,7 +204,7 @@ class Deliveries:
             job, "the picture could be posted nowhere; `/flux show` still shows it"
         )
 
-    async def _settle(self, job: Job) -> None:
+    async def _mark_delivered(self, job: Job) -> None:
         """Write that *job* is delivered, however long that takes: what is sent is not to be sent
         again, and Discord forgets nonces."""
         while True:

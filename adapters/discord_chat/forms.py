@@ -24,7 +24,7 @@ from generation.errors import FluxbotError
 from generation.types import Preset
 
 if TYPE_CHECKING:
-    from adapters.discord_chat.presses import Presses
+    from adapters.discord_chat.actions import Actions
 
 MAX_CHOICES = 25
 #: Longest line of options that a form takes.
@@ -40,14 +40,14 @@ class _Form(discord.ui.Modal):
 
     def __init__(
         self,
-        presses: Presses,
+        actions: Actions,
         say: Language,
         title: str,
         old: ImagineCommand,
         presets: list[Preset],
     ) -> None:
         super().__init__(title=title, timeout=SECONDS_TO_FILL_IN)
-        self.presses = presses
+        self.actions = actions
         self.prompt: discord.ui.TextInput[Any] = discord.ui.TextInput(
             custom_id="prompt",
             style=discord.TextStyle.paragraph,
@@ -102,7 +102,7 @@ class _Form(discord.ui.Modal):
 
     async def on_submit(self, interaction: Interaction) -> None:
         interaction.extras[REMEMBERED] = True
-        await carry_out(interaction, lambda presses: self.fulfil(interaction, self.command()))
+        await carry_out(interaction, lambda actions: self.fulfil(interaction, self.command()))
 
     async def fulfil(self, interaction: Interaction, command: ImagineCommand) -> None:
         """Draw what was filled in."""
@@ -132,14 +132,14 @@ def _prompt_in(parts: Any) -> str:
 class EditForm(_Form):
     """The old values of a picture, to be drawn again with what is changed in them."""
 
-    def __init__(self, presses: Presses, job: Job, say: Language) -> None:
+    def __init__(self, actions: Actions, job: Job, say: Language) -> None:
         old = command_of(job.request, job.images)
         presets = [
             preset
-            for preset in presses.service.presets.values()
+            for preset in actions.service.presets.values()
             if not preset.needs_image or job.request.control_image is not None
         ]
-        super().__init__(presses, say, say("Edit prompt"), old, presets)
+        super().__init__(actions, say, say("Edit prompt"), old, presets)
         self._job = job
         self._old = old
 
@@ -153,9 +153,9 @@ class EditForm(_Form):
             changes = replace(changes, strength=None)  # it belonged to the other preset
         if self._old.negative_prompt and command.negative_prompt is None:
             changes = replace(changes, negative_prompt="")
-        await self.presses.answers.draw(
+        await self.actions.answers.draw(
             interaction,
-            lambda where: self.presses.service.again(
+            lambda where: self.actions.service.again(
                 user, job_id, changes, vary=changes.seed is None, is_shown=True, **where
             ),
         )
@@ -173,7 +173,7 @@ class PictureForm(_Form):
 
     def __init__(
         self,
-        presses: Presses,
+        actions: Actions,
         say: Language,
         *,
         read: Callable[[int], Awaitable[bytes]],
@@ -182,11 +182,11 @@ class PictureForm(_Form):
         images: int = 1,
         number: int = 1,
     ) -> None:
-        takers = [preset for preset in presses.service.presets.values() if preset.needs_image]
+        takers = [preset for preset in actions.service.presets.values() if preset.needs_image]
         if not takers:
             raise FluxbotError("no preset here draws from a picture; an admin can add one")
         old = ImagineCommand(prompt, preset=takers[0].name)
-        super().__init__(presses, say, say("Use as control image"), old, takers)
+        super().__init__(actions, say, say("Use as control image"), old, takers)
         self._read = read
         self._is_private = is_private
         self._number = number
@@ -211,6 +211,6 @@ class PictureForm(_Form):
 
         async def ask(where: Any) -> Job:
             image = await self._read(number)
-            return await self.presses.service.submit(user, command, image, **where)
+            return await self.actions.service.submit(user, command, image, **where)
 
-        await self.presses.answers.draw(interaction, ask, is_private=self._is_private)
+        await self.actions.answers.draw(interaction, ask, is_private=self._is_private)

@@ -6,8 +6,8 @@
 | ``workspaces`` | one installation: its token, its calls, and what their failures mean |
 | ``sockets`` | Socket Mode, with acknowledgements that come after what is asked for is kept |
 | ``listeners`` | what people write: mentions, direct messages, commands |
-| ``presses`` | buttons, forms and shortcuts |
-| ``desk`` | what both share: who asks and where, and how they are answered |
+| ``actions`` | buttons, forms and shortcuts |
+| ``context`` | what both share: who asks and where, and how they are answered |
 | ``delivery`` | one message for each job, edited until it shows the picture |
 | ``pace`` | about one message a second in a channel |
 | ``files`` | what people attached, and pictures on their way to Slack |

@@ -13,19 +13,19 @@ from aiohttp import web
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 
+from adapters.slack_chat.actions import Actions
+from adapters.slack_chat.context import PATIENCE, Context
 from adapters.slack_chat.delivery import Delivery
-from adapters.slack_chat.desk import PATIENCE, Desk
 from adapters.slack_chat.listeners import Listeners, acknowledge_the_rest
 from adapters.slack_chat.pace import Pace
-from adapters.slack_chat.presses import Presses
 from adapters.slack_chat.sockets import PING_INTERVAL, Sockets
 from adapters.slack_chat.workspaces import (
     GONE,
     NEEDED_SCOPES,
     SCOPES,
     TIMEOUT,
+    OutcomeUnknown,
     SlackError,
-    Unsure,
     Workspace,
 )
 from bot.config import ConfigError, Secrets, Slack
@@ -134,7 +134,7 @@ class SlackChat:
             # Else Bolt acknowledges before anything is done, and Slack delivers no more.
             process_before_response=True,
         )
-        desk = Desk(
+        context = Context(
             self._service,
             self._settings,
             self.workspaces,
@@ -142,9 +142,9 @@ class SlackChat:
             session,
             self._patience,
         )
-        self._open.push_async_callback(desk.close)
-        Listeners(app, desk)
-        Presses(app, desk)
+        self._open.push_async_callback(context.close)
+        Listeners(app, context)
+        Actions(app, context)
         acknowledge_the_rest(app)
         if self._settings.mode == "http":
             await self._listen(app)
@@ -156,7 +156,7 @@ class SlackChat:
             try:
                 await workspace.connect()
                 break
-            except Unsure as error:
+            except OutcomeUnknown as error:
                 logger.warning("Slack cannot be reached, trying again: %s", error)
                 await workspace.pace.sleep(RECONNECT)
             except SlackError as error:
@@ -257,7 +257,7 @@ async def findings(settings: Slack, secrets: Secrets) -> list[tuple[bool, str]]:
             workspace = Workspace(token, settings, session, Pace())
             try:
                 await workspace.connect()
-            except (SlackError, Unsure) as error:
+            except (SlackError, OutcomeUnknown) as error:
                 found.append((False, f"SLACK_BOT_TOKEN {token[:8]}…: {_why(error)}"))
                 continue
             missing = workspace.missing
@@ -269,14 +269,14 @@ async def findings(settings: Slack, secrets: Secrets) -> list[tuple[bool, str]]:
             opener = Workspace(secrets.slack_app_token or "", settings, session, Pace())
             try:
                 await opener.call("apps.connections.open")
-            except (SlackError, Unsure) as error:
+            except (SlackError, OutcomeUnknown) as error:
                 found.append((False, f"SLACK_APP_TOKEN opens no socket: {_why(error)}"))
             else:
                 found.append((True, "SLACK_APP_TOKEN opens sockets"))
     return found
 
 
-def _why(error: SlackError | Unsure) -> str:
+def _why(error: SlackError | OutcomeUnknown) -> str:
     if isinstance(error, SlackError):
         return GONE.get(error.error, str(error))
     return f"Slack cannot be reached ({error})"

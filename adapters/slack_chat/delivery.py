@@ -16,7 +16,14 @@ from itertools import count
 from typing import Any
 
 from adapters.slack_chat import blocks, files
-from adapters.slack_chat.workspaces import CLOSED, Gone, Limited, SlackError, Unsure, Workspace
+from adapters.slack_chat.workspaces import (
+    CLOSED,
+    OutcomeUnknown,
+    RateLimited,
+    SlackError,
+    TokenRevoked,
+    Workspace,
+)
 from bot.jobs import Delivery as Owed
 from bot.jobs import Job, JobStatus
 from bot.service import Service
@@ -133,12 +140,12 @@ class Delivery:
                 try:
                     await self._show(workspace, job, is_new and attempt == 0)
                     return
-                except (Unsure, Limited) as error:
+                except (OutcomeUnknown, RateLimited) as error:
                     logger.warning("%s is not delivered yet (%s)", job.id, error)
                     await workspace.pace.sleep(BACKOFF[min(attempt, len(BACKOFF) - 1)])
         except NoPlace as error:
             await self._give_up(job, str(error))
-        except Gone:
+        except TokenRevoked:
             await self.abandon(workspace)
         except SlackError as error:
             logger.error("%s cannot be shown: %s", job.id, error)
@@ -238,7 +245,7 @@ class Delivery:
 
         Raises:
             FluxbotError: The files are gone.
-            SlackError, Unsure: It cannot be posted.
+            SlackError, OutcomeUnknown: It cannot be posted.
         """
         ids: list[str] = []
         await self._upload(place.workspace, job, ids)
@@ -285,7 +292,7 @@ class Delivery:
         await self._service.redirect(job, moved)
         try:
             await self._post(workspace, job, is_new=True)
-        except (Gone, Limited):
+        except (TokenRevoked, RateLimited):
             raise
         except SlackError as error:
             raise NoPlace(reason) from error
@@ -316,7 +323,7 @@ class Delivery:
                 include_all_metadata=True,
                 **more,
             )
-        except (Gone, Limited):
+        except (TokenRevoked, RateLimited):
             raise
         except SlackError as error:
             logger.info("a message cannot be looked for: %s", error)
@@ -368,11 +375,11 @@ class Delivery:
                 text=text,
                 blocks=parts,
             )
-        except Limited as error:
+        except RateLimited as error:
             workspace.pace.hold(where["channel"], error.seconds)
-        except Gone:
+        except TokenRevoked:
             raise
-        except (SlackError, Unsure) as error:
+        except (SlackError, OutcomeUnknown) as error:
             logger.debug("%s: progress is not shown: %s", job.id, error)
 
 
@@ -397,7 +404,7 @@ class _Preview:
                 id = await files.upload(self._workspace, preview, name, job.id)
                 await files.until_shown(self._workspace, id)
                 self._files = [*self._files[-1:], id]
-            except (SlackError, Unsure) as error:
+            except (SlackError, OutcomeUnknown) as error:
                 logger.info("no previews of %s: %s", job.id, error)
                 self._is_off = True
         return self._files[-1] if self._files else None
@@ -436,7 +443,7 @@ async def whisper(place: Place, text: str) -> None:
     """Tell *text* to one person alone.
 
     Raises:
-        SlackError, Unsure: It cannot be told there.
+        SlackError, OutcomeUnknown: It cannot be told there.
     """
     said, parts = blocks.text_message(text)
     if place.is_direct:

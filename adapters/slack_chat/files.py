@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from adapters.slack_chat.workspaces import SlackError, Unsure, Workspace
+from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError, Workspace
 from bot.config import Slack
 from generation.errors import InvalidImage
 
@@ -87,7 +87,7 @@ async def _info(workspace: Workspace, id: str) -> dict[str, Any]:
         if error.error == "missing_scope":
             raise _unreadable("I need the files:read permission to see your picture") from error
         raise _unreadable("the file is gone: attach it again") from error
-    except Unsure as error:
+    except OutcomeUnknown as error:
         raise _unreadable("the file could not be fetched from Slack: try again") from error
     return file
 
@@ -126,7 +126,7 @@ async def upload(
     it as *earlier*, after a crash or a lost answer, does not leave a second file behind.
 
     Raises:
-        SlackError, Unsure: It is not there, however often it was tried.
+        SlackError, OutcomeUnknown: It is not there, however often it was tried.
     """
     if earlier is not None and await _is_complete(workspace, earlier):
         return earlier
@@ -138,7 +138,7 @@ async def upload(
             await _send(workspace, place["upload_url"], data)
             await keep(place["file_id"])
             await _complete(workspace, place["file_id"], title)
-        except Unsure:
+        except OutcomeUnknown:
             if attempt + 1 == UPLOADS:
                 raise
             await workspace.pace.sleep(2.0**attempt)
@@ -153,15 +153,15 @@ async def _send(workspace: Workspace, url: str, data: bytes) -> None:
             url, data=data, headers={"Content-Type": "application/octet-stream"}
         ) as answer:
             if answer.status != 200:
-                raise Unsure(f"upload: HTTP {answer.status}")
+                raise OutcomeUnknown(f"upload: HTTP {answer.status}")
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        raise Unsure(f"upload: {type(error).__name__}") from error
+        raise OutcomeUnknown(f"upload: {type(error).__name__}") from error
 
 
 async def _complete(workspace: Workspace, id: str, title: str) -> None:
     try:
         await workspace.call("files.completeUploadExternal", files=[{"id": id, "title": title}])
-    except Unsure:
+    except OutcomeUnknown:
         # It serves once: whether it did, the file itself says.
         if not await _is_complete(workspace, id):
             raise
@@ -190,5 +190,5 @@ async def delete(workspace: Workspace, ids: list[str]) -> None:
     for id in ids:
         try:
             await workspace.call("files.delete", file=id)
-        except (SlackError, Unsure):
+        except (SlackError, OutcomeUnknown):
             continue

@@ -17,10 +17,10 @@ from typing import Any
 from slack_bolt.app.async_app import AsyncApp
 
 from adapters.slack_chat import blocks, wording
+from adapters.slack_chat.context import OUR_FAULT, Context
 from adapters.slack_chat.delivery import Place
-from adapters.slack_chat.desk import OUR_FAULT, Desk
 from adapters.slack_chat.forms import Purposed
-from adapters.slack_chat.workspaces import GONE, SlackError, Unsure
+from adapters.slack_chat.workspaces import GONE, OutcomeUnknown, SlackError
 from bot import replies
 from bot.commands import AgainCommand, Command, ShowCommand
 from bot.conversation import Reply, answer, following
@@ -38,22 +38,22 @@ _BUILDS_ON = re.compile(r"\s*/?(?:same|again|vary)\b", re.IGNORECASE)
 class Listeners:
     """Listens on *app* for what people write."""
 
-    def __init__(self, app: AsyncApp, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, app: AsyncApp, context: Context) -> None:
+        self._context = context
         self._events: OrderedDict[str, asyncio.Task[None]] = OrderedDict()
         app.event("app_mention")(self._on_mention)
         app.event("message")(self._on_message)
         app.event("app_home_opened")(self._on_home)
         app.event("app_uninstalled")(self._on_uninstalled)
         app.event("tokens_revoked")(self._on_uninstalled)
-        app.command(desk.settings.command)(self._on_command)
+        app.command(context.settings.command)(self._on_command)
 
     async def _on_mention(self, body: dict[str, Any], event: dict[str, Any]) -> None:
         if event.get("bot_id") or "user" not in event:
             return  # bots that talk to each other never stop
         thread = event.get("thread_ts") or ""
         root = thread or event["ts"]
-        place = self._desk.place(body, event["channel"], root, event["user"], thread)
+        place = self._context.place(body, event["channel"], root, event["user"], thread)
         await self._once(body["event_id"], self._hear(place, body, event))
 
     async def _on_message(self, body: dict[str, Any], event: dict[str, Any]) -> None:
@@ -62,28 +62,28 @@ class Listeners:
         if event.get("subtype") not in (None, "file_share"):
             return  # edited, deleted, joined, …
         thread = event.get("thread_ts") or ""
-        place = self._desk.place(body, event["channel"], thread, event["user"], thread)
+        place = self._context.place(body, event["channel"], thread, event["user"], thread)
         await self._once(body["event_id"], self._hear(place, body, event))
 
     async def _on_home(self, body: dict[str, Any], event: dict[str, Any]) -> None:
         if event.get("tab") == "home":
-            place = self._desk.place(body, event["channel"], "", event["user"])
-            self._desk.spawn(self._desk.publish_home(place))
+            place = self._context.place(body, event["channel"], "", event["user"])
+            self._context.spawn(self._context.publish_home(place))
 
     async def _on_uninstalled(self, body: dict[str, Any], event: dict[str, Any]) -> None:
-        workspace = self._desk.workspaces.get(body["team_id"])
+        workspace = self._context.workspaces.get(body["team_id"])
         if workspace is None:
             return
         if event["type"] == "tokens_revoked" and not event.get("tokens", {}).get("bot"):
             return
         workspace.lost = GONE["app_uninstalled"]
-        self._desk.spawn(self._desk.delivery.abandon(workspace))
+        self._context.spawn(self._context.delivery.abandon(workspace))
 
     async def _once(self, event_id: str, work: Coroutine[Any, Any, None]) -> None:
         """Do *work*, or wait for it where it was begun when the event came before."""
         task = self._events.get(event_id)
         if task is None:
-            task = self._events[event_id] = self._desk.spawn(work)
+            task = self._events[event_id] = self._context.spawn(work)
             while len(self._events) > REMEMBERED and next(iter(self._events.values())).done():
                 self._events.popitem(last=False)
         else:
@@ -100,28 +100,30 @@ class Listeners:
             logger.exception("an event cannot be carried out")
             reply = Reply(OUR_FAULT)
         # What is only said is not worth waiting for: Slack wants its answer.
-        self._desk.spawn(self._desk.answer(place, reply))
+        self._context.spawn(self._context.answer(place, reply))
 
     async def _on_command(self, ack: Any, body: dict[str, Any], command: dict[str, Any]) -> None:
-        place = self._desk.place(command, command["channel_id"], "", command["user_id"])
+        place = self._context.place(command, command["channel_id"], "", command["user_id"])
         text = command.get("text") or ""
         if not text.strip():
             about = Purposed("imagine", channel=place.channel)
-            await self._desk.open(place, about, command["trigger_id"], {}, command["response_url"])
+            await self._context.open(
+                place, about, command["trigger_id"], {}, command["response_url"]
+            )
             await ack()
             return
 
         async def work() -> Reply:
             return await self._converse(place, text, [], f"slack:{command['trigger_id']}")
 
-        task = self._desk.spawn(work())
-        await asyncio.wait({task}, timeout=self._desk.patience)
-        if task.done() and (reply := self._desk.outcome(task)).text:
+        task = self._context.spawn(work())
+        await asyncio.wait({task}, timeout=self._context.patience)
+        if task.done() and (reply := self._context.outcome(task)).text:
             said, parts = blocks.text_message(reply.text)
             await ack(text=said, blocks=parts, response_type="ephemeral")
             return
         await ack()
-        self._desk.spawn(self._desk.answer_later(place, task, command["response_url"]))
+        self._context.spawn(self._context.answer_later(place, task, command["response_url"]))
 
     async def _converse(
         self,
@@ -131,7 +133,7 @@ class Listeners:
         event_id: str | None = None,
     ) -> Reply:
         """What *text* comes to; a job is followed already."""
-        workspace, user = place.workspace, self._desk.key(place)
+        workspace, user = place.workspace, self._context.key(place)
         is_admin_command = wording.is_admin_command(text)
         words = wording.words(
             text, workspace.bot_user, workspace.team, names_people=is_admin_command
@@ -141,12 +143,12 @@ class Listeners:
                 await self._recognise(place)
             last = await self._last(place) if _BUILDS_ON.match(words) else None
             command = following(words, last)
-            image = await self._desk.attached(workspace, attachments)
+            image = await self._context.attached(workspace, attachments)
             reply = await self._carry_out(place, user, command, image, last, event_id)
         except FluxbotError as error:
             return Reply(replies.error_sentence(error), error=error)
         if reply.job is not None and not isinstance(command, ShowCommand):
-            self._desk.delivery.follow(reply.job, is_new=True)
+            self._context.delivery.follow(reply.job, is_new=True)
             return Reply()
         return reply
 
@@ -159,43 +161,45 @@ class Listeners:
         last: Job | None,
         event_id: str | None,
     ) -> Reply:
-        where = self._desk.where(place, event_id)
+        where = self._context.where(place, event_id)
         if last is not None and isinstance(command, AgainCommand) and command.job_id == last.id:
-            note = replies.taken_over(last, command.changes, command.vary)
+            note = replies.inherited(last, command.changes, command.vary)
             if image is not None:
                 raise InvalidRequest(
                     "a picture goes with a prompt of its own: say what to draw from it",
                     field="control_image",
                 )
-            job = await self._desk.service.again(
+            job = await self._context.service.again(
                 user,
                 last.id,
                 command.changes,
                 vary=command.vary,
                 is_shown=True,
-                **self._desk.where(place, event_id, note),
+                **self._context.where(place, event_id, note),
             )
             return Reply(job=job)
-        return await answer(self._desk.service, user, command, image, **where)
+        return await answer(self._context.service, user, command, image, **where)
 
     async def _last(self, place: Place) -> Job | None:
         """The picture that was drawn last where somebody speaks, else their own latest."""
         if place.root or place.is_direct:
-            last = await self._desk.service.latest_answered("slack", place.channel, root=place.root)
+            last = await self._context.service.latest_answered(
+                "slack", place.channel, root=place.root
+            )
             if last is not None:
                 return last
-        own = (await self._desk.service.history(self._desk.key(place))).jobs
+        own = (await self._context.service.history(self._context.key(place))).jobs
         return next((job for job in own if job.status is JobStatus.SUCCEEDED), None)
 
     async def _recognise(self, place: Place) -> None:
         """Learn from Slack whether the person is an admin of the workspace just now."""
         try:
             member = (await place.workspace.call("users.info", user=place.user))["user"]
-        except (SlackError, Unsure) as error:
+        except (SlackError, OutcomeUnknown) as error:
             logger.warning("who is an admin cannot be asked: %s", error)
             member = {}
         is_admin = bool(member.get("is_admin") or member.get("is_owner"))
-        self._desk.service.admin.recognise(self._desk.key(place), is_admin=is_admin)
+        self._context.service.admin.recognise(self._context.key(place), is_admin=is_admin)
 
 
 def acknowledge_the_rest(app: AsyncApp) -> None:

@@ -80,11 +80,11 @@ class SlackError(Exception):
         self.error = error
 
 
-class Gone(SlackError):
+class TokenRevoked(SlackError):
     """The workspace cannot be reached with this token any more."""
 
 
-class Limited(SlackError):
+class RateLimited(SlackError):
     """Too many calls; *seconds* later there may be more."""
 
     def __init__(self, method: str, seconds: float) -> None:
@@ -92,7 +92,7 @@ class Limited(SlackError):
         self.seconds = seconds
 
 
-class Unsure(Exception):
+class OutcomeUnknown(Exception):
     """No answer came, so that nobody knows whether Slack did it."""
 
 
@@ -134,8 +134,8 @@ class Workspace:
         """Ask Slack whose token this is.
 
         Raises:
-            Gone: Nobody's.
-            Unsure: Slack cannot be reached.
+            TokenRevoked: Nobody's.
+            OutcomeUnknown: Slack cannot be reached.
         """
         answer = await self.call("auth.test")
         self.team, self.name = answer["team_id"], answer.get("team") or answer["team_id"]
@@ -154,8 +154,8 @@ class Workspace:
         that can be repeated without harm are, where no answer came.
 
         Raises:
-            Gone, Limited, SlackError: Slack said no.
-            Unsure: No answer came.
+            TokenRevoked, RateLimited, SlackError: Slack said no.
+            OutcomeUnknown: No answer came.
         """
         attempts = ATTEMPTS if method in REPEATABLE and not is_hasty else 1
         for attempt in range(attempts):
@@ -163,7 +163,7 @@ class Workspace:
                 return await self._call(
                     self._hasty if is_hasty else self.patient, method, arguments
                 )
-            except Unsure:
+            except OutcomeUnknown:
                 if attempt + 1 == attempts:
                     raise
                 await self.pace.sleep(2.0**attempt)
@@ -182,7 +182,7 @@ class Workspace:
         except SlackApiError as error:
             raise self._meaning(method, error.response) from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise Unsure(f"{method}: {type(error).__name__} {error}") from error
+            raise OutcomeUnknown(f"{method}: {type(error).__name__} {error}") from error
         scopes = response.headers.get("X-OAuth-Scopes", "")
         answer = response.data if isinstance(response.data, dict) else {}
         return {**answer, "scopes": frozenset(filter(None, map(str.strip, scopes.split(","))))}
@@ -192,11 +192,11 @@ class Workspace:
         error = data.get("error")
         status = getattr(response, "status_code", getattr(response, "status", 0))
         if status == 429 or error == "ratelimited":
-            return Limited(method, float(response.headers.get("Retry-After", 30)))
+            return RateLimited(method, float(response.headers.get("Retry-After", 30)))
         if not error:
-            return Unsure(f"{method}: HTTP {status}")
+            return OutcomeUnknown(f"{method}: HTTP {status}")
         if error in GONE:
             self.lost = GONE[error]
-            return Gone(method, error)
+            return TokenRevoked(method, error)
         needed = f" ({data['needed']})" if data.get("needed") else ""
         return SlackError(method, error, needed)

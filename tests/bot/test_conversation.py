@@ -258,11 +258,11 @@ def test_a_mistake_behind_same_is_told_as_any_other():
 
 
 def test_what_is_taken_over_is_what_was_not_said():
-    assert replies.taken_over(FOX, ImagineCommand()) == (
+    assert replies.inherited(FOX, ImagineCommand()) == (
         "Builds on k7m2p9qa and keeps preset plain, 64×64, seed 7."
     )
     changed = ImagineCommand(preset="canny", aspect_ratio=(1, 2))
-    assert replies.taken_over(FOX, changed, vary=True) == "Builds on k7m2p9qa and keeps its prompt."
+    assert replies.inherited(FOX, changed, vary=True) == "Builds on k7m2p9qa and keeps its prompt."
 
 
 def test_how_a_picture_was_made_can_be_typed_again():

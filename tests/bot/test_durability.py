@@ -244,7 +244,7 @@ async def test_a_late_failure_of_an_old_attempt_refunds_nothing(bot, gate):
 async def test_an_attempt_that_was_begun_before_the_latest_can_end_nothing(bot):
     job = await bot.service.submit(ADA, CIRCLE)
     await at_step(job, 0)
-    records = bot.service._worker._records
+    records = bot.service._worker._store
     fences = [
         await bot.database.write(lambda db: records.begin(db, job, 0.0, turn=0)) for _ in range(2)
     ]

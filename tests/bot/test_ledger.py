@@ -9,9 +9,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from bot.config import Quota
 from bot.database import _prepare, migrate
+from bot.job_store import JobStore
 from bot.jobs import Job
 from bot.ledger import Ledger, cost, in_words
-from bot.records import Records
 from bot.refusals import QuotaExceeded
 from generation.types import GenerationRequest
 
@@ -33,7 +33,7 @@ def charged(ledger, db, credits, now, user="ada"):
     job = Job(user=user, request=request, cost=credits, submitted_at=now)
     db.execute("SAVEPOINT charge")
     try:
-        Records(None).insert(db, job)
+        JobStore(None).insert(db, job)
         ledger.charge(db, job, now)
     except QuotaExceeded:
         db.execute("ROLLBACK TO charge")

@@ -544,7 +544,7 @@ async def test_a_storage_that_fails_for_a_while_loses_no_job(bot, gate, method, 
     """The job is drawn, or its end is written, as soon as the storage is back; nothing else
     is begun meanwhile, since it could not be written down."""
     gate.open()
-    storage = Storage(bot.service._worker._records, method, sqlite_error(code))
+    storage = Storage(bot.service._worker._store, method, sqlite_error(code))
     first = await bot.service.submit(ADA, CIRCLE)
     await until(lambda: storage.failures)
     await until(lambda: bot.service.state.status == "paused")
@@ -562,7 +562,7 @@ async def test_a_storage_that_fails_for_a_while_loses_no_job(bot, gate, method, 
 async def test_a_job_that_fails_while_the_storage_does_is_refunded_once_it_is_back(bot, gate):
     gate.open()
     gate.fault = GenerationError("the picture came out empty")
-    storage = Storage(bot.service._worker._records, "finish", sqlite3_full())
+    storage = Storage(bot.service._worker._store, "finish", sqlite3_full())
     job = await bot.service.submit(ADA, CIRCLE)
     await until(lambda: storage.failures)
     assert await left(bot.service) == bot.config.quota.credits - job.cost
@@ -578,7 +578,7 @@ async def test_a_cancel_that_cannot_be_written_says_so_and_the_job_waits_on(bot,
     running = await bot.service.submit(ADA, CIRCLE)
     await at_step(running, 0, picture=1)
     waiting = await bot.service.submit(BOB, CIRCLE)
-    storage = Storage(bot.service._worker._records, "finish", sqlite3_full())
+    storage = Storage(bot.service._worker._store, "finish", sqlite3_full())
 
     with pytest.raises(StorageTrouble):
         await bot.service.cancel(BOB, waiting.id)
@@ -658,7 +658,7 @@ async def test_a_request_that_cannot_be_written_is_refused_and_not_queued(bot):
     def full(db, job):
         raise sqlite3_full()
 
-    bot.service._records.insert = full
+    bot.service._store.insert = full
 
     with pytest.raises(StorageTrouble, match="nothing was charged"):
         await bot.service.submit(ADA, CIRCLE)

@@ -22,9 +22,9 @@ from bot.config import Config
 from bot.conversation import converse
 from bot.database import Database
 from bot.gallery import Gallery
+from bot.job_store import JobStore, Unfinished
 from bot.jobs import Job, JobStatus
 from bot.ledger import Ledger
-from bot.records import Records, Unfinished
 from bot.service import About, Service
 from generation.control_images import PillowControlImages
 from generation.errors import EngineLost, GenerationError
@@ -196,7 +196,7 @@ def plant(fault: str | None) -> None:
 
         Service._admit = split
     elif fault == "no recovery":
-        Records.unfinished = lambda self, db: Unfinished([], [], [], [], 0, [])
+        JobStore.unfinished = lambda self, db: Unfinished([], [], [], [], 0, [])
 
 
 async def _run(folder: Path, port: int, failpoint: Failpoints, fault: str | None) -> None:

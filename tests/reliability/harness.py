@@ -27,7 +27,7 @@ POINTS = tuple(
         "commit begin",
         "commit end",
         "commit draw_again",
-        "commit settle",
+        "commit close_delivery",
         "file",
         "tell",
         "send",

@@ -423,7 +423,7 @@ async def test_attachments_come_the_way_that_everything_comes(
         return get(session, url, **more)
 
     monkeypatch.setattr(aiohttp.ClientSession, "get", recorded)
-    read = presence.chat.client.presses.attachments.read
+    read = presence.chat.client.actions.attachments.read
     gate.open()
 
     async def through_a_proxy(attachment):
@@ -433,7 +433,7 @@ async def test_attachments_come_the_way_that_everything_comes(
         finally:
             monkeypatch.setattr(presence.chat.client.http, "proxy", None)
 
-    monkeypatch.setattr(presence.chat.client.presses.attachments, "read", through_a_proxy)
+    monkeypatch.setattr(presence.chat.client.actions.attachments, "read", through_a_proxy)
     asked = await ada.command(
         fake.channel,
         "flux imagine",
@@ -537,7 +537,7 @@ async def test_only_what_lies_on_discords_own_hosts_is_fetched(presence, fake, u
     attachment = SimpleNamespace(url=url, size=10, content_type="image/png")
 
     with pytest.raises(InvalidImage, match="does not lie on Discord"):
-        await presence.chat.client.presses.attachments.read(attachment)
+        await presence.chat.client.actions.attachments.read(attachment)
 
 
 async def test_no_redirect_is_followed_away_from_discord(fake, ada):

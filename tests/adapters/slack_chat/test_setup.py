@@ -9,7 +9,7 @@ import httpx
 import pytest
 import yaml
 
-from adapters.slack_chat import forms, presses
+from adapters.slack_chat import actions, forms
 from adapters.slack_chat.chat import PATH, SlackChat, findings
 from adapters.slack_chat.workspaces import SCOPES
 from bot.config import Config, ConfigError, Secrets, Slack, load_secrets
@@ -62,8 +62,8 @@ def test_the_manifest_names_the_command_and_the_shortcuts(manifest):
     assert [each["command"] for each in features["slash_commands"]] == [Slack().command]
     assert features["slash_commands"][0]["should_escape"] is True
     assert {(each["type"], each["callback_id"]) for each in features["shortcuts"]} == {
-        ("message", presses.USE_AS_CONTROL_IMAGE),
-        ("message", presses.SHOW_HOW),
+        ("message", actions.USE_AS_CONTROL_IMAGE),
+        ("message", actions.SHOW_HOW),
     }
 
 

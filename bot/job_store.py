@@ -58,7 +58,7 @@ class HistoryPage:
     next: int | None
 
 
-class Records:
+class JobStore:
     """The table ``jobs``; *control_images* is the folder of the attached pictures."""
 
     def __init__(self, control_images: Path) -> None:
@@ -234,7 +234,7 @@ class Records:
     def redirect(self, db: sqlite3.Connection, job_id: str, reply_to: dict[str, Any]) -> None:
         db.execute("UPDATE jobs SET reply_to = ? WHERE id = ?", (_json(reply_to), job_id))
 
-    def settle(
+    def close_delivery(
         self, db: sqlite3.Connection, job_id: str, delivery: Delivery, error: str | None = None
     ) -> bool:
         """Write that nobody is owed the answer any more; False if nobody was."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from adapters.discord_chat.attachments import Attachments
 
 
-class Presses:
+class Actions:
     """The acts behind the buttons, also for the commands that do the same.
 
     Whoever sees a picture may draw it again or build on it, at their own expense; to cancel

@@ -14,7 +14,7 @@ from adapters.slack_chat import blocks, files, forms
 from adapters.slack_chat.delivery import Delivery, Place, post, whisper
 from adapters.slack_chat.forms import Purposed
 from adapters.slack_chat.home import home
-from adapters.slack_chat.workspaces import SlackError, Unsure, Workspace
+from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError, Workspace
 from bot import replies
 from bot.config import Slack
 from bot.conversation import Reply
@@ -32,7 +32,7 @@ GRACE = 5.0
 OUR_FAULT = "Something went wrong on our side; nothing was charged."
 
 
-class Desk:
+class Context:
     """Where listeners work. *session* is for addresses that Slack hands out.
 
     Attributes:
@@ -151,7 +151,7 @@ class Desk:
             logger.info("an answer takes another way: %s", error)
             text = reply.text or (replies.how(reply.job) if reply.job else "")
             await self.whisper_somehow(place, text, response_url)
-        except Unsure as error:
+        except OutcomeUnknown as error:
             logger.warning("an answer is lost: %s", error)
 
     async def answer_later(
@@ -179,7 +179,7 @@ class Desk:
             else:
                 home_place = Place(place.workspace, place.user, "", place.user, is_direct=True)
                 await post(home_place, said, parts)
-        except (TimeoutError, SlackError, Unsure, aiohttp.ClientError) as error:
+        except (TimeoutError, SlackError, OutcomeUnknown, aiohttp.ClientError) as error:
             logger.warning("%s cannot be told anything: %s", place.user, error)
 
     async def attached(
@@ -209,7 +209,7 @@ class Desk:
         view = forms.form(about, self.service.presets, default, values)
         try:
             await place.workspace.call("views.open", trigger_id=trigger, view=view)
-        except (SlackError, Unsure) as error:
+        except (SlackError, OutcomeUnknown) as error:
             logger.warning("a form cannot be opened: %s", error)
             text = "Slack did not let me open the form in time: please try again."
             await self.whisper_somehow(place, text, response_url)
@@ -232,7 +232,7 @@ class Desk:
             try:
                 await place.workspace.call("views.publish", user_id=place.user, view=view)
                 return
-            except (SlackError, Unsure) as error:
+            except (SlackError, OutcomeUnknown) as error:
                 logger.warning("an App Home cannot be shown: %s", error)
 
 
