@@ -16,7 +16,7 @@ from bot.config import Config, ConfigError, Secrets, Slack, load_secrets
 from tests.bot.test_main import Process
 from tests.fakes.slack import ALL_SCOPES, api
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SMALL = "--size 64x64 --steps 3"
 
 
