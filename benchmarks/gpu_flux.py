@@ -42,6 +42,7 @@ from generation.diffusion import engine as flux_engine
 from generation.diffusion.engine import FluxEngine
 from generation.diffusion.memory import RUNGS
 from generation.errors import OutOfMemory
+from generation.kinds import ControlNet
 from generation.types import GenerationRequest, Step
 
 RESULTS = Path(__file__).parent / "results"
@@ -134,9 +135,10 @@ def measure(options: argparse.Namespace, square: Path) -> list[dict[str, object]
         width=options.size, height=options.size, seed=0,
     )  # fmt: skip
     guided = replace(
-        text, controlnet=str(options.folder / "controlnet"), preprocessor="canny",
-        control_image=square,
-    )  # fmt: skip
+        text,
+        kind=ControlNet(controlnet=str(options.folder / "controlnet"), preprocessor="canny"),
+        pictures={"control_image": square},
+    )
     rows = bare(options, text, square)
     _free()
     for rung in options.rungs:

@@ -199,12 +199,7 @@ def presets(config: ConfigOption = DEFAULT_CONFIG) -> None:
     settings, _ = _read(config)
     table = Table("preset", "picture", "made with", "description", box=None, padding=(0, 2, 0, 0))
     for preset in settings.presets.values():
-        made_with = (
-            preset.controlnet
-            or preset.control_lora
-            or preset.lora
-            or ("image to image" if preset.needs_image else "the prompt")
-        )
+        made_with = preset.kind.conditioning_model or preset.lora or preset.kind.label
         table.add_row(
             preset.name, "needed" if preset.needs_image else "–", made_with, preset.description
         )
@@ -643,20 +638,19 @@ def _controlnets(config: Config) -> tuple[str, ...]:
     """The ControlNets that the presets name and that can be somewhere, each once."""
     faulty = _faulty_presets(config)
     sound = [each for each in config.presets.values() if each.name not in faulty]
-    return tuple({each.controlnet: None for each in sound if each.controlnet})
+    nets = [name for each in sound for name, role in each.kind.weights if role == "controlnet"]
+    return tuple(dict.fromkeys(nets))
 
 
 def _parts_of(preset: Preset, preprocessors: Preprocessors) -> list[tuple[str, weights.Kind]]:
     """What the preset *preset* draws with beside the model."""
-    parts: list[tuple[str | None, weights.Kind]] = [
-        (preset.controlnet, "controlnet"),
-        (preset.control_lora, "lora"),
-        (preset.lora, "lora"),
-    ]
-    if preset.has_control_map:
-        needed = preprocessors.models_for(preset.preprocessor)
+    parts: list[tuple[str, weights.Kind]] = [*preset.kind.weights]
+    if preset.lora is not None:
+        parts.append((preset.lora, "lora"))
+    if preset.kind.control_map is not None:
+        needed = preprocessors.models_for(preset.kind.control_map)
         parts += [(model, "preprocessor") for model in needed]
-    return [(name, kind) for name, kind in parts if name is not None]
+    return parts
 
 
 def _faulty_presets(config: Config) -> dict[str, str]:

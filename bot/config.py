@@ -13,9 +13,9 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -23,6 +23,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    create_model,
     field_validator,
 )
 from pydantic_settings import (
@@ -32,6 +33,7 @@ from pydantic_settings import (
 )
 
 from generation.checks import MAX_SIZE, MAX_STEPS, MIN_SIZE, SIZE_MULTIPLE, shortened
+from generation.kinds import flat_fields
 from generation.types import Fit, Preset
 
 #: What pydantic says where something else stands in the place of a section.
@@ -110,7 +112,25 @@ def _named(presets: Any) -> Any:
     }
 
 
-PresetTables = Annotated[dict[str, Preset], BeforeValidator(_named)]
+def _preset_table() -> type[BaseModel]:
+    """The keys of a preset and of all kinds of presets, flat, as ``config.toml`` has them."""
+    own = {field.name: (get_type_hints(Preset)[field.name], None) for field in fields(Preset)}
+    own["kind"] = (str | None, None)
+    of_kinds = {name: (annotation | None, None) for name, annotation in flat_fields().items()}
+    definitions: dict[str, Any] = {**of_kinds, **own}
+    return create_model("Preset", __config__=ConfigDict(extra="forbid"), **definitions)
+
+
+def _preset(values: Any) -> Any:
+    """A preset from the flat keys of its table."""
+    if not isinstance(values, dict):
+        return values
+    return Preset.from_dict(_preset_table()(**values).model_dump(exclude_unset=True))
+
+
+PresetTables = Annotated[
+    dict[str, Annotated[Preset, BeforeValidator(_preset)]], BeforeValidator(_named)
+]
 
 
 class KnownModel(Section):
@@ -243,6 +263,16 @@ class Config(BaseSettings):
     preprocessors: PreprocessorModels = PreprocessorModels()
     models: dict[str, KnownModel] = Field(default_factory=dict)
     presets: PresetTables = Field(default_factory=lambda: {"plain": Preset(name="plain")})
+
+    def __init__(self, **values: Any) -> None:
+        # pydantic-settings takes whatever is given apart, and would take a kind for a section.
+        presets = values.get("presets")
+        if isinstance(presets, dict):
+            values["presets"] = {
+                name: each.to_dict() if isinstance(each, Preset) else each
+                for name, each in presets.items()
+            }
+        super().__init__(**values)
 
     @property
     def known_model(self) -> KnownModel | None:
@@ -464,8 +494,8 @@ def _keys_beside(location: list[str]) -> list[str]:
             kind = kind.model_fields[part].annotation
         elif get_origin(kind) is dict:
             kind = get_args(kind)[1]
-    if is_dataclass(kind):
-        return [field.name for field in fields(kind) if field.name != "name"]
+    if getattr(kind, "__origin__", None) is Preset:
+        return [name for name in _preset_table().model_fields if name != "name"]
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return list(kind.model_fields)
     return []

@@ -16,6 +16,7 @@ from typing import Any
 
 from bot.jobs import Delivery, Job, JobStatus, Progress
 from bot.origins import Origin
+from generation.kinds import picture_names
 from generation.types import GenerationRequest
 
 logger = logging.getLogger(__name__)
@@ -277,10 +278,13 @@ class JobStore:
     def control_images(self, db: sqlite3.Connection) -> set[str]:
         """File names of attached pictures that jobs with files still refer to."""
         rows = db.execute(
-            "SELECT DISTINCT json_extract(request, '$.control_image') AS name FROM jobs"
-            " WHERE NOT is_pruned AND json_valid(request)"
+            " UNION ".join(
+                f"SELECT json_extract(request, '$.{name}') AS file FROM jobs"
+                " WHERE NOT is_pruned AND json_valid(request)"
+                for name in picture_names()
+            )
         )
-        return {row["name"] for row in rows}
+        return {row["file"] for row in rows}
 
     def without_pictures(self, db: sqlite3.Connection, job_ids: Iterable[str]) -> list[str]:
         """Those of *job_ids* that ended without a picture."""

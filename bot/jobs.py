@@ -373,7 +373,7 @@ class StepTimes:
 
     def _kind(self, job: Job) -> tuple[object, ...]:
         request = job.request
-        return (request.width, request.height, request.controlnet or request.control_lora)
+        return (request.width, request.height, request.kind.name, request.kind.conditioning_model)
 
 
 def waiting_times(

@@ -177,7 +177,8 @@ def presets_for_admins(
     """The presets with what they are made with, and what of that is in memory."""
     lines = [f"{model}: {_in_memory(model, loaded)}"]
     for preset in by_name.values():
-        parts = [part for part in (preset.controlnet, preset.control_lora, preset.lora) if part]
+        parts = [name for name, _ in preset.kind.weights]
+        parts += [preset.lora] if preset.lora else []
         made_with = [f"{part} ({_in_memory(part, loaded)})" for part in parts]
         off = " (switched off)" if preset.name in disabled else ""
         lines.append(f"{preset.name}{off}: {', '.join(made_with) or 'the model alone'}")

@@ -6,7 +6,7 @@ from ``[model]`` in ``config.toml``. All functions are pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from bot.commands import ImagineCommand, fit_size
 from bot.config import Config, Limits, Model
 from generation.checks import check_number, check_text, shortened
 from generation.errors import InvalidRequest
+from generation.kinds import Kind
 from generation.types import GenerationRequest, Preset
 
 #: An attached picture decides the shape of the output, between 1:2 and 2:1.
@@ -85,15 +86,17 @@ class Presets:
 
     def enlarging(self) -> Preset | None:
         """The first preset that makes a picture larger."""
-        return next((each for each in self.available.values() if each.upscale), None)
+        return next((each for each in self.available.values() if each.kind.enlargement), None)
 
     def redrawing(self) -> Preset | None:
-        """The first preset that starts from a picture and keeps its size."""
+        """The first preset that draws over a picture and keeps its size."""
         return next(
             (
                 each
                 for each in self.available.values()
-                if each.strength is not None and not each.upscale
+                if each.needs_image
+                and each.kind.control_map is None
+                and each.kind.enlargement is None
             ),
             None,
         )
@@ -106,18 +109,27 @@ class Presets:
         """
         self.by_name = self._read()
 
-    def check_attachment(self, preset: Preset, is_attached: bool) -> None:
-        """Raise InvalidRequest where *preset* needs a picture and has none, or the reverse."""
-        if is_attached and not preset.needs_image:
+    def check_pictures(self, preset: Preset, count: int) -> None:
+        """Raise InvalidRequest where *preset* needs another number of pictures than *count*."""
+        needed = len(preset.kind.pictures)
+        if count and not needed:
             takers = [each.name for each in self.available.values() if each.needs_image]
             raise InvalidRequest(
                 f"the preset {preset.name} takes no control image: leave the picture out"
                 + (f", or choose {' or '.join(takers)}" if takers else ""),
                 field="control_image",
             )
-        if not is_attached and preset.needs_image:
+        if count != needed and needed == 1:
             raise InvalidRequest(
-                f"the preset {preset.name} needs a control image: attach a PNG, JPEG or WebP",
+                f"the preset {preset.name} needs a control image: attach a PNG, JPEG or WebP"
+                if not count
+                else f"the preset {preset.name} takes one control image, not {count}: send one",
+                field="control_image",
+            )
+        if count != needed:
+            raise InvalidRequest(
+                f"the preset {preset.name} needs {needed} pictures, and {count} came: attach the"
+                " others too",
                 field="control_image",
             )
 
@@ -126,13 +138,14 @@ def complete(
     command: ImagineCommand,
     user_defaults: Mapping[str, Any],
     preset: Preset,
-    attachment: Attachment | None,
+    attachments: Sequence[Attachment],
     config: Config,
     seed: int,
 ) -> tuple[GenerationRequest, int]:
     """The request that *command* means, and how many pictures.
 
     Args:
+        attachments: Pictures that people attached, in the order of ``preset.kind.pictures``.
         user_defaults: The person's own defaults, a subset of `SETTINGS`.
         seed: For people who name none.
 
@@ -141,8 +154,8 @@ def complete(
     """
     model = config.model
     said = command.options
+    attachment = next(iter(attachments), None)
     width, height = picture_size(command, user_defaults, preset, attachment, model)
-    scale, strength = strengths(preset, command.strength)
     negative_prompt = command.negative_prompt or ""
 
     def chosen(name: str) -> Any:
@@ -164,9 +177,13 @@ def complete(
         negative_prompt=negative_prompt,
         true_cfg_scale=true_cfg_scale(negative_prompt, model),
         fit=config.control_images.fit,
-        control_image=None if attachment is None else attachment.path,
         model=model_name(model),
-        **{**_of_preset(preset), "controlnet_conditioning_scale": scale, "strength": strength},
+        kind=_kind(preset, command.strength),
+        pictures={
+            name: attachment.path
+            for name, attachment in zip(preset.kind.pictures, attachments, strict=True)
+        },
+        **_of_preset(preset),
     )
     images = next(n for n in (command.images, user_defaults.get("images"), 1) if n is not None)
     check_limits(request, images, config.limits)
@@ -180,9 +197,6 @@ def model_name(model: Model) -> str:
 
 def command_of(request: GenerationRequest, images: int) -> ImagineCommand:
     """What somebody would ask for to get *request* again."""
-    strength = request.strength
-    if request.controlnet is not None:
-        strength = request.controlnet_conditioning_scale
     return ImagineCommand(
         prompt=request.prompt,
         preset=request.preset or None,
@@ -192,7 +206,7 @@ def command_of(request: GenerationRequest, images: int) -> ImagineCommand:
         guidance_scale=request.guidance_scale,
         seed=request.seed,
         images=images if images > 1 else None,
-        strength=strength,
+        strength=request.kind.strength_setting,
         negative_prompt=request.negative_prompt or None,
     )
 
@@ -210,19 +224,20 @@ def change(
         InvalidRequest: As for `complete`.
     """
     said = changes.options
-    names = {field.name for field in fields(GenerationRequest)} - {"preset", "strength"}
+    names = {field.name for field in fields(GenerationRequest)} - {"preset"}
     values = {name: value for name, value in said.items() if name in names}
     if changes.prompt:
         values["prompt"] = changes.prompt
     if changes.preset is not None:
         preset = presets[changes.preset]
-        presets.check_attachment(preset, preset.needs_image and request.control_image is not None)
+        kept = [request.pictures[name] for name in preset.kind.pictures if name in request.pictures]
+        presets.check_pictures(preset, len(kept))
         values |= _of_preset(preset)
-        if not preset.needs_image:
-            values["control_image"] = None
+        values["kind"] = preset.kind
+        values["pictures"] = dict(zip(preset.kind.pictures, kept, strict=True))
     if changes.strength is not None:
-        scale, strength = strengths(presets[changes.preset or request.preset], changes.strength)
-        values |= {"controlnet_conditioning_scale": scale, "strength": strength}
+        kind = values.get("kind", request.kind)
+        values["kind"] = kind.with_strength(changes.strength, changes.preset or request.preset)
     if changes.aspect_ratio is not None:
         pixels = request.width * request.height
         values["width"], values["height"] = fit_size(changes.aspect_ratio, pixels)
@@ -245,8 +260,9 @@ def picture_size(
     model would have.
     """
     width, height = preset.width or model.width, preset.height or model.height
-    if preset.upscale is not None and attachment is not None:
-        across, down = (side * preset.upscale for side in (attachment.width, attachment.height))
+    enlargement = preset.kind.enlargement
+    if enlargement is not None and attachment is not None:
+        across, down = (side * enlargement for side in (attachment.width, attachment.height))
         return fit_size((across, down), across * down)
     if command.width is not None or command.height is not None:
         return command.width or width, command.height or height
@@ -261,33 +277,6 @@ def picture_size(
         aspect = min(MAX_ASPECT, max(1 / MAX_ASPECT, attachment.width / attachment.height))
         return fit_size((round(aspect * 1000), 1000), width * height)
     return width, height
-
-
-def strengths(preset: Preset, strength: float | None) -> tuple[float, float | None]:
-    """ControlNet scale and image-to-image strength, where the person said *strength* or not.
-
-    People have one word for both: how much the preset does what it is there for.
-
-    Raises:
-        InvalidRequest: *preset* knows no strength.
-    """
-    if strength is None:
-        return preset.controlnet_conditioning_scale, preset.strength
-    if not preset.needs_image:
-        raise InvalidRequest(
-            f"strength means nothing to the preset {preset.name}, which takes no picture:"
-            " leave it out",
-            field="strength",
-        )
-    if preset.controlnet is not None:
-        return strength, None
-    if preset.control_lora is not None:
-        raise InvalidRequest(
-            f"strength means nothing to the preset {preset.name}, whose Control LoRA follows the"
-            " picture as it does: leave it out",
-            field="strength",
-        )
-    return preset.controlnet_conditioning_scale, strength
 
 
 def true_cfg_scale(negative_prompt: str, model: Model) -> float:
@@ -330,7 +319,7 @@ def check_settings(changes: ImagineCommand, presets: Presets, config: Config) ->
         )
     # What every picture would be refused for is refused here already.
     plain = Preset(name="plain")
-    complete(replace(changes, prompt="anything", preset=None), {}, plain, None, config, seed=0)
+    complete(replace(changes, prompt="anything", preset=None), {}, plain, (), config, seed=0)
 
 
 def merged_settings(user_defaults: Mapping[str, Any], changes: ImagineCommand) -> dict[str, Any]:
@@ -345,19 +334,20 @@ def merged_settings(user_defaults: Mapping[str, Any], changes: ImagineCommand) -
     return {**kept, **said}
 
 
+def _kind(preset: Preset, strength: float | None) -> Kind:
+    """The kind of *preset*, with the person's *strength* where they said one.
+
+    Raises:
+        InvalidRequest: *preset* knows no strength.
+    """
+    return preset.kind if strength is None else preset.kind.with_strength(strength, preset.name)
+
+
 def _of_preset(preset: Preset) -> dict[str, Any]:
-    """The fields of a request that come from its preset alone."""
+    """The fields of a request that come from its preset alone, but for its kind."""
     return {
         "preset": preset.name,
         "prompt_template": preset.prompt_template,
-        "controlnet": preset.controlnet,
-        "control_mode": preset.control_mode,
-        "preprocessor": preset.preprocessor,
-        "controlnet_conditioning_scale": preset.controlnet_conditioning_scale,
-        "control_guidance_start": preset.control_guidance_start,
-        "control_guidance_end": preset.control_guidance_end,
-        "strength": preset.strength,
         "lora": preset.lora,
         "lora_scale": preset.lora_scale,
-        "control_lora": preset.control_lora,
     }

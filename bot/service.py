@@ -380,9 +380,10 @@ class Service:
     def can_enlarge(self, job: Job) -> bool:
         """Whether a preset makes the pictures of *job* larger, and the limits let it."""
         preset, request = self.enlarging_preset, job.request
-        if preset is None or preset.upscale is None:
+        enlargement = None if preset is None else preset.kind.enlargement
+        if enlargement is None:
             return False
-        width, height = request.width * preset.upscale, request.height * preset.upscale
+        width, height = request.width * enlargement, request.height * enlargement
         return max(width, height) <= MAX_SIZE and width * height <= self.config.limits.pixels
 
     @property
@@ -442,7 +443,7 @@ class Service:
             InvalidRequest: *image* is no picture, or *preset* takes none.
         """
         chosen = self._presets[preset]
-        self._presets.check_attachment(chosen, is_attached=True)
+        self._presets.check_pictures(chosen, 1)
         clean, attachment = await self._clean(image)
         command = ImagineCommand(width=width, height=height)
         size = picture_size(command, {}, chosen, attachment, self.config.model)
@@ -450,7 +451,9 @@ class Service:
         def draw() -> bytes:
             fit = self.config.control_images.fit
             return encoded(
-                self._control_images.control_map(clean.png, chosen.preprocessor, *size, fit)
+                self._control_images.control_map(
+                    clean.png, chosen.kind.control_map or "none", *size, fit
+                )
             )
 
         return await asyncio.to_thread(draw), clean.remarks
@@ -692,10 +695,11 @@ class Service:
         preset = self._presets[
             command.preset or user_defaults.get("preset") or self.config.model.default_preset
         ]
-        self._presets.check_attachment(preset, image is not None)
+        self._presets.check_pictures(preset, int(image is not None))
         clean, attachment = (None, None) if image is None else await self._clean(image)
+        attachments = [] if attachment is None else [attachment]
         request, images = complete(
-            command, user_defaults, preset, attachment, self.config, seed=self._new_seed()
+            command, user_defaults, preset, attachments, self.config, seed=self._new_seed()
         )
         return request, images, clean
 

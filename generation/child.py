@@ -262,9 +262,9 @@ class ChildEngine:
 
     def _may_load_first(self, request: GenerationRequest) -> bool:
         """Whether something beside the base weights is not in the child's memory yet."""
-        if request.controlnet is not None and request.controlnet not in self._loaded:
+        if any(name not in self._loaded for name, _ in request.kind.weights):
             return True
-        needs_more = request.uses_image or request.lora is not None
+        needs_more = bool(request.pictures) or request.lora is not None
         return needs_more and (request.preset, request.lora) not in self._drawn
 
     def _send(self, header: dict[str, Any]) -> None:

@@ -15,8 +15,9 @@ from PIL import Image, ImageOps
 
 from generation.checks import MAX_SIZE
 from generation.errors import InvalidImage
+from generation.kinds import Preprocessor
 from generation.preprocessors import preprocess
-from generation.types import CleanImage, Fit, GenerationRequest, Preprocessor
+from generation.types import CleanImage, Fit, GenerationRequest
 
 Preprocess = Callable[[Preprocessor, Image.Image], Image.Image]
 
@@ -166,16 +167,24 @@ def control_map(
 
 def shown_to_model(
     request: GenerationRequest, preprocess: Preprocess = preprocess
-) -> Image.Image | None:
-    """What the model sees of *request*'s picture, RGB and of its size: the control map that
-    *preprocess* makes, or the picture to redraw; None where it has none."""
-    if request.control_image is None:
-        return None
-    png = request.control_image.read_bytes()
-    size = (request.width, request.height)
-    if not request.has_control_map:
-        return fitted(png, *size, request.fit)
-    return control_map(png, request.preprocessor, *size, request.fit, preprocess)
+) -> dict[str, Image.Image]:
+    """The pictures of *request* as the model sees them, RGB and of its size, by their names.
+
+    Of the first one that is the control map which *preprocess* makes, where the kind asks
+    for one.
+    """
+    preprocessors = dict.fromkeys(request.kind.pictures[:1], request.kind.control_map)
+    return {
+        name: control_map(
+            path.read_bytes(),
+            preprocessors.get(name) or "none",
+            request.width,
+            request.height,
+            request.fit,
+            preprocess,
+        )
+        for name, path in request.pictures.items()
+    }
 
 
 def fitted(png: bytes, width: int, height: int, fit: Fit) -> Image.Image:

@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from generation.types import (
-    CleanImage,
-    Fit,
-    GenerationRequest,
-    GenerationResult,
-    Preprocessor,
-    Step,
-)
+from generation.kinds import Preprocessor
+from generation.types import CleanImage, Fit, GenerationRequest, GenerationResult, Step
 
 if TYPE_CHECKING:
     from PIL.Image import Image

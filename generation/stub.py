@@ -36,7 +36,7 @@ class StubEngine:
         self.seconds_per_step = seconds_per_step
         self._sleep = sleep
         self._is_loaded = False
-        self._controlnets: frozenset[str] = frozenset()
+        self._weights: frozenset[str] = frozenset()
 
     def load(self) -> None:
         self._is_loaded = True
@@ -46,15 +46,17 @@ class StubEngine:
         if not self._is_loaded:
             raise ModelUnavailable("the model is not loaded")
         started = time.monotonic()
-        shown = shown_to_model(request)
-        map_shown = shown if request.has_control_map else None
-        if request.controlnet is not None:
-            self._controlnets |= {request.controlnet}
-        image = gradient(request)
-        if map_shown is not None:
-            image = ImageChops.screen(image, map_shown)
-        elif shown is not None:
-            image = Image.blend(shown, image, request.strength)
+        kind, shown = request.kind, shown_to_model(request)
+        if kind.conditioning_model is not None:
+            self._weights |= {kind.conditioning_model}
+        image, map_shown = gradient(request), None
+        for number, picture in enumerate(shown.values()):
+            if number == 0 and kind.control_map is not None:
+                map_shown = picture
+                image = ImageChops.screen(image, map_shown)
+            else:
+                how_far = 0.5 if kind.strength_setting is None else min(kind.strength_setting, 1)
+                image = Image.blend(picture, image, how_far)
         small = image.reduce(PREVIEW_SCALE)
         for number in range(1, request.steps_taken + 1):
             if self.seconds_per_step:
@@ -64,12 +66,12 @@ class StubEngine:
 
     def close(self) -> None:
         self._is_loaded = False
-        self._controlnets = frozenset()
+        self._weights = frozenset()
 
     @property
     def loaded(self) -> dict[str, int]:
-        """The ControlNets that were asked for; they take no memory."""
-        return dict.fromkeys(self._controlnets, 0)
+        """The ControlNets and their like that were asked for; they take no memory."""
+        return dict.fromkeys(self._weights, 0)
 
 
 def gradient(request: GenerationRequest) -> Image.Image:

@@ -6,20 +6,23 @@ diffusers' argument names.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from generation.checks import MAX_SEED, MAX_STEPS, check_number, check_size, check_text, is_blank
 from generation.errors import InvalidRequest
+from generation.kinds import Kind, TextToImage, flat_fields, kind_of, picture_names
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Preprocessor = Literal["none", "canny", "depth", "pose", "soft-edge", "gray", "blur"]
 #: How a control image of another shape meets the picture: cut to fill it, or
 #: framed in black to fit inside it.
 Fit = Literal["crop", "pad"]
+
+WORDS_ALONE = TextToImage()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,17 +32,9 @@ class Preset:
     A value that is None is left to the model's own default.
 
     Attributes:
-        name: What people type after ``--preset``; lower case, no spaces.
+        name: The word after ``--preset``; lower case, no spaces.
         description: One line for people who choose.
-        controlnet: Repository id or folder of a ``FluxControlNetModel``; with it
-            the preset needs a control image.
-        control_mode: Mode number of a Union checkpoint, 0 to 9; None for others.
-        preprocessor: What turns the attached picture into a control map.
-        controlnet_conditioning_scale: Weight of the ControlNet, 0 to 2.
-        control_guidance_start: Share of the steps after which the ControlNet begins, 0 to 1.
-        control_guidance_end: Share of the steps after which it ends, 0 to 1.
-        strength: With it the preset redraws the attached picture (image to image):
-            0 keeps it, 1 forgets it.
+        kind: How a picture comes about, with the settings of that kind.
         num_inference_steps: Denoising steps, 1 to 50.
         guidance_scale: Strength of FLUX's distilled guidance, 0 to 30.
         width: Pixels, a multiple of 16.
@@ -47,76 +42,62 @@ class Preset:
         lora: Repository id or folder of a LoRA for the transformer; of a repository with
             several, "owner/name/file.safetensors".
         lora_scale: Weight of the LoRA, 0 to 2.
-        control_lora: Repository id or folder of a Control LoRA, such as Black Forest
-            Labs' own for canny and depth (`FluxControlPipeline`); with it the preset
-            needs a control image, as with a ControlNet.
         prompt_template: Text with ``{prompt}`` in it, given to the model.
-        upscale: With it the picture is so many times larger than the attached one, 2 to 4.
+
+    Raises:
+        InvalidRequest: A value is out of its range.
     """
 
     name: str
     description: str = ""
-    controlnet: str | None = None
-    control_mode: int | None = None
-    preprocessor: Preprocessor = "none"
-    controlnet_conditioning_scale: float = 0.7
-    control_guidance_start: float = 0.0
-    control_guidance_end: float = 1.0
-    strength: float | None = None
+    kind: Kind = WORDS_ALONE
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
     width: int | None = None
     height: int | None = None
     lora: str | None = None
     lora_scale: float = 1.0
-    control_lora: str | None = None
     prompt_template: str = "{prompt}"
-    upscale: int | None = None
-
-    #: Read by pydantic, which builds presets from config.toml.
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        """Raise InvalidRequest where a value is out of the ranges above."""
-        check_number("controlnet_conditioning_scale", self.controlnet_conditioning_scale, 0, 2)
-        check_number("control_guidance_start", self.control_guidance_start, 0, 1)
-        check_number("control_guidance_end", self.control_guidance_end, 0, 1)
-        if self.control_mode is not None:
-            check_number("control_mode", self.control_mode, 0, 9, whole=True)
-        if self.strength is not None:
-            check_number("strength", self.strength, 0, 1)
         if self.num_inference_steps is not None:
             check_number("num_inference_steps", self.num_inference_steps, 1, MAX_STEPS, whole=True)
         if self.guidance_scale is not None:
             check_number("guidance_scale", self.guidance_scale, 0, 30)
-        for field, pixels in (("width", self.width), ("height", self.height)):
+        for name, pixels in (("width", self.width), ("height", self.height)):
             if pixels is not None:
-                check_size(field, pixels)
-        if self.upscale is not None:
-            check_number("upscale", self.upscale, 2, 4, whole=True)
-            if not self.needs_image:
-                raise InvalidRequest(
-                    "upscale enlarges an attached picture: set a controlnet, a control_lora or a"
-                    " strength too",
-                    field="upscale",
-                )
+                check_size(name, pixels)
         if "{prompt}" not in self.prompt_template:
             raise InvalidRequest(
                 f"prompt_template must contain {{prompt}}, not {self.prompt_template!r}",
                 field="prompt_template",
             )
         check_number("lora_scale", self.lora_scale, 0, 2)
-        check_kind(self)
+        # The steps are the request's to check: at 50 every strength above 0 takes one.
+        self.kind.check(lora=self.lora, num_inference_steps=MAX_STEPS)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Preset:
+        """The preset that flat *values* describe: its own fields, beside those of its kind.
+
+        Raises:
+            InvalidRequest: A value is out of its range, or there is no such kind.
+        """
+        own = {field.name for field in fields(cls)} - {"kind"}
+        return cls(
+            **{name: value for name, value in values.items() if name in own}, kind=kind_of(values)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The inverse of `from_dict`, without those fields that say nothing."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        flat = {**own, **self.kind.to_dict()}
+        return {name: value for name, value in flat.items() if value is not None}
 
     @property
     def needs_image(self) -> bool:
         """Whether a person must attach a picture."""
-        return self.has_control_map or self.strength is not None
-
-    @property
-    def has_control_map(self) -> bool:
-        """Whether the picture becomes a map that guides, rather than being redrawn."""
-        return self.controlnet is not None or self.control_lora is not None
+        return bool(self.kind.pictures)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,30 +108,23 @@ class GenerationRequest:
     same request makes the same pixels on the same model and device.
 
     Attributes:
-        prompt: What to draw, as the person wrote it; 1 to 2000 characters.
+        prompt: The person's own words; 1 to 2000 characters.
         num_inference_steps: Denoising steps, 1 to 50. Time grows linearly.
         guidance_scale: Strength of FLUX's distilled guidance, 0 to 30; unitless.
         width: Picture width in pixels, a multiple of 16 from 64 to 2048.
         height: Picture height in pixels, likewise.
         seed: Seed of the initial noise, 0 <= seed < 2**32.
-        negative_prompt: What to avoid; it acts through true classifier-free
+        negative_prompt: Words for things to avoid; they act through true classifier-free
             guidance, which doubles the time of a step.
         true_cfg_scale: Strength of that guidance, 1 (off) to 20.
         preset: Name of the preset the numbers came from, for people.
-        prompt_template: Text with ``{prompt}`` in it that the model is given.
-        controlnet: Repository id or folder of a ``FluxControlNetModel``.
-        control_mode: Mode number of a Union checkpoint.
-        preprocessor: What turns ``control_image`` into a control map.
-        controlnet_conditioning_scale: Weight of the ControlNet, 0 to 2.
-        control_guidance_start: Share of the steps before it acts, 0 to 1.
-        control_guidance_end: Share of the steps after which it no longer acts, 0 to 1.
-        strength: Image to image: how far to leave ``control_image``, above 0 to 1;
-            None for text to image and for ControlNets.
-        control_image: A clean RGB PNG file, as ``generation/control_images.py`` makes it.
-        fit: How ``control_image`` meets a picture of another shape.
+        prompt_template: Text with ``{prompt}`` in it, given to the model.
+        kind: How the picture comes about, with the settings of that kind.
+        pictures: Clean RGB PNG files, as ``generation/control_images.py`` makes them, by the
+            names that the kind has for them.
+        fit: How attached pictures meet a size of another shape.
         lora: Repository id, folder or file of a LoRA for the transformer.
         lora_scale: Weight of the LoRA, 0 to 2.
-        control_lora: Repository id or folder of a Control LoRA.
         model: Repository and revision of the weights, for the record.
 
     Raises:
@@ -168,18 +142,11 @@ class GenerationRequest:
     true_cfg_scale: float = 1.0
     preset: str = ""
     prompt_template: str = "{prompt}"
-    controlnet: str | None = None
-    control_mode: int | None = None
-    preprocessor: Preprocessor = "none"
-    controlnet_conditioning_scale: float = 0.7
-    control_guidance_start: float = 0.0
-    control_guidance_end: float = 1.0
-    strength: float | None = None
-    control_image: Path | None = None
+    kind: Kind = WORDS_ALONE
+    pictures: Mapping[str, Path] = field(default_factory=dict)
     fit: Fit = "crop"
     lora: str | None = None
     lora_scale: float = 1.0
-    control_lora: str | None = None
     model: str = ""
 
     def __post_init__(self) -> None:
@@ -195,53 +162,25 @@ class GenerationRequest:
         check_number("seed", self.seed, 0, MAX_SEED, whole=True)
         check_size("width", self.width)
         check_size("height", self.height)
-        check_number("controlnet_conditioning_scale", self.controlnet_conditioning_scale, 0, 2)
-        check_number("control_guidance_start", self.control_guidance_start, 0, 1)
-        check_number("control_guidance_end", self.control_guidance_end, 0, 1)
-        if self.control_guidance_start >= self.control_guidance_end:
-            raise InvalidRequest(
-                f"control_guidance_start ({self.control_guidance_start}) must be below"
-                f" control_guidance_end ({self.control_guidance_end})",
-                field="control_guidance_start",
-            )
-        if self.strength is not None:
-            check_number("strength", self.strength, 0, 1)
-            if self.steps_taken < 1:
-                raise InvalidRequest(
-                    f"strength {self.strength:g} leaves no step to take: use more than 0",
-                    field="strength",
-                )
         check_number("lora_scale", self.lora_scale, 0, 2)
-        check_kind(self)
-        if self.control_lora is not None and self.true_cfg_scale > 1:
+        self.kind.check(
+            lora=self.lora,
+            num_inference_steps=self.num_inference_steps,
+            true_cfg_scale=self.true_cfg_scale,
+        )
+        if set(self.pictures) != set(self.kind.pictures):
             raise InvalidRequest(
-                "a preset made with a Control LoRA follows no negative prompt: leave it out,"
-                " or choose another preset",
-                field="negative_prompt",
-            )
-        if self.preprocessor not in get_args(Preprocessor):
-            raise InvalidRequest(
-                f"preprocessor must be one of {', '.join(get_args(Preprocessor))},"
-                f" not {self.preprocessor!r}",
-                field="preprocessor",
-            )
-        if (self.control_image is not None) != self.uses_image:
-            raise InvalidRequest(
-                "this preset needs a control image: attach one"
-                if self.uses_image
+                f"this preset needs {_counted_images(len(self.kind.pictures))}: attach"
+                f" {'one' if len(self.kind.pictures) == 1 else 'as many'}"
+                if self.kind.pictures
                 else "this preset takes no control image: leave it out, or choose another preset",
                 field="control_image",
             )
 
     @property
-    def uses_image(self) -> bool:
-        """Whether ``control_image`` takes part."""
-        return self.has_control_map or self.strength is not None
-
-    @property
-    def has_control_map(self) -> bool:
-        """Whether ``control_image`` becomes a map that guides, rather than being redrawn."""
-        return self.controlnet is not None or self.control_lora is not None
+    def control_image(self) -> Path | None:
+        """The picture that was attached first; None without any."""
+        return next((self.pictures[name] for name in self.kind.pictures), None)
 
     @property
     def templated_prompt(self) -> str:
@@ -250,39 +189,36 @@ class GenerationRequest:
 
     @property
     def steps_taken(self) -> int:
-        """Denoising steps that really run: image to image skips the first ones."""
-        if self.strength is None:
-            return self.num_inference_steps
-        # As diffusers' FluxImg2ImgPipeline.get_timesteps counts them.
-        begun = min(self.num_inference_steps * self.strength, self.num_inference_steps)
-        return self.num_inference_steps - int(max(self.num_inference_steps - begun, 0))
+        """Denoising steps that really run; some kinds skip the first ones."""
+        return self.kind.steps_taken(self.num_inference_steps)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything in it as JSON types; ``control_image`` as a file name alone."""
-        values = asdict(self)
-        values["control_image"] = self.control_image and self.control_image.name
-        return values
+        """Everything in it as JSON types, flat; pictures as file names alone."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        del own["kind"], own["pictures"]
+        names = dict.fromkeys(picture_names()) | {
+            name: path.name for name, path in self.pictures.items()
+        }
+        return {**own, **self.kind.to_dict(), **names}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any], control_images: Path) -> GenerationRequest:
-        """The inverse of `to_dict`, for files that lie in the folder *control_images*."""
-        name = values.get("control_image")
-        return cls(**{**values, "control_image": control_images / name if name else None})
+    def from_dict(cls, values: Mapping[str, Any], folder: Path) -> GenerationRequest:
+        """The inverse of `to_dict`, for pictures that lie in *folder*; reads the rows of all
+        older versions too.
+
+        Raises:
+            InvalidRequest: A value is out of range.
+            TypeError: A field is missing, or unknown to this version.
+        """
+        kind = kind_of(values)
+        flat = {*flat_fields(), *picture_names(), "kind"}
+        pictures = {name: folder / values[name] for name in kind.pictures if values.get(name)}
+        own = {name: value for name, value in values.items() if name not in flat}
+        return cls(**own, kind=kind, pictures=pictures)
 
 
-def check_kind(made: Preset | GenerationRequest) -> None:
-    """Raise InvalidRequest where *made* is of two kinds at once, which no pipeline draws."""
-    if made.has_control_map and made.strength is not None:
-        name = "controlnet" if made.controlnet is not None else "control_lora"
-        raise InvalidRequest(
-            f"a preset has either a {name} or a strength (image to image), not both",
-            field="strength",
-        )
-    if made.control_lora is not None and (made.controlnet or made.lora) is not None:
-        name = "controlnet" if made.controlnet is not None else "lora"
-        raise InvalidRequest(
-            f"a preset has either a control_lora or a {name}, not both", field="control_lora"
-        )
+def _counted_images(count: int) -> str:
+    return "a control image" if count == 1 else f"{count} pictures"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from bot.gallery import Gallery
 from bot.service import About, Service
 from generation.control_images import PillowControlImages
 from generation.executor import ThreadExecutor
+from generation.kinds import ControlNet, ImageToImage
 from generation.stub import StubEngine
 from generation.types import GenerationRequest, Preset
 
@@ -23,11 +24,13 @@ PRESETS = {
     "plain": Preset(name="plain", description="Your words alone"),
     "canny": Preset(
         name="canny",
-        controlnet="demo/controlnet-canny",
-        preprocessor="canny",
-        controlnet_conditioning_scale=1.0,
+        kind=ControlNet(
+            controlnet="demo/controlnet-canny",
+            preprocessor="canny",
+            controlnet_conditioning_scale=1.0,
+        ),
     ),
-    "redraw": Preset(name="redraw", strength=0.5),
+    "redraw": Preset(name="redraw", kind=ImageToImage(strength=0.5)),
 }
 
 

@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 TOP_LEVEL = {"bot", "generation", "adapters"}
 #: What the chat side may know of ``generation``: no torch, no weights.
-VOCABULARY = tuple(f"generation.{name}" for name in ("errors", "checks", "types", "protocols"))
+VOCABULARY = tuple(
+    f"generation.{name}" for name in ("errors", "checks", "kinds", "types", "protocols")
+)
 
 
 def imports(package):

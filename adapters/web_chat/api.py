@@ -195,9 +195,9 @@ async def presets(web: TheWeb, user: Asker) -> PresetsView:
                 name=preset.name,
                 description=preset.description,
                 needs_image=preset.needs_image,
-                controlnet=preset.controlnet or preset.control_lora,
-                preprocessor=preset.preprocessor,
-                strength=preset.strength,
+                controlnet=preset.kind.conditioning_model,
+                preprocessor=preset.kind.control_map or "none",
+                strength=preset.kind.to_dict()["strength"],
                 num_inference_steps=preset.num_inference_steps or model.num_inference_steps,
                 guidance_scale=model.guidance_scale
                 if preset.guidance_scale is None

@@ -266,7 +266,7 @@ class JobView(BaseModel):
 
     @classmethod
     def of(cls, job: Job) -> Self:
-        request, progress = job.request, job.progress
+        request, progress, kind = job.request, job.progress, job.request.kind
         address = f"/api/jobs/{job.id}"
         is_kept = job.status is JobStatus.SUCCEEDED and not job.is_pruned
         return cls(
@@ -285,11 +285,11 @@ class JobView(BaseModel):
             num_inference_steps=request.num_inference_steps,
             guidance_scale=request.guidance_scale,
             true_cfg_scale=request.true_cfg_scale,
-            strength=request.strength,
+            strength=kind.to_dict()["strength"],
             seed=request.seed,
             preset=request.preset,
-            controlnet=(request.preset or "yes") if request.has_control_map else None,
-            controlnet_model=request.controlnet or request.control_lora,
+            controlnet=(request.preset or "yes") if kind.control_map is not None else None,
+            controlnet_model=kind.conditioning_model,
             model=request.model,
             cost=job.cost,
             submitted_at=job.submitted_at,
@@ -306,9 +306,9 @@ class JobView(BaseModel):
             thumbnail=f"{address}/thumbnail" if is_kept else None,
             control=ControlView(
                 image=f"{address}/control/image",
-                map=f"{address}/control/map" if is_kept and request.has_control_map else None,
+                map=f"{address}/control/map" if is_kept and kind.control_map is not None else None,
             )
-            if request.uses_image and not job.is_pruned
+            if request.pictures and not job.is_pruned
             else None,
             is_pruned=job.is_pruned,
         )

@@ -321,14 +321,14 @@ class FluxEngine:
         assert self._place is not None
         assert self._pipelines is not None
         assert self._offloading is not None
-        if request.has_control_map:
-            self.preprocessors.prepare(request.preprocessor, note)
+        if request.kind.control_map is not None:
+            self.preprocessors.prepare(request.kind.control_map, note)
         call = self._pipelines.call_for(request, partial(self._open, note=note, request=request))
         self._loaded = self._pipelines.loaded()
         started = time.monotonic()
         shown = shown_to_model(request, self.preprocessors)
-        if shown is not None:
-            call.arguments["control_image" if request.has_control_map else "image"] = shown
+        for name, picture in shown.items():
+            call.arguments[call.pictures.get(name, name)] = picture
         # Not inference_mode: weights that are moved inside of it could not be moved outside.
         with torch.no_grad():
             embeddings = self._embeddings(request)
@@ -340,7 +340,7 @@ class FluxEngine:
         return GenerationResult(
             image,
             time.monotonic() - started,
-            control_map=shown if request.has_control_map else None,
+            control_map=None if request.kind.control_map is None else next(iter(shown.values())),
             peak_memory=self._place.peak_memory,
         )
 

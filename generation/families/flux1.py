@@ -11,8 +11,8 @@ import gc
 import logging
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -28,8 +28,9 @@ from diffusers import (
 
 from generation.diffusion.offloading import Offloading, stored_bytes
 from generation.errors import ModelUnavailable
+from generation.kinds import ControlLora, ControlNet, ImageToImage, Kind, TextToImage
 from generation.types import GenerationRequest
-from generation.weights import Kind
+from generation.weights import Kind as WeightsKind
 
 Opened = TypeVar("Opened")
 AnyFluxPipeline = FluxPipeline | FluxImg2ImgPipeline | FluxControlNetPipeline | FluxControlPipeline
@@ -43,7 +44,7 @@ log = logging.getLogger(__name__)
 class Open(Protocol):
     """Finds weights by their name, downloads them if need be, and loads them."""
 
-    def __call__(self, name: str, kind: Kind, load: Callable[[Path], Opened]) -> Opened: ...
+    def __call__(self, name: str, kind: WeightsKind, load: Callable[[Path], Opened]) -> Opened: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +54,14 @@ class Call:
     Attributes:
         pipe: To be called.
         denoisers: The parts of it that must be at hand while it denoises.
-        arguments: What only this kind of pipeline takes, but for the picture that it is shown.
+        arguments: Arguments that only this kind of pipeline takes, but for its pictures.
+        pictures: The pipeline's arguments for the kind's pictures, where they differ in name.
     """
 
     pipe: AnyFluxPipeline
     denoisers: tuple[torch.nn.Module, ...]
     arguments: dict[str, Any]
+    pictures: Mapping[str, str] = field(default_factory=dict)
 
 
 class Pipelines:
@@ -127,27 +130,43 @@ class Pipelines:
             raise failed
 
     def call_for(self, request: GenerationRequest, open: Open) -> Call:
-        """The pipeline for *request*, loaded where it is not yet."""
+        """The pipeline for *request*, loaded where it is not yet.
+
+        Raises:
+            ModelUnavailable: FLUX.1 draws no pictures of this kind, or weights that it takes
+                cannot be had.
+        """
+        draw = DRAWING.get(type(request.kind))
+        if draw is None:
+            raise ModelUnavailable(f"{self._name} draws no picture with {request.kind.label}")
         self._use_lora(request, open)
-        if request.controlnet is not None:
-            pipe = self._guided(request.controlnet, open, self._controlnet_pipeline)
-            return Call(
-                pipe,
-                (pipe.transformer, pipe.controlnet),
-                {
-                    "control_mode": _control_mode(pipe.controlnet, request),
-                    "controlnet_conditioning_scale": request.controlnet_conditioning_scale,
-                    "control_guidance_start": request.control_guidance_start,
-                    "control_guidance_end": request.control_guidance_end,
-                },
-            )
-        if request.control_lora is not None:
-            pipe = self._guided(request.control_lora, open, self._control_lora_pipeline)
-            return Call(pipe, (pipe.transformer,), {})
-        if request.strength is not None:
-            pipe = self.image_to_image
-            return Call(pipe, (pipe.transformer,), {"strength": request.strength})
+        return draw(self, request.kind, open)
+
+    def by_words(self, kind: TextToImage, open: Open) -> Call:
         return Call(self.text_to_image, (self.text_to_image.transformer,), {})
+
+    def over_a_picture(self, kind: ImageToImage, open: Open) -> Call:
+        pipe = self.image_to_image
+        return Call(
+            pipe, (pipe.transformer,), {"strength": kind.strength}, {"control_image": "image"}
+        )
+
+    def with_controlnet(self, kind: ControlNet, open: Open) -> Call:
+        pipe = self._guided(kind.controlnet, open, self._controlnet_pipeline)
+        return Call(
+            pipe,
+            (pipe.transformer, pipe.controlnet),
+            {
+                "control_mode": _control_mode(pipe.controlnet, kind),
+                "controlnet_conditioning_scale": kind.controlnet_conditioning_scale,
+                "control_guidance_start": kind.control_guidance_start,
+                "control_guidance_end": kind.control_guidance_end,
+            },
+        )
+
+    def with_control_lora(self, kind: ControlLora, open: Open) -> Call:
+        pipe = self._guided(kind.control_lora, open, self._control_lora_pipeline)
+        return Call(pipe, (pipe.transformer,), {})
 
     def text_variant(self, request: GenerationRequest) -> str:
         """What else than the words decides the embeddings of *request*."""
@@ -279,6 +298,15 @@ class Pipelines:
         pipe.set_adapters([self.loras[name]], [request.lora_scale])
 
 
+#: How each kind is drawn.
+DRAWING: dict[type[Kind], Callable[[Pipelines, Any, Open], Call]] = {
+    TextToImage: Pipelines.by_words,
+    ImageToImage: Pipelines.over_a_picture,
+    ControlNet: Pipelines.with_controlnet,
+    ControlLora: Pipelines.with_control_lora,
+}
+
+
 class StoppingControlNet(FluxControlNetModel):
     """A ControlNet that does not compute what is multiplied by zero.
 
@@ -324,17 +352,17 @@ def _load_lora(pipe: AnyFluxPipeline, found: Path, adapter: str) -> None:
         )
 
 
-def _control_mode(net: FluxControlNetModel, request: GenerationRequest) -> int | None:
+def _control_mode(net: FluxControlNetModel, kind: ControlNet) -> int | None:
     """What a Union checkpoint is told; others must not be told anything."""
     if not net.union:
         return None
     modes = net.config.num_mode
-    if request.control_mode is None or request.control_mode >= modes:
+    if kind.control_mode is None or kind.control_mode >= modes:
         raise ModelUnavailable(
-            f"{request.controlnet} is a Union ControlNet: its preset must set control_mode,"
-            f" 0 to {modes - 1}, not {request.control_mode}"
+            f"{kind.controlnet} is a Union ControlNet: its preset must set control_mode,"
+            f" 0 to {modes - 1}, not {kind.control_mode}"
         )
-    return request.control_mode
+    return kind.control_mode
 
 
 def _check_belongs(

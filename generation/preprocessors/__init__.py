@@ -16,7 +16,7 @@ from PIL import Image, ImageFilter
 
 from generation import weights
 from generation.errors import InvalidRequest
-from generation.types import Preprocessor
+from generation.kinds import Preprocessor
 
 if TYPE_CHECKING:
     from generation.preprocessors.depth import DepthEstimator

@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from bot.config import Config, ConfigError, check_license, load_config, load_secrets
+from generation.kinds import flat_fields
 from generation.types import Preset
 
 SHIPPED = Path(__file__).parent.parent.parent / "config.toml"
@@ -54,7 +55,7 @@ def test_the_shipped_file_names_every_key_and_explains_it():
         is_first_of_its_paragraph = re.match(r"\w+ = ", line) and not re.match(r"\w+ = ", before)
         if is_first_of_its_paragraph and not re.match(r"\[(models|presets)\.", before):
             assert before.startswith("#"), f"nothing explains {line}"
-    for key in (field.name for field in fields(Preset)):
+    for key in {*flat_fields(), *(field.name for field in fields(Preset))}:
         assert key == "name" or f"#   {key}" in text or f", {key}" in text, key
 
 
@@ -93,11 +94,13 @@ def test_flux_dev_has_a_preset_of_every_kind_and_five_over_one_controlnet(monkey
     presets = shipped(monkeypatch, DEV).presets
 
     union = "Shakker-Labs/FLUX.1-dev-ControlNet-Union-Pro-2.0"
-    over_union = {name for name, preset in presets.items() if preset.controlnet == union}
+    over_union = {
+        name for name, preset in presets.items() if preset.kind.conditioning_model == union
+    }
     assert over_union == {"canny", "soft-edge", "depth", "pose", "gray"}
-    assert presets["canny-bfl"].control_lora == "black-forest-labs/FLUX.1-Canny-dev-lora"
-    assert presets["upscale"].upscale == 2
-    assert presets["redraw"].strength is not None
+    assert presets["canny-bfl"].kind.control_lora == "black-forest-labs/FLUX.1-Canny-dev-lora"
+    assert presets["upscale"].kind.upscale == 2
+    assert presets["redraw"].kind.strength is not None
     assert presets["watercolour"].lora is not None
     assert presets["watercolour"].prompt_template != "{prompt}"
 

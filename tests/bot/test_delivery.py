@@ -8,6 +8,7 @@ from PIL import Image
 from bot.commands import ImagineCommand
 from bot.jobs import Delivery, JobStatus
 from bot.refusals import Conflict, NotFound
+from generation.kinds import ImageToImage
 from generation.types import Preset
 from tests.conftest import ADA, BOB, EVE, PRESETS, at_step, finished
 
@@ -139,7 +140,7 @@ async def test_without_a_preset_that_redraws_a_variation_has_a_new_seed(make_bot
 
 async def test_a_picture_is_made_larger_by_the_preset_that_enlarges(make_bot, gate):
     gate.open()
-    large = Preset(name="large", strength=0.3, upscale=2)
+    large = Preset(name="large", kind=ImageToImage(strength=0.3, upscale=2))
     bot = await make_bot(presets={**PRESETS, "large": large})
     job = await bot.service.submit(ADA, ImagineCommand("a fox", width=64, height=96, seed=7))
     await finished(job)

@@ -7,8 +7,9 @@ import pytest
 
 from bot.commands import ImagineCommand
 from bot.config import Preset, load_config
-from bot.requests import Attachment, complete, strengths
+from bot.requests import Attachment, complete
 from generation.errors import InvalidRequest
+from generation.kinds import ControlLora, TextToImage
 
 SHIPPED = Path(__file__).parent.parent.parent / "config.toml"
 PICTURE = Attachment(Path("picture.png"), 512, 384)
@@ -26,34 +27,36 @@ def presets():
 
 def completed(config, preset, **said):
     command = ImagineCommand(prompt="a fox", **said)
-    attachment = PICTURE if preset.needs_image else None
-    return complete(command, {}, preset, attachment, config, seed=1)[0]
+    attachments = [PICTURE] if preset.needs_image else []
+    return complete(command, {}, preset, attachments, config, seed=1)[0]
 
 
 @pytest.mark.parametrize(("config", "preset"), list(presets()))
 def test_every_shipped_preset_makes_a_complete_request(config, preset):
     request = completed(config, preset)
 
-    for field in ("controlnet", "control_lora", "lora", "lora_scale", "control_mode", "strength"):
+    for field in ("kind", "lora", "lora_scale"):
         assert getattr(request, field) == getattr(preset, field), field
-    assert request.uses_image == preset.needs_image
+    assert bool(request.pictures) == preset.needs_image
     assert request.num_inference_steps == config.model.num_inference_steps
     own = preset.guidance_scale
     assert request.guidance_scale == (config.model.guidance_scale if own is None else own)
     pixels = request.width * request.height
-    assert 0.9 * 2**20 < pixels <= 2**20 or preset.upscale
-    if preset.upscale:
+    assert 0.9 * 2**20 < pixels <= 2**20 or preset.kind.enlargement
+    if preset.kind.enlargement:
         assert (request.width, request.height) == (1024, 768)
 
 
-GUIDED = Preset(name="canny-bfl", control_lora="a/b", preprocessor="canny")
+GUIDED = Preset(name="canny-bfl", kind=ControlLora(control_lora="a/b", preprocessor="canny"))
 
 
 def test_a_control_lora_knows_no_strength_and_says_so():
-    with pytest.raises(InvalidRequest, match="strength means nothing to the preset canny-bfl"):
-        strengths(GUIDED, 0.5)
+    config = load_config(SHIPPED)
 
-    assert strengths(GUIDED, None) == (0.7, None)
+    with pytest.raises(InvalidRequest, match="strength means nothing to the preset canny-bfl"):
+        completed(config, GUIDED, strength=0.5)
+
+    assert completed(config, GUIDED).kind == GUIDED.kind
 
 
 def test_a_negative_prompt_for_a_control_lora_is_refused_before_anything_is_spent():
@@ -61,5 +64,5 @@ def test_a_negative_prompt_for_a_control_lora_is_refused_before_anything_is_spen
 
     with pytest.raises(InvalidRequest, match="follows no negative prompt"):
         completed(config, GUIDED, negative_prompt="blurry")
-    words = replace(GUIDED, control_lora=None)
+    words = replace(GUIDED, kind=TextToImage())
     assert completed(config, words, negative_prompt="blurry").true_cfg_scale > 1

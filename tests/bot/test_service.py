@@ -182,7 +182,7 @@ async def test_a_control_image_reaches_the_engine_and_its_map_can_be_looked_at(s
     await finished(job)
 
     (drawn,) = gate.drawn
-    assert drawn.controlnet == "demo/controlnet-canny"
+    assert drawn.kind.controlnet == "demo/controlnet-canny"
     assert drawn.control_image.exists()
     with Image.open(await service.picture_file(ADA, job.id, "map")) as shown:
         assert shown.size == (64, 64)
@@ -257,8 +257,8 @@ async def test_strength_grips_with_a_controlnet_and_lets_go_when_redrawing(servi
     held = await service.submit(ADA, replace(CIRCLE, preset="canny", strength=0.3), picture())
     redrawn = await service.submit(ADA, replace(CIRCLE, preset="redraw", strength=0.9), picture())
 
-    assert (held.request.controlnet_conditioning_scale, held.request.strength) == (0.3, None)
-    assert redrawn.request.strength == 0.9
+    assert held.request.kind.controlnet_conditioning_scale == 0.3
+    assert redrawn.request.kind.strength == 0.9
     with pytest.raises(InvalidRequest, match="strength means nothing to the preset plain"):
         await service.submit(ADA, replace(CIRCLE, strength=0.5))
 
@@ -738,7 +738,7 @@ async def test_again_takes_changes_and_keeps_the_rest(service, gate):
     assert (changed.request.num_inference_steps, changed.request.seed) == (9, 7)
     assert (changed.request.negative_prompt, changed.request.true_cfg_scale) == ("", 1.0)
     assert changed.request.control_image == first.request.control_image
-    assert (plain.request.controlnet, plain.request.control_image) == (None, None)
+    assert (plain.request.kind.weights, plain.request.control_image) == ((), None)
     assert plain.request.width > plain.request.height
 
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image, ImageDraw
 
+from generation.kinds import ControlNet
 from generation.types import GenerationRequest
 
 FOX = GenerationRequest(
@@ -48,10 +49,12 @@ def square(tmp_path_factory):
 def canny(fox, tiny, square):
     return replace(
         fox,
-        controlnet=str(tiny / "controlnet"),
-        preprocessor="canny",
-        control_image=square,
-        controlnet_conditioning_scale=1.0,
+        kind=ControlNet(
+            controlnet=str(tiny / "controlnet"),
+            preprocessor="canny",
+            controlnet_conditioning_scale=1.0,
+        ),
+        pictures={"control_image": square},
     )
 
 

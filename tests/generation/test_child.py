@@ -30,6 +30,7 @@ from generation.errors import (
     OutOfMemory,
 )
 from generation.executor import ThreadExecutor
+from generation.kinds import ControlNet
 from generation.stub import StubEngine
 from tests.conftest import Clock
 
@@ -89,7 +90,11 @@ def test_a_child_draws_the_very_picture_that_a_thread_draws(steady, fox, tmp_pat
     stub = StubEngine()
     stub.load()
     stub.generate(fox, ignore).image.save(control)
-    request = replace(fox, controlnet="demo/canny", preprocessor="canny", control_image=control)
+    request = replace(
+        fox,
+        kind=ControlNet(controlnet="demo/canny", preprocessor="canny"),
+        pictures={"control_image": control},
+    )
     here, there = [], []
 
     expected = stub.generate(request, here.append)
@@ -180,9 +185,8 @@ def test_how_long_a_step_may_take_follows_what_steps_have_taken(make, fox):
     controlled = replace(
         fox,
         preset="canny",
-        controlnet="demo/canny",
-        preprocessor="canny",
-        control_image=Path("x.png"),
+        kind=ControlNet(controlnet="demo/canny", preprocessor="canny"),
+        pictures={"control_image": Path("x.png")},
     )
     assert child._patience(fox, 0) == FIRST_STEP
     child.generate(replace(fox, num_inference_steps=9), lambda step: clock.advance(8))

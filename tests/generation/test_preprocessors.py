@@ -290,7 +290,7 @@ def test_what_is_seen_is_drawn_and_what_is_not_is_left_out():
 def test_a_preset_for_depth_draws_with_the_map_of_its_model(tiny, canny, preprocessors):
     engine = new_engine(tiny, preprocessors=preprocessors)
     engine.load()
-    request = replace(canny, preprocessor="depth")
+    request = replace(canny, kind=replace(canny.kind, preprocessor="depth"))
 
     result = engine.generate(request, ignore)
 

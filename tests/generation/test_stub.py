@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from generation.errors import GenerationCancelled, ModelUnavailable
+from generation.kinds import ControlNet, ImageToImage
 from generation.stub import StubEngine
 
 
@@ -66,8 +67,17 @@ def test_a_step_takes_the_time_that_was_asked_for(fox):
 
 
 def test_control_images_take_part(stub, fox, striped):
-    controlled = replace(fox, controlnet="any", preprocessor="canny", control_image=striped)
-    redrawn = replace(fox, strength=0.5, num_inference_steps=4, control_image=striped)
+    controlled = replace(
+        fox,
+        kind=ControlNet(controlnet="any", preprocessor="canny"),
+        pictures={"control_image": striped},
+    )
+    redrawn = replace(
+        fox,
+        kind=ImageToImage(strength=0.5),
+        num_inference_steps=4,
+        pictures={"control_image": striped},
+    )
     steps = []
 
     result = stub.generate(controlled, ignore)

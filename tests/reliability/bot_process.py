@@ -29,6 +29,7 @@ from bot.service import About, Service
 from generation.control_images import PillowControlImages
 from generation.errors import EngineLost, GenerationError
 from generation.executor import ThreadExecutor
+from generation.kinds import ControlNet
 from generation.stub import StubEngine
 from generation.types import Preset
 from tests.reliability.platform import ask
@@ -36,7 +37,9 @@ from tests.reliability.platform import ask
 USERS = "loop"
 PRESETS = {
     "plain": Preset(name="plain"),
-    "canny": Preset(name="canny", controlnet="demo/controlnet-canny", preprocessor="canny"),
+    "canny": Preset(
+        name="canny", kind=ControlNet(controlnet="demo/controlnet-canny", preprocessor="canny")
+    ),
 }
 GENEROUS = {
     "quota": {"credits": 10**9},

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from bot.jobs import JobStatus
+from generation.kinds import ImageToImage
 from generation.types import Preset
 from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, picture, shows
 from tests.conftest import PRESETS, stepping
@@ -232,7 +233,7 @@ async def test_v_varies_one_picture_of_a_grid(ada, four_foxes, service):
 
 async def test_upscale_is_offered_where_a_preset_can(make_presence, fake, gate):
     gate.open()
-    large = Preset(name="large", strength=0.3, upscale=2)
+    large = Preset(name="large", kind=ImageToImage(strength=0.3, upscale=2))
     await make_presence(presets={**PRESETS, "large": large})
     ada = fake.person("ada")
     asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", **SMALL)
@@ -249,7 +250,7 @@ async def test_upscale_is_not_offered_where_the_result_would_be_too_large(
     make_presence, fake, gate
 ):
     gate.open()
-    large = Preset(name="large", strength=0.3, upscale=2)
+    large = Preset(name="large", kind=ImageToImage(strength=0.3, upscale=2))
     limits = {"pixels": 128 * 128}
     await make_presence(presets={**PRESETS, "large": large}, limits=limits)
     ada = fake.person("ada")

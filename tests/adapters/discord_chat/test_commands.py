@@ -96,7 +96,7 @@ async def test_every_option_reaches_the_request(fake, ada, service, gate):
     assert (request.prompt, request.preset, request.num_inference_steps) == ("a castle", "canny", 4)
     assert (request.guidance_scale, request.seed, job.images) == (2.5, 9, 2)
     assert (request.width, request.height) == (336, 192)
-    assert (request.controlnet_conditioning_scale, request.negative_prompt) == (0.6, "blurry")
+    assert (request.kind.controlnet_conditioning_scale, request.negative_prompt) == (0.6, "blurry")
     assert request.control_image is not None
 
 

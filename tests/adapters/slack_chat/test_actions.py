@@ -7,13 +7,14 @@ import pytest
 from PIL import Image
 
 from bot.jobs import JobStatus
+from generation.kinds import ImageToImage
 from generation.types import Preset
 from tests.conftest import PRESETS, at_step
 from tests.fakes.slack.world import buttons, elements, images, shown_text
 from tests.samples import picture
 
 SMALL = "--size 64x64 --steps 3"
-ENLARGING = {**PRESETS, "larger": Preset(name="larger", strength=0.5, upscale=2)}
+ENLARGING = {**PRESETS, "larger": Preset(name="larger", kind=ImageToImage(strength=0.5, upscale=2))}
 
 
 async def jobs(chat):
@@ -154,7 +155,7 @@ async def test_buttons_again_and_vary_draw_in_the_thread(chat, slack, ada, gener
     assert (second.parent, third.parent) == (first.id, first.id)
     assert slack.files[images(again)[0]].data != b""
     assert second.request == first.request
-    assert third.request.strength == 0.5, "the variation starts from the picture"
+    assert third.request.kind.strength == 0.5, "the variation starts from the picture"
 
 
 async def test_others_may_build_on_a_picture_but_neither_cancel_nor_delete_it(

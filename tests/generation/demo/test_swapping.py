@@ -7,6 +7,7 @@ import pytest
 
 from generation.demo import checker, drawings, evaluate
 from generation.diffusion.engine import FluxEngine
+from generation.kinds import ControlNet
 from generation.types import GenerationRequest
 from tests.generation.engines import ignore, same
 
@@ -38,10 +39,12 @@ def guided(plain, drawing, tmp_path_factory):
     return [
         replace(
             plain,
-            controlnet=f"demo/controlnet-{name}",
-            preprocessor=preprocessor,
-            controlnet_conditioning_scale=1.0,
-            control_image=file,
+            kind=ControlNet(
+                controlnet=f"demo/controlnet-{name}",
+                preprocessor=preprocessor,
+                controlnet_conditioning_scale=1.0,
+            ),
+            pictures={"control_image": file},
         )
         for name, preprocessor in (("canny", "canny"), ("blobs", "blur"))
     ]

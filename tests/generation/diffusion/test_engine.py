@@ -18,7 +18,8 @@ from generation.errors import (
     ModelUnavailable,
     OutOfMemory,
 )
-from generation.types import Step
+from generation.kinds import ImageToImage
+from generation.types import GenerationRequest, Step
 from tests.generation.engines import ignore, new_engine, pixels, same
 
 
@@ -72,7 +73,7 @@ def test_the_weights_keep_the_format_that_was_asked_for_whatever_is_drawn(tiny, 
     engine = new_engine(tiny, dtype="bfloat16")
     engine.load()
 
-    for request in (fox, canny, replace(canny, controlnet=None, strength=0.7)):
+    for request in (fox, canny, replace(canny, kind=ImageToImage(strength=0.7))):
         engine.generate(request, ignore)
 
     pipe = engine._pipelines.text_to_image
@@ -90,7 +91,7 @@ def test_the_same_request_makes_the_same_pixels_whatever_was_drawn_in_between(
 
     for other in (
         canny,
-        replace(canny, controlnet=None, strength=0.7),
+        replace(canny, kind=ImageToImage(strength=0.7)),
         replace(fox, lora=str(lora)),
         replace(fox, num_inference_steps=5, width=96),
     ):
@@ -105,7 +106,7 @@ def test_the_same_request_makes_the_same_pixels_whatever_was_drawn_in_between(
 def test_every_kind_of_request_repeats_itself(engine, fox, canny, kind):
     request = {
         "canny": canny,
-        "redrawn": replace(canny, controlnet=None, strength=0.7),
+        "redrawn": replace(canny, kind=ImageToImage(strength=0.7)),
         "negative": replace(fox, negative_prompt="blurry", true_cfg_scale=4.0),
     }[kind]
 
@@ -142,9 +143,9 @@ def test_every_number_of_a_text_request_counts(engine, fox, change):
     ids=str,
 )
 def test_every_number_of_a_controlnet_request_counts(engine, canny, change):
-    assert not same(
-        engine.generate(replace(canny, **change), ignore), engine.generate(canny, ignore)
-    )
+    changed = GenerationRequest.from_dict({**canny.to_dict(), **change}, canny.control_image.parent)
+
+    assert not same(engine.generate(changed, ignore), engine.generate(canny, ignore))
 
 
 def test_the_negative_prompt_counts_once_true_guidance_is_on(engine, fox):
@@ -171,7 +172,7 @@ def test_a_controlnet_is_shown_the_map_that_the_result_holds(engine, canny):
     ("steps", "strength", "taken"), [(4, 0.5, 2), (4, 1.0, 4), (10, 0.1, 1), (10, 0.65, 7)]
 )
 def test_redrawing_takes_the_steps_that_were_told(engine, canny, steps, strength, taken):
-    request = replace(canny, controlnet=None, strength=strength, num_inference_steps=steps)
+    request = replace(canny, kind=ImageToImage(strength=strength), num_inference_steps=steps)
     seen = []
 
     result = engine.generate(request, seen.append)
@@ -183,9 +184,11 @@ def test_redrawing_takes_the_steps_that_were_told(engine, canny, steps, strength
 
 def test_redrawing_with_more_strength_leaves_the_picture_further(engine, canny, square):
     """A random VAE reproduces nothing, so the weakest redrawing stands for the original."""
-    redrawn = replace(canny, controlnet=None, num_inference_steps=20, strength=1.0)
+    redrawn = replace(canny, kind=ImageToImage(strength=1.0), num_inference_steps=20)
     results = [
-        pixels(engine.generate(replace(redrawn, strength=strength), ignore)).astype(float)
+        pixels(
+            engine.generate(replace(redrawn, kind=ImageToImage(strength=strength)), ignore)
+        ).astype(float)
         for strength in (0.05, 0.2, 1.0)
     ]
 
@@ -288,7 +291,12 @@ def test_only_so_many_loras_and_controlnets_are_kept_and_the_oldest_goes(
     first = engine.generate(replace(canny, lora=str(lora)), ignore)
 
     again = engine.generate(
-        replace(canny, controlnet=str(tmp_path / "net"), lora=str(tmp_path / "lora")), ignore
+        replace(
+            canny,
+            kind=replace(canny.kind, controlnet=str(tmp_path / "net")),
+            lora=str(tmp_path / "lora"),
+        ),
+        ignore,
     )
 
     assert same(first, again)
@@ -305,18 +313,21 @@ def test_a_controlnet_in_use_is_not_the_one_that_goes(tiny, canny, tmp_path):
     requests = []
     for name in ("a", "b", "c"):
         (tmp_path / name).symlink_to(tiny / "controlnet")
-        requests.append(replace(canny, controlnet=str(tmp_path / name)))
+        requests.append(replace(canny, kind=replace(canny.kind, controlnet=str(tmp_path / name))))
     a, b, c = requests
 
     for request in (a, b, a, c):
         engine.generate(request, ignore)
 
-    assert list(engine._pipelines.guided) == [a.controlnet, c.controlnet]
+    assert list(engine._pipelines.guided) == [a.kind.controlnet, c.kind.controlnet]
 
 
 def test_a_union_controlnet_is_told_its_mode(engine, canny, union):
     results = [
-        engine.generate(replace(canny, controlnet=str(union), control_mode=mode), ignore)
+        engine.generate(
+            replace(canny, kind=replace(canny.kind, controlnet=str(union), control_mode=mode)),
+            ignore,
+        )
         for mode in (0, 2)
     ]
 
@@ -327,12 +338,16 @@ def test_a_union_controlnet_is_told_its_mode(engine, canny, union):
 def test_a_union_controlnet_without_a_mode_that_it_has_is_refused(engine, canny, union, mode):
     """An index beyond the table would kill the CUDA context for everybody."""
     with pytest.raises(ModelUnavailable, match="must set control_mode, 0 to 2"):
-        engine.generate(replace(canny, controlnet=str(union), control_mode=mode), ignore)
+        engine.generate(
+            replace(canny, kind=replace(canny.kind, controlnet=str(union), control_mode=mode)),
+            ignore,
+        )
 
 
 def test_other_controlnets_are_told_no_mode(engine, canny):
     assert same(
-        engine.generate(replace(canny, control_mode=1), ignore), engine.generate(canny, ignore)
+        engine.generate(replace(canny, kind=replace(canny.kind, control_mode=1)), ignore),
+        engine.generate(canny, ignore),
     )
 
 
@@ -342,7 +357,7 @@ def test_a_controlnet_for_another_model_is_refused_by_name(engine, canny, tiny, 
     other.save_pretrained(tmp_path)
 
     with pytest.raises(ModelUnavailable, match="joint_attention_dim is 48, that of the model 32"):
-        engine.generate(replace(canny, controlnet=str(tmp_path)), ignore)
+        engine.generate(replace(canny, kind=replace(canny.kind, controlnet=str(tmp_path))), ignore)
 
 
 def test_damaged_weights_are_told_with_their_folder(tiny, tmp_path, fox, engine):
@@ -390,7 +405,7 @@ def test_what_does_not_load_is_checked_and_fetched_again_once(
         return folder
 
     monkeypatch.setattr("generation.weights.resolve", resolve)
-    request = replace(canny, controlnet="lab/net")
+    request = replace(canny, kind=replace(canny.kind, controlnet="lab/net"))
 
     if comes_whole:
         assert same(engine.generate(request, ignore), expected)
@@ -410,7 +425,9 @@ def test_weights_in_a_format_that_can_run_code_are_refused(
     torch.save(layers, tmp_path / "lora" / "pytorch_lora_weights.bin")
 
     with pytest.raises(ModelUnavailable, match="cannot be loaded"):
-        engine.generate(replace(canny, controlnet=str(tmp_path / "net")), ignore)
+        engine.generate(
+            replace(canny, kind=replace(canny.kind, controlnet=str(tmp_path / "net"))), ignore
+        )
     with pytest.raises(ModelUnavailable, match="only safetensors files are read"):
         engine.generate(replace(fox, lora=str(tmp_path / "lora")), ignore)
 

@@ -7,6 +7,7 @@ import torch
 
 from generation.diffusion.memory import RUNGS
 from generation.errors import GenerationCancelled, OutOfMemory
+from generation.kinds import ControlLora, ImageToImage
 from tests.generation.engines import SmallDevice, ignore, new_engine, pixels, same
 
 FULL = "CUDA out of memory. Tried to allocate 2.00 GiB"
@@ -32,8 +33,10 @@ def requests(fox, canny, lora, control_lora):
     return {
         "text": replace(fox, negative_prompt="blue", true_cfg_scale=3.0),
         "controlnet": canny,
-        "redraw": replace(canny, controlnet=None, strength=0.7),
-        "control_lora": replace(canny, controlnet=None, control_lora=str(control_lora)),
+        "redraw": replace(canny, kind=ImageToImage(strength=0.7)),
+        "control_lora": replace(
+            canny, kind=ControlLora(control_lora=str(control_lora), preprocessor="canny")
+        ),
         "lora": replace(fox, lora=str(lora)),
     }
 
@@ -212,7 +215,7 @@ def test_a_controlnet_that_does_not_fit_beside_the_others_sends_the_oldest_away(
     requests = []
     for name in ("a", "b"):
         (tmp_path / name).symlink_to(tiny / "controlnet")
-        requests.append(replace(canny, controlnet=str(tmp_path / name)))
+        requests.append(replace(canny, kind=replace(canny.kind, controlnet=str(tmp_path / name))))
     engine = on_small_device(tiny)
     for request in requests:
         engine.generate(request, ignore)
@@ -223,7 +226,7 @@ def test_a_controlnet_that_does_not_fit_beside_the_others_sends_the_oldest_away(
     tight._pipelines._room = both - 1
     for request in (*requests, *requests):
         drawn = tight.generate(request, ignore)
-        assert list(tight._pipelines.guided) == [request.controlnet]
+        assert list(tight._pipelines.guided) == [request.kind.controlnet]
         assert same(drawn, resident.generate(canny, ignore))
     assert tight.current_rung == "resident"
 

@@ -9,6 +9,7 @@ from diffusers import FluxControlNetModel, FluxControlNetPipeline, FluxControlPi
 from generation.control_images import shown_to_model
 from generation.diffusion.memory import read_sizes
 from generation.errors import GenerationCancelled, InvalidRequest, ModelUnavailable
+from generation.kinds import ControlLora, ImageToImage
 from generation.types import Preset
 from tests.generation.engines import ignore, new_engine, pixels, same
 
@@ -24,7 +25,7 @@ def engine(tiny):
 @pytest.fixture
 def guided(canny, control_lora):
     """A request for a Control LoRA."""
-    return replace(canny, controlnet=None, control_lora=str(control_lora))
+    return replace(canny, kind=ControlLora(control_lora=str(control_lora), preprocessor="canny"))
 
 
 @pytest.fixture
@@ -33,10 +34,12 @@ def kinds(fox, canny, guided, lora, union):
     return {
         "text": fox,
         "controlnet": canny,
-        "union": replace(canny, controlnet=str(union), control_mode=1),
+        "union": replace(canny, kind=replace(canny.kind, controlnet=str(union), control_mode=1)),
         "control_lora": guided,
-        "redraw": replace(canny, controlnet=None, strength=0.7),
-        "upscale": replace(canny, preprocessor="none", width=192, height=128),
+        "redraw": replace(canny, kind=ImageToImage(strength=0.7)),
+        "upscale": replace(
+            canny, kind=replace(canny.kind, preprocessor="none"), width=192, height=128
+        ),
         "lora": replace(fox, lora=str(lora), prompt_template="{prompt}, red"),
     }
 
@@ -56,7 +59,7 @@ def test_seven_presets_hold_one_base_and_each_controlnet_once(engine, kinds, tin
     for name in ("text_encoder", "text_encoder_2", "vae", "scheduler", "tokenizer"):
         assert {id(pipe.components[name]) for pipe in everyone} == {id(base.components[name])}
     assert sorted(pipelines.guided) == sorted(
-        {kinds[kind].controlnet or kinds[kind].control_lora
+        {kinds[kind].kind.conditioning_model
          for kind in ("controlnet", "union", "control_lora", "upscale")}
     )  # fmt: skip
     plain = FluxPipeline.from_pretrained(tiny / "flux", local_files_only=True).transformer
@@ -82,7 +85,7 @@ def test_a_control_lora_draws_what_diffusers_draws_with_it(engine, guided, tiny,
 
     expected = pipe(
         prompt=guided.prompt,
-        control_image=shown_to_model(guided),
+        **shown_to_model(guided),
         width=64,
         height=64,
         num_inference_steps=3,
@@ -93,7 +96,7 @@ def test_a_control_lora_draws_what_diffusers_draws_with_it(engine, guided, tiny,
 
     result = engine.generate(guided, ignore)
     assert result.image == expected
-    assert result.control_map == shown_to_model(guided)
+    assert result.control_map == shown_to_model(guided)["control_image"]
 
 
 def test_a_control_lora_is_noticed_by_no_other_preset(tiny, kinds):
@@ -110,7 +113,9 @@ def test_a_control_lora_is_noticed_by_no_other_preset(tiny, kinds):
 
 def test_a_style_is_no_control_lora(engine, guided, lora):
     with pytest.raises(ModelUnavailable, match="is no Control LoRA"):
-        engine.generate(replace(guided, control_lora=str(lora)), ignore)
+        engine.generate(
+            replace(guided, kind=ControlLora(control_lora=str(lora), preprocessor="canny")), ignore
+        )
 
 
 def test_a_control_lora_follows_no_negative_prompt_and_says_so(guided):
@@ -123,7 +128,9 @@ def test_a_control_lora_follows_no_negative_prompt_and_says_so(guided):
 @pytest.mark.parametrize("other", ["controlnet", "lora", "strength"])
 def test_a_preset_is_of_one_kind(other):
     with pytest.raises(InvalidRequest, match=f"either a control_lora or a {other}.*, not both"):
-        Preset(name="x", control_lora="a/b", **{other: 0.5 if other == "strength" else "c/d"})
+        Preset.from_dict(
+            {"name": "x", "control_lora": "a/b", other: 0.5 if other == "strength" else "c/d"}
+        )
 
 
 @pytest.mark.parametrize(
@@ -133,10 +140,12 @@ def test_outside_its_share_of_the_steps_a_controlnet_does_not_compute(
     engine, canny, tiny, start, end, calls
 ):
     request = replace(
-        canny, num_inference_steps=10, control_guidance_start=start, control_guidance_end=end
+        canny,
+        num_inference_steps=10,
+        kind=replace(canny.kind, control_guidance_start=start, control_guidance_end=end),
     )
     engine.generate(canny, ignore)
-    net = engine._pipelines.guided[canny.controlnet].controlnet
+    net = engine._pipelines.guided[canny.kind.controlnet].controlnet
     seen = []
     hook = net.controlnet_x_embedder.register_forward_hook(lambda *args: seen.append(1))
 
@@ -152,7 +161,7 @@ def test_outside_its_share_of_the_steps_a_controlnet_does_not_compute(
     pipe.set_progress_bar_config(disable=True)
     expected = pipe(
         prompt=request.prompt,
-        control_image=shown_to_model(request),
+        **shown_to_model(request),
         width=64,
         height=64,
         num_inference_steps=10,
@@ -208,8 +217,8 @@ def test_what_is_in_memory_is_told_by_repository(engine, kinds, tiny):
     sizes = read_sizes(tiny / "flux", 4)
     assert loaded[str(tiny / "flux")] >= sizes.transformer + sizes.text_encoders + sizes.vae
     file = tiny / "controlnet" / "diffusion_pytorch_model.safetensors"
-    assert 0 < file.stat().st_size - loaded[kinds["controlnet"].controlnet] < 20_000
-    assert 0 < loaded[kinds["control_lora"].control_lora] < sizes.transformer
+    assert 0 < file.stat().st_size - loaded[kinds["controlnet"].kind.controlnet] < 20_000
+    assert 0 < loaded[kinds["control_lora"].kind.control_lora] < sizes.transformer
 
 
 def test_a_download_is_told_in_the_message_of_whoever_asked(tiny, canny, monkeypatch):
@@ -224,7 +233,9 @@ def test_a_download_is_told_in_the_message_of_whoever_asked(tiny, canny, monkeyp
 
     monkeypatch.setattr("generation.weights.resolve", resolve)
 
-    engine.generate(replace(canny, preset="canny", controlnet="lab/net"), steps.append)
+    engine.generate(
+        replace(canny, preset="canny", kind=replace(canny.kind, controlnet="lab/net")), steps.append
+    )
 
     assert [step.note for step in steps if not step.number][:2] == [
         "downloading canny's ControlNet, 0 %", "downloading canny's ControlNet, 43 %",
@@ -245,7 +256,7 @@ def test_a_download_ends_when_the_person_cancels(tiny, canny, monkeypatch):
 
     monkeypatch.setattr("generation.weights.resolve", resolve)
     with pytest.raises(GenerationCancelled):
-        engine.generate(replace(canny, controlnet="lab/net"), cancel)
+        engine.generate(replace(canny, kind=replace(canny.kind, controlnet="lab/net")), cancel)
 
 
 def test_what_holds_a_first_use_up_is_told_before_the_first_step(tiny, canny):

@@ -1,0 +1,350 @@
+"""The kinds of presets: how a picture comes about, and which pictures and weights that takes.
+
+A kind is a frozen value that stands in a `Preset` and in every `GenerationRequest` made with
+it. Each is one class here, one line in `KINDS`, and one drawing function in every family of
+models that draws it (``generation/families/``). Nothing else asks which kind there is: it asks
+the kind.
+
+In ``config.toml``, in the database and in the HTTP API the fields of a kind lie flat beside
+those of the preset or request; `kind_of` and `Kind.to_dict` go to and fro.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, replace
+from typing import Any, ClassVar, Literal, Self, get_args, get_type_hints
+
+from generation.checks import check_number
+from generation.errors import InvalidRequest
+
+Preprocessor = Literal["none", "canny", "depth", "pose", "soft-edge", "gray", "blur"]
+
+#: The role of weights that a kind draws with beside the model's own.
+WeightsRole = Literal["controlnet", "lora"]
+
+#: Largest factor by which a preset enlarges an attached picture.
+MAX_UPSCALE = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kind:
+    """How a picture comes about. Subclasses add the fields that only they have.
+
+    Attributes:
+        name: Word for machines, unique among `KINDS`; may stand as ``kind`` in a preset.
+        label: Words for people, as in "made with image to image".
+        key: The field whose presence chooses this kind where ``kind`` is not named; None
+            where only the name does.
+        pictures: Pictures that it needs, in the order in which people attach them, by
+            diffusers' argument names.
+        strength_field: The field that people set with ``--strength``; None without one.
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    key: ClassVar[str | None] = None
+    pictures: ClassVar[tuple[str, ...]] = ()
+    strength_field: ClassVar[str | None] = None
+    #: Why ``--strength`` sets nothing, as the end of a sentence.
+    strengthless: ClassVar[str] = "which takes no picture"
+
+    @property
+    def weights(self) -> tuple[tuple[str, WeightsRole], ...]:
+        """Repositories or folders that it draws with beside the model, each with its role."""
+        return ()
+
+    @property
+    def conditioning_model(self) -> str | None:
+        """The repository or folder of the weights that follow a picture; None without any."""
+        return next((name for name, _ in self.weights), None)
+
+    @property
+    def control_map(self) -> Preprocessor | None:
+        """The preprocessor that makes a control map of the first picture; None where the
+        picture itself is used, or none is."""
+        return None
+
+    @property
+    def enlargement(self) -> int | None:
+        """The factor between the sides of the attached picture and of the result; None
+        where the size is chosen in another way."""
+        return None
+
+    @property
+    def strength_setting(self) -> float | None:
+        """The value of what ``--strength`` sets, 0 to 1 (a ControlNet's scale up to 2); None
+        where it sets nothing."""
+        return None if self.strength_field is None else getattr(self, self.strength_field)
+
+    def with_strength(self, strength: float, preset: str) -> Self:
+        """This kind with what ``--strength`` sets at *strength*.
+
+        Args:
+            preset: Name of the preset, for the sentence.
+
+        Raises:
+            InvalidRequest: It sets nothing here, or the value is out of range.
+        """
+        if self.strength_field is None:
+            raise InvalidRequest(
+                f"strength means nothing to the preset {preset}, {self.strengthless}: leave it out",
+                field="strength",
+            )
+        return replace(self, **{self.strength_field: strength})
+
+    def steps_taken(self, num_inference_steps: int) -> int:
+        """Denoising steps that really run of *num_inference_steps*."""
+        return num_inference_steps
+
+    def check(
+        self, *, lora: str | None, num_inference_steps: int = 1, true_cfg_scale: float = 1.0
+    ) -> None:
+        """Raise InvalidRequest where this kind does not go together with these arguments."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All flat fields of all kinds as JSON types, those of the others at their neutral
+        values, and ``kind``."""
+        neutral = {
+            field.name: None if field.default is MISSING else field.default
+            for kind in KINDS.values()
+            for field in fields(kind)
+        }
+        return {**neutral, **self._fields(), "kind": self.name}
+
+    def _fields(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextToImage(Kind):
+    """A picture of the words alone."""
+
+    name: ClassVar[str] = "text-to-image"
+    label: ClassVar[str] = "the prompt"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Enlarging(Kind):
+    """A kind that starts from a picture, and may make a larger one of it.
+
+    Attributes:
+        upscale: The picture is so many times larger than the attached one, 2 to 4; None
+            leaves the size to the request.
+    """
+
+    pictures: ClassVar[tuple[str, ...]] = ("control_image",)
+
+    upscale: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.upscale is not None:
+            check_number("upscale", self.upscale, 2, MAX_UPSCALE, whole=True)
+
+    @property
+    def enlargement(self) -> int | None:
+        return self.upscale
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageToImage(_Enlarging):
+    """The attached picture drawn over.
+
+    Attributes:
+        strength: How far to leave the picture: 0 keeps it, 1 forgets it.
+    """
+
+    name: ClassVar[str] = "image-to-image"
+    label: ClassVar[str] = "image to image"
+    key: ClassVar[str | None] = "strength"
+    strength_field: ClassVar[str | None] = "strength"
+
+    strength: float
+
+    def __post_init__(self) -> None:
+        _Enlarging.__post_init__(self)
+        check_number("strength", self.strength, 0, 1)
+
+    def steps_taken(self, num_inference_steps: int) -> int:
+        """Denoising steps that really run: the first ones are skipped, as diffusers'
+        FluxImg2ImgPipeline.get_timesteps counts them."""
+        begun = min(num_inference_steps * self.strength, num_inference_steps)
+        return num_inference_steps - int(max(num_inference_steps - begun, 0))
+
+    def check(
+        self, *, lora: str | None, num_inference_steps: int = 1, true_cfg_scale: float = 1.0
+    ) -> None:
+        if self.steps_taken(num_inference_steps) < 1:
+            raise InvalidRequest(
+                f"strength {self.strength:g} leaves no step to take: use more than 0",
+                field="strength",
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ControlNet(_Enlarging):
+    """A picture that follows the control map of the attached one, by a `FluxControlNetModel`.
+
+    Attributes:
+        controlnet: Repository id or folder of the ControlNet.
+        control_mode: Mode number of a Union checkpoint, 0 to 9; None for others.
+        preprocessor: Makes the control map of the attached picture.
+        controlnet_conditioning_scale: Weight of the ControlNet, 0 to 2.
+        control_guidance_start: Share of the steps after which it begins, 0 to 1.
+        control_guidance_end: Share of the steps after which it ends, 0 to 1.
+    """
+
+    name: ClassVar[str] = "controlnet"
+    label: ClassVar[str] = "a ControlNet"
+    key: ClassVar[str | None] = "controlnet"
+    strength_field: ClassVar[str | None] = "controlnet_conditioning_scale"
+
+    controlnet: str
+    control_mode: int | None = None
+    preprocessor: Preprocessor = "none"
+    controlnet_conditioning_scale: float = 0.7
+    control_guidance_start: float = 0.0
+    control_guidance_end: float = 1.0
+
+    def __post_init__(self) -> None:
+        _Enlarging.__post_init__(self)
+        check_preprocessor(self.preprocessor)
+        check_number("controlnet_conditioning_scale", self.controlnet_conditioning_scale, 0, 2)
+        check_number("control_guidance_start", self.control_guidance_start, 0, 1)
+        check_number("control_guidance_end", self.control_guidance_end, 0, 1)
+        if self.control_guidance_start >= self.control_guidance_end:
+            raise InvalidRequest(
+                f"control_guidance_start ({self.control_guidance_start}) must be below"
+                f" control_guidance_end ({self.control_guidance_end})",
+                field="control_guidance_start",
+            )
+        if self.control_mode is not None:
+            check_number("control_mode", self.control_mode, 0, 9, whole=True)
+
+    @property
+    def weights(self) -> tuple[tuple[str, WeightsRole], ...]:
+        return ((self.controlnet, "controlnet"),)
+
+    @property
+    def control_map(self) -> Preprocessor | None:
+        return self.preprocessor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ControlLora(_Enlarging):
+    """A picture that follows the control map of the attached one, by a LoRA that widens the
+    transformer's input, such as Black Forest Labs' own for canny and depth
+    (`FluxControlPipeline`).
+
+    Attributes:
+        control_lora: Repository id or folder of the LoRA.
+        preprocessor: Makes the control map of the attached picture.
+    """
+
+    name: ClassVar[str] = "control-lora"
+    label: ClassVar[str] = "a Control LoRA"
+    key: ClassVar[str | None] = "control_lora"
+    strengthless: ClassVar[str] = "whose Control LoRA follows the picture as it does"
+
+    control_lora: str
+    preprocessor: Preprocessor = "none"
+
+    def __post_init__(self) -> None:
+        _Enlarging.__post_init__(self)
+        check_preprocessor(self.preprocessor)
+
+    @property
+    def weights(self) -> tuple[tuple[str, WeightsRole], ...]:
+        return ((self.control_lora, "lora"),)
+
+    @property
+    def control_map(self) -> Preprocessor | None:
+        return self.preprocessor
+
+    def check(
+        self, *, lora: str | None, num_inference_steps: int = 1, true_cfg_scale: float = 1.0
+    ) -> None:
+        if lora is not None:
+            raise InvalidRequest(
+                "a preset has either a control_lora or a lora, not both", field="control_lora"
+            )
+        if true_cfg_scale > 1:
+            raise InvalidRequest(
+                "a preset made with a Control LoRA follows no negative prompt: leave it out,"
+                " or choose another preset",
+                field="negative_prompt",
+            )
+
+
+#: Every kind, by its name.
+KINDS: dict[str, type[Kind]] = {
+    kind.name: kind for kind in (TextToImage, ImageToImage, ControlNet, ControlLora)
+}
+
+
+def kind_of(values: Mapping[str, Any]) -> Kind:
+    """The kind that the flat *values* of a preset or a request describe.
+
+    Fields of other kinds and of the preset or request itself are passed over, so that what
+    older versions wrote beside them can still be read.
+
+    Raises:
+        InvalidRequest: They describe none, or several, or a value is out of range.
+    """
+    chosen = _chosen(values)
+    if values.get("upscale") is not None and not chosen.pictures:
+        raise InvalidRequest(
+            "upscale enlarges an attached picture: set a controlnet, a control_lora or a strength"
+            " too",
+            field="upscale",
+        )
+    names = [field.name for field in fields(chosen)]
+    return chosen(**{name: values[name] for name in names if name in values})
+
+
+def flat_fields() -> dict[str, Any]:
+    """The flat fields of all kinds, each with its type."""
+    return {
+        field.name: get_type_hints(kind)[field.name]
+        for kind in KINDS.values()
+        for field in fields(kind)
+    }
+
+
+def picture_names() -> tuple[str, ...]:
+    """The names of all pictures that any kind needs, each once."""
+    return tuple(dict.fromkeys(name for kind in KINDS.values() for name in kind.pictures))
+
+
+def check_preprocessor(name: object) -> None:
+    """Raise InvalidRequest unless *name* is one of the preprocessors."""
+    if name not in get_args(Preprocessor):
+        raise InvalidRequest(
+            f"preprocessor must be one of {', '.join(get_args(Preprocessor))}, not {name!r}",
+            field="preprocessor",
+        )
+
+
+def _chosen(values: Mapping[str, Any]) -> type[Kind]:
+    name = values.get("kind")
+    if name is not None:
+        if name not in KINDS:
+            raise InvalidRequest(
+                f"there is no kind {name!r}: choose one of {', '.join(KINDS)}", field="kind"
+            )
+        return KINDS[name]
+    found = [kind for kind in KINDS.values() if kind.key and values.get(kind.key) is not None]
+    if len(found) > 1:
+        # The one that is found first is the one to give up.
+        first, second = found[:2]
+        raise InvalidRequest(
+            f"a preset has either a {second.key} or a {_with_label(first)}, not both",
+            field=first.key,
+        )
+    return found[0] if found else TextToImage
+
+
+def _with_label(kind: type[Kind]) -> str:
+    """The key of *kind*, explained where it does not say by itself what it means."""
+    plain = kind.label.removeprefix("a ").lower().replace(" ", "_")
+    return f"{kind.key}" if plain == kind.key else f"{kind.key} ({kind.label})"
