@@ -8,6 +8,7 @@
 | ``listeners`` | what people write: mentions, direct messages, commands |
 | ``actions`` | buttons, forms and shortcuts |
 | ``context`` | what both share: who asks and where, and how they are answered |
+| ``places`` | where somebody talks to the bot, and how something is said there |
 | ``delivery`` | one message for each job, edited until it shows the picture |
 | ``pace`` | about one message a second in a channel |
 | ``files`` | what people attached, and pictures on their way to Slack |

@@ -12,8 +12,8 @@ from slack_bolt.app.async_app import AsyncApp
 
 from adapters.slack_chat import blocks, files, forms
 from adapters.slack_chat.context import Context
-from adapters.slack_chat.delivery import Place
 from adapters.slack_chat.forms import Purposed
+from adapters.slack_chat.places import Place
 from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError, Workspace
 from bot import replies
 from bot.conversation import Reply

@@ -11,9 +11,10 @@ from typing import Any
 import aiohttp
 
 from adapters.slack_chat import blocks, files, forms
-from adapters.slack_chat.delivery import Delivery, Place, post, whisper
+from adapters.slack_chat.delivery import Delivery
 from adapters.slack_chat.forms import Purposed
 from adapters.slack_chat.home import home
+from adapters.slack_chat.places import Place, post, whisper
 from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError, Workspace
 from bot import replies
 from bot.config import Slack

@@ -18,8 +18,8 @@ from slack_bolt.app.async_app import AsyncApp
 
 from adapters.slack_chat import blocks, wording
 from adapters.slack_chat.context import OUR_FAULT, Context
-from adapters.slack_chat.delivery import Place
 from adapters.slack_chat.forms import Purposed
+from adapters.slack_chat.places import Place
 from adapters.slack_chat.workspaces import GONE, OutcomeUnknown, SlackError
 from bot import replies
 from bot.commands import AgainCommand, Command, ShowCommand
