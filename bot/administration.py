@@ -19,8 +19,8 @@ from bot.job_store import JobStore
 from bot.jobs import Job
 from bot.ledger import Ledger, QuotaStatus
 from bot.origins import Origin
+from bot.presets import Presets
 from bot.refusals import Conflict, NotAllowed, NotFound
-from bot.requests import Presets
 from bot.worker import Worker
 from generation.checks import check_text, shortened
 from generation.types import Preset

@@ -6,14 +6,15 @@ from ``[model]`` in ``config.toml``. All functions are pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from bot.commands import ImagineCommand, fit_size
 from bot.config import Config, Limits, Model
-from generation.checks import check_number, check_text, shortened
+from bot.presets import Presets
+from generation.checks import check_number, check_text
 from generation.errors import InvalidRequest
 from generation.kinds import Kind
 from generation.types import GenerationRequest, Preset
@@ -40,98 +41,6 @@ class Attachment:
     path: Path
     width: int
     height: int
-
-
-class Presets:
-    """The presets by name; *read* reads them anew from the configuration.
-
-    Attributes:
-        by_name: All that are configured.
-        disabled: Names of those that an admin has switched off, configured or not.
-    """
-
-    def __init__(self, presets: dict[str, Preset], read: Callable[[], dict[str, Preset]]) -> None:
-        self.by_name = presets
-        self.disabled: frozenset[str] = frozenset()
-        self._read = read
-
-    @property
-    def available(self) -> dict[str, Preset]:
-        """Those that people may choose."""
-        return {name: each for name, each in self.by_name.items() if name not in self.disabled}
-
-    def __getitem__(self, name: str) -> Preset:
-        """The preset called *name*.
-
-        Raises:
-            InvalidRequest: There is none, or it is switched off; the message names those
-                that there are.
-        """
-        self.check_enabled(name)
-        if name not in self.by_name:
-            raise InvalidRequest(
-                f"there is no preset {shortened(name)}: choose one of {', '.join(self.available)}",
-                field="preset",
-            )
-        return self.by_name[name]
-
-    def check_enabled(self, name: str) -> None:
-        """Raise InvalidRequest where an admin has switched the preset *name* off."""
-        if name in self.disabled:
-            raise InvalidRequest(
-                f"an admin has switched the preset {name} off: choose one of"
-                f" {', '.join(self.available)}",
-                field="preset",
-            )
-
-    def enlarging(self) -> Preset | None:
-        """The first preset that makes a picture larger."""
-        return next((each for each in self.available.values() if each.kind.enlargement), None)
-
-    def redrawing(self) -> Preset | None:
-        """The first preset that draws over a picture and keeps its size."""
-        return next(
-            (
-                each
-                for each in self.available.values()
-                if each.needs_image
-                and each.kind.control_map is None
-                and each.kind.enlargement is None
-            ),
-            None,
-        )
-
-    def reload(self) -> None:
-        """Read them anew. Blocks.
-
-        Raises:
-            ConfigError: They cannot be used; the old ones stay.
-        """
-        self.by_name = self._read()
-
-    def check_pictures(self, preset: Preset, count: int) -> None:
-        """Raise InvalidRequest where *preset* needs another number of pictures than *count*."""
-        needed = len(preset.kind.pictures)
-        if count and not needed:
-            takers = [each.name for each in self.available.values() if each.needs_image]
-            raise InvalidRequest(
-                f"the preset {preset.name} takes no control image: leave the picture out"
-                + (f", or choose {' or '.join(takers)}" if takers else ""),
-                field="control_image",
-            )
-        if count != needed and needed == 1:
-            raise InvalidRequest(
-                f"the preset {preset.name} needs a control image: attach a PNG, JPEG or WebP"
-                if not count
-                else f"the preset {preset.name} takes one control image, not {count}: send one",
-                field="control_image",
-            )
-        if count != needed:
-            raise InvalidRequest(
-                f"the preset {preset.name} needs {needed} pictures, and {count} came: attach the"
-                " others too",
-                field="control_image",
-            )
 
 
 def complete(

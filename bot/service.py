@@ -30,6 +30,7 @@ from bot.job_store import HistoryPage, JobStore
 from bot.jobs import Delivery, Job, JobStatus
 from bot.ledger import Ledger, QuotaStatus, cost
 from bot.origins import NOWHERE, Origin
+from bot.presets import Presets
 from bot.refusals import (
     Conflict,
     NotAccepting,
@@ -40,7 +41,6 @@ from bot.refusals import (
 )
 from bot.requests import (
     Attachment,
-    Presets,
     change,
     check_limits,
     check_settings,
