@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
+from bot import people
 from bot.database import Database
 from bot.gallery import Gallery
 from bot.job_store import JobStore
@@ -146,7 +147,7 @@ class Administration:
 
     async def set_quota(self, admin: str, user: str, credits: int | None) -> None:
         """Give *user* a quota of their own for each window; None takes the configured one."""
-        act = partial(self._ledger.set_allowance, user=user, credits=credits)
+        act = partial(people.set_own_quota, user=user, credits=credits)
         detail = "default" if credits is None else str(credits)
         await self._do(admin, "set quota", user, detail, act)
 
@@ -179,16 +180,7 @@ class Administration:
                 f"an admin is not banned: {platform} says that {user} is one, which has to end"
                 " there first"
             )
-        now = self._now()
-
-        def act(db: sqlite3.Connection) -> None:
-            db.execute(
-                "INSERT INTO people (user, banned_at, ban_reason) VALUES (?, ?, ?)"
-                " ON CONFLICT (user) DO UPDATE"
-                " SET banned_at = excluded.banned_at, ban_reason = excluded.ban_reason",
-                (user, now, reason),
-            )
-
+        act = partial(people.ban, user=user, now=self._now(), reason=reason)
         await self._do(admin, "ban", user, reason or None, act)
         for job in [job for job in self._worker.unfinished.values() if job.user == user]:
             with suppress(Conflict, NotFound):
@@ -196,13 +188,7 @@ class Administration:
 
     async def unban(self, admin: str, user: str) -> None:
         """Accept jobs from *user* again."""
-
-        def act(db: sqlite3.Connection) -> None:
-            db.execute(
-                "UPDATE people SET banned_at = NULL, ban_reason = NULL WHERE user = ?", (user,)
-            )
-
-        await self._do(admin, "unban", user, None, act)
+        await self._do(admin, "unban", user, None, partial(people.unban, user=user))
 
     async def pause(self, admin: str) -> None:
         """Draw nothing more until `resume`, across restarts; what waits is kept."""
@@ -481,16 +467,6 @@ def _audit(db: sqlite3.Connection, limit: int, server: str | None) -> list[Audit
         (server, server, limit),
     )
     return [AuditEntry(**dict(row)) for row in rows]
-
-
-def check_not_banned(db: sqlite3.Connection, user: str) -> None:
-    """Raise NotAllowed where an admin has banned *user*."""
-    row = db.execute(
-        "SELECT ban_reason FROM people WHERE user = ? AND banned_at IS NOT NULL", (user,)
-    ).fetchone()
-    if row is not None:
-        reason = f": {row['ban_reason']}" if row["ban_reason"] else ""
-        raise NotAllowed(f"an admin has banned you from drawing{reason}")
 
 
 def _stats(db: sqlite3.Connection, since: float, server: str | None) -> dict[str, float]:

@@ -13,6 +13,7 @@ import math
 import sqlite3
 from dataclasses import dataclass
 
+from bot import people
 from bot.config import Quota
 from bot.jobs import Job
 from bot.languages import in_words
@@ -140,14 +141,6 @@ class Ledger:
             (user, now, now, admin),
         )
 
-    def set_allowance(self, db: sqlite3.Connection, user: str, credits: int | None) -> None:
-        """Give *user* a window of *credits* of their own; None takes the configured one."""
-        db.execute(
-            "INSERT INTO people (user, credits) VALUES (?, ?)"
-            " ON CONFLICT (user) DO UPDATE SET credits = excluded.credits",
-            (user, credits),
-        )
-
     def group_quota(self, db: sqlite3.Connection, group: str) -> int | None:
         """Credits that each member of a role, or all of a server together, may spend in a
         window; None where that is not limited."""
@@ -167,9 +160,9 @@ class Ledger:
 
     def _allowance(self, db: sqlite3.Connection, user: str, origin: Origin) -> int:
         """A person's own quota, else the largest of their roles, else the configured one."""
-        row = db.execute("SELECT credits FROM people WHERE user = ?", (user,)).fetchone()
-        if row is not None and row["credits"] is not None:
-            return int(row["credits"])
+        own = people.own_quota(db, user)
+        if own is not None:
+            return own
         of_roles = [self.group_quota(db, role) for role in origin.roles]
         return max(
             (credits for credits in of_roles if credits is not None), default=self.quota.credits

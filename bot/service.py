@@ -7,7 +7,6 @@ complete and durable, and hands out a `Job` to watch.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import math
 import secrets
@@ -21,7 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from bot.administration import DRAINING, Administration, check_may_draw, check_not_banned
+from bot import people
+from bot.administration import DRAINING, Administration, check_may_draw
 from bot.commands import ImagineCommand
 from bot.config import Config
 from bot.database import FULL, Database
@@ -395,7 +395,7 @@ class Service:
         """Raise NotAllowed where *user* is banned, or may not draw where they ask."""
 
         def check(db: sqlite3.Connection) -> None:
-            check_not_banned(db, user)
+            people.check_not_banned(db, user)
             check_may_draw(db, origin)
 
         await self._database.read(check)
@@ -619,7 +619,7 @@ class Service:
 
     async def settings(self, user: str) -> dict[str, Any]:
         """Own defaults of *user*: those fields of `ImagineCommand` that are set."""
-        return await self._database.read(partial(_settings, user=user))
+        return await self._database.read(partial(people.settings, user=user))
 
     async def change_settings(
         self,
@@ -642,15 +642,11 @@ class Service:
             check_settings(changes, self._presets, self.config)
 
         def keep(db: sqlite3.Connection) -> dict[str, Any]:
-            old = {} if is_reset else _settings(db, user)
+            old = {} if is_reset else people.settings(db, user)
             user_defaults = {} if changes is None else merged_settings(old, changes)
             if is_private is not None:
                 user_defaults["private"] = is_private
-            db.execute(
-                "INSERT INTO people (user, settings) VALUES (?, ?)"
-                " ON CONFLICT (user) DO UPDATE SET settings = excluded.settings",
-                (user, json.dumps(user_defaults)),
-            )
+            people.keep_settings(db, user, user_defaults)
             return user_defaults
 
         return await self._database.write(keep)
@@ -733,7 +729,7 @@ class Service:
         return await asyncio.shield(asyncio.create_task(self._admit(job)))
 
     def _check_may_pay(self, db: sqlite3.Connection, job: Job) -> None:
-        check_not_banned(db, job.user)
+        people.check_not_banned(db, job.user)
         self._ledger.check(db, job, job.submitted_at)
 
     async def _admit(self, job: Job) -> Job:
@@ -742,7 +738,7 @@ class Service:
                 earlier = self._store.find_event(db, job.event_id)
                 if earlier is not None:
                     return earlier
-            check_not_banned(db, job.user)
+            people.check_not_banned(db, job.user)
             self._store.insert(db, job)
             self._ledger.charge(db, job, job.submitted_at)
             return None
@@ -821,8 +817,3 @@ def _existing(path: Path, job: Job) -> Path:
             else f"there is no such picture of {job.id}"
         )
     return path
-
-
-def _settings(db: sqlite3.Connection, user: str) -> dict[str, Any]:
-    row = db.execute("SELECT settings FROM people WHERE user = ?", (user,)).fetchone()
-    return {} if row is None else json.loads(row["settings"])

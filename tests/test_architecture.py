@@ -1,6 +1,7 @@
 """The layers, as a test: adapters -> bot -> the vocabulary of generation, and never back."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,21 @@ def test_adapters_know_the_bot_and_the_vocabulary_but_never_each_other():
 def test_nobody_imports_the_composition_root():
     every = [each for package in TOP_LEVEL for each in imports(package)]
     assert [path for path, module in every if module.startswith("bot.__main__")] == []
+
+
+def naming_in_sql(table):
+    """Files of ours whose SQL names *table*, told by the word before it."""
+    named = re.compile(rf"\b(?:from|join|into|update|table)\s+{table}\b", re.IGNORECASE)
+    for package in TOP_LEVEL:
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                text = node.value if isinstance(node, ast.Constant) else None
+                if isinstance(text, str) and named.search(text):
+                    yield path.relative_to(ROOT).as_posix()
+
+
+def test_one_module_alone_reads_and_writes_the_table_of_people():
+    assert set(naming_in_sql("people")) == {"bot/people.py"}
 
 
 @pytest.mark.parametrize("heavy", ["torch", "diffusers", "transformers", "cv2", "slack_bolt"])

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from bot import people
 from bot.config import Quota
 from bot.database import _prepare, migrate
 from bot.job_store import JobStore
@@ -115,10 +116,10 @@ def test_what_was_refunded_is_not_what_comes_back_next(books):
 
 
 def test_a_lowered_quota_is_worked_off_before_there_is_enough_again(books):
-    ledger, db = books
+    _ledger, db = books
     charged(*books, 60, now=0.0)
     charged(*books, 30, now=600.0)
-    ledger.set_allowance(db, "ada", 40)
+    people.set_own_quota(db, "ada", 40)
 
     with pytest.raises(QuotaExceeded) as refused:
         charged(*books, 10, now=1000.0)
@@ -151,11 +152,11 @@ def test_a_reset_forgives_the_window_and_leaves_what_was_granted(books):
 
 def test_a_person_may_have_a_quota_of_their_own_and_lose_it_again(books):
     ledger, db = books
-    ledger.set_allowance(db, "ada", 500)
+    people.set_own_quota(db, "ada", 500)
     charged(*books, 300, now=0.0)
     assert left(*books, now=1.0) == 200
 
-    ledger.set_allowance(db, "ada", None)
+    people.set_own_quota(db, "ada", None)
 
     assert left(*books, now=1.0) == 0, "overdrawn is nothing left, not less"
     assert ledger.status(db, "ada", now=1.0).used == 300
