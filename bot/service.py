@@ -30,6 +30,7 @@ from bot.job_store import HistoryPage, JobStore
 from bot.jobs import Delivery, Job, JobStatus
 from bot.ledger import Ledger, QuotaStatus, cost
 from bot.origins import NOWHERE, Origin
+from bot.outcomes import LOST_TOO_OFTEN, MAX_ATTEMPTS, UNREADABLE, Outcomes, given_up
 from bot.presets import Presets
 from bot.refusals import (
     Conflict,
@@ -49,7 +50,7 @@ from bot.requests import (
     model_name,
     picture_size,
 )
-from bot.worker import LOST_TOO_OFTEN, MAX_ATTEMPTS, EngineState, Worker
+from bot.worker import EngineState, Worker
 from generation.checks import MAX_SEED, MAX_SIZE, shortened
 from generation.errors import InvalidImage
 from generation.protocols import ControlImages, Executor
@@ -57,7 +58,6 @@ from generation.types import CleanImage, GenerationRequest, Preset
 
 logger = logging.getLogger(__name__)
 
-UNREADABLE = "its record cannot be read any more; your credits were given back"
 PRUNE_EVERY = 3600.0
 #: Seconds after which an attached picture without a job has none to come.
 ORPHANED_FOR = 3600.0
@@ -154,7 +154,8 @@ class Service:
         self._presets = Presets(dict(config.presets), read_presets)
         self._ledger = Ledger(config.quota)
         self._store = JobStore(gallery.control_images)
-        self._worker = Worker(executors, database, self._store, self._ledger, gallery, now)
+        self._outcomes = Outcomes(self._store, self._ledger)
+        self._worker = Worker(executors, database, self._store, self._outcomes, gallery, now)
         self._admitting: Counter[str] = Counter()
         self.admin = Administration(
             config.admins.users,
@@ -176,7 +177,10 @@ class Service:
         """Take up what the last process left. Nobody may submit before this is done."""
         left = await self._database.read(self._store.unfinished)
         for job_id in left.unreadable:
-            await self._database.write(partial(self._give_up_unreadable, job_id=job_id))
+            outcome = given_up(UNREADABLE, self._now())
+            await self._database.write(
+                partial(self._outcomes.write, job_id=job_id, outcome=outcome)
+            )
         for jobs in (left.begun, left.waiting):
             for job in [job for job in jobs if job.attempts >= MAX_ATTEMPTS]:
                 jobs.remove(job)
@@ -186,13 +190,6 @@ class Service:
         self._worker.take_up(left)
         await self._database.read(self.admin.start)
         await self._sweep(math.inf)
-
-    def _give_up_unreadable(self, db: sqlite3.Connection, job_id: str) -> None:
-        now = self._now()
-        if self._store.finish(
-            db, job_id, JobStatus.FAILED, now, error=UNREADABLE, is_dead_letter=True
-        ):
-            self._ledger.refund(db, job_id, now)
 
     async def finish(self, seconds: float) -> None:
         """Accept and begin nothing more; return when what is being drawn is done, after
@@ -607,12 +604,8 @@ class Service:
 
         The picture stays in their history, with *reason*, a sentence.
         """
-
-        def give_up(db: sqlite3.Connection) -> None:
-            if self._store.close_delivery(db, job.id, Delivery.NONE, reason):
-                self._ledger.refund(db, job.id, self._now())
-
-        await self._database.write(give_up)
+        give_up = self._outcomes.give_up_delivery
+        await self._database.write(partial(give_up, job_id=job.id, reason=reason, now=self._now()))
         job.delivery, job.error = Delivery.NONE, job.error or reason
 
     # Own defaults

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
@@ -17,7 +16,17 @@ from bot.database import Database, Work
 from bot.gallery import Gallery
 from bot.job_store import JobStore, Unfinished
 from bot.jobs import FairQueue, Job, JobStatus, StepTimes, seconds_ahead, waiting_times
-from bot.ledger import Ledger
+from bot.outcomes import (
+    ENGINE_LOST_TOO_OFTEN,
+    LOST_TOO_OFTEN,
+    MAX_ATTEMPTS,
+    MAX_ENGINE_LOSSES,
+    OUR_FAULT,
+    STORAGE_FULL,
+    Outcome,
+    Outcomes,
+    given_up,
+)
 from bot.refusals import StorageTrouble
 from generation.errors import DegenerateResult, EngineLost, FluxbotError
 from generation.protocols import Executor
@@ -27,23 +36,8 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-OUR_FAULT = "something went wrong on our side; your credits were given back"
-STORAGE_FULL = "the storage is full; your credits were given back, please try again later"
-
 CANNOT_WRITE = "the bot cannot write its records; an admin must look at the log"
 NO_ROOM_FOR_PICTURES = "there is no room for pictures; an admin must make some, and resume"
-
-#: A job that was begun so often, or whose engine died over it so often, is not tried again
-#: by itself.
-MAX_ATTEMPTS = 3
-MAX_ENGINE_LOSSES = 2
-LOST_TOO_OFTEN = (
-    f"the bot went down {MAX_ATTEMPTS} times while drawing this; your credits were given back"
-)
-ENGINE_LOST_TOO_OFTEN = (
-    f"the GPU had to be restarted {MAX_ENGINE_LOSSES} times over this; your credits were given"
-    " back, and an admin can look at it"
-)
 
 #: What people see in the message of a job that waits again, or still.
 GPU_RESTARTED = "the GPU was restarted, drawing again"
@@ -101,7 +95,7 @@ class Worker:
         executors: Sequence[Executor],
         database: Database,
         store: JobStore,
-        ledger: Ledger,
+        outcomes: Outcomes,
         gallery: Gallery,
         now: Callable[[], float],
     ) -> None:
@@ -111,7 +105,7 @@ class Worker:
         self._queue = FairQueue()
         self._database = database
         self._store = store
-        self._ledger = ledger
+        self._outcomes = outcomes
         self._gallery = gallery
         self._now = now
         self._drawing: dict[str, tuple[Job, asyncio.Task[list[GenerationResult]]]] = {}
@@ -256,9 +250,7 @@ class Worker:
         Raises:
             StorageTrouble: That cannot be written now.
         """
-        await self._end(
-            job, JobStatus.FAILED, self._database.write, error=error, is_dead_letter=True
-        )
+        await self._end(job, given_up(error, self._now()), self._database.write)
 
     def in_order(self) -> Iterator[Job]:
         """Jobs that are being drawn, then those that wait, in the order of their turns."""
@@ -392,7 +384,8 @@ class Worker:
 
     async def _cancel_waiting(self, job: Job, reason: str | None) -> None:
         try:
-            await self._end(job, JobStatus.CANCELLED, self._database.write, error=reason)
+            cancelled = Outcome(JobStatus.CANCELLED, self._now(), reason)
+            await self._end(job, cancelled, self._database.write)
         except Exception:
             self._queue.put(job)
             self._tell_places()
@@ -408,7 +401,8 @@ class Worker:
                 if self._is_stopping and job.id not in self._unwanted:
                     await self._give_back(attempt)
                 else:
-                    await end(JobStatus.CANCELLED, error=self._unwanted.get(job.id))
+                    reason = self._unwanted.get(job.id)
+                    await end(Outcome(JobStatus.CANCELLED, self._now(), reason))
                 return
             error = generation.exception()
             if error is None:
@@ -417,10 +411,10 @@ class Worker:
             elif isinstance(error, EngineLost):
                 await self._draw_again(attempt, error)
             elif isinstance(error, FluxbotError):
-                await end(JobStatus.FAILED, error=str(error))
+                await end(Outcome(JobStatus.FAILED, self._now(), str(error)))
             else:
                 logger.error("job %s failed", job.id, exc_info=error)
-                await end(JobStatus.FAILED, error=OUR_FAULT)
+                await end(Outcome(JobStatus.FAILED, self._now(), OUR_FAULT))
         except Exception:
             logger.exception("the end of job %s cannot be written", job.id)
             self.pause(CANNOT_WRITE)
@@ -438,9 +432,10 @@ class Worker:
             if isinstance(error, OSError) and error.errno in NO_ROOM:
                 sentence = STORAGE_FULL
                 self.pause(NO_ROOM_FOR_PICTURES)
-            await end(JobStatus.FAILED, error=sentence)
+            await end(Outcome(JobStatus.FAILED, self._now(), sentence))
             return
-        await end(JobStatus.SUCCEEDED, seconds=sum(result.seconds for result in results))
+        seconds = sum(result.seconds for result in results)
+        await end(Outcome(JobStatus.SUCCEEDED, self._now(), seconds=seconds))
         if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
             await self._delete(job)  # it had ended otherwise meanwhile
 
@@ -472,14 +467,7 @@ class Worker:
         elif job.attempts >= MAX_ATTEMPTS:
             sentence = LOST_TOO_OFTEN
         if sentence is not None:
-            await self._end(
-                job,
-                JobStatus.FAILED,
-                write=self._written,
-                fence=fence,
-                error=sentence,
-                is_dead_letter=True,
-            )
+            await self._end(job, given_up(sentence, self._now()), self._written, fence=fence)
         elif await self._written(partial(self._store.draw_again, job_id=job.id, fence=fence)):
             if job.status is JobStatus.RUNNING:
                 job.update(JobStatus.QUEUED, note=GPU_RESTARTED)
@@ -489,52 +477,30 @@ class Worker:
     async def _end(
         self,
         job: Job,
-        status: JobStatus,
-        write: Callable[[Work[Job | None]], Coroutine[Any, Any, Job | None]],
+        outcome: Outcome,
+        write: Callable[[Work[Outcome | None]], Coroutine[Any, Any, Outcome | None]],
         *,
         fence: int | None = None,
-        error: str | None = None,
-        seconds: float | None = None,
-        is_dead_letter: bool = False,
     ) -> None:
-        """Write how *job* ended, give its credits back unless it succeeded, tell its watchers.
+        """Have *outcome* written as the end of *job*, and tell its watchers what holds.
 
         With the fence of an attempt that is not the latest, nothing is written: its result
         comes too late.
         """
-        now = self._now()
-
-        def end(db: sqlite3.Connection) -> Job | None:
-            if not self._store.finish(
-                db,
-                job.id,
-                status,
-                now,
+        holds = await write(
+            partial(
+                self._outcomes.write,
+                job_id=job.id,
+                outcome=outcome,
                 fence=fence,
-                seconds=seconds,
-                error=error,
                 engine_losses=job.engine_losses,
-                is_dead_letter=is_dead_letter,
-            ):
-                return self._store.find(db, job.id)
-            if status is not JobStatus.SUCCEEDED:
-                self._ledger.refund(db, job.id, now)
-            return None
-
-        written = await write(end)
-        if written is not None:
-            logger.warning("a late end of job %s is thrown away: %s", job.id, status)
-            if not written.status.is_final:
-                return  # a later attempt will end it
-            status, error = written.status, written.error
-            seconds, now = written.seconds, written.finished_at or now
-        job.error, job.seconds, job.finished_at = error, seconds, now
+            )
+        )
+        if holds is None:
+            return
         self._unwanted.pop(job.id, None)
         self.unfinished.pop(job.id, None)
-        if status is JobStatus.SUCCEEDED:
-            job.update(status, picture=job.images, step=job.request.steps_taken)
-        else:
-            job.update(status)
+        holds.show(job)
         self._tell_places()
 
     async def _written(self, work: Work[T]) -> T:

@@ -12,8 +12,8 @@ from bot import replies
 from bot.commands import ImagineCommand
 from bot.conversation import converse
 from bot.jobs import JobStatus
+from bot.outcomes import UNREADABLE
 from bot.refusals import NotAccepting, NotFound, StorageTrouble
-from bot.service import UNREADABLE
 from bot.storage import Reserve
 from bot.worker import BOT_RESTARTED, DRAWING_AGAIN, GPU_RESTARTED, RESTARTING
 from generation.errors import DegenerateResult, EngineLost, ModelUnavailable

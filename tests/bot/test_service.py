@@ -16,6 +16,7 @@ from bot.administration import CANCELLED
 from bot.commands import ImagineCommand
 from bot.gallery import read_request
 from bot.jobs import JobStatus
+from bot.outcomes import OUR_FAULT, STORAGE_FULL
 from bot.refusals import (
     Conflict,
     NotAccepting,
@@ -26,7 +27,6 @@ from bot.refusals import (
     StorageTrouble,
     TooManyJobs,
 )
-from bot.worker import OUR_FAULT, STORAGE_FULL
 from generation.errors import GenerationError, InvalidRequest, ModelUnavailable, OutOfMemory
 from generation.types import Preset
 from tests.conftest import ADA, ADMIN, BOB, PRESETS, at_step, finished, stepping

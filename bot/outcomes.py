@@ -1,0 +1,123 @@
+"""The end of a job: its status, its refund and the dead letter, in one transaction.
+
+Nothing is refunded that did not end, and nothing ends without its refund. All functions that
+take a connection run inside a transaction of `bot.database.Database.write`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from dataclasses import dataclass
+
+from bot.job_store import JobStore
+from bot.jobs import Delivery, Job, JobStatus
+from bot.ledger import Ledger
+
+logger = logging.getLogger(__name__)
+
+#: A job that was begun so often, or whose engine died over it so often, is not tried again
+#: by itself.
+MAX_ATTEMPTS = 3
+MAX_ENGINE_LOSSES = 2
+
+OUR_FAULT = "something went wrong on our side; your credits were given back"
+STORAGE_FULL = "the storage is full; your credits were given back, please try again later"
+UNREADABLE = "its record cannot be read any more; your credits were given back"
+LOST_TOO_OFTEN = (
+    f"the bot went down {MAX_ATTEMPTS} times while drawing this; your credits were given back"
+)
+ENGINE_LOST_TOO_OFTEN = (
+    f"the GPU had to be restarted {MAX_ENGINE_LOSSES} times over this; your credits were given"
+    " back, and an admin can look at it"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended.
+
+    Attributes:
+        status: Succeeded, failed or cancelled.
+        finished_at: Unix seconds.
+        error: A sentence for the person who asked; None where there is nothing to say.
+        seconds: Drawing time; None where nothing was drawn.
+        is_dead_letter: Whether the job is kept for an admin to look at and to replay.
+    """
+
+    status: JobStatus
+    finished_at: float
+    error: str | None = None
+    seconds: float | None = None
+    is_dead_letter: bool = False
+
+    def show(self, job: Job) -> None:
+        """Tell *job*, and with it everybody who watches it."""
+        job.error, job.seconds, job.finished_at = self.error, self.seconds, self.finished_at
+        if self.status is JobStatus.SUCCEEDED:
+            job.update(self.status, picture=job.images, step=job.request.steps_taken)
+        else:
+            job.update(self.status)
+
+
+def given_up(error: str, now: float) -> Outcome:
+    """The outcome of a job that nobody will try again by itself; *error* says why."""
+    return Outcome(JobStatus.FAILED, now, error, is_dead_letter=True)
+
+
+class Outcomes:
+    """Ends in *store*, with their refunds in *ledger*."""
+
+    def __init__(self, store: JobStore, ledger: Ledger) -> None:
+        self._store = store
+        self._ledger = ledger
+
+    def write(
+        self,
+        db: sqlite3.Connection,
+        job_id: str,
+        outcome: Outcome,
+        *,
+        fence: int | None = None,
+        engine_losses: int | None = None,
+    ) -> Outcome | None:
+        """Write how a job ended, and give its credits back unless it succeeded.
+
+        Args:
+            fence: That of the attempt that brings the outcome; None where no attempt does.
+            engine_losses: How often the job has lost its engine; None leaves the count.
+
+        Returns:
+            The outcome that holds: an earlier one where the job had ended already. None where
+            a later attempt will end the job. In both cases nothing was written.
+        """
+        if self._store.finish(
+            db,
+            job_id,
+            outcome.status,
+            outcome.finished_at,
+            fence=fence,
+            seconds=outcome.seconds,
+            error=outcome.error,
+            engine_losses=engine_losses,
+            is_dead_letter=outcome.is_dead_letter,
+        ):
+            if outcome.status is not JobStatus.SUCCEEDED:
+                self._ledger.refund(db, job_id, outcome.finished_at)
+            return outcome
+        found = self._store.find(db, job_id)
+        if found is None:
+            return outcome  # no record is left that could say anything else
+        logger.warning("a late end of job %s is thrown away: %s", job_id, outcome.status)
+        if not found.status.is_final:
+            return None
+        finished_at = found.finished_at or outcome.finished_at
+        return Outcome(found.status, finished_at, found.error, found.seconds)
+
+    def give_up_delivery(
+        self, db: sqlite3.Connection, job_id: str, reason: str, now: float
+    ) -> None:
+        """Close the answer that is owed for a job, and give its credits back; nothing changes
+        where none is owed. *reason* is a sentence for the person's history."""
+        if self._store.close_delivery(db, job_id, Delivery.NONE, reason):
+            self._ledger.refund(db, job_id, now)
