@@ -6,7 +6,7 @@ Union-Pro-2.0's shape and the demo's tokenizers with it), because the engine is 
 its real path, from files.
 
     python -m benchmarks.gpu_flux --folder /scratch/flux-random
-    python -m benchmarks.gpu_flux --folder /scratch/flux-random --rungs resident text-offload
+    python -m benchmarks.gpu_flux --folder /scratch/flux-random --levels resident text-offload
     python -m benchmarks.gpu_flux --folder tiny --tiny --device cpu    # tries the script itself
 
 It prints a table, and with ``--save`` writes it to ``benchmarks/results/`` together with
@@ -40,7 +40,7 @@ from generation.demo.tokenization import clip_tokenizer, t5_tokenizer
 from generation.demo.vocabulary import TOKENIZED_WORDS
 from generation.diffusion import engine as flux_engine
 from generation.diffusion.engine import FluxEngine
-from generation.diffusion.memory import RUNGS
+from generation.diffusion.memory import OFFLOAD_LEVELS
 from generation.errors import OutOfMemory
 from generation.kinds import ControlNet
 from generation.types import GenerationRequest, Step
@@ -129,7 +129,7 @@ def build(folder: Path) -> None:
 
 
 def measure(options: argparse.Namespace, square: Path) -> list[dict[str, object]]:
-    """Rows of the table: bare diffusers first, then the engine on each rung."""
+    """Rows of the table: bare diffusers first, then the engine on each offload level."""
     text = GenerationRequest(
         prompt=PROMPT, num_inference_steps=options.steps, guidance_scale=3.5,
         width=options.size, height=options.size, seed=0,
@@ -141,12 +141,12 @@ def measure(options: argparse.Namespace, square: Path) -> list[dict[str, object]
     )
     rows = bare(options, text, square)
     _free()
-    for rung in options.rungs:
+    for level in options.levels:
         engine = FluxEngine(
             str(options.folder / "flux"),
             device=options.device,
             dtype=options.dtype,
-            rung=rung,
+            offload_level=level,
             max_sequence_length=options.tokens,
             pixels=options.size**2,
         )
@@ -156,11 +156,13 @@ def measure(options: argparse.Namespace, square: Path) -> list[dict[str, object]
         kinds = {"text": text, "controlnet": guided}
         for kind, request in kinds.items():
             draw = partial(_fresh, engine, request)
-            rows.append({"by": "engine", "rung": rung, "what": kind} | timed(draw, options))
-        rows.append({"by": "engine", "rung": rung, "what": "load", "seconds": loading})
-        rows.append({"by": "engine", "rung": rung, "what": "swap", "seconds": swap(engine, kinds)})
-        if engine.current_rung != rung:
-            rows[-1]["note"] = f"in the end on {engine.current_rung}"
+            rows.append({"by": "engine", "level": level, "what": kind} | timed(draw, options))
+        rows.append({"by": "engine", "level": level, "what": "load", "seconds": loading})
+        rows.append(
+            {"by": "engine", "level": level, "what": "swap", "seconds": swap(engine, kinds)}
+        )
+        if engine.current_offload_level != level:
+            rows[-1]["note"] = f"in the end on {engine.current_offload_level}"
         engine.close()
         _free()
     return rows
@@ -195,7 +197,7 @@ def bare(
         "text": partial(pipe, **shared),
         "controlnet": partial(guided, **shared, control_image=shown),
     }.items():
-        rows.append({"by": "diffusers", "rung": "resident", "what": kind} | timed(draw, options))
+        rows.append({"by": "diffusers", "level": "resident", "what": kind} | timed(draw, options))
     return rows
 
 
@@ -241,14 +243,14 @@ def show(rows: list[dict[str, object]], setting: dict[str, object]) -> None:
     """Print the table; a ratio below 1 means that the engine was faster."""
     console = Console()
     console.print(", ".join(f"{key} {value}" for key, value in setting.items()))
-    table = Table("by", "rung", "what", "seconds", "peak GB", "ratio to diffusers", "note")
+    table = Table("by", "level", "what", "seconds", "peak GB", "ratio to diffusers", "note")
     bare_seconds = {row["what"]: row.get("seconds") for row in rows if row["by"] == "diffusers"}
     for row in rows:
         seconds, base = row.get("seconds"), bare_seconds.get(row["what"])
         ratio = f"{seconds / base:.2f}" if seconds and base and row["by"] == "engine" else ""
         peak = row.get("peak")
         table.add_row(
-            str(row["by"]), str(row.get("rung", "")), str(row["what"]),
+            str(row["by"]), str(row.get("level", "")), str(row["what"]),
             "" if seconds is None else f"{seconds:.2f}",
             "" if peak is None else f"{peak / 1e9:.1f}", ratio, str(row.get("note", "")),
         )  # fmt: skip
@@ -295,7 +297,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=28)
     parser.add_argument("--tokens", type=int, default=512)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--rungs", nargs="+", choices=RUNGS, default=RUNGS)
+    parser.add_argument("--levels", nargs="+", choices=OFFLOAD_LEVELS, default=OFFLOAD_LEVELS)
     parser.add_argument("--tiny", action="store_true", help="weights of next to no size")
     parser.add_argument("--save", action="store_true", help="write benchmarks/results/")
     options = parser.parse_args()

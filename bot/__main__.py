@@ -454,7 +454,7 @@ def _load_engine(config: Config, secrets: Secrets, preprocessors: Preprocessors)
         "download_dir": config.storage.download_dir,
         "device": model.device,
         "dtype": model.dtype,
-        "rung": model.placement,
+        "offload_level": model.placement,
         "quantized": model.quantization,
         "max_sequence_length": model.max_sequence_length,
         "token": secrets.hf_token,

@@ -25,7 +25,7 @@ from generation.control_images import shown_to_model
 from generation.diffusion import device as placement
 from generation.diffusion import memory, quantization
 from generation.diffusion.embeddings import PromptEncoder
-from generation.diffusion.memory import Rung
+from generation.diffusion.memory import OffloadLevel
 from generation.diffusion.offloading import Offloading
 from generation.errors import DegenerateResult, ModelUnavailable, OutOfMemory
 from generation.families.flux1 import AnyFluxPipeline, Call, Pipelines
@@ -50,7 +50,7 @@ class FluxEngine:
         download_dir: Where what has to be built or downloaded is kept.
         device: "auto", "cpu", "mps", "cuda" or "cuda:N".
         dtype: "auto", "bfloat16", "float16" or "float32".
-        rung: Of the ladder in ``generation/diffusion/memory.py``; "auto" takes the first that fits.
+        offload_level: One of `memory.OFFLOAD_LEVELS`; "auto" takes the first that fits.
         quantized: How many bits the transformer gets; see ``generation/diffusion/quantization.py``.
         max_sequence_length: Tokens of T5 that the model sees, 1 to 512; what is longer
             is cut off, what is shorter is padded and costs the same.
@@ -74,7 +74,7 @@ class FluxEngine:
         download_dir: Path = Path("download"),
         device: str = "auto",
         dtype: str = "auto",
-        rung: Rung | str = "auto",
+        offload_level: OffloadLevel | str = "auto",
         quantized: quantization.Quantization = "none",
         max_sequence_length: int = 512,
         token: str | None = None,
@@ -91,7 +91,7 @@ class FluxEngine:
         self.download_dir = download_dir
         self.device = device
         self.dtype = dtype
-        self.rung = rung
+        self.offload_level = offload_level
         self.quantized = quantized
         self.max_sequence_length = max_sequence_length
         self.token = token
@@ -120,16 +120,16 @@ class FluxEngine:
         return self._loaded
 
     @property
-    def current_rung(self) -> Rung | None:
+    def current_offload_level(self) -> OffloadLevel | None:
         """Where the parts rest now; None before they are loaded."""
-        return None if self._offloading is None else self._offloading.rung
+        return None if self._offloading is None else self._offloading.level
 
     def load(self) -> None:
         """Bring the base weights into memory. ControlNets and LoRAs wait for their first use.
 
         Raises:
             ModelUnavailable: They are missing, refused or damaged, or the device is not there.
-            OutOfMemory: They do not fit, on no rung of the ladder.
+            OutOfMemory: They do not fit, on no offload level.
         """
         quieten_libraries()
         if self.threads is not None:
@@ -140,7 +140,7 @@ class FluxEngine:
         place = self._place
         assert place is not None
         sizes, plan = self._plan(folder, place)
-        offloading = Offloading(place, plan.rung)
+        offloading = Offloading(place, plan.level)
         base.register_modules(scheduler=PredictingScheduler.from_config(base.scheduler.config))
         self._offloading = offloading
         self._pipelines = Pipelines(
@@ -183,8 +183,8 @@ class FluxEngine:
             DegenerateResult: The numbers degenerated, or the result is blank.
             ModelUnavailable: A ControlNet, a LoRA or a preprocessor cannot be loaded or does
                 not belong to this model.
-            OutOfMemory: The request does not fit on the device, not even one rung further
-                down the ladder.
+            OutOfMemory: The request does not fit on the device, not even one offload
+                level further down.
         """
         if self._place is None or self._pipelines is None:
             raise ModelUnavailable("the model is not loaded")
@@ -221,9 +221,9 @@ class FluxEngine:
             sizes = self._with_room_for(name, sizes)
         plan = memory.make(sizes, place.free_memory, self.pixels, self.max_sequence_length)
         if not place.has_own_memory:
-            plan = replace(plan, rung="resident")
-        elif self.rung != "auto":
-            plan = replace(plan, rung=self.rung)
+            plan = replace(plan, level="resident")
+        elif self.offload_level != "auto":
+            plan = replace(plan, level=self.offload_level)
         words = memory.in_gigabytes
         log.info(
             "memory plan for %s: transformer %s, text encoders %s, VAE %s, ControlNet %s: %s",
@@ -275,7 +275,7 @@ class FluxEngine:
         ), folder
 
     def _settle(self) -> None:
-        """Put the base to rest, on the first rung from the planned one on that holds it."""
+        """Put the base to rest, on the planned offload level or the next that holds it."""
         assert self._pipelines is not None
         assert self._offloading is not None
         _, reason = self._attempt(self._pipelines.rest)
@@ -283,16 +283,16 @@ class FluxEngine:
             return
         if not self._offloading.step_down():
             raise torch.OutOfMemoryError(reason)
-        log.warning("the model does not fit (%s): %s", reason, self._offloading.rung)
+        log.warning("the model does not fit (%s): %s", reason, self._offloading.level)
 
     def _twice(self, draw: Callable[[], GenerationResult], note: Note) -> GenerationResult:
-        """What *draw* returns; where memory runs out, once more from one rung further down."""
+        """What *draw* returns; where memory runs out, once more from one level further down."""
         assert self._place is not None
         assert self._offloading is not None
         self._place.forget_peak()
         result, reason = self._attempt(draw)
         if reason is not None and self._offloading.step_down():
-            log.warning("out of memory (%s): from now on %s", reason, self._offloading.rung)
+            log.warning("out of memory (%s): from now on %s", reason, self._offloading.level)
             note("short of memory; trying again in smaller parts")
             result, reason = self._attempt(draw)
         if reason is not None:

@@ -1,4 +1,4 @@
-"""The memory plan: how large the parts are, and which rung of the ladder they fit on.
+"""The memory plan: how large the parts are, and which offload level they fit on.
 
 Everything here is arithmetic on sizes that are read from the heads of safetensors files,
 so a plan is made before anything is loaded. ``docs/flux.md`` shows what comes out for
@@ -14,15 +14,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-#: From the fastest to the smallest. One step down costs time and never quality:
+#: Where the parts of a model rest, from the fastest to the smallest. A level further down costs
+#: time and never quality:
 #:
 #: resident            everything stays on the device
 #: text-offload        the text encoders wait in main memory and stream through layer by layer
 #: model-offload       parts take turns: text encoders, then transformer and ControlNet, whole
 #: group-offload       one block of the transformer at a time, the next one on its way meanwhile
 #: sequential-offload  one layer at a time
-Rung = Literal["resident", "text-offload", "model-offload", "group-offload", "sequential-offload"]
-RUNGS: tuple[Rung, ...] = get_args(Rung)
+OffloadLevel = Literal[
+    "resident", "text-offload", "model-offload", "group-offload", "sequential-offload"
+]
+OFFLOAD_LEVELS: tuple[OffloadLevel, ...] = get_args(OffloadLevel)
 
 #: What a device keeps for itself beside tensors (its context, kernels, fragments), in bytes.
 OVERHEAD = 1_000_000_000
@@ -63,21 +66,21 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which rung was chosen, and why.
+    """The offload level that was chosen, and why.
 
     Attributes:
-        rung: The first one that fits, or the last one.
-        needs: Bytes that each rung takes at its highest.
+        level: The first one that fits, or the last one.
+        needs: Bytes that each level takes at its highest.
         free: Bytes that the device has free; None where it does not tell.
     """
 
-    rung: Rung
-    needs: dict[Rung, int]
+    level: OffloadLevel
+    needs: dict[OffloadLevel, int]
     free: int | None
 
     def sentence(self) -> str:
         """The plan in one line, for the log and for ``python -m bot check``."""
-        needed = f"{self.rung}, which takes about {in_gigabytes(self.needs[self.rung])}"
+        needed = f"{self.level}, which takes about {in_gigabytes(self.needs[self.level])}"
         if self.free is None:
             return needed
         return f"{needed} of the {in_gigabytes(self.free)} that are free"
@@ -89,13 +92,13 @@ def make(sizes: Sizes, free: int | None, pixels: int, tokens: int) -> Plan:
     Args:
         free: Bytes; None means that the device does not tell, and everything is tried.
     """
-    needs = {rung: need(rung, sizes, pixels, tokens) for rung in RUNGS}
-    fitting = (rung for rung in RUNGS if free is None or needs[rung] <= free)
-    return Plan(next(fitting, RUNGS[-1]), needs, free)
+    needs = {level: need(level, sizes, pixels, tokens) for level in OFFLOAD_LEVELS}
+    fitting = (level for level in OFFLOAD_LEVELS if free is None or needs[level] <= free)
+    return Plan(next(fitting, OFFLOAD_LEVELS[-1]), needs, free)
 
 
-def need(rung: Rung, sizes: Sizes, pixels: int, tokens: int) -> int:
-    """Bytes that a picture takes at its highest on *rung*; computed, not measured."""
+def need(level: OffloadLevel, sizes: Sizes, pixels: int, tokens: int) -> int:
+    """Bytes that a picture takes at its highest on *level*; computed, not measured."""
     denoising = denoising_bytes(sizes, pixels, tokens)
     decoding = decoding_bytes(sizes, pixels)
     denoiser = sizes.transformer + sizes.controlnet
@@ -106,7 +109,7 @@ def need(rung: Rung, sizes: Sizes, pixels: int, tokens: int) -> int:
         # The block that works, the one that comes and the one that goes.
         "group-offload": 3 * sizes.block + max(denoising, decoding),
         "sequential-offload": sizes.block // 4 + max(denoising, decoding_bytes(sizes, TILE**2)),
-    }[rung]
+    }[level]
     return highest + sizes.vae + OVERHEAD
 
 

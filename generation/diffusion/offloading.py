@@ -1,6 +1,6 @@
 """Where the parts of a model rest, and how they come to the device when their turn comes.
 
-The rungs are those of ``generation/diffusion/memory.py``. All of them compute on the same
+The offload levels are those of ``generation/diffusion/memory.py``. All of them compute on the same
 device with the same operations, so all of them make the same pixels.
 """
 
@@ -18,10 +18,10 @@ from accelerate.hooks import remove_hook_from_submodules
 from diffusers.hooks import HookRegistry, apply_group_offloading
 
 from generation.diffusion.device import Placement, is_out_of_memory
-from generation.diffusion.memory import RUNGS, Rung
+from generation.diffusion.memory import OFFLOAD_LEVELS, OffloadLevel
 
 #: "text" encodes prompts, "denoiser" is a transformer or a ControlNet, "vae" is small and
-#: stays on the device on every rung.
+#: stays on the device on every level.
 Role = Literal["text", "denoiser", "vae"]
 
 GROUP_HOOKS = ("group_offloading", "lazy_prefetch_group_offloading", "layer_execution_tracker")
@@ -30,16 +30,16 @@ log = logging.getLogger(__name__)
 
 
 class Offloading:
-    """Holds parts on one rung of the ladder, and takes them down to the next.
+    """Holds parts on one offload level, and takes them down to the next.
 
     Args:
         place: The device.
-        rung: Where to begin.
+        level: Where to begin.
     """
 
-    def __init__(self, place: Placement, rung: Rung = "resident") -> None:
+    def __init__(self, place: Placement, level: OffloadLevel = "resident") -> None:
         self.place = place
-        self.rung: Rung = rung
+        self.level: OffloadLevel = level
         self._parts: dict[torch.nn.Module, Role] = {}
 
     @property
@@ -65,11 +65,11 @@ class Offloading:
 
     @contextlib.contextmanager
     def at_hand(self, *parts: torch.nn.Module) -> Iterator[None]:
-        """*parts* are ready to compute inside the block, which on most rungs they are anyway."""
+        """*parts* are ready to compute inside the block, which on most levels they are anyway."""
         guests = [
             part
             for part in parts
-            if self.rung == "model-offload" and not self._stays_on_device(self._parts[part])
+            if self.level == "model-offload" and not self._stays_on_device(self._parts[part])
         ]
         try:
             for part in guests:
@@ -97,11 +97,11 @@ class Offloading:
                     self._put_to_rest(part, role)
 
     def step_down(self) -> bool:
-        """Go one rung down, with all parts. False where there is none, or no use for it."""
-        if not self.place.has_own_memory or self.rung == RUNGS[-1]:
+        """Go one level down, with all parts. False where there is none, or no use for it."""
+        if not self.place.has_own_memory or self.level == OFFLOAD_LEVELS[-1]:
             return False
-        while self.rung != RUNGS[-1]:
-            self.rung = RUNGS[RUNGS.index(self.rung) + 1]
+        while self.level != OFFLOAD_LEVELS[-1]:
+            self.level = OFFLOAD_LEVELS[OFFLOAD_LEVELS.index(self.level) + 1]
             for part, role in self._parts.items():
                 remove_hooks(part)
                 if role != "vae":
@@ -119,16 +119,16 @@ class Offloading:
         return False
 
     def _stays_on_device(self, role: Role) -> bool:
-        if role == "vae" or self.rung == "resident" or not self.place.has_own_memory:
+        if role == "vae" or self.level == "resident" or not self.place.has_own_memory:
             return True
-        return role == "denoiser" and self.rung == "text-offload"
+        return role == "denoiser" and self.level == "text-offload"
 
     def _put_to_rest(self, part: torch.nn.Module, role: Role) -> None:
         if self._stays_on_device(role):
             self.place.bring(part)
-        elif self.rung == "model-offload":
+        elif self.level == "model-offload":
             part.to("cpu")
-        elif self.rung == "sequential-offload":
+        elif self.level == "sequential-offload":
             cpu_offload(part, self.place.device, offload_buffers=True)
         else:
             is_denoiser = role == "denoiser"

@@ -1,7 +1,7 @@
 """The transformer in fewer bits, for cards that it does not fit on otherwise.
 
-Quantized weights draw other pixels than bfloat16's, so this is a setting and never a rung
-of the ladder.
+Quantized weights draw other pixels than bfloat16's, so this is a setting and never an
+offload level.
 """
 
 from __future__ import annotations

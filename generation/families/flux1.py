@@ -264,10 +264,10 @@ class Pipelines:
             gc.collect()
             self._offloading.place.free_unused()
             log.info("%s made room", name)
-        while self._offloading.rung in ("resident", "text-offload") and not fits():
+        while self._offloading.level in ("resident", "text-offload") and not fits():
             if not self._offloading.step_down():
                 break
-            log.info("to make room for a ControlNet: %s", self._offloading.rung)
+            log.info("to make room for a ControlNet: %s", self._offloading.level)
 
     def _use_lora(self, request: GenerationRequest, open: Open) -> None:
         """Make the LoRA of *request* the one that is active, or none."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from generation.diffusion.memory import RUNGS
+from generation.diffusion.memory import OFFLOAD_LEVELS
 from tests.generation.engines import ignore, new_engine, same
 
 pytestmark = pytest.mark.gpu
@@ -10,15 +10,17 @@ pytestmark = pytest.mark.gpu
 
 @pytest.fixture(scope="module")
 def resident(tiny):
-    engine = new_engine(tiny, device="cuda", dtype="float32", rung="resident")
+    engine = new_engine(tiny, device="cuda", dtype="float32", offload_level="resident")
     engine.load()
     yield engine
     engine.close()
 
 
-@pytest.mark.parametrize("rung", RUNGS[1:])
-def test_every_rung_draws_the_same_pixels_on_a_real_card(tiny, resident, fox, canny, rung):
-    engine = new_engine(tiny, device="cuda", dtype="float32", rung=rung)
+@pytest.mark.parametrize("level", OFFLOAD_LEVELS[1:])
+def test_every_offload_level_draws_the_same_pixels_on_a_real_card(
+    tiny, resident, fox, canny, level
+):
+    engine = new_engine(tiny, device="cuda", dtype="float32", offload_level=level)
     engine.load()
 
     for request in (fox, canny, fox):

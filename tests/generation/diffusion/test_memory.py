@@ -12,7 +12,7 @@ from diffusers import AutoencoderKL, FluxControlNetModel, FluxTransformer2DModel
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from generation.diffusion import memory
-from generation.diffusion.memory import RUNGS, Sizes
+from generation.diffusion.memory import OFFLOAD_LEVELS, Sizes
 from generation.diffusion.quantization import BYTES
 from tests.generation.engines import SmallDevice, new_engine
 
@@ -106,44 +106,44 @@ def test_the_plan_reads_the_very_sizes_from_the_heads_of_the_files(real, sizes):
 
 
 @pytest.mark.parametrize(
-    ("card", "rung"),
+    ("card", "level"),
     [
         (80, "resident"), (48, "resident"), (40, "text-offload"), (32, "text-offload"),
         (31, "model-offload"), (24, "group-offload"), (16, "group-offload"), (12, "group-offload"),
         (8, "group-offload"), (3, "sequential-offload"),
     ],
 )  # fmt: skip
-def test_each_card_gets_the_fastest_rung_that_it_has_room_for(sizes, card, rung):
+def test_each_card_gets_the_fastest_offload_level_that_it_has_room_for(sizes, card, level):
     """In bfloat16, with a ControlNet, at 1024 x 1024."""
     plan = memory.make(sizes, card * GB, MEGAPIXEL, tokens=512)
 
-    assert plan.rung == rung
-    assert plan.needs[rung] <= card * GB or rung == RUNGS[-1]
+    assert plan.level == level
+    assert plan.needs[level] <= card * GB or level == OFFLOAD_LEVELS[-1]
     assert f"of the {card}.0 GB that are free" in plan.sentence()
 
 
 @pytest.mark.parametrize("controlnet", [0, 4 * GB])
 @pytest.mark.parametrize("pixels", [512 * 512, MEGAPIXEL, 4 * MEGAPIXEL])
-def test_every_rung_takes_less_than_the_one_above_it(sizes, controlnet, pixels):
+def test_every_offload_level_takes_less_than_the_one_above_it(sizes, controlnet, pixels):
     changed = replace(sizes, controlnet=controlnet)
 
-    needs = [memory.need(rung, changed, pixels, 512) for rung in RUNGS]
+    needs = [memory.need(level, changed, pixels, 512) for level in OFFLOAD_LEVELS]
 
     assert needs == sorted(needs, reverse=True)
     assert len(set(needs)) == len(needs)
 
 
 def test_larger_pictures_and_longer_prompts_need_more(sizes):
-    for rung in RUNGS:
-        small = memory.need(rung, sizes, MEGAPIXEL, 256)
-        assert memory.need(rung, sizes, MEGAPIXEL, 512) >= small
-        assert memory.need(rung, sizes, 4 * MEGAPIXEL, 256) > small
+    for level in OFFLOAD_LEVELS:
+        small = memory.need(level, sizes, MEGAPIXEL, 256)
+        assert memory.need(level, sizes, MEGAPIXEL, 512) >= small
+        assert memory.need(level, sizes, 4 * MEGAPIXEL, 256) > small
 
 
 def test_a_device_that_does_not_tell_gets_everything_tried():
     plan = memory.make(Sizes(1, 1, 1), None, MEGAPIXEL, 512)
 
-    assert plan.rung == "resident"
+    assert plan.level == "resident"
     assert "free" not in plan.sentence()
 
 
@@ -171,7 +171,7 @@ def test_the_plan_is_told_before_anything_is_loaded(tiny, caplog):
 
     (plan,) = (line for line in caplog.messages if line.startswith("memory plan"))
     assert "text encoders 0 MB, VAE 0 MB, ControlNet 0 MB: resident" in plan
-    assert engine.current_rung == "resident"
+    assert engine.current_offload_level == "resident"
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "demo/controlnet-nope", "not a name", "torn"])
@@ -185,7 +185,7 @@ def test_a_controlnet_that_cannot_be_used_keeps_the_model_from_nothing(
 
     engine.load()
 
-    assert engine.current_rung == "resident"
+    assert engine.current_offload_level == "resident"
     assert f"no room is planned for the ControlNet {name}: " in caplog.text
 
 
@@ -196,7 +196,7 @@ def test_where_little_is_free_the_engine_begins_further_down(tiny):
 
     engine.load()
 
-    assert engine.current_rung == "sequential-offload"
+    assert engine.current_offload_level == "sequential-offload"
 
 
 def test_many_parameters_get_bfloat16_on_a_cpu_that_computes_with_it(monkeypatch):
@@ -225,10 +225,10 @@ def test_the_document_tells_the_figures_that_are_computed(sizes):
 
     for kind in BYTES:
         part = quantized(sizes, kind)
-        needs = [memory.need(rung, part, MEGAPIXEL, 512) / 1e9 for rung in RUNGS]
+        needs = [memory.need(level, part, MEGAPIXEL, 512) / 1e9 for level in OFFLOAD_LEVELS]
         assert f"| {kind} | " + " | ".join(f"{need:.1f}" for need in needs) + " |" in text
     for card in (80, 48, 24, 16, 12, 6):
-        rungs = [
-            memory.make(quantized(sizes, kind), card * GB, MEGAPIXEL, 512).rung for kind in BYTES
+        levels = [
+            memory.make(quantized(sizes, kind), card * GB, MEGAPIXEL, 512).level for kind in BYTES
         ]
-        assert f"| {card} | " + " | ".join(rungs) + " |" in text
+        assert f"| {card} | " + " | ".join(levels) + " |" in text

@@ -1,11 +1,11 @@
-"""Short of memory: every rung of the ladder, and the steps down it."""
+"""Short of memory: every offload level, and the way down."""
 
 from dataclasses import replace
 
 import pytest
 import torch
 
-from generation.diffusion.memory import RUNGS
+from generation.diffusion.memory import OFFLOAD_LEVELS
 from generation.errors import GenerationCancelled, OutOfMemory
 from generation.kinds import ControlLora, ImageToImage
 from tests.generation.engines import SmallDevice, ignore, new_engine, pixels, same
@@ -53,33 +53,35 @@ def fail(times, at_call=1):
     return hook
 
 
-@pytest.mark.parametrize("rung", RUNGS)
-def test_every_rung_draws_the_same_pixels_for_every_kind_of_preset(tiny, resident, requests, rung):
-    engine = on_small_device(tiny, rung=rung)
+@pytest.mark.parametrize("level", OFFLOAD_LEVELS)
+def test_every_offload_level_draws_the_same_pixels_for_every_kind_of_preset(
+    tiny, resident, requests, level
+):
+    engine = on_small_device(tiny, offload_level=level)
 
     for _ in range(2):  # what the first use loads, the second finds
         for kind, request in requests.items():
             drawn = engine.generate(request, ignore)
             assert same(drawn, resident.generate(request, ignore)), kind
 
-    assert engine.current_rung == rung
+    assert engine.current_offload_level == level
 
 
-@pytest.mark.parametrize("rung", RUNGS[1:])
-def test_on_lower_rungs_less_rests_on_the_device(tiny, requests, rung):
-    engine = on_small_device(tiny, rung=rung)
-    above = on_small_device(tiny, rung=RUNGS[RUNGS.index(rung) - 1])
+@pytest.mark.parametrize("level", OFFLOAD_LEVELS[1:])
+def test_on_lower_offload_levels_less_rests_on_the_device(tiny, requests, level):
+    engine = on_small_device(tiny, offload_level=level)
+    above = on_small_device(tiny, offload_level=OFFLOAD_LEVELS[OFFLOAD_LEVELS.index(level) - 1])
     for each in (engine, above):
         each.generate(requests["controlnet"], ignore)
 
     ours, theirs = engine._offloading.resting_bytes, above._offloading.resting_bytes
 
-    is_the_vae_alone = rung in RUNGS[3:]
+    is_the_vae_alone = level in OFFLOAD_LEVELS[3:]
     assert ours == theirs if is_the_vae_alone else ours < theirs
 
 
 def test_parts_go_back_to_rest_when_a_generation_is_cancelled(tiny, fox, resident):
-    engine = on_small_device(tiny, rung="model-offload")
+    engine = on_small_device(tiny, offload_level="model-offload")
     moved = []
     transformer = engine._pipelines.text_to_image.transformer
     transformer.to = lambda where: moved.append(where)
@@ -96,7 +98,7 @@ def test_parts_go_back_to_rest_when_a_generation_is_cancelled(tiny, fox, residen
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])
-def test_out_of_memory_while_denoising_costs_one_rung_and_not_the_picture(
+def test_out_of_memory_while_denoising_costs_one_level_and_not_the_picture(
     tiny, fox, resident, step
 ):
     engine = on_small_device(tiny)
@@ -111,9 +113,9 @@ def test_out_of_memory_while_denoising_costs_one_rung_and_not_the_picture(
     assert told == [
         *range(1, step), "short of memory; trying again in smaller parts", 1, 2, 3,
     ]  # fmt: skip
-    assert engine.current_rung == "text-offload", "the rung that worked is remembered"
+    assert engine.current_offload_level == "text-offload", "the level that worked is remembered"
     engine.generate(fox, ignore)
-    assert engine.current_rung == "text-offload"
+    assert engine.current_offload_level == "text-offload"
 
 
 def test_a_job_is_tried_again_once_and_then_refused_with_a_way_out(tiny, fox, resident):
@@ -124,12 +126,12 @@ def test_a_job_is_tried_again_once_and_then_refused_with_a_way_out(tiny, fox, re
     with pytest.raises(OutOfMemory, match=r"64 × 64 pixels do not fit.*smaller.*2\.00 GiB"):
         engine.generate(fox, ignore)
 
-    assert engine.current_rung == "text-offload"
+    assert engine.current_offload_level == "text-offload"
     assert same(engine.generate(fox, ignore), resident.generate(fox, ignore))
 
 
-def test_on_the_last_rung_there_is_nowhere_to_go(tiny, fox):
-    engine = on_small_device(tiny, rung=RUNGS[-1])
+def test_on_the_last_offload_level_there_is_nowhere_to_go(tiny, fox):
+    engine = on_small_device(tiny, offload_level=OFFLOAD_LEVELS[-1])
     transformer = engine._pipelines.text_to_image.transformer
     transformer.register_forward_pre_hook(fail(times=1))
 
@@ -137,13 +139,13 @@ def test_on_the_last_rung_there_is_nowhere_to_go(tiny, fox):
         engine.generate(fox, ignore)
 
 
-def test_the_way_down_ends_at_the_first_rung_on_which_the_weights_fit(tiny, fox, resident):
+def test_the_way_down_ends_at_the_first_level_on_which_the_weights_fit(tiny, fox, resident):
     """Text encoders, transformer: each is larger than what fits at once."""
     engine = on_small_device(tiny, budget=130_000)
 
-    assert engine.current_rung == "model-offload"
+    assert engine.current_offload_level == "model-offload"
     drawn = engine.generate(fox, ignore)  # and there the transformer does not fit either
-    assert engine.current_rung == "group-offload"
+    assert engine.current_offload_level == "group-offload"
     assert same(drawn, resident.generate(fox, ignore))
 
 
@@ -175,7 +177,7 @@ def test_the_vae_decodes_tile_by_tile_where_it_runs_out(tiny, fox, resident, wor
 
     assert [step.number for step in steps] == [1, 2, 3]
     assert same(drawn, resident.generate(fox, ignore)), "one tile holds such a small picture"
-    assert engine.current_rung == "resident"
+    assert engine.current_offload_level == "resident"
     assert not vae.use_tiling
 
 
@@ -206,7 +208,7 @@ def test_an_error_that_is_not_about_memory_is_not_tried_again(tiny, fox):
     with pytest.raises(RuntimeError, match="device-side assert"):
         engine.generate(fox, ignore)
 
-    assert engine.current_rung == "resident"
+    assert engine.current_offload_level == "resident"
 
 
 def test_a_controlnet_that_does_not_fit_beside_the_others_sends_the_oldest_away(
@@ -228,7 +230,7 @@ def test_a_controlnet_that_does_not_fit_beside_the_others_sends_the_oldest_away(
         drawn = tight.generate(request, ignore)
         assert list(tight._pipelines.guided) == [request.kind.controlnet]
         assert same(drawn, resident.generate(canny, ignore))
-    assert tight.current_rung == "resident"
+    assert tight.current_offload_level == "resident"
 
 
 def test_a_controlnet_that_runs_out_while_it_is_loaded_is_loaded_once(tiny, canny, resident):
@@ -237,20 +239,20 @@ def test_a_controlnet_that_runs_out_while_it_is_loaded_is_loaded_once(tiny, cann
 
     drawn = engine.generate(canny, ignore)
 
-    assert engine.current_rung == "text-offload"
+    assert engine.current_offload_level == "text-offload"
     assert same(drawn, resident.generate(canny, ignore))
     assert len(engine._pipelines.guided) == 1
     assert sum(role == "denoiser" for role in engine._offloading._parts.values()) == 2
 
 
-def test_a_controlnet_that_does_not_fit_at_all_costs_a_rung(tiny, canny, resident):
+def test_a_controlnet_that_does_not_fit_at_all_costs_an_offload_level(tiny, canny, resident):
     roomy, engine = on_small_device(tiny), on_small_device(tiny)
     roomy.generate(canny, ignore)
     engine._pipelines._room = roomy._offloading.resting_bytes - 1
 
     drawn = engine.generate(canny, ignore)
 
-    assert engine.current_rung == "text-offload"
+    assert engine.current_offload_level == "text-offload"
     assert same(drawn, resident.generate(canny, ignore))
 
 
