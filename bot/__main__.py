@@ -836,13 +836,13 @@ def _check_device(config: Config) -> Finding:
     with console.status("importing torch"):
         import torch
 
-        from generation.diffusion import device as placement
+        from generation.diffusion.device import choose_device
     try:
-        place = placement.choose(config.model.device, config.model.dtype)
+        device = choose_device(config.model.device, config.model.dtype)
     except FluxbotError as error:
         return "device", False, str(error)
-    dtype = str(place.dtype).removeprefix("torch.")
-    return "device", True, f"{place.device}, {dtype}, torch {torch.__version__}"
+    dtype = str(device.dtype).removeprefix("torch.")
+    return "device", True, f"{device}, {dtype}, torch {torch.__version__}"
 
 
 def _check_model(config: Config, secrets: Secrets) -> Finding:

@@ -10,55 +10,58 @@ from generation.errors import ModelUnavailable
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
-    """Where a model runs.
+class Device:
+    """The device that a model runs on, and the number format that it has there.
 
     Attributes:
-        device: Such as ``cuda:0``, ``mps`` or ``cpu``.
+        torch_device: Such as ``cuda:0``, ``mps`` or ``cpu``.
         dtype: Format of weights and activations.
     """
 
-    device: torch.device
+    torch_device: torch.device
     dtype: torch.dtype
 
     @property
     def has_own_memory(self) -> bool:
         """Whether weights can wait in the main memory while others are in the device's."""
-        return self.device.type == "cuda"
+        return self.torch_device.type == "cuda"
 
     @property
     def free_memory(self) -> int | None:
         """Bytes of the device that nobody uses; None where it does not tell."""
-        if self.device.type == "cuda":
-            return torch.cuda.mem_get_info(self.device)[0]
-        if self.device.type == "mps":
+        if self.torch_device.type == "cuda":
+            return torch.cuda.mem_get_info(self.torch_device)[0]
+        if self.torch_device.type == "mps":
             return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
         return None
 
     @property
     def peak_memory(self) -> int | None:
         """Bytes at the highest since `forget_peak`; None where the device does not tell."""
-        if self.device.type != "cuda":
+        if self.torch_device.type != "cuda":
             return None
-        return torch.cuda.max_memory_allocated(self.device)
+        return torch.cuda.max_memory_allocated(self.torch_device)
 
-    def bring(self, part: torch.nn.Module) -> None:
+    def __str__(self) -> str:
+        return str(self.torch_device)
+
+    def to_device(self, part: torch.nn.Module) -> None:
         """Move *part* onto the device.
 
         Raises:
             torch.OutOfMemoryError: It does not fit there.
         """
-        part.to(self.device)
+        part.to(self.torch_device)
 
     def forget_peak(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
+        if self.torch_device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.torch_device)
 
     def free_unused(self) -> None:
         """Give cached memory back to the device."""
-        if self.device.type == "cuda":
+        if self.torch_device.type == "cuda":
             torch.cuda.empty_cache()
-        elif self.device.type == "mps":
+        elif self.torch_device.type == "mps":
             torch.mps.empty_cache()
 
 
@@ -68,8 +71,8 @@ class Placement:
 MANY_PARAMETERS = 10**9
 
 
-def choose(device: str = "auto", dtype: str = "auto", parameters: int = 0) -> Placement:
-    """The placement for what the operator wrote.
+def choose_device(device: str = "auto", dtype: str = "auto", parameters: int = 0) -> Device:
+    """The device and number format that the operator's words mean.
 
     "auto" takes the first CUDA device, else Apple's GPU, else the CPU; bfloat16 on
     GPUs (float16 on those older than Ampere, which lack it); on the CPU float32, or
@@ -95,8 +98,8 @@ def choose(device: str = "auto", dtype: str = "auto", parameters: int = 0) -> Pl
         raise ModelUnavailable("device mps is not there: set model.device to auto or cpu")
     chosen = torch.device(kind, int(number or 0)) if kind == "cuda" else torch.device(kind)
     if dtype == "auto":
-        return Placement(chosen, _dtype(chosen, parameters))
-    return Placement(chosen, getattr(torch, dtype))
+        return Device(chosen, _dtype(chosen, parameters))
+    return Device(chosen, getattr(torch, dtype))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

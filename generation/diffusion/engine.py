@@ -22,8 +22,13 @@ from PIL import Image
 
 from generation import weights
 from generation.control_images import shown_to_model
-from generation.diffusion import device as placement
 from generation.diffusion import memory, quantization
+from generation.diffusion.device import (
+    MANY_PARAMETERS,
+    Device,
+    choose_device,
+    is_out_of_memory,
+)
 from generation.diffusion.embeddings import PromptEncoder
 from generation.diffusion.memory import OffloadLevel
 from generation.diffusion.offloading import Offloading
@@ -63,7 +68,7 @@ class FluxEngine:
             those of FLUX.1-dev take 1.2 to 6.6 GB each, and go earlier where room is short.
         max_loras: LoRAs kept in memory, at least 1.
         threads: CPU threads of torch; None leaves its default, one for each core.
-        choose_place: Chooses the device; as `placement.choose`.
+        choose_device: Chooses the device; like `device.choose_device`.
     """
 
     def __init__(
@@ -84,7 +89,7 @@ class FluxEngine:
         max_controlnets: int = 4,
         max_loras: int = 3,
         threads: int | None = None,
-        choose_place: Callable[[str, str, int], placement.Placement] = placement.choose,
+        choose_device: Callable[[str, str, int], Device] = choose_device,
     ) -> None:
         self.repository = repository
         self.revision = revision
@@ -101,11 +106,11 @@ class FluxEngine:
         self.max_controlnets = max_controlnets
         self.max_loras = max_loras
         self.threads = threads
-        self._choose_place = choose_place
+        self._choose_device = choose_device
         self._forget()
 
     def _forget(self) -> None:
-        self._place: placement.Placement | None = None
+        self._device: Device | None = None
         self._offloading: Offloading | None = None
         self._pipelines: Pipelines | None = None
         self._encoder: PromptEncoder | None = None
@@ -137,10 +142,10 @@ class FluxEngine:
         base, folder = self._open(
             self.repository, "pipeline", self._read_base, log.info, revision=self.revision
         )
-        place = self._place
-        assert place is not None
-        sizes, plan = self._plan(folder, place)
-        offloading = Offloading(place, plan.level)
+        device = self._device
+        assert device is not None
+        sizes, plan = self._plan(folder, device)
+        offloading = Offloading(device, plan.level)
         base.register_modules(scheduler=PredictingScheduler.from_config(base.scheduler.config))
         self._offloading = offloading
         self._pipelines = Pipelines(
@@ -159,15 +164,14 @@ class FluxEngine:
             ),
         )
         self._encoder = PromptEncoder(
-            self._pipelines.text_to_image, place.device, self.max_sequence_length
+            self._pipelines.text_to_image, device.torch_device, self.max_sequence_length
         )
         try:
             with _as_out_of_memory(
-                f"{self.repository} does not fit into the memory of"
-                f" {place.device}, not even in parts"
+                f"{self.repository} does not fit into the memory of {device}, not even in parts"
             ):
                 self._settle()
-                self._preview = Preview.of(folder, base.vae).to(place.device)
+                self._preview = Preview.of(folder, base.vae).to(device.torch_device)
             self._loaded = self._pipelines.loaded()
         except BaseException:
             self.close()
@@ -186,7 +190,7 @@ class FluxEngine:
             OutOfMemory: The request does not fit on the device, not even one offload
                 level further down.
         """
-        if self._place is None or self._pipelines is None:
+        if self._device is None or self._pipelines is None:
             raise ModelUnavailable("the model is not loaded")
 
         def note(sentence: str) -> None:
@@ -194,22 +198,22 @@ class FluxEngine:
 
         sentence = (
             f"{request.width} × {request.height} pixels do not fit into the memory of"
-            f" {self._place.device}: ask for a smaller picture"
+            f" {self._device}: ask for a smaller picture"
         )
         with _as_out_of_memory(sentence):
             return self._twice(lambda: self._draw(request, on_step, note), note)
 
     def close(self) -> None:
         """Give the memory back. May be called more than once; `load` works again after it."""
-        place = self._place
+        device = self._device
         self._forget()
         gc.collect()
-        if place is not None:
-            place.free_unused()
+        if device is not None:
+            device.free_unused()
 
-    def _plan(self, folder: Path, place: placement.Placement) -> tuple[memory.Sizes, memory.Plan]:
-        sizes = memory.read_sizes(folder, place.dtype.itemsize)
-        bits = quantization.BYTES[quantization.choose(self.quantized, place)]
+    def _plan(self, folder: Path, device: Device) -> tuple[memory.Sizes, memory.Plan]:
+        sizes = memory.read_sizes(folder, device.dtype.itemsize)
+        bits = quantization.BYTES[quantization.choose(self.quantized, device)]
         if self.quantized != "none":
             share = bits / 2
             sizes = replace(
@@ -219,20 +223,20 @@ class FluxEngine:
             )
         for name in self.controlnets:
             sizes = self._with_room_for(name, sizes)
-        plan = memory.make(sizes, place.free_memory, self.pixels, self.max_sequence_length)
-        if not place.has_own_memory:
+        plan = memory.make(sizes, device.free_memory, self.pixels, self.max_sequence_length)
+        if not device.has_own_memory:
             plan = replace(plan, level="resident")
         elif self.offload_level != "auto":
             plan = replace(plan, level=self.offload_level)
         words = memory.in_gigabytes
         log.info(
             "memory plan for %s: transformer %s, text encoders %s, VAE %s, ControlNet %s: %s",
-            place.device,
+            device,
             words(sizes.transformer),
             words(sizes.text_encoders),
             words(sizes.vae),
             words(sizes.controlnet),
-            plan.sentence() if place.has_own_memory else "all in the machine's own memory",
+            plan.sentence() if device.has_own_memory else "all in the machine's own memory",
         )
         return sizes, plan
 
@@ -253,25 +257,25 @@ class FluxEngine:
 
     def _read_base(self, folder: Path) -> tuple[FluxPipeline, Path]:
         parameters = memory.parameters(folder)
-        self._place = place = self._choose_place(self.device, self.dtype, parameters)
-        if place.device.type == "cpu" and parameters >= placement.MANY_PARAMETERS:
+        self._device = device = self._choose_device(self.device, self.dtype, parameters)
+        if device.torch_device.type == "cpu" and parameters >= MANY_PARAMETERS:
             log.warning(
                 "drawing on the CPU: a picture takes many minutes; FLUX.1-dev's 28 steps at"
                 " 1024 x 1024 are 2 PFLOP, about 17 minutes at 2 TFLOP/s"
             )
-        chosen = quantization.choose(self.quantized, place)
+        chosen = quantization.choose(self.quantized, device)
         given = {}
         if chosen != "none":
             given["transformer"] = FluxTransformer2DModel.from_pretrained(
                 folder,
                 subfolder="transformer",
-                dtype=place.dtype,
+                dtype=device.dtype,
                 use_safetensors=True,
                 local_files_only=True,
-                quantization_config=quantization.config(chosen, place.dtype),
+                quantization_config=quantization.config(chosen, device.dtype),
             )
         return FluxPipeline.from_pretrained(
-            folder, dtype=place.dtype, use_safetensors=True, local_files_only=True, **given
+            folder, dtype=device.dtype, use_safetensors=True, local_files_only=True, **given
         ), folder
 
     def _settle(self) -> None:
@@ -287,9 +291,9 @@ class FluxEngine:
 
     def _twice(self, draw: Callable[[], GenerationResult], note: Note) -> GenerationResult:
         """What *draw* returns; where memory runs out, once more from one level further down."""
-        assert self._place is not None
+        assert self._device is not None
         assert self._offloading is not None
-        self._place.forget_peak()
+        self._device.forget_peak()
         result, reason = self._attempt(draw)
         if reason is not None and self._offloading.step_down():
             log.warning("out of memory (%s): from now on %s", reason, self._offloading.level)
@@ -306,19 +310,19 @@ class FluxEngine:
         The memory is free again then: the exception, which held on to the frames with the
         tensors, is gone.
         """
-        assert self._place is not None
+        assert self._device is not None
         try:
             return work(), None
         except (RuntimeError, MemoryError) as error:
-            if not placement.is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             reason = _first_line(error)
         gc.collect()
-        self._place.free_unused()
+        self._device.free_unused()
         return None, reason
 
     def _draw(self, request: GenerationRequest, on_step: OnStep, note: Note) -> GenerationResult:
-        assert self._place is not None
+        assert self._device is not None
         assert self._pipelines is not None
         assert self._offloading is not None
         if request.kind.control_map is not None:
@@ -341,7 +345,7 @@ class FluxEngine:
             image,
             time.monotonic() - started,
             control_map=None if request.kind.control_map is None else next(iter(shown.values())),
-            peak_memory=self._place.peak_memory,
+            peak_memory=self._device.peak_memory,
         )
 
     def _embeddings(self, request: GenerationRequest) -> dict[str, torch.Tensor]:
@@ -398,7 +402,7 @@ class FluxEngine:
         self, pipe: AnyFluxPipeline, packed: torch.Tensor, request: GenerationRequest
     ) -> Image.Image:
         """The picture of *packed* latents. Where it does not fit at once, tile by tile."""
-        assert self._place is not None
+        assert self._device is not None
         vae = pipe.vae
         latents = pipe._unpack_latents(packed, request.height, request.width, pipe.vae_scale_factor)
         latents = latents / vae.config.scaling_factor + vae.config.shift_factor
@@ -518,7 +522,7 @@ def _as_out_of_memory(sentence: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not placement.is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         reason = _first_line(error)
     else:
@@ -533,7 +537,7 @@ def _damage_as_sentence(folder: Path) -> Iterator[None]:
     except ModelUnavailable:
         raise
     except Exception as error:  # the libraries raise a dozen types on damaged folders
-        if placement.is_out_of_memory(error):
+        if is_out_of_memory(error):
             raise
         raise ModelUnavailable(
             f"the weights in {folder} cannot be loaded: {_first_line(error)}"

@@ -17,7 +17,7 @@ from accelerate import cpu_offload
 from accelerate.hooks import remove_hook_from_submodules
 from diffusers.hooks import HookRegistry, apply_group_offloading
 
-from generation.diffusion.device import Placement, is_out_of_memory
+from generation.diffusion.device import Device, is_out_of_memory
 from generation.diffusion.memory import OFFLOAD_LEVELS, OffloadLevel
 
 #: "text" encodes prompts, "denoiser" is a transformer or a ControlNet, "vae" is small and
@@ -33,12 +33,12 @@ class Offloading:
     """Holds parts on one offload level, and takes them down to the next.
 
     Args:
-        place: The device.
+        device: Where all parts compute.
         level: Where to begin.
     """
 
-    def __init__(self, place: Placement, level: OffloadLevel = "resident") -> None:
-        self.place = place
+    def __init__(self, device: Device, level: OffloadLevel = "resident") -> None:
+        self.device = device
         self.level: OffloadLevel = level
         self._parts: dict[torch.nn.Module, Role] = {}
 
@@ -73,13 +73,13 @@ class Offloading:
         ]
         try:
             for part in guests:
-                self.place.bring(part)
+                self.device.to_device(part)
             yield
         finally:
             for part in guests:
                 part.to("cpu")
             if guests:
-                self.place.free_unused()
+                self.device.free_unused()
 
     @contextlib.contextmanager
     def lifted(self, *parts: torch.nn.Module) -> Iterator[None]:
@@ -98,7 +98,7 @@ class Offloading:
 
     def step_down(self) -> bool:
         """Go one level down, with all parts. False where there is none, or no use for it."""
-        if not self.place.has_own_memory or self.level == OFFLOAD_LEVELS[-1]:
+        if not self.device.has_own_memory or self.level == OFFLOAD_LEVELS[-1]:
             return False
         while self.level != OFFLOAD_LEVELS[-1]:
             self.level = OFFLOAD_LEVELS[OFFLOAD_LEVELS.index(self.level) + 1]
@@ -107,7 +107,7 @@ class Offloading:
                 if role != "vae":
                     part.to("cpu")
             gc.collect()
-            self.place.free_unused()
+            self.device.free_unused()
             try:
                 for part, role in self._parts.items():
                     self._put_to_rest(part, role)
@@ -119,23 +119,23 @@ class Offloading:
         return False
 
     def _stays_on_device(self, role: Role) -> bool:
-        if role == "vae" or self.level == "resident" or not self.place.has_own_memory:
+        if role == "vae" or self.level == "resident" or not self.device.has_own_memory:
             return True
         return role == "denoiser" and self.level == "text-offload"
 
     def _put_to_rest(self, part: torch.nn.Module, role: Role) -> None:
         if self._stays_on_device(role):
-            self.place.bring(part)
+            self.device.to_device(part)
         elif self.level == "model-offload":
             part.to("cpu")
         elif self.level == "sequential-offload":
-            cpu_offload(part, self.place.device, offload_buffers=True)
+            cpu_offload(part, self.device.torch_device, offload_buffers=True)
         else:
             is_denoiser = role == "denoiser"
-            has_streams = self.place.device.type == "cuda"
+            has_streams = self.device.torch_device.type == "cuda"
             apply_group_offloading(
                 part,
-                onload_device=self.place.device,
+                onload_device=self.device.torch_device,
                 offload_device=torch.device("cpu"),
                 offload_type="block_level" if is_denoiser else "leaf_level",
                 num_blocks_per_group=1 if is_denoiser else None,

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from generation.diffusion.device import Placement
+from generation.diffusion.device import Device
 from generation.errors import ModelUnavailable
 
 Quantization = Literal["none", "auto", "fp8", "4bit"]
@@ -25,7 +25,7 @@ PACKAGES = {"fp8": "torchao", "4bit": "bitsandbytes"}
 BYTES = {"none": 2.0, "fp8": 1.0, "4bit": 0.5625}
 
 
-def choose(setting: Quantization, place: Placement) -> Quantization:
+def choose(setting: Quantization, device: Device) -> Quantization:
     """*setting* with "auto" decided: fp8 where the device multiplies it, 4 bits elsewhere.
 
     Raises:
@@ -33,12 +33,12 @@ def choose(setting: Quantization, place: Placement) -> Quantization:
     """
     if setting == "none":
         return setting
-    if place.device.type != "cuda":
+    if device.torch_device.type != "cuda":
         raise ModelUnavailable(
-            f"model.quantization is {setting!r}, which needs an NVIDIA GPU; on {place.device}"
+            f"model.quantization is {setting!r}, which needs an NVIDIA GPU; on {device}"
             ' set it to "none"'
         )
-    has_fp8 = torch.cuda.get_device_capability(place.device) >= FP8_CAPABILITY
+    has_fp8 = torch.cuda.get_device_capability(device.torch_device) >= FP8_CAPABILITY
     if setting == "fp8" and not has_fp8:
         raise ModelUnavailable(
             'model.quantization is "fp8", which this GPU does not multiply (it takes an Ada,'

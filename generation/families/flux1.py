@@ -91,7 +91,7 @@ class Pipelines:
         max_loras: int,
         room: int | None = None,
     ) -> None:
-        self._device = offloading.place.device
+        self._device = offloading.device.torch_device
         # The same modules in each, not from_pipe: that casts the shared weights to float32.
         self.text_to_image = self._built(FluxPipeline, base.components)
         self.image_to_image = self._built(FluxImg2ImgPipeline, base.components)
@@ -262,7 +262,7 @@ class Pipelines:
             self._offloading.drop(_guide(pipe))
             del pipe
             gc.collect()
-            self._offloading.place.free_unused()
+            self._offloading.device.free_unused()
             log.info("%s made room", name)
         while self._offloading.level in ("resident", "text-offload") and not fits():
             if not self._offloading.step_down():

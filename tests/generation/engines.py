@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from generation.diffusion.device import Placement
+from generation.diffusion.device import Device
 from generation.diffusion.engine import FluxEngine
 
 
@@ -24,7 +24,7 @@ def new_engine(tiny, **changes):
     return FluxEngine(str(tiny / "flux"), **options)
 
 
-class SmallDevice(Placement):
+class SmallDevice(Device):
     """A device with memory of its own, which is really the CPU: a move is a move back and
     forth, and more than `budget` bytes at once do not fit.
 
@@ -47,11 +47,11 @@ class SmallDevice(Placement):
     def free_memory(self):
         return self.state["free"]
 
-    def bring(self, part):
+    def to_device(self, part):
         size = sum(weight.nbytes for weight in part.parameters())
         self.state["brought"] += 1
         if self.state.pop("fails_next", False):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 4.00 GiB")
         if self.state["budget"] is not None and size > self.state["budget"]:
             raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {size} bytes")
-        super().bring(part)
+        super().to_device(part)

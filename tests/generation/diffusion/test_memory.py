@@ -162,9 +162,9 @@ def test_the_same_weights_in_another_format_are_not_counted_twice(tiny, tmp_path
 
 def test_the_plan_is_told_before_anything_is_loaded(tiny, caplog):
     caplog.set_level(logging.INFO)
-    place = SmallDevice(free=40_000_000_000)
+    device = SmallDevice(free=40_000_000_000)
     engine = new_engine(
-        tiny, choose_place=lambda *asked: place, controlnets=(str(tiny / "controlnet"),)
+        tiny, choose_device=lambda *asked: device, controlnets=(str(tiny / "controlnet"),)
     )
 
     engine.load()
@@ -191,8 +191,8 @@ def test_a_controlnet_that_cannot_be_used_keeps_the_model_from_nothing(
 
 def test_where_little_is_free_the_engine_begins_further_down(tiny):
     """The random model is next to nothing; what a device keeps for itself is not."""
-    place = SmallDevice(free=1_000_000_000)
-    engine = new_engine(tiny, choose_place=lambda *asked: place, pixels=64 * 64)
+    device = SmallDevice(free=1_000_000_000)
+    engine = new_engine(tiny, choose_device=lambda *asked: device, pixels=64 * 64)
 
     engine.load()
 
@@ -200,14 +200,14 @@ def test_where_little_is_free_the_engine_begins_further_down(tiny):
 
 
 def test_many_parameters_get_bfloat16_on_a_cpu_that_computes_with_it(monkeypatch):
-    from generation.diffusion import device as placement
+    from generation.diffusion.device import choose_device
 
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
-    assert placement.choose("cpu", "auto", 12 * 10**9).dtype is torch.bfloat16
-    assert placement.choose("cpu", "auto", 10**6).dtype is torch.float32
+    assert choose_device("cpu", "auto", 12 * 10**9).dtype is torch.bfloat16
+    assert choose_device("cpu", "auto", 10**6).dtype is torch.float32
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    assert placement.choose("cpu", "auto", 12 * 10**9).dtype is torch.float32
+    assert choose_device("cpu", "auto", 12 * 10**9).dtype is torch.float32
 
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "flux.md"

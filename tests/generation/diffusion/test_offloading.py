@@ -15,8 +15,8 @@ FULL = "CUDA out of memory. Tried to allocate 2.00 GiB"
 
 def on_small_device(tiny, budget=None, free=None, **changes):
     """A loaded engine on a device of its own memory, and that device."""
-    place = SmallDevice(budget, free)
-    engine = new_engine(tiny, choose_place=lambda *asked: place, **changes)
+    device = SmallDevice(budget, free)
+    engine = new_engine(tiny, choose_device=lambda *asked: device, **changes)
     engine.load()
     return engine
 
@@ -150,8 +150,8 @@ def test_the_way_down_ends_at_the_first_level_on_which_the_weights_fit(tiny, fox
 
 
 def test_a_model_that_fits_in_no_part_is_refused_and_leaves_nothing_behind(tiny):
-    place = SmallDevice(budget=1000)
-    engine = new_engine(tiny, choose_place=lambda *asked: place)
+    device = SmallDevice(budget=1000)
+    engine = new_engine(tiny, choose_device=lambda *asked: device)
 
     with pytest.raises(OutOfMemory, match="does not fit into the memory of cpu, not even in parts"):
         engine.load()
@@ -235,7 +235,7 @@ def test_a_controlnet_that_does_not_fit_beside_the_others_sends_the_oldest_away(
 
 def test_a_controlnet_that_runs_out_while_it_is_loaded_is_loaded_once(tiny, canny, resident):
     engine = on_small_device(tiny)
-    engine._offloading.place.state["fails_next"] = True
+    engine._offloading.device.state["fails_next"] = True
 
     drawn = engine.generate(canny, ignore)
 

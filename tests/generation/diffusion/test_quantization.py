@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from generation.diffusion import quantization
-from generation.diffusion.device import Placement
+from generation.diffusion.device import Device
 from generation.errors import ModelUnavailable
 
-CPU = Placement(torch.device("cpu"), torch.float32)
-CARD = Placement(torch.device("cuda", 0), torch.bfloat16)
+CPU = Device(torch.device("cpu"), torch.float32)
+CARD = Device(torch.device("cuda", 0), torch.bfloat16)
 
 
 @pytest.fixture
