@@ -53,7 +53,7 @@ UNION_BLOCKS = 6
 def main() -> None:
     options = _options()
     # What random weights draw may well be of one colour, which no person would be shown.
-    flux_engine.is_flat = lambda image: False
+    flux_engine.is_blank_image = lambda image: False
     if not (options.folder / "flux" / "model_index.json").exists():
         print(f"writing random weights to {options.folder}")
         (tiny.build if options.tiny else build)(options.folder)
@@ -134,7 +134,7 @@ def measure(options: argparse.Namespace, square: Path) -> list[dict[str, object]
         prompt=PROMPT, num_inference_steps=options.steps, guidance_scale=3.5,
         width=options.size, height=options.size, seed=0,
     )  # fmt: skip
-    guided = replace(
+    conditioned = replace(
         text,
         kind=ControlNet(controlnet=str(options.folder / "controlnet"), preprocessor="canny"),
         pictures={"control_image": square},
@@ -153,7 +153,7 @@ def measure(options: argparse.Namespace, square: Path) -> list[dict[str, object]
         started = time.perf_counter()
         engine.load()
         loading = time.perf_counter() - started
-        kinds = {"text": text, "controlnet": guided}
+        kinds = {"text": text, "controlnet": conditioned}
         for kind, request in kinds.items():
             draw = partial(_fresh, engine, request)
             rows.append({"by": "engine", "level": level, "what": kind} | timed(draw, options))
@@ -178,8 +178,8 @@ def bare(
         pipe.to(options.device)
         pipe.set_progress_bar_config(disable=True)
         net = FluxControlNetModel.from_pretrained(options.folder / "controlnet", dtype=dtype)
-        guided = FluxControlNetPipeline(**pipe.components, controlnet=net.to(options.device))
-        guided.set_progress_bar_config(disable=True)
+        conditioned = FluxControlNetPipeline(**pipe.components, controlnet=net.to(options.device))
+        conditioned.set_progress_bar_config(disable=True)
     except torch.OutOfMemoryError as error:
         _free()
         return [{"by": "diffusers", "what": "text", "note": str(error).splitlines()[0]}]
@@ -195,7 +195,7 @@ def bare(
     rows: list[dict[str, object]] = []
     for kind, draw in {
         "text": partial(pipe, **shared),
-        "controlnet": partial(guided, **shared, control_image=shown),
+        "controlnet": partial(conditioned, **shared, control_image=shown),
     }.items():
         rows.append({"by": "diffusers", "level": "resident", "what": kind} | timed(draw, options))
     return rows

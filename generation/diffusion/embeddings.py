@@ -61,17 +61,17 @@ class PromptEncoder:
         self._known: OrderedDict[tuple[str, str], Embeddings] = OrderedDict()
 
     def encode(
-        self, prompt: str, variant: str, encoders_at_hand: AbstractContextManager[None]
+        self, prompt: str, variant: str, encoders_onloaded: AbstractContextManager[None]
     ) -> Embeddings:
         """The embeddings of *prompt* on the device.
 
         Args:
             variant: Names what else changes them, such as a LoRA of the text encoder.
-            encoders_at_hand: Entered for prompts alone that are not known yet.
+            encoders_onloaded: Entered for prompts alone that are not known yet.
         """
         key = (variant, prompt)
         if key not in self._known:
-            with encoders_at_hand:
+            with encoders_onloaded:
                 self._keep(key, self._encoded(prompt))
         self._known.move_to_end(key)
         return self._known[key].to(self._device)

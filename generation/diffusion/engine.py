@@ -170,7 +170,7 @@ class FluxEngine:
             with _as_out_of_memory(
                 f"{self.repository} does not fit into the memory of {device}, not even in parts"
             ):
-                self._settle()
+                self._place_weights()
                 self._preview = Preview.of(folder, base.vae).to(device.torch_device)
             self._loaded = self._pipelines.loaded()
         except BaseException:
@@ -278,7 +278,7 @@ class FluxEngine:
             folder, dtype=device.dtype, use_safetensors=True, local_files_only=True, **given
         ), folder
 
-    def _settle(self) -> None:
+    def _place_weights(self) -> None:
         """Put the base to rest, on the planned offload level or the next that holds it."""
         assert self._pipelines is not None
         assert self._offloading is not None
@@ -336,10 +336,10 @@ class FluxEngine:
         # Not inference_mode: weights that are moved inside of it could not be moved outside.
         with torch.no_grad():
             embeddings = self._embeddings(request)
-            with self._offloading.at_hand(*call.denoisers):
+            with self._offloading.onloaded(*call.denoisers):
                 latents = self._denoised(call, embeddings, request, on_step)
             image = self._decoded(call.pipe, latents, request)
-        if is_flat(image):
+        if is_blank_image(image):
             raise DegenerateResult("the picture came out blank: try another seed or another prompt")
         return GenerationResult(
             image,
@@ -359,7 +359,7 @@ class FluxEngine:
         def encoded(text: str) -> Any:
             assert self._encoder is not None
             assert self._offloading is not None
-            return self._encoder.encode(text, variant, self._offloading.at_hand(*encoders))
+            return self._encoder.encode(text, variant, self._offloading.onloaded(*encoders))
 
         positive = encoded(request.templated_prompt)
         arguments = {"prompt_embeds": positive.prompt, "pooled_prompt_embeds": positive.pooled}
@@ -498,7 +498,7 @@ def engine_of(
     )
 
 
-def is_flat(image: Image.Image) -> bool:
+def is_blank_image(image: Image.Image) -> bool:
     """Whether an RGB image is of one colour throughout, give or take one of 255 shades."""
     return all(highest - lowest <= 2 for lowest, highest in image.getextrema())
 

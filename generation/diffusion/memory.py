@@ -152,7 +152,7 @@ def read_sizes(folder: Path, value: int) -> Sizes:
 
 
 def with_controlnet(sizes: Sizes, folder: Path) -> Sizes:
-    """*sizes* with room for the ControlNet in *folder* too, of which one is at hand at a time."""
+    """*sizes* with room for the ControlNet in *folder* too; of several, one works at a time."""
     values = sum(map(math.prod, shapes(folder).values()))
     return replace(sizes, controlnet=max(sizes.controlnet, sizes.value * values))
 

@@ -49,22 +49,22 @@ class Offloading:
             part for part, role in self._parts.items() if self._stays_on_device(role)
         )
 
-    def hold(self, part: torch.nn.Module, role: Role) -> None:
+    def register(self, part: torch.nn.Module, role: Role) -> None:
         """Put *part* to where it rests.
 
         Raises:
-            torch.OutOfMemoryError: It does not fit there. It is held all the same, for
+            torch.OutOfMemoryError: It does not fit there. It is registered all the same, for
                 `step_down` to find a place for it.
         """
         self._parts[part] = role
         self._put_to_rest(part, role)
 
-    def drop(self, part: torch.nn.Module) -> None:
+    def unregister(self, part: torch.nn.Module) -> None:
         """Forget *part*, which nobody uses any more."""
         self._parts.pop(part, None)
 
     @contextlib.contextmanager
-    def at_hand(self, *parts: torch.nn.Module) -> Iterator[None]:
+    def onloaded(self, *parts: torch.nn.Module) -> Iterator[None]:
         """*parts* are ready to compute inside the block, which on most levels they are anyway."""
         guests = [
             part
@@ -82,7 +82,7 @@ class Offloading:
                 self.device.free_unused()
 
     @contextlib.contextmanager
-    def lifted(self, *parts: torch.nn.Module) -> Iterator[None]:
+    def unhooked(self, *parts: torch.nn.Module) -> Iterator[None]:
         """Without the hooks that move *parts*, so that their modules can be changed in the block.
 
         diffusers would otherwise lay hooks of its own, over the whole pipeline.

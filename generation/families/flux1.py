@@ -53,7 +53,7 @@ class Call:
 
     Attributes:
         pipe: To be called.
-        denoisers: The parts of it that must be at hand while it denoises.
+        denoisers: The parts of it that must be on the device while it denoises.
         arguments: Arguments that only this kind of pipeline takes, but for its pictures.
         pictures: The pipeline's arguments for the kind's pictures, where they differ in name.
     """
@@ -77,7 +77,7 @@ class Pipelines:
 
     Attributes:
         text_to_image: The base itself.
-        guided: The pipelines with a ControlNet or a Control LoRA, by its name; the one
+        conditioned: The pipelines with a ControlNet or a Control LoRA, by its name; the one
             used longest ago stands first.
     """
 
@@ -95,7 +95,9 @@ class Pipelines:
         # The same modules in each, not from_pipe: that casts the shared weights to float32.
         self.text_to_image = self._built(FluxPipeline, base.components)
         self.image_to_image = self._built(FluxImg2ImgPipeline, base.components)
-        self.guided: OrderedDict[str, FluxControlNetPipeline | FluxControlPipeline] = OrderedDict()
+        self.conditioned: OrderedDict[str, FluxControlNetPipeline | FluxControlPipeline] = (
+            OrderedDict()
+        )
         self.loras: OrderedDict[str, str] = OrderedDict()  # to their adapters' names
         self._name = name
         self._offloading = offloading
@@ -105,7 +107,7 @@ class Pipelines:
         self._loras_loaded = 0
         self._loras_of_text: set[str] = set()
         # Before hooks and LoRAs change the original.
-        self._pattern = twin(base.transformer)
+        self._pattern = shared_copy(base.transformer)
 
     @property
     def text_encoders(self) -> tuple[torch.nn.Module, ...]:
@@ -115,7 +117,7 @@ class Pipelines:
         """Put the base's parts to where they rest.
 
         Raises:
-            torch.OutOfMemoryError: They do not fit there; see `Offloading.hold`.
+            torch.OutOfMemoryError: They do not fit there; see `Offloading.register`.
         """
         base = self.text_to_image
         parts = [(base.transformer, "denoiser"), (base.vae, "vae")]
@@ -123,7 +125,7 @@ class Pipelines:
         failed: RuntimeError | None = None
         for part, role in parts:
             try:
-                self._offloading.hold(part, role)
+                self._offloading.register(part, role)
             except RuntimeError as error:
                 failed = error
         if failed is not None:
@@ -152,7 +154,7 @@ class Pipelines:
         )
 
     def with_controlnet(self, kind: ControlNet, open: Open) -> Call:
-        pipe = self._guided(kind.controlnet, open, self._controlnet_pipeline)
+        pipe = self._conditioned(kind.controlnet, open, self._controlnet_pipeline)
         return Call(
             pipe,
             (pipe.transformer, pipe.controlnet),
@@ -165,7 +167,7 @@ class Pipelines:
         )
 
     def with_control_lora(self, kind: ControlLora, open: Open) -> Call:
-        pipe = self._guided(kind.control_lora, open, self._control_lora_pipeline)
+        pipe = self._conditioned(kind.control_lora, open, self._control_lora_pipeline)
         return Call(pipe, (pipe.transformer,), {})
 
     def text_variant(self, request: GenerationRequest) -> str:
@@ -179,8 +181,8 @@ class Pipelines:
             [self.text_to_image.transformer, self.text_to_image.vae, *self.text_encoders]
         )
         found = {self._name: base}
-        for name, pipe in self.guided.items():
-            found[name] = self._own_bytes(_guide(pipe))
+        for name, pipe in self.conditioned.items():
+            found[name] = self._own_bytes(_own_part(pipe))
         return found
 
     def _built(self, kind: type[AnyFluxPipeline], components: dict[str, Any]) -> AnyFluxPipeline:
@@ -199,18 +201,18 @@ class Pipelines:
         both = stored_bytes([part, self.text_to_image.transformer])
         return both - stored_bytes([self.text_to_image.transformer])
 
-    def _guided(
+    def _conditioned(
         self, name: str, open: Open, build: Callable[[str, Open], AnyFluxPipeline]
     ) -> AnyFluxPipeline:
-        if name not in self.guided:
+        if name not in self.conditioned:
             pipe = build(name, open)
-            part = _guide(pipe)
+            part = _own_part(pipe)
             self._make_room(self._own_bytes(part))
-            # First, so that it is found again where holding it runs out of memory.
-            self.guided[name] = pipe
-            self._offloading.hold(part, "denoiser")
-        self.guided.move_to_end(name)
-        return self.guided[name]
+            # First, so that it is found again where registering it runs out of memory.
+            self.conditioned[name] = pipe
+            self._offloading.register(part, "denoiser")
+        self.conditioned.move_to_end(name)
+        return self.conditioned[name]
 
     def _controlnet_pipeline(self, name: str, open: Open) -> FluxControlNetPipeline:
         base = self.text_to_image
@@ -225,11 +227,11 @@ class Pipelines:
         return self._built(FluxControlNetPipeline, {**base.components, "controlnet": net})
 
     def _control_lora_pipeline(self, name: str, open: Open) -> FluxControlPipeline:
-        """Over a twin of the transformer: a Control LoRA widens its first layer and replaces
+        """Over a shared copy of the transformer: a Control LoRA widens its first layer and replaces
         some norms, which no other pipeline must notice."""
 
         def load(folder: Path) -> FluxControlPipeline:
-            changed = twin(self._pattern)
+            changed = shared_copy(self._pattern)
             for module_name, module in changed.named_modules():
                 if module_name.rpartition(".")[2] in REPLACED_NORMS:
                     for key, weight in list(module.named_parameters(recurse=False)):
@@ -238,7 +240,7 @@ class Pipelines:
             for without in ("image_encoder", "feature_extractor"):
                 del components[without]
             pipe = self._built(FluxControlPipeline, components)
-            with self._offloading.lifted(self.text_to_image.transformer, *self.text_encoders):
+            with self._offloading.unhooked(self.text_to_image.transformer, *self.text_encoders):
                 _load_lora(pipe, folder, "control")
             return pipe
 
@@ -257,9 +259,9 @@ class Pipelines:
         def fits() -> bool:
             return self._room is None or self._offloading.resting_bytes + needed <= self._room
 
-        while self.guided and (len(self.guided) >= self._max_controlnets or not fits()):
-            name, pipe = self.guided.popitem(last=False)
-            self._offloading.drop(_guide(pipe))
+        while self.conditioned and (len(self.conditioned) >= self._max_controlnets or not fits()):
+            name, pipe = self.conditioned.popitem(last=False)
+            self._offloading.unregister(_own_part(pipe))
             del pipe
             gc.collect()
             self._offloading.device.free_unused()
@@ -280,13 +282,13 @@ class Pipelines:
         if name not in self.loras:
             while len(self.loras) >= self._max_loras:
                 _, oldest = self.loras.popitem(last=False)
-                with self._offloading.lifted(*parts):
+                with self._offloading.unhooked(*parts):
                     pipe.delete_adapters(oldest)
             self._loras_loaded += 1
             adapter = f"lora_{self._loras_loaded}"
 
             def load(found: Path) -> None:
-                with self._offloading.lifted(*parts):
+                with self._offloading.unhooked(*parts):
                     _load_lora(pipe, found, adapter)
 
             open(name, "lora", load)
@@ -320,14 +322,14 @@ class StoppingControlNet(FluxControlNetModel):
         return super().forward(*args, conditioning_scale=conditioning_scale, **kwargs)
 
 
-def twin(transformer: FluxTransformer2DModel) -> FluxTransformer2DModel:
+def shared_copy(transformer: FluxTransformer2DModel) -> FluxTransformer2DModel:
     """Another tree of modules over the very same weights, wherever these are moved."""
     weights = (*transformer.parameters(), *transformer.buffers())
     return copy.deepcopy(transformer, {id(weight): weight for weight in weights})
 
 
-def _guide(pipe: FluxControlNetPipeline | FluxControlPipeline) -> torch.nn.Module:
-    """What a guided pipeline has of its own."""
+def _own_part(pipe: FluxControlNetPipeline | FluxControlPipeline) -> torch.nn.Module:
+    """The part that a conditioned pipeline does not share with the base."""
     return pipe.controlnet if isinstance(pipe, FluxControlNetPipeline) else pipe.transformer
 
 

@@ -32,7 +32,7 @@ def plain(drawing):
 
 
 @pytest.fixture(scope="module")
-def guided(plain, drawing, tmp_path_factory):
+def conditioned(plain, drawing, tmp_path_factory):
     """Requests that follow the same drawing with either ControlNet."""
     file = tmp_path_factory.mktemp("control") / "drawing.png"
     drawings.render(drawing).save(file)
@@ -50,12 +50,14 @@ def guided(plain, drawing, tmp_path_factory):
     ]
 
 
-def test_presets_that_take_each_others_place_draw_what_they_drew(plain, guided, drawing, tmp_path):
+def test_presets_that_take_each_others_place_draw_what_they_drew(
+    plain, conditioned, drawing, tmp_path
+):
     engine = FluxEngine(
         download_dir=tmp_path, device="cpu", max_sequence_length=64, max_controlnets=1, threads=1
     )
     engine.load()
-    requests = [plain, *guided, replace(plain, lora="demo/lora-ink")]
+    requests = [plain, *conditioned, replace(plain, lora="demo/lora-ink")]
 
     first = [engine.generate(request, ignore) for request in requests]
     held = dict(engine.loaded)

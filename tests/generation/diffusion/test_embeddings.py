@@ -65,7 +65,7 @@ class Encoding:
 
 
 @contextmanager
-def at_hand():
+def onloaded():
     yield
 
 
@@ -74,7 +74,7 @@ def test_the_cache_is_bounded_in_bytes_and_forgets_what_was_used_longest_ago():
     encoder = PromptEncoder(pipe, torch.device("cpu"), 32, max_bytes=3 * 1024)
 
     for text in ("a", "b", "c", "a", "d", "a", "b"):
-        encoder.encode(text, "", at_hand())
+        encoder.encode(text, "", onloaded())
         assert encoder.kept_bytes <= 3 * 1024
 
     assert pipe.texts == ["a", "b", "c", "d", "b"]
@@ -83,7 +83,7 @@ def test_the_cache_is_bounded_in_bytes_and_forgets_what_was_used_longest_ago():
 def test_one_prompt_is_kept_however_large():
     encoder = PromptEncoder(Encoding(), torch.device("cpu"), 32, max_bytes=10)
 
-    encoder.encode("a", "", at_hand())
+    encoder.encode("a", "", onloaded())
 
     assert encoder.kept_bytes == Embeddings(torch.zeros(1, 1, 240), torch.zeros(1, 16)).bytes
 
@@ -93,7 +93,7 @@ def test_what_else_changes_the_embeddings_is_a_key_of_its_own():
     encoder = PromptEncoder(pipe, torch.device("cpu"), 32)
 
     for variant in ("", "lora 1", "lora 0.5", ""):
-        encoder.encode("a", variant, at_hand())
+        encoder.encode("a", variant, onloaded())
 
     assert len(pipe.texts) == 3
 

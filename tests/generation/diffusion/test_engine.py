@@ -10,7 +10,7 @@ from diffusers import FluxControlNetModel
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file
 
-from generation.diffusion.engine import FluxEngine, is_flat
+from generation.diffusion.engine import FluxEngine, is_blank_image
 from generation.errors import (
     GenerationCancelled,
     GenerationError,
@@ -52,7 +52,7 @@ def test_a_picture_has_the_size_that_was_asked_for_and_tells_each_step(engine, f
 def test_all_pipelines_share_the_weights_of_one(engine, canny):
     engine.generate(canny, ignore)
     text = engine._pipelines.text_to_image
-    others = [engine._pipelines.image_to_image, *engine._pipelines.guided.values()]
+    others = [engine._pipelines.image_to_image, *engine._pipelines.conditioned.values()]
 
     for name, module in text.components.items():
         assert all(other.components[name] is module for other in others), name
@@ -251,11 +251,11 @@ def test_a_blank_picture_is_refused(engine, fox):
 
 def test_a_faint_picture_is_not_a_blank_one():
     image = Image.new("RGB", (64, 64), (200, 10, 10))
-    assert is_flat(image)
+    assert is_blank_image(image)
 
     ImageDraw.Draw(image).rectangle((0, 0, 9, 9), fill=(200, 20, 10))
 
-    assert not is_flat(image)
+    assert not is_blank_image(image)
 
 
 def test_running_out_of_memory_says_what_to_ask_for_instead(engine, fox):
@@ -300,7 +300,7 @@ def test_only_so_many_loras_and_controlnets_are_kept_and_the_oldest_goes(
     )
 
     assert same(first, again)
-    assert list(engine._pipelines.guided) == [str(tmp_path / "net")]
+    assert list(engine._pipelines.conditioned) == [str(tmp_path / "net")]
     assert list(engine._pipelines.loras) == [str(tmp_path / "lora")]
     adapters = engine._pipelines.text_to_image.get_list_adapters()
     assert [len(names) for names in adapters.values()] == [1]
@@ -319,7 +319,7 @@ def test_a_controlnet_in_use_is_not_the_one_that_goes(tiny, canny, tmp_path):
     for request in (a, b, a, c):
         engine.generate(request, ignore)
 
-    assert list(engine._pipelines.guided) == [a.kind.controlnet, c.kind.controlnet]
+    assert list(engine._pipelines.conditioned) == [a.kind.controlnet, c.kind.controlnet]
 
 
 def test_a_union_controlnet_is_told_its_mode(engine, canny, union):

@@ -222,13 +222,13 @@ def test_a_controlnet_that_does_not_fit_beside_the_others_sends_the_oldest_away(
     for request in requests:
         engine.generate(request, ignore)
     both = engine._offloading.resting_bytes
-    assert len(engine._pipelines.guided) == 2
+    assert len(engine._pipelines.conditioned) == 2
 
     tight = on_small_device(tiny)
     tight._pipelines._room = both - 1
     for request in (*requests, *requests):
         drawn = tight.generate(request, ignore)
-        assert list(tight._pipelines.guided) == [request.kind.controlnet]
+        assert list(tight._pipelines.conditioned) == [request.kind.controlnet]
         assert same(drawn, resident.generate(canny, ignore))
     assert tight.current_offload_level == "resident"
 
@@ -241,7 +241,7 @@ def test_a_controlnet_that_runs_out_while_it_is_loaded_is_loaded_once(tiny, cann
 
     assert engine.current_offload_level == "text-offload"
     assert same(drawn, resident.generate(canny, ignore))
-    assert len(engine._pipelines.guided) == 1
+    assert len(engine._pipelines.conditioned) == 1
     assert sum(role == "denoiser" for role in engine._offloading._parts.values()) == 2
 
 

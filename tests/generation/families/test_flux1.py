@@ -23,19 +23,19 @@ def engine(tiny):
 
 
 @pytest.fixture
-def guided(canny, control_lora):
+def conditioned(canny, control_lora):
     """A request for a Control LoRA."""
     return replace(canny, kind=ControlLora(control_lora=str(control_lora), preprocessor="canny"))
 
 
 @pytest.fixture
-def kinds(fox, canny, guided, lora, union):
+def kinds(fox, canny, conditioned, lora, union):
     """A request of every kind of preset there is."""
     return {
         "text": fox,
         "controlnet": canny,
         "union": replace(canny, kind=replace(canny.kind, controlnet=str(union), control_mode=1)),
-        "control_lora": guided,
+        "control_lora": conditioned,
         "redraw": replace(canny, kind=ImageToImage(strength=0.7)),
         "upscale": replace(
             canny, kind=replace(canny.kind, preprocessor="none"), width=192, height=128
@@ -55,10 +55,10 @@ def test_seven_presets_hold_one_base_and_each_controlnet_once(engine, kinds, tin
 
     pipelines = engine._pipelines
     base = pipelines.text_to_image
-    everyone = [base, pipelines.image_to_image, *pipelines.guided.values()]
+    everyone = [base, pipelines.image_to_image, *pipelines.conditioned.values()]
     for name in ("text_encoder", "text_encoder_2", "vae", "scheduler", "tokenizer"):
         assert {id(pipe.components[name]) for pipe in everyone} == {id(base.components[name])}
-    assert sorted(pipelines.guided) == sorted(
+    assert sorted(pipelines.conditioned) == sorted(
         {kinds[kind].kind.conditioning_model
          for kind in ("controlnet", "union", "control_lora", "upscale")}
     )  # fmt: skip
@@ -78,25 +78,25 @@ def test_seven_presets_hold_one_base_and_each_controlnet_once(engine, kinds, tin
     assert len(merged - lora_layers) == len(names) + len(own)
 
 
-def test_a_control_lora_draws_what_diffusers_draws_with_it(engine, guided, tiny, control_lora):
+def test_a_control_lora_draws_what_diffusers_draws_with_it(engine, conditioned, tiny, control_lora):
     pipe = FluxControlPipeline.from_pretrained(tiny / "flux", local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
     pipe.load_lora_weights(control_lora, weight_name="pytorch_lora_weights.safetensors")
 
     expected = pipe(
-        prompt=guided.prompt,
-        **shown_to_model(guided),
+        prompt=conditioned.prompt,
+        **shown_to_model(conditioned),
         width=64,
         height=64,
         num_inference_steps=3,
         guidance_scale=3.5,
-        generator=torch.Generator().manual_seed(guided.seed),
+        generator=torch.Generator().manual_seed(conditioned.seed),
         max_sequence_length=32,
     ).images[0]
 
-    result = engine.generate(guided, ignore)
+    result = engine.generate(conditioned, ignore)
     assert result.image == expected
-    assert result.control_map == shown_to_model(guided)["control_image"]
+    assert result.control_map == shown_to_model(conditioned)["control_image"]
 
 
 def test_a_control_lora_is_noticed_by_no_other_preset(tiny, kinds):
@@ -111,16 +111,16 @@ def test_a_control_lora_is_noticed_by_no_other_preset(tiny, kinds):
     assert all((a == b).all() for a, b in zip(before, after, strict=True))
 
 
-def test_a_style_is_no_control_lora(engine, guided, lora):
+def test_a_style_is_no_control_lora(engine, conditioned, lora):
     with pytest.raises(ModelUnavailable, match="is no Control LoRA"):
         engine.generate(
-            replace(guided, kind=ControlLora(control_lora=str(lora), preprocessor="canny")), ignore
+            replace(conditioned, kind=ControlLora(control_lora=str(lora), preprocessor="canny")), ignore
         )
 
 
-def test_a_control_lora_follows_no_negative_prompt_and_says_so(guided):
+def test_a_control_lora_follows_no_negative_prompt_and_says_so(conditioned):
     with pytest.raises(InvalidRequest, match="follows no negative prompt") as refusal:
-        replace(guided, negative_prompt="blurry", true_cfg_scale=3.0)
+        replace(conditioned, negative_prompt="blurry", true_cfg_scale=3.0)
 
     assert refusal.value.field == "negative_prompt"
 
@@ -145,7 +145,7 @@ def test_outside_its_share_of_the_steps_a_controlnet_does_not_compute(
         kind=replace(canny.kind, control_guidance_start=start, control_guidance_end=end),
     )
     engine.generate(canny, ignore)
-    net = engine._pipelines.guided[canny.kind.controlnet].controlnet
+    net = engine._pipelines.conditioned[canny.kind.controlnet].controlnet
     seen = []
     hook = net.controlnet_x_embedder.register_forward_hook(lambda *args: seen.append(1))
 
