@@ -56,6 +56,7 @@ from generation.preprocessors import Preprocessors
 from generation.protocols import Engine
 from generation.tokens import TokenCounter, cut_remark
 from generation.types import GenerationRequest, Preset
+from generation.wanted import Wanted, WeightsRole
 
 T = TypeVar("T")
 
@@ -642,9 +643,9 @@ def _controlnets(config: Config) -> tuple[str, ...]:
     return tuple(dict.fromkeys(nets))
 
 
-def _parts_of(preset: Preset, preprocessors: Preprocessors) -> list[tuple[str, weights.Kind]]:
+def _parts_of(preset: Preset, preprocessors: Preprocessors) -> list[tuple[str, WeightsRole]]:
     """What the preset *preset* draws with beside the model."""
-    parts: list[tuple[str, weights.Kind]] = [*preset.kind.weights]
+    parts: list[tuple[str, WeightsRole]] = [*preset.kind.weights]
     if preset.lora is not None:
         parts.append((preset.lora, "lora"))
     if preset.kind.control_map is not None:
@@ -666,7 +667,7 @@ def _faulty_presets(config: Config) -> dict[str, str]:
     return found
 
 
-def _wanted(config: Config, names: list[str]) -> list[weights.Wanted]:
+def _wanted(config: Config, names: list[str]) -> list[Wanted]:
     """What has to come from the Hub for the model and the presets *names*, each once.
 
     Raises:

@@ -16,7 +16,7 @@ from rich.progress import (
 from rich.table import Table
 
 from generation import hub
-from generation.weights import Wanted
+from generation.wanted import Wanted
 
 
 def download(wanted: Iterable[Wanted], token: str | None, console: Console) -> None:

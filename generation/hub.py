@@ -31,7 +31,7 @@ from huggingface_hub import (
 from tqdm import tqdm
 
 from generation.errors import ModelUnavailable
-from generation.weights import NOT_WANTED, OnProgress, Wanted
+from generation.wanted import NOT_WANTED, OnProgress, Wanted
 
 #: Bytes that stay free on the disk beside what is downloaded.
 MARGIN = 500_000_000

@@ -17,11 +17,9 @@ from typing import Any, ClassVar, Literal, Self, get_args, get_type_hints
 
 from generation.checks import check_number
 from generation.errors import InvalidRequest
+from generation.wanted import WeightsRole
 
 Preprocessor = Literal["none", "canny", "depth", "pose", "soft-edge", "gray", "blur"]
-
-#: The role of weights that a kind draws with beside the model's own.
-WeightsRole = Literal["controlnet", "lora"]
 
 #: Largest factor by which a preset enlarges an attached picture.
 MAX_UPSCALE = 4

@@ -6,12 +6,11 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
-from typing import Literal
 
 from generation.errors import ModelUnavailable
+from generation.wanted import WORDS, OnProgress, Wanted, WeightsRole
 
 log = logging.getLogger(__name__)
 
@@ -19,63 +18,7 @@ DEMO = "demo"
 DEMO_WEIGHTS = Path(__file__).parent / "demo" / "weights"
 TOKEN_VARIABLES = ("HF_TOKEN", "HUGGINGFACEHUB_API_TOKEN", "HUGGINGFACE_TOKEN")
 
-Kind = Literal["pipeline", "controlnet", "lora", "preprocessor"]
-
-#: What people call them.
-WORDS: dict[Kind, str] = {
-    "pipeline": "model",
-    "controlnet": "ControlNet",
-    "lora": "LoRA",
-    "preprocessor": "preprocessor",
-}
-
-#: What is downloaded. Safetensors only: pickles can run code. In a pipeline's
-#: repository only the folders that diffusers reads: FLUX.1-dev keeps the same
-#: weights a second time, as one file of 24 GB, at the top.
-PATTERNS: dict[Kind, tuple[str, ...]] = {
-    "pipeline": ("model_index.json", "*/*.json", "*/*.txt", "*/*.model", "*/*.safetensors"),
-    "controlnet": ("config.json", "diffusion_pytorch_model*.json", "diffusion_*.safetensors"),
-    "lora": ("*.safetensors",),
-    "preprocessor": ("*.json", "model*.safetensors"),
-}
-
-#: The same weights in another format, which only a `variant` reads.
-NOT_WANTED = ("*.fp16.*", "*.fp32.*", "*.bf16.*", "*.non_ema.*")
-
 REPOSITORY_ID = re.compile(r"[\w.-]+/[\w.-]+")
-
-OnProgress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Weights on the Hub, as a preset names them.
-
-    Attributes:
-        repository: "owner/name".
-        kind: What they are, which decides the files that are fetched.
-        revision: Branch, tag or commit; None is the main branch.
-        file: The one file that is meant, of a repository with several; None means all.
-    """
-
-    repository: str
-    kind: Kind
-    revision: str | None = None
-    file: str | None = None
-
-    @classmethod
-    def parse(cls, name: str, kind: Kind, revision: str | None = None) -> Wanted:
-        """What *name* means: "owner/name", "owner/name@revision", "owner/name/file.safetensors"."""
-        if revision is None and "@" in name:
-            name, _, revision = name.partition("@")
-        owner, _, rest = name.partition("/")
-        repository, _, file = rest.partition("/")
-        return cls(f"{owner}/{repository}" if repository else owner, kind, revision, file or None)
-
-    @property
-    def patterns(self) -> list[str]:
-        """Of the files to fetch, as `fnmatch` reads them."""
-        return list(PATTERNS[self.kind]) if self.file is None else [self.file]
 
 
 def prepare_environment(download_dir: Path, environ: MutableMapping[str, str]) -> None:
@@ -120,7 +63,7 @@ def resolve(
     repository: str,
     revision: str | None = None,
     *,
-    kind: Kind,
+    role: WeightsRole,
     download_dir: Path,
     token: str | None = None,
     on_progress: OnProgress | None = None,
@@ -144,9 +87,9 @@ def resolve(
         ModelUnavailable: There is no such thing, or it cannot be downloaded. The
             sentence is for the operator and names the way out.
     """
-    wanted = wanted_from_hub(repository, kind, revision)
+    wanted = wanted_from_hub(repository, role, revision)
     if wanted is None:
-        return _folder(repository, kind) or _demo(repository, download_dir)
+        return _folder(repository, role) or _demo(repository, download_dir)
     from generation import hub  # and with it huggingface_hub, which reads the environment
 
     token = token or find_token(os.environ)
@@ -161,7 +104,9 @@ def is_demo(repository: str) -> bool:
     return repository == DEMO or repository.startswith(DEMO + "/")
 
 
-def wanted_from_hub(repository: str, kind: Kind, revision: str | None = None) -> Wanted | None:
+def wanted_from_hub(
+    repository: str, role: WeightsRole, revision: str | None = None
+) -> Wanted | None:
     """What has to come from the Hub for *repository*; None for a folder or the demo.
 
     Asks nobody and builds nothing.
@@ -172,9 +117,9 @@ def wanted_from_hub(repository: str, kind: Kind, revision: str | None = None) ->
     if is_demo(repository):
         _check_demo(repository)
         return None
-    if _folder(repository, kind) is not None:
+    if _folder(repository, role) is not None:
         return None
-    wanted = Wanted.parse(repository, kind, revision)
+    wanted = Wanted.parse(repository, role, revision)
     if not REPOSITORY_ID.fullmatch(wanted.repository):
         raise ModelUnavailable(
             f"{repository!r} is neither a folder nor a repository id such as"
@@ -184,12 +129,12 @@ def wanted_from_hub(repository: str, kind: Kind, revision: str | None = None) ->
 
 
 def local_folder(
-    repository: str, kind: Kind, download_dir: Path, revision: str | None = None
+    repository: str, role: WeightsRole, download_dir: Path, revision: str | None = None
 ) -> Path | None:
     """The folder of *repository* where it is complete and here; never downloads."""
-    wanted = wanted_from_hub(repository, kind, revision)
+    wanted = wanted_from_hub(repository, role, revision)
     if wanted is None:
-        return resolve(repository, kind=kind, download_dir=download_dir)
+        return resolve(repository, role=role, download_dir=download_dir)
     from generation import hub
 
     return hub.cached(wanted)
@@ -206,12 +151,7 @@ def remove_damaged(folder: Path) -> list[str]:
     return hub.remove_damaged(folder if folder.is_dir() else folder.parent)
 
 
-def progress_sentence(what: str, done: int, size: int) -> str:
-    """How far a download is: "downloading canny's ControlNet, 43 %"."""
-    return f"downloading {what}, {100 * done // max(size, 1)} %"
-
-
-def _folder(name: str, kind: Kind) -> Path | None:
+def _folder(name: str, role: WeightsRole) -> Path | None:
     """The folder, or the file of a LoRA, that *name* is; None where it is of the demo or an id.
 
     Raises:
@@ -220,10 +160,10 @@ def _folder(name: str, kind: Kind) -> Path | None:
     if is_demo(name):
         return None
     here = Path(name).expanduser()
-    if here.is_dir() or (here.is_file() and kind == "lora"):
+    if here.is_dir() or (here.is_file() and role == "lora"):
         return here.absolute()
     if here.is_file():
-        raise ModelUnavailable(f"{name} is a file: a {WORDS[kind]} is a folder")
+        raise ModelUnavailable(f"{name} is a file: a {WORDS[role]} is a folder")
     if name.startswith((".", "/", "~")):
         what = "file" if name.endswith(".safetensors") else "folder"
         raise ModelUnavailable(f"the {what} {name} does not exist")

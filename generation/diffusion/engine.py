@@ -38,6 +38,7 @@ from generation.preprocessors import Preprocessors
 from generation.preview import PredictingScheduler, Preview
 from generation.protocols import OnStep
 from generation.types import GenerationRequest, GenerationResult, Step
+from generation.wanted import WORDS, WeightsRole, progress_sentence
 
 Opened = TypeVar("Opened")
 Note = Callable[[str], None]
@@ -444,7 +445,7 @@ class FluxEngine:
     def _open(
         self,
         name: str,
-        kind: weights.Kind,
+        role: WeightsRole,
         load: Callable[[Path], Opened],
         note: Note,
         request: GenerationRequest | None = None,
@@ -455,16 +456,16 @@ class FluxEngine:
         What does not load is compared with the Hub's checksums, and fetched again once if
         it is damaged.
         """
-        what = name if request is None else f"{request.preset or name}'s {weights.WORDS[kind]}"
+        what = name if request is None else f"{request.preset or name}'s {WORDS[role]}"
 
         def find() -> Path:
             return weights.resolve(
                 name,
                 revision,
-                kind=kind,
+                role=role,
                 download_dir=self.download_dir,
                 token=self.token,
-                on_progress=lambda done, size: note(weights.progress_sentence(what, done, size)),
+                on_progress=lambda done, size: note(progress_sentence(what, done, size)),
             )
 
         folder = find()

@@ -30,7 +30,7 @@ from generation.diffusion.offloading import Offloading, stored_bytes
 from generation.errors import ModelUnavailable
 from generation.kinds import ControlLora, ControlNet, ImageToImage, Kind, TextToImage
 from generation.types import GenerationRequest
-from generation.weights import Kind as WeightsKind
+from generation.wanted import WeightsRole
 
 Opened = TypeVar("Opened")
 AnyFluxPipeline = FluxPipeline | FluxImg2ImgPipeline | FluxControlNetPipeline | FluxControlPipeline
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 class Open(Protocol):
     """Finds weights by their name, downloads them if need be, and loads them."""
 
-    def __call__(self, name: str, kind: WeightsKind, load: Callable[[Path], Opened]) -> Opened: ...
+    def __call__(self, name: str, role: WeightsRole, load: Callable[[Path], Opened]) -> Opened: ...
 
 
 @dataclass(frozen=True, slots=True)

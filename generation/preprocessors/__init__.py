@@ -17,6 +17,7 @@ from PIL import Image, ImageFilter
 from generation import weights
 from generation.errors import InvalidRequest
 from generation.kinds import Preprocessor
+from generation.wanted import progress_sentence
 
 if TYPE_CHECKING:
     from generation.preprocessors.depth import DepthEstimator
@@ -106,12 +107,12 @@ class Preprocessors:
     def _folders(self, name: Preprocessor, note: Note | None) -> list[Path]:
         def on_progress(done: int, size: int) -> None:
             if note is not None:
-                note(weights.progress_sentence(f"the {name} preprocessor", done, size))
+                note(progress_sentence(f"the {name} preprocessor", done, size))
 
         return [
             weights.resolve(
                 model,
-                kind="preprocessor",
+                role="preprocessor",
                 download_dir=self._download_dir,
                 token=self._token,
                 on_progress=on_progress,

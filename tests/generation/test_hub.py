@@ -24,9 +24,10 @@ from generation import weights
 weights.prepare_environment(pathlib.Path(sys.argv[1]), os.environ)
 from generation import hub
 from generation.errors import ModelUnavailable
+from generation.wanted import Wanted
 told = []
-def resolve(name, kind="pipeline", **options):
-    folder = weights.resolve(name, kind=kind, download_dir=pathlib.Path(sys.argv[1]),
+def resolve(name, role="pipeline", **options):
+    folder = weights.resolve(name, role=role, download_dir=pathlib.Path(sys.argv[1]),
                              on_progress=lambda *progress: told.append(progress), **options)
     return str(folder)
 def stop(done, size):
@@ -223,9 +224,7 @@ def test_after_a_killed_download_whole_files_stay_and_its_leftovers_go(hub, chil
     hub.stall.clear()
     hub.fetched.clear()
 
-    answer = child().ask(
-        "[hub.fetch(w, None).name for w in [weights.Wanted('lab/styles', 'lora')]]"
-    )
+    answer = child().ask("[hub.fetch(w, None).name for w in [Wanted('lab/styles', 'lora')]]")
 
     assert answer["result"] == [COMMIT]
     assert hub.fetched == ["oil.safetensors"]
@@ -234,7 +233,7 @@ def test_after_a_killed_download_whole_files_stay_and_its_leftovers_go(hub, chil
 
 
 def test_a_download_can_be_stopped_and_leaves_no_half_of_a_file(hub, mine, tmp_path):
-    answer = mine.ask("hub.fetch(weights.Wanted('lab/styles', 'lora'), None, stop).name")
+    answer = mine.ask("hub.fetch(Wanted('lab/styles', 'lora'), None, stop).name")
 
     assert answer["error"] == "stopped"
     blobs = tmp_path / "hf-cache" / "hub" / "models--lab--styles" / "blobs"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from generation import weights
+from generation import wanted, weights
 from generation.errors import ModelUnavailable
 
 HUB_VARIABLES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE", "DIFFUSERS_CACHE")
@@ -97,8 +97,8 @@ def test_the_token_is_found_under_every_name_in_use(name):
     assert weights.find_token({name: ""}) is None
 
 
-def resolve(repository, tmp_path, revision=None, kind="pipeline", token=None):
-    return weights.resolve(repository, revision, kind=kind, download_dir=tmp_path, token=token)
+def resolve(repository, tmp_path, revision=None, role="pipeline", token=None):
+    return weights.resolve(repository, revision, role=role, download_dir=tmp_path, token=token)
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_without_trained_weights_the_demo_is_a_random_model_and_says_so(
     untrained, tmp_path, caplog
 ):
     flux = resolve("demo", tmp_path)
-    controlnet = resolve("demo/controlnet-canny", tmp_path, kind="controlnet")
+    controlnet = resolve("demo/controlnet-canny", tmp_path, role="controlnet")
 
     assert (flux / "model_index.json").is_file()
     assert (controlnet / "config.json").is_file()
@@ -123,7 +123,7 @@ def test_without_trained_weights_the_demo_is_a_random_model_and_says_so(
 
 def test_what_the_random_model_has_nothing_for_is_refused(untrained, tmp_path):
     with pytest.raises(ModelUnavailable, match="demo/lora-ink belongs to the trained demo"):
-        resolve("demo/lora-ink", tmp_path, kind="lora")
+        resolve("demo/lora-ink", tmp_path, role="lora")
 
 
 def test_the_random_model_is_built_once(untrained, tmp_path):
@@ -160,7 +160,7 @@ def test_a_folder_that_is_missing_is_not_looked_for_on_the_hub(name, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "sentence"),
+    ("name", "role", "sentence"),
     [
         ("./nets/mine", "controlnet", r"the folder \./nets/mine does not exist"),
         ("/no/such/folder", "controlnet", "the folder /no/such/folder does not exist"),
@@ -170,9 +170,9 @@ def test_a_folder_that_is_missing_is_not_looked_for_on_the_hub(name, tmp_path):
         (__file__, "controlnet", "test_weights.py is a file: a ControlNet is a folder"),
     ],
 )
-def test_what_can_be_nowhere_is_said_in_full_before_anything_is_fetched(name, kind, sentence):
+def test_what_can_be_nowhere_is_said_in_full_before_anything_is_fetched(name, role, sentence):
     with pytest.raises(ModelUnavailable, match=sentence):
-        weights.wanted_from_hub(name, kind)
+        weights.wanted_from_hub(name, role)
 
 
 def test_a_name_that_is_no_repository_is_refused(tmp_path):
@@ -283,7 +283,7 @@ def published(hub):
 
 
 def test_weights_are_fetched_once_and_without_their_pickles(published, tmp_path):
-    folder = resolve("me/model@v9", tmp_path, kind="controlnet")
+    folder = resolve("me/model@v9", tmp_path, role="controlnet")
 
     assert folder.is_relative_to(tmp_path / "hub")
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == {
@@ -291,15 +291,15 @@ def test_weights_are_fetched_once_and_without_their_pickles(published, tmp_path)
         "diffusion_pytorch_model.safetensors": b"weights",
     }
     fetched = len([path for path, _ in published.asked if "/resolve/" in path])
-    assert resolve("me/model", tmp_path, "v9", kind="controlnet") == folder
+    assert resolve("me/model", tmp_path, "v9", role="controlnet") == folder
     assert len([path for path, _ in published.asked if "/resolve/" in path]) == fetched
 
 
 def test_what_is_in_the_cache_is_used_while_the_hub_is_down(published, tmp_path):
-    folder = resolve("me/model@v9", tmp_path, kind="controlnet")
+    folder = resolve("me/model@v9", tmp_path, role="controlnet")
     published.files, published.answer = {}, (503, {}, b"")
 
-    assert resolve("me/model@v9", tmp_path, kind="controlnet") == folder
+    assert resolve("me/model@v9", tmp_path, role="controlnet") == folder
 
 
 def test_a_disk_that_cannot_be_written_is_told_with_the_folder_and_what_is_free(
@@ -308,7 +308,7 @@ def test_a_disk_that_cannot_be_written_is_told_with_the_folder_and_what_is_free(
     (tmp_path / "hub").write_text("where the cache should be")
 
     with pytest.raises(ModelUnavailable, match=r"in .*hub, where [0-9.]+ GB are free; make room"):
-        resolve("me/model@v9", tmp_path, kind="controlnet")
+        resolve("me/model@v9", tmp_path, role="controlnet")
 
 
 def test_of_a_pipeline_no_pickle_and_no_second_copy_is_fetched():
@@ -322,7 +322,7 @@ def test_of_a_pipeline_no_pickle_and_no_second_copy_is_fetched():
         "transformer/diffusion_pytorch_model.safetensors.index.json", "vae/evil.py",
     ]  # fmt: skip
 
-    chosen = set(filter_repo_objects(files, allow_patterns=list(weights.PATTERNS["pipeline"])))
+    chosen = set(filter_repo_objects(files, allow_patterns=list(wanted.PATTERNS["pipeline"])))
 
     left_out = {"README.md", "ae.safetensors", "flux1-dev.safetensors"}
     left_out |= {"text_encoder/pytorch_model.bin", "vae/evil.py"}

@@ -114,7 +114,8 @@ def test_a_control_lora_is_noticed_by_no_other_preset(tiny, kinds):
 def test_a_style_is_no_control_lora(engine, conditioned, lora):
     with pytest.raises(ModelUnavailable, match="is no Control LoRA"):
         engine.generate(
-            replace(conditioned, kind=ControlLora(control_lora=str(lora), preprocessor="canny")), ignore
+            replace(conditioned, kind=ControlLora(control_lora=str(lora), preprocessor="canny")),
+            ignore,
         )
 
 

@@ -1,0 +1,71 @@
+"""Weights on the Hub as presets and the configuration name them, and the files that they mean.
+
+Free of huggingface_hub, which reads its environment while it is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+WeightsRole = Literal["pipeline", "controlnet", "lora", "preprocessor"]
+
+#: What people call them.
+WORDS: dict[WeightsRole, str] = {
+    "pipeline": "model",
+    "controlnet": "ControlNet",
+    "lora": "LoRA",
+    "preprocessor": "preprocessor",
+}
+
+#: What is downloaded. Safetensors only: pickles can run code. In a pipeline's
+#: repository only the folders that diffusers reads: FLUX.1-dev keeps the same
+#: weights a second time, as one file of 24 GB, at the top.
+PATTERNS: dict[WeightsRole, tuple[str, ...]] = {
+    "pipeline": ("model_index.json", "*/*.json", "*/*.txt", "*/*.model", "*/*.safetensors"),
+    "controlnet": ("config.json", "diffusion_pytorch_model*.json", "diffusion_*.safetensors"),
+    "lora": ("*.safetensors",),
+    "preprocessor": ("*.json", "model*.safetensors"),
+}
+
+#: The same weights in another format, which only a `variant` reads.
+NOT_WANTED = ("*.fp16.*", "*.fp32.*", "*.bf16.*", "*.non_ema.*")
+
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Weights on the Hub, as a preset names them.
+
+    Attributes:
+        repository: "owner/name".
+        role: What they are, which decides the files that are fetched.
+        revision: Branch, tag or commit; None is the main branch.
+        file: The one file that is meant, of a repository with several; None means all.
+    """
+
+    repository: str
+    role: WeightsRole
+    revision: str | None = None
+    file: str | None = None
+
+    @classmethod
+    def parse(cls, name: str, role: WeightsRole, revision: str | None = None) -> Wanted:
+        """What *name* means: "owner/name", "owner/name@revision", "owner/name/file.safetensors"."""
+        if revision is None and "@" in name:
+            name, _, revision = name.partition("@")
+        owner, _, rest = name.partition("/")
+        repository, _, file = rest.partition("/")
+        return cls(f"{owner}/{repository}" if repository else owner, role, revision, file or None)
+
+    @property
+    def patterns(self) -> list[str]:
+        """Of the files to fetch, as `fnmatch` reads them."""
+        return list(PATTERNS[self.role]) if self.file is None else [self.file]
+
+
+def progress_sentence(what: str, done: int, size: int) -> str:
+    """How far a download is: "downloading canny's ControlNet, 43 %"."""
+    return f"downloading {what}, {100 * done // max(size, 1)} %"
