@@ -253,3 +253,10 @@ async def stepping(gate, ending):
             await asyncio.sleep(0)
             gate.allow(1)
     return await task
+
+
+async def until(is_true):
+    """Give way to the bot until something is the case."""
+    async with asyncio.timeout(20):
+        while not is_true():
+            await asyncio.sleep(0)

@@ -119,3 +119,8 @@ def ended(message):
 def impatient(monkeypatch):
     """Tries again at once what a fault kept back, ours and discord.py's."""
     monkeypatch.setattr("adapters.discord_chat.deliveries.FIRST_RETRY", 0.01)
+
+
+async def the_job(service, person):
+    (job, *_) = (await service.history(f"discord:{person.id}")).jobs
+    return job

@@ -2,22 +2,13 @@
 
 import asyncio
 import io
-from types import SimpleNamespace
 
-import aiohttp
-import discord
 import pytest
 from PIL import Image
 
-from generation.errors import InvalidImage
-from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, picture, shows
+from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, picture, shows, the_job
 from tests.conftest import ADMIN
 from tests.fakes.discord import File, RefusedByDiscord
-
-
-async def the_job(service, person):
-    (job, *_) = (await service.history(f"discord:{person.id}")).jobs
-    return job
 
 
 async def test_a_picture_comes_in_the_message_that_answered(fake, ada, gate):
@@ -332,182 +323,6 @@ async def test_help_offers_examples_of_the_model_that_is_loaded(fake, ada):
     assert "a red circle" in asked.message.text
 
 
-# Where it works
-
-
-async def test_it_works_in_threads_and_in_direct_messages(fake, ada, gate):
-    gate.open()
-    thread = fake.channel.add_thread("ideas")
-
-    for channel in (thread, ada.direct):
-        asked = await ada.command(channel, "flux imagine", prompt="a red circle", **SMALL)
-        await asked.until(drawn)
-
-
-async def test_it_works_for_whoever_brought_it_to_a_place_where_it_is_no_member(
-    fake, presence, gate
-):
-    gate.open()
-    elsewhere = fake.add_guild("Elsewhere", has_bot=False)
-    channel = elsewhere.add_channel("general")
-    ada = fake.person("ada", guild=elsewhere, has_installed=True)
-    eve = fake.person("eve", has_installed=True)
-    among_people = fake.group(ada, eve)
-
-    for where in (channel, among_people):
-        asked = await ada.command(where, "flux imagine", prompt="a red circle", **SMALL)
-        await asked.until(drawn)
-
-
-async def test_the_app_that_somebody_brought_along_works_in_a_thread(fake, presence, gate):
-    gate.open()
-    elsewhere = fake.add_guild("Elsewhere", has_bot=False)
-    thread = elsewhere.add_channel("general").add_thread("art")
-    eve = fake.person("eve", guild=elsewhere, has_installed=True)
-
-    asked = await eve.command(thread, "flux imagine", prompt="a fox", **SMALL)
-
-    await asked.until(drawn)
-
-
-@pytest.mark.parametrize("lacking", ["attach_files", "embed_links", "send_messages"])
-async def test_where_the_picture_could_not_be_posted_the_job_is_refused(
-    fake, ada, service, lacking
-):
-    muted = fake.guild.add_channel("muted")
-    muted.overwrite(fake.bot, deny=discord.Permissions(**{lacking: True}))
-
-    asked = await ada.command(muted, "flux imagine", prompt="a red circle", **SMALL)
-
-    message = await asked.until(ended)
-    assert message.is_ephemeral
-    assert lacking.replace("_", " ").title() in message.text
-    assert (await service.history(f"discord:{ada.id}")).jobs == []
-
-
-async def test_a_private_picture_needs_no_permission_in_the_channel(fake, ada, gate):
-    gate.open()
-    muted = fake.guild.add_channel("muted")
-    muted.overwrite(fake.bot, deny=discord.Permissions(attach_files=True))
-
-    asked = await ada.command(muted, "flux imagine", prompt="a fox", private=True, **SMALL)
-
-    await asked.until(drawn)
-
-
-async def test_the_same_person_has_one_history_and_quota_in_all_servers(fake, ada, gate, service):
-    gate.open()
-    other = fake.add_guild("Other")
-    there = other.add_channel("general")
-    ada.join(other)
-    for channel in (fake.channel, there):
-        asked = await ada.command(channel, "flux imagine", prompt="a red circle", **SMALL)
-        await asked.until(drawn)
-
-    assert len((await service.history(f"discord:{ada.id}")).jobs) == 2
-    asked = await ada.command(there, "flux quota")
-    assert "2 of 10000 used" in (await asked.until(ended)).text
-
-
-# Attached pictures
-
-
-async def test_attachments_come_the_way_that_everything_comes(
-    presence, fake, ada, gate, monkeypatch
-):
-    """Through the proxy, where there is one."""
-    seen, get = [], aiohttp.ClientSession.get
-
-    def recorded(session, url, **more):
-        seen.append(more.pop("proxy"))
-        return get(session, url, **more)
-
-    monkeypatch.setattr(aiohttp.ClientSession, "get", recorded)
-    read = presence.chat.client.actions.attachments.read
-    gate.open()
-
-    async def through_a_proxy(attachment):
-        monkeypatch.setattr(presence.chat.client.http, "proxy", "http://proxy.example:3128")
-        try:
-            return await read(attachment)
-        finally:
-            monkeypatch.setattr(presence.chat.client.http, "proxy", None)
-
-    monkeypatch.setattr(presence.chat.client.actions.attachments, "read", through_a_proxy)
-    asked = await ada.command(
-        fake.channel,
-        "flux imagine",
-        prompt="a castle",
-        preset="canny",
-        control_image=File(picture(), "castle.png"),
-        **SMALL,
-    )
-
-    await asked.until(drawn)
-    assert seen == ["http://proxy.example:3128"]
-
-
-async def test_an_attachment_is_judged_by_type_and_size_before_it_is_fetched(make_presence, fake):
-    await make_presence(control_images={"max_megabytes": 0.01})
-    ada = fake.person("ada")
-    for attached, sentence in (
-        (File(b"%PDF", "castle.pdf", "application/pdf"), "is application/pdf"),
-        (File(b"x" * 20_000, "castle.png"), "at most 0.01 MB"),
-    ):
-        asked = await ada.command(
-            fake.channel, "flux imagine", prompt="a castle", preset="canny", control_image=attached
-        )
-        assert sentence in (await asked.followed_up()).text
-    assert sum(fake.downloads.values()) == 0
-
-
-async def test_a_damaged_attachment_is_refused_with_a_sentence(fake, ada):
-    asked = await ada.command(
-        fake.channel,
-        "flux imagine",
-        prompt="a castle",
-        preset="canny",
-        control_image=File(picture()[:200], "castle.png"),
-    )
-
-    assert "damaged" in (await asked.followed_up()).text
-
-
-async def test_an_attachment_that_discord_no_longer_has_can_be_attached_again(fake, ada):
-    fake.fail("GET", "/ephemeral-attachments/.*|/attachments/.*", status=404)
-
-    asked = await ada.command(
-        fake.channel,
-        "flux imagine",
-        prompt="a castle",
-        preset="canny",
-        control_image=File(picture(), "castle.png"),
-    )
-
-    assert "attach it again" in (await asked.followed_up()).text
-
-
-async def test_a_file_over_the_limit_of_the_place_becomes_a_webp_that_says_so(
-    make_presence, fake, gate
-):
-    gate.open()
-    fake.guild.attachment_size_limit = 8_000
-    gate.is_noisy = True
-    presence = await make_presence()
-    ada = fake.person("ada")
-
-    asked = await ada.command(fake.channel, "flux imagine", prompt="noise", size="256x256", steps=1)
-
-    message = await asked.until(drawn)
-    (attachment,) = message.attachments
-    assert attachment.filename.endswith(".webp")
-    assert len(attachment.data) <= 8_000
-    assert "stays in the gallery" in message.text
-    job = await the_job(presence.bot.service, ada)
-    original = await presence.bot.service.picture(job.user, job.id)
-    assert original.stat().st_size > 8_000
-
-
 async def test_a_scripted_prompt_pings_nobody_and_links_nowhere(fake, ada, bob, gate):
     gate.open()
     prompt = (
@@ -523,38 +338,6 @@ async def test_a_scripted_prompt_pings_nobody_and_links_nowhere(fake, ada, bob, 
     assert description.startswith("`@everyone <@")
     assert description.split("\n")[0].endswith("discord.gg/abc evil`")
     assert description.split("\n")[0].count("`") == 2
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://evil.example/x.png",
-        "http://cdn.discordapp.com/x.png",
-        "https://cdn.discordapp.com.evil.example/x.png",
-    ],
-)
-async def test_only_what_lies_on_discords_own_hosts_is_fetched(presence, fake, url):
-    attachment = SimpleNamespace(url=url, size=10, content_type="image/png")
-
-    with pytest.raises(InvalidImage, match="does not lie on Discord"):
-        await presence.chat.client.actions.attachments.read(attachment)
-
-
-async def test_no_redirect_is_followed_away_from_discord(fake, ada):
-    fault = fake.fail(
-        "GET", ".*", status=302, headers={"Location": "https://evil.example/x.png"}, times=9
-    )
-
-    asked = await ada.command(
-        fake.channel,
-        "flux imagine",
-        prompt="a castle",
-        preset="canny",
-        control_image=File(picture(), "castle.png"),
-    )
-
-    assert "attach it again" in (await asked.followed_up()).text
-    assert fault.hits == 1
 
 
 async def test_a_job_that_waits_says_why_nothing_is_drawn(fake, ada, service):

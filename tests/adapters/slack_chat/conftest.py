@@ -1,9 +1,14 @@
+import asyncio
+
 import pytest
 
 from adapters.slack_chat.chat import SlackChat
 from adapters.slack_chat.pace import Pace
 from bot.config import Secrets
+from tests.conftest import stepping
 from tests.fakes.slack import FakeSlack
+
+SMALL = "--size 64x64 --steps 3"
 
 
 @pytest.fixture
@@ -65,3 +70,26 @@ def ada(slack):
 @pytest.fixture
 def general(slack):
     return slack.channel("general")
+
+
+async def jobs(chat):
+    rows = await chat.bot.rows("SELECT id FROM jobs ORDER BY number")
+    return [await chat.bot.service.job("web:local", row["id"]) for row in rows]
+
+
+def ours(channel):
+    return [message for message in channel.messages.values() if "bot_id" in message]
+
+
+async def delivered(chat):
+    """Wait until nobody is owed an answer any more."""
+    async with asyncio.timeout(10):
+        while await chat.bot.service.undelivered("slack"):
+            await asyncio.sleep(0.002)
+
+
+async def restarted(make_chat, chat, gate):
+    """A new process: what was not on disk is forgotten."""
+    await chat.close()
+    await stepping(gate, chat.bot.restart())
+    return await make_chat(chat.bot)

@@ -9,17 +9,12 @@ from PIL import Image
 from bot.jobs import JobStatus
 from generation.kinds import ImageToImage
 from generation.types import Preset
+from tests.adapters.slack_chat.conftest import SMALL, jobs
 from tests.conftest import PRESETS, at_step
 from tests.fakes.slack.world import buttons, elements, images, shown_text
 from tests.samples import picture
 
-SMALL = "--size 64x64 --steps 3"
 ENLARGING = {**PRESETS, "larger": Preset(name="larger", kind=ImageToImage(strength=0.5, upscale=2))}
-
-
-async def jobs(chat):
-    rows = await chat.bot.rows("SELECT id FROM jobs ORDER BY number")
-    return [await chat.bot.service.job("web:local", row["id"]) for row in rows]
 
 
 async def one_more(channel, before):

@@ -13,11 +13,11 @@ from adapters.slack_chat import actions, forms
 from adapters.slack_chat.chat import PATH, SlackChat, findings
 from adapters.slack_chat.workspaces import SCOPES
 from bot.config import Config, ConfigError, Secrets, Slack, load_secrets
+from tests.adapters.slack_chat.conftest import SMALL
 from tests.bot.test_main import Process
 from tests.fakes.slack import ALL_SCOPES, api
 
 ROOT = Path(__file__).parents[3]
-SMALL = "--size 64x64 --steps 3"
 
 
 @pytest.fixture(scope="module")

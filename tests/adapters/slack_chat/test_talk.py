@@ -7,11 +7,10 @@ import pytest
 from PIL import Image
 
 from bot.jobs import JobStatus
+from tests.adapters.slack_chat.conftest import SMALL, jobs
 from tests.conftest import at_step
 from tests.fakes.slack.world import buttons, images, shown_text
 from tests.samples import picture
-
-SMALL = "--size 64x64 --steps 3"
 
 
 async def drawn(person, channel, text, words="seed", **more):
@@ -31,11 +30,6 @@ async def drawn(person, channel, text, words="seed", **more):
             None,
         )
     )
-
-
-async def jobs(chat):
-    rows = await chat.bot.rows("SELECT id FROM jobs ORDER BY number")
-    return [await chat.bot.service.job("web:local", row["id"]) for row in rows]
 
 
 async def test_a_mention_is_answered_in_its_thread_with_the_picture(

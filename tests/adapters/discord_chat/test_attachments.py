@@ -1,0 +1,138 @@
+"""Pictures that people attach, and a picture that is too large to attach."""
+
+from types import SimpleNamespace
+
+import aiohttp
+import pytest
+
+from generation.errors import InvalidImage
+from tests.adapters.discord_chat.conftest import SMALL, drawn, picture, the_job
+from tests.fakes.discord import File
+
+
+async def test_attachments_come_the_way_that_everything_comes(
+    presence, fake, ada, gate, monkeypatch
+):
+    """Through the proxy, where there is one."""
+    seen, get = [], aiohttp.ClientSession.get
+
+    def recorded(session, url, **more):
+        seen.append(more.pop("proxy"))
+        return get(session, url, **more)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "get", recorded)
+    read = presence.chat.client.actions.attachments.read
+    gate.open()
+
+    async def through_a_proxy(attachment):
+        monkeypatch.setattr(presence.chat.client.http, "proxy", "http://proxy.example:3128")
+        try:
+            return await read(attachment)
+        finally:
+            monkeypatch.setattr(presence.chat.client.http, "proxy", None)
+
+    monkeypatch.setattr(presence.chat.client.actions.attachments, "read", through_a_proxy)
+    asked = await ada.command(
+        fake.channel,
+        "flux imagine",
+        prompt="a castle",
+        preset="canny",
+        control_image=File(picture(), "castle.png"),
+        **SMALL,
+    )
+
+    await asked.until(drawn)
+    assert seen == ["http://proxy.example:3128"]
+
+
+async def test_an_attachment_is_judged_by_type_and_size_before_it_is_fetched(make_presence, fake):
+    await make_presence(control_images={"max_megabytes": 0.01})
+    ada = fake.person("ada")
+    for attached, sentence in (
+        (File(b"%PDF", "castle.pdf", "application/pdf"), "is application/pdf"),
+        (File(b"x" * 20_000, "castle.png"), "at most 0.01 MB"),
+    ):
+        asked = await ada.command(
+            fake.channel, "flux imagine", prompt="a castle", preset="canny", control_image=attached
+        )
+        assert sentence in (await asked.followed_up()).text
+    assert sum(fake.downloads.values()) == 0
+
+
+async def test_a_damaged_attachment_is_refused_with_a_sentence(fake, ada):
+    asked = await ada.command(
+        fake.channel,
+        "flux imagine",
+        prompt="a castle",
+        preset="canny",
+        control_image=File(picture()[:200], "castle.png"),
+    )
+
+    assert "damaged" in (await asked.followed_up()).text
+
+
+async def test_an_attachment_that_discord_no_longer_has_can_be_attached_again(fake, ada):
+    fake.fail("GET", "/ephemeral-attachments/.*|/attachments/.*", status=404)
+
+    asked = await ada.command(
+        fake.channel,
+        "flux imagine",
+        prompt="a castle",
+        preset="canny",
+        control_image=File(picture(), "castle.png"),
+    )
+
+    assert "attach it again" in (await asked.followed_up()).text
+
+
+async def test_a_file_over_the_limit_of_the_place_becomes_a_webp_that_says_so(
+    make_presence, fake, gate
+):
+    gate.open()
+    fake.guild.attachment_size_limit = 8_000
+    gate.is_noisy = True
+    presence = await make_presence()
+    ada = fake.person("ada")
+
+    asked = await ada.command(fake.channel, "flux imagine", prompt="noise", size="256x256", steps=1)
+
+    message = await asked.until(drawn)
+    (attachment,) = message.attachments
+    assert attachment.filename.endswith(".webp")
+    assert len(attachment.data) <= 8_000
+    assert "stays in the gallery" in message.text
+    job = await the_job(presence.bot.service, ada)
+    original = await presence.bot.service.picture(job.user, job.id)
+    assert original.stat().st_size > 8_000
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example/x.png",
+        "http://cdn.discordapp.com/x.png",
+        "https://cdn.discordapp.com.evil.example/x.png",
+    ],
+)
+async def test_only_what_lies_on_discords_own_hosts_is_fetched(presence, fake, url):
+    attachment = SimpleNamespace(url=url, size=10, content_type="image/png")
+
+    with pytest.raises(InvalidImage, match="does not lie on Discord"):
+        await presence.chat.client.actions.attachments.read(attachment)
+
+
+async def test_no_redirect_is_followed_away_from_discord(fake, ada):
+    fault = fake.fail(
+        "GET", ".*", status=302, headers={"Location": "https://evil.example/x.png"}, times=9
+    )
+
+    asked = await ada.command(
+        fake.channel,
+        "flux imagine",
+        prompt="a castle",
+        preset="canny",
+        control_image=File(picture(), "castle.png"),
+    )
+
+    assert "attach it again" in (await asked.followed_up()).text
+    assert fault.hits == 1

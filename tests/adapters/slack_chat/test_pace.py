@@ -1,0 +1,79 @@
+"""How often Slack is spoken to."""
+
+import asyncio
+
+from tests.adapters.slack_chat.conftest import SMALL, delivered, ours
+from tests.fakes.slack.world import buttons, images
+
+
+async def test_a_busy_channel_is_spoken_to_about_once_a_second(chat, slack, ada, general, gate):
+    gate.open()
+
+    people = [slack.person(f"p{number}") for number in range(10)]
+    for person in people:
+        await person.mention(general, f"a fox {SMALL}")
+    await delivered(chat)
+
+    assert slack.api.limited == []
+    assert all("Again" in buttons(message) for message in ours(general))
+
+
+async def test_progress_that_slack_has_no_time_for_is_dropped(chat, slack, ada, general, gate):
+    await ada.mention(general, f"a fox {SMALL}")
+    message = await general.said("a fox", button="Cancel")
+    slack.time.hold()
+    slack.api.fault("chat.update", ("ratelimited", 30))
+    gate.allow(1)
+    while "chat.update" not in slack.api.limited:
+        await slack.time.advance(0.1)
+    gate.open()
+    await slack.time.advance(28)
+    assert "Again" not in buttons(message)
+
+    while "Again" not in buttons(message):
+        await slack.time.advance(0.1)
+
+    assert slack.api.limited == ["chat.update"]
+    texts = [arguments["text"] for arguments in slack.api.called("chat.update")]
+    assert len(set(texts)) == len(texts), "what was dropped is not said later"
+
+
+async def test_a_picture_that_is_done_waits_for_nobodys_progress(chat, slack, ada, general, gate):
+    await ada.mention(general, f"a fox {SMALL}")
+    message = await general.said("Drawing step 0", button="Cancel")
+    slack.time.hold()
+    chat.workspaces["T0123"].pace.hold("elsewhere", 600)  # hundreds have something to show
+
+    gate.open()
+    async with asyncio.timeout(10):
+        while "Again" not in buttons(message):
+            await slack.time.advance(0.001)
+
+    assert slack.time.waited < 60
+
+
+async def test_what_must_be_said_waits_as_long_as_slack_wants(chat, slack, ada, general, gate):
+    slack.api.fault("chat.postMessage", ("ratelimited", -1))  # at once, to keep the test short
+    gate.open()
+
+    await ada.mention(general, f"a fox {SMALL}")
+
+    await general.said("seed", button="Again")
+    assert len(ours(general)) == 1
+
+
+async def test_long_drawing_shows_a_preview_that_is_gone_at_the_end(
+    chat, slack, ada, general, gate
+):
+    await ada.mention(general, f"a fox {SMALL}")
+    message = await general.said("Drawing step 0", button="Cancel")
+    await slack.time.advance(11)
+    gate.allow(1)
+
+    (preview,) = await general.until(lambda _: images(message))
+    assert slack.files[preview].data.startswith(b"\xff\xd8")
+    gate.open()
+    await general.until(lambda _: "Again" in buttons(message))
+    await delivered(chat)
+
+    assert preview not in slack.files

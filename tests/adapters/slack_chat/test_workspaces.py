@@ -1,0 +1,75 @@
+"""Tokens that are wrong or revoked, and workspaces that are gone."""
+
+import pytest
+
+from bot.config import ConfigError
+from tests.adapters.slack_chat.conftest import SMALL, delivered
+from tests.conftest import stepping
+
+
+@pytest.mark.parametrize("error", ["token_revoked", "account_inactive", "invalid_auth"])
+async def test_a_workspace_that_is_gone_gets_its_credits_back_and_disturbs_no_other(
+    make_chat, slack, gate, error
+):
+    other = slack.add_team("T0456")
+    ada, eve = slack.person("ada"), slack.person("eve", other)
+    here, there = slack.channel(), slack.channel("there", other)
+    chat = await make_chat()
+    await eve.mention(there, f"a fox {SMALL}")
+    await there.said("a fox", button="Cancel")
+    await eve.mention(there, f"a cat {SMALL}")
+    await there.said("a cat", button="Cancel")
+
+    other.error = error
+    await stepping(gate, delivered(chat))
+    gate.open()
+    await ada.mention(here, f"a fox {SMALL}")
+    await here.said("seed", button="Again")
+
+    assert chat.workspaces["T0456"].lost
+    assert (await chat.bot.service.quota(eve.key)).used == 0
+
+
+async def test_an_uninstalled_app_is_noticed_by_its_event(chat, slack, ada, general, gate):
+    await ada.mention(general, f"a fox {SMALL}")
+    await general.said("a fox", button="Cancel")
+
+    await ada.acked(await ada.event({"type": "app_uninstalled", "event_ts": slack.ts()}))
+    await stepping(gate, delivered(chat))
+
+    assert chat.workspaces["T0123"].lost == "the app was removed from the workspace"
+    assert (await chat.bot.service.quota(ada.key)).used == 0
+
+
+async def test_a_token_of_a_person_that_is_revoked_is_none_of_our_business(chat, slack, ada):
+    event = {"type": "tokens_revoked", "tokens": {"oauth": ["U1"]}, "event_ts": slack.ts()}
+
+    await ada.acked(await ada.event(event))
+
+    assert chat.workspaces["T0123"].lost is None
+
+
+async def test_a_wrong_token_is_refused_in_a_sentence_but_others_work(make_chat, slack, caplog):
+    chat = await make_chat(tokens=("xoxb-wrong", slack.team.token))
+    assert list(chat.workspaces) == ["T0123"]
+    assert "Slack does not know the token" in caplog.text
+    await chat.close()
+
+    with pytest.raises(ConfigError, match="no Slack token can be used"):
+        await make_chat(chat.bot, tokens=("xoxb-wrong",))
+
+
+async def test_an_app_token_that_opens_no_socket_is_refused_in_a_sentence(make_chat, slack):
+    slack.app_error = "token_revoked"
+
+    with pytest.raises(ConfigError, match="the token was revoked"):
+        await make_chat()
+
+
+async def test_slack_that_cannot_be_reached_is_tried_again(make_chat, slack, ada, general):
+    slack.api.fault("auth.test", *["lost"] * 5)
+
+    await make_chat()
+    await ada.mention(general, "quota")
+
+    await general.whispered(ada.id, "credits left")

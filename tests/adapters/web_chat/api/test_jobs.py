@@ -1,0 +1,136 @@
+"""Jobs: accepted, followed, fetched, cancelled, and made again."""
+
+import asyncio
+
+from bot.jobs import JobStatus
+from tests.adapters.web_chat.api.conftest import CIRCLE, said, spent
+from tests.conftest import ADMIN, at_step, finished
+from tests.samples import data_url, opened, picture
+
+
+async def test_a_job_is_accepted_followed_and_fetched(web, bot, gate):
+    response = await web.post("/api/jobs", json=CIRCLE)
+
+    assert response.status_code == 202
+    queued = response.json()
+    assert queued["status"] in ("queued", "running")
+    assert queued["position"] == 0
+    assert response.headers["location"] == f"/api/jobs/{queued['id']}"
+    early = await web.get(f"/api/jobs/{queued['id']}/image")
+    said(early, 409, "conflict")
+    gate.open()
+    await finished(await bot.service.job(ADMIN, queued["id"]))
+    done = (await web.get(f"/api/jobs/{queued['id']}")).json()
+    assert done["status"] == "succeeded"
+    image = await web.get(done["pictures"][0]["url"])
+    assert image.headers["content-type"] == "image/png"
+    assert image.content.startswith(b"\x89PNG")
+    assert (await web.get(done["thumbnail"])).headers["content-type"] == "image/webp"
+
+
+async def test_a_download_has_a_telling_name(web, gate):
+    gate.open()
+    request = {**CIRCLE, "prompt": 'a "fox"\r\nin ../../snow'}
+    id = (await web.post("/api/generate", json=request)).json()["metadata"]["id"]
+
+    response = await web.get(f"/api/jobs/{id}/image", params={"download": True})
+
+    disposition = response.headers["content-disposition"]
+    assert disposition == f'attachment; filename="a-fox-in-snow-{id}.png"'
+
+
+async def test_the_control_image_and_its_map_can_be_looked_at(web, gate):
+    gate.open()
+    control = {"preset": "canny", "image": data_url(picture())}
+    body = (await web.post("/api/generate", json={**CIRCLE, "controlnet": control})).json()
+
+    job = (await web.get(f"/api/jobs/{body['metadata']['id']}")).json()
+
+    for url in (job["control"]["image"], job["control"]["map"]):
+        assert (await web.get(url)).content.startswith(b"\x89PNG")
+
+
+async def test_a_job_that_uses_no_picture_has_no_control_image(web, gate):
+    gate.open()
+    id = (await web.post("/api/generate", json=CIRCLE)).json()["metadata"]["id"]
+
+    for kind in ("image", "map"):
+        said(await web.get(f"/api/jobs/{id}/control/{kind}"), 404)
+
+
+async def test_a_queued_job_is_cancelled_and_refunded(web, bot):
+    first = (await web.post("/api/jobs", json=CIRCLE)).json()
+    second = (await web.post("/api/jobs", json=CIRCLE)).json()
+    assert await spent(bot) == first["cost"] + second["cost"]
+
+    response = await web.delete(f"/api/jobs/{second['id']}")
+
+    assert response.json()["status"] == "cancelled"
+    assert await spent(bot) == first["cost"]
+
+
+async def test_a_running_job_is_cancelled_within_a_step(web, bot, gate):
+    id = (await web.post("/api/jobs", json={**CIRCLE, "num_inference_steps": 50})).json()["id"]
+    gate.allow(2)
+    await at_step(await bot.service.job(ADMIN, id), 2)
+
+    cancelling = asyncio.create_task(web.delete(f"/api/jobs/{id}"))
+    while not cancelling.done():
+        gate.allow(1)
+        await asyncio.wait({cancelling}, timeout=0.01)
+    response = cancelling.result()
+
+    assert response.json()["status"] == "cancelled"
+    assert await spent(bot) == 0
+
+
+async def test_what_has_ended_cannot_be_cancelled(web, gate):
+    gate.open()
+    id = (await web.post("/api/generate", json=CIRCLE)).json()["metadata"]["id"]
+
+    assert id in said(await web.delete(f"/api/jobs/{id}"), 409, "conflict")
+
+
+async def test_again_makes_the_same_pixels_and_vary_others(web, bot, gate):
+    gate.open()
+    first = (await web.post("/api/generate", json=CIRCLE)).json()["metadata"]
+
+    same = (await web.post(f"/api/jobs/{first['id']}/again", json={})).json()
+    other = (await web.post(f"/api/jobs/{first['id']}/again", json={"vary": True})).json()
+
+    assert same["seed"] == first["seed"] != other["seed"]
+    assert same["parent"] == other["parent"] == first["id"]
+    for job in (same, other):
+        await finished(await bot.service.job(ADMIN, job["id"]))
+    one, two = [
+        opened(data_url((await web.get(f"/api/jobs/{id}/image")).content)).tobytes()
+        for id in (first["id"], same["id"])
+    ]
+    assert one == two
+
+
+async def test_one_picture_of_several_is_made_again_alone(web, gate):
+    gate.open()
+    body = {**CIRCLE, "images": 3, "seed": 5}
+    id = (await web.post("/api/generate", json=body)).json()["metadata"]["id"]
+
+    again = (await web.post(f"/api/jobs/{id}/again", json={"number": 3})).json()
+    vary = (await web.post(f"/api/jobs/{id}/again", json={"number": 3, "vary": True})).json()
+
+    assert (again["seed"], again["images"]) == (7, 1)
+    assert (vary["seed"] != 7, vary["images"]) == (True, 1)
+    said(await web.post(f"/api/jobs/{id}/again", json={"number": 4}), 404, field="number")
+
+
+async def test_a_deleted_picture_is_404_and_its_job_says_so(web, bot, gate, clock):
+    gate.open()
+    id = (await web.post("/api/generate", json=CIRCLE)).json()["metadata"]["id"]
+    clock.advance(40 * 86400)
+    await bot.service.prune()
+
+    job = (await web.get(f"/api/jobs/{id}")).json()
+
+    assert job["status"] == JobStatus.SUCCEEDED
+    assert job["is_pruned"]
+    assert job["pictures"] == []
+    said(await web.get(f"/api/jobs/{id}/image"), 404)

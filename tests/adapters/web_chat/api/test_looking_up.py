@@ -1,0 +1,136 @@
+"""What is answered without drawing, and messages in people's words."""
+
+import pytest
+
+from tests.adapters.web_chat.api.conftest import CIRCLE, said, spent
+from tests.samples import data_url, opened, picture
+
+
+async def test_history_is_searched_and_paged(web, gate, bot):
+    gate.open()
+    for prompt in ("a red fox", "a blue bird", "a red boat"):
+        await web.post("/api/generate", json={**CIRCLE, "prompt": prompt})
+
+    found = (await web.get("/api/history", params={"words": "red"})).json()
+    page = (await web.get("/api/history", params={"limit": 2})).json()
+    rest = (await web.get("/api/history", params={"limit": 2, "before": page["next"]})).json()
+
+    assert [job["prompt"] for job in found["jobs"]] == ["a red boat", "a red fox"]
+    assert [job["prompt"] for job in page["jobs"]] == ["a red boat", "a blue bird"]
+    assert [job["prompt"] for job in rest["jobs"]] == ["a red fox"]
+    assert rest["next"] is None
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["limit=0", "limit=1000", "before=-1", "before=99999999999999999999", "limit=x", "before="],
+)
+async def test_history_refuses_what_is_no_page(web, query):
+    said(await web.get(f"/api/history?{query}"), 422)
+
+
+@pytest.mark.parametrize("words", ['"', "a AND", "NEAR(", "*", "prompt:", "\0", "'; DROP TABLE"])
+async def test_no_search_words_are_commands(web, words):
+    assert (await web.get("/api/history", params={"words": words})).status_code == 200
+
+
+async def test_quota_tells_what_is_used_and_left(web):
+    before = (await web.get("/api/quota")).json()
+    job = (await web.post("/api/jobs", json=CIRCLE)).json()
+
+    after = (await web.get("/api/quota")).json()
+
+    assert after["left"] == before["left"] - job["cost"]
+    assert set(after) == {"credits", "used", "granted", "left", "window_seconds", "resets_in"}
+
+
+async def test_a_quote_is_what_will_be_charged(web):
+    body = {"width": 512, "height": 256, "num_inference_steps": 10, "images": 2}
+    quote = (await web.post("/api/quote", json=body)).json()
+
+    job = (await web.post("/api/jobs", json={"prompt": "a fox", **body})).json()
+
+    assert quote["cost"] == job["cost"] == 40
+
+
+async def test_a_control_map_is_shown_and_nothing_is_spent(web, bot):
+    body = {"image": data_url(picture(128, 64)), "preset": "canny"}
+
+    response = (await web.post("/api/control-map", json=body)).json()
+
+    shown = opened(response["image"])
+    assert shown.size == (response["width"], response["height"])
+    assert shown.width > shown.height
+    assert sorted({value for _, value in shown.convert("L").getcolors()}) == [0, 255]
+    assert await spent(bot) == 0
+
+
+async def test_presets_say_what_they_need(web):
+    body = (await web.get("/api/presets")).json()
+
+    assert body["default"] == "plain"
+    needs = {preset["name"]: preset["needs_image"] for preset in body["presets"]}
+    assert needs == {"plain": False, "canny": True, "redraw": True}
+
+
+async def test_a_message_is_a_prompt_in_the_shared_grammar(web):
+    text = "a fox --size 64x64 --steps 3 --seed 7"
+
+    reply = (await web.post("/api/messages", json={"text": text})).json()
+
+    assert reply["kind"] == "imagine"
+    job = reply["job"]
+    assert (job["prompt"], job["num_inference_steps"], job["seed"]) == ("a fox", 3, 7)
+
+
+async def test_what_is_typed_goes_before_what_is_clicked(web):
+    options = {"num_inference_steps": 9, "width": 512, "height": 512, "seed": 4}
+    text = "a fox --steps 3 --ar 2:1"
+
+    job = (await web.post("/api/messages", json={"text": text, "options": options})).json()["job"]
+
+    assert (job["num_inference_steps"], job["seed"]) == (3, 4)
+    assert job["width"] == 2 * job["height"] != 1024
+
+
+async def test_a_wrong_word_is_pointed_at_in_the_words_that_people_type(web):
+    text = "a fox --steps 80 --seed 7"
+
+    error = (await web.post("/api/messages", json={"text": text})).json()["error"]
+
+    assert text[error["position"] :].startswith(error["word"])
+    assert error["word"] == "80"
+    assert "num_inference_steps" not in error["message"]
+    assert "Steps" in error["message"]
+
+
+@pytest.mark.parametrize("verb", ["presets", "history", "quota", "queue", "settings", "help"])
+async def test_every_verb_is_answered_with_text(web, verb):
+    reply = (await web.post("/api/messages", json={"text": verb})).json()
+
+    assert reply["kind"] == verb
+    assert reply["text"]
+
+
+async def test_a_verb_does_not_mind_the_picture_that_stays_attached(web):
+    body = {"text": "quota", "image": data_url(picture()), "options": {"preset": "canny"}}
+
+    assert (await web.post("/api/messages", json=body)).json()["kind"] == "quota"
+
+
+async def test_status_tells_the_engine_and_ones_own_jobs(web, bot):
+    id = (await web.post("/api/jobs", json=CIRCLE)).json()["id"]
+
+    status = (await web.get("/api/status")).json()
+
+    assert status["user"] == "web:local"
+    assert [job["id"] for job in status["mine"]] == [id]
+    assert status["engine"]["status"] in ("loading", "ready")
+
+
+async def test_about_has_what_the_page_needs_for_completion(web):
+    about = (await web.get("/api/about")).json()
+
+    assert about["examples"] == ["a red circle"]
+    assert {"preset", "steps", "size", "seed"} <= {word["word"] for word in about["options"]}
+    assert {"history", "again", "admin"} <= {word["word"] for word in about["verbs"]}

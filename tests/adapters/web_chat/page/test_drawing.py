@@ -1,0 +1,120 @@
+"""From a prompt to pictures, and on from there."""
+
+import asyncio
+
+from playwright.async_api import expect
+
+from tests.adapters.web_chat.page.conftest import DRIVEN, attached, pictures, say
+from tests.conftest import ADMIN
+
+pytestmark = DRIVEN
+
+
+async def test_a_typed_prompt_becomes_a_picture(site, page):
+    site.engine.open()
+
+    await say(page, "a red circle on a blue background")
+
+    await expect(page.locator(".said .bubble p").first).to_have_text(
+        "a red circle on a blue background"
+    )
+    await expect(pictures(page)).to_have_count(1)
+    shown = pictures(page).first
+    await expect(shown).to_have_attribute("alt", "a red circle on a blue background")
+    assert await shown.evaluate("image => image.naturalWidth") == 256
+    await expect(page.locator("#announcer")).to_have_text(
+        "The picture is ready: a red circle on a blue background"
+    )
+    for label in ("Again", "Vary", "Edit prompt", "Use as control image", "Copy seed"):
+        await expect(page.locator(".job").get_by_role("button", name=label)).to_be_visible()
+    await expect(page.locator(".job").get_by_role("link", name="Download")).to_be_visible()
+
+
+async def test_the_way_to_the_picture_is_shown_in_one_card(site, page):
+    await say(page, "first --steps 4")
+    await say(page, "second --steps 4")
+    cards = page.locator(".job")
+    await expect(cards).to_have_count(2)
+    await expect(cards.nth(1).locator(".line")).to_contain_text("1 job ahead of you")
+    await expect(page).to_have_title("(2) fluxbot")
+
+    site.engine.allow(2)
+
+    bar = cards.nth(0).get_by_role("progressbar")
+    await expect(cards.nth(0).locator(".line")).to_have_text("Drawing step 2 of 4")
+    await expect(bar).to_have_attribute("aria-valuenow", "50")
+    preview = cards.nth(0).locator(".frame.growing img.preview")
+    assert (await preview.get_attribute("src")).startswith("data:image/jpeg;base64,")
+    site.engine.open()
+    await expect(pictures(page)).to_have_count(2)
+    await expect(cards).to_have_count(2)
+    await expect(cards.nth(0).get_by_role("progressbar")).to_be_hidden()
+    await expect(page).to_have_title("fluxbot")
+
+
+async def test_an_example_is_one_click(site, page):
+    site.engine.open()
+    await expect(page.get_by_role("heading", name="What shall we draw?")).to_be_visible()
+
+    await page.get_by_role("button", name="a red circle").click()
+
+    await expect(pictures(page)).to_have_count(1)
+    await expect(page.locator("#welcome")).to_be_hidden()
+
+
+async def test_a_running_job_is_cancelled(site, page):
+    await say(page, "a fox --steps 50")
+    site.engine.allow(2)
+    await expect(page.locator(".job .line")).to_have_text("Drawing step 2 of 50")
+
+    await page.get_by_role("button", name="Cancel").click()
+    async with asyncio.timeout(10):
+        while "Cancelled" not in await page.locator(".job .line").inner_text():
+            site.engine.allow(1)
+
+    await expect(page.get_by_role("button", name="Again")).to_be_visible()
+    assert await site.spent() == 0
+
+
+async def test_several_pictures_are_looked_at_one_by_one(site, page):
+    site.engine.open()
+    await say(page, "a fox --images 3 --steps 1 --seed 5")
+    await expect(pictures(page)).to_have_count(3)
+
+    await page.get_by_role("button", name="Open picture 2 of 3").click()
+    viewer = page.locator("#viewer")
+    await expect(viewer.locator("dd").first).to_have_text("6")
+    await page.keyboard.press("ArrowRight")
+    await expect(viewer.locator("dd").first).to_have_text("7")
+    href = await viewer.get_by_role("link", name="Download").get_attribute("href")
+    assert "number=3" in href
+    await page.keyboard.press("Escape")
+    await expect(viewer).to_be_hidden()
+
+    await page.get_by_role("button", name="Open picture 2 of 3").click()
+    await viewer.get_by_role("button", name="Again").click()
+    await expect(pictures(page)).to_have_count(4)
+    job, _ = (await site.bot.service.history(ADMIN)).jobs
+    assert (job.request.seed, job.images) == (6, 1)
+
+
+async def test_the_buttons_draw_again_vary_and_edit(site, page):
+    site.engine.open()
+    await say(page, "a fox --steps 2 --seed 5")
+    await expect(pictures(page)).to_have_count(1)
+    first = page.locator(".job").first
+
+    await first.get_by_role("button", name="Again").click()
+    await expect(pictures(page)).to_have_count(2)
+    await first.get_by_role("button", name="Vary").click()
+    await expect(pictures(page)).to_have_count(3)
+    await first.get_by_role("button", name="Edit prompt").click()
+
+    await expect(page.locator("#message")).to_have_value("a fox")
+    await expect(page.locator("#chips")).to_contain_text("2 steps")
+    await expect(page.locator("#chips")).to_contain_text("seed 5")
+    seeds = [job.request.seed for job in (await site.bot.service.history(ADMIN)).jobs]
+    assert seeds[1:] == [5, 5]
+    assert seeds[0] != 5
+    await first.get_by_role("button", name="Use as control image").click()
+    await attached(page)

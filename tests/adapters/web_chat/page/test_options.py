@@ -1,0 +1,103 @@
+"""The form, which says the same as the words."""
+
+from playwright.async_api import expect
+
+from tests.adapters.web_chat.page.conftest import (
+    DRIVEN,
+    attach,
+    attached,
+    drawn,
+    pictures,
+    ready,
+    say,
+)
+from tests.conftest import ADMIN
+
+pytestmark = DRIVEN
+
+
+async def test_the_form_asks_for_the_same_as_the_words(site, page):
+    site.engine.open()
+    await page.get_by_role("button", name="Options").click()
+    await page.get_by_label("16:9").check()
+    await page.get_by_label("Steps").fill("3")
+    await page.get_by_label("Seed").fill("7")
+    await page.locator("#images").get_by_label("2").check()
+    await page.get_by_label("Negative prompt").fill("blurry")
+    await expect(page.locator("#quote")).to_contain_text("credits")
+
+    await say(page, "a fox")
+
+    await expect(pictures(page)).to_have_count(2)
+    (job,) = (await site.bot.service.history(ADMIN)).jobs
+    request = job.request
+    assert (request.num_inference_steps, request.seed, job.images) == (3, 7, 2)
+    assert (request.width, request.height, request.negative_prompt) == (336, 192, "blurry")
+    await page.get_by_role("button", name="Remove seed 7").click()
+    await expect(page.locator("#chips")).not_to_contain_text("seed")
+
+
+async def test_a_preset_that_needs_a_picture_says_so_before_and_after(site, page):
+    await page.get_by_role("button", name="Options").click()
+    await page.get_by_label("redraw").check()
+    await expect(page.locator("#quote")).to_contain_text("needs a control image")
+
+    await say(page, "a fox")
+
+    await expect(page.locator("#notice")).to_contain_text("needs a control image")
+    await expect(page.locator("#message")).to_have_value("a fox")
+
+
+async def test_what_edit_filled_in_leaves_with_the_edited_prompt(site, page):
+    site.engine.open()
+    chips = page.locator("#chips")
+    await say(page, "a star --seed 7 --size 192x128 --steps 8")
+    await expect(pictures(page)).to_have_count(1)
+    await page.get_by_role("button", name="Options").click()
+    await page.get_by_label("Steps").fill("3")
+
+    await page.locator(".job").get_by_role("button", name="Edit prompt").click()
+    await expect(chips.locator("li")).to_have_text(["192 × 128", "8 steps", "seed 7"])
+    await page.reload()
+    await ready(page)
+    await expect(chips.locator("li")).to_have_text(["192 × 128", "8 steps", "seed 7"])
+    await say(page, "help steps")
+    await expect(page.locator(".reply")).to_have_count(1)
+    await say(page, "a star --guidance 99")
+    await expect(page.locator("#notice")).to_contain_text("99")
+    await expect(chips.locator("li")).to_have_text(["192 × 128", "8 steps", "seed 7"])
+    await page.get_by_role("button", name="Options").click()
+    await page.get_by_label("Guidance").fill("5")
+    await say(page, "a yellow star")
+    await expect(pictures(page)).to_have_count(2)
+
+    await expect(chips.locator("li")).to_have_text(["3 steps", "guidance 5"])
+    await say(page, "a moon")
+    await expect(pictures(page)).to_have_count(3)
+    star, moon = await drawn(site, 2)
+    assert (star.seed, star.num_inference_steps, star.width) == (7, 8, 192)
+    assert (moon.num_inference_steps, moon.width, moon.guidance_scale) == (3, 256, 5)
+
+
+async def test_what_is_typed_is_shown_instead_of_what_was_clicked(site, page):
+    site.engine.open()
+    await page.get_by_role("button", name="Options").click()
+    await page.get_by_label("Steps").fill("3")
+    await attach(page)
+    card = page.locator("#attachment")
+    await expect(card).to_contain_text("What it follows")
+    await expect(card).to_contain_text("for the preset canny")
+
+    await page.locator("#message").fill("a circle --preset redraw --steps 4")
+
+    await expect(card).to_contain_text("What it starts from")
+    await expect(card).to_contain_text("for the preset redraw")
+    await expect(page.locator("#chips li")).to_have_count(0)
+    await expect(page.locator("#options").get_by_label("redraw")).to_be_checked()
+    await page.locator("#message").fill("a circle --preset plain")
+    await expect(card).to_contain_text("the preset plain takes no picture")
+    await expect(page.locator("#attachment img")).to_have_count(1)
+    await page.locator("#message").fill("a circle --steps 1")
+    await attached(page)
+    await expect(card).to_contain_text("What it follows")
+    await expect(page.locator("#chips li")).to_have_text(["canny"])

@@ -1,0 +1,126 @@
+"""On the screen of a phone."""
+
+from playwright.async_api import expect
+
+from tests.adapters.web_chat.page.conftest import (
+    DRIVEN,
+    PHONE,
+    attach,
+    attached,
+    box,
+    pictures,
+    ready,
+    say,
+)
+from tests.samples import picture
+
+pytestmark = DRIVEN
+
+
+SIDEWAYS = """
+() => [
+  ...[...document.querySelectorAll("html, body, .top, .scroll, .composer, .panel, dialog")]
+    .filter((box) => box.scrollWidth > box.clientWidth + 1 && box.clientWidth),
+  ...[...document.querySelectorAll("button, a, input, textarea, .job, .bubble")]
+    .filter((box) => box.checkVisibility() && !box.closest(".chips, .skip"))
+    .filter((box) => box.getBoundingClientRect().right > innerWidth + 1),
+].map((box) => box.outerHTML.slice(0, 120))
+"""
+
+
+async def fits(page):
+    """Nothing is wider than the screen."""
+    assert await page.evaluate(SIDEWAYS) == []
+
+
+async def test_a_phone_scrolls_in_one_direction_only(site):
+    site.engine.open()
+    page = await site.page(PHONE)
+    await ready(page)
+    await fits(page)
+
+    await say(page, "a" * 300 + " --images 4 --steps 1")
+    await say(page, "a fox --size 256x64 --steps 1")
+    await say(page, "help")
+    await expect(pictures(page)).to_have_count(5)
+    await fits(page)
+    await page.set_input_files(
+        "#file", {"name": "s" * 90 + ".png", "mimeType": "image/png", "buffer": picture()}
+    )
+    await attached(page)
+    await fits(page)
+    await page.get_by_role("button", name="Options", exact=True).click()
+    await expect(page.locator("#options")).to_be_visible()
+    await fits(page)
+    await page.keyboard.press("Escape")
+    await page.locator("#history-button").click()
+    await expect(page.locator("#history-list .row")).to_have_count(2)
+    await fits(page)
+    await page.locator("#history-list .row").first.click()
+    await expect(page.locator("#viewer")).to_be_visible()
+    await fits(page)
+
+
+async def test_an_attachment_takes_little_of_a_phones_screen(site):
+    page = await site.page(PHONE)
+    await ready(page)
+    await attach(page, "s" * 90 + ".png")
+
+    top, bottom = await box(page.locator("#attachment"))
+
+    assert bottom - top < PHONE["height"] / 8
+    await fits(page)
+
+
+async def test_chosen_options_do_not_widen_a_phones_page(site):
+    site.engine.open()
+    page = await site.page(PHONE)
+    await ready(page)
+    await say(page, "a fox --seed 3191099824 --steps 2 --size 192x128 --guidance 2")
+    await expect(pictures(page)).to_have_count(1)
+
+    await page.get_by_role("button", name="Edit prompt").click()
+
+    await expect(page.locator("#chips li")).to_have_count(4)
+    await fits(page)
+
+
+async def test_the_way_to_the_newest_lies_above_the_composer_whatever_it_holds(site):
+    page = await site.page(PHONE)
+    await ready(page)
+    for _ in range(3):
+        await say(page, "help")
+    await expect(page.locator(".reply")).to_have_count(3)
+    await page.locator("#scroll").evaluate("scroll => { scroll.scrollTop = 0 }")
+    button = page.get_by_role("button", name="Go to the newest")
+    await expect(button).to_be_visible()
+
+    await attach(page)
+
+    assert (await box(button))[1] <= (await box(page.locator("#composer")))[0]
+
+
+async def test_the_end_of_the_conversation_is_seen_also_above_a_growing_composer(site):
+    site.engine.open()
+    page = await site.page(PHONE)
+    await ready(page)
+    for count in (1, 2, 3):
+        await say(page, "a fox --steps 1")
+        await expect(pictures(page)).to_have_count(count)
+
+    await say(page, "a fox --steps 99")
+    await expect(page.locator("#notice")).to_be_visible()
+    await attach(page)
+
+    last = page.get_by_role("button", name="Copy seed").last
+    await expect(last).to_be_in_viewport(ratio=1)
+    assert (await box(last))[1] <= (await box(page.locator("#composer")))[0]
+
+
+async def test_the_history_has_its_name_where_there_is_no_room_to_write_it(site):
+    page = await site.page(PHONE)
+    await ready(page)
+
+    await page.get_by_role("button", name="History", exact=True).click()
+
+    await expect(page.locator("#history")).to_be_visible()

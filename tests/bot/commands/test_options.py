@@ -1,0 +1,163 @@
+"""Options: their words, values and limits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bot.commands import (
+    OPTIONS,
+    WORDS,
+    CommandError,
+    ImagineCommand,
+    parse,
+    read_option,
+    read_options,
+)
+from bot.commands.options import Number
+from bot.commands.sizes import SHAPES
+from bot.commands.vocabulary import MAX_IMAGES
+from generation.errors import InvalidRequest
+from tests.bot.commands.conftest import FOX, imagine, refusal
+
+
+def test_every_option_can_be_said_in_one_line():
+    command = parse(
+        "a fox in snow --preset canny --steps 20 --size 1024x768 --seed 7 --guidance 3.5"
+        ' --images 4 --strength 0.7 --negative "blurry"'
+    )
+
+    assert command == ImagineCommand(
+        prompt="a fox in snow",
+        preset="canny",
+        num_inference_steps=20,
+        width=1024,
+        height=768,
+        guidance_scale=3.5,
+        seed=7,
+        images=4,
+        strength=0.7,
+        negative_prompt="blurry",
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a fox in snow --steps 20",
+        "--steps 20 a fox in snow",
+        "a fox --steps 20 in snow",
+        "a fox --steps=20 in snow",
+        "a fox --steps = 20 in snow",
+        "a fox --STEPS 20 in snow",
+        "a fox --num_inference_steps 20 in snow",
+        "a fox --steps ٢٠ in snow",
+        "  a fox in snow\u200f--steps 20\u200e  ",
+        "imagine a fox in snow --steps 20",
+        "/imagine a fox in snow --steps 20",
+        "Imagine: a fox in snow --steps 20",
+        "a fox in snow —steps 20",
+        "a fox in snow –steps 20",
+        "—steps=20 a fox in snow",
+    ],
+)
+def test_an_option_is_understood_wherever_and_however_it_is_typed(text):
+    assert parse(text) == ImagineCommand("a fox in snow", num_inference_steps=20)
+
+
+def test_a_comma_after_a_value_belongs_to_the_sentence():
+    command = parse("a fox --preset canny, --size 512x512; --steps 20, --seed 7.")
+
+    assert command == ImagineCommand(
+        "a fox", preset="canny", width=512, height=512, num_inference_steps=20, seed=7
+    )
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_every_alias_means_the_same(option):
+    texts = [f"fox --{name} {option.example}" for name in (option.name, *option.aliases)]
+
+    assert len({parse(text) for text in texts}) == 1
+    assert imagine(texts[0]).options
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"), [("3.5", 3.5), ("3,5", 3.5), ("3", 3), ("+.5", 0.5), ("1e-05", 1e-05)]
+)
+def test_a_number_may_have_a_comma_or_a_point(typed, value):
+    assert imagine(f"a fox --guidance {typed}").guidance_scale == value
+
+
+@pytest.mark.parametrize("typed", ["1024x768", "1024X768", "1024×768", "1024*768"])
+def test_a_size_is_two_sides(typed):
+    assert parse(f"a fox --size {typed}") == ImagineCommand("a fox", width=1024, height=768)
+
+
+@pytest.mark.parametrize("option", ["size", "ar"])
+@pytest.mark.parametrize(
+    ("typed", "ratio"), [*SHAPES.items(), ("Wide", (16, 9)), ("21:9", (21, 9)), ("3/2", (3, 2))]
+)
+def test_a_shape_can_be_named_or_counted(option, typed, ratio):
+    assert parse(f"a fox --{option} {typed}") == ImagineCommand("a fox", aspect_ratio=ratio)
+
+
+# Limits
+
+
+NUMBERS = [option for option in OPTIONS if isinstance(option.kind, Number)]
+
+
+@pytest.mark.parametrize("option", NUMBERS, ids=lambda option: option.name)
+def test_the_limits_are_those_of_a_request(option):
+    assert isinstance(option.kind, Number)
+    for value in (option.kind.lowest, option.kind.highest):
+        assert imagine(f"a fox --{option.name} {value}").options == {option.field: value}
+    for value in (option.kind.lowest - 1, option.kind.highest + 1):
+        assert refusal(f"a fox --{option.name} {value}").field == option.field
+
+    if option.field == "images":
+        assert (option.kind.lowest, option.kind.highest) == (1, MAX_IMAGES)
+    elif option.field == "strength":
+        # 0 is refused there for leaving no step, which depends on the number of steps.
+        assert (option.kind.lowest, option.kind.highest) == (0, 1)
+    else:
+        for value in (option.kind.lowest, option.kind.highest):
+            replace(FOX, **{option.field: value})
+        for value in (option.kind.lowest - 1, option.kind.highest + 1):
+            with pytest.raises(InvalidRequest):
+                replace(FOX, **{option.field: value})
+
+
+def test_every_field_has_a_word_that_sets_it():
+    assert WORDS == {
+        "preset": "preset",
+        "num_inference_steps": "steps",
+        "width": "size",
+        "height": "size",
+        "aspect_ratio": "ar",
+        "guidance_scale": "guidance",
+        "seed": "seed",
+        "images": "images",
+        "strength": "strength",
+        "negative_prompt": "negative",
+    }
+    assert {"prompt", *WORDS} == set(ImagineCommand.__dataclass_fields__)
+
+
+# One value, and options alone, as forms have them
+
+
+def test_a_single_value_is_read_as_behind_its_option():
+    assert read_option("size", " 320x256 ") == {"width": 320, "height": 256}
+    assert read_option("size", "wide") == {"aspect_ratio": (16, 9)}
+    with pytest.raises(CommandError, match="size sides must be multiples of 16"):
+        read_option("size", "321x256")
+
+
+def test_options_alone_are_read_and_anything_else_is_pointed_at():
+    assert read_options("--steps 9 --seed 7") == ImagineCommand(num_inference_steps=9, seed=7)
+    assert read_options("") == ImagineCommand()
+    with pytest.raises(CommandError, match="“fox” is no option") as caught:
+        read_options("--steps 9 fox")
+    assert caught.value.position == 10

@@ -1,0 +1,184 @@
+"""Verbs, and prompts that begin like one."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.commands import (
+    OPTIONS,
+    TOPICS,
+    VERBS,
+    AdminBan,
+    AdminPause,
+    AdminPresets,
+    AdminQueue,
+    AdminQuota,
+    AdminResume,
+    AdminStats,
+    AdminUnban,
+    AgainCommand,
+    CancelCommand,
+    HelpCommand,
+    HistoryCommand,
+    ImagineCommand,
+    PresetsCommand,
+    QueueCommand,
+    QuotaCommand,
+    SettingsCommand,
+    ShowCommand,
+    parse,
+)
+from tests.bot.commands.conftest import ID, LETTER_ID, refusal
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ("presets", PresetsCommand()),
+        ("PRESETS", PresetsCommand()),
+        (" /presets\n", PresetsCommand()),
+        ("history", HistoryCommand()),
+        ("history of rome painted", HistoryCommand("of rome painted")),
+        ("history “red fox” --page 2", HistoryCommand("“red fox”", 2)),
+        ("history --page=3", HistoryCommand("", 3)),
+        ("history —seed 4", HistoryCommand("—seed 4")),
+        ("show k7m2p9qa", ShowCommand(ID)),
+        ("show #K7M2P9QA.", ShowCommand(ID)),
+        ("show `k7m2p9qa`", ShowCommand(ID)),
+        (f"show {LETTER_ID}", ShowCommand(LETTER_ID)),
+        ("again", AgainCommand()),
+        ("again k7m2p9qa", AgainCommand(ID)),
+        (
+            "again --seed 9 k7m2p9qa --steps 40",
+            AgainCommand(ID, ImagineCommand(seed=9, num_inference_steps=40)),
+        ),
+        ("again --ar wide", AgainCommand(None, ImagineCommand(aspect_ratio=(16, 9)))),
+        ("vary", AgainCommand(vary=True)),
+        ("vary k7m2p9qa", AgainCommand(ID, vary=True)),
+        ("quota", QuotaCommand()),
+        ("quota?", QuotaCommand()),
+        ("history: fox", HistoryCommand("fox")),
+        ("queue", QueueCommand()),
+        ("cancel", CancelCommand()),
+        ("Cancel!", CancelCommand()),
+        ("cancel k7m2p9qa", CancelCommand(ID)),
+        ("settings", SettingsCommand()),
+        ("settings reset", SettingsCommand(is_reset=True)),
+        (
+            "settings --preset canny --steps 20",
+            SettingsCommand(ImagineCommand(preset="canny", num_inference_steps=20)),
+        ),
+        ("help", HelpCommand()),
+        ("help!", HelpCommand()),
+        ("help steps", HelpCommand("steps")),
+        ("help --cfg", HelpCommand("guidance")),
+        ("help /vary?", HelpCommand("vary")),
+        ("help admin", HelpCommand("admin")),
+        ("admin help", HelpCommand("admin")),
+        ("admin presets", AdminPresets()),
+        ("admin presets reload", AdminPresets("reload")),
+        ("admin quota discord:12", AdminQuota("show", "discord:12")),
+        ("admin quota grant Discord:12 50", AdminQuota("grant", "discord:12", 50)),
+        ("admin quota set slack:T1/U2 0", AdminQuota("set", "slack:T1/U2", 0)),
+        ("admin quota set slack:U2 default", AdminQuota("set", "slack:U2")),
+        ("admin quota reset slack:U2", AdminQuota("reset", "slack:U2")),
+        ("admin pause", AdminPause()),
+        ("admin resume", AdminResume()),
+        ("admin ban web:eve", AdminBan("web:eve")),
+        ("admin ban web:eve  too  many, --really ", AdminBan("web:eve", "too  many, --really")),
+        ("admin unban web:eve", AdminUnban("web:eve")),
+        ("ADMIN Queue", AdminQueue()),
+        ("admin stats", AdminStats()),
+    ],
+)
+def test_a_verb_is_understood(text, command):
+    assert parse(text) == command
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "show me a fox",
+        "show backyard at night",
+        "show 3 foxes",
+        "help wanted sign",
+        "help me draw a fox",
+        "queue of people in the rain",
+        "shower",
+        "a history of rome",
+        '"help"',
+        "/r/art style fox",
+        "help! a fox stole it",
+        "imagination",
+    ],
+)
+def test_a_prompt_may_begin_like_a_verb(prompt):
+    assert parse(prompt) == ImagineCommand(prompt)
+    assert parse(f"{prompt} --seed 7") == ImagineCommand(prompt, seed=7)
+
+
+def test_imagine_makes_a_prompt_of_whatever_follows():
+    for verb in VERBS:
+        assert parse(f"imagine {verb.name} 123") == ImagineCommand(f"{verb.name} 123")
+    assert parse("imagine imagine") == ImagineCommand("imagine")
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "hint"),
+    [
+        ("show", "show", "show k7m2p9qa"),
+        ("/show", "/show", "show k7m2p9qa"),
+        ("show 123", "123", "imagine show 123"),
+        ("show fox", "fox", "imagine show fox"),
+        ("show k7m2p9qa please", "please", "imagine show k7m2p9qa …"),
+        ("/show me a fox", "/show", "show ID"),
+        ("cancel xyz!", "xyz!", "imagine cancel xyz!"),
+        ("cancel my job", "my", "imagine cancel my …"),
+        ("cancel k7m2p9qa k7m2p9qb", "k7m2p9qb", "does not belong to cancel [ID]"),
+        ("again, but at night", "but", "imagine again but …"),
+        ("again but at night", "but", "imagine again but …"),
+        ("vary --seed 9", "--seed", "write again"),
+        ("quota of fish", "of", "imagine quota of …"),
+        ("presets canny", "canny", "imagine presets canny"),
+        ("queue status", "status", "imagine queue status"),
+        ("help stpes", "stpes", "did you mean steps?"),
+        ("help zzz", "zzz", "choose imagine, options, presets"),
+        ("settings canny", "canny", "settings [options | reset]"),
+        ("settings reset all", "all", "imagine settings reset …"),
+        ("settings reset --steps 3", "reset", "afterwards"),
+        ("history --steps 3", "--steps", "--page"),
+        ("history --page 0", "0", "between 1 and"),
+        ("  /histroy fox", "/histroy", "did you mean history?"),
+        ("admin", "admin", "presets, quota, pause"),
+        ("admin quoat", "quoat", "did you mean quota?"),
+        ("admin zzz", "zzz", "stats or audit"),
+        ("admin of the castle", "of", "imagine admin of …"),
+        ("admin quota", "quota", "admin quota USER"),
+        ("admin quota grant", "grant", "admin quota grant USER CREDITS"),
+        ("admin quota 12", "12", "discord:1234"),
+        ("admin quota :12", ":12", "discord:1234"),
+        ("admin quota d1scord:", "d1scord:", "discord:1234"),
+        ("admin quota grant a:b", "a:b", "admin quota grant USER CREDITS"),
+        ("admin quota grant a:b 0", "0", "between 1 and 1000000000"),
+        ("admin quota grant a:b default", "default", "a whole number"),
+        ("admin quota set a:b lots", "lots", "a whole number"),
+        ("admin quota a:b 5", "5", "stuck at “5”"),
+        ("admin pause now", "now", "stuck at “now”: write admin pause"),
+        ("admin pause right now", "right", "write admin pause"),
+        ("history —pgae 2", "—pgae", "did you mean --page?"),
+        ("admin presets canny", "canny", "admin presets [reload]"),
+        ("admin unban a:b c", "c", "admin unban USER"),
+    ],
+)
+def test_what_nearly_fits_a_verb_is_an_error_and_no_picture(text, word, hint):
+    error = refusal(text)
+
+    assert error.word == word
+    assert text[error.position :].startswith(word)
+    assert hint in str(error)
+
+
+def test_there_is_help_on_every_verb_and_every_option():
+    for topic in TOPICS:
+        assert parse(f"help {topic}") == HelpCommand(topic)
+    assert {verb.name for verb in VERBS} | {option.name for option in OPTIONS} <= set(TOPICS)

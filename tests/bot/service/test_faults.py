@@ -1,0 +1,174 @@
+"""What fails while drawing and storing is told, refunded, and ends."""
+
+import asyncio
+import errno
+import os
+import sqlite3
+import threading
+
+import pytest
+
+from bot.jobs import JobStatus
+from bot.outcomes import OUR_FAULT, STORAGE_FULL
+from bot.refusals import NotAccepting, StorageTrouble
+from generation.errors import GenerationError, ModelUnavailable, OutOfMemory
+from tests.bot.conftest import CIRCLE, left
+from tests.bot.faults import Storage, sqlite3_full, sqlite_error
+from tests.conftest import ADA, ADMIN, BOB, at_step, finished, until
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        (OutOfMemory("the picture does not fit on this GPU: ask for a smaller one"), "smaller one"),
+        (GenerationError("the picture came out empty"), "came out empty"),
+        (RuntimeError("CUDA error: device-side assert triggered"), OUR_FAULT),
+    ],
+)
+async def test_a_failed_job_is_refunded_once_and_the_queue_goes_on(bot, gate, fault, sentence):
+    gate.open()
+    gate.fault = fault
+    job = await bot.service.submit(ADA, CIRCLE)
+
+    assert await finished(job) is JobStatus.FAILED
+    assert sentence in job.error
+    assert await left(bot.service) == bot.config.quota.credits
+
+    gate.fault = None
+    assert await finished(await bot.service.submit(ADA, CIRCLE)) is JobStatus.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence", "state"),
+    [(errno.ENOSPC, STORAGE_FULL, "paused"), (errno.EACCES, OUR_FAULT, "ready")],
+)
+async def test_a_picture_that_cannot_be_stored_is_refunded(
+    bot, gate, monkeypatch, number, sentence, state
+):
+    """A full disk would swallow the next pictures too, so nothing more is drawn."""
+
+    def refuse(*args):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(bot.gallery, "save", refuse)
+    gate.open()
+
+    job = await bot.service.submit(ADA, CIRCLE)
+
+    assert await finished(job) is JobStatus.FAILED
+    assert job.error == sentence
+    assert await left(bot.service) == bot.config.quota.credits
+    assert list(bot.gallery.images.iterdir()) == []
+    assert bot.service.state.status == state
+
+
+@pytest.mark.parametrize("method", ["begin", "finish"])
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR])
+async def test_a_storage_that_fails_for_a_while_loses_no_job(bot, gate, method, code):
+    """The job is drawn, or its end is written, as soon as the storage is back; nothing else
+    is begun meanwhile, since it could not be written down."""
+    gate.open()
+    storage = Storage(bot.service._worker._store, method, sqlite_error(code))
+    first = await bot.service.submit(ADA, CIRCLE)
+    await until(lambda: storage.failures)
+    await until(lambda: bot.service.state.status == "paused")
+    second = await bot.service.submit(BOB, CIRCLE)
+
+    storage.is_broken = False
+    await bot.service.admin.resume(ADMIN)  # tries at once, and would do so by itself
+
+    assert await finished(first) is JobStatus.SUCCEEDED
+    assert await finished(second) is JobStatus.SUCCEEDED
+    assert bot.service.state.status == "ready"
+    assert await left(bot.service) == bot.config.quota.credits - first.cost
+
+
+async def test_a_job_that_fails_while_the_storage_does_is_refunded_once_it_is_back(bot, gate):
+    gate.open()
+    gate.fault = GenerationError("the picture came out empty")
+    storage = Storage(bot.service._worker._store, "finish", sqlite3_full())
+    job = await bot.service.submit(ADA, CIRCLE)
+    await until(lambda: storage.failures)
+    assert await left(bot.service) == bot.config.quota.credits - job.cost
+
+    storage.is_broken = False
+    await bot.service.admin.resume(ADMIN)
+
+    assert await finished(job) is JobStatus.FAILED
+    assert await left(bot.service) == bot.config.quota.credits
+
+
+async def test_a_cancel_that_cannot_be_written_says_so_and_the_job_waits_on(bot, gate):
+    running = await bot.service.submit(ADA, CIRCLE)
+    await at_step(running, 0, picture=1)
+    waiting = await bot.service.submit(BOB, CIRCLE)
+    storage = Storage(bot.service._worker._store, "finish", sqlite3_full())
+
+    with pytest.raises(StorageTrouble):
+        await bot.service.cancel(BOB, waiting.id)
+
+    storage.is_broken = False
+    gate.open()
+    assert await finished(waiting) is JobStatus.SUCCEEDED
+
+
+async def test_pictures_that_are_being_stored_outlive_the_stop(make_bot, gate, monkeypatch):
+    """They are drawn and paid for; drawing them again would waste the engine's time."""
+    bot = await make_bot()
+    may_store = threading.Event()
+    save = bot.gallery.save
+
+    def slowly(*args):
+        assert may_store.wait(20)
+        save(*args)
+
+    monkeypatch.setattr(bot.gallery, "save", slowly)
+    gate.open()
+    jobs = [await bot.service.submit(ADA, CIRCLE) for _ in range(3)]
+    await until(lambda: len(gate.drawn) == 3 and not gate.is_busy)
+
+    stopping = asyncio.create_task(bot.stop())
+    await until(lambda: bot.service.state.status == "stopping")
+    may_store.set()
+    await stopping
+
+    assert [job.status for job in jobs] == [JobStatus.SUCCEEDED] * 3
+
+
+async def test_a_request_that_cannot_be_written_is_refused_and_not_queued(bot):
+    def full(db, job):
+        raise sqlite3_full()
+
+    bot.service._store.insert = full
+
+    with pytest.raises(StorageTrouble, match="nothing was charged"):
+        await bot.service.submit(ADA, CIRCLE)
+
+    assert bot.service.queue(ADA).mine == ()
+    assert await left(bot.service) == bot.config.quota.credits
+
+
+async def test_a_model_that_cannot_be_loaded_is_said_and_can_be_tried_again(make_bot, gate):
+    broken = ModelUnavailable("FLUX.1-dev is gated: accept its licence and set HF_TOKEN")
+    loads = []
+
+    def load():
+        loads.append(1)
+        if len(loads) == 1:
+            raise broken
+
+    gate.load = lambda: (load(), type(gate).load(gate))
+    bot = await make_bot()
+    async with asyncio.timeout(10):
+        while bot.service.state.status != "failed":
+            await asyncio.sleep(0)
+
+    with pytest.raises(NotAccepting, match="accept its licence"):
+        await bot.service.submit(ADA, CIRCLE)
+
+    await bot.service.admin.resume(ADMIN)
+    async with asyncio.timeout(10):
+        while bot.service.state.status != "ready":
+            await asyncio.sleep(0)
+    gate.open()
+    assert await finished(await bot.service.submit(ADA, CIRCLE)) is JobStatus.SUCCEEDED
