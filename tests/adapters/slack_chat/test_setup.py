@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -12,10 +14,12 @@ import yaml
 from adapters.slack_chat import actions, forms
 from adapters.slack_chat.chat import PATH, SlackChat, findings
 from adapters.slack_chat.workspaces import SCOPES
+from bot.assembly.doctor import platform_findings
+from bot.assembly.platforms import PLATFORMS, Host, keep_going
 from bot.config import Config, ConfigError, Secrets, Slack, load_secrets
 from tests.adapters.slack_chat.conftest import SMALL
-from tests.bot.test_main import Process
 from tests.fakes.slack import ALL_SCOPES, api
+from tests.processes import Process
 
 ROOT = Path(__file__).parents[3]
 
@@ -223,6 +227,12 @@ async def test_a_port_in_use_is_named(make_chat, over_http):
 
 # The process
 
+SLACK = next(each for each in PLATFORMS if each.name == "slack")
+
+
+def _check_slack(config, secrets):
+    return list(platform_findings(SLACK, config, secrets, nullcontext))
+
 
 async def test_the_process_listens_in_slack_and_a_revoked_token_leaves_the_page_up(
     slack, ada, general, tmp_path
@@ -250,27 +260,22 @@ async def test_the_process_listens_in_slack_and_a_revoked_token_leaves_the_page_
 
 
 async def test_what_slack_lacks_is_said_and_ends_slack_alone(service, caplog):
-    from bot.__main__ import _chats, _keep_going
+    host = Host(service, Config(), Secrets(slack_app_token="xapp-1"))
+    assert SLACK.is_on(host.config, host.secrets)
 
-    ((name, run),) = _chats(service, Config(), Secrets(slack_app_token="xapp-1"))
-
-    await _keep_going(name, run)
+    await keep_going("Slack", partial(SLACK.run, host))
 
     assert "SLACK_BOT_TOKEN is not set" in caplog.text
 
 
-async def test_without_tokens_slack_is_not_there(service):
-    from bot.__main__ import _chats, _check_slack
-
-    assert list(_chats(service, Config(), Secrets())) == []
+def test_without_tokens_slack_is_not_there():
+    assert [each.name for each in PLATFORMS if each.is_on(Config(), Secrets())] == ["web"]
     assert _check_slack(Config(), Secrets()) == [
         ("slack", True, "no tokens are set: docs/slack.md")
     ]
 
 
 async def test_check_asks_slack(slack):
-    from bot.__main__ import _check_slack
-
     config = Config(slack={"api_base": slack.api_base})
 
     found = await asyncio.to_thread(_check_slack, config, secrets_of(slack))

@@ -1,0 +1,172 @@
+"""``python -m bot check``: what is right and what is missing, each in a sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.text import Text
+
+from bot.assembly.folder import database_path
+from bot.assembly.parts import faulty_presets
+from bot.assembly.platforms import PLATFORMS, Platform
+from bot.config import Config, ConfigError, Secrets, check_license
+from bot.database import DatabaseDamaged, check_sound, migrations
+from bot.storage import has_wal_bug
+from generation import weights
+from generation.errors import FluxbotError
+
+#: Shows that something takes a while, inside of its block.
+Busy = Callable[[str], AbstractContextManager[Any]]
+
+
+class Finding(NamedTuple):
+    """A part of the bot, whether nothing is missing there, and a sentence about it."""
+
+    name: str
+    is_right: bool
+    sentence: str
+
+
+def findings(
+    config: Config,
+    secrets: Secrets,
+    config_path: Path,
+    busy: Busy,
+    platforms: Iterable[Platform] = PLATFORMS,
+) -> Iterator[Finding]:
+    """Findings about everything that a run of the bot needs, in the order to read them."""
+    weights.prepare_environment(config.storage.download_dir, os.environ)
+    sound = f"{config_path} is sound, with {len(config.presets)} presets"
+    yield Finding("config", True, sound)
+    yield _database(config)
+    yield sqlite_finding(sqlite3.sqlite_version_info)
+    yield _folder("data", config.storage.data_dir)
+    yield _folder("download", config.storage.download_dir)
+    yield _device(config, busy)
+    yield model_finding(config, secrets)
+    for sentence in faulty_presets(config).values():
+        yield Finding("presets", False, sentence)
+    for platform in platforms:
+        yield from platform_findings(platform, config, secrets, busy)
+
+
+def show(findings: Iterable[Finding], console: Console) -> None:
+    """Print a line for each finding; long sentences go on below their first word."""
+    findings = list(findings)
+    width = max(len(finding.name) for finding in findings)
+    for name, is_right, sentence in findings:
+        mark = Text("✓", style="green") if is_right else Text("✗", style="red")
+        # A table would cut what is longer than its column, and addresses are to be followed.
+        lines = textwrap.wrap(
+            sentence,
+            max(console.width - width - 4, 40),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        text = f"\n{' ' * (width + 4)}".join(lines)
+        console.print(mark, f"{name:{width}} ", text, soft_wrap=True)
+
+
+def platform_findings(
+    platform: Platform, config: Config, secrets: Secrets, busy: Busy
+) -> Iterator[Finding]:
+    """The findings of *platform* about itself."""
+    with busy(f"looking at {platform.name}"):
+        verdicts = asyncio.run(platform.check(config, secrets))
+    for is_right, sentence in verdicts:
+        yield Finding(platform.name, is_right, sentence)
+
+
+def _database(config: Config) -> Finding:
+    path = database_path(config)
+    if not path.exists():
+        return Finding("database", True, f"{path} will be made at the first start")
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            check_sound(db)
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+    except (sqlite3.DatabaseError, DatabaseDamaged) as error:
+        return Finding("database", False, f"{path} cannot be used: {error}")
+    known = len(migrations())
+    if version > known:
+        sentence = f"{path} has schema {version}, this version knows {known}"
+        return Finding("database", False, sentence)
+    return Finding("database", True, f"{path} is sound")
+
+
+def sqlite_finding(version: tuple[int, ...]) -> Finding:
+    """The finding about SQLite *version*, such as (3, 40, 1)."""
+    name = "SQLite " + ".".join(map(str, version))
+    if not has_wal_bug(version):
+        return Finding("sqlite", True, name)
+    return Finding(
+        "sqlite",
+        True,
+        f"{name} will do, with a rare bug: two connections that write at the same moment can"
+        " damage the database. The bot writes through one; only a command that writes beside it"
+        " (quota grant) could meet that. Damage is noticed at the start, and python -m bot restore"
+        " puts back the copy of the last day. A Python with SQLite 3.51.3 or newer (or 3.50.7,"
+        " 3.44.6) is free of it",
+    )
+
+
+def _folder(name: str, folder: Path) -> Finding:
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        return Finding(name, False, f"{folder} cannot be written")
+    free = shutil.disk_usage(existing).free / 1e9
+    if free < 1:
+        return Finding(name, False, f"{free:.1f} GB free in {folder}: at least 1 GB is needed")
+    return Finding(name, True, f"{free:.1f} GB free in {folder}")
+
+
+def _device(config: Config, busy: Busy) -> Finding:
+    with busy("importing torch"):
+        import torch
+
+        from generation.diffusion.device import choose_device
+    try:
+        device = choose_device(config.model.device, config.model.dtype)
+    except FluxbotError as error:
+        return Finding("device", False, str(error))
+    dtype = str(device.dtype).removeprefix("torch.")
+    return Finding("device", True, f"{device}, {dtype}, torch {torch.__version__}")
+
+
+def model_finding(config: Config, secrets: Secrets) -> Finding:
+    """The finding about the model: where its weights are, or what keeps them away."""
+    repository, revision = config.model.repository, config.model.revision
+    try:
+        check_license(config)
+        wanted = weights.wanted_from_hub(repository, "pipeline", revision)
+    except (ConfigError, FluxbotError) as error:
+        return Finding("model", False, str(error))
+    if repository == weights.DEMO:
+        if weights.has_trained_demo():
+            return Finding("model", True, "demo, which ships with the project")
+        missing = "demo, but its weights are not here: a random model draws noise"
+        return Finding("model", True, missing)
+    if wanted is None:
+        return Finding("model", True, f"the folder {repository}")
+    from generation import hub
+
+    if hub.cached(wanted) is not None:
+        return Finding("model", True, f"{repository}, which is in the cache")
+    has_token = bool(secrets.hf_token or hub.stored_token())
+    known = config.models.get(repository)  # its own table, not one that it is like
+    if known is not None and known.gated and not has_token:
+        return Finding("model", False, hub.gated_sentence(repository))
+    token = "a token is set" if has_token else "no HF_TOKEN is set"
+    sentence = f"{repository}, to be fetched from the Hugging Face Hub; {token}"
+    return Finding("model", True, sentence)

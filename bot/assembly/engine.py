@@ -1,0 +1,119 @@
+"""The executors: one for each device, made by the word of ``engine.process``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from bot.assembly.parts import controlnets, preprocessor_models
+from bot.config import Config, Secrets
+from generation.child import ChildEngine, has_gpu
+from generation.executor import ThreadExecutor
+from generation.preprocessors import Preprocessors
+from generation.protocols import Engine, Executor
+
+#: Seconds that a picture which is being drawn may hold up the end, until its next step.
+SECONDS_TO_STOP = 10.0
+
+logger = logging.getLogger("bot")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An engine that is still to be made: for one device, from the configuration.
+
+    Attributes:
+        device: As in ``model.device``.
+        preprocessors: For an engine in this process, which shares them with the chats.
+    """
+
+    config: Config
+    secrets: Secrets
+    preprocessors: Preprocessors
+    device: str
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of `FluxEngine`, but for its preprocessors."""
+        model = self.config.model
+        return {
+            "repository": model.repository,
+            "revision": model.revision,
+            "download_dir": self.config.storage.download_dir,
+            "device": self.device,
+            "dtype": model.dtype,
+            "offload_level": model.placement,
+            "quantized": model.quantization,
+            "max_sequence_length": model.max_sequence_length,
+            "token": self.secrets.hf_token,
+            "controlnets": controlnets(self.config),
+            "pixels": max(model.width * model.height, self.config.limits.pixels),
+        }
+
+
+def _on_thread(plan: Plan) -> Executor:
+    """An executor whose engine lives in this process; torch is imported on its thread."""
+
+    def load() -> Engine:
+        _announce(plan)
+        from generation.diffusion.engine import FluxEngine
+
+        return FluxEngine(**plan.arguments, preprocessors=plan.preprocessors)
+
+    return ThreadExecutor(load, seconds_to_close=SECONDS_TO_STOP)
+
+
+def _in_child(plan: Plan) -> Executor:
+    """An executor whose engine lives in a process of its own, which can be killed."""
+
+    def load() -> Engine:
+        _announce(plan)
+        preprocessors = preprocessor_models(plan.config, plan.secrets.hf_token)
+        return ChildEngine(
+            "generation.diffusion.engine:engine_of",
+            {**plan.arguments, "preprocessors": preprocessors},
+            seconds_to_load=plan.config.engine.seconds_to_load,
+            seconds_per_step=plan.config.engine.seconds_per_step,
+        )
+
+    return ThreadExecutor(load, seconds_to_close=SECONDS_TO_STOP)
+
+
+def _announce(plan: Plan) -> None:
+    repository = plan.config.model.repository
+    logger.info("importing torch and diffusers, loading the model %s", repository)
+
+
+#: Executors by the word of ``engine.process``; "auto" chooses among them.
+EXECUTORS: dict[str, Callable[[Plan], Executor]] = {
+    "thread": _on_thread,
+    "child": _in_child,
+}
+
+
+def executors(
+    config: Config, secrets: Secrets, preprocessors: Preprocessors
+) -> tuple[Executor, ...]:
+    """An executor for each device, not started yet."""
+    plan = partial(Plan, config, secrets, preprocessors)
+    return tuple(
+        EXECUTORS[executor_word(config, device)](plan(device)) for device in devices(config)
+    )
+
+
+def devices(config: Config) -> tuple[str, ...]:
+    """Devices that draw, as in ``model.device``."""
+    return (config.model.device,)
+
+
+def executor_word(config: Config, device: str) -> str:
+    """The key of `EXECUTORS` for *device*: a child of its own for a GPU, unless
+    ``engine.process`` says otherwise."""
+    word = config.engine.process
+    if word != "auto":
+        return word
+    is_gpu = device.startswith("cuda") or (device == "auto" and has_gpu())
+    return "child" if is_gpu else "thread"

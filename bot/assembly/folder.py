@@ -1,0 +1,98 @@
+"""The data folder: its paths, its lock, and the database for commands."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from bot.config import Config, ConfigError
+from bot.database import Database, DatabaseDamaged, SchemaTooNew
+from bot.storage import network_file_system
+from generation.errors import FluxbotError
+
+T = TypeVar("T")
+
+LOCK = "bot.lock"
+
+
+class FolderInUse(ConfigError):
+    """Another bot is using the data folder; the message names its process."""
+
+
+def database_path(config: Config) -> Path:
+    return config.storage.data_dir / "bot.sqlite3"
+
+
+def backups_dir(config: Config) -> Path:
+    return config.storage.data_dir / "backups"
+
+
+def lock(data_dir: Path) -> IO[str]:
+    """The lock file of *data_dir*, made where it is missing; locked until it is closed.
+
+    Raises:
+        FolderInUse: Another process has locked it.
+        ConfigError: The folder cannot be made, or lies on a network file system.
+    """
+    if kind := network_file_system(data_dir):
+        raise ConfigError(
+            f"storage.data_dir is {data_dir}, which lies on a network file system ({kind}), where"
+            " SQLite's locks cannot be trusted: name a folder on a local disk"
+        )
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        file = (data_dir / LOCK).open("a+")
+    except OSError as error:
+        raise ConfigError(
+            f"storage.data_dir is {data_dir}, which cannot be used: {error.strerror}"
+        ) from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        owner = file.read().strip() or "unknown"
+        file.close()
+        raise FolderInUse(
+            f"another bot (process {owner}) is using {data_dir}: stop it, or give this one"
+            " another folder with storage.data_dir"
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def with_database(config: Config, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+    """The result of *work* on the database, for a command beside the bot. Blocks.
+
+    Raises:
+        DatabaseDamaged: It cannot be opened, read or written.
+    """
+
+    async def go() -> T:
+        database = await Database.open(database_path(config))
+        try:
+            return await work(database)
+        finally:
+            await database.close()
+
+    try:
+        return asyncio.run(go())
+    except (SchemaTooNew, DatabaseDamaged, FluxbotError, sqlite3.DatabaseError, OSError) as error:
+        raise DatabaseDamaged(f"{database_path(config)} cannot be used: {error}") from error
+
+
+def lock_owner(data_dir: Path) -> str | None:
+    """The process id of the bot that is using *data_dir*; None where none is."""
+    with suppress(OSError), (data_dir / LOCK).open(encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read().strip() or "unknown"
+    return None

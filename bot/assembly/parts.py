@@ -1,0 +1,75 @@
+"""Weights beside the model: what presets want, from the Hugging Face Hub or a folder.
+
+Nothing here asks the Hub or builds anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from bot.config import Config
+from generation import weights
+from generation.errors import FluxbotError
+from generation.preprocessors import Preprocessors
+from generation.types import Preset
+from generation.wanted import Wanted, WeightsRole
+
+
+def preprocessor_models(config: Config, token: str | None = None) -> dict[str, Any]:
+    """Arguments of `Preprocessors`; *token* is for gated repositories on the Hub."""
+    models = config.preprocessors
+    return {
+        "depth": models.depth,
+        "person": models.person,
+        "pose": models.pose,
+        "download_dir": config.storage.download_dir,
+        "token": token,
+    }
+
+
+def parts_of(preset: Preset, preprocessors: Preprocessors) -> list[tuple[str, WeightsRole]]:
+    """Names and roles of the weights that *preset* draws with beside the model."""
+    parts = list(preset.kind.weights)
+    if preset.lora is not None:
+        parts.append((preset.lora, "lora"))
+    if preset.kind.control_map is not None:
+        needed = preprocessors.models_for(preset.kind.control_map)
+        parts += [(model, "preprocessor") for model in needed]
+    return parts
+
+
+def faulty_presets(config: Config) -> dict[str, str]:
+    """A sentence for each preset whose weights can be nowhere, by its name."""
+    preprocessors = Preprocessors(**preprocessor_models(config))
+    found: dict[str, str] = {}
+    for preset in config.presets.values():
+        for name, role in parts_of(preset, preprocessors):
+            try:
+                weights.wanted_from_hub(name, role)
+            except FluxbotError as error:
+                found.setdefault(preset.name, f"preset {preset.name}: {error}")
+    return found
+
+
+def wanted(config: Config, names: Iterable[str]) -> list[Wanted]:
+    """Downloads that the model and the presets *names* need, each once.
+
+    Raises:
+        ModelUnavailable: The model, or a part of one of these presets, can be nowhere.
+    """
+    preprocessors = Preprocessors(**preprocessor_models(config))
+    parts = [part for name in names for part in parts_of(config.presets[name], preprocessors)]
+    needed = [
+        weights.wanted_from_hub(config.model.repository, "pipeline", config.model.revision),
+        *(weights.wanted_from_hub(name, role) for name, role in parts),
+    ]
+    return list(dict.fromkeys(each for each in needed if each is not None))
+
+
+def controlnets(config: Config) -> tuple[str, ...]:
+    """ControlNets of all presets that are not faulty, each once; room is planned for them."""
+    faulty = faulty_presets(config)
+    sound = [each for each in config.presets.values() if each.name not in faulty]
+    nets = [name for each in sound for name, role in each.kind.weights if role == "controlnet"]
+    return tuple(dict.fromkeys(nets))

@@ -1,0 +1,168 @@
+"""One run of the bot: from the lock to the last write, with signals and backups."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from bot.assembly.about import about_model
+from bot.assembly.engine import SECONDS_TO_STOP, executors
+from bot.assembly.folder import backups_dir, database_path, lock
+from bot.assembly.parts import faulty_presets, preprocessor_models
+from bot.assembly.platforms import PLATFORMS, Host, Platform, running
+from bot.backups import back_up_daily, backups
+from bot.config import Config, ConfigError, Secrets, check_license, load_config
+from bot.database import Database, DatabaseDamaged, SchemaTooNew
+from bot.gallery import Gallery
+from bot.restarts import Restarts
+from bot.service import Service
+from bot.storage import Reserve, has_wal_bug
+from generation import weights
+from generation.control_images import PillowControlImages
+from generation.executor import ENGINE_THREAD
+from generation.preprocessors import Preprocessors
+
+logger = logging.getLogger("bot")
+
+
+def run(
+    config: Config,
+    secrets: Secrets,
+    config_path: Path,
+    announce: Callable[[str], None],
+    platforms: Iterable[Platform] = PLATFORMS,
+) -> None:
+    """Run the bot until SIGINT or SIGTERM; a second one ends it at once.
+
+    Args:
+        config_path: The file that presets are read anew from.
+        announce: Told the address of a platform once it answers.
+
+    Raises:
+        ConfigError: Something in the configuration stands in the way.
+        FolderInUse: Another bot is using the data folder.
+        SchemaTooNew: A newer version has written the database.
+        DatabaseDamaged: It cannot be used; the message names the way out.
+        FluxbotError: The records cannot be written.
+    """
+    check_license(config)
+    with lock(config.storage.data_dir):
+        if has_wal_bug(sqlite3.sqlite_version_info):
+            logger.info(
+                "SQLite %s has a rare bug, which the bot guards against: python -m bot check says"
+                " more",
+                sqlite3.sqlite_version,
+            )
+        restarts = Restarts(config.storage.data_dir / "starts.json")
+        try:
+            asyncio.run(_run(config, secrets, config_path, announce, platforms, restarts))
+        except (ConfigError, SchemaTooNew):
+            restarts.end()  # nobody was called, and whoever mends it need not wait
+            raise
+        except (sqlite3.DatabaseError, DatabaseDamaged) as error:
+            restarts.end()
+            newest = next(iter(backups(backups_dir(config))), None)
+            way_out = "" if newest is None else f"; the backup {newest.name} can take its place:"
+            command = "" if newest is None else " python -m bot restore"
+            raise DatabaseDamaged(
+                f"the database {database_path(config)} cannot be used: {error}{way_out}{command}"
+            ) from None
+        if any(thread.name.startswith(ENGINE_THREAD) for thread in threading.enumerate()):
+            # It is still importing, loading or hung, and Python would wait for it.
+            os._exit(0)
+
+
+async def _run(
+    config: Config,
+    secrets: Secrets,
+    config_path: Path,
+    announce: Callable[[str], None],
+    platforms: Iterable[Platform],
+    restarts: Restarts,
+) -> None:
+    stop = _stop_on_signals()
+    if wait := restarts.begin(time.time()):
+        logger.warning("the bot keeps being started anew: waiting %g s this time", wait)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), wait)
+            restarts.end()
+            return
+    database = await Database.open(
+        database_path(config),
+        is_checked=True,
+        reserve=Reserve(config.storage.data_dir / "reserve"),
+    )
+    try:
+        service = await _service(config, secrets, database, config_path)
+        async with running(Host(service, config, secrets, announce), platforms):
+            # Only now, since importing torch keeps everything else waiting.
+            working = asyncio.create_task(service.run())
+            stopping = asyncio.create_task(stop.wait())
+            backing_up = asyncio.create_task(_back_up(config))
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            logger.info("stopping; what waits is kept (once more stops at once)")
+            backing_up.cancel()
+            if not working.done():
+                await service.finish(config.queue.seconds_to_finish)
+            working.cancel()
+            await asyncio.wait({working}, timeout=2 * SECONDS_TO_STOP)
+            if working.done() and not working.cancelled():
+                working.result()  # raises what has ended it, if that was no signal
+    finally:
+        await database.close()
+    restarts.end()
+    if not working.done():
+        if service.is_drawing:
+            logger.warning("the engine does not let go of its picture: the next start draws it")
+        os._exit(0)
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """An event that SIGINT and SIGTERM set."""
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():  # the second one means now; the next start takes up what is left
+            os._exit(1)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    return stop
+
+
+async def _back_up(config: Config) -> None:
+    if config.storage.keep_backups:
+        keep = config.storage.keep_backups
+        await back_up_daily(database_path(config), backups_dir(config), keep)
+
+
+async def _service(
+    config: Config, secrets: Secrets, database: Database, config_path: Path
+) -> Service:
+    """The service over *database*, which has taken up what the last run left."""
+    weights.prepare_environment(config.storage.download_dir, os.environ)
+    for sentence in faulty_presets(config).values():
+        logger.warning("%s", sentence)
+    preprocessors = Preprocessors(**preprocessor_models(config, secrets.hf_token))
+    service = Service(
+        config,
+        executors(config, secrets, preprocessors),
+        database,
+        Gallery(config.storage.data_dir),
+        PillowControlImages(
+            max_bytes=int(config.control_images.max_megabytes * 1e6), preprocess=preprocessors
+        ),
+        about=about_model(config),
+        read_presets=lambda: dict(load_config(config_path).presets),
+    )
+    await service.start()
+    return service

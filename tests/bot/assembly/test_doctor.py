@@ -1,0 +1,99 @@
+"""``python -m bot check``: what is right and what is missing, in plain words."""
+
+import os
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from bot.assembly.doctor import model_finding, sqlite_finding
+from bot.assembly.folder import lock
+from bot.assembly.platforms import PLATFORMS
+from bot.config import Config, Secrets, load_config
+
+WEB = next(each for each in PLATFORMS if each.name == "web")
+ROOT = Path(__file__).parent.parent.parent.parent
+
+
+async def test_check_says_what_is_right_in_plain_words(run):
+    status, output = await run("check")
+
+    assert status == 0
+    for words in ("config.toml is sound", "will be made at the first start", "GB free", "torch 2."):
+        assert words in output
+    assert "✗" not in output
+
+
+DEV = {"FLUXBOT_MODEL__REPOSITORY": "black-forest-labs/FLUX.1-dev", "HF_TOKEN": ""}
+
+
+async def test_check_prints_an_address_in_one_piece_however_narrow_the_terminal(run):
+    status, output = await run("check", COLUMNS="60", **DEV)
+
+    page = "https://huggingface.co/black-forest-labs/FLUX.1-dev/blob/main/LICENSE.md"
+    assert (status, page in output) == (1, True)
+
+
+async def test_check_knows_that_a_gated_model_does_not_come_without_a_token(run):
+    accepted = {"FLUXBOT_MODEL__ACCEPT_LICENSE": "true"}
+    status, output = await run("check", **{**DEV, **accepted})
+
+    assert status == 1
+    assert re.search(r"✗ +model +black-forest-labs/FLUX.1-dev is gated: accept its lic", output)
+    assert "HF_TOKEN" in output
+
+
+@pytest.mark.parametrize("is_in_cache", [True, False])
+def test_check_asks_for_no_token_where_the_model_is_in_the_cache(monkeypatch, is_in_cache):
+    config = load_config(ROOT / "config.toml")
+    model = config.model.model_copy(
+        update={"repository": "black-forest-labs/FLUX.1-dev", "accept_license": True}
+    )
+    folder = ROOT if is_in_cache else None
+    monkeypatch.setattr("generation.hub.cached", lambda wanted: folder)
+    monkeypatch.setattr("generation.hub.stored_token", lambda: None)
+
+    _, is_right, _ = model_finding(config.model_copy(update={"model": model}), Secrets())
+
+    assert is_right is is_in_cache
+
+
+async def test_check_says_that_the_port_is_in_use_unless_it_is_the_bot_itself(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        config = Config(web={"port": port}, storage={"data_dir": tmp_path})
+
+        ((is_right, sentence),) = await WEB.check(config, Secrets())
+        with lock(tmp_path):
+            ((is_right_while_running, running),) = await WEB.check(config, Secrets())
+
+    assert not is_right
+    assert f"web.port = {port}: address already in use; set another one" in sentence
+    assert is_right_while_running
+    assert f"the bot is running (process {os.getpid()})" in running
+    ((is_right_afterwards, _),) = await WEB.check(config, Secrets())
+    assert is_right_afterwards
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        ((3, 51, 3), ("SQLite 3.51.3",)),
+        ((3, 40, 1), ("SQLite 3.40.1", "damage the database", "bot restore", "3.51.3 or newer")),
+    ],
+)
+def test_check_tells_what_a_bug_of_sqlite_means_and_what_helps(version, words):
+    _, is_right, sentence = sqlite_finding(version)
+
+    assert is_right, "Debian 12 comes with it, and the bot runs there"
+    assert all(word in sentence for word in words)
+    assert ("bug" in sentence) is (len(words) > 1)
+
+
+async def test_check_knows_a_model_that_can_never_be_found(run):
+    status, output = await run(
+        "check", FLUXBOT_MODEL__REPOSITORY="nonsense", FLUXBOT_MODEL__PROFILE="demo"
+    )
+
+    assert (status, "is neither a folder nor a repository id" in output) == (1, True)

@@ -1,0 +1,154 @@
+"""Platforms: one line in a table for each, and what ends one ends nothing else."""
+
+import asyncio
+
+import pytest
+
+from bot.assembly.platforms import PLATFORMS, Host, Platform, check_person, keep_going, running
+from bot.config import Config, ConfigError, Secrets
+from bot.conversation import converse
+from tests.conftest import finished
+
+WEB = next(each for each in PLATFORMS if each.name == "web")
+
+
+class Chalkboard:
+    """A whole platform: what stands on the board is drawn, and hung beside it."""
+
+    def __init__(self, *written):
+        self.written = written
+        self.hung = []
+        self.is_done = asyncio.Event()
+
+    async def run(self, host):
+        host.announce("the schoolyard")
+        for text in self.written:
+            where = {"channel": "yard"}
+            reply = await converse(host.service, "chalk:ada", text, reply_to=where)
+            await self.hang(host.service, reply.job)
+        self.is_done.set()
+        await asyncio.Event().wait()
+
+    async def hang(self, service, job):
+        await finished(job)
+        path = await service.picture(job.user, job.id)
+        self.hung.append(path.read_bytes())
+        await service.delivered(job)
+
+
+def always(config, secrets):
+    return True
+
+
+async def test_a_platform_is_one_class_and_one_line_and_draws_and_delivers(bot, gate):
+    gate.open()
+    addresses = []
+    config = Config(web={"port": 0})
+    host = Host(bot.service, config, Secrets(), addresses.append)
+    board = Chalkboard("a red circle", "a blue square")
+
+    async with running(host, [*PLATFORMS, Platform("chalk", always, board.run)]):
+        async with asyncio.timeout(30):
+            await board.is_done.wait()
+
+    assert [png[:4] for png in board.hung] == [b"\x89PNG"] * 2
+    assert len((await bot.service.history("chalk:ada")).jobs) == 2
+    assert await bot.service.undelivered("chalk") == []
+    web, yard = addresses
+    assert web.startswith("http://127.0.0.1:")
+    assert yard == "the schoolyard"
+
+
+async def test_a_platform_that_is_off_is_not_run(service):
+    board = Chalkboard("a red circle")
+    off = Platform("chalk", lambda config, secrets: False, board.run)
+
+    async with running(Host(service, Config(), Secrets()), [off]):
+        await asyncio.sleep(0)
+
+    assert (await service.history("chalk:ada")).jobs == []
+
+
+async def test_the_model_waits_until_a_platform_listens_that_must():
+    events = []
+    opening = asyncio.Event()
+
+    async def run(host):
+        await opening.wait()
+        events.append("listening")
+        host.announce("http://here")
+        await asyncio.Event().wait()
+
+    host = Host(None, Config(), Secrets(), events.append)
+
+    async def start():
+        async with running(host, [Platform("door", always, run, must_listen=True)]):
+            events.append("loading")
+
+    starting = asyncio.create_task(start())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert events == []
+    opening.set()
+    await starting
+
+    assert events == ["listening", "http://here", "loading"]
+
+
+async def test_a_platform_that_must_listen_and_cannot_ends_the_start():
+    async def run(host):
+        raise ConfigError("the port is taken")
+
+    with pytest.raises(ConfigError, match="the port is taken"):
+        async with running(
+            Host(None, Config(), Secrets()), [Platform("door", always, run, must_listen=True)]
+        ):
+            raise AssertionError("nothing may begin")
+
+
+async def test_a_platform_that_ends_later_ends_nothing_else(caplog):
+    falls, fallen = asyncio.Event(), asyncio.Event()
+
+    async def run(host):
+        host.announce("http://here")
+        await falls.wait()
+        fallen.set()
+        raise ConfigError("the address is gone")
+
+    async with running(
+        Host(None, Config(), Secrets()), [Platform("door", always, run, must_listen=True)]
+    ):
+        falls.set()
+        await fallen.wait()
+
+    assert "the address is gone" in caplog.text
+
+
+async def test_a_platform_that_cannot_be_reached_is_tried_again_and_one_that_refuses_is_not():
+    pauses, ends = [], [ConnectionError("away"), ConnectionError("away"), ConfigError("no")]
+
+    async def run():
+        raise ends.pop(0)
+
+    async def sleep(seconds):
+        pauses.append(seconds)
+
+    await keep_going("Discord", run, sleep)
+
+    assert (pauses, ends) == ([5.0, 10.0], [])
+
+
+@pytest.mark.parametrize(
+    ("user", "sentence"),
+    [
+        ("ada", "reads platform:id"),
+        ("chalk:a da", "reads platform:id"),
+        ("web:ada", "there is no platform 'web': there are chalk"),
+    ],
+)
+def test_people_are_named_by_a_platform_of_the_table(user, sentence):
+    platforms = [Platform("chalk", always, Chalkboard().run)]
+
+    check_person("chalk:ada", platforms)
+    with pytest.raises(ConfigError, match=sentence):
+        check_person(user, platforms)

@@ -1,0 +1,149 @@
+"""One run of the bot, as an operator meets it: real processes, told by what they print."""
+
+import json
+import re
+import signal
+import sqlite3
+import time
+
+import httpx
+import psutil
+import pytest
+
+from bot.backups import back_up
+from tests.processes import Process
+
+
+async def test_the_page_answers_while_the_model_is_still_being_loaded(started):
+    bot = await started()
+
+    async with httpx.AsyncClient(base_url=bot.address, timeout=60) as web:
+        page, health = await web.get("/"), await web.get("/health")
+
+        assert page.status_code == 200
+        assert "<title>" in page.text
+        assert health.json()["status"] == "ok"
+        # torch is imported on the engine's thread, after the page is there.
+        assert "importing torch" not in bot.output
+
+
+@pytest.mark.parametrize("process", ["thread", "child"])
+async def test_a_prompt_becomes_a_picture_and_ctrl_c_ends_the_bot(started, process, tmp_path):
+    bot = await started(FLUXBOT_ENGINE__PROCESS=process)
+    await bot.until("ready to draw")
+    children = psutil.Process(bot.process.pid).children()
+    assert len(children) == (process == "child")
+
+    async with httpx.AsyncClient(base_url=bot.address, timeout=60) as web:
+        body = {"prompt": "a red circle", "num_inference_steps": 2, "width": 64, "height": 64}
+        drawn = await web.post("/api/generate", json=body)
+
+    assert drawn.json()["image"].startswith("data:image/png;base64,")
+    bot.process.send_signal(signal.SIGINT)
+    assert await bot.ended() == 0
+    assert "stopping" in bot.output
+    assert "Traceback" not in bot.output
+    assert not re.search("WARNING.*SQLite", bot.output), "what calls for nothing is no warning"
+    assert not any(child.is_running() for child in children)
+    assert not (tmp_path / "data" / "starts.json").exists(), "this was no crash"
+
+
+async def test_a_second_bot_on_the_same_database_names_the_first_and_gives_way(started, run):
+    bot = await started()
+
+    status, output = await run("run")
+
+    assert status == 75
+    assert f"another bot (process {bot.process.pid}) is using" in output
+
+
+async def test_a_port_that_is_taken_is_said_with_the_way_out(started, tmp_path):
+    bot = await started()
+    port = bot.address.rsplit(":", 1)[1]
+
+    other = await Process(tmp_path / "other", FLUXBOT_WEB__PORT=port).start("run")
+
+    assert await other.ended() == 1
+    assert f"port {port} on 127.0.0.1 is in use" in other.output
+    assert "web.port" in other.output
+    assert "Traceback" not in other.output
+
+
+async def test_an_address_that_others_can_reach_needs_tokens(run):
+    status, output = await run("run", FLUXBOT_WEB__HOST="0.0.0.0")
+
+    assert status == 1
+    assert "set FLUXBOT_WEB_TOKENS" in output
+
+
+async def test_a_mistake_in_the_configuration_stops_the_start(run):
+    status, output = await run("run", FLUXBOT_QUOTA__CREDTIS="3")
+
+    assert (status, "did you mean credits?" in output) == (1, True)
+    assert "Traceback" not in output
+
+
+async def test_a_damaged_database_is_said_in_a_sentence(run, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "bot.sqlite3").write_bytes(b"no database at all " * 1000)
+
+    status, output = await run("run")
+    checked, findings = await run("check")
+
+    assert (status, checked) == (1, 1)
+    assert "bot.sqlite3 cannot be used: file is not a database" in output
+    assert re.search(r"✗ +database", findings)
+    assert "Traceback" not in output + findings
+
+
+async def test_a_backup_takes_the_place_of_a_damaged_database(run, tmp_path):
+    data = tmp_path / "data"
+    assert "50 were granted" in (await run("quota", "grant", "discord:5", "50"))[1]
+    copy = back_up(data / "bot.sqlite3", data / "backups", 1_700_000_000)
+    (data / "bot.sqlite3").write_bytes(b"no database at all " * 1000)
+
+    status, refused = await run("run")
+    restored, output = await run("restore")
+
+    assert (status, restored) == (1, 0)
+    assert f"{copy.name} can take its place: python -m bot restore" in refused
+    assert "What was there lies in" in output
+    assert "10050 credits left" in (await run("quota", "show", "discord:5"))[1]
+
+
+async def test_a_bot_that_keeps_crashing_waits_and_can_be_stopped_meanwhile(tmp_path):
+    (tmp_path / "data").mkdir()
+    now = time.time()
+    (tmp_path / "data" / "starts.json").write_text(json.dumps([now - 3, now - 2, now - 1]))
+    bot = await Process(tmp_path).start("run")
+    await bot.until("waiting 10 s this time")
+
+    bot.process.send_signal(signal.SIGTERM)
+
+    assert await bot.ended() == 0
+    assert not (tmp_path / "data" / "starts.json").exists()
+    assert "Open" not in bot.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_model_that_is_still_loading_does_not_hold_up_the_end(started, number):
+    bot = await started()
+    await bot.until("importing torch")
+
+    bot.process.send_signal(number)
+    await bot.until("stopping")
+    bot.process.send_signal(number)  # the second one means now
+
+    assert await bot.ended() in (0, 1)
+    assert "ready to draw" not in bot.output
+
+
+async def test_check_and_run_agree_on_a_newer_schema(run, tmp_path):
+    (tmp_path / "data").mkdir()
+    db = sqlite3.connect(tmp_path / "data" / "bot.sqlite3")
+    db.execute("PRAGMA user_version = 999")
+    db.close()
+
+    for command in ("run", "check"):
+        status, output = await run(command)
+        assert (status, "schema 999" in output) == (1, True)
