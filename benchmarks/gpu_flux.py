@@ -39,7 +39,7 @@ from generation.demo import architecture, tiny
 from generation.demo.tokenization import clip_tokenizer, t5_tokenizer
 from generation.demo.vocabulary import TOKENIZED_WORDS
 from generation.diffusion import engine as flux_engine
-from generation.diffusion.engine import FluxEngine
+from generation.diffusion.engine import DiffusionEngine
 from generation.diffusion.memory import OFFLOAD_LEVELS
 from generation.errors import OutOfMemory
 from generation.kinds import ControlNet
@@ -142,7 +142,7 @@ def measure(options: argparse.Namespace, square: Path) -> list[dict[str, object]
     rows = bare(options, text, square)
     _free()
     for level in options.levels:
-        engine = FluxEngine(
+        engine = DiffusionEngine(
             str(options.folder / "flux"),
             device=options.device,
             dtype=options.dtype,
@@ -223,7 +223,7 @@ def timed(draw: Callable[[], object], options: argparse.Namespace) -> dict[str, 
     return {"seconds": statistics.median(seconds), "peak": peak}
 
 
-def swap(engine: FluxEngine, kinds: dict[str, GenerationRequest]) -> float:
+def swap(engine: DiffusionEngine, kinds: dict[str, GenerationRequest]) -> float:
     """Seconds that changing the preset costs: pictures by turns, less pictures in a row."""
     short = {kind: replace(request, num_inference_steps=1) for kind, request in kinds.items()}
 
@@ -257,9 +257,9 @@ def show(rows: list[dict[str, object]], setting: dict[str, object]) -> None:
     console.print(table)
 
 
-def _fresh(engine: FluxEngine, request: GenerationRequest) -> None:
+def _fresh(engine: DiffusionEngine, request: GenerationRequest) -> None:
     """A picture for which the prompt is encoded anew, as bare diffusers does each time."""
-    engine._encoder.forget()
+    engine.forget_prompts()
     engine.generate(request, _ignore)
 
 

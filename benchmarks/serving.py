@@ -77,9 +77,9 @@ def make_engine(name: str) -> Callable[[], Engine]:
 
     def demo() -> Engine:
         weights.prepare_environment(Path("download"), os.environ)
-        from generation.diffusion.engine import FluxEngine
+        from generation.diffusion.engine import DiffusionEngine
 
-        return FluxEngine("demo", max_sequence_length=64)
+        return DiffusionEngine("demo", max_sequence_length=64)
 
     def stub() -> Engine:
         from generation.stub import StubEngine

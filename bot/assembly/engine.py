@@ -37,7 +37,7 @@ class Plan:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Arguments of `FluxEngine`, but for its preprocessors."""
+        """Arguments of `DiffusionEngine`, but for its preprocessors."""
         model = self.config.model
         return {
             "repository": model.repository,
@@ -59,9 +59,9 @@ def _on_thread(plan: Plan) -> Executor:
 
     def load() -> Engine:
         _announce(plan)
-        from generation.diffusion.engine import FluxEngine
+        from generation.diffusion.engine import DiffusionEngine
 
-        return FluxEngine(**plan.arguments, preprocessors=plan.preprocessors)
+        return DiffusionEngine(**plan.arguments, preprocessors=plan.preprocessors)
 
     return ThreadExecutor(load, seconds_to_close=SECONDS_TO_STOP)
 

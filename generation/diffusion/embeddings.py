@@ -1,4 +1,4 @@
-"""Prompts to embeddings, and a cache of them.
+"""Embeddings of prompts, and a cache of them.
 
 The text encoders are a third of FLUX.1-dev's weights and work once for each prompt. With a
 cache, further pictures of the same words never wait for them, nor for their way to a device
@@ -8,11 +8,11 @@ that they do not rest on.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
-from diffusers import FluxPipeline
 
 #: Bytes of embeddings that are kept in main memory: FLUX.1-dev's take 4.2 MB a prompt.
 CACHE_BYTES = 256_000_000
@@ -20,59 +20,55 @@ CACHE_BYTES = 256_000_000
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """What the transformer is told of a prompt.
+    """A prompt as the transformer is told it.
 
     Attributes:
-        prompt: T5's, (1, tokens, joint_attention_dim).
-        pooled: CLIP's, (1, pooled_projection_dim).
+        tensors: By the pipeline's argument names, such as ``prompt_embeds``.
     """
 
-    prompt: torch.Tensor
-    pooled: torch.Tensor
+    tensors: Mapping[str, torch.Tensor]
 
     def to(self, device: torch.device) -> Embeddings:
-        return Embeddings(self.prompt.to(device), self.pooled.to(device))
+        return Embeddings({name: tensor.to(device) for name, tensor in self.tensors.items()})
 
     @property
     def bytes(self) -> int:
-        return self.prompt.nbytes + self.pooled.nbytes
+        return sum(tensor.nbytes for tensor in self.tensors.values())
 
 
 class PromptEncoder:
-    """Encodes prompts on *device*, and remembers.
+    """Encodes prompts, and remembers.
 
     Args:
-        pipe: Any FLUX pipeline; its text encoders must be able to compute when called.
-        max_sequence_length: Tokens of T5, 1 to 512; what is longer is cut off.
-        max_bytes: Of embeddings that are kept; those used longest ago go first.
+        encode: Makes the embeddings of a prompt, with text encoders that are on the device.
+        device: Where the embeddings are used.
+        max_bytes: Bytes of embeddings that are kept; those used longest ago go first.
     """
 
     def __init__(
         self,
-        pipe: FluxPipeline,
+        encode: Callable[[str], Embeddings],
         device: torch.device,
-        max_sequence_length: int,
         max_bytes: int = CACHE_BYTES,
     ) -> None:
-        self._pipe = pipe
+        self._encode = encode
         self._device = device
-        self._max_sequence_length = max_sequence_length
         self._max_bytes = max_bytes
         self._known: OrderedDict[tuple[str, str], Embeddings] = OrderedDict()
 
     def encode(
         self, prompt: str, variant: str, encoders_onloaded: AbstractContextManager[None]
     ) -> Embeddings:
-        """The embeddings of *prompt* on the device.
+        """Embeddings of *prompt* on the device, from the cache where they are known.
 
         Args:
             variant: Names what else changes them, such as a LoRA of the text encoder.
-            encoders_onloaded: Entered for prompts alone that are not known yet.
+            encoders_onloaded: Entered only to encode a prompt that is not known yet.
         """
         key = (variant, prompt)
         if key not in self._known:
             with encoders_onloaded:
-                self._keep(key, self._encoded(prompt))
+                self._keep(key, self._encode(prompt))
         self._known.move_to_end(key)
         return self._known[key].to(self._device)
 
@@ -82,16 +78,8 @@ class PromptEncoder:
 
     @property
     def kept_bytes(self) -> int:
+        """Bytes of all embeddings in the cache."""
         return sum(each.bytes for each in self._known.values())
-
-    def _encoded(self, prompt: str) -> Embeddings:
-        embeddings, pooled, _ = self._pipe.encode_prompt(
-            prompt=prompt,
-            prompt_2=None,
-            device=self._device,
-            max_sequence_length=self._max_sequence_length,
-        )
-        return Embeddings(embeddings, pooled)
 
     def _keep(self, key: tuple[str, str], embeddings: Embeddings) -> None:
         self._known[key] = embeddings.to(torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""FluxEngine: diffusers' pipelines for every preset, over one set of base weights."""
+"""DiffusionEngine: pictures from a model of any family, within the memory that there is."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import diffusers
+import numpy as np
 import torch
 import transformers
-from diffusers import FluxPipeline, FluxTransformer2DModel
 from PIL import Image
 
 from generation import weights
@@ -29,13 +29,13 @@ from generation.diffusion.device import (
     choose_device,
     is_out_of_memory,
 )
-from generation.diffusion.embeddings import PromptEncoder
+from generation.diffusion.embeddings import Embeddings, PromptEncoder
+from generation.diffusion.family import Call, LoadOptions, Model
 from generation.diffusion.memory import OffloadLevel
 from generation.diffusion.offloading import Offloading
 from generation.errors import DegenerateResult, ModelUnavailable, OutOfMemory
-from generation.families.flux1 import AnyFluxPipeline, Call, Pipelines
+from generation.families import family_of
 from generation.preprocessors import Preprocessors
-from generation.preview import PredictingScheduler, Preview
 from generation.protocols import OnStep
 from generation.types import GenerationRequest, GenerationResult, Step
 from generation.wanted import WORDS, WeightsRole, progress_sentence
@@ -46,20 +46,52 @@ Note = Callable[[str], None]
 log = logging.getLogger(__name__)
 
 
-class FluxEngine:
-    """Owns the pipelines on one device. Blocking; touched by exactly one thread.
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model in memory, and all that stands around it.
+
+    Attributes:
+        model: The model.
+        device: Device and number format.
+        offloading: Where the parts rest.
+        encoder: Embeddings of prompts, and those that are known.
+    """
+
+    model: Model
+    device: Device
+    offloading: Offloading
+    encoder: PromptEncoder
+
+
+@dataclass(frozen=True, slots=True)
+class Exhausted:
+    """Memory ran out. The exception, which held on to frames with tensors, is gone.
+
+    Attributes:
+        reason: The exception's first line.
+    """
+
+    reason: str
+
+
+class WeightsDamaged(ModelUnavailable):
+    """Weights are here and do not load."""
+
+
+class DiffusionEngine:
+    """Draws with one model on one device. Blocking; touched by exactly one thread.
 
     Args:
         repository: "demo", a folder, or a repository id; see `weights.resolve`.
         revision: Branch, tag or commit of it; ControlNets and LoRAs name theirs as
             "owner/name@revision".
-        download_dir: Where what has to be built or downloaded is kept.
+        download_dir: Folder for all that has to be built or downloaded.
         device: "auto", "cpu", "mps", "cuda" or "cuda:N".
         dtype: "auto", "bfloat16", "float16" or "float32".
         offload_level: One of `memory.OFFLOAD_LEVELS`; "auto" takes the first that fits.
-        quantized: How many bits the transformer gets; see ``generation/diffusion/quantization.py``.
-        max_sequence_length: Tokens of T5 that the model sees, 1 to 512; what is longer
-            is cut off, what is shorter is padded and costs the same.
+        quantized: Bits of the transformer; see ``generation/diffusion/quantization.py``.
+        max_sequence_length: Tokens of a prompt that the model sees, 1 to 512 for FLUX.1; a
+            longer prompt is cut off, a shorter one is padded and costs the same.
         token: For gated repositories; None looks in the environment.
         controlnets: Repositories that presets name, so that the plan leaves room for the
             largest of them.
@@ -80,7 +112,7 @@ class FluxEngine:
         download_dir: Path = Path("download"),
         device: str = "auto",
         dtype: str = "auto",
-        offload_level: OffloadLevel | str = "auto",
+        offload_level: OffloadLevel | Literal["auto"] = "auto",
         quantized: quantization.Quantization = "none",
         max_sequence_length: int = 512,
         token: str | None = None,
@@ -108,90 +140,62 @@ class FluxEngine:
         self.max_loras = max_loras
         self.threads = threads
         self._choose_device = choose_device
-        self._forget()
-
-    def _forget(self) -> None:
-        self._device: Device | None = None
-        self._offloading: Offloading | None = None
-        self._pipelines: Pipelines | None = None
-        self._encoder: PromptEncoder | None = None
-        self._preview: Preview | None = None
+        self._current: Loaded | None = None
         # Replaced, never changed, since any thread may ask for it.
-        self._loaded: dict[str, int] = {}
+        self._loaded_bytes: dict[str, int] = {}
         self._tiled_from: float = math.inf  # pixels that the VAE could not decode at once
 
     @property
     def loaded(self) -> dict[str, int]:
         """Bytes of each repository's weights that are in memory. Any thread may ask."""
-        return self._loaded
+        return self._loaded_bytes
 
     @property
     def current_offload_level(self) -> OffloadLevel | None:
-        """Where the parts rest now; None before they are loaded."""
-        return None if self._offloading is None else self._offloading.level
+        """The level on which the parts rest now; None before they are loaded."""
+        return None if self._current is None else self._current.offloading.level
 
     def load(self) -> None:
-        """Bring the base weights into memory. ControlNets and LoRAs wait for their first use.
+        """Bring the model's weights into memory. ControlNets and LoRAs wait for their first use.
 
         Raises:
-            ModelUnavailable: They are missing, refused or damaged, or the device is not there.
+            ModelUnavailable: They are missing, refused or damaged, or of no known family; or the
+                device is not there.
             OutOfMemory: They do not fit, on no offload level.
         """
         quieten_libraries()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        base, folder = self._open(
-            self.repository, "pipeline", self._read_base, log.info, revision=self.revision
+        loaded = self._open(
+            self.repository, "pipeline", self._read, log.info, revision=self.revision
         )
-        device = self._device
-        assert device is not None
-        sizes, plan = self._plan(folder, device)
-        offloading = Offloading(device, plan.level)
-        base.register_modules(scheduler=PredictingScheduler.from_config(base.scheduler.config))
-        self._offloading = offloading
-        self._pipelines = Pipelines(
-            base,
-            self.repository,
-            offloading,
-            max_controlnets=self.max_controlnets,
-            max_loras=self.max_loras,
-            room=None
-            if plan.free is None
-            else plan.free
-            - memory.OVERHEAD
-            - max(
-                memory.denoising_bytes(sizes, self.pixels, self.max_sequence_length),
-                memory.decoding_bytes(sizes, self.pixels),
-            ),
-        )
-        self._encoder = PromptEncoder(
-            self._pipelines.text_to_image, device.torch_device, self.max_sequence_length
-        )
+        self._current = loaded
         try:
             with _as_out_of_memory(
-                f"{self.repository} does not fit into the memory of {device}, not even in parts"
+                f"{self.repository} does not fit into the memory of {loaded.device}, not even in"
+                " parts"
             ):
-                self._place_weights()
-                self._preview = Preview.of(folder, base.vae).to(device.torch_device)
-            self._loaded = self._pipelines.loaded()
+                _place_weights(loaded)
         except BaseException:
             self.close()
             raise
+        self._loaded_bytes = loaded.model.loaded
 
     def generate(self, request: GenerationRequest, on_step: OnStep) -> GenerationResult:
         """Make one picture; the same request makes the same pixels.
 
         *on_step* is called after each denoising step, and with a note while something is
-        downloaded or loaded first; what it raises is raised here.
+        downloaded or loaded first; an exception from it ends the generation and is raised here.
 
         Raises:
             DegenerateResult: The numbers degenerated, or the result is blank.
             ModelUnavailable: A ControlNet, a LoRA or a preprocessor cannot be loaded or does
-                not belong to this model.
-            OutOfMemory: The request does not fit on the device, not even one offload
-                level further down.
+                not belong to this model, which may not draw this kind of picture at all.
+            OutOfMemory: The request does not fit on the device, not even one offload level
+                further down.
         """
-        if self._device is None or self._pipelines is None:
+        loaded = self._current
+        if loaded is None:
             raise ModelUnavailable("the model is not loaded")
 
         def note(sentence: str) -> None:
@@ -199,24 +203,62 @@ class FluxEngine:
 
         sentence = (
             f"{request.width} × {request.height} pixels do not fit into the memory of"
-            f" {self._device}: ask for a smaller picture"
+            f" {loaded.device}: ask for a smaller picture"
         )
         with _as_out_of_memory(sentence):
-            return self._twice(lambda: self._draw(request, on_step, note), note)
+            return _twice(loaded, lambda: self._draw(loaded, request, on_step, note), note)
+
+    def forget_prompts(self) -> None:
+        """Empty the cache of embeddings, so that every prompt is encoded anew."""
+        if self._current is not None:
+            self._current.encoder.forget()
 
     def close(self) -> None:
         """Give the memory back. May be called more than once; `load` works again after it."""
-        device = self._device
-        self._forget()
+        device = None if self._current is None else self._current.device
+        self._current = None
+        self._loaded_bytes = {}
+        self._tiled_from = math.inf
         gc.collect()
         if device is not None:
             device.free_unused()
 
-    def _plan(self, folder: Path, device: Device) -> tuple[memory.Sizes, memory.Plan]:
-        sizes = memory.read_sizes(folder, device.dtype.itemsize)
-        bits = quantization.BYTES[quantization.choose(self.quantized, device)]
-        if self.quantized != "none":
-            share = bits / 2
+    def _read(self, folder: Path) -> Loaded:
+        """The model in *folder*, planned and read, its parts in main memory."""
+        family = family_of(folder)
+        parameters = memory.parameters(folder)
+        device = self._choose_device(self.device, self.dtype, parameters)
+        if device.torch_device.type == "cpu" and parameters >= MANY_PARAMETERS:
+            log.warning(
+                "drawing on the CPU: a picture takes many minutes; FLUX.1-dev's 28 steps at"
+                " 1024 x 1024 are 2 PFLOP, about 17 minutes at 2 TFLOP/s"
+            )
+        quantized = quantization.choose(self.quantized, device)
+        sizes = family.read_sizes(folder, device.dtype.itemsize)
+        sizes, plan = self._plan(sizes, quantized, device)
+        offloading = Offloading(device, plan.level)
+        model = family.load(
+            folder,
+            LoadOptions(
+                name=self.repository,
+                device=device,
+                offloading=offloading,
+                quantized=quantized,
+                max_sequence_length=self.max_sequence_length,
+                max_controlnets=self.max_controlnets,
+                max_loras=self.max_loras,
+                room=memory.room(sizes, plan, self.pixels, self.max_sequence_length),
+            ),
+        )
+        encoder = PromptEncoder(model.encode, device.torch_device)
+        return Loaded(model, device, offloading, encoder)
+
+    def _plan(
+        self, sizes: memory.Sizes, quantized: quantization.Quantization, device: Device
+    ) -> tuple[memory.Sizes, memory.Plan]:
+        """*sizes* with room for quantization and ControlNets, and the plan for them."""
+        if quantized != "none":
+            share = quantization.BYTES[quantized] / 2
             sizes = replace(
                 sizes,
                 transformer=int(sizes.transformer * share),
@@ -256,191 +298,43 @@ class FluxEngine:
             log.warning("no room is planned for the ControlNet %s: %s", name, error)
             return sizes
 
-    def _read_base(self, folder: Path) -> tuple[FluxPipeline, Path]:
-        parameters = memory.parameters(folder)
-        self._device = device = self._choose_device(self.device, self.dtype, parameters)
-        if device.torch_device.type == "cpu" and parameters >= MANY_PARAMETERS:
-            log.warning(
-                "drawing on the CPU: a picture takes many minutes; FLUX.1-dev's 28 steps at"
-                " 1024 x 1024 are 2 PFLOP, about 17 minutes at 2 TFLOP/s"
-            )
-        chosen = quantization.choose(self.quantized, device)
-        given = {}
-        if chosen != "none":
-            given["transformer"] = FluxTransformer2DModel.from_pretrained(
-                folder,
-                subfolder="transformer",
-                dtype=device.dtype,
-                use_safetensors=True,
-                local_files_only=True,
-                quantization_config=quantization.config(chosen, device.dtype),
-            )
-        return FluxPipeline.from_pretrained(
-            folder, dtype=device.dtype, use_safetensors=True, local_files_only=True, **given
-        ), folder
-
-    def _place_weights(self) -> None:
-        """Put the base to rest, on the planned offload level or the next that holds it."""
-        assert self._pipelines is not None
-        assert self._offloading is not None
-        _, reason = self._attempt(self._pipelines.rest)
-        if reason is None:
-            return
-        if not self._offloading.step_down():
-            raise torch.OutOfMemoryError(reason)
-        log.warning("the model does not fit (%s): %s", reason, self._offloading.level)
-
-    def _twice(self, draw: Callable[[], GenerationResult], note: Note) -> GenerationResult:
-        """What *draw* returns; where memory runs out, once more from one level further down."""
-        assert self._device is not None
-        assert self._offloading is not None
-        self._device.forget_peak()
-        result, reason = self._attempt(draw)
-        if reason is not None and self._offloading.step_down():
-            log.warning("out of memory (%s): from now on %s", reason, self._offloading.level)
-            note("short of memory; trying again in smaller parts")
-            result, reason = self._attempt(draw)
-        if reason is not None:
-            raise torch.OutOfMemoryError(reason)
-        assert result is not None
-        return result
-
-    def _attempt(self, work: Callable[[], Opened]) -> tuple[Opened | None, str | None]:
-        """What *work* returns and None; or, where memory runs out, None and in what words.
-
-        The memory is free again then: the exception, which held on to the frames with the
-        tensors, is gone.
-        """
-        assert self._device is not None
-        try:
-            return work(), None
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            reason = _first_line(error)
-        gc.collect()
-        self._device.free_unused()
-        return None, reason
-
-    def _draw(self, request: GenerationRequest, on_step: OnStep, note: Note) -> GenerationResult:
-        assert self._device is not None
-        assert self._pipelines is not None
-        assert self._offloading is not None
-        if request.kind.control_map is not None:
-            self.preprocessors.prepare(request.kind.control_map, note)
-        call = self._pipelines.call_for(request, partial(self._open, note=note, request=request))
-        self._loaded = self._pipelines.loaded()
+    def _draw(
+        self, loaded: Loaded, request: GenerationRequest, on_step: OnStep, note: Note
+    ) -> GenerationResult:
+        model, control_map = loaded.model, request.kind.control_map
+        if control_map is not None:
+            self.preprocessors.prepare(control_map, note)
+        call = model.prepare(request, partial(self._open, note=note, request=request))
+        self._loaded_bytes = model.loaded
         started = time.monotonic()
         shown = shown_to_model(request, self.preprocessors)
-        for name, picture in shown.items():
-            call.arguments[call.pictures.get(name, name)] = picture
         # Not inference_mode: weights that are moved inside of it could not be moved outside.
         with torch.no_grad():
-            embeddings = self._embeddings(request)
-            with self._offloading.onloaded(*call.denoisers):
-                latents = self._denoised(call, embeddings, request, on_step)
-            image = self._decoded(call.pipe, latents, request)
+            latents = _denoised(loaded, call, request, shown, on_step)
+            image = self._decoded(loaded, latents, request)
         if is_blank_image(image):
             raise DegenerateResult("the picture came out blank: try another seed or another prompt")
         return GenerationResult(
             image,
             time.monotonic() - started,
-            control_map=None if request.kind.control_map is None else next(iter(shown.values())),
-            peak_memory=self._device.peak_memory,
+            control_map=None if control_map is None else next(iter(shown.values())),
+            peak_memory=loaded.device.peak_memory,
         )
 
-    def _embeddings(self, request: GenerationRequest) -> dict[str, torch.Tensor]:
-        """The arguments that tell a pipeline of the prompt, and of the negative one."""
-        assert self._pipelines is not None
-        assert self._offloading is not None
-        assert self._encoder is not None
-        variant = self._pipelines.text_variant(request)
-        encoders = self._pipelines.text_encoders
-
-        def encoded(text: str) -> Any:
-            assert self._encoder is not None
-            assert self._offloading is not None
-            return self._encoder.encode(text, variant, self._offloading.onloaded(*encoders))
-
-        positive = encoded(request.templated_prompt)
-        arguments = {"prompt_embeds": positive.prompt, "pooled_prompt_embeds": positive.pooled}
-        if request.true_cfg_scale > 1:
-            negative = encoded(request.negative_prompt)
-            arguments["negative_prompt_embeds"] = negative.prompt
-            arguments["negative_pooled_prompt_embeds"] = negative.pooled
-            arguments["true_cfg_scale"] = request.true_cfg_scale
-        return arguments
-
-    def _denoised(
-        self,
-        call: Call,
-        embeddings: dict[str, torch.Tensor],
-        request: GenerationRequest,
-        on_step: OnStep,
-    ) -> torch.Tensor:
-        """Packed latents of the finished picture."""
-        pipe = call.pipe
-        try:
-            return pipe(
-                **embeddings,
-                width=request.width,
-                height=request.height,
-                num_inference_steps=request.num_inference_steps,
-                guidance_scale=request.guidance_scale,
-                num_images_per_prompt=1,
-                # On the CPU, so that a seed means the same picture on every device.
-                generator=torch.Generator("cpu").manual_seed(request.seed),
-                max_sequence_length=self.max_sequence_length,
-                output_type="latent",
-                callback_on_step_end=self._step_end(request, on_step),
-                callback_on_step_end_tensor_inputs=["latents"],
-                **call.arguments,
-            ).images
-        finally:
-            pipe.scheduler.predicted = None
-
     def _decoded(
-        self, pipe: AnyFluxPipeline, packed: torch.Tensor, request: GenerationRequest
+        self, loaded: Loaded, latents: torch.Tensor, request: GenerationRequest
     ) -> Image.Image:
-        """The picture of *packed* latents. Where it does not fit at once, tile by tile."""
-        assert self._device is not None
-        vae = pipe.vae
-        latents = pipe._unpack_latents(packed, request.height, request.width, pipe.vae_scale_factor)
-        latents = latents / vae.config.scaling_factor + vae.config.shift_factor
+        """The picture of *latents*. Where it does not fit at once, tile by tile."""
         pixels = request.width * request.height
         if pixels < self._tiled_from:
-            image, reason = self._attempt(
-                lambda: _image(pipe, vae.decode(latents, return_dict=False)[0])
+            image = _attempt(
+                loaded.device, lambda: loaded.model.decode(latents, request, is_tiled=False)
             )
-            if image is not None:
+            if not isinstance(image, Exhausted):
                 return image
-            log.warning("the VAE is out of memory (%s): tiling", reason)
+            log.warning("the VAE is out of memory (%s): tiling", image.reason)
             self._tiled_from = pixels
-        vae.enable_tiling()
-        try:
-            return _image(pipe, vae.decode(latents, return_dict=False)[0])
-        finally:
-            vae.disable_tiling()
-
-    def _step_end(
-        self, request: GenerationRequest, on_step: OnStep
-    ) -> Callable[[AnyFluxPipeline, int, torch.Tensor, dict[str, Any]], dict[str, Any]]:
-        preview = self._preview
-        assert preview is not None
-
-        def step_end(
-            pipe: AnyFluxPipeline, index: int, timestep: torch.Tensor, tensors: dict[str, Any]
-        ) -> dict[str, Any]:
-            if not torch.isfinite(tensors["latents"]).all():
-                raise DegenerateResult(
-                    f"the numbers overflowed at step {index + 1}, so there is no picture: try"
-                    " another seed, or a lower guidance"
-                )
-            jpeg = preview.jpeg(pipe.scheduler.predicted, request.width, request.height)
-            on_step(Step(index + 1, jpeg))
-            return tensors
-
-        return step_end
+        return loaded.model.decode(latents, request, is_tiled=True)
 
     def _open(
         self,
@@ -453,8 +347,8 @@ class FluxEngine:
     ) -> Opened:
         """Find the weights *name*, downloading them if need be, and load them.
 
-        What does not load is compared with the Hub's checksums, and fetched again once if
-        it is damaged.
+        Weights that do not load are compared with the Hub's checksums, and fetched again once
+        if they are damaged.
         """
         what = name if request is None else f"{request.preset or name}'s {WORDS[role]}"
 
@@ -474,7 +368,7 @@ class FluxEngine:
         try:
             with _damage_as_sentence(folder):
                 return load(folder)
-        except ModelUnavailable as error:
+        except WeightsDamaged as error:
             bad = weights.remove_damaged(folder)
             if not bad:
                 raise
@@ -486,13 +380,13 @@ class FluxEngine:
 
 def engine_of(
     *, controlnets: list[str], preprocessors: dict[str, Any], **arguments: Any
-) -> FluxEngine:
-    """A `FluxEngine` from values that a pipe can carry: how a child process makes its own.
+) -> DiffusionEngine:
+    """A `DiffusionEngine` from values that a pipe can carry: how a child process makes its own.
 
     Args:
-        preprocessors: What `Preprocessors` is made with.
+        preprocessors: Arguments of `Preprocessors`.
     """
-    return FluxEngine(
+    return DiffusionEngine(
         **arguments,
         controlnets=tuple(controlnets),
         preprocessors=Preprocessors(**preprocessors),
@@ -501,7 +395,7 @@ def engine_of(
 
 def is_blank_image(image: Image.Image) -> bool:
     """Whether an RGB image is of one colour throughout, give or take one of 255 shades."""
-    return all(highest - lowest <= 2 for lowest, highest in image.getextrema())
+    return all(np.ptp(channel) <= 2 for channel in np.asarray(image).transpose(2, 0, 1))
 
 
 def quieten_libraries() -> None:
@@ -513,13 +407,75 @@ def quieten_libraries() -> None:
     warnings.filterwarnings("ignore", ".FluxPosEmbed. is deprecated", FutureWarning)
 
 
-def _image(pipe: AnyFluxPipeline, decoded: torch.Tensor) -> Image.Image:
-    return pipe.image_processor.postprocess(decoded, output_type="pil")[0]
+def _place_weights(loaded: Loaded) -> None:
+    """Put the model's parts to rest, on the planned offload level or the next that holds them."""
+    offloading, parts = loaded.offloading, loaded.model.parts
+    placed = _attempt(loaded.device, lambda: offloading.register_all(parts))
+    if not isinstance(placed, Exhausted):
+        return
+    if not offloading.step_down():
+        raise torch.OutOfMemoryError(placed.reason)
+    log.warning("the model does not fit (%s): %s", placed.reason, offloading.level)
+
+
+def _twice(loaded: Loaded, draw: Callable[[], GenerationResult], note: Note) -> GenerationResult:
+    """The result of *draw*; where memory runs out, that of a second try, one level further down."""
+    loaded.device.forget_peak()
+    result = _attempt(loaded.device, draw)
+    if isinstance(result, Exhausted) and loaded.offloading.step_down():
+        log.warning("out of memory (%s): from now on %s", result.reason, loaded.offloading.level)
+        note("short of memory; trying again in smaller parts")
+        result = _attempt(loaded.device, draw)
+    if isinstance(result, Exhausted):
+        raise torch.OutOfMemoryError(result.reason)
+    return result
+
+
+def _attempt(device: Device, work: Callable[[], Opened]) -> Opened | Exhausted:
+    """The result of *work*; `Exhausted`, and the memory free again, where memory runs out."""
+    try:
+        return work()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = _first_line(error)
+    gc.collect()
+    device.free_unused()
+    return Exhausted(reason)
+
+
+def _denoised(
+    loaded: Loaded,
+    call: Call,
+    request: GenerationRequest,
+    shown: dict[str, Image.Image],
+    on_step: OnStep,
+) -> torch.Tensor:
+    """Latents of the finished picture."""
+    model, offloading = loaded.model, loaded.offloading
+    variant = model.text_variant(request)
+    encoders = [part for part, role in model.parts.items() if role == "text"]
+
+    def encoded(text: str) -> Embeddings:
+        return loaded.encoder.encode(text, variant, offloading.onloaded(*encoders))
+
+    def step_done(number: int, latents: torch.Tensor) -> None:
+        if not torch.isfinite(latents).all():
+            raise DegenerateResult(
+                f"the numbers overflowed at step {number}, so there is no picture: try another"
+                " seed, or a lower guidance"
+            )
+        on_step(Step(number, model.preview(request)))
+
+    prompt = encoded(request.templated_prompt)
+    negative = encoded(request.negative_prompt) if request.true_cfg_scale > 1 else None
+    with offloading.onloaded(*call.denoisers):
+        return model.denoise(call, request, prompt, negative, shown, step_done)
 
 
 @contextlib.contextmanager
 def _as_out_of_memory(sentence: str) -> Iterator[None]:
-    """What runs out of memory in the block is raised as `OutOfMemory`, with the reason."""
+    """Raise `OutOfMemory` with *sentence* and the reason where the block runs out of memory."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -540,7 +496,7 @@ def _damage_as_sentence(folder: Path) -> Iterator[None]:
     except Exception as error:  # the libraries raise a dozen types on damaged folders
         if is_out_of_memory(error):
             raise
-        raise ModelUnavailable(
+        raise WeightsDamaged(
             f"the weights in {folder} cannot be loaded: {_first_line(error)}"
         ) from error
 

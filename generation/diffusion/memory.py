@@ -97,6 +97,14 @@ def make(sizes: Sizes, free: int | None, pixels: int, tokens: int) -> Plan:
     return Plan(next(fitting, OFFLOAD_LEVELS[-1]), needs, free)
 
 
+def room(sizes: Sizes, plan: Plan, pixels: int, tokens: int) -> int | None:
+    """Bytes of the device that weights may take beside the largest picture; None if unknown."""
+    if plan.free is None:
+        return None
+    activations = max(denoising_bytes(sizes, pixels, tokens), decoding_bytes(sizes, pixels))
+    return plan.free - OVERHEAD - activations
+
+
 def need(level: OffloadLevel, sizes: Sizes, pixels: int, tokens: int) -> int:
     """Bytes that a picture takes at its highest on *level*; computed, not measured."""
     denoising = denoising_bytes(sizes, pixels, tokens)
@@ -139,7 +147,8 @@ def read_sizes(folder: Path, value: int) -> Sizes:
     config = json.loads((folder / "transformer" / "config.json").read_text(encoding="utf-8"))
     text = sum(
         sum(map(math.prod, shapes(folder / name).values()))
-        for name in ("text_encoder", "text_encoder_2")
+        for name in _parts(folder)
+        if name.startswith("text_encoder")
     )
     return Sizes(
         transformer=value * sum(map(math.prod, transformer.values())),
@@ -160,9 +169,7 @@ def with_controlnet(sizes: Sizes, folder: Path) -> Sizes:
 def parameters(folder: Path) -> int:
     """Parameters of the pipeline in *folder*, all parts together."""
     return sum(
-        math.prod(shape)
-        for part in ("transformer", "text_encoder", "text_encoder_2", "vae")
-        for shape in shapes(folder / part).values()
+        math.prod(shape) for part in _parts(folder) for shape in shapes(folder / part).values()
     )
 
 
@@ -171,7 +178,7 @@ def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 
     Of the same weights in several formats ("model.fp16.safetensors") the plain ones count.
     """
-    found = {}
+    found: dict[str, tuple[int, ...]] = {}
     for file in sorted(folder.glob("*.safetensors")):
         if "." in file.name.removesuffix(".safetensors"):
             continue
@@ -186,3 +193,8 @@ def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 def in_gigabytes(count: int) -> str:
     """Bytes in words: "23.8 GB", "317 MB"."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def _parts(folder: Path) -> list[str]:
+    """Names of the folders that a pipeline keeps its parts in."""
+    return sorted(path.name for path in folder.iterdir() if path.is_dir())

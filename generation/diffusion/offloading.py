@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -58,6 +58,21 @@ class Offloading:
         """
         self._parts[part] = role
         self._put_to_rest(part, role)
+
+    def register_all(self, parts: Mapping[torch.nn.Module, Role]) -> None:
+        """Put all *parts* to where they rest.
+
+        Raises:
+            torch.OutOfMemoryError: They do not all fit there. All are registered all the same.
+        """
+        failed: RuntimeError | None = None
+        for part, role in parts.items():
+            try:
+                self.register(part, role)
+            except RuntimeError as error:
+                failed = error
+        if failed is not None:
+            raise failed
 
     def unregister(self, part: torch.nn.Module) -> None:
         """Forget *part*, which nobody uses any more."""
@@ -147,10 +162,13 @@ class Offloading:
 
 def remove_hooks(part: torch.nn.Module) -> bool:
     """Take the hooks out that move *part*; its weights are then where it rested."""
+    registries = [
+        module._diffusers_hook for module in part.modules() if hasattr(module, "_diffusers_hook")
+    ]
     has_group_hooks = any(
-        hasattr(module, "_diffusers_hook")
-        and any(module._diffusers_hook.get_hook(name) is not None for name in GROUP_HOOKS)
-        for module in part.modules()
+        isinstance(registry, HookRegistry) and registry.get_hook(name) is not None
+        for registry in registries
+        for name in GROUP_HOOKS
     )
     if has_group_hooks:
         registry = HookRegistry.check_if_exists_or_initialize(part)

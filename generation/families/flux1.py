@@ -1,20 +1,14 @@
-"""diffusers' pipelines for every kind of preset, over one set of base weights.
+"""FLUX.1: its pipelines for every kind of preset, over one set of weights.
 
 All pipelines are made of the very same modules. ControlNets and Control LoRAs come on top,
-each once, whatever number of presets names it, and the one used longest ago goes first.
+each once, whatever number of presets names it.
 """
 
 from __future__ import annotations
 
-import copy
-import gc
-import logging
-import warnings
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import torch
 from diffusers import (
@@ -25,114 +19,117 @@ from diffusers import (
     FluxPipeline,
     FluxTransformer2DModel,
 )
+from PIL import Image
 
-from generation.diffusion.offloading import Offloading, stored_bytes
+from generation.diffusion import memory, quantization
+from generation.diffusion.conditioning import ConditionedPipelines
+from generation.diffusion.embeddings import Embeddings
+from generation.diffusion.family import Call, LoadOptions, Model, Open, StepDone
+from generation.diffusion.loras import Loras, load_lora
+from generation.diffusion.offloading import Role, stored_bytes
+from generation.diffusion.pipelines import new_pipeline, shared_copy
 from generation.errors import ModelUnavailable
 from generation.kinds import ControlLora, ControlNet, ImageToImage, Kind, TextToImage
+from generation.preview import PredictingScheduler, Preview
 from generation.types import GenerationRequest
-from generation.wanted import WeightsRole
 
-Opened = TypeVar("Opened")
-AnyFluxPipeline = FluxPipeline | FluxImg2ImgPipeline | FluxControlNetPipeline | FluxControlPipeline
-
-#: What a Control LoRA replaces whole, instead of adding to it (diffusers' FluxLoraLoaderMixin).
+#: Weights that a Control LoRA replaces whole, instead of adding to them (diffusers'
+#: FluxLoraLoaderMixin).
 REPLACED_NORMS = ("norm_q", "norm_k", "norm_added_q", "norm_added_k")
 
-log = logging.getLogger(__name__)
+#: Widths in which a ControlNet must agree with the transformer.
+SHARED_WIDTHS = (
+    "num_attention_heads",
+    "attention_head_dim",
+    "joint_attention_dim",
+    "pooled_projection_dim",
+)
 
 
-class Open(Protocol):
-    """Finds weights by their name, downloads them if need be, and loads them."""
-
-    def __call__(self, name: str, role: WeightsRole, load: Callable[[Path], Opened]) -> Opened: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A pipeline for one request.
-
-    Attributes:
-        pipe: To be called.
-        denoisers: The parts of it that must be on the device while it denoises.
-        arguments: Arguments that only this kind of pipeline takes, but for its pictures.
-        pictures: The pipeline's arguments for the kind's pictures, where they differ in name.
-    """
-
-    pipe: AnyFluxPipeline
-    denoisers: tuple[torch.nn.Module, ...]
-    arguments: dict[str, Any]
-    pictures: Mapping[str, str] = field(default_factory=dict)
-
-
-class Pipelines:
-    """Every pipeline of one model.
+class Flux1:
+    """A model of the FLUX.1 family: dev, schnell, Krea, fine-tunes, and the demo.
 
     Args:
-        base: Whose modules all of them share.
-        name: Of the model, for messages.
-        offloading: Where the parts rest. The base's are not yet there.
-        max_controlnets: ControlNets and Control LoRAs kept in memory at most, at least 1.
-        max_loras: LoRAs kept in memory, at least 1.
-        room: Bytes of the device that weights may take; None where that is not known.
+        base: A `FluxPipeline`, whose modules all pipelines share.
+        preview: Map from its latents to small pictures, on the device.
+        options: See `LoadOptions`.
 
     Attributes:
-        text_to_image: The base itself.
-        conditioned: The pipelines with a ControlNet or a Control LoRA, by its name; the one
-            used longest ago stands first.
+        text_to_image: The pipeline for words alone.
+        image_to_image: The pipeline that draws a picture over.
+        conditioned: The pipelines with a ControlNet or a Control LoRA, by its name.
+        loras: The LoRAs in memory.
+        options: See `LoadOptions`.
     """
 
-    def __init__(
-        self,
-        base: FluxPipeline,
-        name: str,
-        offloading: Offloading,
-        *,
-        max_controlnets: int,
-        max_loras: int,
-        room: int | None = None,
-    ) -> None:
-        self._device = offloading.device.torch_device
-        # The same modules in each, not from_pipe: that casts the shared weights to float32.
-        self.text_to_image = self._built(FluxPipeline, base.components)
-        self.image_to_image = self._built(FluxImg2ImgPipeline, base.components)
-        self.conditioned: OrderedDict[str, FluxControlNetPipeline | FluxControlPipeline] = (
-            OrderedDict()
+    def __init__(self, base: FluxPipeline, preview: Preview, options: LoadOptions) -> None:
+        self.options = options
+        self.text_to_image = self.new_pipeline(FluxPipeline, base.components)
+        self.image_to_image = self.new_pipeline(FluxImg2ImgPipeline, base.components)
+        self.conditioned = ConditionedPipelines(
+            base.transformer,
+            _own_part,
+            options.offloading,
+            most=options.max_controlnets,
+            room=options.room,
         )
-        self.loras: OrderedDict[str, str] = OrderedDict()  # to their adapters' names
-        self._name = name
-        self._offloading = offloading
-        self._max_controlnets = max_controlnets
-        self._max_loras = max_loras
-        self._room = room
-        self._loras_loaded = 0
-        self._loras_of_text: set[str] = set()
+        self.loras = Loras(
+            self.text_to_image, self.changed_by_loras, options.offloading, most=options.max_loras
+        )
+        self._preview = preview
         # Before hooks and LoRAs change the original.
-        self._pattern = shared_copy(base.transformer)
+        self._unchanged = shared_copy(base.transformer)
+
+    @staticmethod
+    def read_sizes(folder: Path, value: int) -> memory.Sizes:
+        """Sizes of the model in *folder*, at *value* bytes for each number."""
+        return memory.read_sizes(folder, value)
+
+    @classmethod
+    def load(cls, folder: Path, options: LoadOptions) -> Model:
+        """The model in *folder*, in main memory; its parts are not placed yet."""
+        how = {
+            "dtype": options.device.dtype,
+            "use_safetensors": True,
+            "local_files_only": True,
+        }
+        given = {}
+        if options.quantized != "none":
+            given["transformer"] = FluxTransformer2DModel.from_pretrained(
+                folder,
+                subfolder="transformer",
+                quantization_config=quantization.config(options.quantized, options.device.dtype),
+                **how,
+            )
+        base = FluxPipeline.from_pretrained(folder, **how, **given)
+        base.register_modules(scheduler=PredictingScheduler.from_config(base.scheduler.config))
+        preview = Preview.of(folder, base.vae).to(options.device.torch_device)
+        return cls(base, preview, options)
+
+    @property
+    def parts(self) -> Mapping[torch.nn.Module, Role]:
+        """Transformer, VAE and text encoders."""
+        base = self.text_to_image
+        texts: dict[torch.nn.Module, Role] = dict.fromkeys(self.text_encoders, "text")
+        return {base.transformer: "denoiser", base.vae: "vae", **texts}
 
     @property
     def text_encoders(self) -> tuple[torch.nn.Module, ...]:
+        """CLIP and T5."""
         return (self.text_to_image.text_encoder, self.text_to_image.text_encoder_2)
 
-    def rest(self) -> None:
-        """Put the base's parts to where they rest.
+    @property
+    def changed_by_loras(self) -> tuple[torch.nn.Module, ...]:
+        """Parts that a LoRA may change."""
+        return (self.text_to_image.transformer, *self.text_encoders)
 
-        Raises:
-            torch.OutOfMemoryError: They do not fit there; see `Offloading.register`.
-        """
-        base = self.text_to_image
-        parts = [(base.transformer, "denoiser"), (base.vae, "vae")]
-        parts += [(encoder, "text") for encoder in self.text_encoders]
-        failed: RuntimeError | None = None
-        for part, role in parts:
-            try:
-                self._offloading.register(part, role)
-            except RuntimeError as error:
-                failed = error
-        if failed is not None:
-            raise failed
+    @property
+    def loaded(self) -> dict[str, int]:
+        """Bytes of the weights in memory, by repository."""
+        return {self.options.name: stored_bytes(self.parts), **self.conditioned.loaded}
 
-    def call_for(self, request: GenerationRequest, open: Open) -> Call:
-        """The pipeline for *request*, loaded where it is not yet.
+    def prepare(self, request: GenerationRequest, open: Open) -> Call:
+        """The pipeline for *request*; ControlNets and LoRAs that are not in memory are loaded.
 
         Raises:
             ModelUnavailable: FLUX.1 draws no pictures of this kind, or weights that it takes
@@ -140,172 +137,179 @@ class Pipelines:
         """
         draw = DRAWING.get(type(request.kind))
         if draw is None:
-            raise ModelUnavailable(f"{self._name} draws no picture with {request.kind.label}")
-        self._use_lora(request, open)
+            raise ModelUnavailable(
+                f"{self.options.name} draws no picture with {request.kind.label}"
+            )
+        self.loras.use(request.lora, request.lora_scale, open)
         return draw(self, request.kind, open)
 
-    def by_words(self, kind: TextToImage, open: Open) -> Call:
-        return Call(self.text_to_image, (self.text_to_image.transformer,), {})
-
-    def over_a_picture(self, kind: ImageToImage, open: Open) -> Call:
-        pipe = self.image_to_image
-        return Call(
-            pipe, (pipe.transformer,), {"strength": kind.strength}, {"control_image": "image"}
-        )
-
-    def with_controlnet(self, kind: ControlNet, open: Open) -> Call:
-        pipe = self._conditioned(kind.controlnet, open, self._controlnet_pipeline)
-        return Call(
-            pipe,
-            (pipe.transformer, pipe.controlnet),
-            {
-                "control_mode": _control_mode(pipe.controlnet, kind),
-                "controlnet_conditioning_scale": kind.controlnet_conditioning_scale,
-                "control_guidance_start": kind.control_guidance_start,
-                "control_guidance_end": kind.control_guidance_end,
-            },
-        )
-
-    def with_control_lora(self, kind: ControlLora, open: Open) -> Call:
-        pipe = self._conditioned(kind.control_lora, open, self._control_lora_pipeline)
-        return Call(pipe, (pipe.transformer,), {})
-
     def text_variant(self, request: GenerationRequest) -> str:
-        """What else than the words decides the embeddings of *request*."""
-        changes_text = request.lora in self._loras_of_text
-        return f"{request.lora} {request.lora_scale:g}" if changes_text else ""
+        """A name for all but the words that decides the embeddings of *request*'s prompts."""
+        if not self.loras.changes_text(request.lora):
+            return ""
+        return f"{request.lora} {request.lora_scale:g}"
 
-    def loaded(self) -> dict[str, int]:
-        """Bytes of the weights in memory, by repository."""
-        base = stored_bytes(
-            [self.text_to_image.transformer, self.text_to_image.vae, *self.text_encoders]
+    def encode(self, prompt: str) -> Embeddings:
+        """Embeddings of *prompt*: T5's, (1, tokens, 4096), and CLIP's pooled ones, (1, 768)."""
+        of_t5, of_clip, _ = self.text_to_image.encode_prompt(
+            prompt=prompt,
+            prompt_2=None,
+            device=self.options.device.torch_device,
+            max_sequence_length=self.options.max_sequence_length,
         )
-        found = {self._name: base}
-        for name, pipe in self.conditioned.items():
-            found[name] = self._own_bytes(_own_part(pipe))
-        return found
+        return Embeddings({"prompt_embeds": of_t5, "pooled_prompt_embeds": of_clip})
 
-    def _built(self, kind: type[AnyFluxPipeline], components: dict[str, Any]) -> AnyFluxPipeline:
-        """A pipeline of *kind* that computes on the device, wherever its parts rest.
+    def denoise(
+        self,
+        call: Call,
+        request: GenerationRequest,
+        prompt: Embeddings,
+        negative_prompt: Embeddings | None,
+        pictures: Mapping[str, Image.Image],
+        step_done: StepDone,
+    ) -> torch.Tensor:
+        """Packed latents of the finished picture, (1, tokens, 64)."""
+        arguments: dict[str, Any] = {**call.arguments, **prompt.tensors}
+        if negative_prompt is not None:
+            arguments["true_cfg_scale"] = request.true_cfg_scale
+            for name, tensor in negative_prompt.tensors.items():
+                arguments[f"negative_{name}"] = tensor
+        for name, picture in pictures.items():
+            arguments[call.pictures.get(name, name)] = picture
 
-        diffusers would compute where the first part happens to be.
-        """
-        device = self._device
-        placed = type(kind.__name__, (kind,), {"_execution_device": property(lambda self: device)})
-        pipe = placed(**components)
-        pipe.set_progress_bar_config(disable=True)
-        return pipe
+        def step_end(
+            pipe: Any, index: int, timestep: torch.Tensor, tensors: dict[str, Any]
+        ) -> dict[str, Any]:
+            step_done(index + 1, tensors["latents"])
+            return tensors
 
-    def _own_bytes(self, part: torch.nn.Module) -> int:
-        """What *part* adds to the base's weights."""
-        both = stored_bytes([part, self.text_to_image.transformer])
-        return both - stored_bytes([self.text_to_image.transformer])
+        try:
+            latents: torch.Tensor = call.pipe(
+                width=request.width,
+                height=request.height,
+                num_inference_steps=request.num_inference_steps,
+                guidance_scale=request.guidance_scale,
+                num_images_per_prompt=1,
+                # On the CPU, so that a seed means the same picture on every device.
+                generator=torch.Generator("cpu").manual_seed(request.seed),
+                max_sequence_length=self.options.max_sequence_length,
+                output_type="latent",
+                callback_on_step_end=step_end,
+                callback_on_step_end_tensor_inputs=["latents"],
+                **arguments,
+            ).images
+        finally:
+            self.text_to_image.scheduler.predicted = None
+        return latents
 
-    def _conditioned(
-        self, name: str, open: Open, build: Callable[[str, Open], AnyFluxPipeline]
-    ) -> AnyFluxPipeline:
-        if name not in self.conditioned:
-            pipe = build(name, open)
-            part = _own_part(pipe)
-            self._make_room(self._own_bytes(part))
-            # First, so that it is found again where registering it runs out of memory.
-            self.conditioned[name] = pipe
-            self._offloading.register(part, "denoiser")
-        self.conditioned.move_to_end(name)
-        return self.conditioned[name]
+    def decode(
+        self, latents: torch.Tensor, request: GenerationRequest, *, is_tiled: bool
+    ) -> Image.Image:
+        """The RGB picture of *latents*, decoded tile by tile if *is_tiled*."""
+        pipe, vae = self.text_to_image, self.text_to_image.vae
+        scaled = pipe._unpack_latents(latents, request.height, request.width, pipe.vae_scale_factor)
+        unscaled = scaled / vae.config.scaling_factor + vae.config.shift_factor
+        if is_tiled:
+            vae.enable_tiling()
+        try:
+            decoded = vae.decode(unscaled, return_dict=False)[0]
+        finally:
+            vae.disable_tiling()
+        image: Image.Image = pipe.image_processor.postprocess(decoded, output_type="pil")[0]
+        return image
 
-    def _controlnet_pipeline(self, name: str, open: Open) -> FluxControlNetPipeline:
+    def preview(self, request: GenerationRequest) -> bytes:
+        """A JPEG, an eighth of the size, of the picture as the latest step predicts it."""
+        predicted = self.text_to_image.scheduler.predicted
+        return self._preview.jpeg(predicted, request.width, request.height)
+
+    def new_pipeline(self, kind: type[Any], components: Mapping[str, Any]) -> Any:
+        """A pipeline of *kind* that computes on the model's device."""
+        return new_pipeline(kind, components, self.options.device.torch_device)
+
+    def controlnet_pipeline(self, name: str, open: Open) -> FluxControlNetPipeline:
+        """The pipeline with the ControlNet *name*, loaded where it is not in memory."""
         base = self.text_to_image
 
         def load(folder: Path) -> StoppingControlNet:
-            return StoppingControlNet.from_pretrained(
+            net: StoppingControlNet = StoppingControlNet.from_pretrained(
                 folder, dtype=base.dtype, use_safetensors=True, local_files_only=True
             )
+            return net
 
-        net = open(name, "controlnet", load)
-        _check_belongs(net, base.transformer, name, self._name)
-        return self._built(FluxControlNetPipeline, {**base.components, "controlnet": net})
+        def build() -> FluxControlNetPipeline:
+            net = open(name, "controlnet", load)
+            _check_belongs(net, base.transformer, name, self.options.name)
+            return self.new_pipeline(FluxControlNetPipeline, {**base.components, "controlnet": net})
 
-    def _control_lora_pipeline(self, name: str, open: Open) -> FluxControlPipeline:
-        """Over a shared copy of the transformer: a Control LoRA widens its first layer and replaces
-        some norms, which no other pipeline must notice."""
+        return self.conditioned.use(name, build)
+
+    def control_lora_pipeline(self, name: str, open: Open) -> FluxControlPipeline:
+        """The pipeline with the Control LoRA *name*, loaded where it is not in memory.
+
+        It has a shared copy of the transformer: a Control LoRA widens its first layer and
+        replaces some norms, which no other pipeline must notice.
+        """
+        base = self.text_to_image
 
         def load(folder: Path) -> FluxControlPipeline:
-            changed = shared_copy(self._pattern)
+            changed = shared_copy(self._unchanged)
             for module_name, module in changed.named_modules():
                 if module_name.rpartition(".")[2] in REPLACED_NORMS:
                     for key, weight in list(module.named_parameters(recurse=False)):
                         setattr(module, key, torch.nn.Parameter(weight.detach().clone(), False))
-            components = {**self.text_to_image.components, "transformer": changed}
+            components = {**base.components, "transformer": changed}
             for without in ("image_encoder", "feature_extractor"):
                 del components[without]
-            pipe = self._built(FluxControlPipeline, components)
-            with self._offloading.unhooked(self.text_to_image.transformer, *self.text_encoders):
-                _load_lora(pipe, folder, "control")
+            pipe = self.new_pipeline(FluxControlPipeline, components)
+            with self.options.offloading.unhooked(*self.changed_by_loras):
+                load_lora(pipe, folder, "control")
             return pipe
 
-        pipe = open(name, "lora", load)
-        channels = pipe.transformer.config.in_channels
-        if channels != 2 * self.text_to_image.transformer.config.in_channels:
-            raise ModelUnavailable(
-                f"{name} is no Control LoRA, since it leaves no room for a control image: name"
-                " it as lora"
-            )
-        return pipe
+        def build() -> FluxControlPipeline:
+            pipe = open(name, "lora", load)
+            if pipe.transformer.config.in_channels != 2 * base.transformer.config.in_channels:
+                raise ModelUnavailable(
+                    f"{name} is no Control LoRA, since it leaves no room for a control image: name"
+                    " it as lora"
+                )
+            return pipe
 
-    def _make_room(self, needed: int) -> None:
-        """Let go of what was used longest ago, until *needed* more bytes fit."""
+        return self.conditioned.use(name, build)
 
-        def fits() -> bool:
-            return self._room is None or self._offloading.resting_bytes + needed <= self._room
 
-        while self.conditioned and (len(self.conditioned) >= self._max_controlnets or not fits()):
-            name, pipe = self.conditioned.popitem(last=False)
-            self._offloading.unregister(_own_part(pipe))
-            del pipe
-            gc.collect()
-            self._offloading.device.free_unused()
-            log.info("%s made room", name)
-        while self._offloading.level in ("resident", "text-offload") and not fits():
-            if not self._offloading.step_down():
-                break
-            log.info("to make room for a ControlNet: %s", self._offloading.level)
+def by_words(model: Flux1, kind: TextToImage, open: Open) -> Call:
+    pipe = model.text_to_image
+    return Call(pipe, (pipe.transformer,))
 
-    def _use_lora(self, request: GenerationRequest, open: Open) -> None:
-        """Make the LoRA of *request* the one that is active, or none."""
-        pipe, name = self.text_to_image, request.lora
-        if name is None:
-            if self.loras:
-                pipe.disable_lora()
-            return
-        parts = (pipe.transformer, *self.text_encoders)
-        if name not in self.loras:
-            while len(self.loras) >= self._max_loras:
-                _, oldest = self.loras.popitem(last=False)
-                with self._offloading.unhooked(*parts):
-                    pipe.delete_adapters(oldest)
-            self._loras_loaded += 1
-            adapter = f"lora_{self._loras_loaded}"
 
-            def load(found: Path) -> None:
-                with self._offloading.unhooked(*parts):
-                    _load_lora(pipe, found, adapter)
+def over_a_picture(model: Flux1, kind: ImageToImage, open: Open) -> Call:
+    pipe = model.image_to_image
+    return Call(pipe, (pipe.transformer,), {"strength": kind.strength}, {"control_image": "image"})
 
-            open(name, "lora", load)
-            self.loras[name] = adapter
-            if "text_encoder" in pipe.get_list_adapters():
-                self._loras_of_text.add(name)
-        self.loras.move_to_end(name)
-        pipe.enable_lora()
-        pipe.set_adapters([self.loras[name]], [request.lora_scale])
+
+def with_controlnet(model: Flux1, kind: ControlNet, open: Open) -> Call:
+    pipe = model.controlnet_pipeline(kind.controlnet, open)
+    arguments = {
+        "control_mode": _control_mode(pipe.controlnet, kind),
+        "controlnet_conditioning_scale": kind.controlnet_conditioning_scale,
+        "control_guidance_start": kind.control_guidance_start,
+        "control_guidance_end": kind.control_guidance_end,
+    }
+    return Call(pipe, (pipe.transformer, pipe.controlnet), arguments)
+
+
+def with_control_lora(model: Flux1, kind: ControlLora, open: Open) -> Call:
+    pipe = model.control_lora_pipeline(kind.control_lora, open)
+    return Call(pipe, (pipe.transformer,))
 
 
 #: How each kind is drawn.
-DRAWING: dict[type[Kind], Callable[[Pipelines, Any, Open], Call]] = {
-    TextToImage: Pipelines.by_words,
-    ImageToImage: Pipelines.over_a_picture,
-    ControlNet: Pipelines.with_controlnet,
-    ControlLora: Pipelines.with_control_lora,
+DRAWING: dict[type[Kind], Callable[[Flux1, Any, Open], Call]] = {
+    TextToImage: by_words,
+    ImageToImage: over_a_picture,
+    ControlNet: with_controlnet,
+    ControlLora: with_control_lora,
 }
 
 
@@ -322,40 +326,16 @@ class StoppingControlNet(FluxControlNetModel):
         return super().forward(*args, conditioning_scale=conditioning_scale, **kwargs)
 
 
-def shared_copy(transformer: FluxTransformer2DModel) -> FluxTransformer2DModel:
-    """Another tree of modules over the very same weights, wherever these are moved."""
-    weights = (*transformer.parameters(), *transformer.buffers())
-    return copy.deepcopy(transformer, {id(weight): weight for weight in weights})
-
-
 def _own_part(pipe: FluxControlNetPipeline | FluxControlPipeline) -> torch.nn.Module:
-    """The part that a conditioned pipeline does not share with the base."""
-    return pipe.controlnet if isinstance(pipe, FluxControlNetPipeline) else pipe.transformer
-
-
-def _load_lora(pipe: AnyFluxPipeline, found: Path, adapter: str) -> None:
-    """Load the LoRA in *found*, a file or a folder with one."""
-    files = [found] if found.is_file() else sorted(found.glob("*.safetensors"))
-    if len(files) != 1:
-        raise ModelUnavailable(
-            f"there are {len(files)} LoRAs in {found}: name one as owner/name/file.safetensors"
-            if files
-            else f"there is no LoRA in {found}: only safetensors files are read"
-        )
-    with warnings.catch_warnings():
-        # Several LoRAs in one model are meant; which of them is active is said at each use.
-        warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
-        pipe.load_lora_weights(
-            files[0].parent,
-            weight_name=files[0].name,
-            adapter_name=adapter,
-            use_safetensors=True,
-            local_files_only=True,
-        )
+    """The part of a conditioned pipeline that is not the model's."""
+    own: torch.nn.Module = (
+        pipe.controlnet if isinstance(pipe, FluxControlNetPipeline) else pipe.transformer
+    )
+    return own
 
 
 def _control_mode(net: FluxControlNetModel, kind: ControlNet) -> int | None:
-    """What a Union checkpoint is told; others must not be told anything."""
+    """The mode that a Union checkpoint is told; None for others, which take none."""
     if not net.union:
         return None
     modes = net.config.num_mode
@@ -368,14 +348,9 @@ def _control_mode(net: FluxControlNetModel, kind: ControlNet) -> int | None:
 
 
 def _check_belongs(
-    net: FluxControlNetModel, transformer: torch.nn.Module, name: str, repository: str
+    net: FluxControlNetModel, transformer: FluxTransformer2DModel, name: str, repository: str
 ) -> None:
-    for key in (
-        "num_attention_heads",
-        "attention_head_dim",
-        "joint_attention_dim",
-        "pooled_projection_dim",
-    ):
+    for key in SHARED_WIDTHS:
         if net.config[key] != transformer.config[key]:
             raise ModelUnavailable(
                 f"the ControlNet {name} was not made for {repository}: its {key} is"

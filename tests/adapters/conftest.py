@@ -19,11 +19,11 @@ async def demo(tmp_path, clock):
     """A bot on the demo model, with the presets that ship."""
     import torch
 
-    from generation.diffusion.engine import FluxEngine
+    from generation.diffusion.engine import DiffusionEngine
 
     torch.set_num_threads(1)
     presets = dict(load_config(ROOT / "config.toml").presets)
-    engine = FluxEngine("demo", download_dir=tmp_path, device="cpu", max_sequence_length=64)
+    engine = DiffusionEngine("demo", download_dir=tmp_path, device="cpu", max_sequence_length=64)
     bot = Bot(tmp_path, engine, clock, presets=presets)
     await bot.start()
     yield bot

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from generation.diffusion.device import Device
-from generation.diffusion.engine import FluxEngine
+from generation.diffusion.engine import DiffusionEngine
 
 
 def ignore(step):
@@ -21,7 +21,16 @@ def same(a, b):
 
 def new_engine(tiny, **changes):
     options = {"device": "cpu", "max_sequence_length": 32, "threads": 1, **changes}
-    return FluxEngine(str(tiny / "flux"), **options)
+    return DiffusionEngine(str(tiny / "flux"), **options)
+
+
+def model(engine):
+    """The model that *engine* has in memory, of whatever family."""
+    return engine._current.model
+
+
+def offloading(engine):
+    return engine._current.offloading
 
 
 class SmallDevice(Device):

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from generation.demo import checker, drawings, evaluate
-from generation.diffusion.engine import FluxEngine
+from generation.diffusion.engine import DiffusionEngine
 from generation.kinds import ControlNet
 from generation.types import GenerationRequest
 from tests.generation.engines import ignore, same
@@ -53,7 +53,7 @@ def conditioned(plain, drawing, tmp_path_factory):
 def test_presets_that_take_each_others_place_draw_what_they_drew(
     plain, conditioned, drawing, tmp_path
 ):
-    engine = FluxEngine(
+    engine = DiffusionEngine(
         download_dir=tmp_path, device="cpu", max_sequence_length=64, max_controlnets=1, threads=1
     )
     engine.load()

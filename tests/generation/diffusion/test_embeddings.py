@@ -8,7 +8,7 @@ import torch
 
 from generation.diffusion.embeddings import Embeddings, PromptEncoder
 from generation.tokens import TokenCounter, cut_remark
-from tests.generation.engines import ignore, new_engine, same
+from tests.generation.engines import ignore, model, new_engine, same
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def engine(tiny):
 def encoded(engine):
     """Every text that the text encoders were given."""
     texts = []
-    pipe = engine._pipelines.text_to_image
+    pipe = model(engine).text_to_image
     encode = pipe.encode_prompt
 
     def encode_prompt(prompt=None, **arguments):
@@ -53,15 +53,18 @@ def test_a_negative_prompt_is_encoded_once_too(engine, encoded, fox):
     assert same(first, second)
 
 
+KILOBYTE = {"prompt_embeds": torch.zeros(1, 1, 240), "pooled_prompt_embeds": torch.zeros(1, 16)}
+
+
 class Encoding:
-    """Stands for a pipeline: every text becomes a kilobyte."""
+    """Stands for a model: every text becomes a kilobyte."""
 
     def __init__(self):
         self.texts = []
 
-    def encode_prompt(self, prompt, **arguments):
+    def encode(self, prompt):
         self.texts.append(prompt)
-        return torch.zeros(1, 1, 240), torch.zeros(1, 16), None
+        return Embeddings(KILOBYTE)
 
 
 @contextmanager
@@ -70,37 +73,37 @@ def onloaded():
 
 
 def test_the_cache_is_bounded_in_bytes_and_forgets_what_was_used_longest_ago():
-    pipe = Encoding()
-    encoder = PromptEncoder(pipe, torch.device("cpu"), 32, max_bytes=3 * 1024)
+    encoding = Encoding()
+    encoder = PromptEncoder(encoding.encode, torch.device("cpu"), max_bytes=3 * 1024)
 
     for text in ("a", "b", "c", "a", "d", "a", "b"):
         encoder.encode(text, "", onloaded())
         assert encoder.kept_bytes <= 3 * 1024
 
-    assert pipe.texts == ["a", "b", "c", "d", "b"]
+    assert encoding.texts == ["a", "b", "c", "d", "b"]
 
 
 def test_one_prompt_is_kept_however_large():
-    encoder = PromptEncoder(Encoding(), torch.device("cpu"), 32, max_bytes=10)
+    encoder = PromptEncoder(Encoding().encode, torch.device("cpu"), max_bytes=10)
 
     encoder.encode("a", "", onloaded())
 
-    assert encoder.kept_bytes == Embeddings(torch.zeros(1, 1, 240), torch.zeros(1, 16)).bytes
+    assert encoder.kept_bytes == Embeddings(KILOBYTE).bytes
 
 
 def test_what_else_changes_the_embeddings_is_a_key_of_its_own():
-    pipe = Encoding()
-    encoder = PromptEncoder(pipe, torch.device("cpu"), 32)
+    encoding = Encoding()
+    encoder = PromptEncoder(encoding.encode, torch.device("cpu"))
 
     for variant in ("", "lora 1", "lora 0.5", ""):
         encoder.encode("a", variant, onloaded())
 
-    assert len(pipe.texts) == 3
+    assert len(encoding.texts) == 3
 
 
 def test_tokens_are_counted_as_the_models_own_tokenizer_counts_them(tiny, engine):
     counter = TokenCounter(tiny / "flux")
-    tokenizer = engine._pipelines.text_to_image.tokenizer_2
+    tokenizer = model(engine).text_to_image.tokenizer_2
 
     for text in ("a red fox", "", "red " * 600, "ein Füchslein – 🦊"):
         assert counter(text) == len(tokenizer(text).input_ids)

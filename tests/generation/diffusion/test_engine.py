@@ -10,7 +10,7 @@ from diffusers import FluxControlNetModel
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file
 
-from generation.diffusion.engine import FluxEngine, is_blank_image
+from generation.diffusion.engine import DiffusionEngine, is_blank_image
 from generation.errors import (
     GenerationCancelled,
     GenerationError,
@@ -20,7 +20,7 @@ from generation.errors import (
 )
 from generation.kinds import ImageToImage
 from generation.types import GenerationRequest, Step
-from tests.generation.engines import ignore, new_engine, pixels, same
+from tests.generation.engines import ignore, model, new_engine, pixels, same
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,8 @@ def test_a_picture_has_the_size_that_was_asked_for_and_tells_each_step(engine, f
 
 def test_all_pipelines_share_the_weights_of_one(engine, canny):
     engine.generate(canny, ignore)
-    text = engine._pipelines.text_to_image
-    others = [engine._pipelines.image_to_image, *engine._pipelines.conditioned.values()]
+    text = model(engine).text_to_image
+    others = [model(engine).image_to_image, *model(engine).conditioned.values()]
 
     for name, module in text.components.items():
         assert all(other.components[name] is module for other in others), name
@@ -76,7 +76,7 @@ def test_the_weights_keep_the_format_that_was_asked_for_whatever_is_drawn(tiny, 
     for request in (fox, canny, replace(canny, kind=ImageToImage(strength=0.7))):
         engine.generate(request, ignore)
 
-    pipe = engine._pipelines.text_to_image
+    pipe = model(engine).text_to_image
     parts = [pipe.transformer, pipe.text_encoder, pipe.text_encoder_2, pipe.vae]
     assert {weight.dtype for part in parts for weight in part.parameters()} == {torch.bfloat16}
 
@@ -218,7 +218,7 @@ def test_nothing_of_a_picture_is_kept_when_its_generation_is_cancelled(engine, f
     with pytest.raises(GenerationCancelled):
         engine.generate(fox, stop)
 
-    assert engine._pipelines.text_to_image.scheduler.predicted is None
+    assert model(engine).text_to_image.scheduler.predicted is None
 
 
 def test_numbers_that_overflow_are_told_at_once_and_not_drawn(engine, fox):
@@ -227,7 +227,7 @@ def test_numbers_that_overflow_are_told_at_once_and_not_drawn(engine, fox):
     def poison(module, args, output):
         return (output[0] * float("nan"),)
 
-    hook = engine._pipelines.text_to_image.transformer.register_forward_hook(poison)
+    hook = model(engine).text_to_image.transformer.register_forward_hook(poison)
     try:
         with pytest.raises(GenerationError, match="overflowed at step 1"):
             engine.generate(fox, steps.append)
@@ -241,7 +241,7 @@ def test_a_blank_picture_is_refused(engine, fox):
     def blank(module, args, output):
         return output * 0
 
-    hook = engine._pipelines.text_to_image.vae.decoder.register_forward_hook(blank)
+    hook = model(engine).text_to_image.vae.decoder.register_forward_hook(blank)
     try:
         with pytest.raises(GenerationError, match="blank"):
             engine.generate(fox, ignore)
@@ -262,7 +262,7 @@ def test_running_out_of_memory_says_what_to_ask_for_instead(engine, fox):
     def exhaust(module, args):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB\nmore")
 
-    hook = engine._pipelines.text_to_image.transformer.register_forward_pre_hook(exhaust)
+    hook = model(engine).text_to_image.transformer.register_forward_pre_hook(exhaust)
     try:
         with pytest.raises(OutOfMemory, match=r"64 × 64 pixels do not fit.*smaller.*2\.00 GiB"):
             engine.generate(fox, ignore)
@@ -300,9 +300,9 @@ def test_only_so_many_loras_and_controlnets_are_kept_and_the_oldest_goes(
     )
 
     assert same(first, again)
-    assert list(engine._pipelines.conditioned) == [str(tmp_path / "net")]
-    assert list(engine._pipelines.loras) == [str(tmp_path / "lora")]
-    adapters = engine._pipelines.text_to_image.get_list_adapters()
+    assert list(model(engine).conditioned) == [str(tmp_path / "net")]
+    assert list(model(engine).loras.adapters) == [str(tmp_path / "lora")]
+    adapters = model(engine).text_to_image.get_list_adapters()
     assert [len(names) for names in adapters.values()] == [1]
     assert same(engine.generate(replace(canny, lora=str(lora)), ignore), first)
 
@@ -319,7 +319,7 @@ def test_a_controlnet_in_use_is_not_the_one_that_goes(tiny, canny, tmp_path):
     for request in (a, b, a, c):
         engine.generate(request, ignore)
 
-    assert list(engine._pipelines.conditioned) == [a.kind.controlnet, c.kind.controlnet]
+    assert list(model(engine).conditioned) == [a.kind.controlnet, c.kind.controlnet]
 
 
 def test_a_union_controlnet_is_told_its_mode(engine, canny, union):
@@ -363,7 +363,7 @@ def test_a_controlnet_for_another_model_is_refused_by_name(engine, canny, tiny, 
 def test_damaged_weights_are_told_with_their_folder(tiny, tmp_path, fox, engine):
     (tmp_path / "model_index.json").write_text("{")
     with pytest.raises(ModelUnavailable, match=f"the weights in {tmp_path} cannot be loaded"):
-        FluxEngine(str(tmp_path), device="cpu").load()
+        DiffusionEngine(str(tmp_path), device="cpu").load()
 
     (tmp_path / "pytorch_lora_weights.safetensors").write_bytes(b"\0" * 64)
     before = engine.generate(fox, ignore)
@@ -435,7 +435,7 @@ def test_weights_in_a_format_that_can_run_code_are_refused(
 def test_a_device_that_is_not_there_is_refused(tiny):
     for device in ("cuda:63", *([] if torch.backends.mps.is_available() else ["mps"])):
         with pytest.raises(ModelUnavailable, match=f"device {device} is not there"):
-            FluxEngine(str(tiny / "flux"), device=device).load()
+            DiffusionEngine(str(tiny / "flux"), device=device).load()
 
 
 def test_an_engine_that_is_closed_says_so_and_may_be_loaded_again(tiny, fox):

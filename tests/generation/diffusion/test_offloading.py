@@ -8,7 +8,15 @@ import torch
 from generation.diffusion.memory import OFFLOAD_LEVELS
 from generation.errors import GenerationCancelled, OutOfMemory
 from generation.kinds import ControlLora, ImageToImage
-from tests.generation.engines import SmallDevice, ignore, new_engine, pixels, same
+from tests.generation.engines import (
+    SmallDevice,
+    ignore,
+    model,
+    new_engine,
+    offloading,
+    pixels,
+    same,
+)
 
 FULL = "CUDA out of memory. Tried to allocate 2.00 GiB"
 
@@ -74,7 +82,7 @@ def test_on_lower_offload_levels_less_rests_on_the_device(tiny, requests, level)
     for each in (engine, above):
         each.generate(requests["controlnet"], ignore)
 
-    ours, theirs = engine._offloading.resting_bytes, above._offloading.resting_bytes
+    ours, theirs = offloading(engine).resting_bytes, offloading(above).resting_bytes
 
     is_the_vae_alone = level in OFFLOAD_LEVELS[3:]
     assert ours == theirs if is_the_vae_alone else ours < theirs
@@ -83,7 +91,7 @@ def test_on_lower_offload_levels_less_rests_on_the_device(tiny, requests, level)
 def test_parts_go_back_to_rest_when_a_generation_is_cancelled(tiny, fox, resident):
     engine = on_small_device(tiny, offload_level="model-offload")
     moved = []
-    transformer = engine._pipelines.text_to_image.transformer
+    transformer = model(engine).text_to_image.transformer
     transformer.to = lambda where: moved.append(where)
 
     def cancel(step):
@@ -103,7 +111,7 @@ def test_out_of_memory_while_denoising_costs_one_level_and_not_the_picture(
 ):
     engine = on_small_device(tiny)
     steps = []
-    transformer = engine._pipelines.text_to_image.transformer
+    transformer = model(engine).text_to_image.transformer
     transformer.register_forward_pre_hook(fail(times=1, at_call=step))
 
     drawn = engine.generate(fox, steps.append)
@@ -120,7 +128,7 @@ def test_out_of_memory_while_denoising_costs_one_level_and_not_the_picture(
 
 def test_a_job_is_tried_again_once_and_then_refused_with_a_way_out(tiny, fox, resident):
     engine = on_small_device(tiny)
-    transformer = engine._pipelines.text_to_image.transformer
+    transformer = model(engine).text_to_image.transformer
     transformer.register_forward_pre_hook(fail(times=2))
 
     with pytest.raises(OutOfMemory, match=r"64 × 64 pixels do not fit.*smaller.*2\.00 GiB"):
@@ -132,7 +140,7 @@ def test_a_job_is_tried_again_once_and_then_refused_with_a_way_out(tiny, fox, re
 
 def test_on_the_last_offload_level_there_is_nowhere_to_go(tiny, fox):
     engine = on_small_device(tiny, offload_level=OFFLOAD_LEVELS[-1])
-    transformer = engine._pipelines.text_to_image.transformer
+    transformer = model(engine).text_to_image.transformer
     transformer.register_forward_pre_hook(fail(times=1))
 
     with pytest.raises(OutOfMemory):
@@ -164,7 +172,7 @@ def test_the_vae_decodes_tile_by_tile_where_it_runs_out(tiny, fox, resident, wor
     """The latents are kept: not one step is taken again."""
     engine = on_small_device(tiny)
     steps, calls = [], []
-    vae = engine._pipelines.text_to_image.vae
+    vae = model(engine).text_to_image.vae
 
     def exhaust(module, args):
         calls.append(1)
@@ -183,7 +191,7 @@ def test_the_vae_decodes_tile_by_tile_where_it_runs_out(tiny, fox, resident, wor
 
 def test_a_size_that_did_not_decode_at_once_is_tiled_from_then_on(tiny, fox):
     engine = on_small_device(tiny)
-    vae = engine._pipelines.text_to_image.vae
+    vae = model(engine).text_to_image.vae
     wide = replace(fox, width=96)
     failing = vae.decoder.register_forward_pre_hook(fail(times=1))
     engine.generate(wide, ignore)
@@ -199,7 +207,7 @@ def test_a_size_that_did_not_decode_at_once_is_tiled_from_then_on(tiny, fox):
 
 def test_an_error_that_is_not_about_memory_is_not_tried_again(tiny, fox):
     engine = on_small_device(tiny)
-    transformer = engine._pipelines.text_to_image.transformer
+    transformer = model(engine).text_to_image.transformer
 
     def crash(module, args):
         raise RuntimeError("CUDA error: device-side assert triggered")
@@ -221,34 +229,34 @@ def test_a_controlnet_that_does_not_fit_beside_the_others_sends_the_oldest_away(
     engine = on_small_device(tiny)
     for request in requests:
         engine.generate(request, ignore)
-    both = engine._offloading.resting_bytes
-    assert len(engine._pipelines.conditioned) == 2
+    both = offloading(engine).resting_bytes
+    assert len(model(engine).conditioned) == 2
 
     tight = on_small_device(tiny)
-    tight._pipelines._room = both - 1
+    model(tight).conditioned.room = both - 1
     for request in (*requests, *requests):
         drawn = tight.generate(request, ignore)
-        assert list(tight._pipelines.conditioned) == [request.kind.controlnet]
+        assert list(model(tight).conditioned) == [request.kind.controlnet]
         assert same(drawn, resident.generate(canny, ignore))
     assert tight.current_offload_level == "resident"
 
 
 def test_a_controlnet_that_runs_out_while_it_is_loaded_is_loaded_once(tiny, canny, resident):
     engine = on_small_device(tiny)
-    engine._offloading.device.state["fails_next"] = True
+    offloading(engine).device.state["fails_next"] = True
 
     drawn = engine.generate(canny, ignore)
 
     assert engine.current_offload_level == "text-offload"
     assert same(drawn, resident.generate(canny, ignore))
-    assert len(engine._pipelines.conditioned) == 1
-    assert sum(role == "denoiser" for role in engine._offloading._parts.values()) == 2
+    assert len(model(engine).conditioned) == 1
+    assert sum(role == "denoiser" for role in offloading(engine)._parts.values()) == 2
 
 
 def test_a_controlnet_that_does_not_fit_at_all_costs_an_offload_level(tiny, canny, resident):
     roomy, engine = on_small_device(tiny), on_small_device(tiny)
     roomy.generate(canny, ignore)
-    engine._pipelines._room = roomy._offloading.resting_bytes - 1
+    model(engine).conditioned.room = offloading(roomy).resting_bytes - 1
 
     drawn = engine.generate(canny, ignore)
 

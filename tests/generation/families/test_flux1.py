@@ -11,7 +11,7 @@ from generation.diffusion.memory import read_sizes
 from generation.errors import GenerationCancelled, InvalidRequest, ModelUnavailable
 from generation.kinds import ControlLora, ImageToImage
 from generation.types import Preset
-from tests.generation.engines import ignore, new_engine, pixels, same
+from tests.generation.engines import ignore, model, new_engine, pixels, same
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_seven_presets_hold_one_base_and_each_controlnet_once(engine, kinds, tin
     for request in (*kinds.values(), *kinds.values()):
         engine.generate(request, ignore)
 
-    pipelines = engine._pipelines
+    pipelines = model(engine)
     base = pipelines.text_to_image
     everyone = [base, pipelines.image_to_image, *pipelines.conditioned.values()]
     for name in ("text_encoder", "text_encoder_2", "vae", "scheduler", "tokenizer"):
@@ -146,7 +146,7 @@ def test_outside_its_share_of_the_steps_a_controlnet_does_not_compute(
         kind=replace(canny.kind, control_guidance_start=start, control_guidance_end=end),
     )
     engine.generate(canny, ignore)
-    net = engine._pipelines.conditioned[canny.kind.controlnet].controlnet
+    net = model(engine).conditioned[canny.kind.controlnet].controlnet
     seen = []
     hook = net.controlnet_x_embedder.register_forward_hook(lambda *args: seen.append(1))
 

@@ -1,0 +1,153 @@
+"""Families of models, as the engine sees them.
+
+A family is one file in ``generation/families/`` and one line in its table. It reads a model,
+and knows how that model encodes prompts, draws each kind of preset, decodes and previews. The
+engine around it owns the device, the memory and the downloads, and knows no family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import torch
+from PIL import Image
+
+from generation.diffusion.device import Device
+from generation.diffusion.embeddings import Embeddings
+from generation.diffusion.memory import Sizes
+from generation.diffusion.offloading import Offloading, Role
+from generation.diffusion.quantization import Quantization
+from generation.types import GenerationRequest
+from generation.wanted import WeightsRole
+
+Opened = TypeVar("Opened")
+
+#: Takes the number of a denoising step that is done, from 1, and its latents.
+StepDone = Callable[[int, torch.Tensor], None]
+
+
+class Open(Protocol):
+    """Finds weights by their name, downloads them if need be, and loads them."""
+
+    def __call__(self, name: str, role: WeightsRole, load: Callable[[Path], Opened]) -> Opened:
+        """The value that *load* makes of the folder or file of *name*.
+
+        Raises:
+            ModelUnavailable: The weights cannot be had, or do not load.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """Decisions of the engine that a family follows while it reads a model.
+
+    Attributes:
+        name: Repository or folder of the model, for messages.
+        device: Device and number format.
+        offloading: Where the parts rest.
+        quantized: Bits of the transformer; never "auto".
+        max_sequence_length: Tokens of a prompt that the model sees.
+        max_controlnets: ControlNets and their like kept in memory, at least 1.
+        max_loras: LoRAs kept in memory, at least 1.
+        room: Bytes of the device that weights may take; None where that is not known.
+    """
+
+    name: str
+    device: Device
+    offloading: Offloading
+    quantized: Quantization
+    max_sequence_length: int
+    max_controlnets: int
+    max_loras: int
+    room: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A pipeline of diffusers, ready for one request.
+
+    Attributes:
+        pipe: The pipeline.
+        denoisers: Parts of it that must be on the device while it denoises.
+        arguments: Arguments that only this kind of pipeline takes, but for its pictures.
+        pictures: The pipeline's arguments for the kind's pictures, where they differ in name.
+    """
+
+    pipe: Any
+    denoisers: tuple[torch.nn.Module, ...]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    pictures: Mapping[str, str] = field(default_factory=dict)
+
+
+class Model(Protocol):
+    """A model in memory, with all that is loaded beside it. Touched by the engine's thread."""
+
+    @property
+    def parts(self) -> Mapping[torch.nn.Module, Role]:
+        """Parts of the model itself, which the engine places."""
+        ...
+
+    @property
+    def loaded(self) -> dict[str, int]:
+        """Bytes of the weights in memory, by repository."""
+        ...
+
+    def prepare(self, request: GenerationRequest, open: Open) -> Call:
+        """The pipeline for *request*; ControlNets and LoRAs that are not in memory are loaded.
+
+        Raises:
+            ModelUnavailable: This family draws no such kind, or weights cannot be had.
+        """
+        ...
+
+    def text_variant(self, request: GenerationRequest) -> str:
+        """A name for all but the words that decides the embeddings of *request*'s prompts."""
+        ...
+
+    def encode(self, prompt: str) -> Embeddings:
+        """Embeddings of *prompt*; the text encoders are on the device."""
+        ...
+
+    def denoise(
+        self,
+        call: Call,
+        request: GenerationRequest,
+        prompt: Embeddings,
+        negative_prompt: Embeddings | None,
+        pictures: Mapping[str, Image.Image],
+        step_done: StepDone,
+    ) -> torch.Tensor:
+        """Latents of the finished picture, for `decode`.
+
+        Args:
+            negative_prompt: None where `true_cfg_scale` leaves it without effect.
+            pictures: RGB, of the request's size, by the names that its kind has for them.
+            step_done: To be called after each step; an exception from it ends the denoising.
+        """
+        ...
+
+    def decode(
+        self, latents: torch.Tensor, request: GenerationRequest, *, is_tiled: bool
+    ) -> Image.Image:
+        """The RGB picture of *latents*, decoded tile by tile if *is_tiled*."""
+        ...
+
+    def preview(self, request: GenerationRequest) -> bytes:
+        """A small JPEG of the picture as the latest step predicts it."""
+        ...
+
+
+class Family(Protocol):
+    """A family of models, before one of them is in memory."""
+
+    def read_sizes(self, folder: Path, value: int) -> Sizes:
+        """Sizes of the model in *folder*, at *value* bytes for each number; loads nothing."""
+        ...
+
+    def load(self, folder: Path, options: LoadOptions) -> Model:
+        """The model in *folder*, its parts in main memory."""
+        ...
