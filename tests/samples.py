@@ -35,16 +35,21 @@ def picture(width=96, height=96, colour="red", format="PNG"):
     return file(square(width, height, colour), format)
 
 
-def pixels(data):
-    """Size and RGB values of an image file, or of its bytes."""
-    with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data) as image:
-        return image.size, image.convert("RGB").tobytes()
-
-
 def data_url(data, media_type="image/png"):
+    """Bytes as a ``data:`` address."""
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
-def opened(text):
-    """The picture in a data URL."""
-    return Image.open(io.BytesIO(base64.b64decode(text.partition(",")[2])))
+def opened(source):
+    """The image in the bytes of a file, at a path, or in a ``data:`` address."""
+    if isinstance(source, str):
+        source = base64.b64decode(source.partition(",")[2])
+    image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+    image.load()
+    return image
+
+
+def pixels(source):
+    """Size and RGB values of an image that `opened` takes."""
+    image = opened(source)
+    return image.size, image.convert("RGB").tobytes()

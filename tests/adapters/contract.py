@@ -4,14 +4,12 @@ A platform's tests subclass `ConversationContract` and bring the fixtures `bot`,
 `other`: two people of that platform, who speak and see in its real payloads.
 """
 
-import io
 from typing import Protocol
-
-from PIL import Image
 
 from bot.jobs import JobStatus
 from generation.errors import GenerationError
 from tests.conftest import ADMIN
+from tests.samples import file, noise, opened
 
 SMALL = "--size 64x64 --steps 3"
 
@@ -48,9 +46,7 @@ class Asker(Protocol):
 
 
 def jpeg_without_an_end():
-    file = io.BytesIO()
-    Image.effect_noise((64, 64), 50).save(file, "JPEG")
-    return file.getvalue()[:-200]
+    return file(noise(64, 64), "JPEG")[:-200]
 
 
 class ConversationContract:
@@ -68,7 +64,7 @@ class ConversationContract:
         assert 0 <= step <= of == 3
 
         gate.open()
-        shown = Image.open(io.BytesIO(await second.picture()))
+        shown = opened(await second.picture())
         assert (shown.size, shown.format) == ((64, 64), "PNG")
         assert '"seed": 7' in shown.text["fluxbot"]
         assert await first.picture()

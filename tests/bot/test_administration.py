@@ -9,9 +9,9 @@ from bot.jobs import JobStatus
 from bot.origins import Origin, kind_of_group
 from bot.refusals import Conflict, NotAccepting, NotAllowed, NotFound, QuotaExceeded
 from generation.errors import InvalidRequest
+from tests.bot.conftest import CIRCLE
 from tests.conftest import ADA, ADMIN, BOB, EVE, at_step, finished, stepping
 
-CIRCLE = ImagineCommand("a red circle", num_inference_steps=3, width=64, height=64, seed=7)
 SERVER, OTHER_SERVER = "discord-server:1", "discord-server:2"
 ARTISTS, PATRONS = "discord-role:11", "discord-role:12"
 

@@ -1,23 +1,13 @@
 """What people type is answered in sentences, whatever they type."""
 
 import asyncio
-import io
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from bot import replies
-from bot.commands import (
-    OPTIONS,
-    TOPICS,
-    VERBS,
-    AgainCommand,
-    CommandError,
-    ImagineCommand,
-    parse,
-)
+from bot.commands import OPTIONS, TOPICS, VERBS, AgainCommand, CommandError, ImagineCommand, parse
 from bot.conversation import converse, following
 from bot.jobs import Job, JobStatus
 from bot.refusals import NotAllowed
@@ -25,14 +15,9 @@ from bot.requests import command_of
 from generation.errors import FluxbotError, InvalidRequest
 from generation.types import GenerationRequest, Preset, Step
 from tests.conftest import ADA, ADMIN, BOB, PRESETS, at_step, finished
+from tests.samples import picture
 
 SMALL = "--size 64x64 --steps 3"
-
-
-def picture():
-    file = io.BytesIO()
-    Image.new("RGB", (64, 64), "teal").save(file, "PNG")
-    return file.getvalue()
 
 
 @pytest.fixture

@@ -1,18 +1,16 @@
 """Who is still owed an answer, and how that ends."""
 
-import io
-
 import pytest
-from PIL import Image
 
 from bot.commands import ImagineCommand
 from bot.jobs import Delivery, JobStatus
 from bot.refusals import Conflict, NotFound
 from generation.kinds import ImageToImage
 from generation.types import Preset
+from tests.bot.conftest import CIRCLE
 from tests.conftest import ADA, BOB, EVE, PRESETS, at_step, finished
+from tests.samples import opened
 
-CIRCLE = ImagineCommand("a red circle", num_inference_steps=3, width=64, height=64, seed=7)
 HERE = {"channel": "c1"}
 
 
@@ -122,9 +120,9 @@ async def test_a_variation_starts_from_the_picture_that_was_chosen(service, gate
     request = varied.request
     assert (request.preset, varied.images) == ("redraw", 1)
     assert (request.prompt, request.width, varied.parent) == ("a fox", 64, job.id)
-    with Image.open(request.control_image) as start:
+    with opened(request.control_image) as start:
         chosen = await service.picture(ADA, job.id, 2)
-        with Image.open(chosen) as second:
+        with opened(chosen) as second:
             assert start.tobytes() == second.convert("RGB").tobytes()
 
 
@@ -148,7 +146,7 @@ async def test_a_picture_is_made_larger_by_the_preset_that_enlarges(make_bot, ga
     larger = await bot.service.from_picture(ADA, job.id, 1, "upscale")
 
     await finished(larger)
-    with Image.open(io.BytesIO((await bot.service.picture(ADA, larger.id)).read_bytes())) as image:
+    with opened(await bot.service.picture(ADA, larger.id)) as image:
         assert image.size == (128, 192)
     assert (larger.request.preset, larger.request.seed) == ("large", 7)
 

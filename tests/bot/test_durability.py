@@ -1,15 +1,12 @@
 """Every accepted job ends once, whatever dies: the engine, the bot, the disk, a stored row."""
 
 import asyncio
-import io
 import sqlite3
 from dataclasses import replace
 
 import pytest
-from PIL import Image
 
 from bot import replies
-from bot.commands import ImagineCommand
 from bot.conversation import converse
 from bot.jobs import JobStatus
 from bot.outcomes import UNREADABLE
@@ -17,22 +14,11 @@ from bot.refusals import NotAccepting, NotFound, StorageTrouble
 from bot.storage import Reserve
 from bot.worker import BOT_RESTARTED, DRAWING_AGAIN, GPU_RESTARTED, RESTARTING
 from generation.errors import DegenerateResult, EngineLost, ModelUnavailable
-from tests.conftest import ADA, ADMIN, BOB, EVE, at_step, finished, stepping
+from tests.bot.conftest import CIRCLE
+from tests.conftest import ADA, ADMIN, BOB, EVE, at_step, finished, stepping, until
+from tests.samples import picture
 
-CIRCLE = ImagineCommand("a red circle", num_inference_steps=3, width=64, height=64, seed=7)
 LOST = EngineLost("the engine's process 5 has died")
-
-
-def picture():
-    file = io.BytesIO()
-    Image.linear_gradient("L").convert("RGB").save(file, "PNG")
-    return file.getvalue()
-
-
-async def until(is_true):
-    async with asyncio.timeout(20):
-        while not is_true():
-            await asyncio.sleep(0)
 
 
 async def noted(job, note):

@@ -1,7 +1,5 @@
 """Files are whole or absent, and a picture carries what made it."""
 
-import io
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +7,7 @@ from PIL import Image
 
 from bot.gallery import PART, Gallery, encoded, fitted, read_request, tiled
 from bot.jobs import Job
+from tests.samples import file, opened
 
 
 @pytest.fixture
@@ -91,10 +90,7 @@ def test_no_bytes_break_the_reader_of_our_metadata(data):
 
 
 def test_a_foreign_png_has_no_request_in_it():
-    file = io.BytesIO()
-    plain().save(file, "PNG")
-
-    assert read_request(file.getvalue()) is None
+    assert read_request(file(plain())) is None
 
 
 def test_a_picture_that_fits_is_sent_as_it_is_and_a_larger_one_as_a_webp(tmp_path):
@@ -106,5 +102,5 @@ def test_a_picture_that_fits_is_sent_as_it_is_and_a_larger_one_as_a_webp(tmp_pat
     for limit in (len(whole) - 1, 20_000, 2_000):
         data, suffix = fitted(path, limit)
         assert (suffix, len(data) <= limit) == (".webp", True)
-        with Image.open(io.BytesIO(data)) as image:
+        with opened(data) as image:
             assert image.format == "WEBP"

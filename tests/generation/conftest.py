@@ -1,10 +1,10 @@
 from dataclasses import replace
 
 import pytest
-from PIL import Image, ImageDraw
 
 from generation.kinds import ControlNet
 from generation.types import GenerationRequest
+from tests.samples import picture
 
 FOX = GenerationRequest(
     prompt="a red fox",
@@ -37,11 +37,9 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def square(tmp_path_factory):
-    """A clean control image: a white square on black."""
-    image = Image.new("RGB", (96, 64))
-    ImageDraw.Draw(image).rectangle((20, 10, 60, 50), fill="white")
+    """A clean control image."""
     file = tmp_path_factory.mktemp("control") / "square.png"
-    image.save(file)
+    file.write_bytes(picture(96, 64))
     return file
 
 

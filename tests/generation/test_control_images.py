@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFile
 from generation.control_images import PillowControlImages, control_map, fitted
 from generation.errors import InvalidImage
 from generation.preprocessors import preprocess
+from tests.samples import file, noise, opened
 
 RED, GREEN, BLUE, WHITE, GREY = (
     (255, 0, 0),
@@ -27,36 +28,21 @@ RED, GREEN, BLUE, WHITE, GREY = (
 )
 
 
-def file(image, format="PNG", **options):
-    encoded = io.BytesIO()
-    image.save(encoded, format, **options)
-    return encoded.getvalue()
-
-
-def opened(clean):
-    image = Image.open(io.BytesIO(clean.png))
-    image.load()
+def looked_at(clean):
+    image = opened(clean.png)
     assert (image.format, image.mode) == ("PNG", "RGB")
     assert image.size == (clean.width, clean.height)
-    return image
-
-
-def picture(width=48, height=32):
-    """Noise on flags: nothing that compresses to a few bytes."""
-    noise = np.random.default_rng(0).integers(0, 60, (height, width, 3), np.uint8)
-    image = Image.fromarray(noise)
-    ImageDraw.Draw(image).rectangle((0, 0, width // 2, height // 2), fill=RED)
     return image
 
 
 @cache
 def files():
     return {
-        "png": file(picture()),
-        "jpeg": file(picture(), "JPEG", quality=90),
-        "progressive": file(picture(), "JPEG", quality=90, progressive=True),
-        "webp": file(picture(), "WEBP", quality=90),
-        "lossless": file(picture(), "WEBP", lossless=True),
+        "png": file(noise()),
+        "jpeg": file(noise(), "JPEG", quality=90),
+        "progressive": file(noise(), "JPEG", quality=90, progressive=True),
+        "webp": file(noise(), "WEBP", quality=90),
+        "lossless": file(noise(), "WEBP", lossless=True),
     }
 
 
@@ -78,17 +64,17 @@ def images():
 def test_png_jpeg_and_webp_become_rgb_png(images, name):
     clean = images.clean(files()[name])
 
-    difference = np.abs(np.asarray(opened(clean), int) - np.asarray(picture(), int))
+    difference = np.abs(np.asarray(looked_at(clean), int) - np.asarray(noise(), int))
     assert difference.mean() < (0.01 if name in ("png", "lossless") else 25)
     assert clean.remarks == ()
 
 
 OTHERS = {
-    "a GIF": file(picture().convert("P"), "GIF"),
-    "a BMP": file(picture(), "BMP"),
-    "a TIFF": file(picture(), "TIFF"),
+    "a GIF": file(noise().convert("P"), "GIF"),
+    "a BMP": file(noise(), "BMP"),
+    "a TIFF": file(noise(), "TIFF"),
     "a PDF": b"%PDF-1.7\n" + b"0" * 2000,
-    "a PostScript file": file(picture(), "EPS"),
+    "a PostScript file": file(noise(), "EPS"),
     "an SVG": b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>',
     "a web page": b"\n<!doctype html><html><body>Sign in to Slack</body></html>",
     "a ZIP archive": b"PK\3\4" + b"0" * 100,
@@ -132,7 +118,7 @@ def test_a_picture_that_says_it_is_huge_is_refused_before_it_is_decoded(images, 
 
 
 def test_a_huge_webp_and_a_huge_jpeg_are_refused_before_they_are_decoded(images):
-    webp = bytearray(file(picture(), "WEBP", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0"))
+    webp = bytearray(file(noise(), "WEBP", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0"))
     assert webp[12:16] == b"VP8X"
     webp[24:30] = (16000 - 1).to_bytes(3, "little") * 2
     jpeg = bytearray(files()["jpeg"])
@@ -171,7 +157,7 @@ def test_the_largest_allowed_size_is_brought_to_the_largest_that_is_drawn(images
     cleaned = images.clean(file(image, format))
 
     assert (cleaned.width, cleaned.height) == (2048, 2048)
-    with opened(cleaned) as half:
+    with looked_at(cleaned) as half:
         left, right = half.getpixel((512, 1024)), half.getpixel((1536, 1024))
     assert left[0] > 240 > 16 > left[1]
     assert min(right) > 240
@@ -190,14 +176,14 @@ def test_of_an_animation_the_first_frame_is_used_and_said_to_be(images, format):
     data = file(frames[0], format, save_all=True, append_images=frames[1:], lossless=True)
     clean = images.clean(data)
 
-    assert opened(clean).getpixel((5, 5)) == RED
+    assert looked_at(clean).getpixel((5, 5)) == RED
     assert clean.remarks == ("The picture is animated; only its first frame is used.",)
 
 
 def test_a_photo_that_brings_its_thumbnail_is_no_animation(images):
     """Cameras and phones write JPEGs with further pictures in them."""
-    data = file(picture(), "MPO", save_all=True, append_images=[picture(24, 16)])
-    assert Image.open(io.BytesIO(data)).n_frames == 2
+    data = file(noise(), "MPO", save_all=True, append_images=[noise(24, 16)])
+    assert opened(data).n_frames == 2
 
     clean = images.clean(data)
 
@@ -252,7 +238,7 @@ def adobe_cmyk():
     ],
 )  # fmt: skip
 def test_every_mode_becomes_the_rgb_that_one_sees_on_white_paper(images, data, left, right):
-    image = opened(images.clean(data))
+    image = looked_at(images.clean(data))
 
     assert np.abs(np.subtract(image.getpixel((4, 4)), left)).max() <= 2
     assert np.abs(np.subtract(image.getpixel((28, 4)), right)).max() <= 2
@@ -260,8 +246,8 @@ def test_every_mode_becomes_the_rgb_that_one_sees_on_white_paper(images, data, l
 
 def test_16_bits_are_scaled_to_8_and_not_clipped(images):
     """Pillow's own conversion makes everything above 255 of 65535 white."""
-    image = opened(images.clean(file(sixteen_bits().resize((128, 16)))))
-    clean = opened(images.clean(file(sixteen_bits().crop((0, 0, 128, 16)))))
+    image = looked_at(images.clean(file(sixteen_bits().resize((128, 16)))))
+    clean = looked_at(images.clean(file(sixteen_bits().crop((0, 0, 128, 16)))))
 
     assert np.asarray(clean)[0, :, 0].tolist() == [v >> 8 for v in ramp()[:128]]
     assert image.getpixel((127, 0))[0] > 250
@@ -274,7 +260,7 @@ def ramp():
 def test_a_transparent_shade_of_16_bits_becomes_white(images):
     grey = Image.fromarray(np.full((32, 32), 300, np.uint16))
 
-    image = opened(images.clean(file(grey, transparency=300)))
+    image = looked_at(images.clean(file(grey, transparency=300)))
 
     assert image.getpixel((5, 5)) == WHITE
 
@@ -302,7 +288,7 @@ def test_a_rotated_photo_stands_upright(images, orientation, format):
     options = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}, "PNG": {}}
 
     data = file(Image.fromarray(stored.copy()), format, exif=exif, **options[format])
-    image = opened(images.clean(data))
+    image = looked_at(images.clean(data))
 
     assert image.size == (48, 32)
     for place, colour in {(6, 4): RED, (42, 4): BLUE, (6, 28): WHITE, (42, 28): WHITE}.items():
@@ -315,14 +301,14 @@ def test_a_rotated_photo_stands_upright(images, orientation, format):
     "exif", [b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM", b"no exif at all"]
 )
 def test_damaged_exif_does_not_spoil_the_picture(images, format, exif):
-    assert images.clean(file(picture(), format, exif=exif)).width == 48
+    assert images.clean(file(noise(), format, exif=exif)).width == 48
 
 
 def test_nothing_but_pixels_comes_through(images):
     """Neither comments nor places nor an archive that hides behind the last byte."""
     exif = Image.Exif()
     exif[270] = "GPS of my house"
-    data = file(picture(), "JPEG", exif=exif, comment=b"my house", icc_profile=b"my house" * 40)
+    data = file(noise(), "JPEG", exif=exif, comment=b"my house", icc_profile=b"my house" * 40)
     hidden = io.BytesIO()
     with zipfile.ZipFile(hidden, "w") as archive:
         archive.writestr("my house", "<script>")
@@ -332,7 +318,7 @@ def test_nothing_but_pixels_comes_through(images):
         clean = images.clean(source)
 
         assert b"my house" not in clean.png
-        assert opened(clean).info == {}
+        assert looked_at(clean).info == {}
         assert clean.png.endswith(b"IEND\xaeB`\x82")
 
 
@@ -375,7 +361,7 @@ def refuse_or_clean(data):
         clean = PillowControlImages().clean(data)
     except InvalidImage:
         return
-    opened(clean)
+    looked_at(clean)
 
 
 def test_many_threads_may_clean_at_once(images):
@@ -455,7 +441,7 @@ def test_the_frame_of_a_padded_picture_is_no_edge():
 
 def test_the_demo_controlnet_is_shown_the_edges_that_it_was_trained_on():
     drawings = pytest.importorskip("generation.demo.drawings")
-    image = picture(64, 64)
+    image = noise(64, 64)
 
     shown = control_map(file(image), "canny", 64, 64, "crop")
 
@@ -467,7 +453,7 @@ def test_an_unknown_preprocessor_is_refused_with_those_there_are():
     from generation.preprocessors import preprocess
 
     with pytest.raises(InvalidRequest, match="none, canny, soft-edge, gray, blur, not 'depth'"):
-        preprocess("depth", picture())
+        preprocess("depth", noise())
 
 
 def test_blur_keeps_where_which_colour_is_and_loses_the_edges():

@@ -12,16 +12,11 @@ import pytest
 from generation.errors import GenerationCancelled, ModelUnavailable
 from generation.executor import ThreadExecutor
 from generation.stub import StubEngine
+from tests.conftest import until
 
 
 def ignore(step):
     pass
-
-
-async def until(is_true):
-    """Let the loop and the engine's thread go on until something is so."""
-    while not is_true():
-        await asyncio.sleep(0)
 
 
 @pytest.fixture

@@ -1,19 +1,12 @@
-import io
 import json
 import time
 
 import pytest
 import torch
 from diffusers import AutoencoderKL, FluxPipeline
-from PIL import Image
 
-from generation.preview import (
-    FLUX_BIAS,
-    FLUX_FACTORS,
-    FLUX_SCALING,
-    PredictingScheduler,
-    Preview,
-)
+from generation.preview import FLUX_BIAS, FLUX_FACTORS, FLUX_SCALING, PredictingScheduler, Preview
+from tests.samples import opened
 
 
 @pytest.fixture
@@ -141,7 +134,7 @@ def test_a_preview_is_a_small_jpeg_and_costs_next_to_nothing():
     def seconds():
         started = time.perf_counter()
         jpeg = preview.jpeg(latents, 1024, 1024)
-        assert Image.open(io.BytesIO(jpeg)).size == (128, 128)
+        assert opened(jpeg).size == (128, 128)
         assert len(jpeg) < 20_000
         return time.perf_counter() - started
 

@@ -1,6 +1,5 @@
 """The engine without a model must behave as the one with one does."""
 
-import io
 from dataclasses import replace
 
 import pytest
@@ -9,6 +8,7 @@ from PIL import Image
 from generation.errors import GenerationCancelled, ModelUnavailable
 from generation.kinds import ControlNet, ImageToImage
 from generation.stub import StubEngine
+from tests.samples import opened
 
 
 def ignore(step):
@@ -45,7 +45,7 @@ def test_each_step_is_told_with_a_preview_of_an_eighth_of_the_size(stub, fox):
 
     assert (result.image.mode, result.image.size) == ("RGB", (128, 64))
     assert [step.number for step in steps] == [1, 2, 3]
-    assert {Image.open(io.BytesIO(step.preview)).size for step in steps} == {(16, 8)}
+    assert {opened(step.preview).size for step in steps} == {(16, 8)}
 
 
 def test_what_a_step_raises_ends_it(stub, fox):

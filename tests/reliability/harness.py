@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import multiprocessing
 import random
 import sqlite3
@@ -14,10 +13,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
-
 from tests.reliability import bot_process
 from tests.reliability.platform import Event, Platform
+from tests.samples import picture
 
 #: Every commit that a job makes on its way, every file, every message.
 POINTS = tuple(
@@ -79,12 +77,6 @@ class Report:
     problems: list[str] = field(default_factory=list)
 
 
-def picture() -> str:
-    file = io.BytesIO()
-    Image.linear_gradient("L").resize((64, 64)).convert("RGB").save(file, "PNG")
-    return file.getvalue().hex()
-
-
 class Harness:
     """One folder, one platform, and one life of the bot after the other."""
 
@@ -132,7 +124,7 @@ class Harness:
         text = f"a fox{mood} --size 64x64 --steps 2 --seed {self._events}"
         image = None
         if self._dice.random() < 0.1:
-            text, image = f"{text} --preset canny", picture()
+            text, image = f"{text} --preset canny", picture(64, 64).hex()
         elif self._dice.random() < 0.1:
             text = "cancel"
         self._platform.write(Event(f"e{self._events}", user, text, image))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import io
 import math
 import random
 import struct
@@ -37,6 +36,7 @@ from generation.errors import FluxbotError, InvalidImage
 from generation.executor import ThreadExecutor
 from generation.stub import StubEngine
 from tests.reliability.bot_process import GENEROUS, PRESETS
+from tests.samples import file
 
 #: Costs one credit.
 DRAFT = ImagineCommand("a fox", num_inference_steps=2, width=64, height=64, seed=1)
@@ -346,18 +346,12 @@ def seeds() -> list[bytes]:
         *(("RGBA", "PNG"), ("P", "PNG"), ("L", "PNG"), ("1", "PNG"), ("I;16", "PNG")),
         *(("CMYK", "JPEG"), ("L", "JPEG"), ("RGBA", "WEBP")),
     ):
-        file = io.BytesIO()
-        gradient.convert("I" if mode == "I;16" else mode).convert(mode).save(file, kind)
-        found.append(file.getvalue())
+        found.append(file(gradient.convert("I" if mode == "I;16" else mode).convert(mode), kind))
     for kind in ("WEBP", "GIF", "PNG"):
-        file = io.BytesIO()
         frames = [gradient.rotate(turn).convert("RGB") for turn in (0, 90)]
-        frames[0].save(file, kind, save_all=True, append_images=frames[1:])
-        found.append(file.getvalue())
+        found.append(file(frames[0], kind, save_all=True, append_images=frames[1:]))
     for size in ((1, 1), (20000, 1), (1, 20000), (4096, 4096)):
-        file = io.BytesIO()
-        Image.new("L", size).save(file, "PNG")
-        found.append(file.getvalue())
+        found.append(file(Image.new("L", size)))
     for size in ((60000, 60000), (2**31 - 1, 2**31 - 1), (0, 0), (4097, 4097)):
         found.append(bomb(*size))
     png = found[0]

@@ -8,7 +8,6 @@ accepts a few requests and says so; `trace` runs that under strace and reads the
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import re
 import shutil
@@ -17,8 +16,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-from PIL import Image
 
 from bot.commands import ImagineCommand
 from bot.config import Config
@@ -29,7 +26,7 @@ from generation.control_images import PillowControlImages
 from generation.executor import ThreadExecutor
 from generation.stub import StubEngine
 from tests.reliability import bot_process
-from tests.reliability.harness import picture
+from tests.samples import file, opened, picture
 
 REQUESTS = 5
 ACCEPTED = "ACCEPTED"
@@ -122,7 +119,7 @@ async def _accept(folder: Path, synchronous: str) -> None:
         read_presets=dict,
     )
     await service.start()
-    image = bytes.fromhex(picture())
+    image = picture(64, 64)
     for number in range(REQUESTS):
         # Another picture each time, for one that is here already is kept as it is.
         other = image if number == 0 else _turned(image, number)
@@ -133,10 +130,7 @@ async def _accept(folder: Path, synchronous: str) -> None:
 
 
 def _turned(png: bytes, number: int) -> bytes:
-    file = io.BytesIO()
-    with Image.open(io.BytesIO(png)) as image:
-        image.rotate(10 * number).save(file, "PNG")
-    return file.getvalue()
+    return file(opened(png).rotate(10 * number))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
 import asyncio
 import contextlib
-import io
 
 import pytest
-from PIL import Image
 
 from adapters.discord_chat import DiscordChat
 from tests.fakes.discord import FakeDiscord
@@ -89,15 +87,6 @@ async def bob(presence, fake):
 
 
 SMALL = {"size": "64x64", "steps": 3}
-
-
-def picture(size=(96, 96), colour="teal", format="PNG"):
-    """The bytes of an image file with an edge in it."""
-    image = Image.new("RGB", size, "white")
-    image.paste(colour, (size[0] // 4, size[1] // 4, size[0] // 2, size[1] // 2))
-    data = io.BytesIO()
-    image.save(data, format)
-    return data.getvalue()
 
 
 def shows(words):

@@ -6,8 +6,9 @@ import aiohttp
 import pytest
 
 from generation.errors import InvalidImage
-from tests.adapters.discord_chat.conftest import SMALL, drawn, picture, the_job
+from tests.adapters.discord_chat.conftest import SMALL, drawn, the_job
 from tests.fakes.discord import File
+from tests.samples import picture
 
 
 async def test_attachments_come_the_way_that_everything_comes(

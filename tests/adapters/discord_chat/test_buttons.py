@@ -1,22 +1,16 @@
 """The buttons under a picture, the forms that open, and the menus of a message."""
 
 import asyncio
-import io
 
 import pytest
-from PIL import Image
 
 from bot.jobs import JobStatus
 from generation.kinds import ImageToImage
 from generation.types import Preset
-from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, picture, shows
+from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, shows
 from tests.conftest import PRESETS, stepping
 from tests.fakes.discord import File
-
-
-def pixels(data):
-    with Image.open(io.BytesIO(data)) as image:
-        return image.convert("RGB").tobytes()
+from tests.samples import opened, picture, pixels
 
 
 @pytest.fixture
@@ -143,7 +137,7 @@ async def test_a_picture_becomes_a_control_image(ada, fox, service):
     await submitted.until(drawn)
     request = (await newest(service, ada)).request
     assert (request.prompt, request.preset) == ("a wolf", "canny")
-    with Image.open(request.control_image) as control_image:
+    with opened(request.control_image) as control_image:
         assert control_image.size == (64, 64)
 
 
@@ -207,7 +201,7 @@ async def test_a_grid_has_buttons_for_each_of_its_pictures(four_foxes):
     labels = list(four_foxes.buttons)
 
     assert labels[:8] == ["U1", "U2", "U3", "U4", "V1", "V2", "V3", "V4"]
-    with Image.open(io.BytesIO(four_foxes.attachments[0].data)) as grid:
+    with opened(four_foxes.attachments[0].data) as grid:
         assert grid.size == (132, 132)
 
 
@@ -242,7 +236,7 @@ async def test_upscale_is_offered_where_a_preset_can(make_presence, fake, gate):
     pressed = await ada.press(message, "Upscale")
 
     larger = await pressed.until(drawn)
-    with Image.open(io.BytesIO(larger.attachments[0].data)) as image:
+    with opened(larger.attachments[0].data) as image:
         assert image.size == (128, 128)
 
 

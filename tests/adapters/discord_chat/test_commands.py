@@ -1,14 +1,13 @@
 """`/flux …` as people meet it, through the real discord.py."""
 
 import asyncio
-import io
 
 import pytest
-from PIL import Image
 
-from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, picture, shows, the_job
+from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, shows, the_job
 from tests.conftest import ADMIN
 from tests.fakes.discord import File, RefusedByDiscord
+from tests.samples import opened, picture
 
 
 async def test_a_picture_comes_in_the_message_that_answered(fake, ada, gate):
@@ -20,7 +19,7 @@ async def test_a_picture_comes_in_the_message_that_answered(fake, ada, gate):
     assert fake.channel.messages == [message]
     assert "a red circle" in message.text
     assert "plain · 3 steps · 64×64 · seed 7" in message.text
-    with Image.open(io.BytesIO(message.attachments[0].data)) as image:
+    with opened(message.attachments[0].data) as image:
         assert image.size == (64, 64)
 
 
@@ -41,7 +40,7 @@ async def test_one_message_tells_place_then_steps_then_shows_the_picture(fake, a
     gate.allow(1)
     message = await first.until(shows("Drawing step 1 of 3"))
     assert "▰▰▰▰▱▱▱▱▱▱▱▱" in message.text
-    with Image.open(io.BytesIO(message.attachments[0].data)) as preview:
+    with opened(message.attachments[0].data) as preview:
         assert max(preview.size) == 384
     assert list(message.buttons) == ["Cancel"]
     gate.open()

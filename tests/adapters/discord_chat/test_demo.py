@@ -1,12 +1,10 @@
 """A conversation on Discord with the model that ships, and a look at what it drew."""
 
-import io
-
 import pytest
-from PIL import Image
 
 from tests.adapters.discord_chat.conftest import Presence, drawn
 from tests.fakes.discord import File
+from tests.samples import opened
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
@@ -20,10 +18,6 @@ async def on_discord(demo, fake):
     await presence.stop()
 
 
-def opened(message):
-    return Image.open(io.BytesIO(message.attachments[0].data))
-
-
 async def test_a_conversation_ends_in_the_pictures_that_were_asked_for(on_discord, fake):
     from generation.demo import checker
 
@@ -32,8 +26,8 @@ async def test_a_conversation_ends_in_the_pictures_that_were_asked_for(on_discor
         fake.channel, "flux imagine", prompt="a red circle on a blue background", seed=3
     )
     circle = await asked.until(drawn)
-    ground, found = checker.look(opened(circle))
-    assert opened(circle).size == (256, 256)
+    ground, found = checker.look(opened(circle.attachments[0].data))
+    assert opened(circle.attachments[0].data).size == (256, 256)
     assert ground == "blue"
     assert [(each.colour, each.shape) for each in found] == [("red", "circle")]
 
@@ -42,7 +36,7 @@ async def test_a_conversation_ends_in_the_pictures_that_were_asked_for(on_discor
     followed = await ada.submit(
         pressed, {"prompt": "a yellow circle on a green background", "preset": "canny"}
     )
-    ground, found = checker.look(opened(await followed.until(drawn)))
+    ground, found = checker.look(opened((await followed.until(drawn)).attachments[0].data))
     assert ground == "green"
     assert [each.colour for each in found] == ["yellow"]
 
@@ -54,4 +48,4 @@ async def test_a_conversation_ends_in_the_pictures_that_were_asked_for(on_discor
         strength=0.3,
         control_image=File(circle.attachments[0].data, "circle.png"),
     )
-    assert checker.look(opened(await attached.until(drawn)))[0] == "blue"
+    assert checker.look(opened((await attached.until(drawn)).attachments[0].data))[0] == "blue"

@@ -1,11 +1,9 @@
 """Whatever people write, what we send fits Discord's limits, pings nobody and links nowhere."""
 
-import io
 import re
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from adapters.discord_chat.messages import (
     code,
@@ -19,7 +17,7 @@ from adapters.discord_chat.messages import (
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import ENGLISH, LANGUAGES, language_of
 from generation.types import GenerationRequest
-from tests.adapters.discord_chat.conftest import picture
+from tests.samples import opened, picture
 
 NASTY = st.lists(
     st.one_of(
@@ -133,13 +131,13 @@ def test_ids_in_our_own_sentences_become_names():
 
 
 def test_a_preview_is_enlarged_in_its_shape():
-    with Image.open(io.BytesIO(enlarged(picture((16, 8), format="JPEG")))) as image:
+    with opened(enlarged(picture(16, 8, format="JPEG"))) as image:
         assert (image.size, image.format) == ((384, 192), "JPEG")
 
 
 async def test_each_preview_has_a_name_of_its_own():
     job = a_job(status=JobStatus.QUEUED)
-    preview = picture((16, 16), format="JPEG")
+    preview = picture(16, 16, format="JPEG")
 
     names = [
         progress_post(

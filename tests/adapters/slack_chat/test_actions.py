@@ -1,10 +1,8 @@
 """Commands, buttons, modals, shortcuts and the App Home, in Slack's real payloads."""
 
 import asyncio
-import io
 
 import pytest
-from PIL import Image
 
 from bot.jobs import JobStatus
 from generation.kinds import ImageToImage
@@ -12,7 +10,7 @@ from generation.types import Preset
 from tests.adapters.slack_chat.conftest import SMALL, jobs
 from tests.conftest import PRESETS, at_step
 from tests.fakes.slack.world import buttons, elements, images, shown_text
-from tests.samples import picture
+from tests.samples import opened, picture
 
 ENLARGING = {**PRESETS, "larger": Preset(name="larger", kind=ImageToImage(strength=0.5, upscale=2))}
 
@@ -183,7 +181,7 @@ async def test_several_pictures_can_each_be_varied_and_enlarged(
 
     job = (await jobs(chat))[1]
     assert (job.request.width, job.request.seed) == (128, 8)
-    shown = Image.open(io.BytesIO(slack.files[images(larger)[0]].data))
+    shown = opened(slack.files[images(larger)[0]].data)
     assert shown.size == (128, 128)
 
 

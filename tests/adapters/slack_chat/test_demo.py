@@ -1,11 +1,9 @@
 """A conversation in Slack with the model that ships, and a look at what it drew."""
 
-import io
-
 import pytest
-from PIL import Image
 
 from tests.fakes.slack.world import buttons, images, shown_text
+from tests.samples import opened
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
@@ -26,7 +24,7 @@ async def test_a_conversation_in_a_thread_ends_in_the_picture_that_was_asked_for
         message = await general.until(new)
         seen.add(message["ts"])
         (file,) = images(message)
-        return message, Image.open(io.BytesIO(slack.files[file].data))
+        return message, opened(slack.files[file].data)
 
     await ada.mention(general, "a red circle on a blue background —seed 3")
     first, circle = await said_by_the_bot()

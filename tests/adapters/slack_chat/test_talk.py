@@ -1,16 +1,14 @@
 """What people say to the bot in Slack, and what it answers."""
 
-import io
 import json
 
 import pytest
-from PIL import Image
 
 from bot.jobs import JobStatus
 from tests.adapters.slack_chat.conftest import SMALL, jobs
 from tests.conftest import at_step
 from tests.fakes.slack.world import buttons, images, shown_text
-from tests.samples import picture
+from tests.samples import opened, picture
 
 
 async def drawn(person, channel, text, words="seed", **more):
@@ -43,7 +41,7 @@ async def test_a_mention_is_answered_in_its_thread_with_the_picture(
     asked = envelope.payload["event"]["ts"]
     assert message["thread_ts"] == asked
     (file,) = images(message)
-    shown = Image.open(io.BytesIO(slack.files[file].data))
+    shown = opened(slack.files[file].data)
     assert shown.size == (64, 64)
     (job,) = await jobs(chat)
     assert json.loads(shown.text["fluxbot"])["job"] == job.id

@@ -1,12 +1,10 @@
 """Weights that presets name beside the model, there or not."""
 
-import base64
 import signal
 from pathlib import Path
 
 import httpx
 import pytest
-from PIL import Image
 
 from bot.assembly.parts import controlnets, faulty_presets, parts_of, wanted
 from bot.config import Config
@@ -39,14 +37,11 @@ async def test_a_preset_over_a_folder_that_does_not_exist_is_refused_alone(
     started, faulty_preset, tmp_path
 ):
     bot = await started(*faulty_preset)
-    picture = tmp_path / "picture.png"
-    Image.new("RGB", (64, 64), "red").save(picture)
     small = {"num_inference_steps": 1, "width": 64, "height": 64}
 
     async with httpx.AsyncClient(base_url=bot.address, timeout=60) as web:
         plain = await web.post("/api/generate", json={"prompt": "a red circle", **small})
-        image = base64.b64encode(picture.read_bytes()).decode()
-        guide = {"preset": "p", "image": image}
+        guide = {"preset": "p", "image": data_url(picture(64, 64))}
         body = {"prompt": "a red circle", "controlnet": guide, **small}
         over_nothing = await web.post("/api/generate", json=body)
 

@@ -8,8 +8,8 @@ from bot.commands import ImagineCommand
 from bot.refusals import NotFound
 from generation.errors import InvalidRequest
 from tests.bot.conftest import CIRCLE
-from tests.bot.service.conftest import picture, pixels
 from tests.conftest import ADA, PRESETS, finished
+from tests.samples import picture, pixels
 
 
 async def test_again_makes_the_same_pixels(service, gate):

@@ -1,33 +1,31 @@
 """Control images: what presets want of them, and what they decide."""
 
-import io
 from dataclasses import replace
 
 import pytest
-from PIL import Image
 
 from bot.commands import ImagineCommand
 from bot.refusals import NotAllowed, QuotaExceeded
 from generation.errors import InvalidRequest
 from generation.types import Preset
 from tests.bot.conftest import CIRCLE, left
-from tests.bot.service.conftest import picture
 from tests.conftest import ADA, ADMIN, finished
+from tests.samples import opened, picture
 
 
 async def test_a_control_image_reaches_the_engine_and_its_map_can_be_looked_at(service, gate):
     gate.open()
 
-    job = await service.submit(ADA, replace(CIRCLE, preset="canny"), picture())
+    job = await service.submit(ADA, replace(CIRCLE, preset="canny"), picture(96, 64))
     await finished(job)
 
     (drawn,) = gate.drawn
     assert drawn.kind.controlnet == "demo/controlnet-canny"
     assert drawn.control_image.exists()
-    with Image.open(await service.picture_file(ADA, job.id, "map")) as shown:
+    with opened(await service.picture_file(ADA, job.id, "map")) as shown:
         assert shown.size == (64, 64)
         assert shown.convert("L").getextrema() == (0, 255)
-    with Image.open(await service.control_image(ADA, job.id)) as kept:
+    with opened(await service.control_image(ADA, job.id)) as kept:
         assert kept.size == (96, 64)
 
 
@@ -106,7 +104,7 @@ async def test_strength_grips_with_a_controlnet_and_lets_go_when_redrawing(servi
 async def test_a_control_map_is_shown_before_anything_is_spent(bot):
     png, remarks = await bot.service.control_map(picture(), "canny", 128, 64)
 
-    with Image.open(io.BytesIO(png)) as shown:
+    with opened(png) as shown:
         assert shown.size == (128, 64)
     assert remarks == ()
     assert await left(bot.service) == bot.config.quota.credits

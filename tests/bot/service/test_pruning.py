@@ -9,8 +9,8 @@ import pytest
 from bot.jobs import JobStatus
 from bot.refusals import NotFound
 from tests.bot.conftest import CIRCLE
-from tests.bot.service.conftest import picture
 from tests.conftest import ADA, finished
+from tests.samples import picture
 
 
 async def test_old_pictures_are_deleted_and_can_be_drawn_again(make_bot, gate, clock):

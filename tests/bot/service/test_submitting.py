@@ -5,7 +5,6 @@ import json
 from dataclasses import replace
 
 import pytest
-from PIL import Image
 
 from bot.commands import ImagineCommand
 from bot.gallery import read_request
@@ -14,8 +13,8 @@ from bot.refusals import NotFound, QueueFull, QuotaExceeded, TooManyJobs
 from generation.errors import InvalidRequest
 from generation.types import Preset
 from tests.bot.conftest import CIRCLE, left
-from tests.bot.service.conftest import picture, pixels
 from tests.conftest import ADA, BOB, PRESETS, at_step, finished
+from tests.samples import opened, picture, pixels
 
 # From words to a picture
 
@@ -26,7 +25,7 @@ async def test_a_request_becomes_a_picture(service, gate):
     job = await service.submit(ADA, CIRCLE)
 
     assert await finished(job) is JobStatus.SUCCEEDED
-    with Image.open(await service.picture(ADA, job.id)) as image:
+    with opened(await service.picture(ADA, job.id)) as image:
         assert (image.size, image.mode, image.format) == ((64, 64), "RGB", "PNG")
 
 
@@ -118,7 +117,7 @@ async def test_several_pictures_have_seeds_that_count_up_and_a_grid(service, gat
     await finished(job)
 
     assert [request.seed for request in gate.drawn] == [7, 8, 9]
-    with Image.open(await service.picture_file(ADA, job.id, "grid")) as grid:
+    with opened(await service.picture_file(ADA, job.id, "grid")) as grid:
         assert grid.size == (2 * 64 + 4, 2 * 64 + 4)
     alone = {pixels(await service.picture(ADA, job.id, number)) for number in (1, 2, 3)}
     assert len(alone) == 3

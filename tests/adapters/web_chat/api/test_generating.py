@@ -1,9 +1,6 @@
 """`/api/generate`: one request, and the picture in its answer."""
 
 import base64
-import io
-
-from PIL import Image
 
 from generation.errors import GenerationError
 from tests.adapters.web_chat.api.conftest import CIRCLE, said, spent
@@ -92,7 +89,7 @@ async def test_whoever_accepts_a_picture_gets_the_picture(web, gate):
     ]
 
     assert one.headers["content-type"] == four.headers["content-type"] == "image/png"
-    pictures = [Image.open(io.BytesIO(answer.content)) for answer in (one, four)]
+    pictures = [opened(answer.content) for answer in (one, four)]
     assert [each.format for each in pictures] == ["PNG", "PNG"]
     assert pictures[1].width > pictures[0].width
 

@@ -103,7 +103,7 @@ async def test_again_makes_the_same_pixels_and_vary_others(web, bot, gate):
     for job in (same, other):
         await finished(await bot.service.job(ADMIN, job["id"]))
     one, two = [
-        opened(data_url((await web.get(f"/api/jobs/{id}/image")).content)).tobytes()
+        opened((await web.get(f"/api/jobs/{id}/image")).content).tobytes()
         for id in (first["id"], same["id"])
     ]
     assert one == two
