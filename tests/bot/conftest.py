@@ -5,6 +5,8 @@ from tests.conftest import ADA
 from tests.processes import Process
 
 CIRCLE = ImagineCommand("a red circle", num_inference_steps=3, width=64, height=64, seed=7)
+#: Where a platform is to answer.
+HERE = {"channel": "c1"}
 
 
 async def left(service, user=ADA):

@@ -1,23 +1,20 @@
-"""What the Slack adapter is made of: words, blocks, forms, pace. Without a Slack."""
+"""Messages, forms and the home are blocks that Slack takes, whatever stands in them."""
 
-import asyncio
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.slack_chat import blocks, forms, wording
+from adapters.slack_chat import blocks, forms
 from adapters.slack_chat.home import home
-from adapters.slack_chat.pace import INTERVAL, PROGRESS_INTERVAL, Pace
 from bot.commands import OPTIONS, ImagineCommand
 from bot.jobs import Job, JobStatus, Progress
 from bot.ledger import QuotaStatus
 from bot.service import QueueView
 from generation.types import GenerationRequest, Preset
-from tests.conftest import Clock
 from tests.fakes.slack import schema
-from tests.fakes.slack.world import Time, loose, markup_problems
+from tests.fakes.slack.world import loose, markup_problems
 
 FOX = GenerationRequest(
     prompt="a fox in snow",
@@ -44,52 +41,6 @@ def job(prompt="a fox in snow", images=1, status=JobStatus.SUCCEEDED, **more):
         **more,
     )
 
-
-# Words
-
-
-@pytest.mark.parametrize(
-    ("text", "plain"),
-    [
-        ("<@UBOT> a fox", "a fox"),
-        ("a <@UBOT> fox", "a  fox"),
-        ("cats &amp; dogs &lt;3", "cats & dogs <3"),
-        ("see <https://a.example/x|a.example>", "see a.example"),
-        ("<https://a.example>", "https://a.example"),
-        ("in <#C1|general>", "in #general"),
-        ("<!here> and <!subteam^S1|@team>", "@here and @team"),
-        ("<@U1|ada> smiles", "@ada smiles"),
-    ],
-)
-def test_what_a_person_typed_is_read_as_they_saw_it(text, plain):
-    assert wording.words(text, "UBOT", "T1") == plain
-
-
-def test_admin_commands_name_people_as_the_bot_does():
-    text = "<@UBOT> admin quota <@U1|ada>"
-
-    assert wording.is_admin_command(text)
-    assert not wording.is_admin_command("an admin at work")
-    assert wording.words(text, "UBOT", "T1", names_people=True) == "admin quota slack:T1-U1"
-
-
-@given(st.text(max_size=200))
-def test_what_is_escaped_calls_nobody_and_reads_as_it_was(text):
-    escaped = wording.escape(text)
-
-    assert loose(escaped) == []
-    assert wording.words(escaped, "UBOT", "T1") == wording.printable(text).strip()
-
-
-@given(st.text(alphabet="ab \n", max_size=120), st.integers(4, 30))
-def test_pieces_are_short_enough_and_lose_no_word(text, length):
-    pieces = wording.pieces(text, length)
-
-    assert all(0 < len(piece) <= length for piece in pieces)
-    assert "".join("".join(pieces).split()) == "".join(text.split())
-
-
-# Blocks
 
 PROMPTS = st.one_of(
     st.text(min_size=1, max_size=2000).filter(lambda text: bool(text.strip())),
@@ -196,71 +147,3 @@ def test_every_option_has_a_field_or_shares_one():
     assert ids >= {option.name for option in OPTIONS} - {"ar"}
     assert forms.block_of("aspect_ratio", view["blocks"]) == "size"
     assert forms.block_of(None, view["blocks"]) == "prompt"
-
-
-# Pace
-
-
-async def test_turns_in_a_channel_come_one_after_another_and_channels_do_not_wait_for_each_other():
-    time = Time(Clock(0.0))
-    pace = Pace(time, time.sleep)
-    heard = []
-
-    async def speak(channel):
-        await pace.turn(channel)
-        heard.append((channel, round(time(), 3)))
-
-    await asyncio.gather(*(speak(channel) for channel in ("a", "a", "b", "a")))
-
-    assert sorted(heard) == [("a", 0), ("a", INTERVAL), ("a", 2 * INTERVAL), ("b", 0)]
-
-
-async def test_progress_waits_for_everybody_who_must_speak():
-    time = Time(Clock(0.0))
-    pace = Pace(time, time.sleep)
-    order = []
-
-    async def say(what, waiting):
-        await waiting
-        order.append((what, round(time(), 3)))
-
-    await asyncio.gather(
-        say("first", pace.turn("a")),
-        say("progress", pace.spare("a")),
-        say("second", pace.turn("a")),
-        say("third", pace.turn("a")),
-    )
-
-    assert [what for what, _ in order] == ["first", "second", "third", "progress"]
-
-
-async def test_progress_is_shown_no_more_often_than_slack_lets_anybody_edit():
-    time = Time(Clock(0.0))
-    pace = Pace(time, time.sleep)
-
-    for channel in "abcd":
-        await pace.spare(channel)
-
-    assert time() == pytest.approx(3 * PROGRESS_INTERVAL)
-    assert 60 / PROGRESS_INTERVAL < 50, "chat.update is of tier 3"
-
-
-async def test_whoever_is_told_to_be_quiet_is_quiet():
-    time = Time(Clock(0.0))
-    pace = Pace(time, time.sleep)
-    pace.hold("a", 30)
-
-    await pace.turn("b")
-    assert time() == 0
-    await pace.turn("a")
-    assert time() == 30
-
-
-async def test_channels_where_nobody_speaks_any_more_are_forgotten():
-    clock = Clock(0.0)
-    pace = Pace(clock)
-    for number in range(3000):
-        clock.advance(2)
-        await pace.turn(f"C{number}")
-
-    assert len(pace._next) <= 1001

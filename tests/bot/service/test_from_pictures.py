@@ -1,101 +1,14 @@
-"""Who is still owed an answer, and how that ends."""
+"""What becomes of a picture: again, varied, larger, and what a conversation goes on from."""
 
 import pytest
 
 from bot.commands import ImagineCommand
-from bot.jobs import Delivery, JobStatus
 from bot.refusals import Conflict, NotFound
 from generation.kinds import ImageToImage
 from generation.types import Preset
-from tests.bot.conftest import CIRCLE
+from tests.bot.conftest import CIRCLE, HERE
 from tests.conftest import ADA, BOB, EVE, PRESETS, at_step, finished
 from tests.samples import opened
-
-HERE = {"channel": "c1"}
-
-
-async def test_whoever_is_to_be_answered_is_owed_it_until_it_is_delivered(bot, gate):
-    service = bot.service
-    waiting = await service.submit(EVE, CIRCLE, reply_to=HERE)
-    assert await service.undelivered("discord") == [waiting]
-    gate.open()
-    await finished(waiting)
-
-    service = await bot.restart()
-    (owed,) = await service.undelivered("discord")
-    assert (owed.id, owed.status, owed.reply_to) == (waiting.id, JobStatus.SUCCEEDED, HERE)
-    await service.delivered(owed)
-
-    assert await service.undelivered("discord") == []
-
-
-async def test_each_platform_sees_its_own_people_alone(service):
-    await service.submit(ADA, CIRCLE, reply_to=HERE)
-    await service.submit(EVE, CIRCLE)
-
-    assert await service.undelivered("discord") == []
-    assert len(await service.undelivered("web")) == 1
-
-
-async def test_where_the_answer_goes_can_change(bot):
-    job = await bot.service.submit(EVE, CIRCLE, reply_to=HERE)
-
-    await bot.service.redirect(job, {**HERE, "message": "m1"})
-
-    (unfinished,) = await (await bot.restart()).undelivered("discord")
-    assert unfinished.reply_to == {"channel": "c1", "message": "m1"}
-
-
-async def test_an_answer_that_cannot_be_given_costs_nothing_and_stays_in_the_history(service, gate):
-    gate.open()
-    job = await service.submit(EVE, CIRCLE, reply_to=HERE)
-    await finished(job)
-
-    await service.undeliverable(job, "the channel was deleted")
-    await service.undeliverable(job, "the channel was deleted")
-
-    assert await service.undelivered("discord") == []
-    assert (await service.quota(EVE)).used == 0
-    (kept,) = (await service.history(EVE)).jobs
-    assert (kept.delivery, kept.error) == (Delivery.NONE, "the channel was deleted")
-    assert (await service.picture(EVE, job.id)).exists()
-
-
-async def test_a_delivered_picture_stays_charged(service, gate):
-    gate.open()
-    job = await service.submit(EVE, CIRCLE, reply_to=HERE)
-    await finished(job)
-    await service.delivered(job)
-
-    await service.undeliverable(job, "too late")
-
-    assert (await service.quota(EVE)).used == job.cost
-
-
-async def test_a_deleted_picture_is_gone_and_owed_to_nobody(bot, gate):
-    gate.open()
-    service = bot.service
-    job = await service.submit(EVE, CIRCLE, reply_to=HERE)
-    await finished(job)
-    path = await service.picture(EVE, job.id)
-
-    await service.delete(EVE, job.id)
-
-    assert not path.exists()
-    assert await service.undelivered("discord") == []
-    assert (await service.job(EVE, job.id)).is_pruned
-
-
-async def test_only_what_has_ended_and_is_ones_own_can_be_deleted(service):
-    job = await service.submit(EVE, CIRCLE)
-
-    with pytest.raises(Conflict, match="cancel it first"):
-        await service.delete(EVE, job.id)
-    with pytest.raises(NotFound):
-        await service.delete(BOB, job.id)
-
-
-# What becomes of a picture
 
 
 async def test_what_was_shown_to_somebody_they_may_draw_again_and_pay_for(service, gate):
