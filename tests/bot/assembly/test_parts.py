@@ -9,6 +9,7 @@ import pytest
 from bot.assembly.parts import controlnets, faulty_presets, parts_of, wanted
 from bot.config import Config
 from generation.preprocessors import Preprocessors
+from tests.samples import data_url, picture
 
 ROOT = Path(__file__).parent.parent.parent.parent
 
@@ -33,9 +34,7 @@ async def test_check_and_download_name_a_preset_over_a_folder_that_does_not_exis
         assert "preset p: the folder ./nets/mine does not exist" in output
 
 
-async def test_a_preset_over_a_folder_that_does_not_exist_is_refused_alone(
-    started, faulty_preset, tmp_path
-):
+async def test_a_preset_over_a_folder_that_does_not_exist_is_refused_alone(started, faulty_preset):
     bot = await started(*faulty_preset)
     small = {"num_inference_steps": 1, "width": 64, "height": 64}
 
