@@ -26,7 +26,7 @@ CYCLES_LEFT = (
         f"adapters.discord_chat.{name}"
         for name in (
             *("actions", "administration", "answers", "buttons", "chat"),
-            *("commands", "deliveries", "forms", "messages"),
+            *("commands", "forms", "messages", "window"),
         )
     },
 )

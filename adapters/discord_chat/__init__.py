@@ -9,7 +9,7 @@
 | ``actions`` | what happens when somebody presses one |
 | ``forms`` | the forms that open: change the prompt, draw from a picture |
 | ``answers`` | the first answer to an interaction, and what comes of it |
-| ``deliveries`` | follows a job in its message, and gets the picture to whoever asked |
+| ``window`` | the message of a job, and the other ways to the person who asked for it |
 | ``messages`` | how a job and a text look on Discord; pure |
 | ``attachments`` | reads pictures from Discord's own hosts alone |
 | ``people`` | who asks, from where, and what they and we may do there |

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from adapters.discord_chat.answers import SECONDS_TO_LOOK_UP, Answers
 from adapters.discord_chat.buttons import ButtonKind
-from adapters.discord_chat.deliveries import Deliveries
 from adapters.discord_chat.forms import EditForm, PictureForm
 from adapters.discord_chat.messages import Post, history_post, text_post
 from adapters.discord_chat.people import (
@@ -17,6 +16,7 @@ from adapters.discord_chat.people import (
     say_of,
     user_of,
 )
+from adapters.discord_chat.window import end
 from bot import replies
 from bot.commands import HistoryCommand
 from bot.conversation import answer
@@ -40,13 +40,11 @@ class Actions:
         self,
         service: Service,
         answers: Answers,
-        deliveries: Deliveries,
         attachments: Attachments,
     ) -> None:
         self.service = service
         self.answers = answers
         self.attachments = attachments
-        self._deliveries = deliveries
 
     async def press(
         self, interaction: Interaction, kind: ButtonKind, job_id: str, number: int
@@ -134,9 +132,8 @@ class Actions:
         """A job as it is now."""
         if not job.status.is_final:
             return text_post(replies.progress_line(job, job.progress, say_of(interaction)))
-        return await self._deliveries.end(
-            job, interaction.locale.value, interaction.filesize_limit, number
-        )
+        say = say_of(interaction)
+        return await end(self.service, job, say, interaction.filesize_limit, number)
 
     async def history(self, interaction: Interaction, words: str, page: int) -> Post:
         """A page of the person's own pictures, with thumbnails."""

@@ -16,7 +16,6 @@ from typing import NamedTuple
 import aiohttp
 import discord
 
-from adapters.discord_chat.deliveries import Deliveries, ReplyTo
 from adapters.discord_chat.messages import Post, text_post
 from adapters.discord_chat.people import (
     PLATFORM,
@@ -27,7 +26,9 @@ from adapters.discord_chat.people import (
     say_of,
     user_of,
 )
+from adapters.discord_chat.window import ReplyTo
 from bot import replies
+from bot.following import Following
 from bot.jobs import Job
 from bot.refusals import NotAllowed
 from bot.service import Service, Where
@@ -52,11 +53,11 @@ class _Begun(NamedTuple):
 
 
 class Answers:
-    """Answers interactions; a job that comes of one is followed by *deliveries*."""
+    """Answers interactions; a job that comes of one is followed by *following*."""
 
-    def __init__(self, service: Service, deliveries: Deliveries) -> None:
+    def __init__(self, service: Service, following: Following) -> None:
         self._service = service
-        self._deliveries = deliveries
+        self._following = following
 
     async def draw(
         self, interaction: Interaction, ask: Ask, *, is_private: bool | None = None
@@ -111,7 +112,7 @@ class Answers:
                     await interaction.delete_original_response()
             await self.report_error(interaction, error)
             return
-        self._deliveries.follow(job)
+        self._following.follow(job, is_new=True)
 
     async def show(
         self, interaction: Interaction, look_up: Callable[[], Awaitable[Post | str]]

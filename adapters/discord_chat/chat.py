@@ -19,17 +19,16 @@ from adapters.discord_chat.answers import Answers
 from adapters.discord_chat.attachments import Attachments
 from adapters.discord_chat.buttons import JobButton, JobSelect, PageButton
 from adapters.discord_chat.commands import flux_commands, menus
-from adapters.discord_chat.deliveries import Deliveries
 from adapters.discord_chat.forms import REMEMBERED, forgotten
-from adapters.discord_chat.people import NEEDED, Interaction, server_of, user_of
+from adapters.discord_chat.people import NEEDED, PLATFORM, Interaction, server_of, user_of
+from adapters.discord_chat.window import DiscordWindow, EditPace
 from bot.config import Config, ConfigError
-from bot.languages import language_of
+from bot.following import Following
+from bot.jobs import Job
+from bot.languages import Language, language_of
 from bot.service import Service
 
 logger = logging.getLogger(__name__)
-
-#: How often the database is asked for answers that nobody is giving.
-SECONDS_BETWEEN_LOOKS = 60.0
 
 #: Discord's own word for a token that is none.
 CLOSED_FOR_THE_TOKEN = 4004
@@ -61,18 +60,18 @@ class DiscordChat:
         self._token = token
         self._revoked = asyncio.Event()
         self.client = FluxClient(config, connector)
-        self.deliveries = Deliveries(
-            service,
-            self.client,
-            now=now,
-            seconds_between_edits=seconds_between_edits,
-            on_revoked=self._revoked.set,
-        )
-        answers = Answers(service, self.deliveries)
+        self.pace = EditPace(seconds_between_edits)
+
+        def open_window(job: Job, say: Language) -> DiscordWindow:
+            return DiscordWindow(service, self.client, self.pace, now, job, say)
+
+        async def end_all(_: Job) -> None:
+            self._revoked.set()
+
+        self.following = Following(service, PLATFORM, open_window, on_gone=end_all)
+        answers = Answers(service, self.following)
         max_bytes = int(config.control_images.max_megabytes * 1e6)
-        self.client.actions = Actions(
-            service, answers, self.deliveries, Attachments(self.client, max_bytes)
-        )
+        self.client.actions = Actions(service, answers, Attachments(self.client, max_bytes))
 
     async def run(self) -> None:
         """Be there until cancelled.
@@ -82,7 +81,7 @@ class DiscordChat:
         """
         connecting = asyncio.create_task(self._connect(), name="discord")
         revoked = asyncio.create_task(self._revoked.wait())
-        ready = asyncio.create_task(self._take_up())
+        following = asyncio.create_task(self._follow())
         try:
             await asyncio.wait({connecting, revoked}, return_when=asyncio.FIRST_COMPLETED)
             if self._revoked.is_set():
@@ -90,11 +89,11 @@ class DiscordChat:
                 raise ConfigError(REVOKED)
             connecting.result()
         finally:
-            for task in (connecting, revoked, ready):
+            for task in (connecting, revoked, following):
                 task.cancel()
-            await self.deliveries.close(is_silent=self._revoked.is_set())
+            await self.following.close(is_silent=self._revoked.is_set())
             await self.client.close()
-            await asyncio.gather(connecting, revoked, ready, return_exceptions=True)
+            await asyncio.gather(connecting, revoked, following, return_exceptions=True)
 
     async def _connect(self) -> None:
         try:
@@ -106,16 +105,9 @@ class DiscordChat:
                 raise ConfigError(REVOKED) from error
             raise
 
-    async def _take_up(self) -> None:
-        """Follow what the process before this one left, what an admin has drawn again, and
-        what could not be settled when it was its turn."""
+    async def _follow(self) -> None:
         await self.client.is_logged_in.wait()
-        while True:
-            try:
-                await self.deliveries.follow_all()
-            except Exception:
-                logger.exception("what is owed on Discord cannot be looked up")
-            await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+        await self.following.run()
 
 
 class FluxClient(discord.AutoShardedClient):

@@ -16,7 +16,7 @@ from PIL import Image
 
 from adapters.discord_chat.buttons import ButtonKind, JobButton, JobSelect, PageButton
 from adapters.discord_chat.people import PLATFORM
-from bot import replies
+from bot import reasons, replies
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import Language
 
@@ -170,7 +170,7 @@ def ended_post(
     lines = [_asked_for(job)]
     if job.status is JobStatus.SUCCEEDED:
         if picture is None:
-            lines.append(say("The picture was deleted."))
+            lines.append(reasons.deleted(say))
         shown = job
         if number is not None and job.images > 1:
             one = replace(job.request, seed=list(job.requests)[number - 1].seed)
@@ -188,6 +188,13 @@ def ended_post(
         embed.set_image(url=f"attachment://{picture[0]}")
     items = job_buttons(job, say, can_upscale, has_picture=picture is not None, number=number)
     return Post([embed], () if picture is None else (picture,), items)
+
+
+def note_post(job: Job, sentence: str) -> Post:
+    """The last word in the message of a job that was answered elsewhere, or nowhere. Without
+    the prompt, at which a filter may have taken offence."""
+    embed = discord.Embed(description=f"**{inert(sentence)}**", colour=NOT_DONE)
+    return Post([embed.set_footer(text=job.id)])
 
 
 def job_buttons(

@@ -9,7 +9,8 @@
 | ``actions`` | buttons, forms and shortcuts |
 | ``context`` | what both share: who asks and where, and how they are answered |
 | ``places`` | where somebody talks to the bot, and how something is said there |
-| ``delivery`` | one message for each job, edited until it shows the picture |
+| ``window`` | the message of a job, edited until it shows the picture |
+| ``previews`` | the picture so far, as a file at Slack |
 | ``pace`` | about one message a second in a channel |
 | ``files`` | what people attached, and pictures on their way to Slack |
 | ``blocks`` | Block Kit: messages; ``forms``: modals; ``home``: the App Home; all pure |

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.slack_chat.wording import clipped, escape, pieces, printable
-from bot import replies
+from bot import reasons, replies
 from bot.jobs import Job, JobStatus, Progress, share_done
+from bot.languages import ENGLISH, Language
 
 Block = dict[str, Any]
 
@@ -45,9 +46,15 @@ def marked(text: str) -> dict[str, Any]:
 
 
 def button(
-    label: str, action: str, value: str, *, style: str | None = None, ask: str = ""
+    label: str,
+    action: str,
+    value: str,
+    *,
+    style: str | None = None,
+    ask: str = "",
+    no: str = "No",
 ) -> dict[str, Any]:
-    """A button; with *ask* Slack asks that first."""
+    """A button; with *ask* Slack asks that first, and *no* is what takes it back."""
     element: dict[str, Any] = {
         "type": "button",
         "text": {"type": "plain_text", "text": label, "emoji": False},
@@ -61,7 +68,7 @@ def button(
             "title": plain(label, 100),
             "text": plain(ask, 300),
             "confirm": plain(label, 30),
-            "deny": plain("No", 30),
+            "deny": plain(no, 30),
         }
     return element
 
@@ -98,76 +105,99 @@ def asker(job: Job) -> str:
 
 
 def progress_message(
-    job: Job, progress: Progress, note: str = "", preview: str | None = None
+    job: Job,
+    progress: Progress,
+    note: str = "",
+    preview: str | None = None,
+    *,
+    why_not: str = "",
+    say: Language = ENGLISH,
 ) -> tuple[str, list[Block]]:
-    """A job on its way: its words, how far it is, and a button to stop it."""
-    line = replies.progress_line(job, progress)
+    """A job on its way: its words, how far it is, and a button to stop it. *why_not* says why
+    nothing is drawn now, if nothing is."""
+    line = replies.progress_line(job, progress, say)
     shown = line
     if progress.status is JobStatus.RUNNING:
         shown = f"{replies.bar(share_done(job))}  {line}"
     blocks = _head(job, note)
     blocks.append(section(shown))
+    if why_not and progress.status is not JobStatus.RUNNING:
+        blocks.append(context(plain(why_not)))
     if preview is not None:
-        blocks.append(picture(preview, f"Unfinished: {replies.short(job)}"))
-    blocks.append(actions(button("Cancel", "cancel", job.id)))
+        alt_text = say("Unfinished: {prompt}", prompt=replies.short(job))
+        blocks.append(picture(preview, alt_text))
+    blocks.append(actions(button(say("Cancel"), "cancel", job.id)))
     return fallback(f"{replies.short(job)} · {line}"), blocks
 
 
 def picture_message(
-    job: Job, files: Sequence[str], note: str = "", *, can_enlarge: bool = False
+    job: Job,
+    files: Sequence[str],
+    note: str = "",
+    *,
+    can_upscale: bool = False,
+    say: Language = ENGLISH,
 ) -> tuple[str, list[Block]]:
-    """A job that succeeded: its pictures, how they were made, and what can be done next."""
-    blocks = _head(job, note)
+    """A job that succeeded: its pictures, how they were made, and what can be done next. Without
+    *files* they were deleted."""
+    summary = replies.summary(job, say)
+    text, blocks = fallback(f"{replies.short(job)} · {summary}"), _head(job, note)
+    if not files:
+        return text, [*blocks, section(reasons.deleted(say)), _buttons_without_picture(job, say)]
     for number, (file, request) in enumerate(zip(files, job.requests, strict=False), start=1):
-        title = f"{number} of {job.images}, seed {request.seed}" if job.images > 1 else None
-        blocks.append(picture(file, job.request.prompt, title))
-    blocks.append(context(plain(replies.summary(job))))
-    blocks.extend(context(plain(remark)) for remark in job.remarks[:5])
-    for purpose, label in (("vary", "Vary"), ("upscale", "Enlarge")):
-        if job.images > 1 and (purpose == "vary" or can_enlarge):
-            blocks.append(
-                actions(
-                    *(
-                        button(f"{label} {number}", f"{purpose}:{number}", job.id)
-                        for number in range(1, min(job.images, MAX_NUMBERED) + 1)
-                    )
-                )
+        title = None
+        if job.images > 1:
+            title = say(
+                "{number} of {images}, seed {seed}",
+                number=number,
+                images=job.images,
+                seed=request.seed,
             )
-    row = [button("Again", "again", job.id)]
-    if job.images == 1:
-        row.append(button("Vary", "vary:1", job.id))
-        if can_enlarge:
-            row.append(button("Enlarge", "upscale:1", job.id))
-    blocks.append(
-        actions(
-            *row,
-            button("Edit prompt", "edit", job.id),
-            button("Use as control image", "control", job.id),
-            button(
-                "Delete",
-                "delete",
-                job.id,
-                style="danger",
-                ask="The picture is deleted here and in the history. Its credits stay spent.",
-            ),
+        blocks.append(picture(file, job.request.prompt, title))
+    blocks.append(context(plain(summary)))
+    blocks.extend(context(plain(remark)) for remark in job.remarks[:5])
+    numbered = [("vary", say("Vary")), *([("upscale", say("Upscale"))] if can_upscale else [])]
+    row = [button(say("Again"), "again", job.id)]
+    for purpose, label in numbered:
+        if job.images == 1:
+            row.append(button(label, f"{purpose}:1", job.id))
+            continue
+        numbers = range(1, min(job.images, MAX_NUMBERED) + 1)
+        blocks.append(
+            actions(*(button(f"{label} {each}", f"{purpose}:{each}", job.id) for each in numbers))
         )
+    delete = button(
+        say("Delete"),
+        "delete",
+        job.id,
+        style="danger",
+        ask=say("The picture is deleted here and in the history. Its credits stay spent."),
+        no=say("No"),
     )
-    return fallback(f"{replies.short(job)} · {replies.summary(job)}"), blocks
+    edit = button(say("Edit prompt"), "edit", job.id)
+    control = button(say("Use as control image"), "control", job.id)
+    blocks.append(actions(*row, edit, control, delete))
+    return text, blocks
 
 
-def ended_message(job: Job, note: str = "") -> tuple[str, list[Block]]:
+def ended_message(job: Job, note: str = "", *, say: Language = ENGLISH) -> tuple[str, list[Block]]:
     """A job that failed or was cancelled."""
-    line = replies.progress_line(job, job.progress)
-    blocks = [
-        *_head(job, note),
-        section(line),
-        actions(
-            button("Again", "again", job.id),
-            button("Edit prompt", "edit", job.id),
-            button("Delete", "delete", job.id),
-        ),
-    ]
+    line = replies.progress_line(job, job.progress, say)
+    blocks = [*_head(job, note), section(line), _buttons_without_picture(job, say)]
     return fallback(f"{replies.short(job)} · {line}"), blocks
+
+
+def note_message(job: Job, sentence: str) -> tuple[str, list[Block]]:
+    """The last word in the message of a job that was answered elsewhere, or nowhere."""
+    return fallback(f"{replies.short(job)} · {sentence}"), [*_head(job, ""), section(sentence)]
+
+
+def _buttons_without_picture(job: Job, say: Language) -> Block:
+    return actions(
+        button(say("Again"), "again", job.id),
+        button(say("Edit prompt"), "edit", job.id),
+        button(say("Delete"), "delete", job.id),
+    )
 
 
 def _head(job: Job, note: str) -> list[Block]:

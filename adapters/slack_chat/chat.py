@@ -15,10 +15,10 @@ from slack_bolt.authorization import AuthorizeResult
 
 from adapters.slack_chat.actions import Actions
 from adapters.slack_chat.context import PATIENCE, Context
-from adapters.slack_chat.delivery import Delivery
 from adapters.slack_chat.listeners import Listeners, acknowledge_the_rest
 from adapters.slack_chat.pace import Pace
 from adapters.slack_chat.sockets import PING_INTERVAL, Sockets
+from adapters.slack_chat.window import PLATFORM, SlackWindow, abandon
 from adapters.slack_chat.workspaces import (
     GONE,
     NEEDED_SCOPES,
@@ -29,6 +29,9 @@ from adapters.slack_chat.workspaces import (
     Workspace,
 )
 from bot.config import ConfigError, Secrets, Slack
+from bot.following import Following
+from bot.jobs import Job
+from bot.languages import Language
 from bot.service import Service
 
 logger = logging.getLogger(__name__)
@@ -107,11 +110,12 @@ class SlackChat:
             await self._connect(Workspace(token, self._settings, session, self._make_pace()))
         if not self.workspaces:
             raise ConfigError("no Slack token can be used: see above, and docs/slack.md")
-        delivery = Delivery(self._service, self.workspaces)
-        self._open.push_async_callback(delivery.close)
-        await delivery.resume()
-        keeping_up = asyncio.create_task(delivery.keep_up(), name="slack keeps up")
-        self._open.callback(keeping_up.cancel)
+        self.following = Following(
+            self._service, PLATFORM, self._open_window, on_gone=self._on_gone
+        )
+        self._open.push_async_callback(self.following.close)
+        looking = asyncio.create_task(self.following.run(), name="slack follows")
+        self._open.callback(looking.cancel)
 
         async def authorize(team_id: str | None) -> AuthorizeResult:
             workspace = self.workspaces.get(team_id or "")
@@ -138,7 +142,7 @@ class SlackChat:
             self._service,
             self._settings,
             self.workspaces,
-            delivery,
+            self.following,
             session,
             self._patience,
         )
@@ -150,6 +154,15 @@ class SlackChat:
             await self._listen(app)
         else:
             await self._open_sockets(app)
+
+    def _open_window(self, job: Job, say: Language) -> SlackWindow | None:
+        workspace = self.workspaces.get((job.reply_to or {})["team"])
+        return None if workspace is None else SlackWindow(self._service, workspace, job, say)
+
+    async def _on_gone(self, job: Job) -> None:
+        workspace = self.workspaces.get((job.reply_to or {})["team"])
+        if workspace is not None:
+            await abandon(self.following, workspace)
 
     async def _connect(self, workspace: Workspace) -> None:
         while True:

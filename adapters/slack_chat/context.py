@@ -11,14 +11,15 @@ from typing import Any
 import aiohttp
 
 from adapters.slack_chat import blocks, files, forms
-from adapters.slack_chat.delivery import Delivery
 from adapters.slack_chat.forms import Purposed
 from adapters.slack_chat.home import home
 from adapters.slack_chat.places import Place, post, whisper
+from adapters.slack_chat.window import show_again
 from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError, Workspace
 from bot import replies
 from bot.config import Slack
 from bot.conversation import Reply
+from bot.following import Following
 from bot.jobs import Job
 from bot.origins import Origin
 from bot.service import Service, Where
@@ -46,14 +47,14 @@ class Context:
         service: Service,
         settings: Slack,
         workspaces: Mapping[str, Workspace],
-        delivery: Delivery,
+        following: Following,
         session: aiohttp.ClientSession,
         patience: float = PATIENCE,
     ) -> None:
         self.service = service
         self.settings = settings
         self.workspaces = workspaces
-        self.delivery = delivery
+        self.following = following
         self.patience = patience
         self._session = session
         self._background: set[asyncio.Task[Any]] = set()
@@ -123,7 +124,7 @@ class Context:
 
     def follow(self, job: Job) -> None:
         """Answer whoever has just asked for *job*."""
-        self.delivery.follow(job, is_new=True)
+        self.following.follow(job, is_new=True)
 
     @staticmethod
     def outcome(task: asyncio.Task[Reply]) -> Reply:
@@ -164,7 +165,7 @@ class Context:
 
     async def _show(self, place: Place, job: Job) -> None:
         if job.status.is_final and not job.is_pruned and not job.error:
-            await self.delivery.show_again(place, job)
+            await show_again(self.service, place, job)
         else:
             line = replies.progress_line(job, job.progress)
             await whisper(place, f"{job.request.prompt}\n{job.id} · {line}")

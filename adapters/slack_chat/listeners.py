@@ -20,6 +20,7 @@ from adapters.slack_chat import blocks, wording
 from adapters.slack_chat.context import OUR_FAULT, Context
 from adapters.slack_chat.forms import Purposed
 from adapters.slack_chat.places import Place
+from adapters.slack_chat.window import abandon
 from adapters.slack_chat.workspaces import GONE, OutcomeUnknown, SlackError
 from bot import replies
 from bot.commands import AgainCommand, Command, ShowCommand
@@ -77,7 +78,7 @@ class Listeners:
         if event["type"] == "tokens_revoked" and not event.get("tokens", {}).get("bot"):
             return
         workspace.lost = GONE["app_uninstalled"]
-        self._context.spawn(self._context.delivery.abandon(workspace))
+        self._context.spawn(abandon(self._context.following, workspace))
 
     async def _once(self, event_id: str, work: Coroutine[Any, Any, None]) -> None:
         """Do *work*, or wait for it where it was begun when the event came before."""
@@ -148,7 +149,7 @@ class Listeners:
         except FluxbotError as error:
             return Reply(replies.error_sentence(error), error=error)
         if reply.job is not None and not isinstance(command, ShowCommand):
-            self._context.delivery.follow(reply.job, is_new=True)
+            self._context.follow(reply.job)
             return Reply()
         return reply
 

@@ -12,6 +12,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.slack_chat.pace import Pace
 from bot.config import Slack
+from bot.reasons import Reason
 
 logger = logging.getLogger(__name__)
 
@@ -33,28 +34,33 @@ NEEDED_SCOPES = frozenset({"chat:write", "app_mentions:read", "commands"})
 
 #: What Slack says of a token that will not work again by itself.
 GONE = {
-    "account_inactive": "the app was removed from the workspace",
-    "app_uninstalled": "the app was removed from the workspace",
-    "invalid_auth": "Slack does not know the token",
-    "not_allowed_token_type": "it is a token of another kind",
-    "not_authed": "there is no token",
-    "team_access_not_granted": "the workspace no longer lets the app in",
-    "token_expired": "the token has expired",
-    "token_revoked": "the token was revoked",
+    "account_inactive": Reason.REMOVED,
+    "app_uninstalled": Reason.REMOVED,
+    "invalid_auth": Reason.UNKNOWN_TOKEN,
+    "not_allowed_token_type": Reason.OTHER_TOKEN,
+    "not_authed": Reason.NO_TOKEN,
+    "team_access_not_granted": Reason.SHUT_OUT,
+    "token_expired": Reason.EXPIRED,
+    "token_revoked": Reason.REVOKED,
 }
 #: What Slack says of a conversation that nothing can be posted to.
 CLOSED = {
-    "cannot_reply_to_message": "the thread takes no answers",
-    "channel_not_found": "I am no member of the channel",
-    "ekm_access_denied": "the workspace does not let me write there",
-    "is_archived": "the channel was archived",
-    "not_in_channel": "I am no member of the channel",
-    "restricted_action": "the workspace does not let me write there",
-    "restricted_action_read_only_channel": "the channel is read-only",
-    "restricted_action_thread_only_channel": "the channel takes threads alone",
-    "thread_locked": "the thread takes no answers",
-    "thread_not_found": "the thread was deleted",
+    "cannot_reply_to_message": Reason.NO_REPLIES,
+    "channel_not_found": Reason.NO_MEMBER,
+    "ekm_access_denied": Reason.NOT_ALLOWED,
+    "is_archived": Reason.ARCHIVED,
+    "is_inactive": Reason.ARCHIVED,
+    "not_in_channel": Reason.NO_MEMBER,
+    "restricted_action": Reason.NOT_ALLOWED,
+    "restricted_action_read_only_channel": Reason.READ_ONLY,
+    "restricted_action_thread_only_channel": Reason.THREADS_ONLY,
+    "thread_locked": Reason.NO_REPLIES,
+    "thread_not_found": Reason.THREAD_DELETED,
 }
+#: What Slack says where it has a fault of its own, having perhaps done what was asked.
+PASSING = frozenset(
+    {"fatal_error", "internal_error", "request_timeout", "service_unavailable", "team_added_to_org"}
+)
 #: Methods whose arguments go as a form; the others take JSON.
 FORMS = frozenset(
     {

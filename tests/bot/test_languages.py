@@ -16,6 +16,7 @@ from bot import replies
 from bot.config import Config
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import ENGLISH, LANGUAGES, in_words, language_of
+from bot.reasons import RESTARTS, LeftBehind, Reason
 from bot.worker import NOTES
 from generation.errors import FluxbotError
 
@@ -28,8 +29,8 @@ KEPT = {"flux", "flux-admin"}
 def spoken():
     """Every sentence that a piece of our code says in the person's language."""
     found = {label for label, _ in LABELS.values()} | {str(status) for status in JobStatus}
-    found |= set(NOTES)
-    for path in (*ROOT.glob("bot/*.py"), *ROOT.glob("adapters/discord_chat/*.py")):
+    found |= {*NOTES, RESTARTS, *map(str, Reason), *map(str, LeftBehind)}
+    for path in (*ROOT.glob("bot/*.py"), *ROOT.glob("adapters/*/*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
                 name = getattr(node.func, "id", getattr(node.func, "attr", ""))

@@ -11,11 +11,16 @@ SECONDS_BETWEEN_EDITS = 0.02
 
 
 class Presence:
-    """The bot on a Discord of its own: the real discord.py against the fake."""
+    """The bot on a Discord of its own: the real discord.py against the fake.
+
+    Attributes:
+        skew: Seconds that the bot's clock is ahead of Discord's.
+    """
 
     def __init__(self, bot, fake):
         self.bot = bot
         self.fake = fake
+        self.skew = 0.0
 
     async def start(self):
         self.chat = DiscordChat(
@@ -23,7 +28,7 @@ class Presence:
             self.bot.config,
             self.fake.token,
             connector=self.fake.connector(),
-            now=self.fake.clock,
+            now=lambda: self.fake.clock() + self.skew,
             seconds_between_edits=SECONDS_BETWEEN_EDITS,
         )
         self.running = asyncio.create_task(self.chat.run())
@@ -107,7 +112,7 @@ def ended(message):
 @pytest.fixture
 def impatient(monkeypatch):
     """Tries again at once what a fault kept back, ours and discord.py's."""
-    monkeypatch.setattr("adapters.discord_chat.deliveries.FIRST_RETRY", 0.01)
+    monkeypatch.setattr("bot.following.FIRST_PAUSE", 0.01)
 
 
 async def the_job(service, person):

@@ -22,6 +22,12 @@ async def slack(clock, monkeypatch):
     assert fake.violations == []
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """Tries again at once what a fault kept back."""
+    monkeypatch.setattr("bot.following.FIRST_PAUSE", 0.01)
+
+
 @pytest.fixture
 async def make_chat(make_bot, slack):
     """Starts a bot and has it listen in *slack*; returns the `SlackChat`, with its ``bot``."""

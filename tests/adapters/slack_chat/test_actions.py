@@ -12,7 +12,7 @@ from tests.conftest import PRESETS, at_step
 from tests.fakes.slack.world import buttons, elements, images, shown_text
 from tests.samples import opened, picture
 
-ENLARGING = {**PRESETS, "larger": Preset(name="larger", kind=ImageToImage(strength=0.5, upscale=2))}
+UPSCALING = {**PRESETS, "larger": Preset(name="larger", kind=ImageToImage(strength=0.5, upscale=2))}
 
 
 async def one_more(channel, before):
@@ -166,17 +166,17 @@ async def test_others_may_build_on_a_picture_but_neither_cancel_nor_delete_it(
     assert (await jobs(chat))[1].user == bob.key
 
 
-async def test_several_pictures_can_each_be_varied_and_enlarged(
+async def test_several_pictures_can_each_be_varied_and_upscaled(
     make_chat, slack, ada, general, gate
 ):
     gate.open()
-    chat = await make_chat(presets=ENLARGING)
+    chat = await make_chat(presets=UPSCALING)
     await ada.mention(general, f"a fox {SMALL} --images 3 --seed 7")
-    message = await general.said("3 pictures", button="Enlarge 3")
+    message = await general.said("3 pictures", button="Upscale 3")
 
     assert len(images(message)) == 3
     before = set(general.messages)
-    await ada.press(message, "Enlarge 2", general)
+    await ada.press(message, "Upscale 2", general)
     larger = await one_more(general, before)
 
     job = (await jobs(chat))[1]

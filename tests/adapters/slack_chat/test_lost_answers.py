@@ -140,7 +140,7 @@ async def test_what_somebody_else_has_drawn_again_is_delivered_too(
     await general.said("seed 7", button="Again")
     await delivered(chat)
     (job,) = await jobs(chat)
-    monkeypatch.setattr("adapters.slack_chat.delivery.SECONDS_BETWEEN_LOOKS", 0.01)
+    monkeypatch.setattr("bot.following.SECONDS_BETWEEN_LOOKS", 0.01)
     chat = await restarted(make_chat, chat, gate)
 
     changes = ImagineCommand(seed=8)

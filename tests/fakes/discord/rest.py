@@ -60,14 +60,16 @@ class Rest:
                 discord.violation(f"The fake knows no call {method} {request.path}.")
                 raise Refusal(404, 0, "404: Not Found")
             fault = discord.fault(method, path)
+            held = None
             if fault is not None and fault.gate is not None:
+                held = await _read(request)  # it has arrived, whether or not anybody still waits
                 await fault.gate.wait()
             if fault is not None and not fault.lose_answer and fault.gate is None:
                 status = fault.status or 0
                 return self._fail(request, fault, headers)
             lost = fault is not None and fault.lose_answer
             headers |= self._pace(method, path, template)
-            body, files = await _read(request)
+            body, files = held or await _read(request)
             self._check_request(method, template, body)
             if calls.needs_token(template):
                 self._authorize(request)

@@ -6,9 +6,10 @@ import aiohttp
 import discord
 import pytest
 
-from adapters.discord_chat import deliveries
-from adapters.discord_chat.deliveries import judged
+from adapters.discord_chat import window
+from adapters.discord_chat.window import judged
 from bot.config import ConfigError
+from bot.following import Meaning
 from bot.jobs import Delivery, JobStatus
 from bot.refusals import StorageTrouble
 from tests.adapters.discord_chat.conftest import SMALL, drawn, shows
@@ -80,7 +81,7 @@ async def test_what_somebody_else_has_drawn_again_is_delivered_too(
     await asked.until(drawn)
     job = await settled(presence.bot.service, ada)
     await presence.stop()
-    monkeypatch.setattr("adapters.discord_chat.chat.SECONDS_BETWEEN_LOOKS", 0.01)
+    monkeypatch.setattr("bot.following.SECONDS_BETWEEN_LOOKS", 0.01)
     await presence.start()
 
     again = await presence.bot.service.again(job.user, job.id, reply_to=job.reply_to)
@@ -278,8 +279,8 @@ async def test_a_trouble_of_the_disk_only_delays_the_picture(asked, gate, impati
             raise OSError(24, "Too many open files")
         return real(path, max_bytes)
 
-    real = deliveries.fitted
-    monkeypatch.setattr(deliveries, "fitted", fitted)
+    real = window.fitted
+    monkeypatch.setattr(window, "fitted", fitted)
     gate.open()
 
     await asked.until(drawn)
@@ -348,7 +349,7 @@ async def test_progress_that_cannot_be_shown_is_dropped(fake, asked, ada, gate):
 async def test_edits_of_one_message_keep_their_distance_and_the_picture_does_not_wait(
     presence, fake, gate
 ):
-    presence.chat.deliveries._seconds_between_edits = 3600.0
+    presence.chat.pace.seconds_between_edits = 3600.0
     ada = fake.person("ada")
     gate.open()
 
@@ -395,13 +396,112 @@ async def test_a_token_that_is_revoked_stops_the_adapter_at_once(presence, fake,
     presence.running = asyncio.create_task(asyncio.sleep(0))
 
 
+# Progress is never in the way of the end
+
+
+def slow_down(seconds):
+    """How Discord, not its edge, says that there were too many requests."""
+    return {
+        "status": 429,
+        "body": {"message": "You are being rate limited.", "retry_after": seconds, "global": False},
+        "headers": {"Retry-After": str(seconds), "Via": "1.1 google"},
+    }
+
+
+async def test_a_picture_does_not_wait_for_progress_that_came_too_often(fake, asked, gate):
+    fault = fake.fail("PATCH", EDIT, **slow_down(60.0), times=1)
+    gate.allow(1)
+    await fake.changes.until(lambda: fault.hits, 20, fake.story)
+
+    gate.open()
+
+    async with asyncio.timeout(15):
+        await asked.until(drawn)
+
+
+async def test_a_picture_does_not_wait_for_progress_that_hangs_and_stays_when_that_arrives(
+    fake, asked, ada, gate, service, monkeypatch
+):
+    """What was cut off may be carried out after the picture was shown, and take its place."""
+    monkeypatch.setattr("bot.following.SECONDS_UNTIL_ARRIVED", 0.5)
+    arrives = asyncio.Event()
+    fault = fake.fail("PATCH", EDIT, gate=arrives, status=200, times=1)
+    gate.allow(1)
+    await fake.changes.until(lambda: fault.hits, 20, fake.story)
+
+    gate.open()
+    async with asyncio.timeout(15):
+        message = await asked.until(drawn)
+    arrives.set()
+    await asked.until(lambda message: "Cancel" in message.buttons)
+
+    await asked.until(drawn)
+    assert (await settled(service, ada)).delivery is Delivery.DELIVERED
+    assert fake.channel.messages == [message]
+
+
+# No message is left in a state that is over
+
+
+@pytest.fixture
+def quiet(presence, asked):
+    """Ada's message shows no more progress, so that faults meet the end of her job."""
+    presence.chat.pace.seconds_between_edits = 3600.0
+    return asked
+
+
+async def test_the_message_of_a_picture_that_came_directly_says_so(presence, fake, ada, gate):
+    """By our clock, which is ahead, the message cannot be edited any more; by Discord's it can."""
+    presence.skew = 20 * 60
+    gate.open()
+
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", private=True, **SMALL)
+
+    await ada.direct.until(lambda messages: [each for each in messages if drawn(each)])
+    message = await asked.until(shows("Answered in a direct message."))
+    assert not message.buttons
+
+
+async def test_the_message_of_a_picture_that_is_further_down_says_so(fake, quiet, ada, gate):
+    fake.fail("PATCH", EDIT, status=400, body=no(50035), times=1)
+    fake.fail("PATCH", "/channels/.*", status=403, body=no(50001), times=1)
+    gate.open()
+
+    message = await quiet.until(shows("Answered in a new message further down."))
+
+    assert not message.buttons
+    assert len(mentioning(ada)(fake.channel.messages)) == 1
+
+
+async def test_the_message_of_a_picture_that_a_filter_blocks_says_so(fake, quiet, gate):
+    fake.fail("PATCH", EDIT, status=400, body=no(200000), times=1)
+    gate.open()
+
+    message = await quiet.until(shows("filter of the server"))
+
+    assert "credits were given back" in message.text
+    assert "a fox" not in message.text, "the filter may have taken offence at it"
+    assert not message.buttons
+
+
+async def test_the_message_of_a_picture_that_could_be_posted_nowhere_says_so(
+    fake, quiet, ada, gate
+):
+    fake.fail("PATCH", EDIT, status=400, body=no(50035), times=1)
+    fake.fail("*", "/channels/.*", status=403, body=no(50001), times=2)
+    ada.accepts_direct_messages = False
+    gate.open()
+
+    message = await quiet.until(shows("posted nowhere"))
+
+    assert not message.buttons
+
+
+# What faults mean
+
+
 @pytest.mark.parametrize(
-    ("error", "verdict"),
-    [
-        (aiohttp.ServerDisconnectedError(), "again"),
-        (TimeoutError(), "again"),
-        (ConnectionResetError(), "again"),
-    ],
+    "error", [aiohttp.ServerDisconnectedError(), TimeoutError(), ConnectionResetError()]
 )
-def test_a_broken_line_is_tried_again(error, verdict):
-    assert judged(error) == verdict
+def test_a_broken_line_is_tried_again(error):
+    assert judged(error) is Meaning.UNKNOWN

@@ -1,0 +1,388 @@
+"""The message of a job in Slack: posted once, then edited until it shows the picture.
+
+All that is needed to go on after a restart stands in the job's ``reply_to``: ``team``,
+``channel``, ``root`` (the thread; empty where there is none), ``note`` (a line above the picture,
+such as what it took over from another), ``ts`` (the message, once it is posted), ``files`` (the
+pictures at Slack), ``left`` (channel and ts of a message that was given up for another) and
+``locale`` (the person's language).
+
+Where nothing can be said any more, the answer moves to the person's own conversation with the bot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from adapters.slack_chat import blocks, files
+from adapters.slack_chat.places import Place, post
+from adapters.slack_chat.previews import Previews
+from adapters.slack_chat.workspaces import (
+    CLOSED,
+    PASSING,
+    OutcomeUnknown,
+    RateLimited,
+    SlackError,
+    TokenRevoked,
+    Workspace,
+)
+from bot import reasons
+from bot.following import Attempt, Fault, Following, Meaning, Way
+from bot.jobs import Job, JobStatus, Progress
+from bot.languages import ENGLISH, Language
+from bot.reasons import LeftBehind, Reason
+from bot.refusals import NotFound
+from bot.service import Service
+
+logger = logging.getLogger(__name__)
+
+PLATFORM = "slack"
+#: Our message is gone, or cannot be changed any more: there must be another.
+MUST_POST_ANEW = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
+#: How often a message is tried to be changed, wherever it has moved meanwhile.
+MOST_EDITS = 5
+#: Marks our messages with their job.
+METADATA = "flux_job"
+
+
+class Closed(Exception):
+    """Nothing can be said in a conversation; *reason* says why."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class SlackWindow:
+    """The message of *job* in *workspace*."""
+
+    def __init__(self, service: Service, workspace: Workspace, job: Job, say: Language) -> None:
+        self._service = service
+        self._workspace = workspace
+        self._job = job
+        self._say = say
+        self._previews = Previews(workspace)
+        self._shown: list[blocks.Block] = []
+        self._closed: Reason | None = None
+        self._is_finished = False
+
+    # What `bot.following` asks for
+
+    async def open(self, attempt: Attempt) -> None:
+        if self._where.get("ts"):
+            return
+        try:
+            await self._post(attempt)
+        except Closed as closed:
+            if self._is_home:
+                raise
+            await self._move_home(closed.reason, attempt)
+
+    async def ready(self) -> None:
+        await self._workspace.pace.spare(self._where["channel"])
+
+    async def show(self, progress: Progress, why_not: str) -> None:
+        where = self._where
+        if not where.get("ts"):
+            return
+        file = await self._previews.of(self._job, progress.preview)
+        text, parts = blocks.progress_message(
+            self._job, progress, self._note, file, why_not=why_not, say=self._say
+        )
+        if parts == self._shown:
+            return
+        self._shown = parts
+        try:
+            await self._update(where["channel"], where["ts"], text, parts, is_hasty=True)
+        except RateLimited as error:
+            self._workspace.pace.hold(where["channel"], error.seconds)
+
+    def ways(self) -> Iterator[Way]:
+        # A process before this one may have moved, and not come to say so where it was.
+        yield Way(self._finish, left_behind=LeftBehind.DIRECTLY if self._where.get("left") else "")
+        if not self._is_home:
+            yield Way(self._finish_at_home, is_new=True, left_behind=LeftBehind.DIRECTLY)
+
+    async def note(self, sentence: str) -> None:
+        text, parts = blocks.note_message(self._job, sentence)
+        where = self._where
+        messages = [where["left"]] if where.get("left") else []
+        if where.get("ts") and not self._is_finished:
+            messages.append([where["channel"], where["ts"]])
+        for channel, ts in messages:
+            await self._workspace.pace.turn(channel)
+            try:
+                await self._update(channel, ts, text, parts)
+            except (SlackError, Closed) as error:
+                if _passes(error):
+                    raise
+                await self._delete(channel, ts)
+        await self._previews.delete()
+
+    def judge(self, error: Exception) -> Fault | None:
+        match error:
+            case Closed():
+                return Fault(Meaning.CLOSED, self._say(error.reason))
+            case TokenRevoked():
+                return Fault(Meaning.GONE)
+            case RateLimited():
+                return Fault(Meaning.PASSES, retry_in=error.seconds)
+            case OutcomeUnknown():
+                return Fault(Meaning.UNKNOWN)
+            case SlackError() if error.error in PASSING:
+                return Fault(Meaning.UNKNOWN)
+            case SlackError():
+                return Fault(Meaning.REFUSED, reasons.refused("Slack", error.error, self._say))
+        return None
+
+    # The end
+
+    async def _finish(self, attempt: Attempt) -> None:
+        """Show the end in the message, or in a new one at the same place where it is gone."""
+        text, parts = await self._end()
+        where = self._where
+        if self._is_finished:  # said once more, over progress that came late
+            await self._update(where["channel"], where["ts"], text, parts)
+            return
+        if not where.get("ts"):
+            await self._post(attempt)
+        await self._edit(text, parts)
+        self._is_finished = True
+        await self._previews.delete()
+
+    async def _finish_at_home(self, attempt: Attempt) -> None:
+        if not self._is_home:
+            await self._move_home(self._closed or Reason.NO_MEMBER, attempt)
+        await self._finish(attempt)
+
+    async def _end(self) -> tuple[str, list[blocks.Block]]:
+        """How the job ended, with its pictures at Slack."""
+        if self._job.status is not JobStatus.SUCCEEDED:
+            return blocks.ended_message(self._job, self._note, say=self._say)
+        ids: list[str] = list(self._where.get("files") or [])
+
+        async def keep() -> None:
+            await self._redirect(files=list(ids))
+
+        try:
+            await _upload(self._service, self._workspace, self._job, ids, keep)
+        except (NotFound, FileNotFoundError):
+            ids = []
+        return _picture_message(self._service, self._job, ids, self._note, self._say)
+
+    async def _edit(self, text: str, parts: list[blocks.Block]) -> None:
+        """Change the message to what must be said, posting another in its place if need be."""
+        for number in range(1, MOST_EDITS + 1):
+            where = self._where
+            await self._workspace.pace.turn(where["channel"])
+            try:
+                await self._update(where["channel"], where["ts"], text, parts)
+                return
+            except SlackError as error:
+                if number == MOST_EDITS:
+                    raise
+                if error.error in MUST_POST_ANEW:
+                    # A thread goes with the message that began it.
+                    root = "" if where["root"] == where["ts"] else where["root"]
+                    await self._redirect(ts="", root=root)
+                    await self._post(Attempt(is_repeated=error.error == "message_not_found"))
+                    if error.error != "message_not_found":
+                        await self._delete(where["channel"], where["ts"])
+                elif error.error == "invalid_blocks":  # Slack is still looking at the picture
+                    await self._workspace.pace.sleep(2.0)
+                else:
+                    raise
+
+    # Where the message is
+
+    @property
+    def _where(self) -> dict[str, Any]:
+        return self._job.reply_to or {}
+
+    @property
+    def _note(self) -> str:
+        return str(self._where.get("note") or "")
+
+    @property
+    def _is_home(self) -> bool:
+        channel = str(self._where["channel"])
+        return channel == blocks.asker(self._job) or channel.startswith("D")
+
+    async def _redirect(self, **changes: Any) -> None:
+        await self._service.redirect(self._job, {**self._where, **changes})
+
+    async def _post(self, attempt: Attempt) -> None:
+        """Post the message; where that may have been done before, look for it first.
+
+        Raises:
+            Closed: Nothing can be said there.
+        """
+        where, job = self._where, self._job
+        if attempt.is_repeated and (ts := await self._find()) is not None:
+            await self._keep(where["channel"], ts)
+            return
+        if job.status.is_final and job.status is not JobStatus.SUCCEEDED:
+            text, parts = blocks.ended_message(job, self._note, say=self._say)
+        else:
+            text, parts = blocks.progress_message(job, job.progress, self._note, say=self._say)
+        metadata = {"event_type": METADATA, "event_payload": {"job": job.id}}
+        place = Place(self._workspace, where["channel"], where["root"], blocks.asker(job))
+        with self._noticing():
+            answer = await post(place, text, parts, metadata=metadata)
+        await self._keep(answer["channel"], answer["ts"])
+
+    async def _move_home(self, reason: Reason, attempt: Attempt) -> None:
+        """Answer in the person's own conversation with the bot instead.
+
+        Raises:
+            Closed: There, too, nothing can be said.
+        """
+        where, user = self._where, blocks.asker(self._job)
+        note = f"{self._note} {reasons.moved(reason, self._say)}".strip()
+        left = [where["channel"], where["ts"]] if where.get("ts") else where.get("left")
+        await self._redirect(channel=user, root="", note=note, ts="", left=left)
+        try:
+            await self._post(replace(attempt, is_repeated=False))
+        except (SlackError, Closed) as error:
+            if _passes(error):
+                raise
+            raise Closed(reason) from error
+
+    async def _keep(self, channel: str, ts: str) -> None:
+        """Remember where the message stands.
+
+        Outside of a thread, its own thread is where people go on from it, and in a
+        conversation with the bot alone the conversation itself.
+        """
+        root = self._where["root"]
+        if not root and not channel.startswith("D"):
+            root = ts
+        await self._redirect(channel=channel, ts=ts, root=root)
+
+    async def _find(self) -> str | None:
+        """The message where Slack posted it and its answer was lost."""
+        where = self._where
+        method, more = "conversations.history", {}
+        if where["root"]:
+            method, more = "conversations.replies", {"ts": where["root"]}
+        try:
+            answer = await self._workspace.call(
+                method,
+                channel=where["channel"],
+                oldest=f"{self._job.submitted_at - 60:.6f}",
+                limit=200,
+                include_all_metadata=True,
+                **more,
+            )
+        except SlackError as error:
+            if _passes(error):
+                raise
+            logger.info("a message cannot be looked for: %s", error)
+            return None
+        for message in answer.get("messages", ()):
+            metadata = message.get("metadata") or {}
+            if metadata.get("event_payload", {}).get("job") == self._job.id:
+                return str(message["ts"])
+        return None
+
+    async def _update(
+        self,
+        channel: str,
+        ts: str,
+        text: str,
+        parts: list[blocks.Block],
+        *,
+        is_hasty: bool = False,
+    ) -> None:
+        with self._noticing():
+            await self._workspace.call(
+                "chat.update", is_hasty=is_hasty, channel=channel, ts=ts, text=text, blocks=parts
+            )
+
+    @contextmanager
+    def _noticing(self) -> Iterator[None]:
+        """Notice that a conversation is closed.
+
+        Raises:
+            Closed: It is.
+        """
+        try:
+            yield
+        except SlackError as error:
+            if error.error not in CLOSED:
+                raise
+            self._closed = CLOSED[error.error]
+            raise Closed(self._closed) from error
+
+    async def _delete(self, channel: str, ts: str) -> None:
+        """Delete a message of ours that can say nothing true any more."""
+        try:
+            await self._workspace.call("chat.delete", channel=channel, ts=ts)
+        except SlackError as error:
+            if _passes(error):
+                raise
+            logger.info("a message of %s stays as it is: %s", self._job.id, error)
+
+
+def _passes(error: SlackError | Closed) -> bool:
+    """Whether *error* says nothing of the message or the conversation that was asked for."""
+    if isinstance(error, Closed):
+        return False
+    return isinstance(error, (TokenRevoked, RateLimited)) or error.error in PASSING
+
+
+async def abandon(following: Following, workspace: Workspace) -> None:
+    """End the jobs of a workspace that is gone, and give their credits back."""
+    logger.error("workspace %s is gone: %s", workspace.name, workspace.lost)
+
+    def is_lost(job: Job) -> bool:
+        return (job.reply_to or {}).get("team") == workspace.team
+
+    await following.abandon(is_lost, workspace.lost or Reason.REMOVED)
+
+
+async def show_again(service: Service, place: Place, job: Job, say: Language = ENGLISH) -> None:
+    """Post the picture of *job* once more, for somebody who asked to see it.
+
+    Raises:
+        FluxbotError: The files are gone.
+        SlackError, OutcomeUnknown: It cannot be posted.
+    """
+    ids: list[str] = []
+    await _upload(service, place.workspace, job, ids)
+    await post(place, *_picture_message(service, job, ids, "", say))
+
+
+def _picture_message(
+    service: Service, job: Job, ids: list[str], note: str, say: Language
+) -> tuple[str, list[blocks.Block]]:
+    can_upscale = service.can_enlarge(job)
+    return blocks.picture_message(job, ids, note, can_upscale=can_upscale, say=say)
+
+
+async def _upload(
+    service: Service,
+    workspace: Workspace,
+    job: Job,
+    ids: list[str],
+    keep: Callable[[], Awaitable[None]] = files.forgotten,
+) -> None:
+    """Bring Slack those pictures of *job* that it lacks; *ids* are those it has, and all of
+    them at the end. *keep* is called at each change of *ids*."""
+    for index in range(job.images):
+        path = await service.picture(job.user, job.id, index + 1)
+        data = await asyncio.to_thread(path.read_bytes)
+        earlier = ids[index] if len(ids) > index else None
+
+        async def keep_one(id: str, index: int = index) -> None:
+            ids[index : index + 1] = [id]
+            await keep()
+
+        name = f"{job.id}-{index + 1}.png"
+        await files.upload(workspace, data, name, job.id, keep_one, earlier)
+    for id in ids:
+        await files.until_shown(workspace, id)

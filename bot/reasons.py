@@ -1,0 +1,74 @@
+"""Sentences about an answer on its way: why it cannot be given here, and where it went instead.
+
+Each is a key of the translations; `bot.languages` says it in the language of the person who asked.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from bot.languages import Language
+
+
+class Reason(StrEnum):
+    """Why a person cannot be answered: the part of a sentence that follows a colon."""
+
+    NO_MEMBER = "I am no member of the channel"
+    ARCHIVED = "the channel was archived"
+    READ_ONLY = "the channel is read-only"
+    THREADS_ONLY = "the channel takes threads alone"
+    NO_REPLIES = "the thread takes no answers"
+    THREAD_DELETED = "the thread was deleted"
+    NOT_ALLOWED = "the workspace does not let me write there"
+    FILTERED = "a filter of the server did not let the message through"
+    NOWHERE = "the picture could be posted nowhere; your history still has it"
+    REMOVED = "the app was removed from the workspace"
+    SHUT_OUT = "the workspace no longer lets the app in"
+    UNKNOWN_TOKEN = "Slack does not know the token"
+    OTHER_TOKEN = "it is a token of another kind"
+    NO_TOKEN = "there is no token"
+    EXPIRED = "the token has expired"
+    REVOKED = "the token was revoked"
+
+
+class LeftBehind(StrEnum):
+    """What a message says once the answer is somewhere else."""
+
+    IN_CHANNEL = "Answered in a new message further down."
+    DIRECTLY = "Answered in a direct message."
+
+
+#: What a message says of a job that goes on after a restart.
+RESTARTS = "The bot restarts; your picture comes afterwards"
+
+
+def refused(platform: str, code: str, say: Language) -> str:
+    """Why a picture is not shown that *platform* will not have; *code* is its word for why."""
+    return say("{platform} refused the picture ({code})", platform=platform, code=code)
+
+
+def unreachable(platform: str, reason: str, say: Language) -> str:
+    """Why nobody was told, where *platform* no longer lets the bot in."""
+    return say("{platform} could not be told: {reason}", platform=platform, reason=say(reason))
+
+
+def moved(reason: str, say: Language) -> str:
+    """Why an answer comes to the person alone; goes into the message that they read."""
+    return say("Where you asked I could not answer: {reason}.", reason=say(reason))
+
+
+def given_up(reason: str, say: Language) -> str:
+    """The last word in the message of a picture that could not be delivered."""
+    return say("Not delivered: {reason}. Your credits were given back.", reason=say(reason))
+
+
+def smaller(say: Language) -> str:
+    """A remark under a picture whose file was too large for the place."""
+    return say(
+        "Smaller than the original, which is too large a file for here and stays in the gallery."
+    )
+
+
+def deleted(say: Language) -> str:
+    """What stands in the place of a picture whose file is gone."""
+    return say("The picture was deleted.")
