@@ -225,6 +225,10 @@ class Following:
         name = f"{self._platform} follows {job.id}"
         followed.task = asyncio.create_task(self._follow(followed), name=name)
 
+    def is_following(self, job: Job) -> bool:
+        """Whether *job* is shown, or its answer on its way, just now."""
+        return job.id in self._followed
+
     async def follow_all(self) -> None:
         """Follow the jobs whose people still wait for an answer."""
         for job in await self._service.undelivered(self._platform):
