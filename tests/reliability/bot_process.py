@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import bot.database
+import bot.following
 from bot.config import Config
 from bot.conversation import converse
 from bot.database import Database
+from bot.following import Attempt, Fault, Following, Meaning, Way
 from bot.gallery import Gallery
 from bot.job_store import JobStore, Unfinished
-from bot.jobs import Job, JobStatus
+from bot.jobs import Job, JobStatus, Progress
+from bot.languages import Language
 from bot.ledger import Ledger
 from bot.service import About, Service
 from generation.control_images import PillowControlImages
@@ -103,8 +106,59 @@ def _name(work: Any) -> str:
     return str(getattr(inner, "__name__", "other"))
 
 
+class LoopbackWindow:
+    """The one message that *job* ends in; the platform tells by its nonce whether it has it."""
+
+    def __init__(
+        self,
+        service: Service,
+        ask: Callable[..., Any],
+        failpoint: Callable[[str], None],
+        fault: str | None,
+        job: Job,
+    ) -> None:
+        self._service = service
+        self._ask = ask
+        self._failpoint = failpoint
+        self._fault = fault
+        self._job = job
+
+    async def open(self, attempt: Attempt) -> None:
+        """The message is posted at the end."""
+
+    async def ready(self) -> None:
+        """Progress costs nothing, since nothing is shown of it."""
+
+    async def show(self, progress: Progress, why_not: str) -> None:
+        """Nobody looks."""
+
+    def ways(self) -> list[Way]:
+        return [Way(self._finish)]
+
+    async def note(self, sentence: str) -> None:
+        """There is no message that could say it."""
+
+    def judge(self, error: Exception) -> Fault | None:
+        return Fault(Meaning.UNKNOWN) if isinstance(error, ConnectionError) else None
+
+    async def _finish(self, attempt: Attempt) -> None:
+        job, picture = self._job, None
+        if job.status is JobStatus.SUCCEEDED:
+            path = await self._service.picture(job.user, job.id)
+            picture = hashlib.sha256(path.read_bytes()).hexdigest()
+        self._failpoint("send: before")
+        message = {
+            "nonce": secrets.token_hex(8) if self._fault == "no nonce" else job.id,
+            "event": job.reply_to["event"],
+            "status": job.status,
+            "picture": picture,
+        }
+        await self._ask("send", message)
+        self._failpoint("send: after")
+
+
 class LoopbackAdapter:
-    """What an adapter is: hears, has it carried out, tells, follows, delivers."""
+    """What an adapter is: hears, has it carried out, tells, and has jobs followed."""
 
     def __init__(
         self, service: Service, port: int, failpoint: Callable[[str], None], fault: str | None
@@ -113,12 +167,14 @@ class LoopbackAdapter:
         self._ask = partial(ask, port)
         self._failpoint = failpoint
         self._fault = fault
-        self._followed: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._following = Following(service, USERS, self._open_window)
+
+    def _open_window(self, job: Job, say: Language) -> LoopbackWindow:
+        return LoopbackWindow(self._service, self._ask, self._failpoint, self._fault, job)
 
     async def run(self) -> None:
-        for job in await self._service.undelivered(USERS):
-            self._follow(job)
+        self._begin(self._following.run())
         while True:
             for event in await self._until_answered("events", {}):
                 self._begin(self._carry_out(event))
@@ -144,36 +200,7 @@ class LoopbackAdapter:
         await self._until_answered("tell", {"event": event["id"], "job": job_id})
         self._failpoint("tell: after")
         if reply.job is not None:
-            self._follow(reply.job)
-
-    def _follow(self, job: Job) -> None:
-        if job.id not in self._followed:
-            self._followed.add(job.id)
-            self._begin(self._deliver(job))
-
-    async def _deliver(self, job: Job) -> None:
-        await job.finished()
-        picture = None
-        if job.status is JobStatus.SUCCEEDED:
-            path = await self._service.picture(job.user, job.id)
-            picture = hashlib.sha256(path.read_bytes()).hexdigest()
-        message = {
-            "nonce": secrets.token_hex(8) if self._fault == "no nonce" else job.id,
-            "event": job.reply_to["event"],
-            "status": job.status,
-            "picture": picture,
-        }
-        while True:
-            self._failpoint("send: before")
-            try:
-                await self._ask("send", message)
-                break
-            except ConnectionError:
-                await asyncio.sleep(0.01)
-            if self._fault == "no nonce":
-                message["nonce"] = secrets.token_hex(8)
-        self._failpoint("send: after")
-        await self._service.delivered(job)
+            self._following.follow(reply.job)
 
     async def _until_answered(self, path: str, body: dict[str, Any]) -> Any:
         while True:
@@ -233,6 +260,7 @@ def main(
     folder: Path, port: int, point: str | None = None, visit: int = 1, fault: str | None = None
 ) -> None:
     """Run until killed, or until SIGTERM."""
+    bot.following.FIRST_PAUSE = 0.01
     plant(fault)
     failpoint = Failpoints(point, visit)
     failpoint.install()

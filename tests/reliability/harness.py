@@ -164,7 +164,8 @@ class Harness:
         process = self._start(Kill())
         deadline = time.monotonic() + MOST_SECONDS
         platform, heard = self._platform, self._platform.heard
-        while time.monotonic() < deadline and not self._is_done():
+        # Not before it is up: until then a signal ends it as it ends any process.
+        while time.monotonic() < deadline and not (platform.heard > heard and self._is_done()):
             await asyncio.sleep(0.02)
             is_silent = time.monotonic() - platform.changed_at > SILENCE
             if self._fault is not None and platform.heard > heard and is_silent:
