@@ -12,15 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from generation.child import (
-    FIRST_STEP,
-    MAX_HEADER,
-    SIZES,
-    ChildEngine,
-    _taken_from,
-    _write,
-    is_poisoning,
-)
+from generation import frames
+from generation.child import FIRST_STEP, ChildEngine
+from generation.engine_process import is_poisoning
 from generation.errors import (
     DegenerateResult,
     EngineLost,
@@ -163,7 +157,7 @@ def test_a_poisoned_child_ends_with_the_status_of_broken_software(child, fox):
     with pytest.raises(EngineLost):
         child.generate(replace(fox, prompt="poison"), ignore)
 
-    assert child._process.returncode == 70
+    assert child._child.process.returncode == 70
 
 
 @pytest.mark.parametrize("fault", ["stop", "hang"])
@@ -234,7 +228,7 @@ def test_a_child_that_cannot_be_ended_is_said(child, fox, monkeypatch):
 
 
 def test_a_child_ends_by_itself_when_nobody_holds_the_other_end_of_its_pipe(child):
-    process = child._process
+    process = child._child.process
 
     child.close()
 
@@ -355,19 +349,19 @@ def test_errors_that_poison_the_device_are_known(error, is_one):
 
 def test_a_frame_is_read_whole_or_not_at_all_and_nothing_huge_is_waited_for(tmp_path):
     with (tmp_path / "frame").open("wb") as file:
-        _write(file, {"is": "step", "folder": tmp_path}, b"abc", b"")
+        frames.write(file, {"is": "step", "folder": tmp_path}, b"abc", b"")
     whole = (tmp_path / "frame").read_bytes()
 
     for length in range(len(whole)):
-        assert _taken_from(bytearray(whole[:length])) is None
+        assert frames.take(bytearray(whole[:length])) is None
     received = bytearray(whole + b"more")
-    header, blobs = _taken_from(received)
+    header, blobs = frames.take(received)
     assert (header["folder"], blobs, received) == (tmp_path, [b"abc", b""], b"more")
     for broken in (
-        SIZES.pack(MAX_HEADER + 1, 0),
-        SIZES.pack(2, 1) + b"{}x",
-        SIZES.pack(13, 1) + b'{"blobs":[9]}x',
-        SIZES.pack(2, 0) + b"x ",
+        frames.SIZES.pack(frames.MAX_HEADER + 1, 0),
+        frames.SIZES.pack(2, 1) + b"{}x",
+        frames.SIZES.pack(13, 1) + b'{"blobs":[9]}x',
+        frames.SIZES.pack(2, 0) + b"x ",
     ):
         with pytest.raises((ValueError, KeyError)):
-            _taken_from(bytearray(broken))
+            frames.take(bytearray(broken))
