@@ -9,6 +9,7 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
@@ -52,7 +53,9 @@ def download(wanted: Iterable[Wanted], token: str | None, console: Console) -> N
                 for part in files
             }  # fmt: skip
 
-            def on_file(part: hub.Part, count: int, bars=bars, done: int = done) -> None:
+            def on_file(
+                part: hub.Part, count: int, bars: dict[str, TaskID] = bars, done: int = done
+            ) -> None:
                 progress.update(bars[part.name], completed=count, visible=True)
                 before = sum(task.completed for task in progress.tasks if task.id in bars.values())
                 progress.update(in_all, completed=done + before)

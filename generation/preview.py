@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler
@@ -55,7 +56,14 @@ class PredictingScheduler(FlowMatchEulerDiscreteScheduler):
 
     predicted: torch.Tensor | None = None
 
-    def step(self, model_output, timestep, sample, *args, **kwargs):
+    def step(
+        self,
+        model_output: torch.Tensor,
+        timestep: torch.Tensor,
+        sample: torch.Tensor,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
         stepped = super().step(model_output, timestep, sample, *args, **kwargs)
         # On the straight path of flow matching x = (1 - sigma) clean + sigma noise,
         # and the model's output is noise - clean.

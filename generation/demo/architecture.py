@@ -16,7 +16,13 @@ from diffusers import (
     FluxPipeline,
     FluxTransformer2DModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    PreTrainedTokenizerBase,
+    T5Config,
+    T5EncoderModel,
+)
 
 from generation.demo.tokenization import clip_tokenizer, t5_tokenizer
 
@@ -66,7 +72,7 @@ TINY = Widths(
 )
 
 
-def clip_encoder(widths: Widths, tokenizer) -> CLIPTextModel:
+def clip_encoder(widths: Widths, tokenizer: PreTrainedTokenizerBase) -> CLIPTextModel:
     """The encoder whose pooled output, (batch, widths.pooled), conditions every block.
 
     An `eos_token_id` of exactly 2 would select an old way of pooling, hence the tokenizer's own.
@@ -87,7 +93,7 @@ def clip_encoder(widths: Widths, tokenizer) -> CLIPTextModel:
     ).eval()
 
 
-def t5_encoder(widths: Widths, tokenizer) -> T5EncoderModel:
+def t5_encoder(widths: Widths, tokenizer: PreTrainedTokenizerBase) -> T5EncoderModel:
     """The encoder whose output, (batch, tokens, widths.text), joins the image tokens."""
     return T5EncoderModel(
         T5Config(
@@ -190,14 +196,18 @@ def controlnet(base: FluxTransformer2DModel, blocks: int) -> FluxControlNetModel
 def pack(latents: torch.Tensor) -> torch.Tensor:
     """(batch, 16, rows, columns) of latents to (batch, rows/2 * columns/2, 64) of tokens."""
     batch, channels, rows, columns = latents.shape
-    return FluxPipeline._pack_latents(latents, batch, channels, rows, columns)
+    packed: torch.Tensor = FluxPipeline._pack_latents(latents, batch, channels, rows, columns)
+    return packed
 
 
 def unpack(tokens: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
     """What `pack` made of latents of so many rows and columns, (batch, 16, rows, columns)."""
-    return FluxPipeline._unpack_latents(tokens, 8 * rows, 8 * columns, 8)
+    latents: torch.Tensor = FluxPipeline._unpack_latents(tokens, 8 * rows, 8 * columns, 8)
+    return latents
 
 
 def image_ids(rows: int, columns: int) -> torch.Tensor:
     """The (rows * columns, 3) positions of a picture's tokens, as the pipeline makes them."""
-    return FluxPipeline._prepare_latent_image_ids(1, rows, columns, "cpu", torch.float32)
+    make_ids = FluxPipeline._prepare_latent_image_ids
+    ids: torch.Tensor = make_ids(1, rows, columns, "cpu", torch.float32)
+    return ids

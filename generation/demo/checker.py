@@ -64,9 +64,9 @@ def judge(image: Image.Image, drawing: Drawing) -> Verdict:
     ground, found = look(image)
     wanted = drawing.things
     shapes = sorted(f.shape for f in found) == sorted(t.noun for t in wanted)
-    colours = sorted(f.colour for f in found) == sorted(t.colour for t in wanted)
+    colours = sorted(f.colour for f in found) == sorted(t.colour or "" for t in wanted)
     pairs = sorted((f.shape, f.colour) for f in found)
-    objects = pairs == sorted((t.noun, t.colour) for t in wanted)
+    objects = pairs == sorted((t.noun, t.colour or "") for t in wanted)
     return Verdict(
         ground=ground == drawing.ground,
         colours=colours,
@@ -110,7 +110,8 @@ def foreground(image: Image.Image, ground: np.ndarray | None = None) -> np.ndarr
     pixels = np.asarray(image.convert("RGB")).astype(np.int16)
     if ground is None:
         ground = np.median(np.concatenate([pixels[:3], pixels[-3:]]).reshape(-1, 3), axis=0)
-    return np.abs(pixels - ground).sum(axis=-1) > 75
+    stands_out: np.ndarray = np.abs(pixels - ground).sum(axis=-1) > 75
+    return stands_out
 
 
 def nearest_colour(rgb: np.ndarray, colours: dict[str, tuple[int, int, int]]) -> str:
@@ -126,7 +127,7 @@ def _nearest_shape(mask: np.ndarray) -> tuple[str, float]:
         shape: float((solid & template).sum() / (solid | template).sum())
         for shape, template in _templates().items()
     }
-    best = max(scores, key=scores.get)
+    best = max(scores, key=lambda shape: scores[shape])
     return (best if scores[best] >= LEAST_LIKENESS else "blob"), scores[best]
 
 

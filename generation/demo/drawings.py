@@ -5,6 +5,7 @@ A `Drawing` says everything in fractions of the picture, so it can be rendered a
 
 import math
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -20,6 +21,9 @@ from generation.demo.vocabulary import (
     SMALL,
     plural,
 )
+
+Colour = tuple[int, int, int]
+Point = tuple[float, float]
 
 KINDS = ("single", "count", "pair", "between", "scene")
 
@@ -90,10 +94,14 @@ class Drawing:
     land: str | None = None
 
 
+#: Things, and words that name them.
+Sample = tuple[list[Thing], str]
+
+
 # ------------------------------------------------------------------------------------ painting
 
 
-def outlines(shape: str) -> list[list[tuple[float, float]]]:
+def outlines(shape: str) -> list[list[Point]]:
     """The polygons of a shape around (0, 0) within radius 1; a second one is a hole."""
     if shape == "square":
         return [[(-0.86, -0.86), (0.86, -0.86), (0.86, 0.86), (-0.86, 0.86)]]
@@ -125,7 +133,7 @@ def outlines(shape: str) -> list[list[tuple[float, float]]]:
     raise ValueError(f"{shape!r} is not one of {', '.join(SHAPES)}")
 
 
-def _around(count: int, radius) -> list[tuple[float, float]]:
+def _around(count: int, radius: Callable[[int], float]) -> list[Point]:
     angles = [2 * math.pi * k / count - math.pi / 2 for k in range(count)]
     return [(radius(k) * math.cos(a), radius(k) * math.sin(a)) for k, a in enumerate(angles)]
 
@@ -139,7 +147,8 @@ def render(drawing: Drawing, width: int = 128, height: int = 128) -> Image.Image
         for thing in drawing.things:
             if thing.noun in ("sun", "moon"):
                 _paint(image, thing, drawing)
-        _paint_land(image, drawing.land, drawing.ground)
+        if drawing.land is not None:
+            _paint_land(image, drawing.land, drawing.ground)
     else:
         image = Image.new("RGB", size, COLOURS[drawing.ground])
     for thing in drawing.things:
@@ -167,10 +176,11 @@ def _sky(sky: str, width: int, height: int) -> Image.Image:
     return image
 
 
-def _sky_colour(sky: str, y: float) -> tuple[int, ...]:
+def _sky_colour(sky: str, y: float) -> Colour:
     top, bottom = SKY_COLOURS[sky]
     share = min(1.0, 1.5 * y)
-    return tuple(round(a + (b - a) * share) for a, b in zip(top, bottom, strict=True))
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(top, bottom, strict=True))
+    return red, green, blue
 
 
 def _paint_land(image: Image.Image, land: str, sky: str) -> None:
@@ -187,6 +197,7 @@ def _paint_land(image: Image.Image, land: str, sky: str) -> None:
 
 def _paint(image: Image.Image, thing: Thing, drawing: Drawing) -> None:
     fill = COLOURS[thing.colour] if thing.colour else None
+    parts: list[tuple[list[Point], Colour | None]]
     disc = _around(64, lambda k: 1)
     if thing.noun in SHAPES:
         outer, *holes = outlines(thing.noun)
@@ -225,7 +236,7 @@ def _paint(image: Image.Image, thing: Thing, drawing: Drawing) -> None:
         _polygon(image, thing, points, colour)
 
 
-def _polygon(image: Image.Image, thing: Thing, points, fill) -> None:
+def _polygon(image: Image.Image, thing: Thing, points: list[Point], fill: Colour | None) -> None:
     """Paint `points`, given in radii around the thing's centre."""
     width, height = image.size
     unit = thing.radius * min(width, height)
@@ -233,7 +244,7 @@ def _polygon(image: Image.Image, thing: Thing, points, fill) -> None:
     ImageDraw.Draw(image).polygon([(left + x * unit, top + y * unit) for x, y in points], fill=fill)
 
 
-def _box(left: float, top: float, right: float, bottom: float) -> list[tuple[float, float]]:
+def _box(left: float, top: float, right: float, bottom: float) -> list[Point]:
     return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
@@ -304,7 +315,7 @@ def _sample(random: Random, kind: str | None, freedom: float) -> Drawing:
     return Drawing(kind, _worded(random, words), ground, tuple(things))
 
 
-def _sample_single(random: Random, colours: list[str], freedom: float):
+def _sample_single(random: Random, colours: list[str], freedom: float) -> Sample:
     shape, colour = random.choice(SHAPES), random.choice(colours)
     size = random.choice(["", "", "", "", "small", "large"])
     radius = {"": 0.27, "small": 0.145, "large": 0.38}[size]
@@ -329,7 +340,7 @@ def _sample_single(random: Random, colours: list[str], freedom: float):
     return [thing], words
 
 
-def _sample_count(random: Random, colours: list[str], freedom: float):
+def _sample_count(random: Random, colours: list[str], freedom: float) -> Sample:
     count = random.choice([2, 2, 3, 3, 4, 4])
     shape, colour = random.choice(SHAPES), random.choice(colours)
     places, radius = {
@@ -343,7 +354,7 @@ def _sample_count(random: Random, colours: list[str], freedom: float):
     return things, f"{COUNTS[count]} {colour} {plural(shape)}"
 
 
-def _sample_pair(random: Random, colours: list[str], freedom: float):
+def _sample_pair(random: Random, colours: list[str], freedom: float) -> Sample:
     first, second = random.sample(colours, 2)
     relation = random.choice(["left", "left", "left", "right", "above", "above", "below", "below"])
     low, high = 0.27, 0.73
@@ -364,7 +375,7 @@ def _sample_pair(random: Random, colours: list[str], freedom: float):
     return things, f"{named[0]} {random.choice(_RELATIONS[relation])} {named[1]}"
 
 
-def _sample_between(random: Random, colours: list[str], freedom: float):
+def _sample_between(random: Random, colours: list[str], freedom: float) -> Sample:
     middle, outer = random.sample(colours, 2)
     shape, around = random.choice(SHAPES), random.choice(SHAPES)
     things = [

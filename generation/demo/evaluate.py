@@ -14,6 +14,7 @@ from functools import partial
 from itertools import cycle
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import torch
@@ -91,12 +92,12 @@ def ask(kinds: dict[str, int], seed: str = "evaluation") -> list[Drawing]:
 
 
 def draw(
-    pipeline,
+    pipeline: FluxPipeline,
     asked: list[Drawing],
     width: int = 128,
     height: int = 128,
     controls: list[Image.Image] | None = None,
-    **settings,
+    **settings: Any,
 ) -> list[Image.Image]:
     """A picture for every caption; the n-th always from seed n, whatever the batch."""
     images = []
@@ -190,7 +191,9 @@ def control_drawings(count: int) -> list[Drawing]:
     ]
 
 
-def canny_rows(controlled, asked: list[Drawing], size: int = 128) -> list[Row]:
+def canny_rows(
+    controlled: FluxControlNetPipeline, asked: list[Drawing], size: int = 128
+) -> list[Row]:
     """Do the objects cover the drawing's, and are the colours those of the prompt?"""
     originals = [drawings.render(drawing, size, size) for drawing in asked]
     controls = [drawings.edges(original) for original in originals]
@@ -207,7 +210,9 @@ def canny_rows(controlled, asked: list[Drawing], size: int = 128) -> list[Row]:
     return rows
 
 
-def blob_rows(controlled, asked: list[Drawing], size: int = 128) -> list[Row]:
+def blob_rows(
+    controlled: FluxControlNetPipeline, asked: list[Drawing], size: int = 128
+) -> list[Row]:
     """Do the objects stand where the blobs are?"""
     originals = [drawings.render(drawing, size, size) for drawing in asked]
     controls = [drawings.blobs(original) for original in originals]

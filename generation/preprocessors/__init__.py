@@ -1,4 +1,4 @@
-"""RGB image to control map: what a ControlNet is shown.
+"""Control maps, which ControlNets are shown, of RGB images.
 
 Most maps are made by OpenCV and Pillow in milliseconds. Depth and pose take small models,
 which are loaded at their first use and stay.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -18,10 +17,6 @@ from generation import weights
 from generation.errors import InvalidRequest
 from generation.kinds import Preprocessor
 from generation.wanted import progress_sentence
-
-if TYPE_CHECKING:
-    from generation.preprocessors.depth import DepthEstimator
-    from generation.preprocessors.pose import PoseEstimator
 
 #: Thresholds of Canny's hysteresis, on gradients of 8-bit pixels. The ControlNets
 #: in circulation, and our own, were trained on maps made with these.
@@ -41,6 +36,7 @@ PERSON_MODEL = "PekingU/rtdetr_r18vd_coco_o365"
 POSE_MODEL = "usyd-community/vitpose-base-simple"
 
 Note = Callable[[str], None]
+Estimator = Callable[[Image.Image], Image.Image]
 
 
 class Preprocessors:
@@ -67,8 +63,7 @@ class Preprocessors:
         self._download_dir = download_dir
         self._token = token
         self._lock = threading.Lock()
-        self._depth: DepthEstimator | None = None
-        self._pose: PoseEstimator | None = None
+        self._estimators: dict[Preprocessor, Estimator] = {}
 
     def models_for(self, name: Preprocessor) -> tuple[str, ...]:
         """Repositories that the preprocessor *name* needs."""
@@ -84,25 +79,28 @@ class Preprocessors:
         """
         if name not in self._names:
             return preprocess(name, image)
-        self.prepare(name)
         with self._lock:
-            estimator = self._depth if name == "depth" else self._pose
-            assert estimator is not None
-            return estimator(image)
+            return self._estimator(name, None)(image)
 
     def prepare(self, name: Preprocessor, note: Note | None = None) -> None:
-        """Load what *name* needs, where it is not loaded yet; *note* is told how it goes."""
-        if name not in self._names:
-            return
-        with self._lock:
-            if name == "depth" and self._depth is None:
+        """Load the models of *name* that are not in memory; *note* is told how it goes."""
+        if name in self._names:
+            with self._lock:
+                self._estimator(name, note)
+
+    def _estimator(self, name: Preprocessor, note: Note | None) -> Estimator:
+        """The estimator *name*, loaded where it is not in memory."""
+        if name not in self._estimators:
+            folders = self._folders(name, note)
+            if name == "depth":
                 from generation.preprocessors.depth import DepthEstimator
 
-                self._depth = DepthEstimator(*self._folders(name, note))
-            if name == "pose" and self._pose is None:
+                self._estimators[name] = DepthEstimator(*folders)
+            else:
                 from generation.preprocessors.pose import PoseEstimator
 
-                self._pose = PoseEstimator(*self._folders(name, note))
+                self._estimators[name] = PoseEstimator(*folders)
+        return self._estimators[name]
 
     def _folders(self, name: Preprocessor, note: Note | None) -> list[Path]:
         def on_progress(done: int, size: int) -> None:

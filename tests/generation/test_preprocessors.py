@@ -157,15 +157,15 @@ def test_where_a_model_does_not_say_its_size_it_is_that_of_its_family(folders, t
 
 def test_the_models_are_loaded_at_their_first_use_and_stay(preprocessors, folders, photo):
     fresh = Preprocessors(depth=str(folders / "depth"))
-    assert fresh._depth is None
+    assert "depth" not in fresh._estimators
     fresh("canny", photo)
-    assert fresh._depth is None
+    assert "depth" not in fresh._estimators
 
     fresh("depth", photo)
-    model = fresh._depth
+    model = fresh._estimators["depth"]
     fresh("depth", photo)
 
-    assert fresh._depth is model
+    assert fresh._estimators["depth"] is model
 
 
 def people_at(estimator, *boxes):
