@@ -316,6 +316,19 @@ class Secrets(BaseModel):
 HF_TOKEN_VARIABLES = ("HF_TOKEN", "HUGGINGFACEHUB_API_TOKEN", "HUGGINGFACE_TOKEN")
 WEB_TOKENS_VARIABLE = "FLUXBOT_WEB_TOKENS"
 DISCORD_TOKEN_VARIABLE = "DISCORD_TOKEN"
+SLACK_BOT_TOKEN_VARIABLE = "SLACK_BOT_TOKEN"
+SLACK_APP_TOKEN_VARIABLE = "SLACK_APP_TOKEN"
+SLACK_SIGNING_SECRET_VARIABLE = "SLACK_SIGNING_SECRET"
+
+#: All variables that hold secrets.
+SECRET_VARIABLES = (
+    *HF_TOKEN_VARIABLES,
+    WEB_TOKENS_VARIABLE,
+    DISCORD_TOKEN_VARIABLE,
+    SLACK_BOT_TOKEN_VARIABLE,
+    SLACK_APP_TOKEN_VARIABLE,
+    SLACK_SIGNING_SECRET_VARIABLE,
+)
 
 
 def load_config(path: Path) -> Config:
@@ -428,14 +441,14 @@ def load_secrets(environ: Mapping[str, str] = os.environ) -> Secrets:
                 " print(secrets.token_urlsafe())'"
             )
         web_tokens[token] = name
-    bot_tokens = environ.get("SLACK_BOT_TOKEN", "").split(",")
+    bot_tokens = environ.get(SLACK_BOT_TOKEN_VARIABLE, "").split(",")
     return Secrets(
         hf_token=hf_token,
         web_tokens=web_tokens,
         discord_token=environ.get(DISCORD_TOKEN_VARIABLE) or None,
         slack_bot_tokens=tuple(token.strip() for token in bot_tokens if token.strip()),
-        slack_app_token=environ.get("SLACK_APP_TOKEN") or None,
-        slack_signing_secret=environ.get("SLACK_SIGNING_SECRET") or None,
+        slack_app_token=environ.get(SLACK_APP_TOKEN_VARIABLE) or None,
+        slack_signing_secret=environ.get(SLACK_SIGNING_SECRET_VARIABLE) or None,
     )
 
 

@@ -1,13 +1,14 @@
 import asyncio
 import contextlib
 import gc
+import os
 import threading
 from dataclasses import replace
 
 import pytest
 from PIL import Image
 
-from bot.config import Config
+from bot.config import ENVIRONMENT_PREFIX, SECRET_VARIABLES, Config
 from bot.database import Database
 from bot.gallery import Gallery
 from bot.service import About, Service
@@ -161,6 +162,18 @@ class Bot:
         """What a query finds, as dicts."""
         rows = await self.database.read(lambda db: db.execute(sql, values).fetchall())
         return [dict(row) for row in rows]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def environment():
+    """Settings and secrets of the person who runs the suite, whether in variables or in a
+    ``.env`` beside the code, are not seen by tests, nor by processes that tests start."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in list(os.environ):
+            if name.upper().startswith(ENVIRONMENT_PREFIX) or name in SECRET_VARIABLES:
+                environment.delenv(name)
+        environment.setenv("PYTHON_DOTENV_DISABLED", "1")
+        yield environment
 
 
 @pytest.fixture(autouse=True)

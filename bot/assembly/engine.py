@@ -45,7 +45,7 @@ class Plan:
             "download_dir": self.config.storage.download_dir,
             "device": self.device,
             "dtype": model.dtype,
-            "offload_level": model.placement,
+            "offload_level": model.offload_level,
             "quantized": model.quantization,
             "max_sequence_length": model.max_sequence_length,
             "token": self.secrets.hf_token,

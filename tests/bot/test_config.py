@@ -1,6 +1,5 @@
 """``config.toml`` is the manual, and a mistake in it is pointed at."""
 
-import os
 import re
 import tomllib
 from dataclasses import fields
@@ -9,18 +8,18 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from bot.config import Config, ConfigError, check_license, load_config, load_secrets
+from bot.config import (
+    SECRET_VARIABLES,
+    Config,
+    ConfigError,
+    check_license,
+    load_config,
+    load_secrets,
+)
 from generation.kinds import flat_fields
 from generation.types import Preset
 
 SHIPPED = Path(__file__).parent.parent.parent / "config.toml"
-
-
-@pytest.fixture(autouse=True)
-def no_variables(monkeypatch):
-    for name in list(os.environ):
-        if name.startswith("FLUXBOT_"):
-            monkeypatch.delenv(name)
 
 
 def refused(tmp_path, text):
@@ -260,6 +259,16 @@ def test_a_misspelled_variable_does_not_pass_in_silence(tmp_path, monkeypatch, v
 def test_a_missing_file_is_said(tmp_path):
     with pytest.raises(ConfigError, match="does not exist"):
         load_config(tmp_path / "nowhere.toml")
+
+
+def test_the_variables_that_hold_secrets_are_listed():
+    """Tests clear them, so that nobody's token is used by the suite."""
+    bare = load_secrets({})
+
+    full = load_secrets(dict.fromkeys(SECRET_VARIABLES, "ada:0123456789abcdef"))
+
+    for name in type(bare).model_fields:
+        assert getattr(full, name) != getattr(bare, name), name
 
 
 def test_secrets_come_from_the_environment_and_are_never_shown():

@@ -74,7 +74,7 @@ async def test_settings_and_secrets_are_read_from_dotenv(tmp_path):
     folder.mkdir()
     (folder / "config.toml").write_text("")
     (folder / ".env").write_text("FLUXBOT_QUOTA__CREDITS=77\n")
-    process = Process(tmp_path)
+    process = Process(tmp_path, PYTHON_DOTENV_DISABLED="")
     config = str(folder / "config.toml")
 
     await process.start("quota", "show", "web:ada", "--config", config)
