@@ -9,10 +9,11 @@ the environment or ``.env`` alone.
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -28,6 +29,7 @@ from pydantic import (
 )
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -36,10 +38,16 @@ from generation.checks import MAX_SIZE, MAX_STEPS, MIN_SIZE, SIZE_MULTIPLE, shor
 from generation.kinds import flat_fields
 from generation.types import Fit, Preset
 
+logger = logging.getLogger(__name__)
+
 #: What pydantic says where something else stands in the place of a section.
 NO_SECTION = ("model_type", "model_attributes_type", "dataclass_type", "dict_type")
 
 ENVIRONMENT_PREFIX = "FLUXBOT_"
+
+#: Keys that have another name now, old to new. The old one keeps working, with a warning.
+RENAMED = {"model.placement": "model.offload_level"}
+
 PRESET_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 Pixels = Annotated[int, Field(ge=MIN_SIZE, le=MAX_SIZE, multiple_of=SIZE_MULTIPLE)]
@@ -70,7 +78,7 @@ class Model(Section):
     accept_license: bool = False
     device: str = "auto"
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    placement: Literal[
+    offload_level: Literal[
         "auto",
         "resident",
         "text-offload",
@@ -288,7 +296,7 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return env_settings, init_settings
+        return _Environment(settings_cls), init_settings
 
 
 class Secrets(BaseModel):
@@ -348,6 +356,8 @@ def load_config(path: Path) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
     _check_environment(os.environ)
+    _warn_of_old_names(values, path.name)
+    values = _with_new_names(values, f"{path.name}: ")
     try:
         config = Config(**values)
         config = Config(**_with_known_model(values, config, path.name))
@@ -382,6 +392,60 @@ def load_config(path: Path) -> Config:
             " [limits], so that whoever says nothing would be refused: raise the limit"
         )
     return config
+
+
+class _Environment(EnvSettingsSource):
+    """The environment variables, those of renamed keys under the new names."""
+
+    def __call__(self) -> dict[str, Any]:
+        return _with_new_names(super().__call__(), "the environment variable ", _variable)
+
+
+def _variable(key: str) -> str:
+    """The environment variable of *key*: FLUXBOT_QUOTA__CREDITS of quota.credits."""
+    return ENVIRONMENT_PREFIX + key.replace(".", "__").upper()
+
+
+def _with_new_names(
+    values: dict[str, Any], where: str, spelled: Callable[[str], str] = str
+) -> dict[str, Any]:
+    """*values* with the new names of keys that were renamed.
+
+    Args:
+        where: Begins a sentence about a key.
+        spelled: A key as it reads there.
+
+    Raises:
+        ConfigError: A key has a value under both names.
+    """
+    for old, new in RENAMED.items():
+        section, _, key = old.partition(".")
+        keys, name = values.get(section), new.partition(".")[2]
+        if not isinstance(keys, dict) or key not in keys:
+            continue
+        if name in keys:
+            raise ConfigError(
+                f"{where}{spelled(old)} is the old name of {spelled(new)}, and both are set: take"
+                " the old one out"
+            )
+        renamed = {name if each == key else each: value for each, value in keys.items()}
+        values = {**values, section: renamed}
+    return values
+
+
+def _warn_of_old_names(values: Mapping[str, Any], file: str) -> None:
+    """Log the keys of *values*, and the variables, that have another name now."""
+    variables = {name.upper() for name in os.environ}
+    for old, new in RENAMED.items():
+        section, _, key = old.partition(".")
+        if isinstance(values.get(section), dict) and key in values[section]:
+            logger.warning("%s: %s is the old name of %s: rename it", file, old, new)
+        if (variable := _variable(old)) in variables:
+            logger.warning(
+                "the environment variable %s is the old name of %s: rename it",
+                variable,
+                _variable(new),
+            )
 
 
 def _with_known_model(values: dict[str, Any], config: Config, file: str) -> dict[str, Any]:
@@ -475,8 +539,9 @@ def _sentences(error: ValidationError, file: str) -> list[str]:
         if field is not None and isinstance(given, dict) and field in given:
             location, given = [*location, field], given[field]
         where, key = f"{file}: ", ".".join(location)
-        variable = ENVIRONMENT_PREFIX + "__".join(location).upper()
-        if variable in os.environ:
+        names = (key, *(old for old, new in RENAMED.items() if new == key))
+        variable = next((v for v in map(_variable, names) if v in os.environ), None)
+        if variable is not None:
             where, key = "the environment variable ", variable
         value = "…" if "token" in key.lower() else shortened(given)
         said = f"{where}{key} = {value}"

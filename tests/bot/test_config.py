@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from bot.config import (
+    RENAMED,
     SECRET_VARIABLES,
     Config,
     ConfigError,
@@ -22,9 +23,14 @@ from generation.types import Preset
 SHIPPED = Path(__file__).parent.parent.parent / "config.toml"
 
 
-def refused(tmp_path, text):
+def written(tmp_path, text):
     path = tmp_path / "config.toml"
     path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refused(tmp_path, text):
+    path = written(tmp_path, text)
     with pytest.raises(ConfigError) as error:
         load_config(path)
     return str(error.value)
@@ -254,6 +260,71 @@ def test_a_misspelled_variable_does_not_pass_in_silence(tmp_path, monkeypatch, v
     monkeypatch.setenv(variable, "1")
 
     assert sentence in refused(tmp_path, "")
+
+
+@pytest.fixture
+def renamed(monkeypatch):
+    """A key that has another name now, whatever was renamed in earnest."""
+    monkeypatch.setattr("bot.config.RENAMED", {"quota.allowance": "quota.credits"})
+
+
+def test_a_renamed_key_keeps_working_in_the_file_and_is_warned_of(tmp_path, caplog, renamed):
+    config = load_config(written(tmp_path, "[quota]\nallowance = 7"))
+
+    assert config.quota.credits == 7
+    assert caplog.messages == [
+        "config.toml: quota.allowance is the old name of quota.credits: rename it"
+    ]
+
+
+def test_a_renamed_key_keeps_working_in_the_environment(tmp_path, monkeypatch, caplog, renamed):
+    monkeypatch.setenv("FLUXBOT_QUOTA__ALLOWANCE", "7")
+
+    config = load_config(written(tmp_path, "[quota]\ncredits = 3"))
+
+    assert config.quota.credits == 7, "a variable is stronger than the file under any name"
+    assert caplog.messages == [
+        "the environment variable FLUXBOT_QUOTA__ALLOWANCE is the old name of"
+        " FLUXBOT_QUOTA__CREDITS: rename it"
+    ]
+
+
+def test_the_new_name_of_a_key_is_warned_of_by_nothing(tmp_path, caplog, renamed):
+    assert load_config(written(tmp_path, "[quota]\ncredits = 7")).quota.credits == 7
+    assert caplog.messages == []
+
+
+def test_a_key_under_both_names_is_refused(tmp_path, monkeypatch, renamed):
+    in_the_file = refused(tmp_path, "[quota]\nallowance = 7\ncredits = 7")
+    monkeypatch.setenv("FLUXBOT_QUOTA__ALLOWANCE", "7")
+    monkeypatch.setenv("FLUXBOT_QUOTA__CREDITS", "7")
+    in_the_environment = refused(tmp_path, "")
+
+    assert in_the_file == (
+        "config.toml: quota.allowance is the old name of quota.credits, and both are set: take"
+        " the old one out"
+    )
+    assert "FLUXBOT_QUOTA__ALLOWANCE is the old name of FLUXBOT_QUOTA__CREDITS" in (
+        in_the_environment
+    )
+
+
+def test_a_mistake_under_an_old_variable_names_that_variable(tmp_path, monkeypatch, renamed):
+    monkeypatch.setenv("FLUXBOT_QUOTA__ALLOWANCE", "much")
+
+    sentence = refused(tmp_path, "")
+
+    assert sentence.startswith("the environment variable FLUXBOT_QUOTA__ALLOWANCE = 'much'")
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_every_renamed_key_leads_to_one_that_there_is(old, new):
+    sections = {name: field.annotation for name, field in Config.model_fields.items()}
+    (section, key), (new_section, new_key) = old.split("."), new.split(".")
+
+    assert section == new_section, "keys move within their section alone"
+    assert new_key in sections[section].model_fields
+    assert key not in sections[section].model_fields
 
 
 def test_a_missing_file_is_said(tmp_path):
