@@ -31,7 +31,7 @@ T = TypeVar("T")
 #: Begins the name of the switch that keeps a preset from being chosen.
 _DISABLED = "preset off: "
 
-PAUSED = "an admin has paused drawing; what waits is kept"
+PAUSED = "an admin has paused drawing; waiting jobs are kept"
 DRAINING = "an admin lets the queue run empty: what waits is drawn, nothing new is accepted"
 
 CANCELLED = "an admin cancelled it; your credits were given back"

@@ -234,10 +234,12 @@ async def _administer(service: Service, user: str, command: AdminCommand) -> Rep
             return Reply(f"{subject}: {replies.quota(status)}")
         case AdminPause():
             await admin.pause(user)
-            return Reply("Drawing is paused; what waits is kept.")
+            return Reply("Drawing is paused; waiting jobs are kept.")
         case AdminDrain():
             await admin.drain(user)
-            return Reply("Nothing new is accepted; what waits is drawn. To go on: admin resume")
+            return Reply(
+                "No new jobs are accepted; waiting jobs are still drawn. To go on: admin resume"
+            )
         case AdminResume():
             await admin.resume(user)
             return Reply("Drawing goes on.")

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 #: Milliseconds to wait for another process (the command line) that is writing.
 BUSY_TIMEOUT = 2000
 
-FULL = "the storage is full; nothing was charged, please try again later"
+FULL = "the bot's disk is full; nothing was charged, please try again later"
 
 
 class SchemaTooNew(Exception):
@@ -205,7 +205,7 @@ def _explained(error: Exception) -> Exception:
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         logger.critical("the database is damaged: %s", error)
         return StorageTrouble(
-            "the bot's records are damaged; nothing was charged, an admin must restore a backup"
+            "the bot's database is damaged; nothing was charged, an admin must restore a backup"
         )
     if not isinstance(error, sqlite3.OperationalError):
         return error
@@ -214,7 +214,7 @@ def _explained(error: Exception) -> Exception:
         return StorageTrouble(FULL)
     if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
         return StorageTrouble(
-            "the storage cannot be written; nothing was charged, please try again later"
+            "the bot cannot save anything right now; nothing was charged, please try again later"
         )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StorageTrouble(

@@ -13,19 +13,19 @@ from bot.languages import Language
 class Reason(StrEnum):
     """Why a person cannot be answered: the part of a sentence that follows a colon."""
 
-    NO_MEMBER = "I am no member of the channel"
+    NO_MEMBER = "I am not a member of the channel"
     ARCHIVED = "the channel was archived"
     READ_ONLY = "the channel is read-only"
-    THREADS_ONLY = "the channel takes threads alone"
-    NO_REPLIES = "the thread takes no answers"
+    THREADS_ONLY = "the channel only takes threads"
+    NO_REPLIES = "the thread takes no replies"
     THREAD_DELETED = "the thread was deleted"
     NOT_ALLOWED = "the workspace does not let me write there"
-    FILTERED = "a filter of the server did not let the message through"
-    NOWHERE = "the picture could be posted nowhere; your history still has it"
+    FILTERED = "the server's filter blocked the message"
+    NOWHERE = "the picture could not be posted anywhere; your history still has it"
     REMOVED = "the app was removed from the workspace"
     SHUT_OUT = "the workspace no longer lets the app in"
     UNKNOWN_TOKEN = "Slack does not know the token"
-    OTHER_TOKEN = "it is a token of another kind"
+    OTHER_TOKEN = "the token is of the wrong kind"
     NO_TOKEN = "there is no token"
     EXPIRED = "the token has expired"
     REVOKED = "the token was revoked"
@@ -39,7 +39,7 @@ class LeftBehind(StrEnum):
 
 
 #: What a message says of a job that goes on after a restart.
-RESTARTS = "The bot restarts; your picture comes afterwards"
+RESTARTS = "The bot is restarting; your picture will follow"
 
 
 def refused(platform: str, code: str, say: Language) -> str:
@@ -49,12 +49,12 @@ def refused(platform: str, code: str, say: Language) -> str:
 
 def unreachable(platform: str, reason: str, say: Language) -> str:
     """Why nobody was told, where *platform* no longer lets the bot in."""
-    return say("{platform} could not be told: {reason}", platform=platform, reason=say(reason))
+    return say("{platform} could not be reached: {reason}", platform=platform, reason=say(reason))
 
 
 def moved(reason: str, say: Language) -> str:
     """Why an answer comes to the person alone; goes into the message that they read."""
-    return say("Where you asked I could not answer: {reason}.", reason=say(reason))
+    return say("I could not answer where you asked: {reason}.", reason=say(reason))
 
 
 def given_up(reason: str, say: Language) -> str:
@@ -65,7 +65,8 @@ def given_up(reason: str, say: Language) -> str:
 def smaller(say: Language) -> str:
     """A remark under a picture whose file was too large for the place."""
     return say(
-        "Smaller than the original, which is too large a file for here and stays in the gallery."
+        "The original is too large to post here, so this copy is smaller; the gallery keeps"
+        " the original."
     )
 
 

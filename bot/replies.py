@@ -44,7 +44,7 @@ def progress_line(
             note = say(progress.note)
             return note[:1].upper() + note[1:]
         if progress.step >= steps and progress.picture >= job.images:
-            return say("Drawn, storing it")
+            return say("Almost done: saving the picture")
         if job.images > 1:
             return say(
                 "Drawing picture {picture} of {images}, step {step} of {steps}",
@@ -150,7 +150,7 @@ def quota(status: QuotaStatus, say: Language = ENGLISH) -> str:
         sentences.append(say("{granted} were granted by an admin.", granted=status.granted))
     if status.resets_in is not None:
         time = in_words(status.resets_in, say)
-        sentences.append(say("The oldest come back in {time}.", time=time))
+        sentences.append(say("The first of them come back in {time}.", time=time))
     return " ".join(sentences)
 
 

@@ -36,14 +36,14 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-CANNOT_WRITE = "the bot cannot write its records; an admin must look at the log"
-NO_ROOM_FOR_PICTURES = "there is no room for pictures; an admin must make some, and resume"
+CANNOT_WRITE = "something is wrong with the bot's storage; an admin must look at the log"
+NO_ROOM_FOR_PICTURES = "the bot's disk is full; an admin must free some space and resume"
 
 #: What people see in the message of a job that waits again, or still.
-GPU_RESTARTED = "the GPU was restarted, drawing again"
-BOT_RESTARTED = "the bot was restarted, drawing again"
-RESTARTING = "the bot is restarting, it is drawn afterwards"
-DRAWING_AGAIN = "it came out blank, drawing it again"
+GPU_RESTARTED = "the GPU had to restart, drawing your picture again"
+BOT_RESTARTED = "the bot restarted, drawing your picture again"
+RESTARTING = "the bot is restarting, your picture will follow"
+DRAWING_AGAIN = "the picture came out blank, trying again"
 NOTES = (GPU_RESTARTED, BOT_RESTARTED, RESTARTING, DRAWING_AGAIN)
 
 #: Seconds until loading is tried again by itself: at first, and at most.
@@ -123,7 +123,7 @@ class Worker:
     def state(self) -> EngineState:
         if self._is_stopping:
             return EngineState(
-                "stopping", "the bot is restarting; what waits is kept and drawn afterwards"
+                "stopping", "the bot is restarting; waiting jobs are kept and drawn afterwards"
             )
         if self._load_error and not self._ready:
             return EngineState("failed", self._load_error)
@@ -519,7 +519,7 @@ class Worker:
                 if self._is_stopping:
                     raise
                 logger.error("trying again in %g s: %s", RETRY_EVERY, error)
-                self._trouble = "the storage cannot be written at the moment; what waits is kept"
+                self._trouble = "the bot cannot save anything right now; waiting jobs are kept"
                 self._queue.hold()
             else:
                 if self._trouble is not None:

@@ -71,7 +71,7 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
     """The group ``/flux-admin``."""
     top = app_commands.Group(
         name="flux-admin",
-        description=locale_str("For those who manage the bot or this server"),
+        description=locale_str("For admins of the bot or of this server"),
         default_permissions=discord.Permissions(manage_guild=True),
         guild_only=True,
         allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
@@ -90,30 +90,26 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
 
     # Presets
 
-    presets = subgroup("presets", "The ways of making pictures")
+    presets = subgroup("presets", "Manages the presets")
 
     async def presets_like(interaction: Interaction, typed: str) -> list[Choice[str]]:
         found = [name for name in config.presets if typed.lower() in name]
         return [Choice(name=name, value=name) for name in found[:MAX_CHOICES]]
 
     @presets.command(
-        name=locale_str("list"), description=locale_str("Lists them, with what is in memory")
+        name=locale_str("list"), description=locale_str("Lists the presets and what is loaded")
     )
     async def presets_list(interaction: Interaction) -> None:
         await carry_out(interaction, AdminPresets())
 
-    @presets.command(
-        name=locale_str("enable"), description=locale_str("Lets people choose one again")
-    )
+    @presets.command(name=locale_str("enable"), description=locale_str("Enables a preset again"))
     @app_commands.describe(name=locale_str("Which preset"))
     @app_commands.rename(name=locale_str("name"))
     @app_commands.autocomplete(name=presets_like)
     async def presets_enable(interaction: Interaction, name: Range[str, 1, 32]) -> None:
         await carry_out(interaction, AdminPresets("enable", name))
 
-    @presets.command(
-        name=locale_str("disable"), description=locale_str("Keeps people from choosing one")
-    )
+    @presets.command(name=locale_str("disable"), description=locale_str("Disables a preset"))
     @app_commands.describe(name=locale_str("Which preset"))
     @app_commands.rename(name=locale_str("name"))
     @app_commands.autocomplete(name=presets_like)
@@ -121,17 +117,17 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
         await carry_out(interaction, AdminPresets("disable", name))
 
     @presets.command(
-        name=locale_str("reload"), description=locale_str("Reads them anew from config.toml")
+        name=locale_str("reload"), description=locale_str("Reloads the presets from config.toml")
     )
     async def presets_reload(interaction: Interaction) -> None:
         await carry_out(interaction, AdminPresets("reload"))
 
     # Quotas
 
-    quota = subgroup("quota", "What people may spend")
+    quota = subgroup("quota", "Manages credits and quotas")
 
     @quota.command(
-        name=locale_str("show"), description=locale_str("What somebody, or a role, may spend")
+        name=locale_str("show"), description=locale_str("Shows the quota of a person or a role")
     )
     @app_commands.describe(who=locale_str("A person or a role"))
     @app_commands.rename(who=locale_str("who"))
@@ -140,7 +136,7 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
 
     @quota.command(name=locale_str("grant"), description=locale_str("Gives somebody extra credits"))
     @app_commands.describe(
-        who=locale_str("A person"), credits=locale_str("They stay until they are spent")
+        who=locale_str("A person"), credits=locale_str("Extra credits; they never expire")
     )
     @app_commands.rename(who=locale_str("who"), credits=locale_str("credits"))
     async def quota_grant(
@@ -150,11 +146,11 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
 
     @quota.command(
         name=locale_str("set"),
-        description=locale_str("Gives somebody, or all of a role, another quota"),
+        description=locale_str("Sets the quota of a person or a role"),
     )
     @app_commands.describe(
         who=locale_str("A person or a role"),
-        credits=locale_str("For each window; nothing means the usual quota"),
+        credits=locale_str("Credits per window; leave it out for the usual quota"),
     )
     @app_commands.rename(who=locale_str("who"), credits=locale_str("credits"))
     async def quota_set(
@@ -164,16 +160,18 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
 
     @quota.command(
         name=locale_str("server"),
-        description=locale_str("What all people of this server may spend together"),
+        description=locale_str("Sets the quota that everybody on this server shares"),
     )
-    @app_commands.describe(credits=locale_str("For each window; nothing means no limit"))
+    @app_commands.describe(credits=locale_str("Credits per window; leave it out for no limit"))
     @app_commands.rename(credits=locale_str("credits"))
     async def quota_server(
         interaction: Interaction, credits: Range[int, 0, MAX_CREDITS] | None = None
     ) -> None:
         await carry_out(interaction, AdminQuota("set", _here(interaction), credits))
 
-    @quota.command(name=locale_str("reset"), description=locale_str("Forgives what somebody spent"))
+    @quota.command(
+        name=locale_str("reset"), description=locale_str("Resets what somebody has spent")
+    )
     @app_commands.describe(who=locale_str("A person"))
     @app_commands.rename(who=locale_str("who"))
     async def quota_reset(interaction: Interaction, who: Person) -> None:
@@ -181,7 +179,7 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
 
     # The queue
 
-    queue = subgroup("queue", "What waits and what is drawn")
+    queue = subgroup("queue", "Manages the queue")
 
     async def jobs_like(interaction: Interaction, typed: str) -> list[Choice[str]]:
         if not service.admin.is_admin(user_of(interaction.user)):
@@ -192,42 +190,50 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
             if typed.lower() in job.id
         ][:MAX_CHOICES]
 
-    @queue.command(name=locale_str("show"), description=locale_str("Everybody's jobs, in order"))
+    @queue.command(
+        name=locale_str("show"), description=locale_str("Shows everybody's jobs in order")
+    )
     async def queue_show(interaction: Interaction) -> None:
         await carry_out(interaction, AdminQueue())
 
-    @queue.command(name=locale_str("first"), description=locale_str("Makes a job the next one"))
+    @queue.command(
+        name=locale_str("first"), description=locale_str("Moves a job to the front of the queue")
+    )
     @app_commands.describe(id=locale_str("Which job"))
     @app_commands.autocomplete(id=jobs_like)
     async def queue_first(interaction: Interaction, id: JobId) -> None:
         await carry_out(interaction, AdminQueue("first", id))
 
-    @queue.command(name=locale_str("last"), description=locale_str("Makes a job the last one"))
+    @queue.command(
+        name=locale_str("last"), description=locale_str("Moves a job to the end of the queue")
+    )
     @app_commands.describe(id=locale_str("Which job"))
     @app_commands.autocomplete(id=jobs_like)
     async def queue_last(interaction: Interaction, id: JobId) -> None:
         await carry_out(interaction, AdminQueue("last", id))
 
-    @queue.command(name=locale_str("cancel"), description=locale_str("Stops somebody's job"))
+    @queue.command(name=locale_str("cancel"), description=locale_str("Cancels somebody's job"))
     @app_commands.describe(id=locale_str("Which job"))
     @app_commands.autocomplete(id=jobs_like)
     async def queue_cancel(interaction: Interaction, id: JobId) -> None:
         await carry_out(interaction, AdminQueue("cancel", id))
 
     @queue.command(
-        name=locale_str("refund"), description=locale_str("Gives back the credits of a job")
+        name=locale_str("refund"), description=locale_str("Refunds the credits of a job")
     )
     @app_commands.describe(id=locale_str("Which job"))
     async def queue_refund(interaction: Interaction, id: JobId) -> None:
         await carry_out(interaction, AdminQueue("refund", id))
 
-    @queue.command(name=locale_str("failed"), description=locale_str("Jobs that were given up"))
+    @queue.command(
+        name=locale_str("failed"), description=locale_str("Lists the jobs that kept failing")
+    )
     async def queue_failed(interaction: Interaction) -> None:
         await carry_out(interaction, AdminQueue("failed"))
 
     @queue.command(
         name=locale_str("replay"),
-        description=locale_str("Draws once more what was given up, at nobody's expense"),
+        description=locale_str("Draws a failed job again, free of charge"),
     )
     @app_commands.describe(id=locale_str("Which job"))
     async def queue_replay(interaction: Interaction, id: JobId) -> None:
@@ -235,7 +241,7 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
 
     # Where the bot may be used
 
-    channels = subgroup("channels", "Where in this server I may be used")
+    channels = subgroup("channels", "Manages the channels that I can be used in")
 
     def named(allowed: tuple[str, ...]) -> str:
         if not allowed:
@@ -248,15 +254,15 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
         await change(interaction, None, is_allowed=True)
 
     @channels.command(
-        name=locale_str("allow"), description=locale_str("Adds a channel, with its threads")
+        name=locale_str("allow"), description=locale_str("Adds a channel and its threads")
     )
-    @app_commands.describe(channel=locale_str("A channel, or a category of them"))
+    @app_commands.describe(channel=locale_str("A channel or a category"))
     @app_commands.rename(channel=locale_str("channel"))
     async def channels_allow(interaction: Interaction, channel: Channel) -> None:
         await change(interaction, channel.id, is_allowed=True)
 
-    @channels.command(name=locale_str("remove"), description=locale_str("Takes a channel out"))
-    @app_commands.describe(channel=locale_str("A channel, or a category of them"))
+    @channels.command(name=locale_str("remove"), description=locale_str("Removes a channel"))
+    @app_commands.describe(channel=locale_str("A channel or a category"))
     @app_commands.rename(channel=locale_str("channel"))
     async def channels_remove(interaction: Interaction, channel: Channel) -> None:
         await change(interaction, channel.id, is_allowed=False)
@@ -276,23 +282,26 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
     # The rest
 
     @top.command(
-        name=locale_str("pause"), description=locale_str("Draws nothing more; what waits is kept")
+        name=locale_str("pause"), description=locale_str("Pauses drawing; waiting jobs are kept")
     )
     async def pause(interaction: Interaction) -> None:
         await carry_out(interaction, AdminPause())
 
     @top.command(
-        name=locale_str("drain"), description=locale_str("Draws what waits, accepts nothing new")
+        name=locale_str("drain"),
+        description=locale_str("Draws the waiting jobs, but accepts no new ones"),
     )
     async def drain(interaction: Interaction) -> None:
         await carry_out(interaction, AdminDrain())
 
-    @top.command(name=locale_str("resume"), description=locale_str("Accepts and draws again"))
+    @top.command(name=locale_str("resume"), description=locale_str("Draws and accepts jobs again"))
     async def resume(interaction: Interaction) -> None:
         await carry_out(interaction, AdminResume())
 
-    @top.command(name=locale_str("ban"), description=locale_str("Keeps somebody from drawing"))
-    @app_commands.describe(who=locale_str("A person"), reason=locale_str("They are told"))
+    @top.command(name=locale_str("ban"), description=locale_str("Bans somebody from drawing"))
+    @app_commands.describe(
+        who=locale_str("A person"), reason=locale_str("The reason, shown to them")
+    )
     @app_commands.rename(who=locale_str("who"), reason=locale_str("reason"))
     async def ban(
         interaction: Interaction, who: Person, reason: Range[str, 1, 200] | None = None
@@ -305,7 +314,9 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
     async def unban(interaction: Interaction, who: Person) -> None:
         await carry_out(interaction, AdminUnban(_name(who)))
 
-    @top.command(name=locale_str("stats"), description=locale_str("What the last 24 hours brought"))
+    @top.command(
+        name=locale_str("stats"), description=locale_str("Shows statistics of the last 24 hours")
+    )
     async def stats(interaction: Interaction) -> None:
         async def look_up() -> str:
             server = _scope(service, interaction)
@@ -313,7 +324,7 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
 
         await answers.show(interaction, look_up)
 
-    @top.command(name=locale_str("audit"), description=locale_str("What admins did"))
+    @top.command(name=locale_str("audit"), description=locale_str("Shows what admins have done"))
     async def audit(interaction: Interaction) -> None:
         async def look_up() -> str:
             server = _scope(service, interaction)

@@ -119,7 +119,7 @@ class JobSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template="flux-s
     def __init__(self, say: Language, options: list[discord.SelectOption]) -> None:
         super().__init__(
             discord.ui.Select(
-                placeholder=say("Look at one of them"), options=options, custom_id="flux-show"
+                placeholder=say("Pick a picture to show"), options=options, custom_id="flux-show"
             )
         )
 

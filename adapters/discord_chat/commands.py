@@ -87,21 +87,21 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
             if typed.lower() in f"{job.id} {job.request.prompt}".lower()
         ]
 
-    @group.command(name=locale_str("imagine"), description=locale_str("Draws what you say"))
+    @group.command(name=locale_str("imagine"), description=locale_str("Draws what you describe"))
     @app_commands.describe(
         prompt=locale_str("What to draw"),
-        preset=locale_str("A way of making pictures; some need a picture from you"),
-        steps=locale_str("Denoising steps: more take longer, cost more and draw finer"),
+        preset=locale_str("The preset to draw with; some need an attached picture"),
+        steps=locale_str("Denoising steps: more take longer and cost more, but add detail"),
         size=locale_str("A shape, or both sides in pixels, such as 1024x768"),
         guidance=locale_str("How closely the picture follows the prompt"),
-        seed=locale_str("Number that the picture starts from: the same makes the same picture"),
+        seed=locale_str("Random seed: the same number gives the same picture"),
         images=locale_str("How many pictures"),
         control_image=locale_str("A picture to draw from: PNG, JPEG or WebP"),
         strength=locale_str(
-            "How firmly your picture holds, or how far to leave it; see the preset"
+            "How closely to follow your picture, or how far to change it; see the preset"
         ),
-        negative=locale_str("What to avoid; it doubles the time of a step"),
-        private=locale_str("Whether you alone shall see the picture"),
+        negative=locale_str("What to avoid; steps take twice as long"),
+        private=locale_str("Show the picture only to you"),
     )
     @app_commands.autocomplete(preset=presets_like, size=sizes_like)
     @app_commands.rename(**_localised(
@@ -139,15 +139,15 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
 
         await answers.draw(interaction, ask, is_private=private)
 
-    @group.command(name=locale_str("again"), description=locale_str("Draws a picture once more"))
-    @app_commands.describe(id=locale_str("Which of your pictures; the latest, if you do not say"))
+    @group.command(name=locale_str("again"), description=locale_str("Draws a picture again"))
+    @app_commands.describe(id=locale_str("Which of your pictures; the latest if left out"))
     @app_commands.autocomplete(id=jobs_like)
     async def again(interaction: Interaction, id: JobId | None = None) -> None:
         user = user_of(interaction.user)
         await answers.draw(interaction, lambda where: service.again(user, id, **where))
 
     @group.command(
-        name=locale_str("show"), description=locale_str("Shows a picture of yours again")
+        name=locale_str("show"), description=locale_str("Shows one of your pictures again")
     )
     @app_commands.describe(id=locale_str("Which of your pictures"))
     @app_commands.autocomplete(id=jobs_like)
@@ -155,15 +155,16 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         await actions.show(interaction, id)
 
     @group.command(name=locale_str("history"), description=locale_str("Lists your pictures"))
-    @app_commands.describe(words=locale_str("Words of the prompt"))
+    @app_commands.describe(words=locale_str("Words from the prompt"))
     @app_commands.rename(**_localised("words"))
     async def history(interaction: Interaction, words: Range[str, 1, 80] | None = None) -> None:
         await answers.show(interaction, lambda: actions.history(interaction, words or "", 1))
 
     @group.command(
-        name=locale_str("cancel"), description=locale_str("Stops a job and gives its credits back")
+        name=locale_str("cancel"),
+        description=locale_str("Cancels a job and gives its credits back"),
     )
-    @app_commands.describe(id=locale_str("Which; your newest, if you do not say"))
+    @app_commands.describe(id=locale_str("Which job; your newest if left out"))
     async def cancel(interaction: Interaction, id: JobId | None = None) -> None:
         async def look_up() -> str:
             await service.cancel(user_of(interaction.user), id)
@@ -171,7 +172,9 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
 
         await answers.show(interaction, look_up)
 
-    @group.command(name=locale_str("quota"), description=locale_str("Says what you have left"))
+    @group.command(
+        name=locale_str("quota"), description=locale_str("Shows how many credits you have left")
+    )
     async def quota(interaction: Interaction) -> None:
         async def look_up() -> str:
             status = await service.quota(user_of(interaction.user), origin_of(interaction))
@@ -180,7 +183,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         await answers.show(interaction, look_up)
 
     @group.command(
-        name=locale_str("queue"), description=locale_str("Says what waits, and for how long")
+        name=locale_str("queue"), description=locale_str("Shows the queue and how long it takes")
     )
     async def queue(interaction: Interaction) -> None:
         reply = await answer(service, user_of(interaction.user), QueueCommand())
@@ -193,16 +196,16 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
 
     @group.command(
         name=locale_str("settings"),
-        description=locale_str("Shows, changes or forgets your own defaults"),
+        description=locale_str("Shows, changes or forgets your defaults"),
     )
     @app_commands.describe(
-        preset=locale_str("A way of making pictures that needs no picture from you"),
-        steps=locale_str("Denoising steps: more take longer, cost more and draw finer"),
+        preset=locale_str("A preset that works without an attached picture"),
+        steps=locale_str("Denoising steps: more take longer and cost more, but add detail"),
         size=locale_str("A shape, or both sides in pixels, such as 1024x768"),
         guidance=locale_str("How closely the picture follows the prompt"),
         images=locale_str("How many pictures"),
-        private=locale_str("Whether you alone shall see the picture"),
-        reset=locale_str("Forgets all of them"),
+        private=locale_str("Show the picture only to you"),
+        reset=locale_str("Forget all your defaults"),
     )
     @app_commands.autocomplete(preset=presets_like, size=sizes_like)
     @app_commands.rename(
@@ -247,7 +250,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
             if isinstance(each, app_commands.Command)
         ]
         examples = [f"- {example}" for example in service.about.examples[:5]]
-        text = "\n".join([*lines, "", f"**{say('To try')}**", *examples])
+        text = "\n".join([*lines, "", f"**{say('Try one of these')}**", *examples])
         about = text_post(service.about.text).embeds[0].description
         await answers.tell(interaction, Post([discord.Embed(description=f"{about}\n\n{text}")]))
 

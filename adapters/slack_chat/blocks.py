@@ -171,7 +171,9 @@ def picture_message(
         "delete",
         job.id,
         style="danger",
-        ask=say("The picture is deleted here and in the history. Its credits stay spent."),
+        ask=say(
+            "This deletes the picture here and in the history; its credits are not given back."
+        ),
         no=say("No"),
     )
     edit = button(say("Edit prompt"), "edit", job.id)

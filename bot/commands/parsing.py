@@ -88,9 +88,9 @@ def parse(text: str) -> Command:
         if command is not None:
             return command
         if is_explicit:
-            raise error_at(word, f"{shown(word.text)} is written {_USAGES[name]}")
+            raise error_at(word, f"{shown(word.text)} needs the form {_USAGES[name]}")
     elif is_explicit and (near := difflib.get_close_matches(name[:60], _USAGES, 1, 0.75)):
-        raise error_at(word, f"{shown(word.text)} is no command; did you mean {near[0]}?")
+        raise error_at(word, f"{shown(word.text)} is not a command; did you mean {near[0]}?")
     return _read_imagine(text, 0)
 
 
@@ -115,7 +115,7 @@ def read_options(text: str) -> ImagineCommand:
     """
     parts = take_apart(text, 0, IMAGINE)
     for word in parts.words:
-        raise error_at(word, f"{shown(word.text)} is no option; options read like --steps 20")
+        raise error_at(word, f"{shown(word.text)} is not an option; options look like --steps 20")
     return ImagineCommand(**parts.values)
 
 
@@ -152,13 +152,15 @@ class _Message:
         first, *others = self.words
         return error_at(
             word,
-            f"{sentence}. If it is to be drawn, write"
+            f"{sentence}. To draw these words, write"
             f" imagine {self.verb} {printable(first.text)}{' …' if others else ''}",
         )
 
     def refuse(self, words: list[Word]) -> None:
         for word in words:
-            raise self.error(word, f"{shown(word.text)} does not belong to {_USAGES[self.verb]}")
+            raise self.error(
+                word, f"{shown(word.text)} does not fit: the command is {_USAGES[self.verb]}"
+            )
 
     def read_id(self, words: list[Word]) -> str | None:
         """The job id that *words* are; None if there are none."""
@@ -166,8 +168,8 @@ class _Message:
         if words and job_id is None:
             raise self.error(
                 words[0],
-                f"{shown(words[0].text)} is no job id: that is {ID_LENGTH} letters and digits,"
-                f" for example {self.verb} {EXAMPLE_ID}; history lists yours",
+                f"{shown(words[0].text)} is not a job id: an id has {ID_LENGTH} letters and"
+                f" digits, for example {self.verb} {EXAMPLE_ID}; history lists yours",
             )
         self.refuse(words[1:])
         return job_id
@@ -235,7 +237,7 @@ def _read_again(message: _Message) -> AgainCommand:
     is_vary = message.verb == "vary"
     if is_vary and "seed" in parts.values:
         seed = parts.given[IMAGINE["seed"]]
-        raise error_at(seed, "vary draws a new seed; write again to set one", "seed")
+        raise error_at(seed, "vary always takes a new seed; write again to set one", "seed")
     return AgainCommand(message.read_id(parts.words), ImagineCommand(**parts.values), is_vary)
 
 
@@ -245,7 +247,7 @@ def _read_settings(message: _Message) -> SettingsCommand:
     is_reset = bool(words) and words[0].text.lower() == "reset"
     message.refuse(words[is_reset:])
     if is_reset and parts.values:
-        raise error_at(words[0], "reset forgets all settings; set new ones afterwards")
+        raise error_at(words[0], "reset forgets all settings, so set new ones afterwards")
     return SettingsCommand(ImagineCommand(**parts.values) if parts.values else None, is_reset)
 
 
@@ -256,7 +258,7 @@ def _read_admin(message: _Message) -> AdminCommand:
     act = words[0].text.lower()
     if act not in ADMIN_USAGES:
         hint = suggestion(act, ADMIN_USAGES)
-        raise message.error(words[0], f"{shown(words[0].text)} is nothing an admin does ({hint})")
+        raise message.error(words[0], f"{shown(words[0].text)} is not an admin command ({hint})")
     match [word.text.lower() for word in words]:
         case [alone] if alone in _ADMIN_ALONE:
             return _ADMIN_ALONE[alone]
@@ -270,7 +272,7 @@ def _read_admin(message: _Message) -> AdminCommand:
             job_id = _as_id(words[2])
             if job_id is None:
                 raise error_at(
-                    words[2], f"{shown(words[2].text)} is no job id; admin queue lists them"
+                    words[2], f"{shown(words[2].text)} is not a job id; admin queue lists them"
                 )
             return AdminQueue(action, job_id)
         case ["quota", user] if user not in ("grant", "set", "reset"):
@@ -289,13 +291,13 @@ def _read_admin(message: _Message) -> AdminCommand:
         case ["unban", _]:
             return AdminUnban(_read_user(words[1]))
     wrong = words[:2][-1] if act in _ADMIN_ALONE else words[-1]
-    raise error_at(wrong, f"stuck at {shown(wrong.text)}: write {ADMIN_USAGES[act]}")
+    raise error_at(wrong, f"{shown(wrong.text)} does not fit: write {ADMIN_USAGES[act]}")
 
 
 def _read_user(word: Word) -> str:
     """``platform:id``, the platform in lower case."""
     if not _USER.fullmatch(word.text):
-        raise error_at(word, f"{shown(word.text)} is no user: that is like discord:1234")
+        raise error_at(word, f"{shown(word.text)} is not a user: users look like discord:1234")
     platform, _, name = word.text.partition(":")
     return f"{platform.lower()}:{name}"
 

@@ -118,7 +118,7 @@ def _check_dash(text: str, position: int, table: dict[str, Option], quoted: dict
     typed = Word(match[0], position)
     raise error_at(
         typed,
-        f"{shown(typed.text)} has one dash (in quotes it would be drawn);"
+        f"{shown(typed.text)} has one dash (put it in quotes to draw it);"
         f" did you mean --{option.name}?",
         option.field,
     )
@@ -159,11 +159,11 @@ def _read_option(
         names = dict.fromkeys(f"--{each.name}" for each in table.values())
         hint = suggestion(f"--{normal(match[2])}", names)
         raise error_at(
-            typed, f"{shown(typed.text)} is no option (in quotes it would be drawn); {hint}"
+            typed, f"{shown(typed.text)} is not an option (put it in quotes to draw it); {hint}"
         )
     for rival, earlier in parts.given.items():
         if normal(earlier.text) == normal(typed.text):
-            raise error_at(typed, f"{shown(typed.text)} is there twice; keep one", option.field)
+            raise error_at(typed, f"{shown(typed.text)} is given twice; keep one", option.field)
         if set(rival.fields) & set(option.fields):
             raise error_at(
                 typed,

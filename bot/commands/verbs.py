@@ -20,15 +20,21 @@ class Verb(NamedTuple):
 
 VERBS: tuple[Verb, ...] = (
     Verb("presets", "Lists the presets."),
-    Verb("history [words] [--page 2]", "Lists your pictures, or those with words in the prompt."),
+    Verb(
+        "history [words] [--page 2]",
+        "Lists your pictures, or only those with these words in the prompt.",
+    ),
     Verb("show ID", "Shows a picture again, with its settings."),
-    Verb("again [ID] [options]", "Draws it, or your latest, once more with what you change."),
-    Verb("vary [ID] [options]", "Draws it once more with a new seed."),
-    Verb("quota", "Says what you have left."),
-    Verb("queue", "Says what waits, and for how long."),
-    Verb("cancel [ID]", "Stops a job, or your latest, and gives its credits back."),
-    Verb("settings [options | reset]", "Shows, changes or forgets your own defaults."),
-    Verb("help [topic]", "Explains all this, or one verb or option."),
+    Verb(
+        "again [ID] [options]",
+        "Draws a picture again, with your changes; without an id your latest.",
+    ),
+    Verb("vary [ID] [options]", "Draws a picture again with a new seed."),
+    Verb("quota", "Shows how many credits you have left."),
+    Verb("queue", "Shows the queue and how long it takes."),
+    Verb("cancel [ID]", "Cancels a job and gives its credits back; without an id your latest."),
+    Verb("settings [options | reset]", "Shows, changes or forgets your defaults."),
+    Verb("help [topic]", "Explains everything, or one command or option."),
     Verb(
         "admin presets | quota | pause | drain | resume | ban | unban | queue | stats | audit",
         "For admins only.",

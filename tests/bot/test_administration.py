@@ -289,5 +289,5 @@ async def test_admins_are_answered_in_sentences(service, gate):
     assert "together have 9 credits" in await say(f"admin quota set {SERVER} 9")
     assert "its members have what everybody has" in await say(f"admin quota set {ARTISTS} default")
     assert "each of its members has 4 credits" in await say(f"admin quota set {ARTISTS} 4")
-    assert "what waits is drawn" in await say("admin drain")
+    assert "waiting jobs are still drawn" in await say("admin drain")
     assert (await say("admin audit")).splitlines()[0].endswith(f"{ADMIN} · drain")

@@ -142,7 +142,9 @@ async def test_the_queue_says_why_nothing_is_drawn(say):
 
     text = (await say("queue")).text
 
-    assert text.startswith("Nothing is drawn now: an admin has paused drawing; what waits is kept.")
+    assert text.startswith(
+        "Nothing is drawn now: an admin has paused drawing; waiting jobs are kept."
+    )
 
 
 async def test_settings_are_shown_changed_and_forgotten(say):
@@ -158,7 +160,7 @@ async def test_quota_tells_what_is_left(say):
     await say("a fox")
 
     assert (await say("quota")).text == (
-        "9988 credits left: 12 of 10000 used in 24 hours. The oldest come back in 24 hours."
+        "9988 credits left: 12 of 10000 used in 24 hours. The first of them come back in 24 hours."
     )
 
 

@@ -127,7 +127,7 @@ async def test_a_full_disk_is_said_and_nothing_is_written(database):
         for _ in range(100):
             add("x" * 10_000)(db)
 
-    with pytest.raises(StorageTrouble, match="storage is full; nothing was charged"):
+    with pytest.raises(StorageTrouble, match="disk is full; nothing was charged"):
         await database.write(big)
 
     assert await admins(database) == []

@@ -174,7 +174,7 @@ async def test_a_blank_picture_is_drawn_once_more(service, gate):
     Faults(gate, blank)
     job = await service.submit(ADA, CIRCLE)
     progress = await noted(job, DRAWING_AGAIN)
-    assert replies.progress_line(job, progress) == "It came out blank, drawing it again"
+    assert replies.progress_line(job, progress) == "The picture came out blank, trying again"
 
     gate.open()
 
@@ -446,7 +446,7 @@ async def test_a_full_disk_gives_up_its_reserve_so_that_ends_can_be_written(bot,
 
     assert not (tmp_path / "reserve").exists()
     reserve._size = 2**60
-    with pytest.raises(StorageTrouble, match="storage is full; nothing was charged"):
+    with pytest.raises(StorageTrouble, match="disk is full; nothing was charged"):
         await bot.service.submit(BOB, CIRCLE)
     gate.open()
     assert await finished(job) is JobStatus.SUCCEEDED

@@ -41,7 +41,7 @@ async def test_whoever_manages_the_home_is_an_admin(fake, manager, home):
     assert "is paused" in await said(manager, fake.channel, "pause")
     assert home.bot.service.state.status == "paused"
     assert "goes on" in await said(manager, fake.channel, "resume")
-    assert "what waits is drawn" in await said(manager, fake.channel, "drain")
+    assert "waiting jobs are still drawn" in await said(manager, fake.channel, "drain")
     assert home.bot.service.state.status == "draining"
 
 

@@ -69,7 +69,7 @@ async def test_a_picture_that_the_last_process_still_owed_comes_after_the_restar
 async def test_whoever_waits_is_told_that_the_bot_restarts(presence, fake, asked):
     await presence.stop()
 
-    assert "The bot restarts; your picture comes afterwards" in asked.message.text
+    assert "The bot is restarting; your picture will follow" in asked.message.text
 
 
 async def test_what_somebody_else_has_drawn_again_is_delivered_too(
@@ -155,7 +155,7 @@ async def test_where_nothing_is_open_the_credits_go_back_and_the_history_has_it(
     job = await settled(service, ada)
 
     assert (job.status, job.delivery) == (JobStatus.SUCCEEDED, Delivery.NONE)
-    assert "could be posted nowhere" in job.error
+    assert "could not be posted anywhere" in job.error
     assert (await service.quota(job.user)).used == 0
     assert (await service.picture(job.user, job.id)).exists()
 
@@ -477,7 +477,7 @@ async def test_the_message_of_a_picture_that_a_filter_blocks_says_so(fake, quiet
     fake.fail("PATCH", EDIT, status=400, body=no(200000), times=1)
     gate.open()
 
-    message = await quiet.until(shows("filter of the server"))
+    message = await quiet.until(shows("filter blocked the message"))
 
     assert "credits were given back" in message.text
     assert "a fox" not in message.text, "the filter may have taken offence at it"
@@ -492,7 +492,7 @@ async def test_the_message_of_a_picture_that_could_be_posted_nowhere_says_so(
     ada.accepts_direct_messages = False
     gate.open()
 
-    message = await quiet.until(shows("posted nowhere"))
+    message = await quiet.until(shows("not be posted anywhere"))
 
     assert not message.buttons
 

@@ -80,7 +80,7 @@ async def test_a_command_in_a_private_channel_is_answered_directly(chat, slack, 
     await ada.slash(secret, f"a fox {SMALL}")
 
     message = await ada.direct.said("plain", button="Again")
-    assert "I am no member of the channel" in shown_text(message)
+    assert "I am not a member of the channel" in shown_text(message)
     while await chat.bot.service.undelivered("slack"):
         await asyncio.sleep(0)
 

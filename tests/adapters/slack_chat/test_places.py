@@ -17,7 +17,7 @@ async def test_where_nothing_can_be_posted_the_person_is_answered_alone(
     await ada.mention(general, f"a fox {SMALL}")
 
     message = await ada.direct.said("seed", button="Again")
-    assert "Where you asked I could not answer" in shown_text(message)
+    assert "I could not answer where you asked" in shown_text(message)
     assert ours(general) == []
 
 

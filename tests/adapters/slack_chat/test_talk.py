@@ -280,7 +280,7 @@ async def test_admins_of_the_workspace_are_obeyed_and_nobody_else_sees_it(chat, 
     await boss.slash(general, f"admin quota grant <@{ada.id}|ada> 3")
     await general.whispered(boss.id, "3 were granted by an admin")
     await boss.mention(general, "admin drain")
-    await general.whispered(boss.id, "Nothing new is accepted")
+    await general.whispered(boss.id, "No new jobs are accepted")
 
     said = [each for ts, each in general.messages.items() if ts not in channel_before]
     assert [each for each in said if "bot_id" in each] == []

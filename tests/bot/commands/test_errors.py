@@ -123,7 +123,7 @@ from tests.bot.commands.conftest import imagine, refusal
         (
             "fox --steps 5 --STEPS 6",
             "--STEPS",
-            "“--STEPS” is there twice; keep one",
+            "“--STEPS” is given twice; keep one",
             "num_inference_steps",
         ),
         (
@@ -135,8 +135,8 @@ from tests.bot.commands.conftest import imagine, refusal
         (
             "fox --zzz 3",
             "--zzz",
-            "“--zzz” is no option (in quotes it would be drawn); choose --preset, --steps, --size,"
-            " --ar, --guidance, --seed, --images, --strength or --negative",
+            "“--zzz” is not an option (put it in quotes to draw it); choose --preset, --steps,"
+            " --size, --ar, --guidance, --seed, --images, --strength or --negative",
             None,
         ),
         (

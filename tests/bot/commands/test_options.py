@@ -158,6 +158,6 @@ def test_a_single_value_is_read_as_behind_its_option():
 def test_options_alone_are_read_and_anything_else_is_pointed_at():
     assert read_options("--steps 9 --seed 7") == ImagineCommand(num_inference_steps=9, seed=7)
     assert read_options("") == ImagineCommand()
-    with pytest.raises(CommandError, match="“fox” is no option") as caught:
+    with pytest.raises(CommandError, match="“fox” is not an option") as caught:
         read_options("--steps 9 fox")
     assert caught.value.position == 10

@@ -124,7 +124,7 @@ def test_a_misspelled_option_is_an_error_behind_every_dash(dash):
     for typed in ("stpes", "step", "stepss", "stebs"):
         error = refusal(f"a fox {dash}{typed} 20")
 
-        assert str(error).startswith(f"“{dash}{typed}” is no option")
+        assert str(error).startswith(f"“{dash}{typed}” is not an option")
         assert str(error).endswith("; did you mean --steps?")
         assert (error.word, error.position) == (f"{dash}{typed}", 6)
 
@@ -147,7 +147,7 @@ def test_an_option_with_one_dash_is_an_error_and_not_a_picture(typed, meant):
 
     word = typed.split()[0].partition("=")[0]
     assert str(error) == (
-        f"“{word}” has one dash (in quotes it would be drawn); did you mean {meant}?"
+        f"“{word}” has one dash (put it in quotes to draw it); did you mean {meant}?"
     )
     assert (error.word, error.position) == (word, 6)
     assert parse(f'a cat "{typed[:6]}" --seed 7').prompt == f'a cat "{typed[:6]}"'
