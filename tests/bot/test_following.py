@@ -312,7 +312,7 @@ async def test_the_people_of_a_platform_that_is_gone_get_their_credits_back(desk
     await stepping(gate, ending)
 
     ended = await desk.bot.service.job(EVE, job.id)
-    assert ended.error == "Paper could not be told: the token was revoked"
+    assert ended.error == "Paper could not be reached: the token was revoked"
     assert [each.id for each in await desk.bot.service.undelivered("paper")] == [other.id]
 
 
@@ -543,7 +543,7 @@ async def test_people_who_wait_are_told_that_the_bot_restarts(desk):
     await desk.following.close()
     desk.following.follow(job)
 
-    assert sheet.lines[-1] == "The bot restarts; your picture comes afterwards"
+    assert sheet.lines[-1] == "The bot is restarting; your picture will follow"
     assert sheet.say(sheet.lines[-1]).startswith("Le bot redémarre")
     assert [each.id for each in await desk.bot.service.undelivered("paper")] == [job.id]
 
