@@ -166,6 +166,19 @@ async def test_others_may_build_on_a_picture_but_neither_cancel_nor_delete_it(
     assert (await jobs(chat))[1].user == bob.key
 
 
+@pytest.mark.parametrize(("size", "is_offered"), [("64x64", True), ("128x128", False)])
+async def test_upscaling_is_offered_where_the_limits_let_it(
+    make_chat, ada, general, gate, size, is_offered
+):
+    gate.open()
+    await make_chat(presets=UPSCALING, limits={"pixels": 128 * 128})
+
+    await ada.mention(general, f"a fox --size {size} --steps 3")
+
+    message = await general.said("seed", button="Again")
+    assert ("Upscale" in buttons(message)) is is_offered
+
+
 async def test_several_pictures_can_each_be_varied_and_upscaled(
     make_chat, slack, ada, general, gate
 ):

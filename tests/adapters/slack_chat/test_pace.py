@@ -77,3 +77,57 @@ async def test_long_drawing_shows_a_preview_that_is_gone_at_the_end(
     await delivered(chat)
 
     assert preview not in slack.files
+
+
+async def test_a_picture_does_not_wait_for_progress_that_hangs_and_stays_when_that_arrives(
+    chat, slack, ada, general, gate, monkeypatch
+):
+    """What was cut off may be carried out after the picture was shown, and take its place."""
+    monkeypatch.setattr("bot.following.SECONDS_UNTIL_ARRIVED", 0.5)
+    await ada.mention(general, f"a fox {SMALL}")
+    message = await general.said("Drawing step 0", button="Cancel")
+    arrives, before = asyncio.Event(), len(slack.api.called("chat.update"))
+    slack.api.fault("chat.update", arrives)
+    gate.allow(1)
+    while len(slack.api.called("chat.update")) == before:
+        await asyncio.sleep(0)
+
+    gate.open()
+    await general.until(lambda _: "Again" in buttons(message))
+    arrives.set()
+    await general.until(lambda _: "Cancel" in buttons(message))
+
+    await general.until(lambda _: "Again" in buttons(message))
+    assert len(ours(general)) == 1
+
+
+async def test_a_picture_does_not_wait_for_a_preview_that_slack_has_no_time_for(
+    chat, slack, ada, general, gate
+):
+    await ada.mention(general, f"a fox {SMALL}")
+    message = await general.said("Drawing step 0", button="Cancel")
+    await slack.time.advance(11)
+    slack.api.fault("files.getUploadURLExternal", ("ratelimited", 600))
+    gate.allow(1)
+    while not slack.api.limited:
+        await asyncio.sleep(0)
+
+    gate.open()
+
+    await general.until(lambda _: "Again" in buttons(message))
+
+
+async def test_a_preview_that_the_end_cut_off_is_not_left_at_slack(chat, slack, ada, general, gate):
+    await ada.mention(general, f"a fox {SMALL}")
+    message = await general.said("Drawing step 0", button="Cancel")
+    await slack.time.advance(11)
+    slack.api.fault("files.info", asyncio.Event())
+    gate.allow(1)
+    while not slack.api.called("files.info"):
+        await asyncio.sleep(0)
+
+    gate.open()
+    await general.until(lambda _: "Again" in buttons(message))
+    await delivered(chat)
+
+    assert [file.id for file in slack.files.values()] == images(message)

@@ -38,6 +38,11 @@ class Time:
         """From now on time passes through `advance` alone."""
         self._is_held = True
 
+    def release(self):
+        """From now on sleepers do not wait for `advance` any more."""
+        self._is_held = False
+        self._wake()
+
     async def advance(self, seconds):
         self.clock.now += seconds
         self.waited += seconds
