@@ -1,4 +1,4 @@
-"""The same engine in a child process, which can be killed.
+"""An engine in a child process, which can be killed.
 
 A thread cannot be killed, a poisoned CUDA context cannot be mended, and a kernel that
 hangs holds everything. `ChildEngine` owns a process that owns the real engine
@@ -73,9 +73,9 @@ class ChildEngine:
 
     Args:
         kind: The engine's class, as ``module:name``.
-        arguments: What it is made with: JSON types and paths.
-        seconds_to_load: How long loading may go without a sign of life.
-        seconds_per_step: How long any step may take; one that usually takes long may
+        arguments: Arguments of that class: JSON types and paths.
+        seconds_to_load: Seconds that loading may take without a sign of life.
+        seconds_per_step: Seconds that any step may take; steps that usually take long may
             take `MARGIN` times as long as usual.
         clock: Seconds that never go back.
     """
@@ -226,7 +226,7 @@ class LiveChild:
         clock: Seconds that never go back.
 
     Attributes:
-        process: May have ended by itself.
+        process: The process, which may have ended by itself.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -1,4 +1,4 @@
-"""What the command line shows of downloads and of the cache."""
+"""Downloads and the cache, as the command line shows them."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def verify(console: Console, token: str | None, *, repairs: bool) -> bool:
         repairs: Whether damaged files are deleted and fetched again.
 
     Returns:
-        Whether everything is as it should be, in the end.
+        Whether every file is sound in the end.
 
     Raises:
         ModelUnavailable: A file cannot be fetched again.

@@ -1,8 +1,8 @@
-"""Hostile bytes to a clean RGB image, and from there to a control map.
+"""Clean RGB images from hostile bytes, and control maps of them.
 
 Only PNG, JPEG and WebP are opened: by their first bytes and by Pillow's allow-list,
 so no other decoder ever sees a stranger's file. The size is read from the header
-before a pixel is decoded, and what leaves is always encoded anew.
+before a pixel is decoded, and a picture that leaves is always encoded anew.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class PillowControlImages:
     def control_map(
         self, png: bytes, preprocessor: Preprocessor, width: int, height: int, fit: Fit
     ) -> Image.Image:
-        """What a ControlNet would be shown; see `control_map` below."""
+        """The image that a ControlNet would be shown; see `control_map` below."""
         return control_map(png, preprocessor, width, height, fit, self.preprocess)
 
     def _check_size(self, width: int, height: int) -> None:
@@ -170,8 +170,8 @@ def shown_to_model(
 ) -> dict[str, Image.Image]:
     """The pictures of *request* as the model sees them, RGB and of its size, by their names.
 
-    Of the first one that is the control map which *preprocess* makes, where the kind asks
-    for one.
+    The model sees the control map that *preprocess* makes of the first one, where the kind
+    asks for one.
     """
     preprocessors = dict.fromkeys(request.kind.pictures[:1], request.kind.control_map)
     return {
@@ -218,7 +218,7 @@ def _is_allowed(data: bytes) -> bool:
 
 
 def _kind(data: bytes) -> str:
-    """What a file seems to be, in words."""
+    """Words for the format that a file seems to have."""
     for start, name in OTHER_FILES:
         if data.startswith(start):
             return name

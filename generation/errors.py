@@ -1,4 +1,4 @@
-"""Everything that can be said to a person who asked for something.
+"""The errors of this project, whose sentences people read.
 
 ``str(error)`` is a sentence for the person who asked;
 ``error.code`` is a stable word for machines; ``error.field`` names the argument
@@ -22,7 +22,7 @@ from typing import ClassVar
 
 
 class FluxbotError(Exception):
-    """Whatever can be said to a person who asked for something."""
+    """An error whose text is a sentence for the person who asked, or for the operator."""
 
     code: ClassVar[str] = "error"
 

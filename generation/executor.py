@@ -18,7 +18,7 @@ from generation.errors import EngineLost, GenerationCancelled, ModelUnavailable
 from generation.protocols import Engine, OnStep
 from generation.types import GenerationRequest, GenerationResult, Step
 
-#: What the names of engines' threads begin with.
+#: Beginning of the names of engines' threads.
 ENGINE_THREAD = "engine"
 
 Result = TypeVar("Result")
@@ -49,7 +49,7 @@ class ThreadExecutor:
         self._unloading: Future[None] | None = None
 
     async def start(self) -> None:
-        """Load the engine. Whatever loading raises is raised here; it may be tried again."""
+        """Load the engine. Errors of loading are raised here; it may be tried again."""
         self._loading = self._submit(self._load)
         await asyncio.wrap_future(self._loading)
 

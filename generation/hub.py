@@ -1,4 +1,4 @@
-"""The Hugging Face Hub: what is in the cache, what is not, and how it gets there.
+"""The Hugging Face Hub: downloads into the cache, and checks of the files there.
 
 Importing this module imports huggingface_hub, which reads its variables once: call
 `weights.prepare_environment` before.
@@ -71,7 +71,7 @@ class Cached:
 
 
 def cached(wanted: Wanted) -> Path | None:
-    """The folder of what is *wanted*, where all of it is in the cache; asks nobody."""
+    """The folder of all that is *wanted*; None unless the cache has it whole. Asks nobody."""
     try:
         # Without the list of the repository's files the client would take any folder for whole.
         get_cached_repo_tree(wanted.repository, revision=wanted.revision)
@@ -88,7 +88,7 @@ def cached(wanted: Wanted) -> Path | None:
 
 
 def missing(wanted: Wanted, token: str | None) -> list[Part]:
-    """What has still to be fetched. Asks the Hub.
+    """Files that have still to be fetched. Asks the Hub.
 
     Raises:
         ModelUnavailable: It cannot be asked, or will not tell; with the way out.
@@ -130,7 +130,7 @@ def fetch(
     on_progress: OnProgress | None = None,
     on_file: Callable[[Part, int], None] | None = None,
 ) -> Path:
-    """Download what is missing of *wanted*; files that are whole are not fetched again.
+    """Download the files of *wanted* that are missing; whole ones are not fetched again.
 
     Args:
         on_progress: Told how many bytes have come, and how many there are in all, of what
@@ -172,7 +172,7 @@ def fetch(
 
 
 def list_cache() -> list[Cached]:
-    """What is in the cache, by name."""
+    """The repositories in the cache, by name."""
     folder = Path(constants.HF_HUB_CACHE)
     if not folder.is_dir():
         return []
@@ -191,7 +191,7 @@ def list_cache() -> list[Cached]:
 
 
 def clear(name: str | None = None) -> int:
-    """Delete the repository *name* from the cache, or everything; bytes that were freed."""
+    """Bytes freed by deleting the repository *name*, or everything, from the cache."""
     gone = [each for each in list_cache() if name in (None, each.name)]
     for each in gone:
         shutil.rmtree(each.folder)
@@ -199,7 +199,7 @@ def clear(name: str | None = None) -> int:
 
 
 def damaged(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Name and blob of every file in *folder* whose checksum is not what the Hub told.
+    """Name and blob of every file in *folder* whose checksum is not the one that the Hub told.
 
     Args:
         folder: A snapshot in the cache. Of other folders nothing is known.
@@ -220,7 +220,7 @@ def snapshots(repository: Path) -> list[Path]:
 
 
 def remove_damaged(folder: Path) -> list[str]:
-    """Delete what is `damaged` in the snapshot *folder*; the names of those files."""
+    """Names of the files in the snapshot *folder* that were `damaged` and are deleted now."""
     names = []
     for name, blob in list(damaged(folder)):
         (folder / name).unlink()
@@ -247,7 +247,7 @@ def restore(repository: str, commit: str, names: Iterable[str], token: str | Non
 
 
 def remove_orphans(repository: Path) -> None:
-    """Delete what a killed download left; the client starts such files again anyway."""
+    """Delete the leftovers of a killed download; the client starts such files again anyway."""
     for path in (repository / "blobs").glob("*.incomplete"):
         # Another process may be fetching it right now, which holds a lock meanwhile.
         lock = repository.parent / ".locks" / repository.name / f"{path.name.split('.')[0]}.lock"
@@ -256,7 +256,7 @@ def remove_orphans(repository: Path) -> None:
 
 
 def repository_folder(name: str) -> Path:
-    """Where the cache keeps the repository *name*."""
+    """The folder of the repository *name* in the cache."""
     return Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
 
 
@@ -271,7 +271,7 @@ def stored_token() -> str | None:
 
 
 def gated_sentence(repository: str) -> str:
-    """What an operator without a token reads of a *repository* that asks for one."""
+    """A sentence for operators without a token, on a *repository* that asks for one."""
     return (
         f"{repository} is gated: accept its licence at {constants.ENDPOINT}/{repository}, then put"
         " a token of that account into HF_TOKEN"
@@ -332,7 +332,7 @@ def _is_locked(lock: Path) -> bool:
 
 @contextlib.contextmanager
 def _as_sentence(wanted: Wanted, token: str | None) -> Iterator[None]:
-    """What the client raises in the block, as a sentence with the way out."""
+    """Raise `ModelUnavailable` with the way out for errors of the Hub's client in the block."""
     try:
         yield
     except ModelUnavailable:
@@ -352,8 +352,8 @@ def _no_name(repository: str) -> str:
 
 
 def _way_out(error: Exception, wanted: Wanted, token: str | None) -> str | None:
-    """What went wrong with a download, and what the operator can do about it; None where
-    it was none of the Hub's business."""
+    """A sentence for operators on a download that failed, with the way out; None where *error*
+    is none of the Hub's business."""
     if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
         # The hub's answer, after which the cache was looked into, in vain.
         error = error.__cause__ if isinstance(error.__cause__, Exception) else error

@@ -1,9 +1,9 @@
-"""Latents to a small RGB picture, cheaply: one pixel for each latent, an eighth of the size.
+"""Small RGB pictures of latents, cheaply: one pixel for each latent, an eighth of the size.
 
 A linear map from the 16 latent channels to red, green and blue is blurry but right in
 colour, and costs well under a millisecond where the VAE costs tens.
 
-What is shown is not the noisy latent but the clean picture that the model predicts at
+It shows not the noisy latent but the clean picture that the model predicts at
 that step: it has the composition after the first step, and gains detail from there.
 """
 
@@ -119,7 +119,7 @@ class Preview:
         return Image.fromarray(pixels.reshape(2 * rows, 2 * columns, 3).cpu().numpy())
 
     def jpeg(self, packed: torch.Tensor, width: int, height: int) -> bytes:
-        """The same as a JPEG file of a kilobyte or a few."""
+        """The picture that `rgb` makes of *packed* latents, as a JPEG of a kilobyte or a few."""
         encoded = io.BytesIO()
         self.rgb(packed, width, height).save(encoded, "JPEG", quality=JPEG_QUALITY)
         return encoded.getvalue()
@@ -127,7 +127,7 @@ class Preview:
 
 @torch.inference_mode()
 def _fitted(vae: AutoencoderKL) -> tuple[torch.Tensor, torch.Tensor]:
-    """Least squares between random latents and what the VAE makes of them."""
+    """Factors and bias by least squares, from random latents to their decoded colours."""
     noise = torch.Generator("cpu").manual_seed(0)
     # Patches of one colour each: a pixel must depend on its own latent alone.
     coarse = torch.randn(4, LATENT_CHANNELS, 4, 4, generator=noise)

@@ -1,4 +1,4 @@
-"""What an engine, an executor and the cleaning of pictures look like from outside."""
+"""Protocols of the engine, the executor and the cleaning of pictures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Engine(Protocol):
         """Make one picture, calling *on_step* after each denoising step, and with a
         note while something is downloaded or loaded first.
 
-        What *on_step* raises ends the generation and is raised here.
+        An exception of *on_step* ends the generation and is raised here.
 
         Raises:
             EngineLost: It died meanwhile, and draws nothing more; close it.
@@ -53,9 +53,9 @@ class Executor(Protocol):
     """
 
     async def start(self) -> None:
-        """Load the engine, unless it is. Whatever loading raises is raised here.
+        """Load the engine, unless it is loaded. Errors of loading are raised here.
 
-        After `EngineLost` it loads a fresh one.
+        After `EngineLost` a fresh one is loaded.
         """
 
     async def generate(self, request: GenerationRequest, on_step: OnStep) -> GenerationResult:
@@ -72,7 +72,7 @@ class Executor(Protocol):
 
 
 class ControlImages(Protocol):
-    """What the bot needs to do with attached pictures. Blocking; thread-safe."""
+    """Cleans attached pictures and makes control maps of them. Blocking; thread-safe."""
 
     def clean(self, data: bytes) -> CleanImage:
         """Decode bytes from a stranger.

@@ -27,7 +27,7 @@ class StubEngine:
 
     Args:
         seconds_per_step: Time that each denoising step takes, slept.
-        sleep: What sleeps.
+        sleep: Sleeps so many seconds.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class StubEngine:
 
     @property
     def loaded(self) -> dict[str, int]:
-        """The ControlNets and their like that were asked for; they take no memory."""
+        """ControlNets and their like that were drawn with; they take no memory."""
         return dict.fromkeys(self._weights, 0)
 
 

@@ -1,4 +1,4 @@
-"""How many tokens a prompt has, as the model counts them; without torch."""
+"""Tokens of a prompt, as the model counts them; without torch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TokenCounter:
 
 
 def cut_remark(counter: TokenCounter, prompt: str, max_sequence_length: int) -> str | None:
-    """What a person is told whose *prompt* is longer than the model reads; else None."""
+    """A remark for people whose *prompt* is longer than the model reads; None for others."""
     count = counter(prompt)
     if count <= max_sequence_length:
         return None

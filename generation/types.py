@@ -223,13 +223,13 @@ def _counted_images(count: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One denoising step that is done, or something else that people wait for.
+    """A denoising step that is done, or other work that people wait for.
 
     Attributes:
         number: 1 to the request's `steps_taken`; 0 before the first one is done.
         preview: A JPEG of the picture so far, an eighth of its size; None where
             none was made.
-        note: What the engine does instead of drawing, such as "downloading canny's
+        note: Words for the engine's work other than drawing, such as "downloading canny's
             ControlNet, 43 %"; empty while it draws.
     """
 
@@ -244,8 +244,8 @@ class GenerationResult:
 
     Attributes:
         image: Mode RGB, of the requested size.
-        seconds: Time on the engine's thread, without what a first use downloads and loads.
-        control_map: What the ControlNet was shown, of the same size; None without one.
+        seconds: Time on the engine's thread, without the downloads and loading of a first use.
+        control_map: The map that the model was shown, of the same size; None without one.
         peak_memory: Bytes of device memory at the highest; None where it is not measured.
     """
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 WeightsRole = Literal["pipeline", "controlnet", "lora", "preprocessor"]
 
-#: What people call them.
+#: Words of people for the roles.
 WORDS: dict[WeightsRole, str] = {
     "pipeline": "model",
     "controlnet": "ControlNet",
@@ -19,7 +19,7 @@ WORDS: dict[WeightsRole, str] = {
     "preprocessor": "preprocessor",
 }
 
-#: What is downloaded. Safetensors only: pickles can run code. In a pipeline's
+#: Files that are downloaded. Safetensors only: pickles can run code. Of a pipeline's
 #: repository only the folders that diffusers reads: FLUX.1-dev keeps the same
 #: weights a second time, as one file of 24 GB, at the top.
 PATTERNS: dict[WeightsRole, tuple[str, ...]] = {
@@ -41,7 +41,7 @@ class Wanted:
 
     Attributes:
         repository: "owner/name".
-        role: What they are, which decides the files that are fetched.
+        role: Decides the files that are fetched.
         revision: Branch, tag or commit; None is the main branch.
         file: The one file that is meant, of a repository with several; None means all.
     """
@@ -53,7 +53,7 @@ class Wanted:
 
     @classmethod
     def parse(cls, name: str, role: WeightsRole, revision: str | None = None) -> Wanted:
-        """What *name* means: "owner/name", "owner/name@revision", "owner/name/file.safetensors"."""
+        """Weights by *name*, which is "owner/name", "owner/name@revision" or "owner/name/FILE"."""
         if revision is None and "@" in name:
             name, _, revision = name.partition("@")
         owner, _, rest = name.partition("/")
@@ -62,10 +62,10 @@ class Wanted:
 
     @property
     def patterns(self) -> list[str]:
-        """Of the files to fetch, as `fnmatch` reads them."""
+        """Patterns of the files to fetch, as `fnmatch` reads them."""
         return list(PATTERNS[self.role]) if self.file is None else [self.file]
 
 
 def progress_sentence(what: str, done: int, size: int) -> str:
-    """How far a download is: "downloading canny's ControlNet, 43 %"."""
+    """A sentence on the progress of a download: "downloading canny's ControlNet, 43 %"."""
     return f"downloading {what}, {100 * done // max(size, 1)} %"

@@ -1,4 +1,4 @@
-"""Where weights live, and how they get there."""
+"""Folders that hold weights, and the ways into them."""
 
 from __future__ import annotations
 
@@ -70,18 +70,18 @@ def resolve(
 ) -> Path:
     """The folder that holds the weights of *repository*, downloaded if need be.
 
-    What is in the cache and complete is used as it is, without asking the Hub: a model
+    A complete copy in the cache is used as it is, without asking the Hub: a model
     changes when the operator says so (``python -m bot download``), never by itself.
 
     Args:
-        repository: "demo" for the model that ships with the project and "demo/NAME"
-            for what belongs to it; an existing folder or file; or a repository id on the
+        repository: "demo" for the model that ships with the project, "demo/NAME"
+            for a part that belongs to it; an existing folder or file; or a repository id on the
             Hugging Face Hub, pinned if it reads "owner/name@revision".
         revision: Branch, tag or commit on the Hub.
-        download_dir: Where what has to be built is kept; downloads follow the cache
+        download_dir: Folder for weights that are built here; downloads follow the cache
             variables.
         token: For gated repositories; None looks in the environment.
-        on_progress: Told of a download: bytes that have come, and bytes in all.
+        on_progress: Called during a download with bytes that have come, and bytes in all.
 
     Raises:
         ModelUnavailable: There is no such thing, or it cannot be downloaded. The
@@ -107,7 +107,7 @@ def is_demo(repository: str) -> bool:
 def wanted_from_hub(
     repository: str, role: WeightsRole, revision: str | None = None
 ) -> Wanted | None:
-    """What has to come from the Hub for *repository*; None for a folder or the demo.
+    """Weights of *repository* on the Hub; None for a folder or the demo.
 
     Asks nobody and builds nothing.
 

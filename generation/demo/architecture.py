@@ -33,7 +33,7 @@ PIXELS_PER_TOKEN = 16
 
 @dataclass(frozen=True)
 class Widths:
-    """How wide and deep each part is.
+    """Width and depth of each part.
 
     Attributes:
         heads: Attention heads of the transformer, each `sum(rope_axes)` channels wide.
@@ -194,14 +194,14 @@ def controlnet(base: FluxTransformer2DModel, blocks: int) -> FluxControlNetModel
 
 
 def pack(latents: torch.Tensor) -> torch.Tensor:
-    """(batch, 16, rows, columns) of latents to (batch, rows/2 * columns/2, 64) of tokens."""
+    """Tokens, (batch, rows/2 * columns/2, 64), of (batch, 16, rows, columns) of latents."""
     batch, channels, rows, columns = latents.shape
     packed: torch.Tensor = FluxPipeline._pack_latents(latents, batch, channels, rows, columns)
     return packed
 
 
 def unpack(tokens: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
-    """What `pack` made of latents of so many rows and columns, (batch, 16, rows, columns)."""
+    """Latents, (batch, 16, rows, columns), from the tokens that `pack` made of them."""
     latents: torch.Tensor = FluxPipeline._unpack_latents(tokens, 8 * rows, 8 * columns, 8)
     return latents
 

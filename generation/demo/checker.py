@@ -1,4 +1,4 @@
-"""What is on a picture, told from its pixels alone: the judge of the demo model.
+"""The judge of the demo model, which tells the objects on a picture from its pixels alone.
 
 It is right on 400 of 400 rendered originals, see tests/generation/demo/test_checker.py.
 """
@@ -36,7 +36,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Which parts of a request a picture fulfils.
+    """The parts of a request that a picture fulfils.
 
     Attributes:
         ground: The background, or the sky of a scene.

@@ -1,4 +1,4 @@
-"""Captioned drawings: what the demo model learns from, and what its evaluation asks for.
+"""Captioned drawings, from which the demo model learns and for which its evaluation asks.
 
 A `Drawing` says everything in fractions of the picture, so it can be rendered at any size.
 """
@@ -158,12 +158,12 @@ def render(drawing: Drawing, width: int = 128, height: int = 128) -> Image.Image
 
 
 def edges(image: Image.Image) -> Image.Image:
-    """What the preset "canny" makes of an image: its edges, white on black, RGB."""
+    """The edges of an image, white on black, RGB, as the preset "canny" makes them."""
     return preprocessors.canny(image.convert("RGB"))
 
 
 def blobs(image: Image.Image) -> Image.Image:
-    """What the preset "blobs" makes of an image: only where which colour is, RGB."""
+    """The blurred colours of an image, RGB, as the preset "blobs" makes them."""
     return preprocessors.blur(image.convert("RGB"))
 
 
@@ -280,7 +280,7 @@ def sample(
     """A drawing of the given kind, or of any, with a caption in one of many wordings.
 
     Args:
-        random: Where all chance comes from: the same state gives the same drawing.
+        random: Source of all chance: the same state gives the same drawing.
         kind: One of `KINDS`; None draws one in the proportions of the training set.
         freedom: How far things stray from their usual place and size; 1 is what the base model
             sees, more is for teaching a ControlNet to follow lines instead of habits.

@@ -1,4 +1,4 @@
-"""How well the demo model obeys: the table that its card shows.
+"""The table on the demo model's card, which shows how well it obeys.
 
     python -m generation.demo.evaluate
 
@@ -28,7 +28,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 STEPS = 12
 GUIDANCE = 3.5
 TOKENS = 64
-"""What the demo runs with: `num_inference_steps`, `guidance_scale`, `max_sequence_length`."""
+"""Settings of the demo: `num_inference_steps`, `guidance_scale`, `max_sequence_length`."""
 
 BATCH = 16
 PROMPTS = {"single": 80, "count": 60, "pair": 60, "between": 24, "scene": 40}
@@ -49,12 +49,12 @@ WORDINGS = (
     ("for the cover of my next album, which is about waiting for trains that never come, i"
      " imagine", ", seen from afar"),
 )  # fmt: skip
-"""What long prompts have before and behind the request; none of it was shown in training."""
+"""Words before and behind the request in long prompts; training showed none of them."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: a share, 0 to 1, of so many pictures, and what was hoped for."""
+    """One line of the table: a share, 0 to 1, of so many pictures, and the goal."""
 
     name: str
     value: float
@@ -82,7 +82,7 @@ def with_controlnet(pipeline: FluxPipeline, folder: Path) -> FluxControlNetPipel
 
 
 def ask(kinds: dict[str, int], seed: str = "evaluation") -> list[Drawing]:
-    """So many drawings of each kind, whose captions are held out of training."""
+    """Drawings, so many of each kind, whose captions are held out of training."""
     random = Random(seed)
     return [
         drawings.sample(random, kind, for_evaluation=True)
@@ -122,7 +122,7 @@ def draw(
 
 
 def prompt_rows(pipeline: FluxPipeline, asked: list[Drawing]) -> list[Row]:
-    """Ground and colours over everything, shapes, counts and pairs each over their kind."""
+    """Rows on ground and colours of all drawings, and on the things of each kind."""
     verdicts = [
         (drawing.kind, checker.judge(image, drawing))
         for drawing, image in zip(asked, draw(pipeline, asked), strict=True)
@@ -194,7 +194,7 @@ def control_drawings(count: int) -> list[Drawing]:
 def canny_rows(
     controlled: FluxControlNetPipeline, asked: list[Drawing], size: int = 128
 ) -> list[Row]:
-    """Do the objects cover the drawing's, and are the colours those of the prompt?"""
+    """Rows on whether objects cover the drawing's, and have the colours of the prompt."""
     originals = [drawings.render(drawing, size, size) for drawing in asked]
     controls = [drawings.edges(original) for original in originals]
     rows = []
@@ -213,7 +213,7 @@ def canny_rows(
 def blob_rows(
     controlled: FluxControlNetPipeline, asked: list[Drawing], size: int = 128
 ) -> list[Row]:
-    """Do the objects stand where the blobs are?"""
+    """Rows on whether the objects stand where the blobs are."""
     originals = [drawings.render(drawing, size, size) for drawing in asked]
     controls = [drawings.blobs(original) for original in originals]
     rows = []

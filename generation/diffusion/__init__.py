@@ -1,4 +1,4 @@
-"""What is the same for every family of diffusion models: the engine, memory, offloading, bits.
+"""Parts that every family of diffusion models shares: the engine, memory, offloading, bits.
 
 Importing `engine` imports torch and diffusers, which takes seconds: import it on the
 engine's thread.

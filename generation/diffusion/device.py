@@ -1,4 +1,4 @@
-"""Which device and which number format a model gets."""
+"""The device and the number format of a model."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def choose_device(device: str = "auto", dtype: str = "auto", parameters: int = 0
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether *error* says that memory has run out, in whatever words of whatever device."""
+    """Whether *error* says that memory has run out, in the words of any device."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     # mps and the CPU raise a plain RuntimeError.

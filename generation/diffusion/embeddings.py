@@ -20,7 +20,7 @@ CACHE_BYTES = 256_000_000
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """A prompt as the transformer is told it.
+    """A prompt in the form that the transformer reads.
 
     Attributes:
         tensors: By the pipeline's argument names, such as ``prompt_embeds``.

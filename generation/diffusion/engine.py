@@ -1,4 +1,4 @@
-"""DiffusionEngine: pictures from a model of any family, within the memory that there is."""
+"""The engine that draws with a model of any family, within the memory that there is."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Exhausted:
-    """Memory ran out. The exception, which held on to frames with tensors, is gone.
+    """The outcome of work for which memory ran out.
+
+    The exception, which held on to frames with tensors, is gone.
 
     Attributes:
         reason: The exception's first line.
@@ -75,11 +77,11 @@ class Exhausted:
 
 
 class WeightsDamaged(ModelUnavailable):
-    """Weights are here and do not load."""
+    """The weights are here and do not load."""
 
 
 class DiffusionEngine:
-    """Draws with one model on one device. Blocking; touched by exactly one thread.
+    """An `Engine` for one model on one device. Blocking; touched by exactly one thread.
 
     Args:
         repository: "demo", a folder, or a repository id; see `weights.resolve`.
@@ -95,7 +97,7 @@ class DiffusionEngine:
         token: For gated repositories; None looks in the environment.
         controlnets: Repositories that presets name, so that the plan leaves room for the
             largest of them.
-        pixels: Of the largest picture that the plan leaves room for.
+        pixels: Pixels of the largest picture that the plan leaves room for.
         preprocessors: Make control maps; None makes those that need no model.
         max_controlnets: ControlNets and Control LoRAs kept in memory at most, at least 1;
             those of FLUX.1-dev take 1.2 to 6.6 GB each, and go earlier where room is short.
@@ -381,7 +383,7 @@ class DiffusionEngine:
 def engine_of(
     *, controlnets: list[str], preprocessors: dict[str, Any], **arguments: Any
 ) -> DiffusionEngine:
-    """A `DiffusionEngine` from values that a pipe can carry: how a child process makes its own.
+    """A `DiffusionEngine` from values that a pipe can carry, for a child process.
 
     Args:
         preprocessors: Arguments of `Preprocessors`.

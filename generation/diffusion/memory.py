@@ -1,4 +1,4 @@
-"""The memory plan: how large the parts are, and which offload level they fit on.
+"""The memory plan: sizes of the parts, and the offload level that they fit on.
 
 Everything here is arithmetic on sizes that are read from the heads of safetensors files,
 so a plan is made before anything is loaded. ``docs/flux.md`` shows what comes out for
@@ -27,7 +27,7 @@ OffloadLevel = Literal[
 ]
 OFFLOAD_LEVELS: tuple[OffloadLevel, ...] = get_args(OffloadLevel)
 
-#: What a device keeps for itself beside tensors (its context, kernels, fragments), in bytes.
+#: Bytes that a device keeps for itself beside tensors: its context, kernels, fragments.
 OVERHEAD = 1_000_000_000
 
 #: Tensors of the VAE decoder's widest layer, 256 channels at full size, that live at once.
@@ -43,11 +43,11 @@ BLOCK_WIDTHS = 18
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What the parts of a model take in memory, in bytes.
+    """Memory that the parts of a model take, in bytes.
 
     Attributes:
-        transformer: All of it.
-        text_encoders: CLIP and T5 together.
+        transformer: The whole transformer.
+        text_encoders: All text encoders together (CLIP and T5 in FLUX.1).
         vae: Encoder and decoder.
         controlnet: The largest ControlNet that a preset names; 0 without one.
         block: The largest block of the transformer.

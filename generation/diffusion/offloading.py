@@ -1,4 +1,4 @@
-"""Where the parts of a model rest, and how they come to the device when their turn comes.
+"""Places where the parts of a model rest, and their way to the device when their turn comes.
 
 The offload levels are those of ``generation/diffusion/memory.py``. All of them compute on the same
 device with the same operations, so all of them make the same pixels.
@@ -44,7 +44,7 @@ class Offloading:
 
     @property
     def resting_bytes(self) -> int:
-        """What rests on the device now."""
+        """Bytes of the parts that rest on the device now."""
         return stored_bytes(
             part for part, role in self._parts.items() if self._stays_on_device(role)
         )
@@ -80,7 +80,7 @@ class Offloading:
 
     @contextlib.contextmanager
     def onloaded(self, *parts: torch.nn.Module) -> Iterator[None]:
-        """*parts* are ready to compute inside the block, which on most levels they are anyway."""
+        """Have *parts* ready to compute inside the block, as on most levels they are anyway."""
         guests = [
             part
             for part in parts
@@ -98,7 +98,7 @@ class Offloading:
 
     @contextlib.contextmanager
     def unhooked(self, *parts: torch.nn.Module) -> Iterator[None]:
-        """Without the hooks that move *parts*, so that their modules can be changed in the block.
+        """Take the hooks off that move *parts*, so that their modules can be changed in the block.
 
         diffusers would otherwise lay hooks of its own, over the whole pipeline.
         """

@@ -19,8 +19,8 @@ Quantization = Literal["none", "auto", "fp8", "4bit"]
 #: The first NVIDIA generation that multiplies float8 (Ada; Hopper is 9.0).
 FP8_CAPABILITY = (8, 9)
 
-#: What each format needs, as pip names it, and bytes of a value of the transformer: NF4 has
-#: 4 bits and a scale of 32 for every 64 values.
+#: The package that each format needs, as pip names it, and bytes of a value of the
+#: transformer: NF4 has 4 bits and a scale of 32 for every 64 values.
 PACKAGES = {"fp8": "torchao", "4bit": "bitsandbytes"}
 BYTES = {"none": 2.0, "fp8": 1.0, "4bit": 0.5625}
 
@@ -54,7 +54,7 @@ def choose(setting: Quantization, device: Device) -> Quantization:
 
 
 def config(chosen: Quantization, dtype: torch.dtype) -> Any:
-    """What diffusers' ``from_pretrained`` takes as ``quantization_config``; None for "none"."""
+    """The ``quantization_config`` of diffusers' ``from_pretrained``; None for "none"."""
     if chosen == "fp8":
         from diffusers import TorchAoConfig
         from torchao.quantization import Float8DynamicActivationFloat8WeightConfig, PerRow

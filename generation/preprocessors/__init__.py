@@ -44,8 +44,8 @@ class Preprocessors:
 
     Args:
         depth: Repository id or folder of a depth estimator (Depth Anything).
-        person: Of a detector that finds people (RT-DETR, trained on COCO).
-        pose: Of an estimator of their 17 keypoints (ViTPose).
+        person: Repository id or folder of a detector that finds people (RT-DETR, trained on COCO).
+        pose: Repository id or folder of an estimator of their 17 keypoints (ViTPose).
         download_dir: See `weights.resolve`.
         token: For gated repositories.
     """
@@ -120,7 +120,7 @@ class Preprocessors:
 
 
 def preprocess(name: Preprocessor, image: Image.Image) -> Image.Image:
-    """The control map of an RGB *image*, of those that need no model; RGB and of the same size.
+    """The control map of an RGB *image* by a preprocessor without a model; RGB, of the same size.
 
     Raises:
         InvalidRequest: There is no such preprocessor.
@@ -134,7 +134,7 @@ def preprocess(name: Preprocessor, image: Image.Image) -> Image.Image:
 
 
 def none(image: Image.Image) -> Image.Image:
-    """The image itself, for those who bring a finished control map."""
+    """The image itself, which is a finished control map."""
     return image
 
 
@@ -173,7 +173,7 @@ def gray(image: Image.Image) -> Image.Image:
 
 
 def blur(image: Image.Image) -> Image.Image:
-    """Only where which colour is: blurred by a sixteenth of the shorter side (Gaussian)."""
+    """The colours of an image, blurred by a sixteenth of the shorter side (Gaussian)."""
     return image.filter(ImageFilter.GaussianBlur(min(image.size) / BLUR_SHARE))
 
 

@@ -23,7 +23,7 @@ MEAN, STANDARD_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class DepthEstimator:
-    """Near is bright, far is dark, from 0 to 255 in every picture.
+    """Depth maps: near is bright, far is dark, from 0 to 255 in every picture.
 
     Args:
         folder: A DepthAnythingForDepthEstimation in transformers' format.

@@ -1,4 +1,4 @@
-"""Reading a preprocessor's model, and saying so where it cannot be read."""
+"""Models of preprocessors, read from their folders."""
 
 from __future__ import annotations
 
