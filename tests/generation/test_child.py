@@ -145,6 +145,7 @@ def test_a_child_that_dies_or_whose_device_is_poisoned_is_told_from_a_failed_pic
     child, fox, fault
 ):
     pid = child.pid
+    child._loaded = {"demo/canny": 1}
 
     with pytest.raises(EngineLost, match=r"has died|beyond repair: CUDA error"):
         child.generate(replace(fox, prompt=fault), ignore)
