@@ -1,15 +1,17 @@
 """Platforms: one line in a table for each, and what ends one ends nothing else."""
 
 import asyncio
+from copy import copy
 
 import pytest
 
 from bot.assembly.platforms import PLATFORMS, Host, Platform, check_person, keep_going, running
+from bot.commands import ImagineCommand
 from bot.config import Config, ConfigError, Secrets
 from bot.conversation import converse
-from tests.conftest import finished
-
-WEB = next(each for each in PLATFORMS if each.name == "web")
+from bot.following import Following, Way
+from bot.jobs import Delivery
+from tests.conftest import until
 
 
 class Chalkboard:
@@ -17,23 +19,51 @@ class Chalkboard:
 
     def __init__(self, *written):
         self.written = written
+        self.jobs = []
         self.hung = []
-        self.is_done = asyncio.Event()
 
     async def run(self, host):
+        self.service = host.service
+        following = Following(host.service, "chalk", self.window_of)
         host.announce("the schoolyard")
-        for text in self.written:
-            where = {"channel": "yard"}
-            reply = await converse(host.service, "chalk:ada", text, reply_to=where)
-            await self.hang(host.service, reply.job)
-        self.is_done.set()
-        await asyncio.Event().wait()
+        try:
+            for text in self.written:
+                where = {"channel": "yard"}
+                reply = await converse(host.service, "chalk:ada", text, reply_to=where)
+                following.follow(reply.job, is_new=True)
+            await following.run()
+        finally:
+            await following.close()
 
-    async def hang(self, service, job):
-        await finished(job)
-        path = await service.picture(job.user, job.id)
+    def window_of(self, job, say):
+        window = copy(self)
+        window.job = job
+        self.jobs.append(job)
+        return window
+
+    # The window of one job
+
+    async def open(self, attempt):
+        pass
+
+    async def ready(self):
+        pass
+
+    async def show(self, progress, why_not):
+        pass
+
+    def ways(self):
+        return [Way(self.hang)]
+
+    async def hang(self, attempt):
+        path = await self.service.picture(self.job.user, self.job.id)
         self.hung.append(path.read_bytes())
-        await service.delivered(job)
+
+    async def note(self, sentence):
+        pass
+
+    def judge(self, error):
+        return None
 
 
 def always(config, secrets):
@@ -41,32 +71,38 @@ def always(config, secrets):
 
 
 async def test_a_platform_is_one_class_and_one_line_and_draws_and_delivers(bot, gate):
-    gate.open()
     addresses = []
-    config = Config(web={"port": 0})
-    host = Host(bot.service, config, Secrets(), addresses.append)
+    host = Host(bot.service, Config(web={"port": 0}), Secrets(), addresses.append)
     board = Chalkboard("a red circle", "a blue square")
+    circle = ImagineCommand("left by the process before")
+    await bot.service.submit("chalk:bob", circle, reply_to={"channel": "yard"})
 
     async with running(host, [*PLATFORMS, Platform("chalk", always, board.run)]):
-        async with asyncio.timeout(30):
-            await board.is_done.wait()
+        gate.open()
+        await until(lambda: len(board.jobs) == 3)
+        await until(lambda: {job.delivery for job in board.jobs} == {Delivery.DELIVERED})
 
-    assert [png[:4] for png in board.hung] == [b"\x89PNG"] * 2
-    assert len((await bot.service.history("chalk:ada")).jobs) == 2
+    assert [png[:4] for png in board.hung] == [b"\x89PNG"] * 3
     assert await bot.service.undelivered("chalk") == []
     web, yard = addresses
     assert web.startswith("http://127.0.0.1:")
     assert yard == "the schoolyard"
 
 
-async def test_a_platform_that_is_off_is_not_run(service):
-    board = Chalkboard("a red circle")
-    off = Platform("chalk", lambda config, secrets: False, board.run)
+async def test_a_platform_that_is_off_is_not_run():
+    ran = []
 
-    async with running(Host(service, Config(), Secrets()), [off]):
-        await asyncio.sleep(0)
+    async def run(host):
+        ran.append(host.config)
 
-    assert (await service.history("chalk:ada")).jobs == []
+    def only_with_a_token(config, secrets):
+        return secrets.discord_token is not None
+
+    for secrets in (Secrets(), Secrets(discord_token="t")):
+        host = Host(None, Config(), secrets)
+        async with running(host, [Platform("chalk", only_with_a_token, run)]):
+            await asyncio.sleep(0)
+        assert len(ran) == (secrets.discord_token is not None)
 
 
 async def test_the_model_waits_until_a_platform_listens_that_must():
