@@ -56,6 +56,7 @@ def ban(db: sqlite3.Connection, user: str, now: float, reason: str) -> None:
 
 
 def unban(db: sqlite3.Connection, user: str) -> None:
+    """Lift the ban of *user*, if there is one."""
     db.execute("UPDATE people SET banned_at = NULL, ban_reason = NULL WHERE user = ?", (user,))
 
 

@@ -57,11 +57,11 @@ class Platform:
     Attributes:
         name: Begins the ids of its people: ``discord`` in ``discord:1234``.
         is_on: Whether the configuration and the secrets want it.
-        run: Is there until cancelled. What it raises ends this platform alone: for good
-            where it is a ConfigError, else until it is tried again.
-        check: Verdicts for ``python -m bot check``, also where it is off.
-        must_listen: Whether the model is loaded only once it has announced an address. What it
-            raises before then ends the start of the bot.
+        run: A coroutine that serves the platform until cancelled. An error in it ends this
+            platform alone: for good where it is a ConfigError, else until the next attempt.
+        check: Verdicts for ``python -m bot check``, also where the platform is off.
+        must_listen: Whether the model is loaded only once the platform has announced an
+            address. An error before then ends the start of the bot.
     """
 
     name: str
