@@ -33,8 +33,8 @@ def back_up(database: Path, folder: Path, now: float) -> Path:
     """Copy *database* (which may be in use) into *folder*, and verify the copy.
 
     Raises:
-        DatabaseDamaged: The copy is not sound; it is deleted.
-        OSError, sqlite3.Error: It cannot be made.
+        DatabaseDamaged: The copy is not sound, and was deleted.
+        OSError, sqlite3.Error: The copy cannot be made.
     """
     folder.mkdir(parents=True, exist_ok=True)
     copy = folder / datetime.fromtimestamp(now, UTC).strftime(NAME)
@@ -54,13 +54,13 @@ def back_up(database: Path, folder: Path, now: float) -> Path:
 
 
 def verify(copy: Path) -> None:
-    """Raise DatabaseDamaged unless *copy* is a sound database of the bot's."""
+    """Raise DatabaseDamaged unless *copy* is a sound database of the bot."""
     try:
         with closing(sqlite3.connect(f"file:{copy}?mode=ro", uri=True)) as db:
             check_sound(db)
             db.execute("SELECT count(*) FROM jobs, (SELECT 1 FROM entries LIMIT 1)").fetchone()
     except sqlite3.DatabaseError as error:
-        raise DatabaseDamaged(f"{copy} is no database of the bot's: {error}") from error
+        raise DatabaseDamaged(f"{copy} is not a database of the bot: {error}") from error
 
 
 def backups(folder: Path) -> list[Path]:
@@ -69,14 +69,15 @@ def backups(folder: Path) -> list[Path]:
 
 
 def made_at(copy: Path) -> float:
-    """When *copy* was made, in unix seconds."""
+    """Time at which *copy* was made, in unix seconds."""
     return datetime.strptime(copy.name, NAME).replace(tzinfo=UTC).timestamp()
 
 
 def restore(database: Path, copy: Path, now: float) -> Path | None:
-    """Put *copy* in the place of *database*, which nobody may be using.
+    """Replace *database*, which nobody may be using, by *copy*.
 
-    Returns the folder that what was there has been moved to; None if nothing was.
+    Returns:
+        The folder that the old files were moved to; None if there were none.
 
     Raises:
         DatabaseDamaged: *copy* is not sound; nothing was changed.
@@ -111,7 +112,7 @@ async def back_up_daily(
 
 
 def back_up_if_due(database: Path, folder: Path, keep: int, now: float) -> Path | None:
-    """Make a copy if the newest is a day old, then delete all but *keep*; None if it is not."""
+    """A new copy, if the newest is a day old, else None. All but *keep* copies are deleted."""
     found = backups(folder)
     if found and now - made_at(found[0]) < DAY:
         return None

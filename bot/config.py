@@ -40,7 +40,7 @@ from generation.types import Fit, Preset
 
 logger = logging.getLogger(__name__)
 
-#: What pydantic says where something else stands in the place of a section.
+#: Pydantic's errors for another value in the place of a section.
 NO_SECTION = ("model_type", "model_attributes_type", "dataclass_type", "dict_type")
 
 ENVIRONMENT_PREFIX = "FLUXBOT_"
@@ -113,7 +113,7 @@ def _named(presets: Any) -> Any:
                 f"a preset is named with lower-case letters, digits, - and _, not {name!r}"
             )
         if isinstance(values, dict) and values.get("name", name) != name:
-            raise ValueError(f"presets.{name}.name: a preset is named by its heading alone")
+            raise ValueError(f"presets.{name}.name: a preset gets its name from its heading alone")
     return {
         name: {"name": name, **values} if isinstance(values, dict) else values
         for name, values in presets.items()
@@ -142,15 +142,15 @@ PresetTables = Annotated[
 
 
 class KnownModel(Section):
-    """What is known of a model: a table ``[models.ID]``.
+    """A table ``[models.ID]``: facts of a model.
 
-    A number stands in for what ``[model]`` does not say.
+    Its numbers are the defaults of ``[model]``.
 
     Attributes:
-        license: Page of the licence that the operator must accept; None where none asks
-            anything of whoever runs a bot.
-        gated: Whether the Hub gives it to those alone whose token has access.
-        presets: Those that belong to this model.
+        license: Page of the licence that the operator must accept; None where the licence asks
+            nothing of a bot's operator.
+        gated: Whether the Hub asks for a token that has been given access.
+        presets: Presets that belong to this model.
     """
 
     license: str | None = None
@@ -243,8 +243,8 @@ class Config(BaseSettings):
     """Everything that an operator can set, frozen.
 
     Attributes:
-        models: What is known of models, by repository id.
-        presets: By name, in the order of the file: those of the model, then the operator's.
+        models: Known models, by repository id.
+        presets: Presets by name, in the order of the file: the model's, then the operator's.
     """
 
     model_config = SettingsConfigDict(
@@ -284,7 +284,7 @@ class Config(BaseSettings):
 
     @property
     def known_model(self) -> KnownModel | None:
-        """What ``[models]`` says of the model that is set."""
+        """The entry of the configured model in ``[models]``, or None without one."""
         return self.models.get(self.model.profile or self.model.repository)
 
     @classmethod
@@ -300,12 +300,12 @@ class Config(BaseSettings):
 
 
 class Secrets(BaseModel):
-    """What is never written into ``config.toml``.
+    """Secrets, which are never written into ``config.toml``.
 
     Attributes:
         hf_token: Token for the Hugging Face Hub; None without one.
         web_tokens: Names of the people who may use the web chat, by their bearer token.
-        discord_token: Token of the bot on Discord; None where it shall not be there.
+        discord_token: Token of the bot on Discord; None without Discord.
         slack_bot_tokens: One for each workspace; none without Slack.
         slack_app_token: Opens the sockets in Socket Mode.
         slack_signing_secret: Proves in HTTP mode that a request is Slack's.
@@ -340,9 +340,9 @@ SECRET_VARIABLES = (
 
 
 def load_config(path: Path) -> Config:
-    """Read *path* and the environment.
+    """The configuration from *path* and the environment.
 
-    Relative folders in it are taken from the folder that *path* lies in.
+    Relative folders in the file start from the folder of *path*.
 
     Raises:
         ConfigError: A key is unknown or a value is not allowed.
@@ -382,14 +382,14 @@ def load_config(path: Path) -> Config:
     if config.presets[name].needs_image:
         raise ConfigError(
             f"{path.name}: model.default_preset is {name!r}, which needs a picture, so that words"
-            " alone would always be refused: name one that needs none"
+            " alone would always be refused: choose a preset that needs none"
         )
     if config.model.width * config.model.height > config.limits.pixels or (
         config.model.num_inference_steps > config.limits.num_inference_steps
     ):
         raise ConfigError(
-            f"{path.name}: what [model] has for width, height or num_inference_steps is above"
-            " [limits], so that whoever says nothing would be refused: raise the limit"
+            f"{path.name}: width, height or num_inference_steps of [model] is above [limits], so"
+            " that every request without them would be refused: raise the limit"
         )
     return config
 
@@ -449,10 +449,10 @@ def _warn_of_old_names(values: Mapping[str, Any], file: str) -> None:
 
 
 def _with_known_model(values: dict[str, Any], config: Config, file: str) -> dict[str, Any]:
-    """*values* of the file, with what it says in ``[models]`` of the model that is set.
+    """*values* of the file, with the defaults and presets of the configured model.
 
     Raises:
-        ConfigError: It says nothing of that model.
+        ConfigError: ``[models]`` has no entry for that model.
     """
     models = values.get("models", {})
     name = config.model.profile or config.model.repository
@@ -461,8 +461,8 @@ def _with_known_model(values: dict[str, Any], config: Config, file: str) -> dict
     if name not in models:
         key = "profile" if config.model.profile else "repository"
         raise ConfigError(
-            f"{file}: model.{key} is {name!r}, which has no table of its own under [models]: set"
-            f" model.profile to the one that it is like, of {', '.join(map(repr, models))}"
+            f"{file}: model.{key} is {name!r}, which has no table under [models]: set"
+            f" model.profile to the most similar of {', '.join(map(repr, models))}"
             f"{_nearest(name, models)}"
         )
     known = models[name]
@@ -475,19 +475,19 @@ def _with_known_model(values: dict[str, Any], config: Config, file: str) -> dict
 
 
 def check_license(config: Config) -> None:
-    """Raise ConfigError unless the operator has accepted the licence of the weights, if it
-    asks anything of somebody who runs a bot."""
+    """Raise ConfigError unless the operator has accepted the licence of the weights, where it
+    asks anything of a bot's operator."""
     known = config.known_model
     if known is not None and known.license is not None and not config.model.accept_license:
         raise ConfigError(
-            f"{config.model.repository} comes under a licence that asks things of whoever runs a"
-            f" bot with it: read {known.license}, then set model.accept_license = true in"
-            " config.toml (it says there what to look for)"
+            f"{config.model.repository} has a licence with conditions for everybody who runs a bot"
+            f" with it: read {known.license}, then set model.accept_license = true in config.toml"
+            " (the comment there says what to look for)"
         )
 
 
 def load_secrets(environ: Mapping[str, str] = os.environ) -> Secrets:
-    """Read the secrets from the environment.
+    """The secrets from the environment.
 
     Raises:
         ConfigError: ``FLUXBOT_WEB_TOKENS`` is not of the form ``name:token,name:token``.
@@ -517,7 +517,7 @@ def load_secrets(environ: Mapping[str, str] = os.environ) -> Secrets:
 
 
 def _check_environment(environ: Mapping[str, str]) -> None:
-    """Refuse FLUXBOT_ variables that would be passed over in silence."""
+    """Raise ConfigError for a ``FLUXBOT_`` variable that would have no effect."""
     for variable in environ:
         if not variable.startswith(ENVIRONMENT_PREFIX) or variable == WEB_TOKENS_VARIABLE:
             continue
@@ -548,15 +548,15 @@ def _sentences(error: ValidationError, file: str) -> list[str]:
         if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             kind = "section" if len(location) == 1 else "setting"
             known = _keys_beside(location)
-            hint = _nearest(location[-1], known) or f"; known are {', '.join(known)}"
-            sentences.append(f"{said} is no {kind}{hint}")
+            hint = _nearest(location[-1], known) or f"; there are {', '.join(known)}"
+            sentences.append(f"{said} is not a {kind}{hint}")
         elif problem["type"] in (
             "model_type",
             "dataclass_type",
             "dict_type",
             "model_attributes_type",
         ):
-            sentences.append(f"{said}: this is a section, so keys stand under [{key}]")
+            sentences.append(f"{said}: {key} is a section, so write its keys under [{key}]")
         else:
             reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
             said = f"{where}{key}" if isinstance(given, dict) else said
@@ -565,7 +565,7 @@ def _sentences(error: ValidationError, file: str) -> list[str]:
 
 
 def _keys_beside(location: list[str]) -> list[str]:
-    """The keys that would have been right where *location* is wrong."""
+    """The keys that are allowed in the place of *location*."""
     kind: Any = Config
     for part in location[:-1]:
         if isinstance(kind, type) and issubclass(kind, BaseModel):

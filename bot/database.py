@@ -1,12 +1,12 @@
 """The SQLite database: opening it, bringing its schema up to date, reading and writing.
 
 Two connections, each owned by a thread of aiosqlite's. One writes and checkpoints;
-the other reads, so that nobody who looks at a history waits for a disk.
+the other reads, so that reading a history never waits for a disk.
 
 Writers are functions over a plain ``sqlite3.Connection``, run whole on the writing
-thread. Those that arrive while a commit is being synced to disk share the next one:
-a hundred people who press Enter together cost one sync, not a hundred, and each is
-answered only after it.
+thread. Writers that arrive while a commit is being synced to disk share the next one:
+a hundred people who press Enter together cost one sync, not a hundred. Callers are
+answered only after the sync.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class SchemaTooNew(Exception):
 
 
 class DatabaseDamaged(Exception):
-    """What the database says of itself does not fit together."""
+    """The database fails SQLite's own check."""
 
 
 class Database:
-    """Use `open`; close it with `close`."""
+    """The open database, made by `open`."""
 
     def __init__(
         self,
@@ -67,13 +67,13 @@ class Database:
         """Open the database at *path*, creating or migrating it as needed.
 
         Args:
-            is_checked: Whether to look through all of it for damage first.
-            reserve: Room that is given up when the disk is full.
+            is_checked: Whether to check the whole database for damage first.
+            reserve: Disk space to give up when the disk is full.
 
         Raises:
-            SchemaTooNew: A newer version of the bot wrote it; nothing was changed.
-            DatabaseDamaged: It is damaged, or cannot be migrated; nothing was changed.
-            sqlite3.DatabaseError: It is no database.
+            SchemaTooNew: A newer version of the bot wrote the database; nothing was changed.
+            DatabaseDamaged: The database is damaged, or cannot be migrated; nothing was changed.
+            sqlite3.DatabaseError: The file is not a database.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         writer = await aiosqlite.connect(path, isolation_level=None)
@@ -98,11 +98,11 @@ class Database:
 
     @property
     def is_full(self) -> bool:
-        """Whether the disk was full, and has not twice the reserve to spare again."""
+        """Whether the disk was full and does not have twice the reserve free again."""
         return self._reserve is not None and not self._reserve.restore()
 
     async def read(self, work: Work[T]) -> T:
-        """Run *work* over the reading connection and return what it returns.
+        """The result of *work*, run on the reading connection.
 
         Raises:
             StorageTrouble: The database is damaged, or cannot be read.
@@ -116,7 +116,7 @@ class Database:
             raise explained from (None if explained is error else error)
 
     async def write(self, work: Work[T]) -> T:
-        """Run *work* in a transaction; return what it returns once that is on disk.
+        """The result of *work*, run in a transaction, once that is on disk.
 
         *work* may run together with others in one transaction; if it raises, only its
         own changes are undone, and the exception is raised here.
@@ -171,10 +171,8 @@ async def _on_thread_of(connection: aiosqlite.Connection, work: Work[T]) -> T:
 
 
 def _together(db: sqlite3.Connection, works: list[Work[Any]]) -> list[Any]:
-    """Run each of *works* in its own savepoint of one transaction.
-
-    Returns what each returned, or the exception that it raised.
-    """
+    """The results of *works*, each run in its own savepoint of one transaction; exceptions stand
+    in the places of results."""
     outcomes: list[Any] = []
     try:
         db.execute("BEGIN IMMEDIATE")
@@ -228,13 +226,13 @@ def _prepare(db: sqlite3.Connection) -> None:
     db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
     db.execute("PRAGMA journal_mode = WAL")
     # In WAL mode the default, NORMAL, may lose the last commits with the power;
-    # who has been told "accepted" must find the job again.
+    # a job that was reported as accepted must not be lost.
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA foreign_keys = ON")
 
 
 def check_sound(db: sqlite3.Connection) -> None:
-    """Raise DatabaseDamaged where *db* does not fit together."""
+    """Raise DatabaseDamaged where *db* fails SQLite's check."""
     try:
         (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.DatabaseError as error:
@@ -247,7 +245,7 @@ def _rehearse(db: sqlite3.Connection, path: Path) -> None:
     """Migrate a copy of the database first, and leave one of its old schema behind.
 
     Raises:
-        DatabaseDamaged: That does not work; the database is as it was.
+        DatabaseDamaged: The migration fails; the database is unchanged.
     """
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if not 0 < version < len(migrations()):
@@ -271,7 +269,7 @@ def _rehearse(db: sqlite3.Connection, path: Path) -> None:
 
 
 def migrations() -> list[str]:
-    """The numbered scripts; number N brings ``user_version`` from N - 1 to N.
+    """The migration scripts; number N brings ``user_version`` from N - 1 to N.
 
     A script that has been released is never edited.
     """

@@ -1,6 +1,6 @@
 """Picture files on disk: written aside, synced, renamed, and deleted when they are old.
 
-A PNG of ours says everything that is needed to make it again, in two text chunks:
+A PNG of the bot's carries everything that is needed to make it again, in two text chunks:
 ``parameters``, one readable line, and ``fluxbot``, the whole request as JSON.
 """
 
@@ -38,7 +38,7 @@ SUFFIXES: dict[Kind, str] = {"grid": "grid.png", "thumbnail": "thumbnail.webp", 
 
 
 class Gallery:
-    """The folder that holds the pictures, and the attached ones that they were made from.
+    """The folder of finished pictures, and of the attached pictures behind them.
 
     All methods block; call them off the event loop. Attached pictures are named by
     their content, so that one sent ten times is kept once.
@@ -53,11 +53,11 @@ class Gallery:
                 half_written.unlink()
 
     def control_image_path(self, png: bytes) -> Path:
-        """Where `keep_control_image` puts *png*."""
+        """Path of the attached picture *png*, stored or not."""
         return self.control_images / f"{hashlib.sha256(png).hexdigest()}.png"
 
     def keep_control_image(self, png: bytes) -> Path:
-        """Store a clean picture; returns its file.
+        """Path of the clean picture *png*, which is stored unless it is there already.
 
         Raises:
             OSError: The disk is full or cannot be written.
@@ -68,7 +68,7 @@ class Gallery:
         return path
 
     def still_keeps(self, control_image: Path) -> bool:
-        """Whether that file is here; if so, pruning takes it for new."""
+        """Whether the file is still here; if so, pruning takes it for new."""
         try:
             os.utime(control_image)
         except FileNotFoundError:
@@ -89,7 +89,7 @@ class Gallery:
         image: Image.Image,
         control_map: Image.Image | None,
     ) -> None:
-        """Store picture *number* (from 1) of *job*; its control map with the first.
+        """Store picture *number* (from 1) of *job*, and the control map with the first.
 
         Raises:
             OSError: The disk is full or cannot be written.
@@ -106,7 +106,7 @@ class Gallery:
             self._save_thumbnail(job.id, grid)
 
     def delete(self, job_id: str) -> None:
-        """Delete all pictures of a job; none is no error."""
+        """Delete all pictures of a job, if there are any."""
         for path in (
             *(self.picture_path(job_id, number) for number in range(1, MAX_IMAGES + 1)),
             *(self.path(job_id, kind) for kind in SUFFIXES),
@@ -126,7 +126,7 @@ class Gallery:
         """Delete attached pictures that are older than *before* (unix seconds) and whose file
         names are not among *kept*.
 
-        The age matters: a file may lie here whose job is only being written.
+        The age matters, since the row of a new file's job may not be written yet.
         """
         for path in self.control_images.glob("*.png"):
             if path.name not in kept and path.stat().st_mtime < before:
@@ -151,9 +151,10 @@ def encoded(image: Image.Image) -> bytes:
 
 
 def fitted(path: Path, max_bytes: int) -> tuple[bytes, str]:
-    """The picture in the PNG file *path* with at most *max_bytes*, and the suffix of its format.
+    """The PNG file *path* in at most *max_bytes*, and the suffix of its format.
 
-    As it is if it fits, else as a WebP that loses as little as may be; at last a smaller one.
+    Unchanged where it fits, else a WebP of the best quality that fits, and of fewer pixels where
+    none does.
     """
     data = path.read_bytes()
     if len(data) <= max_bytes:
@@ -170,7 +171,7 @@ def fitted(path: Path, max_bytes: int) -> tuple[bytes, str]:
 
 
 def tiled(images: list[Image.Image]) -> Image.Image:
-    """One picture that shows all of *images* (of one size) in near-square rows."""
+    """A grid of *images*, all of one size, in near-square rows."""
     width, height = images[0].size
     columns = 1
     while columns * columns < len(images):
@@ -188,7 +189,7 @@ def tiled(images: list[Image.Image]) -> Image.Image:
 
 
 def png_info(job: Job, request: GenerationRequest) -> PngInfo:
-    """The text chunks that say how a picture was made."""
+    """Text chunks with everything that is needed to make the picture again."""
     info = PngInfo()
     parameters = (
         f"{request.prompt}\n"
@@ -202,8 +203,8 @@ def png_info(job: Job, request: GenerationRequest) -> PngInfo:
 
 
 def read_request(png: bytes) -> dict[str, Any] | None:
-    """The request inside a PNG of ours, as `GenerationRequest.to_dict` wrote it, with
-    the job's id as ``job``; None where there is none."""
+    """The request inside a PNG of the bot's, as `GenerationRequest.to_dict` wrote it, with
+    the job's id as ``job``; None without one."""
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
             image.load()

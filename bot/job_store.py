@@ -1,6 +1,6 @@
-"""Jobs as rows: written when accepted, brought up to date as they go, found again later.
+"""Jobs as rows of the database.
 
-All functions take the plain connection of a transaction (see `bot.database`).
+All methods take the plain connection of a transaction (see `bot.database`).
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from generation.types import GenerationRequest
 
 logger = logging.getLogger(__name__)
 
-#: What reading a stored row raises that a newer version, or a bad disk, has written.
+#: Errors from reading a row that a newer version, or a bad disk, has written.
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """What the last process left to be drawn.
+    """Jobs that the last process left unfinished.
 
     Attributes:
-        begun: Jobs whose turn had come, first come first.
-        waiting: Jobs that still waited for it, likewise.
-        moved: Those of *waiting* that admins moved, the first act first, with whether it
-            was to the front.
-        unreadable: Ids of jobs whose rows make no sense.
+        begun: Jobs whose turn had come, in the order of arrival.
+        waiting: Jobs still in the queue, in the order of arrival.
+        moved: Ids of waiting jobs that admins moved, in the order of the moves, each with
+            whether it went to the front.
+        unreadable: Ids of jobs whose rows cannot be read.
         round: The queue's round at that time.
-        had_their_turn: People who had their turn in it.
+        had_their_turn: People who had their turn in that round.
     """
 
     begun: list[Job]
@@ -52,7 +52,7 @@ class HistoryPage:
     """Jobs of one person, newest first.
 
     Attributes:
-        next: What to ask for as ``before`` to see the page that follows; None on the last.
+        next: Value of ``before`` for the following page; None on the last.
     """
 
     jobs: list[Job]
@@ -88,9 +88,11 @@ class JobStore:
         )
 
     def begin(self, db: sqlite3.Connection, job: Job, now: float, turn: int) -> int | None:
-        """Count an attempt at *job*, as it is about to be drawn; None if it has ended.
+        """Count an attempt at *job*, which is about to be drawn.
 
-        Returns its fence: the number without which nobody can write how it ended.
+        Returns:
+            The fence of the attempt, with which alone its end can be written; None if the job
+            has ended.
         """
         row = db.execute(
             "UPDATE jobs SET status = 'running', request = ?, started_at = ?, turn = ?,"
@@ -101,8 +103,8 @@ class JobStore:
         return None if row is None else row["fence"]
 
     def give_back(self, db: sqlite3.Connection, job_id: str, fence: int) -> bool:
-        """Return a job to the queue without counting the attempt, which we broke off
-        ourselves; False if that attempt is not the latest."""
+        """Return a job to the queue without counting the attempt, which the bot itself broke
+        off; False if that attempt is not the latest."""
         cursor = db.execute(
             "UPDATE jobs SET status = 'queued', started_at = NULL, attempts = attempts - 1"
             " WHERE id = ? AND status = 'running' AND fence = ?",
@@ -111,7 +113,7 @@ class JobStore:
         return cursor.rowcount == 1
 
     def draw_again(self, db: sqlite3.Connection, job_id: str, fence: int) -> bool:
-        """Return a job to the queue whose engine has died; False if that attempt is not the
+        """Return a job whose engine has died to the queue; False if that attempt is not the
         latest."""
         cursor = db.execute(
             "UPDATE jobs SET status = 'queued', started_at = NULL,"
@@ -122,7 +124,7 @@ class JobStore:
         return cursor.rowcount == 1
 
     def move(self, db: sqlite3.Connection, job_id: str, *, to_front: bool) -> None:
-        """Note that a waiting job was moved, after all that were moved before."""
+        """Record that a waiting job was moved, after all earlier moves."""
         db.execute(
             "UPDATE jobs SET moved = ? * (1 + (SELECT coalesce(max(abs(moved)), 0) FROM jobs"
             " WHERE status = 'queued')) WHERE id = ? AND status = 'queued'",
@@ -142,10 +144,11 @@ class JobStore:
         engine_losses: int | None = None,
         is_dead_letter: bool = False,
     ) -> bool:
-        """Write how a job ended; False if it had ended already, or if another attempt than
-        that of *fence* is the latest, and then nothing changes.
+        """Write the end of a job; its answer is owed from now on if it has a ``reply_to``.
 
-        Whoever is to be answered is owed the answer from now on.
+        Returns:
+            Whether it was written. Nothing changes if the job had ended already, or if *fence*
+            is not that of the latest attempt.
         """
         cursor = db.execute(
             "UPDATE jobs SET status = ?, finished_at = ?, seconds = ?, error = ?,"
@@ -161,7 +164,7 @@ class JobStore:
         return self._readable(db.execute("SELECT * FROM jobs WHERE is_dead_letter ORDER BY number"))
 
     def take_dead_letter(self, db: sqlite3.Connection, job_id: str) -> bool:
-        """Note that a dead letter is replayed; False if it is none, or no longer."""
+        """Record that a dead letter is replayed; False if the job is not one, or no longer."""
         cursor = db.execute(
             "UPDATE jobs SET is_dead_letter = 0 WHERE id = ? AND is_dead_letter", (job_id,)
         )
@@ -171,7 +174,7 @@ class JobStore:
         return self._first(db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)))
 
     def find_event(self, db: sqlite3.Connection, event_id: str) -> Job | None:
-        """The job that the platform's event *event_id* asked for, if it did already."""
+        """The job that the platform's event *event_id* made, or None if it made none yet."""
         return self._first(db.execute("SELECT * FROM jobs WHERE event_id = ?", (event_id,)))
 
     def latest(self, db: sqlite3.Connection, user: str) -> Job | None:
@@ -187,8 +190,8 @@ class JobStore:
     def latest_answered(
         self, db: sqlite3.Connection, platform: str, channel: str, place: Mapping[str, str]
     ) -> Job | None:
-        """The newest job with a picture that was answered in *channel* of *platform*, and at
-        *place*: fields of ``reply_to`` and what they must say."""
+        """The newest successful job that was answered in *channel* of *platform*, among those
+        whose ``reply_to`` has the fields of *place*."""
         fields = "".join(" AND json_extract(reply_to, ?) = ?" for _ in place)
         values = [part for name, value in place.items() for part in (f"$.{name}", value)]
         return self._first(
@@ -201,7 +204,7 @@ class JobStore:
         )
 
     def unfinished(self, db: sqlite3.Connection) -> Unfinished:
-        """Jobs that still have to be drawn, in the order in which they came."""
+        """Jobs that still have to be drawn, in the order of their arrival."""
         (round,) = db.execute("SELECT coalesce(max(turn), 0) FROM jobs").fetchone()
         people = db.execute("SELECT DISTINCT user FROM jobs WHERE turn = ?", (round,))
         had_their_turn = [row["user"] for row in people]
@@ -224,7 +227,7 @@ class JobStore:
         return found
 
     def undelivered(self, db: sqlite3.Connection, platform: str) -> list[Job]:
-        """Jobs of people on *platform* who still wait for an answer, oldest first."""
+        """Jobs on *platform* whose answer is owed, or will be, oldest first."""
         rows = db.execute(
             "SELECT * FROM jobs WHERE (status IN ('queued', 'running') OR delivery = 'owed')"
             " AND reply_to IS NOT NULL AND user GLOB ? ORDER BY number",
@@ -238,7 +241,7 @@ class JobStore:
     def close_delivery(
         self, db: sqlite3.Connection, job_id: str, delivery: Delivery, error: str | None = None
     ) -> bool:
-        """Write that nobody is owed the answer any more; False if nobody was."""
+        """Write that the answer is no longer owed; False if it was not owed."""
         cursor = db.execute(
             "UPDATE jobs SET delivery = ?, error = coalesce(error, ?)"
             " WHERE id = ? AND delivery = 'owed'",
@@ -249,7 +252,7 @@ class JobStore:
     def history(
         self, db: sqlite3.Connection, user: str, words: str, before: int | None, limit: int
     ) -> HistoryPage:
-        """Jobs of *user* whose prompt has all of *words* (or words that begin so)."""
+        """Jobs of *user* whose prompt has all of *words*, or words that begin with them."""
         where, values = "jobs.user = ?", [user]
         match = match_expression(words)
         if words.strip() and match is None:
@@ -287,7 +290,7 @@ class JobStore:
         return {row["file"] for row in rows}
 
     def without_pictures(self, db: sqlite3.Connection, job_ids: Iterable[str]) -> list[str]:
-        """Those of *job_ids* that ended without a picture."""
+        """Ids among *job_ids* of jobs that ended without a picture."""
         ended = "SELECT 1 FROM jobs WHERE id = ? AND status IN ('failed', 'cancelled')"
         return [id for id in job_ids if db.execute(ended, (id,)).fetchone()]
 
@@ -296,7 +299,7 @@ class JobStore:
         return found[0] if found else None
 
     def _readable(self, rows: Iterable[sqlite3.Row]) -> list[Job]:
-        """The jobs of *rows*; a row that makes no sense costs itself alone."""
+        """Jobs of *rows*; rows that cannot be read are logged and left out."""
         jobs = []
         for row in rows:
             try:

@@ -54,9 +54,9 @@ TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
 
 
 class Delivery(StrEnum):
-    """Whether somebody is still owed the picture.
+    """State of the answer to a job.
 
-    A job without ``reply_to`` owes nothing: whoever asked fetches the picture.
+    Without ``reply_to`` no answer is owed: the client fetches the picture itself.
     """
 
     NONE = "none"
@@ -66,17 +66,17 @@ class Delivery(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A job as its watchers see it.
+    """A snapshot of a job for its watchers.
 
     Attributes:
-        status: Where the job is on its way.
-        position: Jobs ahead of it, the running one included; 0 while it runs.
-        wait: Seconds until it starts, from measured step times; None before there are any.
-        picture: Number of the picture being drawn, 1 to ``job.images``; 0 before it starts.
+        status: The job's status.
+        position: Jobs ahead of this one, running ones included; 0 while it runs.
+        wait: Seconds until the job starts, or None before any step was measured.
+        picture: Number of the picture being drawn, 1 to ``job.images``; 0 before the start.
         step: Denoising steps done of this picture, out of ``request.steps_taken``.
-        preview: A small JPEG of the picture so far.
-        note: Why it is not being drawn just now, though it waits no longer or waits again,
-            such as "downloading canny's ControlNet, 43 %"; empty where nothing is special.
+        preview: A small JPEG of the unfinished picture.
+        note: Reason for an unusual delay, such as "downloading canny's ControlNet, 43 %"; empty
+            in the usual case.
     """
 
     status: JobStatus
@@ -90,28 +90,30 @@ class Progress:
 
 @dataclass(eq=False, kw_only=True)
 class Job:
-    """What somebody asked for, and how far it has come.
+    """One request of a person, and its progress.
 
     Attributes:
-        id: What people type; unique.
+        id: Unique, and short enough to type.
         user: ``platform:id``, such as ``discord:1234``.
         request: The first picture, completely specified; the others differ in the seed alone.
-        images: How many pictures, with seeds seed, seed + 1, ….
+        images: Number of pictures, with seeds seed, seed + 1, ….
         cost: Credits charged.
         submitted_at: Unix seconds.
-        origin: Where it was asked for; of an old job only the server is known.
-        reply_to: What only the adapter understands: where the answer goes.
-        event_id: The platform's own id of the event that asked, so that it asks once.
+        origin: Place of the request; the database keeps only its server.
+        reply_to: Address of the answer, which only the adapter understands; None where the
+            client fetches the picture itself.
+        event_id: The platform's id of the event behind the job; a repeated event makes no
+            second job.
         parent: Id of the job that this one repeats or varies.
-        attempts: How often drawing it was begun.
-        engine_losses: How often its engine died over it.
-        remarks: Sentences for the person, such as that a word is unknown to the model.
-        delivery: Whether somebody is still owed the picture.
-        error: The sentence that says why it failed, or why somebody else cancelled it.
-        seconds: Time on the engine, all pictures together; None before it succeeded.
-        finished_at: Unix seconds; None before it has ended.
-        is_pruned: Whether its files were deleted for their age.
-        progress: How far it has come.
+        attempts: Times that drawing was begun.
+        engine_losses: Times that the engine died while drawing.
+        remarks: Sentences for the person, such as a warning of words unknown to the model.
+        delivery: State of the answer.
+        error: Sentence for the person that explains a failure, or a cancellation by somebody else.
+        seconds: Time on the engine, all pictures together; None before success.
+        finished_at: Unix seconds; None before the end.
+        is_pruned: Whether the files were deleted for their age.
+        progress: The latest progress.
     """
 
     user: str
@@ -147,14 +149,14 @@ class Job:
 
     @property
     def work(self) -> float:
-        """Steps x megapixels of all pictures; what time and credits follow."""
+        """Steps x megapixels of all pictures, to which time and credits are proportional."""
         request = self.request
         passes = 2 if request.true_cfg_scale > 1 else 1
         pixels = request.width * request.height / 2**20
         return self.images * request.steps_taken * pixels * passes
 
     def update(self, status: JobStatus, **progress: Any) -> None:
-        """Move the job on and wake its watchers; *progress* are fields of `Progress`.
+        """Set the status and the fields of `Progress` in *progress*, and wake the watchers.
 
         Raises:
             ValueError: The status may not follow the current one.
@@ -180,7 +182,7 @@ class Job:
             await changed.wait()
 
     async def finished(self) -> Progress:
-        """Wait until the job has ended; returns its last progress."""
+        """The last progress, once the job has ended."""
         async for progress in self.watch():
             if progress.status.is_final:
                 return progress
@@ -189,7 +191,7 @@ class Job:
 
 @dataclass(frozen=True, order=True, slots=True)
 class _Place:
-    """Where a job stands: people take turns, one job each in a round.
+    """A job's place in the queue. People take turns, one job each in a round.
 
     Round robin as virtual time: a person's next job goes one round after their
     last one, but never into a round that is over (start-time fair queueing,
@@ -204,8 +206,8 @@ class _Place:
 class FairQueue:
     """Waiting jobs, in the order in which they will be drawn.
 
-    Nobody with twenty jobs makes somebody with one wait for all twenty. Jobs can
-    be taken out while they wait.
+    People take turns, so that one job never waits for all twenty of somebody else. Waiting
+    jobs can be moved and taken out.
     """
 
     def __init__(self) -> None:
@@ -228,22 +230,24 @@ class FairQueue:
 
     @property
     def round(self) -> int:
-        """The round of the job that was handed out last."""
+        """Round of the job that was handed out last."""
         return self._round
 
     def resume(self, round: int, had_their_turn: Iterable[str]) -> None:
-        """Go on in *round*, in which these people had their turn already. Call it before
-        anything is put: with it, jobs that are put in the order of their arrival stand as
-        they stood in the queue that they come from."""
+        """Continue an earlier queue in *round*, in which these people had their turn already.
+
+        To be called before any `put`: jobs that are then put in the order of their arrival
+        get their old places.
+        """
         self._round = round
         self._had_their_turn = set(had_their_turn)
 
     def waiting(self, user: str) -> int:
-        """How many jobs of *user* wait."""
+        """Number of waiting jobs of *user*."""
         return len(self._of_user.get(user, ()))
 
     def position(self, job: Job) -> int:
-        """How many waiting jobs are drawn before *job*, which waits."""
+        """Number of waiting jobs that are drawn before *job*, which waits too."""
         return bisect_left(self._places, self._place_of[job.id])
 
     def before(self, job: Job) -> Job | None:
@@ -266,7 +270,7 @@ class FairQueue:
         self._changed.set()
 
     def put_first(self, job: Job) -> None:
-        """Let *job* be the next one of all, whoever asks for it."""
+        """Put *job* in front of all others."""
         self._moved_to_front += 1
         place = _Place(self._round, -self._moved_to_front, job.id)
         insort(self._places, place)
@@ -276,7 +280,7 @@ class FairQueue:
         self._changed.set()
 
     def move(self, job_id: str, *, to_front: bool) -> bool:
-        """Make a waiting job the next one of all, or the last; False if it does not wait."""
+        """Move a waiting job to the front or the end of the queue; False if it does not wait."""
         old = self._place_of.get(job_id)
         if old is None:
             return False
@@ -302,7 +306,7 @@ class FairQueue:
         self._changed.set()
 
     async def get(self) -> Job:
-        """Remove and return the job whose turn it is, waiting for one if need be."""
+        """The next job, taken out of the queue; waits for one if there is none."""
         while self._is_held or not self._places:
             self._changed.clear()
             await self._changed.wait()
@@ -347,7 +351,7 @@ class FairQueue:
 
 
 class StepTimes:
-    """What a step has really taken, so that waiting times are told, not guessed.
+    """Measured drawing times, from which waiting times are estimated.
 
     Attributes:
         smoothing: Weight of the newest measurement, 0 to 1.
@@ -367,7 +371,7 @@ class StepTimes:
         self._seconds_per_work[self._kind(job)] = self._latest
 
     def estimate(self, job: Job) -> float | None:
-        """Seconds that *job* will take on the engine; None before anything was measured."""
+        """Seconds that *job* will take on the engine, or None before any step was measured."""
         rate = self._seconds_per_work.get(self._kind(job), self._latest)
         return None if rate is None else rate * job.work
 
@@ -385,7 +389,7 @@ def waiting_times(
     """Each waiting job with the number of jobs ahead of it, running ones included,
     and the seconds until it starts (None where a time is not known).
 
-    *engines* share the work that lies ahead.
+    The work ahead is shared by *engines*.
     """
     ahead = seconds_ahead(running, estimate)
     for position, job in enumerate(queue, start=len(running)):
@@ -406,7 +410,7 @@ def seconds_ahead(jobs: Iterable[Job], estimate: Callable[[Job], float | None]) 
 
 
 def share_done(job: Job) -> float:
-    """How much of *job* is drawn, 0 to 1, counted in denoising steps."""
+    """Share of *job* that is drawn, 0 to 1, counted in denoising steps."""
     steps = job.request.steps_taken
     done = max(0, job.progress.picture - 1) * steps + job.progress.step
     return min(1.0, done / (steps * job.images))

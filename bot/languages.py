@@ -1,7 +1,7 @@
 """The bot's sentences in other languages.
 
-English stands where it is said; ``translations/de.toml`` and its like say the same in another
-language. A sentence that is missing there stays English, so that nobody ever gets none.
+English sentences stand in the code; ``translations/de.toml`` and its like translate them. A
+sentence without a translation stays English.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ LANGUAGES = ("de", "es", "fr", "ja")
 
 
 class Language:
-    """What turns an English sentence into one of another language.
+    """A language, called with an English sentence for its translation.
 
     Attributes:
-        code: As in BCP 47, without a region: ``de``.
-        names: Lower-case words for commands and options, by the English word.
+        code: BCP 47 code without a region: ``de``.
+        names: Lower-case names of commands and options, by the English name.
     """
 
     def __init__(
@@ -35,12 +35,12 @@ class Language:
         self.sentences = dict(sentences or {})
 
     def __call__(self, sentence: str, **values: object) -> str:
-        """*sentence*, with *values* in the places of their {names}; as it is without any."""
+        """The translation of *sentence*, with *values*, if any, in the places of their {names}."""
         said = self.sentences.get(sentence, sentence)
         return said.format(**values) if values else said
 
     def counted(self, count: int, one: str, many: str) -> str:
-        """*one* for a single thing, else *many*, which contains {count}."""
+        """The translation of *one* for a count of 1, else of *many*, which contains {count}."""
         return self(one) if count == 1 else self(many, count=count)
 
 
@@ -48,7 +48,7 @@ ENGLISH = Language("en")
 
 
 def language_of(locale: str | None) -> Language:
-    """The language of a *locale* such as ``de`` or ``es-419``; English where we have no better."""
+    """The language of a *locale* such as ``de`` or ``es-419``; English without a translation."""
     code = (locale or "").partition("-")[0].lower()
     return _read(code) if code in LANGUAGES else ENGLISH
 

@@ -1,10 +1,10 @@
-"""The ledger: credits charged, given back and granted, to the credit.
+"""The ledger of credits: charges, refunds and grants.
 
-A person may spend ``quota.credits`` in any window of ``quota.window_hours``; what
-admins grant lies in a second pot that never runs out by time. A charge draws on the
-window first. Balances are sums over entries, so that nothing can drift.
+A person may spend ``quota.credits`` in any window of ``quota.window_hours``. Credits that
+admins grant lie in a second pot and never expire. A charge draws on the window first. Balances
+are sums over entries, so that nothing can drift.
 
-All functions run inside a transaction of `bot.database.Database.write` (or a read).
+All methods run inside a transaction of `bot.database.Database.write` (or a read).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from bot.refusals import QuotaExceeded
 
 @dataclass(frozen=True, slots=True)
 class QuotaStatus:
-    """What a person may still spend, in credits.
+    """Credits of a person.
 
     Attributes:
-        credits: What one window allows.
+        credits: Allowance of one window.
         used: Spent in the current window.
-        granted: Left of what admins granted.
-        left: What can be spent now, both pots together.
+        granted: Granted by admins and not spent yet.
+        left: Available now, both pots together.
         window_seconds: Length of the window.
         resets_in: Seconds until the oldest charge leaves the window; None if none counts.
     """
@@ -56,7 +56,7 @@ class Ledger:
     def status(
         self, db: sqlite3.Connection, user: str, now: float, origin: Origin = NOWHERE
     ) -> QuotaStatus:
-        """What *user*, asking from *origin*, may spend at *now* (unix seconds)."""
+        """Credits of *user*, asking from *origin*, at *now* (unix seconds)."""
         since = self._window_start(db, user, now)
         # A charge and its refund count at the same time, and cancel each other out there.
         row = db.execute(
@@ -82,10 +82,10 @@ class Ledger:
         )
 
     def check(self, db: sqlite3.Connection, job: Job, now: float) -> QuotaStatus:
-        """What ``job.user`` has, if that pays for *job*.
+        """Credits of ``job.user``, which are enough for *job*.
 
         Raises:
-            QuotaExceeded: It does not.
+            QuotaExceeded: The person, or the server, has too little left.
         """
         status = self.status(db, job.user, now, job.origin)
         if job.cost > status.left:
@@ -113,7 +113,7 @@ class Ledger:
                 )
 
     def refund(self, db: sqlite3.Connection, job_id: str, now: float) -> bool:
-        """Give back what *job_id* was charged; a second time changes nothing, and is False."""
+        """Give back the charge of *job_id*; False if that was done before, or nothing charged."""
         cursor = db.execute(
             "INSERT OR IGNORE INTO entries"
             " (user, kind, pot, credits, counts_at, made_at, job_id)"
@@ -126,7 +126,7 @@ class Ledger:
     def grant(
         self, db: sqlite3.Connection, user: str, credits: int, now: float, admin: str
     ) -> None:
-        """Give *user* extra *credits*, which stay until they are spent."""
+        """Give *user* extra *credits*, which never expire."""
         db.execute(
             "INSERT INTO entries (user, kind, pot, credits, counts_at, made_at, made_by)"
             " VALUES (?, 'grant', 'grant', ?, ?, ?, ?)",
@@ -134,7 +134,7 @@ class Ledger:
         )
 
     def reset(self, db: sqlite3.Connection, user: str, now: float, admin: str) -> None:
-        """Forgive what *user* spent in the current window."""
+        """Reset the credits that *user* has spent in the current window."""
         db.execute(
             "INSERT INTO entries (user, kind, pot, credits, counts_at, made_at, made_by)"
             " VALUES (?, 'reset', 'allowance', 0, ?, ?, ?)",
@@ -142,13 +142,13 @@ class Ledger:
         )
 
     def group_quota(self, db: sqlite3.Connection, group: str) -> int | None:
-        """Credits that each member of a role, or all of a server together, may spend in a
-        window; None where that is not limited."""
+        """Credits per window of each member of a role, or of all people of a server together;
+        None without a limit."""
         row = db.execute("SELECT credits FROM group_quotas WHERE name = ?", (group,)).fetchone()
         return None if row is None else row["credits"]
 
     def set_group_quota(self, db: sqlite3.Connection, group: str, credits: int | None) -> None:
-        """Set what `group_quota` says; None lifts the limit."""
+        """Set the quota of a role or a server; None lifts the limit."""
         if credits is None:
             db.execute("DELETE FROM group_quotas WHERE name = ?", (group,))
         else:

@@ -1,12 +1,13 @@
-"""A sound request, but not now, or not you. Continues the tree in ``generation/errors.py``::
+"""Errors of sound requests that are not carried out. They continue the tree in
+``generation/errors.py``::
 
 Refused
-├── QuotaExceeded    the credits are used up; retry_in says when enough come back
-├── TooManyJobs      this person already has as many jobs waiting as one may
-├── QueueFull        everybody together has
+├── QuotaExceeded    the credits are used up; retry_in tells when enough come back
+├── TooManyJobs      the person has as many jobs waiting as one person may have
+├── QueueFull        the queue holds no more jobs
 ├── NotAccepting     paused by an admin, stopping, or the model cannot be loaded
 ├── NotAllowed       banned, or not an admin
-├── NotFound         no such job, preset or picture, or it is somebody else's
+├── NotFound         no such job, preset or picture, or one of somebody else
 ├── Conflict         the job is past the point where that is possible
 └── StorageTrouble   the disk is full or the database is busy; nothing was charged
 """
@@ -33,37 +34,37 @@ class Refused(FluxbotError):
 
 
 class QuotaExceeded(Refused):
-    """The credits of this person are used up."""
+    """The person's credits are used up."""
 
     code = "quota_exceeded"
 
 
 class TooManyJobs(Refused):
-    """This person already has as many jobs waiting as one may."""
+    """The person has as many jobs waiting as one person may have."""
 
     code = "too_many_jobs"
 
 
 class QueueFull(Refused):
-    """All people together have as many jobs waiting as the queue holds."""
+    """The queue holds no more jobs."""
 
     code = "queue_full"
 
 
 class NotAccepting(Refused):
-    """Nothing is accepted now: paused, stopping, or the model cannot be loaded."""
+    """No jobs are accepted now: paused, stopping, or the model cannot be loaded."""
 
     code = "not_accepting"
 
 
 class NotAllowed(Refused):
-    """This person may not do that."""
+    """The person may not do that."""
 
     code = "not_allowed"
 
 
 class NotFound(Refused):
-    """No such job, preset or picture, or it is somebody else's."""
+    """No such job, preset or picture, or one of somebody else."""
 
     code = "not_found"
 

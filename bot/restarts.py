@@ -1,4 +1,4 @@
-"""How often the bot was started of late: one that keeps crashing waits before it tries again.
+"""Recent starts of the bot: after several crashes the next start waits.
 
 Discord resets the token of a bot that identifies itself 1000 times in 24 hours, and a
 supervisor that restarts at once gets there in minutes.
@@ -11,19 +11,19 @@ from contextlib import suppress
 from pathlib import Path
 
 WINDOW = 600.0
-#: Starts within the window that nobody has to wait for.
+#: Starts within the window that do not have to wait.
 FREE = 3
 FIRST_WAIT, LONGEST_WAIT = 10.0, 300.0
 
 
 class Restarts:
-    """The starts in *file* that were not followed by an orderly end."""
+    """Starts without an orderly end, kept in *file*."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
     def begin(self, now: float) -> float:
-        """Write down a start at *now* (unix seconds); seconds to wait before it goes on."""
+        """Seconds to wait before going on, with a start at *now* (unix seconds) recorded."""
         times = [time for time in self._read() if now - WINDOW < time <= now]
         with suppress(OSError):
             self._file.write_text(json.dumps([*times[-50:], now]), encoding="utf-8")
@@ -33,7 +33,7 @@ class Restarts:
         return float(min(FIRST_WAIT * 2**doublings, LONGEST_WAIT))
 
     def end(self) -> None:
-        """Write down that this one ended as it should."""
+        """Record an orderly end, which forgets all starts."""
         self._file.unlink(missing_ok=True)
 
     def _read(self) -> list[float]:

@@ -1,4 +1,4 @@
-"""What the database stands on: the file system, SQLite's own version, room on the disk."""
+"""Conditions for a safe database: the file system, SQLite's version, free disk space."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def has_wal_bug(version: tuple[int, ...]) -> bool:
 
 
 class Reserve:
-    """Room on the disk that is given up when it is full, so that refunds can be written.
+    """Disk space that is given up when the disk is full, so that refunds can be written.
 
     Args:
-        path: The file that takes up the room.
-        size: Bytes of it.
+        path: The file that takes up the space.
+        size: Size of that file in bytes.
     """
 
     def __init__(self, path: Path, size: int = RESERVE_BYTES) -> None:
@@ -73,12 +73,12 @@ class Reserve:
         self.is_released = not self._make()
 
     def release(self) -> None:
-        """Give the room up, until `restore` succeeds."""
+        """Give the space up, until `restore` succeeds."""
         self.is_released = True
         self._path.unlink(missing_ok=True)
 
     def restore(self) -> bool:
-        """Take the room again once there is twice as much; whether it is there."""
+        """Whether the reserve is in place, taken again if twice its size is free."""
         if self.is_released and shutil.disk_usage(self._path.parent).free >= 2 * self._size:
             self.is_released = not self._make()
         return not self.is_released

@@ -1,4 +1,4 @@
-"""Takes waiting jobs to the engines, one at a time for each, and has their ends written."""
+"""The worker: takes waiting jobs to the engines, one at a time each, and has their ends written."""
 
 from __future__ import annotations
 
@@ -39,30 +39,30 @@ logger = logging.getLogger(__name__)
 CANNOT_WRITE = "something is wrong with the bot's storage; an admin must look at the log"
 NO_ROOM_FOR_PICTURES = "the bot's disk is full; an admin must free some space and resume"
 
-#: What people see in the message of a job that waits again, or still.
+#: Notes in the message of a job that waits again, or still.
 GPU_RESTARTED = "the GPU had to restart, drawing your picture again"
 BOT_RESTARTED = "the bot restarted, drawing your picture again"
 RESTARTING = "the bot is restarting, your picture will follow"
 DRAWING_AGAIN = "the picture came out blank, trying again"
 NOTES = (GPU_RESTARTED, BOT_RESTARTED, RESTARTING, DRAWING_AGAIN)
 
-#: Seconds until loading is tried again by itself: at first, and at most.
+#: Seconds until loading is tried again: at first, and at most.
 RELOAD_AFTER = 30.0
 RELOAD_AFTER_MOST = 300.0
 
-#: Jobs that are being stored and settled while the engine is already at the next.
+#: Jobs that are being stored and ended while the engine is already at the next.
 MAX_ENDING = 4
 
 #: Seconds between attempts to write while the storage refuses.
 RETRY_EVERY = 2.0
 
-#: What the system says where there is no room for a file.
+#: The system's errors for a full disk.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
 class EngineState:
-    """Whether pictures can be drawn now, with a sentence for people where they cannot."""
+    """State of drawing, with a sentence for people where nothing can be drawn."""
 
     status: Literal["loading", "ready", "failed", "paused", "draining", "stopping"]
     message: str = ""
@@ -73,8 +73,8 @@ class _Attempt:
     """One try at a job.
 
     Attributes:
-        turn: The queue's round in which it was handed out.
-        fence: What its end can be written with; None before it is written that it began.
+        turn: The queue's round in which the job was handed out.
+        fence: The number with which its end can be written; None before its begin is.
     """
 
     job: Job
@@ -83,11 +83,11 @@ class _Attempt:
 
 
 class Worker:
-    """Draws what waits. `run` does the work; everything else may be called meanwhile.
+    """Draws the waiting jobs. `run` does the work; all other methods may be called meanwhile.
 
     Attributes:
-        unfinished: Every job that waits, is drawn or is being stored, by id.
-        times: What drawing has really taken.
+        unfinished: Jobs that wait, are drawn or are being stored, by id.
+        times: Measured drawing times.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Worker:
 
     @property
     def loaded(self) -> dict[str, int]:
-        """Bytes in memory of each repository, of all engines together."""
+        """Bytes in memory by repository, all engines together."""
         total: Counter[str] = Counter()
         for executor in self._executors:
             total.update(executor.loaded)
@@ -164,20 +164,20 @@ class Worker:
                 await executor.close()
 
     def pause(self, reason: str) -> None:
-        """Draw nothing more until `resume`; what is being drawn is finished."""
+        """Begin no job until `resume`; running jobs are finished."""
         self._pause_reason = reason
         self._queue.hold()
 
     def resume(self) -> None:
-        """Draw again, and try again what failed: loading an engine, writing a record."""
+        """Draw again, and at once retry loading an engine or writing a row."""
         self._pause_reason = None
         self._try_again.set()
         if self._trouble is None:
             self._queue.release()
 
     async def finish(self, seconds: float) -> None:
-        """Begin nothing more, tell those who wait that the bot restarts, and wait for what is
-        being drawn: *seconds* at most, and not at all for what is known to take longer."""
+        """Begin no more jobs, tell waiting people that the bot restarts, and wait for running
+        jobs: *seconds* at most, and not at all where a job is known to take longer."""
         self._is_stopping = True
         self._try_again.set()
         self._queue.hold()
@@ -192,7 +192,7 @@ class Worker:
             await asyncio.wait(soon, timeout=seconds)
 
     def take_up(self, left: Unfinished) -> None:
-        """Let the jobs wait that the last process left, as they stood in its queue."""
+        """Queue the jobs that the last process left, in their old order."""
         self._queue.resume(left.round, left.had_their_turn)
         for job in (*left.waiting, *left.begun):
             self.unfinished[job.id] = job
@@ -207,14 +207,14 @@ class Worker:
         self._tell_places()
 
     def enqueue(self, job: Job) -> None:
-        """Let *job*, which is on disk, wait for its turn, and tell it its place."""
+        """Queue *job*, which is on disk, and tell it its place."""
         self.unfinished[job.id] = job
         self._queue.put(job)
         before = self._queue.before(job)
         if before is None:
             self._tell_places()
             return
-        # Those behind it learn their new places when the queue next moves, so that
+        # Jobs behind it learn their new places when the queue next moves, so that
         # joining costs the same however many wait.
         wait, seconds = before.progress.wait, self.times.estimate(before)
         if wait is not None and seconds is not None:
@@ -223,13 +223,13 @@ class Worker:
         self._tell(job, position=position, wait=wait if seconds else None)
 
     async def cancel(self, job: Job, reason: str | None = None) -> None:
-        """End *job* if it waits or is being drawn, then within one denoising step.
+        """Cancel *job*: at once while it waits, within one denoising step while it is drawn.
 
-        Its status says whether that came in time. *reason* is for its person, where somebody
-        else did it.
+        Its status says whether that came in time. *reason* is a sentence for the person, where
+        somebody else cancels.
 
         Raises:
-            StorageTrouble: It waits on, since that cannot be written now.
+            StorageTrouble: The end cannot be written now; the job waits on.
         """
         if self._queue.remove(job.id) is not None:
             await asyncio.shield(self._in_background(self._cancel_waiting(job, reason)))
@@ -239,7 +239,7 @@ class Worker:
             await job.finished()
 
     def move(self, job: Job, *, to_front: bool) -> bool:
-        """Make *job* the next one to be drawn, or the last; False if it does not wait."""
+        """Move *job* to the front or the end of the queue; False if it does not wait."""
         is_moved = self._queue.move(job.id, to_front=to_front)
         self._tell_places()
         return is_moved
@@ -248,34 +248,34 @@ class Worker:
         """End *job*, which is not in the queue, without a picture, and keep it for an admin.
 
         Raises:
-            StorageTrouble: That cannot be written now.
+            StorageTrouble: The end cannot be written now.
         """
         await self._end(job, given_up(error, self._now()), self._database.write)
 
     def in_order(self) -> Iterator[Job]:
-        """Jobs that are being drawn, then those that wait, in the order of their turns."""
+        """Running jobs, then waiting ones in the order of their turns."""
         yield from self.running
         yield from self._queue
 
     def waiting(self, user: str) -> tuple[int, int]:
-        """How many jobs wait, and how many of them are *user*'s."""
+        """Number of waiting jobs, and of those of *user*."""
         return len(self._queue), self._queue.waiting(user)
 
     def prospect(self) -> tuple[int, float | None]:
-        """Where a job would stand that joined now, behind all: how many are ahead, and the
-        seconds until it would start (None where a time is not known)."""
+        """Place of a job that joined the end of the queue now: number of jobs ahead, and seconds
+        until the start (None where a time is not known)."""
         everybody = list(self.in_order())
         seconds = seconds_ahead(everybody, self.times.estimate)
         return len(everybody), None if seconds is None else seconds / len(self._executors)
 
     def soon(self) -> float:
-        """Seconds after which the queue has moved on, 1 to 60; 10 before it was measured."""
+        """Seconds after which the queue will have moved, 1 to 60; 10 before any measurement."""
         first = next(self.in_order(), None)
         seconds = None if first is None else self.times.estimate(first)
         return max(1.0, min(60.0, seconds or 10.0))
 
     def _tell_places(self) -> None:
-        """Tell every waiting job its place, where that has changed."""
+        """Tell waiting jobs their places, where these have changed."""
         for job, position, wait in waiting_times(
             self._queue, self.running, len(self._executors), self.times.estimate
         ):
@@ -283,7 +283,7 @@ class Worker:
                 self._tell(job, position=position, wait=wait)
 
     def _tell(self, job: Job, **progress: Any) -> None:
-        """Tell a waiting job its place, or a note; what is not said anew still holds."""
+        """Tell a waiting job its place, or a note; fields that are not given stay."""
         previous = job.progress
         known = {"position": previous.position, "wait": previous.wait, "note": previous.note}
         job.update(JobStatus.QUEUED, **{**known, **progress})
@@ -297,7 +297,7 @@ class Worker:
             await self._draw(_Attempt(job, self._queue.round), executor)
 
     async def _load(self, executor: Executor) -> None:
-        """Have the engine ready: at first, and again after it was lost; or the bot stopping."""
+        """Load the engine, also after it was lost. Returns once it is ready or the bot stops."""
         wait = RELOAD_AFTER
         while not self._is_stopping:
             self._try_again.clear()
@@ -339,16 +339,16 @@ class Worker:
             await asyncio.wait([concluding])  # so that it is this job's turn again
 
     async def _generate(self, attempt: _Attempt, executor: Executor) -> list[GenerationResult]:
-        """All pictures of a job. Cancelling it ends it once the engine is free."""
+        """The pictures of a job. Cancelling ends once the engine is free."""
         job = attempt.job
         begin = partial(self._store.begin, job=job, now=self._now(), turn=attempt.turn)
         attempt.fence = await self._written(begin)
         if attempt.fence is None:
-            raise RuntimeError(f"the record of job {job.id} says that it has ended")
+            raise RuntimeError(f"job {job.id} has ended, by its row")
         job.attempts += 1
         results = []
         for number, request in enumerate(job.requests, start=1):
-            # Whoever waits again still reads why, until the first step is done.
+            # The reason for waiting again stays until the first step is done.
             note = job.progress.note if number == 1 else ""
             job.update(JobStatus.RUNNING, picture=number, note=note)
             results.append(await self._picture(job, number, request, executor))
@@ -448,7 +448,7 @@ class Worker:
             await asyncio.to_thread(self._gallery.delete, job.id)
 
     async def _give_back(self, attempt: _Attempt) -> None:
-        """Leave a job that the stop has interrupted to the next start."""
+        """Leave a job, interrupted by the stop, to the next start."""
         job = attempt.job
         if attempt.fence is not None:
             await self._written(partial(self._store.give_back, job_id=job.id, fence=attempt.fence))
@@ -482,7 +482,7 @@ class Worker:
         *,
         fence: int | None = None,
     ) -> None:
-        """Have *outcome* written as the end of *job*, and tell its watchers what holds.
+        """Have *outcome* written as the end of *job*, and show the outcome that holds.
 
         With the fence of an attempt that is not the latest, nothing is written: its result
         comes too late.
@@ -530,7 +530,7 @@ class Worker:
             await self._told_to_try_again(RETRY_EVERY)
 
     async def _told_to_try_again(self, seconds: float) -> None:
-        """Return when somebody says so, or after *seconds*."""
+        """Return when `resume` or the stop says so, or after *seconds*."""
         # Not wait_for, which loses a cancellation that comes together with the word (3.11).
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):

@@ -1,4 +1,4 @@
-"""What people type, as commands: ``a fox in snow --preset canny --steps 20``.
+"""Commands from the text that people type: ``a fox in snow --preset canny --steps 20``.
 
 This is the only place where the words that people type (steps, guidance, size)
 meet the words of diffusers (num_inference_steps, guidance_scale, width): the
@@ -10,8 +10,8 @@ is pure; no text makes `parse` raise anything but `CommandError`.
 - An option begins a word: ``--steps 20`` or ``--steps=20``; capitals and ``_``
   for ``-`` do not matter. After ``--`` and a letter an unknown name is an error,
   because a picture of a misspelled option costs as much as the right one.
-- One dash begins no option. Where the very name of one follows it, and what its value may
-  be ("a cat -steps 5"), that is an error, for the same reason; "a well-kept -size" is a prompt.
+- One dash begins no option. Followed by the exact name of one and a value that fits
+  ("a cat -steps 5") it is an error, for the same reason; "a well-kept -size" is a prompt.
 - Phones make ``—`` or ``–`` out of ``--``. Such a dash is also punctuation, so it
   begins an option only directly before a known name, or before a name one slip
   away from a known one that ``=`` or a number follows: then the slip is reported.
@@ -20,17 +20,17 @@ is pure; no text makes `parse` raise anything but `CommandError`.
   as typed. An apostrophe in a word is no quote; neither is a quote that nothing
   closes, except as the beginning of an option's value, where it is an error. In
   a quoted value ``\\`` before a quote or another ``\\`` takes it as it is.
-- What ``--negative`` avoids needs quotes when words of the prompt follow it:
+- The value of ``--negative`` needs quotes when words of the prompt follow it:
   "a fox --negative bad hands" would otherwise quietly draw hands.
-- ``--`` alone ends the options: what follows is the prompt.
+- ``--`` alone ends the options: the rest is the prompt.
 - Where options are taken out of the prompt, one space remains, or the line breaks.
 
 **Verbs.** The first word decides, in capitals or not, also with a comma or a ``?`` behind
-it. ``imagine`` makes whatever follows a prompt, and ``/`` before a verb insists on the verb.
+it. ``imagine`` makes a prompt of everything after it, and ``/`` before a verb insists on the verb.
 
 - ``again``, ``vary``, ``cancel``, ``history``, ``presets``, ``quota``, ``settings`` and ``admin``
-  hardly ever begin a picture, so they are always verbs, and what does not
-  belong to them is an error that shows how to draw the words instead.
+  hardly ever begin a picture, so they are always verbs. Words that do not fit
+  them are an error that shows how to draw the words instead.
 - ``show``, ``help`` and ``queue`` do begin pictures ("show me a fox", "help wanted
   sign"). They are verbs when nothing or exactly one word follows, and that word
   must then fit: "show 123" is an error, not a picture. With more words they are

@@ -1,4 +1,4 @@
-"""The options, and what their values may be: one table for parsing, help and completion."""
+"""The options and their values: one table for parsing, help and completion."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WIDEST = MAX_SIZE // MIN_SIZE
 
 
 class WrongValue(Exception):
-    """A value does not fit: the rest of a sentence that begins with the option's name."""
+    """A value that does not fit; the message goes on a sentence that begins with the option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Number:
         try:
             value = int(text) if self.is_whole else float(text.replace(",", "."))
         except ValueError:
-            value = math.nan  # which lies between no two numbers
+            value = math.nan  # out of every range
         if not self.lowest <= value <= self.highest:
             raise WrongValue(f"must be {self.description}, not {shown(text)}{self.remark}")
         return {field: value}
@@ -105,16 +105,16 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What may stand behind ``--``.
+    """One option, written behind ``--``.
 
     Attributes:
-        name: What people type.
-        fields: The fields of the command that it sets, the first being the one to name in
-            an error; two options that share one exclude each other.
-        kind: What its value may be; `Number` has the range.
+        name: As typed.
+        fields: Fields of the command that the option sets; errors name the first. Options that
+            share a field exclude each other.
+        kind: Kind of value; `Number` has the range.
         help: One sentence.
         example: A value, as typed.
-        aliases: Other names for it.
+        aliases: Other names.
     """
 
     name: str
@@ -130,7 +130,7 @@ class Option:
 
     @property
     def value(self) -> str:
-        """What its value may be, in words."""
+        """The values allowed, in words."""
         return self.kind.description
 
 
@@ -206,10 +206,10 @@ OPTIONS: tuple[Option, ...] = (
     ),
 )
 
-#: Fields of a command (diffusers' names where diffusers has one) to what people type.
+#: The option that people type, by field of a command (diffusers' name where it has one).
 WORDS: dict[str, str] = {name: each.name for each in OPTIONS for name in each.fields}
 
-#: What options are called: names and aliases of those for a picture, and of those for history.
+#: Options of a picture and of a history, by name and alias.
 IMAGINE: dict[str, Option] = {name: each for each in OPTIONS for name in (each.name, *each.aliases)}
 HISTORY: dict[str, Option] = {
     "page": Option("page", ("page",), Number(1, 10**6, is_whole=True), "Which page, from 1.", "2")
@@ -227,8 +227,8 @@ def _shortened(word: str) -> set[str]:
 def is_slip(name: str, names: Iterable[str]) -> bool:
     """Whether *name* is a letter more, less, wrong or swapped away from one of *names*.
 
-    Such words share one with a letter less. This is asked of every dash in a text,
-    where difflib would take too long.
+    Two such words have a word of one letter less in common. The question comes up for every
+    dash in a text, where difflib would take too long.
     """
     if not 4 <= len(name) <= 24:
         return False

@@ -72,10 +72,10 @@ _ADMIN_ALONE: dict[str, AdminCommand] = {
 
 
 def parse(text: str) -> Command:
-    """The command that *text* is; `bot.commands` explains the grammar.
+    """The command in *text*; `bot.commands` explains the grammar.
 
     Raises:
-        CommandError: It is none. Nothing else is ever raised, whatever the text.
+        CommandError: *text* is not a command. No text raises anything else.
     """
     first = _FIRST_WORD.match(text)
     assert first
@@ -95,7 +95,7 @@ def parse(text: str) -> Command:
 
 
 def read_option(name: str, text: str) -> dict[str, Any]:
-    """The fields of a command that the option *name* sets, where its value stands alone.
+    """Fields of a command that the option *name* sets to the value *text*.
 
     Raises:
         CommandError: The value does not fit.
@@ -111,7 +111,7 @@ def read_options(text: str) -> ImagineCommand:
     """The options in *text*, which has no prompt.
 
     Raises:
-        CommandError: Something else stands there, or an option does not fit.
+        CommandError: *text* has other words, or an option does not fit.
     """
     parts = take_apart(text, 0, IMAGINE)
     for word in parts.words:
@@ -139,7 +139,7 @@ class _Message:
     Attributes:
         verb: In lower case.
         first: The verb as typed.
-        words: All that follows it.
+        words: All words after it.
     """
 
     text: str
@@ -163,7 +163,7 @@ class _Message:
             )
 
     def read_id(self, words: list[Word]) -> str | None:
-        """The job id that *words* are; None if there are none."""
+        """The job id in *words*; None without words."""
         job_id = _as_id(words[0]) if words else None
         if words and job_id is None:
             raise self.error(
@@ -176,7 +176,7 @@ class _Message:
 
 
 def _as_id(word: Word) -> str | None:
-    """The job id that *word* is, also with the # or marks that people add to it."""
+    """The job id in *word*, without the # or marks that people add; None without one."""
     bare = word.text.strip("#`.,!?").lower()
     return bare if len(bare) == ID_LENGTH and set(bare) <= set(ID_ALPHABET) else None
 

@@ -1,4 +1,4 @@
-"""A text taken apart: the options in it, and what remains of it without them."""
+"""A text taken apart: its options, and the rest without them."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Parts:
     """A text, taken apart.
 
     Attributes:
-        spans: Where everything stands that belongs to no option.
-        values: The fields that the options set.
+        spans: Start and end of each stretch outside of options.
+        values: Fields that the options set.
         given: The options as typed.
     """
 
@@ -53,7 +53,7 @@ class Parts:
 
     @property
     def prose(self) -> str:
-        """What remains without the options, with a space or line breaks where they stood."""
+        """The text without options, with a space or line breaks in their places."""
         prose = ""
         for start, end in self.spans:
             piece = self.text[start:end]
@@ -65,7 +65,7 @@ class Parts:
 
 
 def take_apart(text: str, start: int, table: dict[str, Option]) -> Parts:
-    """What stands from *start*.
+    """The options and the prose of *text* from *start* on.
 
     Raises:
         CommandError: An option is unknown, given twice, or without a value that fits.
@@ -95,7 +95,7 @@ def take_apart(text: str, start: int, table: dict[str, Option]) -> Parts:
 
 
 def _option_at(text: str, position: int, table: dict[str, Option]) -> re.Match[str] | None:
-    """The dashes and the name that begin an option at *position*, where a word begins."""
+    """A match of dashes and name, where the word at *position* begins an option."""
     match = _OPTION.match(text, position)
     if match is None or match[1] == "--":
         return match
@@ -109,7 +109,7 @@ def _check_dash(text: str, position: int, table: dict[str, Option], quoted: dict
     """Raise CommandError where the word at *position* can only be an option with one dash.
 
     "a cat -steps 5" would be drawn, and charged, with the words in it. "a cat -steps of stone"
-    is a prompt: it takes the very name of an option, and what its value may be.
+    is a prompt: it takes the exact name of an option, and a value that fits.
     """
     match = _ONE_DASH.match(text, position)
     option = match and table.get(normal(match[1]))
@@ -125,7 +125,7 @@ def _check_dash(text: str, position: int, table: dict[str, Option], quoted: dict
 
 
 def _has_value(text: str, position: int, option: Option, quoted: dict[int, int]) -> bool:
-    """Whether what stands behind the name of *option* looks like its value."""
+    """Whether the text behind the name of *option* looks like its value."""
     if isinstance(option.kind, Number) or text[position : position + 1] == "=":
         return _NUMBER_FOLLOWS.match(text, position) is not None
     word = A_WORD.search(text, position)
@@ -152,7 +152,7 @@ def _word_after(text: str, position: int, table: dict[str, Option]) -> Word | No
 def _read_option(
     parts: Parts, match: re.Match[str], table: dict[str, Option], quoted: dict[int, int]
 ) -> int:
-    """Put the option that *match* begins into *parts*; returns where it ends."""
+    """The end of the option that *match* begins, which is put into *parts*."""
     text, typed = parts.text, Word(match[0], match.start())
     option = table.get(normal(match[2]))
     if option is None:

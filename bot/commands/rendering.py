@@ -1,4 +1,4 @@
-"""A picture's command back to text, for people to read, copy and edit."""
+"""Commands for pictures back to text, for people to read, copy and edit."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from bot.commands.words import GAPS
 
 
 def render(command: ImagineCommand) -> str:
-    """The text that `parse` turns into *command* again, as short as may be.
+    """The shortest text that `parse` turns into *command* again.
 
-    This holds for every command that `parse` returns. In others white space around the prompt
-    is lost, and so is a width without a height.
+    That holds for every command that `parse` returns. Other commands lose white space around the
+    prompt, and a width without a height.
     """
     prompt, options = command.prompt, render_options(command)
     for text in (f"{prompt} {options}", f"imagine {prompt} {options}", f"{options} -- {prompt}"):

@@ -1,4 +1,4 @@
-"""Shapes with names, and the size that comes nearest to a shape."""
+"""Named shapes, and the nearest size to a shape."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SHAPES: dict[str, tuple[int, int]] = {
 
 
 def fit_size(aspect_ratio: tuple[int, int], pixels: int) -> tuple[int, int]:
-    """Width and height that come nearest to a shape with about so many pixels.
+    """The nearest width and height to a shape with about so many pixels.
 
     Both are multiples of 16 from 64 to 2048. A shape that is off by one per cent
     counts as much as a number of pixels that is off by four.
 
     Args:
         aspect_ratio: Width to height, both above 0. Swapping them swaps the result.
-        pixels: Above 0; beyond what the limits allow, the nearest that they do.
+        pixels: Number of pixels, above 0; brought within the limits.
 
     Raises:
         ValueError: One of them is not above 0.

@@ -1,4 +1,4 @@
-"""The verbs, and what `help` can be asked about: one table for parsing, help and completion."""
+"""The verbs, and the topics of `help`: one table for parsing, help and completion."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bot.commands.options import OPTIONS
 
 
 class Verb(NamedTuple):
-    """A first word that is no prompt: how it is written, and one sentence."""
+    """A first word that begins no prompt: its usage, and one sentence of help."""
 
     usage: str
     help: str
@@ -41,7 +41,7 @@ VERBS: tuple[Verb, ...] = (
     ),
 )
 
-#: How each thing that an admin can do is written.
+#: Usage of each admin command, by its first word.
 ADMIN_USAGES: dict[str, str] = {
     "presets": "admin presets [reload], admin presets enable PRESET, admin presets disable PRESET",
     "quota": "admin quota USER, admin quota grant USER CREDITS,"
@@ -58,5 +58,5 @@ ADMIN_USAGES: dict[str, str] = {
 }
 
 _NAMES = (*(verb.name for verb in VERBS), *(option.name for option in OPTIONS))
-#: What `help` can be asked about.
+#: Topics of `help`.
 TOPICS: tuple[str, ...] = ("imagine", "options", *_NAMES)

@@ -1,4 +1,4 @@
-"""What a person can ask for, and how the bot says that it did not understand."""
+"""The commands, and the error of a text that is not one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXAMPLE_ID = "k7m2p9qa"
 
 
 class CommandError(InvalidRequest):
-    """The text is no command; the sentence points at the wrong word.
+    """The text is not a command; the sentence points at the wrong word.
 
     Attributes:
         word: The word that is wrong, exactly as typed; empty where one is missing.
@@ -34,12 +34,12 @@ class CommandError(InvalidRequest):
 class ImagineCommand:
     """A picture as a person asked for it, before presets and defaults fill it in.
 
-    None means that the person did not say. Where it stands for changes (`AgainCommand`,
-    `SettingsCommand`) the prompt is empty, which means the same.
+    None means that the person did not say. Among changes (`AgainCommand`, `SettingsCommand`)
+    an empty prompt means the same.
 
     Attributes:
         prompt: Without outer white space.
-        preset: Lower case; whether there is such a preset is not known here.
+        preset: Name in lower case, perhaps of no preset.
         num_inference_steps: 1 to 50.
         width: Pixels, a multiple of 16 from 64 to 2048; given together with `height`.
         height: Likewise.
@@ -65,19 +65,19 @@ class ImagineCommand:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the person said beside the prompt: field to value, in the table's order."""
+        """The options that the person gave: field to value, in the table's order."""
         values = {each.name: getattr(self, each.name) for each in fields(self)[1:]}
         return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class PresetsCommand:
-    """Which presets are there?"""
+    """List the presets."""
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryCommand:
-    """My pictures: those whose prompt has these words, or all. Pages count from 1."""
+    """List the person's pictures, or only those whose prompt has *words*. Pages count from 1."""
 
     words: str = ""
     page: int = 1
@@ -85,14 +85,14 @@ class HistoryCommand:
 
 @dataclass(frozen=True, slots=True)
 class ShowCommand:
-    """One job of mine."""
+    """Show a job again."""
 
     job_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class AgainCommand:
-    """The same again, or with changes. Without an id: my latest. `vary`: with a new seed."""
+    """Draw a job again, perhaps with changes or (*vary*) a new seed; without an id the latest."""
 
     job_id: str | None = None
     changes: ImagineCommand = field(default=ImagineCommand())
@@ -101,24 +101,24 @@ class AgainCommand:
 
 @dataclass(frozen=True, slots=True)
 class QuotaCommand:
-    """What have I left?"""
+    """Show the person's credits."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueCommand:
-    """What waits before me?"""
+    """Show the queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class CancelCommand:
-    """Stop a job of mine; without an id: my latest that has not ended."""
+    """Cancel a job; without an id the latest that has not ended."""
 
     job_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SettingsCommand:
-    """My defaults: show them (no changes), change them, or forget them all."""
+    """Show the person's defaults (no changes), change them, or forget them all."""
 
     changes: ImagineCommand | None = None
     is_reset: bool = False
@@ -126,18 +126,18 @@ class SettingsCommand:
 
 @dataclass(frozen=True, slots=True)
 class HelpCommand:
-    """Help, on one of `TOPICS` or in general."""
+    """Show help, on one of `TOPICS` or in general."""
 
     topic: str | None = None
 
 
 class AdminCommand:
-    """What only admins may say; a user is written ``platform:id``."""
+    """A command for admins alone; users are written ``platform:id``."""
 
 
 @dataclass(frozen=True, slots=True)
 class AdminPresets(AdminCommand):
-    """The presets: list them, read them anew, or let people choose *name* or no longer."""
+    """List the presets, read them anew, or enable or disable *name*."""
 
     action: Literal["list", "reload", "enable", "disable"] = "list"
     name: str = ""
@@ -145,11 +145,11 @@ class AdminPresets(AdminCommand):
 
 @dataclass(frozen=True, slots=True)
 class AdminQuota(AdminCommand):
-    """Credits: for grant 1 to 10**9, for set 0 to 10**9 or None, which is the default again.
+    """Show, grant (1 to 10**9), set (0 to 10**9, or None for the default) or reset credits.
 
     Attributes:
-        user: To show and to set, a role or a server too; see `bot.origins`.
-        roles: Those that the person has where this is asked, if the platform has any.
+        user: Also a role or a server, to show or set its quota; see `bot.origins`.
+        roles: The person's roles where the admin asks, if the platform has any.
     """
 
     action: Literal["show", "grant", "set", "reset"]
@@ -183,7 +183,7 @@ class AdminDrain(AdminCommand): ...
 
 @dataclass(frozen=True, slots=True)
 class AdminQueue(AdminCommand):
-    """Everybody's jobs: list them, or those that were given up, or do something with one."""
+    """List everybody's jobs, or those that were given up, or change one."""
 
     action: Literal["list", "failed", "first", "last", "cancel", "refund", "replay"] = "list"
     job_id: str = ""

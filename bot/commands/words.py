@@ -1,4 +1,4 @@
-"""What a text is made of: words, gaps and quotes; and how an error shows them."""
+"""Words, gaps and quotes of a text, and their form in an error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from bot.commands.vocabulary import CommandError
 
-#: What separates words: white space, and the invisible marks that keyboards for
+#: Separators of words: white space, and the invisible marks that keyboards for
 #: right-to-left scripts leave beside latin words. Joiners are missing on purpose,
 #: since Persian words and emoji contain them.
 GAPS = (
@@ -20,7 +20,7 @@ GAP = f"[{re.escape(GAPS)}]"
 INK = f"[^{re.escape(GAPS)}]"
 A_WORD = re.compile(f"{INK}+")
 
-#: What closes a quote that is opened; languages differ: “x” „x“ ”x” «x» »x«.
+#: Closing quotes by the opening one; languages differ: “x” „x“ ”x” «x» »x«.
 _PAIRS = ('""', "''", "“”", "””", "„“”", "‘’", "’’", "«»", "»«»")
 CLOSERS = {pair[0]: pair[1:] for pair in _PAIRS}
 QUOTES = "".join(CLOSERS)
@@ -46,7 +46,7 @@ def words_of(text: str, start: int = 0, end: int | None = None) -> list[Word]:
 
 
 def quotations(text: str) -> dict[int, int]:
-    """Where each quoted passage of *text* begins and ends: offsets of its two quotes.
+    """Offset of the closing quote of each quoted passage in *text*, by that of the opening one.
 
     From the end to the beginning, so that the next quote that matters is always
     known, and any text takes time in proportion to its length.
@@ -81,7 +81,7 @@ def shown(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """*text* for a sentence: short, and without what would break a page or an encoder."""
+    """*text* for a sentence: short, and without characters that break a page or an encoder."""
     short = text if len(text) <= 40 else text[:40] + "…"
     return "".join(character if character.isprintable() else "�" for character in short)
 
@@ -92,7 +92,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def suggestion(typed: str, names: Iterable[str]) -> str:
-    """The one of *names* that was probably meant, or all of them."""
+    """A hint at the one of *names* that was probably meant, or at all of them."""
     names = list(names)
     near = difflib.get_close_matches(typed[:60], names, 1)
     return f"did you mean {near[0]}?" if near else f"choose {listed(names)}"

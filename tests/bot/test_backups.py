@@ -98,7 +98,7 @@ async def test_what_is_not_sound_is_never_put_back(database, tmp_path):
     assert credits(tmp_path / "bot.sqlite3") == [1]
     empty = tmp_path / "empty.sqlite3"
     empty.touch()
-    with pytest.raises(DatabaseDamaged, match="no database of the bot"):
+    with pytest.raises(DatabaseDamaged, match="not a database of the bot"):
         verify(empty)
 
 

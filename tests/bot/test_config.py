@@ -124,9 +124,7 @@ def test_what_the_operator_sets_wins_over_what_is_known_of_the_model(monkeypatch
 
 
 def test_a_model_that_is_not_known_says_which_one_it_is_like(monkeypatch):
-    with pytest.raises(
-        ConfigError, match=r"'me/mine', which has no table of its own under .models"
-    ):
+    with pytest.raises(ConfigError, match=r"'me/mine', which has no table under .models"):
         shipped(monkeypatch, "me/mine")
 
     config = shipped(monkeypatch, "me/mine", profile=DEV)
@@ -152,7 +150,7 @@ def test_weights_whose_licence_asks_something_need_it_accepted(monkeypatch):
 
 def test_a_mistake_in_what_is_known_of_a_model_is_pointed_at(tmp_path):
     text = "[models.demo.presets.x]\ncontrol_net = 'a'"
-    assert "models.demo.presets.x.control_net = 'a' is no setting; did you mean" in refused(
+    assert "models.demo.presets.x.control_net = 'a' is not a setting; did you mean" in refused(
         tmp_path, text
     )
 
@@ -213,14 +211,14 @@ def test_lists_are_separated_by_commas_in_the_environment(tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("[quota]\ncreditz = 3", "quota.creditz = 3 is no setting; did you mean credits?"),
-        ("[kwota]\ncredits = 1", "kwota = {'credits': 1} is no section; did you mean quota?"),
-        ("colour = 'red'", "colour = 'red' is no section; known are model, engine"),
+        ("[quota]\ncreditz = 3", "quota.creditz = 3 is not a setting; did you mean credits?"),
+        ("[kwota]\ncredits = 1", "kwota = {'credits': 1} is not a section; did you mean quota?"),
+        ("colour = 'red'", "colour = 'red' is not a section; there are model, engine"),
         ("[web]\nport = 99999", "web.port = 99999: should be less than or equal to 65535"),
         ("[quota]\ncredits = 'many'", "quota.credits = 'many': should be a valid integer"),
         (
             "[presets.x]\ncontrol_net = 'a'",
-            "x.control_net = 'a' is no setting; did you mean controlnet?",
+            "x.control_net = 'a' is not a setting; did you mean controlnet?",
         ),
         ("[presets.x]\nwidth = 100", "width must be a multiple of 16, not 100: try 96 or 112"),
         ("[presets.x]\npreprocessor = 'cany'", "'cany': should be 'none', 'canny', 'depth'"),
@@ -235,9 +233,9 @@ def test_lists_are_separated_by_commas_in_the_environment(tmp_path, monkeypatch)
         ("[model]\ndevice = 'gpu'", "model.device = 'gpu': must be auto, cpu, mps, cuda or"),
         ("[model]\ndtype = 'int8'", "model.dtype = 'int8': should be 'auto', 'bfloat16'"),
         ("[model]\nwidth = 250", "model.width = 250: should be a multiple of 16"),
-        ("quota = 3", "quota = 3: this is a section, so keys stand under [quota]"),
+        ("quota = 3", "quota = 3: quota is a section, so write its keys under [quota]"),
         ("[presets.plain]\nstrength = 0.5", "'plain', which needs a picture, so that words alone"),
-        ("[limits]\npixels = 4096", "is above [limits], so that whoever says nothing"),
+        ("[limits]\npixels = 4096", "is above [limits], so that every request"),
         ("[quota", "is not valid TOML"),
     ],
 )
@@ -251,7 +249,7 @@ def test_a_mistake_is_named_with_its_value_and_what_is_allowed(tmp_path, text, s
         ("FLUXBOT_QUOTE__CREDITS", "there is no section 'quote'; did you mean quota?"),
         (
             "FLUXBOT_QUOTA__CREDTIS",
-            "the environment variable FLUXBOT_QUOTA__CREDTIS = '1' is no setting; did you mean"
+            "the environment variable FLUXBOT_QUOTA__CREDTIS = '1' is not a setting; did you mean"
             " credits?",
         ),
     ],
@@ -365,5 +363,5 @@ def test_a_web_token_that_cannot_be_used_stops_the_start(value):
 def test_a_secret_in_the_file_is_refused_and_not_repeated(tmp_path):
     sentence = refused(tmp_path, "[model]\nhf_token = 'hf_x'")
 
-    assert "model.hf_token = … is no setting" in sentence
+    assert "model.hf_token = … is not a setting" in sentence
     assert "hf_x" not in sentence
