@@ -32,6 +32,7 @@ from rich.table import Table
 
 from benchmarks.serving import Figure, percentile
 from bot.commands import ImagineCommand
+from bot.source import Source
 from generation.child import ChildEngine
 from generation.errors import EngineLost
 from generation.executor import ThreadExecutor
@@ -221,7 +222,7 @@ async def _hang(folder: Path) -> Figure:
 
 async def _draw_again(folder: Path) -> Figure:
     async with load.bot(folder, lambda: ChildEngine(FAULTY, {"folder": folder})) as (service, _):
-        job = await service.submit("loop:ada", ImagineCommand("die once", seed=1))
+        job = await service.submit(Source("loop:ada"), ImagineCommand("die once", seed=1))
         status = (await job.finished()).status
     return Figure(
         "a job whose engine was killed: status, attempts",

@@ -35,6 +35,7 @@ from bot.config import Config, Secrets
 from bot.database import Database
 from bot.gallery import Gallery
 from bot.service import About, Service
+from bot.source import Source
 from generation import weights
 from generation.control_images import PillowControlImages
 from generation.executor import ThreadExecutor
@@ -107,7 +108,7 @@ async def running_bot(engine: str) -> AsyncIterator[tuple[Service, Gallery]]:
         await service.start()
         working = asyncio.create_task(service.run())
         try:
-            await (await service.submit("web:warm-up", BACKGROUND)).finished()
+            await (await service.submit(Source("web:warm-up"), BACKGROUND)).finished()
             yield service, gallery
         finally:
             working.cancel()
@@ -122,7 +123,7 @@ async def busy_engine(service: Service) -> AsyncIterator[None]:
 
     async def ask() -> None:
         while True:
-            await (await service.submit("web:busy", BACKGROUND)).finished()
+            await (await service.submit(Source("web:busy"), BACKGROUND)).finished()
 
     asking = [asyncio.create_task(ask()) for _ in range(2)]
     try:
@@ -218,7 +219,7 @@ async def measure_answers(engine: str, over_http: bool) -> list[Figure]:
                 answer = await client()
                 assert answer.startswith(b"HTTP/1.1 202"), answer
             else:
-                await service.submit(f"web:{number % 50}", DRAFT)
+                await service.submit(Source(f"web:{number % 50}"), DRAFT)
             seconds.append(time.perf_counter() - started)
 
         for number in range(CONNECTIONS):  # first calls import, compile and allocate
@@ -269,7 +270,9 @@ async def measure_throughput(engine: str) -> list[Figure]:
 
         async def by_bot() -> float:
             started = time.perf_counter()
-            jobs = [await service.submit("web:many", _command(request)) for _ in range(PICTURES)]
+            jobs = [
+                await service.submit(Source("web:many"), _command(request)) for _ in range(PICTURES)
+            ]
             await asyncio.gather(*(job.finished() for job in jobs))
             return time.perf_counter() - started
 
@@ -298,7 +301,7 @@ async def measure_memory(engine: str) -> list[Figure]:
 
         async def draw(count: int) -> None:
             for _ in range(0, count, 20):
-                jobs = [await service.submit("web:many", DRAFT) for _ in range(20)]
+                jobs = [await service.submit(Source("web:many"), DRAFT) for _ in range(20)]
                 await asyncio.gather(*(job.finished() for job in jobs))
 
         def now() -> tuple[float, int, int]:

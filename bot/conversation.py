@@ -1,52 +1,56 @@
-"""What people type, carried out: the same for every platform.
+"""What people say, carried out: the one door for every platform.
 
-An adapter hands over the text and the attached picture and shows the `Reply`.
+An adapter hands over text or a typed command, a `Source` and the pictures that came with it, and
+renders the `Reply`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from bot import replies
 from bot.commands import (
-    AdminAudit,
-    AdminBan,
     AdminCommand,
-    AdminDrain,
-    AdminPause,
-    AdminPresets,
-    AdminQueue,
-    AdminQuota,
-    AdminResume,
-    AdminStats,
-    AdminUnban,
     AgainCommand,
     CancelCommand,
     Command,
     CommandError,
+    DeleteCommand,
     HelpCommand,
     HistoryCommand,
+    HowCommand,
     ImagineCommand,
     PresetsCommand,
+    PromptCommand,
     QueueCommand,
     QuotaCommand,
     SettingsCommand,
     ShowCommand,
+    UpscaleCommand,
+    VaryCommand,
     parse,
 )
-from bot.config import ConfigError
 from bot.jobs import Job
-from bot.origins import NOWHERE, Origin, kind_of_group
-from bot.service import Service, Where
+from bot.languages import ENGLISH, Language
+from bot.orders import carry_out
+from bot.service import Service
+from bot.source import PictureOf, Source
 from generation.checks import check_text
 from generation.errors import FluxbotError, InvalidRequest
 
 PAGE_SIZE = 10
 
+#: A picture that comes with words: its bytes, what fetches them, or one of an earlier job.
+#: What fetches them raises FluxbotError where they cannot be had, and is called once the words
+#: have been understood.
+Picture = bytes | Callable[[], Awaitable[bytes]] | PictureOf
+
 #: "same, at night", "same but in blue", "same --steps 40"; not "same sex couple".
 _SAME = re.compile(r"\s*same\b(?:\s*[,;:.]|\s+but\b|(?=\s*$)|(?=\s+(?:--|[—–])))", re.IGNORECASE)
+#: Text that may go on from the last picture.
+_GOES_ON = re.compile(r"\s*/?(?:same|again|vary)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +58,16 @@ class Reply:
     """What the bot answers.
 
     Attributes:
-        text: Plain text, perhaps of several lines; empty where `job` says it all.
-        job: The job to watch or to show.
+        text: Plain text in the person's language, perhaps of several lines; empty where `job`
+            says it all.
+        job: The job to follow or to show, or the one that was acted upon.
         jobs: Jobs to show beside the text, newest first.
         has_more: Whether a further page follows that of `jobs`.
         error: Why it was refused; `text` is its sentence then.
+        is_new: Whether `job` was just asked for, and is to be followed. An event that comes twice
+            has the same job twice, and following it twice is following it once.
+        kind: A word for what was understood, such as "imagine", "history" or "admin"; empty where
+            nothing was.
     """
 
     text: str = ""
@@ -66,10 +75,29 @@ class Reply:
     jobs: tuple[Job, ...] = ()
     has_more: bool = False
     error: FluxbotError | None = None
+    is_new: bool = False
+    kind: str = ""
+
+    def the_job(self) -> Job:
+        """`job`, for adapters that have no other use for a reply.
+
+        Raises:
+            FluxbotError: `error`, where it was refused.
+        """
+        if self.error is not None:
+            raise self.error
+        if self.job is None:
+            raise LookupError(f"{self.kind} is about no job")
+        return self.job
 
 
-def following(text: str, last: Job | None) -> Command:
-    """The command that *text* is where *last* is the picture that was drawn just before.
+def refusal(error: FluxbotError, say: Language = ENGLISH) -> Reply:
+    """The reply that says *error*."""
+    return Reply(replies.error_sentence(error, say), error=error)
+
+
+def understand(said: str | PromptCommand, last: Job | None) -> Command:
+    """The command that *said* is where *last* is the picture that was drawn just before.
 
     There ``again`` and ``vary`` without an id mean that picture, and ``same, at night`` is
     its prompt with these words behind it, everything else being as it was.
@@ -77,13 +105,19 @@ def following(text: str, last: Job | None) -> Command:
     Raises:
         CommandError: It is no command.
     """
-    same = _SAME.match(text)
+    prompt = said if isinstance(said, str) else said.asked.prompt
+    same = _SAME.match(prompt)
+    if isinstance(said, PromptCommand):
+        if last is None or same is None:
+            return said.asked
+        rest = prompt[same.end() :].strip()
+        return AgainCommand(last.id, replace(said.asked, prompt=_continued(last, rest)))
     if last is None or same is None:
-        command = parse(text)
+        command = parse(said)
         if last is not None and isinstance(command, AgainCommand) and command.job_id is None:
             return replace(command, job_id=last.id)
         return command
-    rest = text[same.end() :]
+    rest = said[same.end() :]
     try:
         options = parse(f"again {rest}")
     except CommandError as error:
@@ -91,98 +125,146 @@ def following(text: str, last: Job | None) -> Command:
             added = parse(f"imagine {rest}")
         except CommandError as another:
             raise (error if another.field == "prompt" else another) from None
-        assert isinstance(added, ImagineCommand)
-        return AgainCommand(
-            last.id, replace(added, prompt=f"{last.request.prompt}, {added.prompt}")
-        )
-    assert isinstance(options, AgainCommand)
+        if not isinstance(added, ImagineCommand):
+            raise
+        return AgainCommand(last.id, replace(added, prompt=_continued(last, added.prompt)))
+    if not isinstance(options, AgainCommand):
+        raise CommandError("the words behind same are no options")
     return replace(options, job_id=last.id)
+
+
+def _continued(last: Job, words: str) -> str:
+    return f"{last.request.prompt}, {words}" if words else ""
 
 
 async def converse(
     service: Service,
-    user: str,
-    text: str,
-    image: bytes | None = None,
+    source: Source,
+    said: str | Command,
+    pictures: Sequence[Picture] = (),
     *,
-    origin: Origin = NOWHERE,
-    reply_to: dict[str, Any] | None = None,
-    event_id: str | None = None,
+    options: ImagineCommand | None = None,
 ) -> Reply:
-    """Carry out what *user* typed. Nothing that a person can type makes it raise."""
-    try:
-        command = parse(text)
-        return await answer(
-            service,
-            user,
-            command,
-            image,
-            origin=origin,
-            reply_to=reply_to,
-            event_id=event_id,
-        )
-    except FluxbotError as error:
-        return Reply(replies.error_sentence(error), error=error)
+    """The reply to what *source* said, once it is carried out.
 
+    Nothing that a person can do makes this raise. What is asked for is on disk when it returns.
 
-async def answer(
-    service: Service,
-    user: str,
-    command: Command,
-    image: bytes | None = None,
-    *,
-    origin: Origin = NOWHERE,
-    reply_to: dict[str, Any] | None = None,
-    event_id: str | None = None,
-) -> Reply:
-    """Carry out *command*.
-
-    Raises:
-        FluxbotError: It was refused.
+    Args:
+        said: Text in the grammar of `bot.commands`, or a command that was clicked together.
+        pictures: What came with the words.
+        options: What was chosen beside typed words, for all that the words leave open.
     """
-    if image is not None and not isinstance(command, ImagineCommand):
-        raise InvalidRequest(
-            "a picture goes with a prompt: say what to draw from it", field="control_image"
-        )
-    where: Where = {"origin": origin, "reply_to": reply_to, "event_id": event_id}
+    kind = ""
+    try:
+        source, command, remarks = await _understood(service, source, said)
+        kind = _kind(command)
+        if options is not None and isinstance(command, ImagineCommand):
+            command = _with_options(command, options)
+        if pictures and not isinstance(command, ImagineCommand):
+            raise InvalidRequest(
+                "a picture goes with a prompt: say what to draw from it", field="control_image"
+            )
+        fetched = [await picture() if callable(picture) else picture for picture in pictures]
+        reply = await _answer(service, source, command, fetched, remarks)
+    except FluxbotError as error:
+        return replace(refusal(error, source.language), kind=kind)
+    return replace(reply, kind=kind)
+
+
+async def _understood(
+    service: Service, source: Source, said: str | Command
+) -> tuple[Source, Command, tuple[str, ...]]:
+    """The command, who says it of what, and remarks on what its picture takes from the last."""
+    is_bare = isinstance(said, AgainCommand) and said.job_id is None
+    words = said.asked.prompt if isinstance(said, PromptCommand) else said
+    goes_on = is_bare or (isinstance(words, str) and _GOES_ON.match(words))
+    last = await service.latest(source) if goes_on else None
+    if isinstance(said, AgainCommand):
+        command: Command = replace(said, job_id=last.id) if is_bare and last else said
+    else:
+        command = understand(said, last) if isinstance(said, str | PromptCommand) else said
+    if last is None or not isinstance(command, AgainCommand) or command.job_id != last.id:
+        return source, command, ()
+    # Where several people speak, the last picture may be anybody's.
+    is_said = bool(source.thread or command.changes.prompt)
+    remark = replies.inherited(last, command.changes, command.vary)
+    return replace(source, shown=last.id), command, (remark,) if is_said else ()
+
+
+async def _answer(
+    service: Service,
+    source: Source,
+    command: Command,
+    pictures: Sequence[bytes | PictureOf],
+    remarks: tuple[str, ...],
+) -> Reply:
+    say = source.language
     match command:
         case ImagineCommand():
-            job = await service.submit(user, command, image, **where)
-            return Reply(job=job)
-        case AgainCommand(job_id, changes, vary):
-            job = await service.again(user, job_id, changes, vary=vary, **where)
-            return Reply(job=job)
-        case ShowCommand(job_id):
-            return Reply(job=await service.job(user, job_id))
+            return Reply(job=await service.submit(source, command, pictures), is_new=True)
+        case AgainCommand(job_id, changes, vary, number):
+            job = await service.again(
+                source, job_id, changes, vary=vary, number=number, remarks=remarks
+            )
+            return Reply(job=job, is_new=True)
+        case VaryCommand(job_id, number):
+            job = await service.from_picture(source, PictureOf(job_id, number), "vary")
+            return Reply(job=job, is_new=True)
+        case UpscaleCommand(job_id, number):
+            job = await service.from_picture(source, PictureOf(job_id, number), "upscale")
+            return Reply(job=job, is_new=True)
+        case ShowCommand(job_id, number):
+            if number is not None:
+                await service.check_may_draw(source)
+                await service.picture(source, job_id, number)
+            return Reply(job=await service.job(source, job_id))
+        case HowCommand(job_id):
+            job = await service.job(source, job_id)
+            return Reply(replies.how(job), job=job)
         case CancelCommand(job_id):
-            job = await service.cancel(user, job_id)
-            return Reply(f"{job.id} is cancelled; your credits were given back.")
+            job = await service.cancel(source, job_id)
+            return Reply(replies.cancelled(job, say), job=job)
+        case DeleteCommand(job_id):
+            job = await service.delete(source, job_id)
+            return Reply(say("The picture was deleted."), job=job)
         case HistoryCommand(words, page):
-            return await _history(service, user, words, page)
+            return await _history(service, source.user, words, page)
         case PresetsCommand():
             default = service.config.model.default_preset
             return Reply(replies.presets(service.presets, default))
         case QuotaCommand():
-            return Reply(replies.quota(await service.quota(user, origin)))
+            return Reply(replies.quota(await service.quota(source.user, source.origin), say))
         case QueueCommand():
-            view = service.queue(user)
+            view = service.queue(source.user)
             state = service.state
             why_not = "" if state.status == "draining" else state.message
             text = replies.queue(view.waiting, view.running, view.mine, why_not)
             return Reply(text, jobs=view.mine)
-        case SettingsCommand(changes, is_reset):
-            if changes is None and not is_reset:
-                user_defaults = await service.settings(user)
-            else:
-                user_defaults = await service.change_settings(user, changes)
-            return Reply(replies.settings(user_defaults))
+        case SettingsCommand():
+            return Reply(replies.settings(await _settings(service, source.user, command)))
         case HelpCommand(topic):
             model = service.config.model
             text = replies.help_text(topic, f"{model.width}x{model.height}")
             return Reply(text if topic else f"{service.about.text}\n\n{text}")
+        case AdminCommand():
+            return Reply(await carry_out(service, source, command))
         case _:
-            assert isinstance(command, AdminCommand)
-            return await _administer(service, user, command)
+            raise NotImplementedError(f"no answer to {command}")
+
+
+async def _settings(service: Service, user: str, command: SettingsCommand) -> dict[str, object]:
+    if command.is_question:
+        return await service.settings(user)
+    changes = command.changes
+    if changes is None and not command.is_reset:
+        changes = ImagineCommand()
+    return await service.change_settings(
+        user,
+        changes,
+        is_private=command.is_private,
+        is_reset=command.is_reset,
+        is_complete=command.is_complete,
+    )
 
 
 async def _history(service: Service, user: str, words: str, page: int) -> Reply:
@@ -199,81 +281,18 @@ async def _history(service: Service, user: str, words: str, page: int) -> Reply:
     return Reply(text, jobs=tuple(found.jobs), has_more=has_more)
 
 
-async def _administer(service: Service, user: str, command: AdminCommand) -> Reply:
-    admin = service.admin
-    match command:
-        case AdminPresets("reload"):
-            try:
-                await admin.reload_presets(user)
-            except ConfigError as error:
-                raise InvalidRequest(f"the presets stay as they were: {error}") from error
-            names = ", ".join(service.presets)
-            return Reply(f"The presets were read anew: {names}.")
-        case AdminPresets("list"):
-            presets, disabled, loaded = admin.presets(user)
-            model = service.config.model.repository
-            return Reply(replies.presets_for_admins(presets, disabled, loaded, model))
-        case AdminPresets(action, name):
-            await admin.enable_preset(user, name, is_enabled=action == "enable")
-            can = "can be chosen again" if action == "enable" else "can no longer be chosen"
-            return Reply(f"The preset {name} {can}.")
-        case AdminQuota("show" | "set" as action, group, credits) if kind_of_group(group):
-            if action == "set":
-                await admin.set_group_quota(user, group, credits)
-            quota = await admin.group_quota(user, group)
-            return Reply(replies.group_quota(group, quota, service.config.quota))
-        case AdminQuota(action, subject, credits, roles):
-            if action == "grant":
-                assert credits is not None
-                await admin.grant(user, subject, credits)
-            elif action == "set":
-                await admin.set_quota(user, subject, credits)
-            elif action == "reset":
-                await admin.reset_quota(user, subject)
-            status = await admin.quota(user, subject, roles)
-            return Reply(f"{subject}: {replies.quota(status)}")
-        case AdminPause():
-            await admin.pause(user)
-            return Reply("Drawing is paused; waiting jobs are kept.")
-        case AdminDrain():
-            await admin.drain(user)
-            return Reply(
-                "No new jobs are accepted; waiting jobs are still drawn. To go on: admin resume"
-            )
-        case AdminResume():
-            await admin.resume(user)
-            return Reply("Drawing goes on.")
-        case AdminBan(subject, reason):
-            await admin.ban(user, subject, reason)
-            return Reply(f"{subject} is banned, and their waiting jobs are cancelled.")
-        case AdminUnban(subject):
-            await admin.unban(user, subject)
-            return Reply(f"{subject} may draw again.")
-        case AdminQueue("first" | "last" as where, job_id):
-            await admin.move(user, job_id, to_front=where == "first")
-            return Reply(f"{job_id} is now the {'next' if where == 'first' else 'last'} one.")
-        case AdminQueue("cancel", job_id):
-            job = await admin.cancel(user, job_id)
-            return Reply(f"{job_id} is cancelled; {job.user} has the credits back.")
-        case AdminQueue("refund", job_id):
-            job = await admin.refund(user, job_id)
-            return Reply(f"{job.user} has the {job.cost} credits of {job_id} back.")
-        case AdminQueue("failed"):
-            return Reply(replies.dead_letters(await admin.dead_letters(user)))
-        case AdminQueue("replay", job_id):
-            job = await admin.replay(user, job_id)
-            return Reply(f"{job_id} is drawn again as {job.id}; {job.user} pays nothing for it.")
-        case AdminQueue():
-            jobs = admin.queue(user)
-            lines = [
-                f"{job.id} · {job.user} · {replies.progress_line(job, job.progress)}"
-                f" · {replies.short(job)}"
-                for job in jobs
-            ]
-            return Reply("\n".join(lines) or "Nothing waits.")
-        case AdminStats():
-            return Reply(replies.stats(await admin.stats(user)))
-        case AdminAudit():
-            return Reply(replies.audit(await admin.audit(user)))
-        case _:
-            raise AssertionError(f"no answer to {command}")
+def _with_options(command: ImagineCommand, options: ImagineCommand) -> ImagineCommand:
+    """*command*, with what it leaves open taken from *options*."""
+    chosen, said = options.options, command.options
+    if command.aspect_ratio is not None or command.width is not None:
+        # A size that was typed replaces the chosen one as a whole.
+        for name in ("width", "height", "aspect_ratio"):
+            chosen.pop(name, None)
+    return ImagineCommand(command.prompt, **{**chosen, **said})
+
+
+def _kind(command: Command) -> str:
+    """The word for *command*: ``admin`` for all that only admins may do."""
+    if isinstance(command, AdminCommand):
+        return "admin"
+    return type(command).__name__.removesuffix("Command").lower()

@@ -38,6 +38,7 @@ from bot.languages import Language, language_of
 from bot.reasons import RESTARTS, Reason
 from bot.refusals import StorageTrouble
 from bot.service import Service
+from bot.source import Source
 from generation.errors import FluxbotError
 
 logger = logging.getLogger(__name__)
@@ -375,7 +376,7 @@ class Following:
         logger.warning("job %s cannot be delivered: %s", job.id, why)
         if not job.status.is_final:
             try:
-                await self._service.cancel(job.user, job.id)
+                await self._service.cancel(Source(job.user), job.id)
             except FluxbotError:
                 await job.finished()  # it ended at that very moment
         await self._until_written(job, lambda: self._service.undeliverable(job, why))

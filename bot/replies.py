@@ -202,6 +202,19 @@ def group_quota(group: str, credits: int | None, configured: Quota) -> str:
     return f"{group}: each of its members has {credits} credits for {window}."
 
 
+def channels(platform: str, allowed: Iterable[str]) -> str:
+    """The channels of a server in which alone people may draw, written ``platform-channel:id``."""
+    names = ", ".join(f"{platform}-channel:{id}" for id in allowed)
+    if not names:
+        return "I may be used in every channel of this server."
+    return f"I may be used in these channels alone: {names}"
+
+
+def cancelled(job: Job, say: Language = ENGLISH) -> str:
+    """What becomes of *job*, which the person has stopped."""
+    return say("{id} is cancelled; your credits were given back.", id=job.id)
+
+
 def audit(entries: Iterable[AuditEntry]) -> str:
     """What admins did, a line each, newest first."""
     lines = []

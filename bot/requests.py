@@ -13,7 +13,9 @@ from typing import Any
 
 from bot.commands import ImagineCommand, fit_size
 from bot.config import Config, Limits, Model
+from bot.jobs import Job
 from bot.presets import Presets
+from bot.refusals import NotFound
 from generation.checks import check_number, check_text
 from generation.errors import InvalidRequest
 from generation.kinds import Kind
@@ -116,6 +118,48 @@ def command_of(request: GenerationRequest, images: int) -> ImagineCommand:
         seed=request.seed,
         images=images if images > 1 else None,
         strength=request.kind.strength_setting,
+        negative_prompt=request.negative_prompt or None,
+    )
+
+
+def check_picture_number(job: Job, number: int) -> None:
+    """Raise NotFound where *job* has no picture *number* (from 1)."""
+    if not 1 <= number <= job.images:
+        raise NotFound(f"{job.id} has pictures 1 to {job.images}, not {number}", field="number")
+
+
+def only(job: Job, number: int, *, vary: bool) -> ImagineCommand:
+    """The changes that draw picture *number* (from 1) of *job* alone, again or with *vary* anew.
+
+    Raises:
+        NotFound: There is no such picture.
+    """
+    check_picture_number(job, number)
+    seed = None if vary else list(job.requests)[number - 1].seed
+    return ImagineCommand(seed=seed, images=1)
+
+
+def varied(request: GenerationRequest, preset: Preset) -> ImagineCommand:
+    """The command for a variation of *request*, drawn by *preset* over its picture."""
+    return ImagineCommand(
+        prompt=request.prompt,
+        preset=preset.name,
+        images=1,
+        width=request.width,
+        height=request.height,
+        num_inference_steps=request.num_inference_steps,
+        guidance_scale=request.guidance_scale,
+        negative_prompt=request.negative_prompt or None,
+    )
+
+
+def upscaled(request: GenerationRequest, preset: Preset) -> ImagineCommand:
+    """The command for a larger version of *request*, drawn by *preset* over its picture."""
+    return ImagineCommand(
+        prompt=request.prompt,
+        preset=preset.name,
+        images=1,
+        seed=request.seed,
         negative_prompt=request.negative_prompt or None,
     )
 
@@ -231,16 +275,31 @@ def check_settings(changes: ImagineCommand, presets: Presets, config: Config) ->
     complete(replace(changes, prompt="anything", preset=None), {}, plain, (), config, seed=0)
 
 
-def merged_settings(user_defaults: Mapping[str, Any], changes: ImagineCommand) -> dict[str, Any]:
-    """*user_defaults* defaults with *changes*; a size replaces an aspect ratio and the reverse."""
-    said = changes.options
-    kept = dict(user_defaults)
+def changed_settings(
+    user_defaults: Mapping[str, Any],
+    changes: ImagineCommand | None,
+    *,
+    is_private: bool | None = None,
+    is_complete: bool = False,
+) -> dict[str, Any]:
+    """*user_defaults* with *changes*; a size replaces an aspect ratio and the reverse.
+
+    Args:
+        changes: None forgets all of them.
+        is_private: For ``private``, unless None.
+        is_complete: Whether *changes* take the place of all but ``private``.
+    """
+    kept = {} if changes is None else dict(user_defaults)
+    said = {} if changes is None else changes.options
+    if is_complete:
+        kept = {name: value for name, value in kept.items() if name == "private"}
     if "aspect_ratio" in said:
         kept.pop("width", None)
         kept.pop("height", None)
     if "width" in said:
         kept.pop("aspect_ratio", None)
-    return {**kept, **said}
+    private = {} if is_private is None else {"private": is_private}
+    return {**kept, **said, **private}
 
 
 def _kind(preset: Preset, strength: float | None) -> Kind:

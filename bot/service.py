@@ -7,60 +7,48 @@ complete and durable, and hands out a `Job` to watch.
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import secrets
 import sqlite3
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 from bot import people
-from bot.administration import DRAINING, Administration, check_may_draw
+from bot.administration import DRAINING, Administration
+from bot.admission import Admission
 from bot.commands import ImagineCommand
 from bot.config import Config
-from bot.database import FULL, Database
-from bot.gallery import Gallery, Kind, encoded
+from bot.database import Database
+from bot.drafts import Drafts
+from bot.gallery import Gallery, Kind
 from bot.job_store import HistoryPage, JobStore
 from bot.jobs import Delivery, Job, JobStatus
 from bot.ledger import Ledger, QuotaStatus, cost
 from bot.origins import NOWHERE, Origin
 from bot.outcomes import LOST_TOO_OFTEN, MAX_ATTEMPTS, UNREADABLE, Outcomes, given_up
 from bot.presets import Presets
-from bot.refusals import (
-    Conflict,
-    NotAccepting,
-    NotFound,
-    QueueFull,
-    StorageTrouble,
-    TooManyJobs,
-)
+from bot.refusals import Conflict, NotFound
 from bot.requests import (
-    Attachment,
-    change,
-    check_limits,
+    changed_settings,
+    check_picture_number,
     check_settings,
-    complete,
-    merged_settings,
     model_name,
-    picture_size,
+    only,
+    upscaled,
+    varied,
 )
+from bot.sentences import not_yours
+from bot.source import PictureOf, Source
+from bot.upkeep import Upkeep
 from bot.worker import EngineState, Worker
 from generation.checks import MAX_SEED, MAX_SIZE, shortened
-from generation.errors import InvalidImage
 from generation.protocols import ControlImages, Executor
-from generation.types import CleanImage, GenerationRequest, Preset
-
-logger = logging.getLogger(__name__)
-
-PRUNE_EVERY = 3600.0
-#: Seconds after which an attached picture without a job has none to come.
-ORPHANED_FOR = 3600.0
+from generation.types import GenerationRequest, Preset
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +100,6 @@ class Quote:
     starts_in: float | None
 
 
-class Where(TypedDict, total=False):
-    """Where a job is asked for and answered; see `Service.submit`."""
-
-    origin: Origin
-    reply_to: dict[str, Any] | None
-    event_id: str | None
-
-
 class Service:
     """The bot, whatever the chat platform.
 
@@ -148,15 +128,12 @@ class Service:
         self.about = about
         self._database = database
         self._gallery = gallery
-        self._control_images = control_images
         self._now = now
-        self._new_seed = new_seed
         self._presets = Presets(dict(config.presets), read_presets)
         self._ledger = Ledger(config.quota)
         self._store = JobStore(gallery.control_images)
         self._outcomes = Outcomes(self._store, self._ledger)
         self._worker = Worker(executors, database, self._store, self._outcomes, gallery, now)
-        self._admitting: Counter[str] = Counter()
         self.admin = Administration(
             config.admins.users,
             database,
@@ -170,6 +147,19 @@ class Service:
             self._cancel,
             now,
         )
+        self._drafts = Drafts(
+            config,
+            database,
+            self._presets,
+            gallery,
+            control_images,
+            new_seed,
+            lambda request: self.about.remarks(request),
+        )
+        self._admission = Admission(
+            config, database, self._store, self._ledger, self._worker, gallery, self.admin, now
+        )
+        self._upkeep = Upkeep(config, database, self._store, gallery, now)
 
     # Its own life
 
@@ -189,7 +179,7 @@ class Service:
                 job.request = replace(job.request, model=model_name(self.config.model))
         self._worker.take_up(left)
         await self._database.read(self.admin.start)
-        await self._sweep(math.inf)
+        await self._upkeep.sweep(math.inf)
 
     async def finish(self, seconds: float) -> None:
         """Accept and begin nothing more; return when what is being drawn is done, after
@@ -203,13 +193,18 @@ class Service:
 
     async def run(self) -> None:
         """Draw until cancelled."""
-        pruning = asyncio.create_task(self._prune_regularly())
+        pruning = asyncio.create_task(self._upkeep.run())
         try:
             await self._worker.run()
         finally:
             pruning.cancel()
             with suppress(asyncio.CancelledError):
                 await pruning
+
+    async def prune(self) -> int:
+        """Delete the files of pictures older than ``gallery.keep_days``, and those that belong
+        to no picture; how many jobs' files were too old."""
+        return await self._upkeep.prune()
 
     @property
     def state(self) -> EngineState:
@@ -223,151 +218,85 @@ class Service:
 
     async def submit(
         self,
-        user: str,
+        source: Source,
         command: ImagineCommand,
-        image: bytes | None = None,
-        *,
-        origin: Origin = NOWHERE,
-        reply_to: dict[str, Any] | None = None,
-        event_id: str | None = None,
-        parent: str | None = None,
+        pictures: Sequence[bytes | PictureOf] = (),
     ) -> Job:
-        """Charge *user* and queue what they asked for; on disk when this returns.
+        """Job for what *source* asks for with *command*, charged and queued; it is on disk when
+        this returns.
 
-        Asked twice for one *event_id*, it returns the job that there is already.
+        The job there is already, where its event came before. *pictures* are what it is drawn
+        from; the job of an earlier picture among them is its parent.
 
         Raises:
             InvalidRequest: It can never succeed as written.
             Refused: Not now, or not this person; see ``bot/refusals.py``.
         """
-        if event_id is not None and (earlier := await self._asked_before(event_id)):
+        if earlier := await self._admission.asked_before(source.event_id):
             return earlier
-        self._check_accepting(user)
-        if origin is not NOWHERE:
-            await self.check_may_draw(user, origin)
-        request, images, clean = await self._complete(user, command, image)
-        remarks = self.about.remarks(request)
-        job = Job(
-            user=user,
-            request=request,
-            images=images,
-            remarks=remarks if clean is None else (*clean.remarks, *remarks),
-            parent=parent,
-            origin=origin,
-            reply_to=reply_to,
-            event_id=event_id,
-        )
-        return await self._accept(job, clean)
+        await self._admission.check(source)
+        images = [await self._bytes(source, picture) for picture in pictures]
+        draft = await self._drafts.draft(source.user, command, images)
+        parents = [each.job_id for each in pictures if isinstance(each, PictureOf)]
+        return await self._admission.accept(source, draft, next(iter(parents), None))
 
     async def again(
         self,
-        user: str,
+        source: Source,
         job_id: str | None = None,
         changes: ImagineCommand | None = None,
         *,
         vary: bool = False,
-        is_shown: bool = False,
-        origin: Origin = NOWHERE,
-        reply_to: dict[str, Any] | None = None,
-        event_id: str | None = None,
+        number: int | None = None,
+        remarks: Sequence[str] = (),
     ) -> Job:
-        """Queue an earlier job of *user* again: the same pixels, or with *vary* a new seed.
+        """Job that draws an earlier one again: the same pixels, or with *vary* a new seed.
 
-        *job_id* None means the latest that succeeded. Of *changes*, whatever is not None
-        replaces what was asked for then. *is_shown*: as for `job`.
+        *job_id* None means `latest`. Of *changes*, each field that is not None replaces its like
+        of then. *number* draws that picture (from 1) alone. *remarks* come before the job's own.
 
         Raises:
             NotFound: There is no such job, or its control image was deleted for its age.
             InvalidRequest, Refused: As for `submit`.
         """
-        if event_id is not None and (earlier := await self._asked_before(event_id)):
+        if earlier := await self._admission.asked_before(source.event_id):
             return earlier
-        self._check_accepting(user)
-        if origin is not NOWHERE:
-            await self.check_may_draw(user, origin)
+        await self._admission.check(source)
         if job_id is None:
-            original = await self._database.read(partial(self._store.latest, user=user))
+            original = await self.latest(source)
             if original is None:
                 raise NotFound("you have no picture yet that could be drawn again")
         else:
-            original = await self.job(user, job_id, is_shown=is_shown)
-        request, images = original.request, original.images
-        if changes is None or changes.preset is None:
-            self._presets.check_enabled(request.preset)
-        if request.control_image is not None and not await asyncio.to_thread(
-            self._gallery.still_keeps, request.control_image
-        ):
-            raise NotFound(
-                "the control image of that picture was deleted for its age: attach it again",
-                field="control_image",
-            )
-        remarks: tuple[str, ...] = ()
-        model = model_name(self.config.model)
-        if request.model != model:
-            remarks = (f"That was drawn with {request.model}; {model} draws it differently.",)
-            request = replace(request, model=model)
-        if changes is not None:
-            request, images = change(request, images, changes, self._presets, self.config)
-        if vary and (changes is None or changes.seed is None):
-            request = replace(request, seed=self._new_seed())
-        check_limits(request, images, self.config.limits)
-        return await self._accept(
-            Job(
-                user=user,
-                request=request,
-                images=images,
-                remarks=(*remarks, *self.about.remarks(request)),
-                parent=original.id,
-                origin=origin,
-                reply_to=reply_to,
-                event_id=event_id,
-            )
-        )
+            original = await self.job(source, job_id)
+        if number is not None:
+            one = only(original, number, vary=vary)
+            changes = one if changes is None else replace(changes, **one.options)
+        draft = await self._drafts.again(original, changes, vary=vary)
+        draft = replace(draft, remarks=(*remarks, *draft.remarks))
+        return await self._admission.accept(source, draft, original.id)
 
     async def from_picture(
-        self,
-        user: str,
-        job_id: str,
-        number: int,
-        purpose: Literal["vary", "upscale"],
-        *,
-        is_shown: bool = False,
-        origin: Origin = NOWHERE,
-        reply_to: dict[str, Any] | None = None,
-        event_id: str | None = None,
+        self, source: Source, picture: PictureOf, purpose: Literal["vary", "upscale"]
     ) -> Job:
-        """Queue a variation, or a larger version, of picture *number* (from 1) of a job.
+        """Job for a variation, or a larger version, of one earlier picture.
 
         A variation starts from the picture where a preset can do that, else from a new
-        seed. A larger version takes a preset with ``upscale``. *is_shown*: as for `job`.
+        seed. A larger version takes a preset with ``upscale``.
 
         Raises:
             NotFound: There is no such picture, or no preset that enlarges.
             InvalidRequest, Refused: As for `submit`.
         """
         preset = self.redrawing_preset if purpose == "vary" else self.enlarging_preset
-        where: Where = {"origin": origin, "reply_to": reply_to, "event_id": event_id}
         if preset is None and purpose == "vary":
-            one = ImagineCommand(images=1)
-            return await self.again(user, job_id, one, vary=True, is_shown=is_shown, **where)
+            return await self.again(source, picture.job_id, ImagineCommand(images=1), vary=True)
         if preset is None:
             raise NotFound("no preset here makes pictures larger")
-        path = await self.picture(user, job_id, number, is_shown=is_shown)
-        job = await self.job(user, job_id, is_shown=is_shown)
-        request = list(job.requests)[number - 1]
-        command = ImagineCommand(
-            prompt=request.prompt,
-            preset=preset.name,
-            images=1,
-            width=request.width if purpose == "vary" else None,
-            height=request.height if purpose == "vary" else None,
-            num_inference_steps=request.num_inference_steps if purpose == "vary" else None,
-            guidance_scale=request.guidance_scale if purpose == "vary" else None,
-            seed=request.seed if purpose == "upscale" else None,
-            negative_prompt=request.negative_prompt or None,
-        )
-        image = await asyncio.to_thread(path.read_bytes)
-        return await self.submit(user, command, image, parent=job.id, **where)
+        await self.picture(source, picture.job_id, picture.number)
+        job = await self.job(source, picture.job_id)
+        request = list(job.requests)[picture.number - 1]
+        command = varied(request, preset) if purpose == "vary" else upscaled(request, preset)
+        return await self.submit(source, command, (picture,))
 
     @property
     def enlarging_preset(self) -> Preset | None:
@@ -388,39 +317,37 @@ class Service:
         """The preset that starts from a picture; None where there is none."""
         return self._presets.redrawing()
 
-    async def check_may_draw(self, user: str, origin: Origin) -> None:
-        """Raise NotAllowed where *user* is banned, or may not draw where they ask."""
+    async def check_may_draw(self, source: Source) -> None:
+        """Raise NotAllowed where the person is banned, or may not draw where they ask."""
+        await self._admission.check_may_draw(source)
 
-        def check(db: sqlite3.Connection) -> None:
-            people.check_not_banned(db, user)
-            check_may_draw(db, origin)
-
-        await self._database.read(check)
-
-    async def cancel(self, user: str, job_id: str | None = None) -> Job:
-        """End a job of *user* and give its credits back; None means their newest one.
+    async def cancel(self, source: Source, job_id: str | None = None) -> Job:
+        """Job of *source*, ended, its credits given back; None means their newest one.
 
         Returns once it has ended, for a running job within one denoising step.
 
         Raises:
             NotFound: There is no such job.
+            NotAllowed: It was shown to *source*, but is somebody else's.
             Conflict: It has already ended, or its picture is just being stored.
         """
         if job_id is not None:
-            return await self._cancel(await self.job(user, job_id))
-        mine = [job for job in self._worker.unfinished.values() if job.user == user]
+            return await self._cancel(await self.own_job(source, job_id))
+        mine = [job for job in self._worker.unfinished.values() if job.user == source.user]
         if not mine:
             raise NotFound("nothing of yours is waiting or being drawn")
         return await self._cancel(mine[-1])
 
-    async def quote(self, user: str, command: ImagineCommand, image: bytes | None = None) -> Quote:
-        """What *command* would cost and when it would start. Nothing is spent.
+    async def quote(
+        self, user: str, command: ImagineCommand, pictures: Sequence[bytes] = ()
+    ) -> Quote:
+        """The price of *command*, and when it would start. Nothing is spent.
 
         Raises:
             InvalidRequest: It can never succeed as written.
         """
-        request, images, _ = await self._complete(user, command, image)
-        job = Job(user=user, request=request, images=images)
+        draft = await self._drafts.draft(user, command, pictures)
+        job = Job(user=user, request=draft.request, images=draft.images)
         position, starts_in = self._worker.prospect()
         return Quote(
             cost=cost(job, self.config.quota),
@@ -439,21 +366,7 @@ class Service:
         Raises:
             InvalidRequest: *image* is no picture, or *preset* takes none.
         """
-        chosen = self._presets[preset]
-        self._presets.check_pictures(chosen, 1)
-        clean, attachment = await self._clean(image)
-        command = ImagineCommand(width=width, height=height)
-        size = picture_size(command, {}, chosen, attachment, self.config.model)
-
-        def draw() -> bytes:
-            fit = self.config.control_images.fit
-            return encoded(
-                self._control_images.control_map(
-                    clean.png, chosen.kind.control_map or "none", *size, fit
-                )
-            )
-
-        return await asyncio.to_thread(draw), clean.remarks
+        return await self._drafts.control_map(image, preset, width, height)
 
     # Looking things up
 
@@ -462,11 +375,8 @@ class Service:
         """The presets that people may choose, by name."""
         return self._presets.available
 
-    async def job(self, user: str, job_id: str, *, is_shown: bool = False) -> Job:
-        """One job of *user* (an admin may see everybody's).
-
-        *is_shown* says that the platform has just shown it to *user*, whoever asked for
-        it, as in a channel of which both are members.
+    async def job(self, source: Source, job_id: str) -> Job:
+        """One job: of *source*, or shown to them; an admin may see everybody's.
 
         Raises:
             NotFound: There is none, or it is somebody else's.
@@ -474,10 +384,33 @@ class Service:
         job = self._worker.unfinished.get(job_id) or await self._database.read(
             partial(self._store.find, job_id=job_id)
         )
-        is_theirs = job is not None and (job.user == user or is_shown)
-        if job is None or not (is_theirs or self.admin.is_admin(user)):
+        is_theirs = job is not None and (job.user == source.user or source.shown == job.id)
+        if job is None or not (is_theirs or self.admin.is_admin(source.user)):
             raise NotFound(f"there is no picture {shortened(job_id)} of yours", field="id")
         return job
+
+    async def own_job(self, source: Source, job_id: str) -> Job:
+        """One job that *source* may cancel and delete.
+
+        Raises:
+            NotFound: There is none, or it is somebody else's.
+            NotAllowed: It was shown to *source*, but is somebody else's.
+        """
+        job = await self.job(source, job_id)
+        if job.user != source.user and not self.admin.is_admin(source.user):
+            raise not_yours()
+        return job
+
+    async def latest(self, source: Source) -> Job | None:
+        """The newest picture of the conversation in which *source* speaks, whoever asked for it,
+        else of their own; None where there is neither."""
+        if source.thread:
+            place = dict(source.thread)
+            channel = place.pop("channel")
+            job = await self.latest_answered(source.platform, channel, **place)
+            if job is not None:
+                return job
+        return await self._database.read(partial(self._store.latest, user=source.user))
 
     async def latest_answered(self, platform: str, channel: str, **place: str) -> Job | None:
         """The newest picture that was answered in *channel* of *platform*, whoever asked.
@@ -519,21 +452,18 @@ class Service:
             mine=tuple(job for job in everybody if job.user == user),
         )
 
-    async def picture(
-        self, user: str, job_id: str, number: int = 1, *, is_shown: bool = False
-    ) -> Path:
-        """The PNG file of picture *number* (from 1) of a job. *is_shown*: as for `job`.
+    async def picture(self, source: Source, job_id: str, number: int = 1) -> Path:
+        """The PNG file of picture *number* (from 1) of a job.
 
         Raises:
             NotFound: There is no such job or picture, or it was deleted for its age.
             Conflict: It is not drawn yet, or it failed.
         """
-        job = await self._drawn(user, job_id, is_shown)
-        if not 1 <= number <= job.images:
-            raise NotFound(f"{job.id} has pictures 1 to {job.images}, not {number}", field="number")
+        job = await self._drawn(source, job_id)
+        check_picture_number(job, number)
         return _existing(self._gallery.picture_path(job.id, number), job)
 
-    async def picture_file(self, user: str, job_id: str, kind: Kind) -> Path:
+    async def picture_file(self, source: Source, job_id: str, kind: Kind) -> Path:
         """The file that shows all pictures of a job (``grid``, a PNG), a small WebP of it
         (``thumbnail``), or the control map that was used (``map``, a PNG).
 
@@ -541,30 +471,31 @@ class Service:
             NotFound: There is no such job or file, or it was deleted for its age.
             Conflict: It is not drawn yet, or it failed.
         """
-        job = await self._drawn(user, job_id)
+        job = await self._drawn(source, job_id)
         if kind == "grid" and job.images == 1:
             return _existing(self._gallery.picture_path(job.id, 1), job)
         return _existing(self._gallery.path(job.id, kind), job)
 
-    async def control_image(self, user: str, job_id: str) -> Path:
-        """The attached picture (PNG, cleaned) that a job of *user* was made from.
+    async def control_image(self, source: Source, job_id: str) -> Path:
+        """The attached picture (PNG, cleaned) that a job was made from.
 
         Raises:
             NotFound: There is no such job, or it had none, or it was deleted for its age.
         """
-        job = await self.job(user, job_id)
+        job = await self.job(source, job_id)
         if job.request.control_image is None:
             raise NotFound(f"{job.id} was made without a control image")
         return _existing(job.request.control_image, job)
 
-    async def delete(self, user: str, job_id: str) -> Job:
+    async def delete(self, source: Source, job_id: str) -> Job:
         """Delete the pictures of a job that has ended; its line in the history stays.
 
         Raises:
             NotFound: There is no such job.
+            NotAllowed: It was shown to *source*, but is somebody else's.
             Conflict: It has not ended.
         """
-        job = await self.job(user, job_id)
+        job = await self.own_job(source, job_id)
         if not job.status.is_final:
             raise Conflict(f"{job.id} is {job.status}: cancel it first")
         await asyncio.to_thread(self._gallery.delete, job.id)
@@ -621,12 +552,15 @@ class Service:
         *,
         is_private: bool | None = None,
         is_reset: bool = False,
+        is_complete: bool = False,
     ) -> dict[str, Any]:
-        """Keep *changes* as own defaults beside those there are, or with *is_reset* in their
-        place; None forgets them all.
+        """Own defaults of *user* with *changes*, kept; None forgets them all.
 
-        *is_private*, unless None, says whether others shall not see the pictures, where a
-        platform can show them to one person alone; it is kept as ``private``.
+        Args:
+            is_private: Whether others shall not see the pictures, where a platform can show them
+                to one person alone; kept as ``private``. None leaves it.
+            is_reset: Whether all that there was before is forgotten.
+            is_complete: Whether *changes* take the place of all that there was but ``private``.
 
         Raises:
             InvalidRequest: A value is not allowed here.
@@ -636,121 +570,19 @@ class Service:
 
         def keep(db: sqlite3.Connection) -> dict[str, Any]:
             old = {} if is_reset else people.settings(db, user)
-            user_defaults = {} if changes is None else merged_settings(old, changes)
-            if is_private is not None:
-                user_defaults["private"] = is_private
-            people.keep_settings(db, user, user_defaults)
-            return user_defaults
+            new = changed_settings(old, changes, is_private=is_private, is_complete=is_complete)
+            people.keep_settings(db, user, new)
+            return new
 
         return await self._database.write(keep)
 
     # How it is done
 
-    async def _asked_before(self, event_id: str) -> Job | None:
-        """The job that the platform's event asked for, if it came before."""
-        job = await self._database.read(partial(self._store.find_event, event_id=event_id))
-        return None if job is None else self._worker.unfinished.get(job.id, job)
-
-    def _check_accepting(self, user: str) -> None:
-        """Raise Refused where nothing of *user* can be accepted now, whatever it is."""
-        state = self.state
-        if state.status in ("failed", "stopping"):
-            raise NotAccepting(f"nothing is accepted now: {state.message}", retry_in=30.0)
-        if self.admin.is_draining:
-            raise NotAccepting(DRAINING)
-        if self._database.is_full:
-            raise StorageTrouble(FULL)
-        queue = self.config.queue
-        waiting, mine = self._worker.waiting(user)
-        if mine + self._admitting[user] >= queue.max_waiting_per_user:
-            raise TooManyJobs(
-                f"you have {queue.max_waiting_per_user} jobs waiting already, the most one person"
-                " may have: wait for one, or cancel one",
-                retry_in=self._worker.soon(),
-            )
-        if waiting + self._admitting.total() >= queue.max_waiting:
-            raise QueueFull(
-                f"the queue is full ({queue.max_waiting} jobs wait): try again in a little while",
-                retry_in=self._worker.soon(),
-            )
-
-    async def _complete(
-        self, user: str, command: ImagineCommand, image: bytes | None
-    ) -> tuple[GenerationRequest, int, CleanImage | None]:
-        """The request that *command* means, how many pictures, and the attached one, clean."""
-        user_defaults = await self.settings(user)
-        if user_defaults.get("preset") not in self.presets:  # it was removed from config.toml since
-            user_defaults.pop("preset", None)
-        preset = self._presets[
-            command.preset or user_defaults.get("preset") or self.config.model.default_preset
-        ]
-        self._presets.check_pictures(preset, int(image is not None))
-        clean, attachment = (None, None) if image is None else await self._clean(image)
-        attachments = [] if attachment is None else [attachment]
-        request, images = complete(
-            command, user_defaults, preset, attachments, self.config, seed=self._new_seed()
-        )
-        return request, images, clean
-
-    async def _clean(self, image: bytes) -> tuple[CleanImage, Attachment]:
-        limit = self.config.control_images.max_megabytes
-        if len(image) > limit * 1e6:
-            raise InvalidImage(
-                f"the file has {len(image) / 1e6:.1f} MB; at most {limit:g} MB are read:"
-                " send a smaller one",
-                field="control_image",
-            )
-        clean = await asyncio.to_thread(self._control_images.clean, image)
-        path = self._gallery.control_image_path(clean.png)
-        return clean, Attachment(path, clean.width, clean.height)
-
-    async def _accept(self, job: Job, clean: CleanImage | None = None) -> Job:
-        """Write *job*, its picture and its charge, then queue it."""
-        job.submitted_at = self._now()
-        job.cost = cost(job, self.config.quota)
-        if clean is not None:
-            # Looked at here already, so that nobody who will be refused fills the disk.
-            await self._database.read(partial(self._check_may_pay, job=job))
-            try:
-                await asyncio.to_thread(self._gallery.keep_control_image, clean.png)
-            except OSError as error:
-                logger.error("a control image cannot be stored: %s", error)
-                raise StorageTrouble(FULL) from error
-        self._check_accepting(job.user)
-        self._admitting[job.user] += 1
-        # Once it is on disk it must be in the queue too, even if whoever asked has gone.
-        return await asyncio.shield(asyncio.create_task(self._admit(job)))
-
-    def _check_may_pay(self, db: sqlite3.Connection, job: Job) -> None:
-        people.check_not_banned(db, job.user)
-        self._ledger.check(db, job, job.submitted_at)
-
-    async def _admit(self, job: Job) -> Job:
-        def admit(db: sqlite3.Connection) -> Job | None:
-            if job.event_id is not None:
-                earlier = self._store.find_event(db, job.event_id)
-                if earlier is not None:
-                    return earlier
-            people.check_not_banned(db, job.user)
-            self._store.insert(db, job)
-            self._ledger.charge(db, job, job.submitted_at)
-            return None
-
-        # Whoever finds the row, from the commit on, must find the job that moves.
-        self._worker.unfinished[job.id] = job
-        earlier: Job | None = job
-        try:
-            earlier = await self._database.write(admit)
-        finally:
-            self._admitting[job.user] -= 1
-            if not self._admitting[job.user]:
-                del self._admitting[job.user]
-            if earlier is not None:
-                del self._worker.unfinished[job.id]
-        if earlier is not None:
-            return self._worker.unfinished.get(earlier.id, earlier)
-        self._worker.enqueue(job)
-        return job
+    async def _bytes(self, source: Source, picture: bytes | PictureOf) -> bytes:
+        if isinstance(picture, bytes):
+            return picture
+        path = await self.picture(source, picture.job_id, picture.number)
+        return await asyncio.to_thread(path.read_bytes)
 
     async def _cancel(self, job: Job, reason: str | None = None) -> Job:
         await self._worker.cancel(job, reason)
@@ -762,44 +594,12 @@ class Service:
             )
         return job
 
-    async def _drawn(self, user: str, job_id: str, is_shown: bool = False) -> Job:
-        job = await self.job(user, job_id, is_shown=is_shown)
+    async def _drawn(self, source: Source, job_id: str) -> Job:
+        job = await self.job(source, job_id)
         if job.status is not JobStatus.SUCCEEDED:
             verb = "has" if job.status.is_final else "is"
             raise Conflict(f"{job.id} has no picture: it {verb} {job.status}")
         return job
-
-    async def _prune_regularly(self) -> None:
-        while True:
-            try:
-                await self.prune()
-            except Exception:
-                logger.exception("old pictures cannot be deleted")
-            await asyncio.sleep(PRUNE_EVERY)
-
-    async def prune(self) -> int:
-        """Delete the files of pictures older than ``gallery.keep_days``, and those that belong
-        to no picture; how many jobs' files were too old."""
-        old: list[str] = []
-        if self.config.gallery.keep_days:
-            before = self._now() - self.config.gallery.keep_days * 86400
-            old = await self._database.read(partial(self._store.prunable, before=before))
-            await asyncio.to_thread(self._gallery.prune_pictures, old)
-        # Marked afterwards: a crash in between repeats the deletion instead of forgetting it.
-        if old:
-            await self._database.write(partial(self._store.prune, job_ids=old))
-        # A file may lie here whose job is only being written.
-        await self._sweep(self._now() - ORPHANED_FOR)
-        return len(old)
-
-    async def _sweep(self, before: float) -> None:
-        """Delete what a killed process left: pictures of jobs that ended without one, and
-        attached ones from before *before* (unix seconds) that no job refers to."""
-        kept = await self._database.read(self._store.control_images)
-        await asyncio.to_thread(self._gallery.prune_control_images, kept, before)
-        found = await asyncio.to_thread(self._gallery.job_ids)
-        orphans = await self._database.read(partial(self._store.without_pictures, job_ids=found))
-        await asyncio.to_thread(self._gallery.prune_pictures, orphans)
 
 
 def _existing(path: Path, job: Job) -> Path:

@@ -16,16 +16,18 @@ from discord.app_commands import Choice, Range, locale_str
 from adapters.discord_chat.answers import Answers
 from adapters.discord_chat.messages import MAX_CHOICE, shortened
 from adapters.discord_chat.people import (
-    PLATFORM,
     Interaction,
     role_of,
     roles_of,
     server_of,
+    source_of,
     user_of,
 )
 from bot import replies
 from bot.commands import (
+    AdminAudit,
     AdminBan,
+    AdminChannels,
     AdminCommand,
     AdminDrain,
     AdminPause,
@@ -33,11 +35,12 @@ from bot.commands import (
     AdminQueue,
     AdminQuota,
     AdminResume,
+    AdminStats,
     AdminUnban,
 )
 from bot.commands.vocabulary import MAX_CREDITS
 from bot.config import Config
-from bot.conversation import answer
+from bot.conversation import converse
 from bot.jobs import ID_LENGTH
 from bot.service import Service
 
@@ -78,10 +81,7 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
     )
 
     async def carry_out(interaction: Interaction, command: AdminCommand) -> None:
-        async def look_up() -> str:
-            return (await answer(service, user_of(interaction.user), command)).text
-
-        await answers.show(interaction, look_up)
+        await answers.show(interaction, lambda: converse(service, source_of(interaction), command))
 
     def subgroup(name: str, description: str) -> app_commands.Group:
         return app_commands.Group(
@@ -243,15 +243,9 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
 
     channels = subgroup("channels", "Manages the channels that I can be used in")
 
-    def named(allowed: tuple[str, ...]) -> str:
-        if not allowed:
-            return "I may be used in every channel of this server."
-        channels = ", ".join(f"{PLATFORM}-channel:{id}" for id in allowed)
-        return f"I may be used in these channels alone: {channels}"
-
     @channels.command(name=locale_str("list"), description=locale_str("Lists the channels"))
     async def channels_list(interaction: Interaction) -> None:
-        await change(interaction, None, is_allowed=True)
+        await carry_out(interaction, AdminChannels())
 
     @channels.command(
         name=locale_str("allow"), description=locale_str("Adds a channel and its threads")
@@ -259,25 +253,13 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
     @app_commands.describe(channel=locale_str("A channel or a category"))
     @app_commands.rename(channel=locale_str("channel"))
     async def channels_allow(interaction: Interaction, channel: Channel) -> None:
-        await change(interaction, channel.id, is_allowed=True)
+        await carry_out(interaction, AdminChannels("allow", str(channel.id)))
 
     @channels.command(name=locale_str("remove"), description=locale_str("Removes a channel"))
     @app_commands.describe(channel=locale_str("A channel or a category"))
     @app_commands.rename(channel=locale_str("channel"))
     async def channels_remove(interaction: Interaction, channel: Channel) -> None:
-        await change(interaction, channel.id, is_allowed=False)
-
-    async def change(interaction: Interaction, channel: int | None, *, is_allowed: bool) -> None:
-        user, server = user_of(interaction.user), _here(interaction)
-
-        async def look_up() -> str:
-            if channel is None:
-                return named(await service.admin.channels(user, server))
-            return named(
-                await service.admin.set_channel(user, server, str(channel), is_allowed=is_allowed)
-            )
-
-        await answers.show(interaction, look_up)
+        await carry_out(interaction, AdminChannels("remove", str(channel.id)))
 
     # The rest
 
@@ -318,20 +300,11 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
         name=locale_str("stats"), description=locale_str("Shows statistics of the last 24 hours")
     )
     async def stats(interaction: Interaction) -> None:
-        async def look_up() -> str:
-            server = _scope(service, interaction)
-            return replies.stats(await service.admin.stats(user_of(interaction.user), server))
-
-        await answers.show(interaction, look_up)
+        await carry_out(interaction, AdminStats())
 
     @top.command(name=locale_str("audit"), description=locale_str("Shows what admins have done"))
     async def audit(interaction: Interaction) -> None:
-        async def look_up() -> str:
-            server = _scope(service, interaction)
-            user = user_of(interaction.user)
-            return replies.audit(await service.admin.audit(user, server=server))
-
-        await answers.show(interaction, look_up)
+        await carry_out(interaction, AdminAudit())
 
     return top
 
@@ -350,9 +323,3 @@ def _name(who: Somebody) -> str:
 def _here(interaction: Interaction) -> str:
     assert interaction.guild_id is not None, "the command is for servers alone"
     return server_of(interaction.guild_id)
-
-
-def _scope(service: Service, interaction: Interaction) -> str | None:
-    """What somebody may see: all, or only what concerns their server."""
-    is_admin = service.admin.is_admin(user_of(interaction.user))
-    return None if is_admin else _here(interaction)

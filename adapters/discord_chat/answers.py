@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import NamedTuple
 
 import aiohttp
@@ -22,16 +23,16 @@ from adapters.discord_chat.people import (
     Interaction,
     is_among_us,
     lacking,
-    origin_of,
     say_of,
+    source_of,
     user_of,
 )
 from adapters.discord_chat.window import ReplyTo
-from bot import replies
+from bot import sentences
+from bot.conversation import Reply, refusal
 from bot.following import Following
-from bot.jobs import Job
-from bot.refusals import NotAllowed
-from bot.service import Service, Where
+from bot.service import Service
+from bot.source import Source
 from generation.errors import FluxbotError
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ SECONDS_TO_LOOK_UP = 1.0
 PERHAPS_ANSWERED = "perhaps answered"
 ALREADY_ANSWERED, TOO_LATE = 40060, 10062
 
-Ask = Callable[[Where], Awaitable[Job]]
+Ask = Callable[[Source], Awaitable[Reply]]
 
 
 class _Begun(NamedTuple):
@@ -60,26 +61,27 @@ class Answers:
         self._following = following
 
     async def draw(
-        self, interaction: Interaction, ask: Ask, *, is_private: bool | None = None
+        self,
+        interaction: Interaction,
+        ask: Ask,
+        *,
+        shown: str | None = None,
+        is_private: bool | None = None,
     ) -> None:
-        """Carry out *ask*, which submits a job, and show the job in one message.
+        """Carry out *ask*, which asks for a job, and show the job in one message.
 
         Args:
-            ask: Is told where the job comes from; what it refuses is said to the person alone.
+            ask: Is told who asks and where they are answered; what it refuses is said to the
+                person alone.
+            shown: Id of the job under which the person asks.
             is_private: Whether only they may see it; None takes their own default.
         """
+        source = source_of(interaction, shown)
         if is_private is None:
             is_private = await self._is_private(interaction)
         missing = [] if is_private else lacking(interaction)
         if missing:
-            await self.refuse(
-                interaction,
-                NotAllowed(
-                    "I could not post the picture here: I lack the permission"
-                    f" {', '.join(missing)} in this channel. An admin can give it to me; with"
-                    " private: True you alone see the picture"
-                ),
-            )
+            await self.refuse(interaction, sentences.cannot_post(missing, source.language))
             return
         begun = await self._defer(interaction, is_private)
         if not begun.is_awaited:
@@ -96,13 +98,10 @@ class Answers:
             "locale": interaction.locale.value,
             "max_bytes": interaction.filesize_limit,
         }
-        where: Where = {
-            "origin": origin_of(interaction),
-            "reply_to": dict(reply_to),
-            "event_id": f"{PLATFORM}:{interaction.id}",
-        }
+        event_id = f"{PLATFORM}:{interaction.id}"
         try:
-            job = await ask(where)
+            reply = await ask(replace(source, reply_to=dict(reply_to), event_id=event_id))
+            job = reply.the_job()
         except Exception as error:
             if not is_private:
                 # What follows a promise of an answer takes its place, and would be seen by
@@ -115,7 +114,7 @@ class Answers:
         self._following.follow(job, is_new=True)
 
     async def show(
-        self, interaction: Interaction, look_up: Callable[[], Awaitable[Post | str]]
+        self, interaction: Interaction, look_up: Callable[[], Awaitable[Post | Reply]]
     ) -> None:
         """Answer the person alone with what *look_up*, which may take its time, returns."""
         if not (await self._defer(interaction, is_private=True)).is_awaited:
@@ -123,8 +122,8 @@ class Answers:
         try:
             found = await look_up()
         except FluxbotError as error:
-            found = replies.error_sentence(error, say_of(interaction))
-        post = text_post(found) if isinstance(found, str) else found
+            found = refusal(error, say_of(interaction))
+        post = text_post(found.text) if isinstance(found, Reply) else found
         await interaction.edit_original_response(**post.for_edit())
 
     async def update(
@@ -141,7 +140,7 @@ class Answers:
 
     async def refuse(self, interaction: Interaction, error: FluxbotError) -> None:
         """Say to the person alone why not."""
-        await self.tell(interaction, text_post(replies.error_sentence(error, say_of(interaction))))
+        await self.tell(interaction, text_post(refusal(error, say_of(interaction)).text))
 
     async def report_error(self, interaction: Interaction, error: Exception) -> None:
         """Say to the person alone what came of *error*, which ended what they asked for.
@@ -152,7 +151,7 @@ class Answers:
             return  # it is on disk or it is not; nobody can be told any more
         if not isinstance(error, FluxbotError):
             logger.error("an interaction failed", exc_info=error)
-            error = FluxbotError("something went wrong on our side; please try again")
+            error = sentences.our_fault()
         with suppress(discord.HTTPException, aiohttp.ClientError, OSError):
             await self.refuse(interaction, error)
 

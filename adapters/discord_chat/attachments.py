@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import discord
 
-from generation.errors import InvalidImage
+from bot import sentences
+from bot.sentences import Sentence
 
 HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
 TYPES = ("image/png", "image/jpeg", "image/webp")
@@ -34,19 +35,15 @@ class Attachments:
         """
         kind = (attachment.content_type or "").partition(";")[0]
         if kind and kind not in TYPES:
-            raise InvalidImage(
-                f"the attached file is {kind[:60]}; attach a PNG, JPEG or WebP",
-                field="control_image",
-            )
+            raise sentences.wrong_kind(kind)
         if attachment.size > self._max_bytes:
-            raise self._too_large(attachment.size)
+            raise sentences.too_large(attachment.size, self._max_bytes)
         url = urlsplit(attachment.url)
         if url.scheme != "https" or url.hostname not in HOSTS:
-            raise InvalidImage("the picture does not lie on Discord: attach the file itself")
+            raise sentences.unreadable(Sentence.STORED_ELSEWHERE)
         return await self._fetch(attachment.url)
 
     async def _fetch(self, url: str) -> bytes:
-        again = "the attached picture cannot be read from Discord: attach it again"
         try:
             async with (
                 aiohttp.ClientSession(
@@ -62,21 +59,14 @@ class Attachments:
                 ) as response,
             ):
                 if response.status != 200:
-                    raise InvalidImage(again, field="control_image")
+                    raise sentences.unreadable(Sentence.NOT_FETCHED)
                 data = await response.content.read(self._max_bytes + 1)
                 while len(data) <= self._max_bytes and (
                     more := await response.content.read(self._max_bytes + 1 - len(data))
                 ):
                     data += more
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise InvalidImage(again, field="control_image") from error
+            raise sentences.unreadable(Sentence.NOT_FETCHED) from error
         if len(data) > self._max_bytes:
-            raise self._too_large(len(data))
+            raise sentences.too_large(len(data), self._max_bytes)
         return data
-
-    def _too_large(self, size: int) -> InvalidImage:
-        return InvalidImage(
-            f"the file has {size / 1e6:.1f} MB; at most {self._max_bytes / 1e6:g} MB are read:"
-            " send a smaller one",
-            field="control_image",
-        )

@@ -7,21 +7,13 @@ a button under a picture of last month gets what it says.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import Any, Self, cast
 
 import discord
 
+from adapters.discord_chat.acts import ButtonKind, carry_out
 from bot.jobs import ID_ALPHABET, ID_LENGTH
 from bot.languages import ENGLISH, Language
-
-if TYPE_CHECKING:
-    from adapters.discord_chat.actions import Actions
-    from adapters.discord_chat.chat import FluxClient
-
-ButtonKind = Literal[
-    "again", "vary", "edit", "upscale", "control", "cancel", "delete", "single", "variation"
-]
 
 LABELS: dict[ButtonKind, tuple[str, str]] = {
     "again": ("Again", "🔁"),
@@ -36,18 +28,6 @@ LABELS: dict[ButtonKind, tuple[str, str]] = {
 _JOB = f"[{ID_ALPHABET}]{{{ID_LENGTH}}}"
 #: Longest words of a search that fit into an id of 100 characters, beside the rest.
 MAX_WORDS = 80
-
-
-async def carry_out(
-    interaction: discord.Interaction[Any], act: Callable[[Actions], Awaitable[None]]
-) -> None:
-    """Do *act* for whoever pressed, and say to them what is wrong if it fails."""
-    client = cast("FluxClient", interaction.client)
-    client.recognise(interaction)
-    try:
-        await act(client.actions)
-    except Exception as error:
-        await client.actions.answers.report_error(interaction, error)
 
 
 class JobButton(

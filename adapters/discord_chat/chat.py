@@ -167,7 +167,7 @@ class FluxClient(discord.AutoShardedClient):
         """Called by discord.py after a form has begun to be carried out, if it is known."""
         is_form = interaction.type is discord.InteractionType.modal_submit
         if is_form and REMEMBERED not in interaction.extras:
-            await self.actions.answers.report_error(interaction, forgotten(interaction))
+            await self.actions.report_error(interaction, forgotten(interaction))
 
     async def on_ready(self) -> None:
         logger.info("Discord: here as %s, in %d servers", self.user, len(self.guilds))
@@ -182,7 +182,7 @@ class _Tree(app_commands.CommandTree[FluxClient]):
         self, interaction: Interaction, error: app_commands.AppCommandError, /
     ) -> None:
         cause = getattr(error, "original", error)
-        await self.client.actions.answers.report_error(interaction, cause)
+        await self.client.actions.report_error(interaction, cause)
 
 
 class Translator(app_commands.Translator):

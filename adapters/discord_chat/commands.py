@@ -6,7 +6,7 @@ from the configuration.
 # No `from __future__ import annotations`: discord.py reads the annotations, and those here
 # are made of values.
 
-from typing import Any
+from functools import partial
 
 import discord
 from discord import app_commands
@@ -16,21 +16,27 @@ from adapters.discord_chat.actions import Actions
 from adapters.discord_chat.buttons import job_of
 from adapters.discord_chat.forms import PictureForm
 from adapters.discord_chat.messages import MAX_CHOICE, Post, shortened, text_post
-from adapters.discord_chat.people import Interaction, origin_of, say_of, user_of
-from bot import replies
+from adapters.discord_chat.people import Interaction, say_of, source_of, user_of
+from bot import replies, sentences
 from bot.commands import (
     SHAPES,
+    AgainCommand,
+    CancelCommand,
+    Command,
     CommandError,
     ImagineCommand,
     PresetsCommand,
+    PromptCommand,
     QueueCommand,
+    QuotaCommand,
+    SettingsCommand,
     fit_size,
     read_option,
 )
 from bot.config import Config
-from bot.conversation import answer
-from bot.jobs import ID_LENGTH, Job
-from bot.refusals import NotFound
+from bot.conversation import Picture, Reply, converse
+from bot.jobs import ID_LENGTH
+from bot.source import Source
 from generation.checks import MAX_PROMPT_LENGTH, MAX_SEED
 from generation.errors import FluxbotError
 
@@ -87,6 +93,16 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
             if typed.lower() in f"{job.id} {job.request.prompt}".lower()
         ]
 
+    async def tell(interaction: Interaction, command: Command) -> None:
+        await answers.show(interaction, lambda: converse(service, source_of(interaction), command))
+
+    async def tell_at_once(interaction: Interaction, command: Command) -> None:
+        reply = await converse(service, source_of(interaction), command)
+        await answers.tell(interaction, text_post(reply.text))
+
+    def attached(file: discord.Attachment) -> Picture:
+        return partial(actions.attachments.read, file)
+
     @group.command(name=locale_str("imagine"), description=locale_str("Draws what you describe"))
     @app_commands.describe(
         prompt=locale_str("What to draw"),
@@ -122,7 +138,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         negative: Range[str, 1, MAX_PROMPT_LENGTH] | None = None,
         private: bool | None = None,
     ) -> None:
-        async def ask(where: Any) -> Job:
+        async def ask(source: Source) -> Reply:
             command = ImagineCommand(
                 prompt=prompt,
                 preset=preset and preset.lower(),
@@ -134,8 +150,8 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
                 negative_prompt=negative,
                 **(read_option("size", size) if size else {}),
             )
-            image = None if control_image is None else await actions.attachments.read(control_image)
-            return await service.submit(user_of(interaction.user), command, image, **where)
+            pictures = [] if control_image is None else [attached(control_image)]
+            return await converse(service, source, PromptCommand(command), pictures)
 
         await answers.draw(interaction, ask, is_private=private)
 
@@ -143,8 +159,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
     @app_commands.describe(id=locale_str("Which of your pictures; the latest if left out"))
     @app_commands.autocomplete(id=jobs_like)
     async def again(interaction: Interaction, id: JobId | None = None) -> None:
-        user = user_of(interaction.user)
-        await answers.draw(interaction, lambda where: service.again(user, id, **where))
+        await actions.draw(interaction, AgainCommand(id))
 
     @group.command(
         name=locale_str("show"), description=locale_str("Shows one of your pictures again")
@@ -166,33 +181,23 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
     )
     @app_commands.describe(id=locale_str("Which job; your newest if left out"))
     async def cancel(interaction: Interaction, id: JobId | None = None) -> None:
-        async def look_up() -> str:
-            await service.cancel(user_of(interaction.user), id)
-            return say_of(interaction)("Cancelled; your credits were given back")
-
-        await answers.show(interaction, look_up)
+        await tell(interaction, CancelCommand(id))
 
     @group.command(
         name=locale_str("quota"), description=locale_str("Shows how many credits you have left")
     )
     async def quota(interaction: Interaction) -> None:
-        async def look_up() -> str:
-            status = await service.quota(user_of(interaction.user), origin_of(interaction))
-            return replies.quota(status, say_of(interaction))
-
-        await answers.show(interaction, look_up)
+        await tell(interaction, QuotaCommand())
 
     @group.command(
         name=locale_str("queue"), description=locale_str("Shows the queue and how long it takes")
     )
     async def queue(interaction: Interaction) -> None:
-        reply = await answer(service, user_of(interaction.user), QueueCommand())
-        await answers.tell(interaction, text_post(reply.text))
+        await tell_at_once(interaction, QueueCommand())
 
     @group.command(name=locale_str("presets"), description=locale_str("Lists the presets"))
     async def presets(interaction: Interaction) -> None:
-        reply = await answer(service, user_of(interaction.user), PresetsCommand())
-        await answers.tell(interaction, text_post(reply.text))
+        await tell_at_once(interaction, PresetsCommand())
 
     @group.command(
         name=locale_str("settings"),
@@ -221,9 +226,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         private: bool | None = None,
         reset: bool = False,
     ) -> None:
-        user = user_of(interaction.user)
-
-        async def look_up() -> str:
+        async def look_up() -> Reply:
             changes = ImagineCommand(
                 preset=preset and preset.lower(),
                 num_inference_steps=steps,
@@ -231,13 +234,8 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
                 images=images,
                 **(read_option("size", size) if size else {}),
             )
-            if reset or changes.options or private is not None:
-                own = await service.change_settings(
-                    user, changes, is_private=private, is_reset=reset
-                )
-            else:
-                own = await service.settings(user)
-            return replies.settings(own)
+            command = SettingsCommand(changes if changes.options else None, reset, private)
+            return await converse(service, source_of(interaction), command)
 
         await answers.show(interaction, look_up)
 
@@ -271,12 +269,11 @@ def menus(actions: Actions) -> list[app_commands.ContextMenu]:
                 )
                 return
             if not _pictures(message):
-                raise NotFound("there is no picture in that message")
+                raise sentences.no_picture_there()
             form = PictureForm(
-                actions,
+                actions.service.presets.values(),
                 say_of(interaction),
-                read=lambda number: actions.attachments.read(_pictures(message)[number - 1]),
-                images=len(_pictures(message)),
+                [partial(actions.attachments.read, each) for each in _pictures(message)],
             )
         except FluxbotError as error:
             await actions.answers.refuse(interaction, error)
@@ -287,8 +284,7 @@ def menus(actions: Actions) -> list[app_commands.ContextMenu]:
         is_ours = message.author.id == interaction.application_id
         job_id = job_of(message) if is_ours else None
         if job_id is None:
-            error = NotFound("that message is no picture of mine")
-            await actions.answers.refuse(interaction, error)
+            await actions.answers.refuse(interaction, sentences.not_ours())
             return
         await actions.how_made(interaction, job_id)
 

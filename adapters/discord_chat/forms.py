@@ -6,25 +6,24 @@ looked up when it comes back.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import discord
 
-from adapters.discord_chat.buttons import carry_out
+from adapters.discord_chat.acts import Acts, carry_out
 from adapters.discord_chat.messages import MAX_CHOICE, shortened
-from adapters.discord_chat.people import Interaction, user_of
-from bot.commands import EXAMPLE, ImagineCommand, read_options, render_options
+from adapters.discord_chat.people import Interaction, say_of
+from bot import sentences
+from bot.commands import EXAMPLE, AgainCommand, ImagineCommand, read_options, render_options
+from bot.conversation import Picture
 from bot.jobs import Job
 from bot.languages import Language
 from bot.requests import command_of
 from generation.checks import MAX_PROMPT_LENGTH
 from generation.errors import FluxbotError
 from generation.types import Preset
-
-if TYPE_CHECKING:
-    from adapters.discord_chat.actions import Actions
 
 MAX_CHOICES = 25
 #: Longest line of options that a form takes.
@@ -40,14 +39,12 @@ class _Form(discord.ui.Modal):
 
     def __init__(
         self,
-        actions: Actions,
         say: Language,
         title: str,
         old: ImagineCommand,
         presets: list[Preset],
     ) -> None:
         super().__init__(title=title, timeout=SECONDS_TO_FILL_IN)
-        self.actions = actions
         self.prompt: discord.ui.TextInput[Any] = discord.ui.TextInput(
             custom_id="prompt",
             style=discord.TextStyle.paragraph,
@@ -102,9 +99,9 @@ class _Form(discord.ui.Modal):
 
     async def on_submit(self, interaction: Interaction) -> None:
         interaction.extras[REMEMBERED] = True
-        await carry_out(interaction, lambda actions: self.fulfil(interaction, self.command()))
+        await carry_out(interaction, lambda acts: self.fulfil(acts, interaction, self.command()))
 
-    async def fulfil(self, interaction: Interaction, command: ImagineCommand) -> None:
+    async def fulfil(self, acts: Acts, interaction: Interaction, command: ImagineCommand) -> None:
         """Draw what was filled in."""
         raise NotImplementedError
 
@@ -112,10 +109,7 @@ class _Form(discord.ui.Modal):
 def forgotten(interaction: Interaction) -> FluxbotError:
     """What to say of a form that was sent off after it was forgotten, by a restart or for its
     age; with the prompt, which would be lost with it."""
-    sentence = "this form is too old, or the bot was restarted meanwhile: please open it again"
-    if prompt := _prompt_in(interaction.data):
-        sentence += f". You had written: {prompt}"
-    return FluxbotError(sentence)
+    return sentences.form_is_old(_prompt_in(interaction.data), say_of(interaction))
 
 
 def _prompt_in(parts: Any) -> str:
@@ -132,20 +126,19 @@ def _prompt_in(parts: Any) -> str:
 class EditForm(_Form):
     """The old values of a picture, to be drawn again with what is changed in them."""
 
-    def __init__(self, actions: Actions, job: Job, say: Language) -> None:
+    def __init__(self, presets: Iterable[Preset], job: Job, say: Language) -> None:
         old = command_of(job.request, job.images)
-        presets = [
+        fitting = [
             preset
-            for preset in actions.service.presets.values()
+            for preset in presets
             if not preset.needs_image or job.request.control_image is not None
         ]
-        super().__init__(actions, say, say("Edit prompt"), old, presets)
+        super().__init__(say, say("Edit prompt"), old, fitting)
         self._job = job
         self._old = old
 
-    async def fulfil(self, interaction: Interaction, command: ImagineCommand) -> None:
-        user, job_id = user_of(interaction.user), self._job.id
-        changes = command
+    async def fulfil(self, acts: Acts, interaction: Interaction, command: ImagineCommand) -> None:
+        job_id, changes = self._job.id, command
         if command.preset == self._old.preset:
             # Naming it anew would take back what was chosen beside it.
             changes = replace(changes, preset=None)
@@ -153,45 +146,42 @@ class EditForm(_Form):
             changes = replace(changes, strength=None)  # it belonged to the other preset
         if self._old.negative_prompt and command.negative_prompt is None:
             changes = replace(changes, negative_prompt="")
-        await self.actions.answers.draw(
-            interaction,
-            lambda where: self.actions.service.again(
-                user, job_id, changes, vary=changes.seed is None, is_shown=True, **where
-            ),
-        )
+        again = AgainCommand(job_id, changes, vary=changes.seed is None)
+        await acts.draw(interaction, again, shown=job_id)
 
 
 class PictureForm(_Form):
     """What to draw from a picture that lies before one's eyes.
 
     Args:
-        is_private: Whether what comes of it shall stay private; None takes their own default.
-        images: How many pictures there are to choose from.
+        pictures: Those to choose from.
         number: The one that is chosen unless the person says otherwise.
-        read: The bytes of one of them.
+        shown: Id of the job whose pictures they are, if of any.
+        is_private: Whether what comes of it shall stay private; None takes their own default.
     """
 
     def __init__(
         self,
-        actions: Actions,
+        presets: Iterable[Preset],
         say: Language,
+        pictures: Sequence[Picture],
         *,
-        read: Callable[[int], Awaitable[bytes]],
-        is_private: bool | None = None,
         prompt: str = "",
-        images: int = 1,
         number: int = 1,
+        shown: str | None = None,
+        is_private: bool | None = None,
     ) -> None:
-        takers = [preset for preset in actions.service.presets.values() if preset.needs_image]
+        takers = [preset for preset in presets if preset.needs_image]
         if not takers:
-            raise FluxbotError("no preset here draws from a picture; an admin can add one")
+            raise sentences.no_taker()
         old = ImagineCommand(prompt, preset=takers[0].name)
-        super().__init__(actions, say, say("Use as control image"), old, takers)
-        self._read = read
-        self._is_private = is_private
+        super().__init__(say, say("Use as control image"), old, takers)
+        self._pictures = pictures
         self._number = number
+        self._shown = shown
+        self._is_private = is_private
         self.which: discord.ui.Select[Any] | None = None
-        if images > 1:
+        if len(pictures) > 1:
             self.which = discord.ui.Select(
                 custom_id="which",
                 options=[
@@ -200,17 +190,14 @@ class PictureForm(_Form):
                         value=str(each),
                         default=each == number,
                     )
-                    for each in range(1, min(images, MAX_CHOICES) + 1)
+                    for each in range(1, min(len(pictures), MAX_CHOICES) + 1)
                 ],
             )
             self.add_item(discord.ui.Label(text=say("Which picture"), component=self.which))
 
-    async def fulfil(self, interaction: Interaction, command: ImagineCommand) -> None:
-        user = user_of(interaction.user)
+    async def fulfil(self, acts: Acts, interaction: Interaction, command: ImagineCommand) -> None:
         number = int(self.which.values[0]) if self.which and self.which.values else self._number
-
-        async def ask(where: Any) -> Job:
-            image = await self._read(number)
-            return await self.actions.service.submit(user, command, image, **where)
-
-        await self.actions.answers.draw(interaction, ask, is_private=self._is_private)
+        picture = self._pictures[number - 1]
+        await acts.draw(
+            interaction, command, (picture,), shown=self._shown, is_private=self._is_private
+        )

@@ -14,7 +14,8 @@ from typing import Any
 import discord
 from PIL import Image
 
-from adapters.discord_chat.buttons import ButtonKind, JobButton, JobSelect, PageButton
+from adapters.discord_chat.acts import ButtonKind
+from adapters.discord_chat.buttons import JobButton, JobSelect, PageButton
 from adapters.discord_chat.people import PLATFORM
 from bot import reasons, replies
 from bot.jobs import Job, JobStatus, Progress

@@ -8,6 +8,7 @@ import discord
 
 from bot.languages import Language, language_of
 from bot.origins import Origin
+from bot.source import Source
 
 PLATFORM = "discord"
 
@@ -47,6 +48,16 @@ def roles_of(person: discord.abc.User) -> tuple[str, ...]:
 def say_of(interaction: Interaction) -> Language:
     """The language of whoever asks."""
     return language_of(interaction.locale.value)
+
+
+def source_of(interaction: Interaction, shown: str | None = None) -> Source:
+    """The person who asks, and from where; *shown* is the id of the job under which they do."""
+    return Source(
+        user_of(interaction.user),
+        origin_of(interaction),
+        language=say_of(interaction),
+        shown=shown,
+    )
 
 
 def origin_of(interaction: Interaction) -> Origin:

@@ -27,6 +27,7 @@ from bot.languages import Language
 from bot.reasons import LeftBehind, Reason
 from bot.refusals import NotFound
 from bot.service import Service
+from bot.source import Source
 
 #: Edits of all messages together that Discord is asked for in a second; it allows 50 requests.
 EDITS_PER_SECOND = 15
@@ -251,9 +252,9 @@ async def end(
     if job.status is JobStatus.SUCCEEDED:
         try:
             if number is None:
-                path = await service.picture_file(job.user, job.id, "grid")
+                path = await service.picture_file(Source(job.user), job.id, "grid")
             else:
-                path = await service.picture(job.user, job.id, number)
+                path = await service.picture(Source(job.user), job.id, number)
             if shrunk:
                 max_bytes = int(min(max_bytes, path.stat().st_size) * 0.75**shrunk)
             data, suffix = await asyncio.to_thread(fitted, path, max_bytes)

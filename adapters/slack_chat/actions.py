@@ -12,13 +12,24 @@ from slack_bolt.app.async_app import AsyncApp
 
 from adapters.slack_chat import blocks, files, forms
 from adapters.slack_chat.context import Context
-from adapters.slack_chat.forms import Purposed
+from adapters.slack_chat.forms import Purpose, Purposed
 from adapters.slack_chat.places import Place
-from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError, Workspace
-from bot import replies
-from bot.conversation import Reply
+from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError
+from bot import sentences
+from bot.commands import (
+    AgainCommand,
+    CancelCommand,
+    Command,
+    DeleteCommand,
+    HowCommand,
+    SettingsCommand,
+    ShowCommand,
+    UpscaleCommand,
+    VaryCommand,
+)
+from bot.conversation import Picture, Reply, refusal
 from bot.jobs import Job
-from bot.refusals import NotFound
+from bot.source import PictureOf
 
 logger = logging.getLogger(__name__)
 
@@ -57,46 +68,42 @@ class Actions:
         number: int,
         trigger: str,
     ) -> Reply:
-        """What the button *verb* of a job's message, or of the App Home, comes to."""
-        service, user = self._context.service, self._context.key(place)
-        where = self._context.where(place, f"slack:{trigger}")
-        url = body.get("response_url")
-        match verb:
-            case "again":
-                self._context.follow(await service.again(user, job_id, is_shown=True, **where))
-            case "vary" | "upscale":
-                job = await service.from_picture(
-                    user,
-                    job_id,
-                    number,
-                    "vary" if verb == "vary" else "upscale",
-                    is_shown=True,
-                    **where,
-                )
-                self._context.follow(job)
-            case "edit":
-                job = await service.job(user, job_id, is_shown=True)
-                about = Purposed("edit", job.id, place.channel, place.root)
-                await self._context.open(place, about, trigger, forms.values_of(job), url)
-            case "control":
-                job = await service.job(user, job_id, is_shown=True)
-                about = Purposed("control", job.id, place.channel, place.root)
-                values = {"prompt": job.request.prompt, "preset": self._taker()}
-                await self._context.open(place, about, trigger, values, url)
-            case "cancel":
-                await service.cancel(user, job_id)
-            case "delete":
-                await self._delete(place, body, await service.delete(user, job_id))
-            case "draw":
-                await self._context.open(place, Purposed("imagine"), trigger, {}, url)
-            case "settings":
-                values = forms.values_of_settings(await service.settings(user))
-                await self._context.open(place, Purposed("settings"), trigger, values, url)
-            case "forget":
-                await service.change_settings(user, None)
+        """What is left to say of the button *verb* of a job's message, or of the App Home."""
+        event_id, url = f"slack:{trigger}", body.get("response_url")
+        command = _command(verb, job_id, number)
+        reply = Reply()
+        if command is not None:
+            reply = await self._context.converse(
+                place, command, event_id=event_id, shown=job_id if verb != "forget" else None
+            )
+        elif verb in ("edit", "control"):
+            reply = await self._open_about(place, verb, job_id, trigger, url)
+        elif verb == "draw":
+            await self._context.open(place, Purposed("imagine"), trigger, {}, url)
+        elif verb == "settings":
+            own = await self._context.service.settings(self._context.key(place))
+            values = forms.values_of_settings(own)
+            await self._context.open(place, Purposed("settings"), trigger, values, url)
+        if reply.kind == "delete" and reply.job is not None:
+            await self._delete(place, body, reply.job)
         if "view" in body:
             self._context.spawn(self._context.publish_home(place))
-        return Reply()
+        # What was done is seen in the message itself.
+        return reply if reply.error is not None else Reply()
+
+    async def _open_about(
+        self, place: Place, verb: str, job_id: str, trigger: str, url: str | None
+    ) -> Reply:
+        """Open the form that draws a job differently, or from its picture."""
+        reply = await self._context.converse(place, ShowCommand(job_id), shown=job_id)
+        if reply.job is not None:
+            purpose: Purpose = "edit" if verb == "edit" else "control"
+            about = Purposed(purpose, reply.job.id, place.channel, place.root)
+            values = {"prompt": reply.job.request.prompt, "preset": self._taker()}
+            if verb == "edit":
+                values = forms.values_of(reply.job)
+            await self._context.open(place, about, trigger, values, url)
+        return reply
 
     async def _delete(self, place: Place, body: dict[str, Any], job: Job) -> None:
         """Take the pictures of *job*, and the message that shows them, from Slack too."""
@@ -130,35 +137,24 @@ class Actions:
     async def _submit(
         self, place: Place, about: Purposed, filled: forms.Filled, trigger: str
     ) -> Reply:
-        """What the form that was sent comes to."""
-        service, user, command = self._context.service, self._context.key(place), filled.command
-        where = self._context.where(place, f"slack:{trigger}")
+        """What is left to say of the form that was sent."""
+        command: Command = filled.command
+        pictures: list[Picture] = self._context.pictures(place.workspace, filled.files)
         match about.purpose:
             case "settings":
-                own = await service.change_settings(user, command)  # refused if it is wrong
-                await service.change_settings(user, None)
-                await service.change_settings(user, command, is_private=own.get("private"))
-                self._context.spawn(self._context.publish_home(place))
+                command = SettingsCommand(filled.command, is_complete=True)
             case "edit":
-                job = await service.again(user, about.job, command, is_shown=True, **where)
-                self._context.follow(job)
+                command = AgainCommand(about.job, filled.command)
+            case "control" if about.file:
+                pictures = self._context.pictures(place.workspace, [{"id": about.file}])
             case "control":
-                taken = await self._control_image(place.workspace, about, user)
-                job = await service.submit(user, command, taken, parent=about.job or None, **where)
-                self._context.follow(job)
-            case "imagine":
-                image = await self._context.attached(place.workspace, filled.files)
-                self._context.follow(await service.submit(user, command, image, **where))
-        return Reply()
-
-    async def _control_image(self, workspace: Workspace, about: Purposed, user: str) -> bytes:
-        if about.file:
-            max_bytes = int(self._context.service.config.control_images.max_megabytes * 1e6)
-            return await files.read(
-                workspace, {"id": about.file}, self._context.settings, max_bytes
-            )
-        path = await self._context.service.picture(user, about.job, is_shown=True)
-        return await asyncio.to_thread(path.read_bytes)
+                pictures = [PictureOf(about.job)]
+        reply = await self._context.converse(
+            place, command, pictures, event_id=f"slack:{trigger}", shown=about.job or None
+        )
+        if about.purpose == "settings":
+            self._context.spawn(self._context.publish_home(place))
+        return reply if reply.error is not None else Reply()
 
     async def _on_use_as_control_image(self, ack: Any, body: dict[str, Any]) -> None:
         place = self._context.place_of(body)
@@ -172,8 +168,8 @@ class Actions:
             about = Purposed("control", "", place.channel, place.root, str(attachments[0]["id"]))
         else:
             await ack()
-            text = "There is no picture in that message."
-            self._context.spawn(self._context.answer(place, Reply(text), body.get("response_url")))
+            nothing = refusal(sentences.no_picture_there())
+            self._context.spawn(self._context.answer(place, nothing, body.get("response_url")))
             return
         values = {"prompt": job.request.prompt if job else "", "preset": self._taker()}
         await self._context.open(place, about, body["trigger_id"], values, body.get("response_url"))
@@ -182,9 +178,13 @@ class Actions:
     async def _on_show_how(self, ack: Any, body: dict[str, Any]) -> None:
         place = self._context.place_of(body)
         job = await self._job_of(place, body)
-        text = "I did not draw that." if job is None else replies.how(job)
+        reply = refusal(sentences.not_ours())
+        if job is not None:
+            reply = await self._context.converse(place, HowCommand(job.id), shown=job.id)
         await ack()
-        self._context.spawn(self._context.answer(place, Reply(text), body.get("response_url")))
+        # The words alone: the picture is there already.
+        said = Reply(reply.text)
+        self._context.spawn(self._context.answer(place, said, body.get("response_url")))
 
     async def _job_of(self, place: Place, body: dict[str, Any]) -> Job | None:
         """The job that the message of a shortcut shows; None where it is not ours."""
@@ -194,12 +194,29 @@ class Actions:
         job_id = blocks.job_of(message)
         if job_id is None:
             return None
-        try:
-            return await self._context.service.job(self._context.key(place), job_id, is_shown=True)
-        except NotFound:
-            return None
+        reply = await self._context.converse(place, ShowCommand(job_id), shown=job_id)
+        return reply.job
 
     def _taker(self) -> str:
         """A preset that takes a picture, for people who have not chosen one yet."""
         presets = self._context.service.presets.values()
         return next((preset.name for preset in presets if preset.needs_image), "")
+
+
+def _command(verb: str, job_id: str, number: int) -> Command | None:
+    """The command that the button *verb* is; None where it opens a form."""
+    match verb:
+        case "again":
+            return AgainCommand(job_id)
+        case "vary":
+            return VaryCommand(job_id, number)
+        case "upscale":
+            return UpscaleCommand(job_id, number)
+        case "cancel":
+            return CancelCommand(job_id)
+        case "delete":
+            return DeleteCommand(job_id)
+        case "forget":
+            return SettingsCommand(is_reset=True)
+        case _:
+            return None

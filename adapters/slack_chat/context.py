@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -16,13 +16,15 @@ from adapters.slack_chat.home import home
 from adapters.slack_chat.places import Place, post, whisper
 from adapters.slack_chat.window import show_again
 from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError, Workspace
-from bot import replies
+from bot import replies, sentences
+from bot.commands import Command
 from bot.config import Slack
-from bot.conversation import Reply
+from bot.conversation import Picture, Reply, converse, refusal
 from bot.following import Following
 from bot.jobs import Job
 from bot.origins import Origin
-from bot.service import Service, Where
+from bot.service import Service
+from bot.source import Source
 from generation.errors import FluxbotError
 
 logger = logging.getLogger(__name__)
@@ -31,7 +33,6 @@ logger = logging.getLogger(__name__)
 PATIENCE = 2.0
 #: Seconds that what was begun may take at the end.
 GRACE = 5.0
-OUR_FAULT = "Something went wrong on our side; nothing was charged."
 
 
 class Context:
@@ -99,13 +100,41 @@ class Context:
         """The workspace, whose limits hold, and the channel."""
         return Origin(f"slack-server:{place.workspace.team}", (place.channel,))
 
-    def where(self, place: Place, event_id: str | None, note: str = "") -> Where:
-        """What the service is told of where a job is asked for and answered."""
-        return {
-            "origin": self.origin(place),
-            "reply_to": place.reply_to(note),
-            "event_id": event_id,
-        }
+    def source(self, place: Place, event_id: str | None = None, shown: str | None = None) -> Source:
+        """The person at *place*; *shown* is the id of the job under which they ask."""
+        is_shared = place.root or place.is_direct
+        return Source(
+            self.key(place),
+            self.origin(place),
+            reply_to=place.reply_to(),
+            event_id=event_id,
+            shown=shown,
+            thread={"channel": place.channel, "root": place.root} if is_shared else {},
+        )
+
+    async def converse(
+        self,
+        place: Place,
+        said: str | Command,
+        pictures: Sequence[Picture] = (),
+        *,
+        event_id: str | None = None,
+        shown: str | None = None,
+    ) -> Reply:
+        """What is left to say at *place* of *said*, once a job that it asked for is followed."""
+        source = self.source(place, event_id, shown)
+        reply = await converse(self.service, source, said, pictures)
+        if reply.is_new and reply.job is not None:
+            self.following.follow(reply.job, is_new=True)
+            return Reply()
+        return reply
+
+    def pictures(
+        self, workspace: Workspace, attached: Sequence[Mapping[str, Any]]
+    ) -> list[Picture]:
+        """The *attached* files, to be read when they are wanted."""
+        max_bytes = int(self.service.config.control_images.max_megabytes * 1e6)
+        return files.pictures(workspace, attached, self.settings, max_bytes)
 
     # What goes on meanwhile
 
@@ -122,10 +151,6 @@ class Context:
         if error is not None and not isinstance(error, FluxbotError):
             logger.error("work for Slack failed", exc_info=error)
 
-    def follow(self, job: Job) -> None:
-        """Answer whoever has just asked for *job*."""
-        self.following.follow(job, is_new=True)
-
     @staticmethod
     def outcome(task: asyncio.Task[Reply]) -> Reply:
         """What there is to say of *task*, which is done, however it ended."""
@@ -134,9 +159,7 @@ class Context:
         error = task.exception()
         if error is None:
             return task.result()
-        if isinstance(error, FluxbotError):
-            return Reply(replies.error_sentence(error), error=error)
-        return Reply(OUR_FAULT)
+        return refusal(error if isinstance(error, FluxbotError) else sentences.our_fault())
 
     # Answering
 
@@ -148,7 +171,7 @@ class Context:
             elif reply.text:
                 await whisper(place, reply.text)
         except FluxbotError as error:
-            await self.whisper_somehow(place, replies.error_sentence(error), response_url)
+            await self.whisper_somehow(place, refusal(error).text, response_url)
         except SlackError as error:
             logger.info("an answer takes another way: %s", error)
             text = reply.text or (replies.how(reply.job) if reply.job else "")
@@ -184,20 +207,6 @@ class Context:
         except (TimeoutError, SlackError, OutcomeUnknown, aiohttp.ClientError) as error:
             logger.warning("%s cannot be told anything: %s", place.user, error)
 
-    async def attached(
-        self, workspace: Workspace, attachments: list[dict[str, Any]]
-    ) -> bytes | None:
-        """The bytes of the picture among what is attached; None where nothing is.
-
-        Raises:
-            InvalidImage: It cannot be read.
-        """
-        file = files.attached(attachments)
-        if file is None:
-            return None
-        max_bytes = int(self.service.config.control_images.max_megabytes * 1e6)
-        return await files.read(workspace, file, self.settings, max_bytes)
-
     async def open(
         self,
         place: Place,
@@ -213,7 +222,7 @@ class Context:
             await place.workspace.call("views.open", trigger_id=trigger, view=view)
         except (SlackError, OutcomeUnknown) as error:
             logger.warning("a form cannot be opened: %s", error)
-            text = "Slack did not let me open the form in time: please try again."
+            text = refusal(sentences.form_is_late()).text
             await self.whisper_somehow(place, text, response_url)
 
     async def publish_home(self, place: Place) -> None:

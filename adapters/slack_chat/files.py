@@ -3,15 +3,17 @@ pictures on their way to Slack."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError, Workspace
+from bot import sentences
 from bot.config import Slack
-from generation.errors import InvalidImage
+from bot.conversation import Picture
+from bot.sentences import Sentence, unreadable
 
 #: How often an upload is tried, and Slack asked whether a picture can be shown.
 UPLOADS = 4
@@ -20,18 +22,18 @@ LOOKS = 10
 BEGINNING = 512
 
 
-def attached(files: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The picture among the *files* of a message; None where there is none.
+def pictures(
+    workspace: Workspace, attached: Sequence[Mapping[str, Any]], settings: Slack, max_bytes: int
+) -> list[Picture]:
+    """The *attached* files of a message, to be read when they are wanted: there one that cannot
+    be read raises InvalidImage, and so do several."""
 
-    Raises:
-        InvalidImage: There are several.
-    """
-    if len(files) > 1:
-        raise InvalidImage(
-            f"{len(files)} files are attached, and one picture can be followed: send one",
-            field="control_image",
-        )
-    return files[0] if files else None
+    async def first() -> bytes:
+        if len(attached) > 1:
+            raise sentences.too_many(len(attached))
+        return await read(workspace, attached[0], settings, max_bytes)
+
+    return [first] if attached else []
 
 
 async def read(
@@ -46,21 +48,21 @@ async def read(
         # Of files in channels that are shared with others, events carry the id alone.
         file = await _info(workspace, str(file.get("id", "")))
     if file.get("is_external") or file.get("mode") in ("external", "tombstone"):
-        raise _unreadable("the file does not lie at Slack: attach it from your own device")
+        raise unreadable(Sentence.STORED_ELSEWHERE)
     if (size := int(file.get("size") or 0)) > max_bytes:
-        raise _too_large(size, max_bytes)
+        raise sentences.too_large(size, max_bytes)
     url = str(file.get("url_private_download") or file.get("url_private") or "")
     parts = urlsplit(url)
     scheme = urlsplit(settings.api_base).scheme
     if parts.scheme != scheme or parts.netloc not in settings.file_hosts:
-        raise _unreadable("the file does not lie at Slack: attach it from your own device")
+        raise unreadable(Sentence.STORED_ELSEWHERE)
     headers = {"Authorization": f"Bearer {workspace.token}"}
     try:
         async with workspace.session.get(url, headers=headers, allow_redirects=False) as answer:
             if answer.status == 404:
-                raise _unreadable("the file is gone: attach it again")
+                raise unreadable(Sentence.FILE_IS_GONE)
             if answer.status != 200 and not 300 <= answer.status < 400:
-                raise _unreadable(f"Slack did not hand out the file (HTTP {answer.status})")
+                raise sentences.not_handed_out("Slack", answer.status)
             data = await answer.content.read(max_bytes + 1)
             while len(data) <= max_bytes and (
                 more := await answer.content.read(max_bytes + 1 - len(data))
@@ -69,14 +71,11 @@ async def read(
             is_page = answer.content_type == "text/html" or _is_page(data)
             if answer.status != 200 or is_page:
                 # Whoever may not read a file is shown the door with a friendly 200.
-                raise _unreadable(
-                    "I need the files:read permission to see your picture: an admin of the"
-                    " workspace must install the app anew"
-                )
+                raise unreadable(Sentence.MAY_NOT_READ)
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        raise _unreadable("the file could not be fetched from Slack: try again") from error
+        raise unreadable(Sentence.NOT_FETCHED) from error
     if len(data) > max_bytes:
-        raise _too_large(len(data), max_bytes)
+        raise sentences.too_large(len(data), max_bytes)
     return data
 
 
@@ -85,27 +84,16 @@ async def _info(workspace: Workspace, id: str) -> dict[str, Any]:
         file: dict[str, Any] = (await workspace.call("files.info", file=id))["file"]
     except SlackError as error:
         if error.error == "missing_scope":
-            raise _unreadable("I need the files:read permission to see your picture") from error
-        raise _unreadable("the file is gone: attach it again") from error
+            raise unreadable(Sentence.MAY_NOT_READ) from error
+        raise unreadable(Sentence.FILE_IS_GONE) from error
     except OutcomeUnknown as error:
-        raise _unreadable("the file could not be fetched from Slack: try again") from error
+        raise unreadable(Sentence.NOT_FETCHED) from error
     return file
 
 
 def _is_page(data: bytes) -> bool:
     beginning = data[:BEGINNING].lstrip().lower()
     return beginning.startswith((b"<!doctype html", b"<html"))
-
-
-def _unreadable(sentence: str) -> InvalidImage:
-    return InvalidImage(sentence, field="control_image")
-
-
-def _too_large(size: int, max_bytes: int) -> InvalidImage:
-    return _unreadable(
-        f"the file has {size / 1e6:.1f} MB; at most {max_bytes / 1e6:g} MB are read:"
-        " send a smaller one"
-    )
 
 
 async def forgotten(*_: object) -> None:

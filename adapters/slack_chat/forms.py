@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from adapters.slack_chat.blocks import context, plain
-from bot import replies
+from bot import sentences
 from bot.commands import OPTIONS, CommandError, ImagineCommand, read_option
 from bot.commands.options import Number, Option
+from bot.conversation import refusal
 from bot.jobs import Job
 from bot.requests import SETTINGS, command_of
 from generation.checks import MAX_PROMPT_LENGTH, is_blank
@@ -191,10 +192,10 @@ def filled(view: Mapping[str, Any]) -> Filled:
         try:
             values |= read_option(option.name, text)
         except CommandError as error:
-            errors[option.name] = replies.error_sentence(error)
+            errors[option.name] = refusal(error).text
     prompt = (_value(state.get("prompt", {})) or "").strip()
     if "prompt" in state and (not prompt or is_blank(prompt)):
-        errors["prompt"] = "The prompt is empty: say what to draw."
+        errors["prompt"] = refusal(sentences.no_prompt()).text
     files = state.get("image", {}).get("files") or []
     return Filled(ImagineCommand(prompt=prompt, **values), list(files), errors)
 

@@ -17,23 +17,18 @@ from typing import Any
 from slack_bolt.app.async_app import AsyncApp
 
 from adapters.slack_chat import blocks, wording
-from adapters.slack_chat.context import OUR_FAULT, Context
+from adapters.slack_chat.context import Context
 from adapters.slack_chat.forms import Purposed
 from adapters.slack_chat.places import Place
 from adapters.slack_chat.window import abandon
 from adapters.slack_chat.workspaces import GONE, OutcomeUnknown, SlackError
-from bot import replies
-from bot.commands import AgainCommand, Command, ShowCommand
-from bot.conversation import Reply, answer, following
-from bot.jobs import Job, JobStatus
-from generation.errors import FluxbotError, InvalidRequest
+from bot import sentences
+from bot.conversation import Reply, refusal
 
 logger = logging.getLogger(__name__)
 
 #: Events that are remembered, so that one that is delivered again is not answered again.
 REMEMBERED = 1000
-#: What a thread's last picture is wanted for.
-_BUILDS_ON = re.compile(r"\s*/?(?:same|again|vary)\b", re.IGNORECASE)
 
 
 class Listeners:
@@ -99,7 +94,7 @@ class Listeners:
             reply = await self._converse(place, text, event.get("files") or [], event_id)
         except Exception:
             logger.exception("an event cannot be carried out")
-            reply = Reply(OUR_FAULT)
+            reply = refusal(sentences.our_fault())
         # What is only said is not worth waiting for: Slack wants its answer.
         self._context.spawn(self._context.answer(place, reply))
 
@@ -131,66 +126,18 @@ class Listeners:
         place: Place,
         text: str,
         attachments: list[dict[str, Any]],
-        event_id: str | None = None,
+        event_id: str,
     ) -> Reply:
-        """What *text* comes to; a job is followed already."""
-        workspace, user = place.workspace, self._context.key(place)
+        """What is left to say of *text*."""
+        workspace = place.workspace
         is_admin_command = wording.is_admin_command(text)
         words = wording.words(
             text, workspace.bot_user, workspace.team, names_people=is_admin_command
         )
-        try:
-            if is_admin_command:
-                await self._recognise(place)
-            last = await self._last(place) if _BUILDS_ON.match(words) else None
-            command = following(words, last)
-            image = await self._context.attached(workspace, attachments)
-            reply = await self._carry_out(place, user, command, image, last, event_id)
-        except FluxbotError as error:
-            return Reply(replies.error_sentence(error), error=error)
-        if reply.job is not None and not isinstance(command, ShowCommand):
-            self._context.follow(reply.job)
-            return Reply()
-        return reply
-
-    async def _carry_out(
-        self,
-        place: Place,
-        user: str,
-        command: Command,
-        image: bytes | None,
-        last: Job | None,
-        event_id: str | None,
-    ) -> Reply:
-        where = self._context.where(place, event_id)
-        if last is not None and isinstance(command, AgainCommand) and command.job_id == last.id:
-            note = replies.inherited(last, command.changes, command.vary)
-            if image is not None:
-                raise InvalidRequest(
-                    "a picture goes with a prompt of its own: say what to draw from it",
-                    field="control_image",
-                )
-            job = await self._context.service.again(
-                user,
-                last.id,
-                command.changes,
-                vary=command.vary,
-                is_shown=True,
-                **self._context.where(place, event_id, note),
-            )
-            return Reply(job=job)
-        return await answer(self._context.service, user, command, image, **where)
-
-    async def _last(self, place: Place) -> Job | None:
-        """The picture that was drawn last where somebody speaks, else their own latest."""
-        if place.root or place.is_direct:
-            last = await self._context.service.latest_answered(
-                "slack", place.channel, root=place.root
-            )
-            if last is not None:
-                return last
-        own = (await self._context.service.history(self._context.key(place))).jobs
-        return next((job for job in own if job.status is JobStatus.SUCCEEDED), None)
+        if is_admin_command:
+            await self._recognise(place)
+        pictures = self._context.pictures(workspace, attachments)
+        return await self._context.converse(place, words, pictures, event_id=event_id)
 
     async def _recognise(self, place: Place) -> None:
         """Learn from Slack whether the person is an admin of the workspace just now."""

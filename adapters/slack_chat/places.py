@@ -29,13 +29,9 @@ class Place:
     thread: str = ""
     is_direct: bool = False
 
-    def reply_to(self, note: str = "") -> dict[str, Any]:
-        return {
-            "team": self.workspace.team,
-            "channel": self.channel,
-            "root": self.root,
-            "note": note,
-        }
+    def reply_to(self) -> dict[str, Any]:
+        """What a job remembers of it."""
+        return {"team": self.workspace.team, "channel": self.channel, "root": self.root}
 
 
 async def post(

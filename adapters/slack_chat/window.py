@@ -37,6 +37,7 @@ from bot.languages import ENGLISH, Language
 from bot.reasons import LeftBehind, Reason
 from bot.refusals import NotFound
 from bot.service import Service
+from bot.source import Source
 
 logger = logging.getLogger(__name__)
 
@@ -374,7 +375,7 @@ async def _upload(
     """Bring Slack those pictures of *job* that it lacks; *ids* are those it has, and all of
     them at the end. *keep* is called at each change of *ids*."""
     for index in range(job.images):
-        path = await service.picture(job.user, job.id, index + 1)
+        path = await service.picture(Source(job.user), job.id, index + 1)
         data = await asyncio.to_thread(path.read_bytes)
         earlier = ids[index] if len(ids) > index else None
 

@@ -161,6 +161,20 @@ def response_to(error: FluxbotError, sentence: str | None = None) -> Response:
     )
 
 
+def unknown_token() -> Response:
+    """The response to a bearer token that the operator has not given to anybody."""
+    message = "this token is not known: ask the operator for yours"
+    headers = {"WWW-Authenticate": 'Bearer realm="fluxbot"'}
+    return error_response(401, CODES[401], message, "token", headers=headers)
+
+
+def presets_differ(preset: str, other: str) -> InvalidRequest:
+    """The error of a body that names a *preset* and an *other* one beside its picture."""
+    return InvalidRequest(
+        f"preset ({preset}) and controlnet.preset ({other}) differ: name one", field="preset"
+    )
+
+
 def install(app: FastAPI) -> None:
     """Have *app* answer every error with the envelope."""
 

@@ -71,6 +71,14 @@ class ImagineCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptCommand:
+    """A picture whose prompt was filled into a field of its own. "same, at night" goes on from
+    the last picture there too, and no other word is a verb."""
+
+    asked: ImagineCommand
+
+
+@dataclass(frozen=True, slots=True)
 class PresetsCommand:
     """List the presets."""
 
@@ -85,18 +93,48 @@ class HistoryCommand:
 
 @dataclass(frozen=True, slots=True)
 class ShowCommand:
-    """Show a job again."""
+    """Show a job again; with a number that one of its pictures, where others may see it too."""
+
+    job_id: str
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HowCommand:
+    """Say how a picture was made."""
 
     job_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class AgainCommand:
-    """Draw a job again, perhaps with changes or (*vary*) a new seed; without an id the latest."""
+    """Draw a job again, perhaps with changes; without an id the latest.
+
+    Attributes:
+        vary: With a new seed.
+        number: Only this one (from 1) of its pictures.
+    """
 
     job_id: str | None = None
     changes: ImagineCommand = field(default=ImagineCommand())
     vary: bool = False
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VaryCommand:
+    """A variation of one picture (from 1) of a job."""
+
+    job_id: str
+    number: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class UpscaleCommand:
+    """A larger version of one picture (from 1) of a job."""
+
+    job_id: str
+    number: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +155,32 @@ class CancelCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class DeleteCommand:
+    """Delete the pictures of a job that has ended."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class SettingsCommand:
-    """Show the person's defaults (no changes), change them, or forget them all."""
+    """Show the person's defaults (where nothing is said), change them, or forget them all.
+
+    Attributes:
+        is_reset: Whether all that there was before is forgotten.
+        is_private: Whether only the person may see their pictures, where a platform knows such.
+        is_complete: Whether `changes` take the place of all that there was but `is_private`, as
+            where a form shows everything else.
+    """
 
     changes: ImagineCommand | None = None
     is_reset: bool = False
+    is_private: bool | None = None
+    is_complete: bool = False
+
+    @property
+    def is_question(self) -> bool:
+        """Whether nothing shall change."""
+        return self == SettingsCommand()
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,15 +249,26 @@ class AdminQueue(AdminCommand):
 
 
 @dataclass(frozen=True, slots=True)
-class AdminAudit(AdminCommand): ...
+class AdminChannels(AdminCommand):
+    """List the channels of a server to which drawing is restricted, add one, or remove one."""
+
+    action: Literal["list", "allow", "remove"] = "list"
+    channel: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class AdminStats(AdminCommand): ...
+class AdminAudit(AdminCommand):
+    """List what admins did; to people who manage one server, what was done there."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdminStats(AdminCommand):
+    """Show the figures of the last 24 hours; to people who manage one server, those of there."""
 
 
 Command = (
-    (ImagineCommand | AgainCommand | ShowCommand | HistoryCommand | CancelCommand)
+    (ImagineCommand | PromptCommand | AgainCommand | VaryCommand | UpscaleCommand)
+    | (ShowCommand | HowCommand | HistoryCommand | CancelCommand | DeleteCommand)
     | (PresetsCommand | QuotaCommand | QueueCommand | SettingsCommand | HelpCommand)
     | AdminCommand
 )

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from bot import replies
 from bot.commands import OPTIONS, TOPICS, VERBS, AgainCommand, CommandError, ImagineCommand, parse
-from bot.conversation import converse, following
+from bot.conversation import converse, understand
 from bot.jobs import Job, JobStatus
 from bot.refusals import NotAllowed
 from bot.requests import command_of
+from bot.source import Source
 from generation.errors import FluxbotError, InvalidRequest
 from generation.types import GenerationRequest, Preset, Step
 from tests.conftest import ADA, ADMIN, BOB, PRESETS, at_step, finished
@@ -23,7 +24,7 @@ SMALL = "--size 64x64 --steps 3"
 @pytest.fixture
 def say(service):
     async def say(text, user=ADA, image=None):
-        return await converse(service, user, text, image)
+        return await converse(service, Source(user), text, () if image is None else (image,))
 
     return say
 
@@ -78,7 +79,7 @@ async def test_an_error_speaks_the_words_that_people_type(say):
 async def test_a_limit_of_the_operator_is_told_in_the_words_that_people_type(make_bot):
     bot = await make_bot(limits={"num_inference_steps": 20})
 
-    reply = await converse(bot.service, ADA, "a fox --steps 30")
+    reply = await converse(bot.service, Source(ADA), "a fox --steps 30")
 
     assert reply.text == "Steps must be a whole number between 1 and 20, not 30."
 
@@ -187,12 +188,12 @@ async def test_the_same_request_again_keeps_its_words_about_unknown_things(make_
     bot = await make_bot()
     bot.service.about = type(bot.about)("A test.", (), lambda request: (f"odd: {request.prompt}",))
 
-    reply = await converse(bot.service, ADA, f"a zebra {SMALL}")
+    reply = await converse(bot.service, Source(ADA), f"a zebra {SMALL}")
     await finished(reply.job)
-    again = await converse(bot.service, ADA, "again")
+    again = await converse(bot.service, Source(ADA), "again")
 
     assert reply.job.remarks == again.job.remarks == ("odd: a zebra",)
-    assert (await bot.service.job(ADA, reply.job.id)).remarks == ("odd: a zebra",)
+    assert (await bot.service.job(Source(ADA), reply.job.id)).remarks == ("odd: a zebra",)
 
 
 FOX = Job(
@@ -212,36 +213,36 @@ FOX = Job(
 
 @pytest.mark.parametrize("text", ["same, at night", "Same but at night", "same: at night"])
 def test_same_with_words_puts_them_behind_the_prompt_of_the_last_picture(text):
-    command = following(text, FOX)
+    command = understand(text, FOX)
 
     assert command == AgainCommand(FOX.id, ImagineCommand("a fox in snow, at night"))
 
 
 def test_same_with_options_alone_keeps_the_prompt():
-    assert following("same --steps 40", FOX).changes == ImagineCommand(num_inference_steps=40)
-    assert following("same, at night —steps 40", FOX).changes.num_inference_steps == 40
-    assert following("same", FOX) == AgainCommand(FOX.id)
+    assert understand("same --steps 40", FOX).changes == ImagineCommand(num_inference_steps=40)
+    assert understand("same, at night —steps 40", FOX).changes.num_inference_steps == 40
+    assert understand("same", FOX) == AgainCommand(FOX.id)
 
 
 @pytest.mark.parametrize(
     "text", ["same sex couple", "the same, at night", "same old fox, at night"]
 )
 def test_same_at_the_beginning_of_a_prompt_is_a_word_of_it(text):
-    assert following(text, FOX) == ImagineCommand(text)
+    assert understand(text, FOX) == ImagineCommand(text)
 
 
 def test_again_without_an_id_means_the_last_picture_of_the_conversation():
-    assert following("again --steps 2", FOX).job_id == FOX.id
-    assert following("vary", FOX) == AgainCommand(FOX.id, vary=True)
-    assert following("again b3c4d5e6", FOX).job_id == "b3c4d5e6"
-    assert following("again", None) == AgainCommand()
-    assert following("same, at night", None) == ImagineCommand("same, at night")
+    assert understand("again --steps 2", FOX).job_id == FOX.id
+    assert understand("vary", FOX) == AgainCommand(FOX.id, vary=True)
+    assert understand("again b3c4d5e6", FOX).job_id == "b3c4d5e6"
+    assert understand("again", None) == AgainCommand()
+    assert understand("same, at night", None) == ImagineCommand("same, at night")
 
 
 def test_a_mistake_behind_same_is_told_as_any_other():
     for text in ("same --steps 80", "same, at night --steps 80"):
         with pytest.raises(CommandError, match="steps must be a whole number"):
-            following(text, FOX)
+            understand(text, FOX)
 
 
 def test_what_is_taken_over_is_what_was_not_said():
@@ -292,7 +293,7 @@ async def test_presets_that_cannot_be_read_leave_the_old_ones(bot):
 
     bot.service._presets._read = broken
 
-    reply = await converse(bot.service, ADMIN, "admin presets reload")
+    reply = await converse(bot.service, Source(ADMIN), "admin presets reload")
 
     assert "presets stay as they were: presets.x.width = 100" in reply.text
     assert set(bot.service.presets) == set(PRESETS)
@@ -301,7 +302,7 @@ async def test_presets_that_cannot_be_read_leave_the_old_ones(bot):
 async def test_a_preset_without_a_description_is_listed_too(make_bot):
     bot = await make_bot(presets={**PRESETS, "bare": Preset(name="bare")})
 
-    assert "bare: no description" in (await converse(bot.service, ADA, "presets")).text
+    assert "bare: no description" in (await converse(bot.service, Source(ADA), "presets")).text
 
 
 @settings(
@@ -333,7 +334,7 @@ async def test_nothing_that_people_can_type_raises_or_goes_unanswered(say, gate,
 
 
 async def test_a_search_for_what_is_no_text_is_refused_in_one_that_is(service):
-    reply = await converse(service, ADA, "history again \ud800")
+    reply = await converse(service, Source(ADA), "history again \ud800")
 
     assert isinstance(reply.error, InvalidRequest)
     assert reply.text.encode()

@@ -11,6 +11,7 @@ from bot.conversation import converse
 from bot.jobs import JobStatus
 from bot.outcomes import UNREADABLE
 from bot.refusals import NotAccepting, NotFound, StorageTrouble
+from bot.source import Source
 from bot.storage import Reserve
 from bot.worker import BOT_RESTARTED, DRAWING_AGAIN, GPU_RESTARTED, RESTARTING
 from generation.errors import DegenerateResult, EngineLost, ModelUnavailable
@@ -51,8 +52,8 @@ class Faults:
 
 async def test_a_job_whose_engine_died_is_drawn_next_and_says_why(service, gate):
     Faults(gate, LOST)
-    job = await service.submit(ADA, CIRCLE)
-    other = await service.submit(BOB, replace(CIRCLE, seed=8))
+    job = await service.submit(Source(ADA), CIRCLE)
+    other = await service.submit(Source(BOB), replace(CIRCLE, seed=8))
     progress = await noted(job, GPU_RESTARTED)
     assert replies.progress_line(job, progress) == f"Next in the queue: {GPU_RESTARTED}" or (
         progress.status is JobStatus.RUNNING
@@ -74,7 +75,7 @@ async def test_a_fresh_engine_is_loaded_before_the_next_picture(service, gate):
     gate.close = lambda: (closings.append(len(gate.drawn)), close())
     Faults(gate, LOST)
 
-    await finished(await service.submit(ADA, CIRCLE))
+    await finished(await service.submit(Source(ADA), CIRCLE))
 
     assert closings == [1]
     assert service.state.status == "ready"
@@ -84,25 +85,25 @@ async def test_a_job_whose_engine_died_twice_is_refunded_and_kept_for_an_admin(b
     gate.open()
     service = bot.service
     Faults(gate, LOST, LOST)
-    job = await service.submit(EVE, CIRCLE, reply_to={"channel": "c1"})
+    job = await service.submit(Source(EVE, reply_to={"channel": "c1"}), CIRCLE)
 
     assert await finished(job) is JobStatus.FAILED
     assert "the GPU had to be restarted 2 times over this" in job.error
     assert (await service.quota(EVE)).used == 0
     assert len(gate.drawn) == 2
-    assert await finished(await service.submit(ADA, CIRCLE)) is JobStatus.SUCCEEDED
-    listed = await converse(service, ADMIN, "admin queue failed")
+    assert await finished(await service.submit(Source(ADA), CIRCLE)) is JobStatus.SUCCEEDED
+    listed = await converse(service, Source(ADMIN), "admin queue failed")
     assert listed.text == f"{job.id} · {EVE} · 2 attempts, 2 times the engine died · a red circle"
 
 
 async def test_deaths_of_the_engine_are_counted_across_restarts(bot, gate):
     Faults(gate, LOST, None, LOST)
-    job = await bot.service.submit(ADA, replace(CIRCLE, num_inference_steps=50))
+    job = await bot.service.submit(Source(ADA), replace(CIRCLE, num_inference_steps=50))
     await noted(job, GPU_RESTARTED)
     await until(gate.waits.is_set)
 
     service = await stepping(gate, bot.restart())
-    job = await service.job(ADA, job.id)
+    job = await service.job(Source(ADA), job.id)
 
     assert await finished(job) is JobStatus.FAILED
     assert job.engine_losses == 2
@@ -112,10 +113,12 @@ async def test_what_was_given_up_is_replayed_by_an_admin_at_no_charge(bot, gate)
     gate.open()
     service = bot.service
     Faults(gate, LOST, LOST)
-    job = await service.submit(EVE, replace(CIRCLE, preset="canny"), picture(), reply_to={"to": 1})
+    job = await service.submit(
+        Source(EVE, reply_to={"to": 1}), replace(CIRCLE, preset="canny"), (picture(),)
+    )
     await finished(job)
 
-    reply = await converse(service, ADMIN, f"admin queue replay {job.id}")
+    reply = await converse(service, Source(ADMIN), f"admin queue replay {job.id}")
 
     (new,) = [each for each in await service.undelivered("discord") if each.id != job.id]
     assert reply.text == f"{job.id} is drawn again as {new.id}; {EVE} pays nothing for it."
@@ -146,14 +149,14 @@ async def test_an_engine_that_died_and_cannot_be_loaded_is_tried_again_by_itself
     Faults(gate, LOST)
     bot = await make_bot()
 
-    assert await finished(await bot.service.submit(ADA, CIRCLE)) is JobStatus.SUCCEEDED
+    assert await finished(await bot.service.submit(Source(ADA), CIRCLE)) is JobStatus.SUCCEEDED
     assert len(loads) == 4
 
 
 async def test_a_job_cancelled_while_its_engine_dies_is_cancelled_and_refunded(bot, gate):
     class Dying(Exception): ...
 
-    job = await bot.service.submit(ADA, CIRCLE)
+    job = await bot.service.submit(Source(ADA), CIRCLE)
     await at_step(job, 0)
     await until(gate.waits.is_set)
     work = gate.report
@@ -163,7 +166,7 @@ async def test_a_job_cancelled_while_its_engine_dies_is_cancelled_and_refunded(b
         raise LOST
 
     gate.report = die
-    await stepping(gate, bot.service.cancel(ADA, job.id))
+    await stepping(gate, bot.service.cancel(Source(ADA), job.id))
 
     assert job.status is JobStatus.CANCELLED
     assert (await bot.service.quota(ADA)).used == 0
@@ -172,7 +175,7 @@ async def test_a_job_cancelled_while_its_engine_dies_is_cancelled_and_refunded(b
 async def test_a_blank_picture_is_drawn_once_more(service, gate):
     blank = DegenerateResult("the picture came out blank")
     Faults(gate, blank)
-    job = await service.submit(ADA, CIRCLE)
+    job = await service.submit(Source(ADA), CIRCLE)
     progress = await noted(job, DRAWING_AGAIN)
     assert replies.progress_line(job, progress) == "The picture came out blank, trying again"
 
@@ -185,7 +188,7 @@ async def test_a_blank_picture_is_drawn_once_more(service, gate):
 async def test_a_picture_that_is_blank_twice_is_refunded(service, gate):
     gate.open()
     Faults(gate, *2 * [DegenerateResult("the picture came out blank: try another seed")])
-    job = await service.submit(ADA, CIRCLE)
+    job = await service.submit(Source(ADA), CIRCLE)
 
     assert await finished(job) is JobStatus.FAILED
     assert job.error == "the picture came out blank: try another seed"
@@ -197,7 +200,7 @@ async def test_a_picture_that_is_blank_twice_is_refunded(service, gate):
 
 async def test_a_late_result_of_an_old_attempt_is_thrown_away(bot, gate):
     """As where another process has taken the job over, and failed it, meanwhile."""
-    job = await bot.service.submit(ADA, CIRCLE)
+    job = await bot.service.submit(Source(ADA), CIRCLE)
     await at_step(job, 0)
 
     def elsewhere(db):
@@ -216,7 +219,7 @@ async def test_a_late_result_of_an_old_attempt_is_thrown_away(bot, gate):
 
 
 async def test_a_late_failure_of_an_old_attempt_refunds_nothing(bot, gate):
-    job = await bot.service.submit(ADA, CIRCLE)
+    job = await bot.service.submit(Source(ADA), CIRCLE)
     await at_step(job, 0)
     await bot.database.write(lambda db: db.execute("UPDATE jobs SET fence = fence + 1"))
     Faults(gate, LOST)
@@ -228,7 +231,7 @@ async def test_a_late_failure_of_an_old_attempt_refunds_nothing(bot, gate):
 
 
 async def test_an_attempt_that_was_begun_before_the_latest_can_end_nothing(bot):
-    job = await bot.service.submit(ADA, CIRCLE)
+    job = await bot.service.submit(Source(ADA), CIRCLE)
     await at_step(job, 0)
     records = bot.service._worker._store
     fences = [
@@ -252,12 +255,12 @@ async def order(service):
 async def test_the_queue_stands_as_it_stood_after_a_restart(bot, gate):
     """Ada had her turn in this round when the bot died, so Bob, who came later, is first."""
     gate.allow(3)
-    first = await bot.service.submit(ADA, CIRCLE)
+    first = await bot.service.submit(Source(ADA), CIRCLE)
     await finished(first)
-    running = await bot.service.submit(EVE, replace(CIRCLE, seed=1))
+    running = await bot.service.submit(Source(EVE), replace(CIRCLE, seed=1))
     await at_step(running, 0)
     for user, seed in ((ADA, 2), (ADA, 3), (BOB, 4), (EVE, 5), (BOB, 6)):
-        await bot.service.submit(user, replace(CIRCLE, seed=seed))
+        await bot.service.submit(Source(user), replace(CIRCLE, seed=seed))
     before = await order(bot.service)
 
     service = await stepping(gate, bot.restart())
@@ -268,10 +271,10 @@ async def test_the_queue_stands_as_it_stood_after_a_restart(bot, gate):
 
 
 async def test_where_an_admin_moved_a_job_it_stays_after_a_restart(bot, gate):
-    running = await bot.service.submit(EVE, replace(CIRCLE, seed=1))
+    running = await bot.service.submit(Source(EVE), replace(CIRCLE, seed=1))
     await at_step(running, 0)
     jobs = [
-        await bot.service.submit(user, replace(CIRCLE, seed=seed))
+        await bot.service.submit(Source(user), replace(CIRCLE, seed=seed))
         for user, seed in ((ADA, 2), (ADA, 3), (BOB, 4), (EVE, 5))
     ]
     await bot.service.admin.move(ADMIN, jobs[3].id, to_front=True)
@@ -287,7 +290,7 @@ async def test_where_an_admin_moved_a_job_it_stays_after_a_restart(bot, gate):
 
 
 async def test_who_waits_again_after_a_restart_reads_so(bot, gate):
-    running = await bot.service.submit(ADA, CIRCLE)
+    running = await bot.service.submit(Source(ADA), CIRCLE)
     await at_step(running, 0)
     await bot.database.write(lambda db: db.execute("UPDATE jobs SET attempts = 1"))
     job = bot.service._worker.unfinished[running.id]
@@ -300,7 +303,7 @@ async def test_who_waits_again_after_a_restart_reads_so(bot, gate):
 
     service = await bot.start()
 
-    job = await service.job(ADA, running.id)
+    job = await service.job(Source(ADA), running.id)
     assert job.progress.note == BOT_RESTARTED
 
 
@@ -309,16 +312,16 @@ async def test_who_waits_again_after_a_restart_reads_so(bot, gate):
 
 async def test_stopping_finishes_the_picture_and_keeps_what_waits(make_bot, gate):
     bot = await make_bot()
-    running = await bot.service.submit(ADA, CIRCLE)
+    running = await bot.service.submit(Source(ADA), CIRCLE)
     await at_step(running, 0)
-    waiting = await bot.service.submit(BOB, CIRCLE)
+    waiting = await bot.service.submit(Source(BOB), CIRCLE)
 
     stopping = asyncio.create_task(bot.service.finish(30))
     await noted(waiting, RESTARTING)
     line = replies.progress_line(waiting, waiting.progress)
     assert line == f"Queued, 1 ahead of you: {RESTARTING}"
     with pytest.raises(NotAccepting, match="the bot is restarting"):
-        await bot.service.submit(EVE, CIRCLE)
+        await bot.service.submit(Source(EVE), CIRCLE)
     gate.open()
     await stopping
     await bot.stop()
@@ -326,12 +329,15 @@ async def test_stopping_finishes_the_picture_and_keeps_what_waits(make_bot, gate
     assert running.status is JobStatus.SUCCEEDED
     assert waiting.status is JobStatus.QUEUED
     assert len(gate.drawn) == 1
-    assert await finished(await (await bot.start()).job(BOB, waiting.id)) is JobStatus.SUCCEEDED
+    assert (
+        await finished(await (await bot.start()).job(Source(BOB), waiting.id))
+        is JobStatus.SUCCEEDED
+    )
 
 
 async def test_a_picture_that_takes_too_long_is_given_back_when_stopping(make_bot, gate):
     bot = await make_bot()
-    running = await bot.service.submit(ADA, CIRCLE)
+    running = await bot.service.submit(Source(ADA), CIRCLE)
     await at_step(running, 0)
 
     await bot.service.finish(0.01)
@@ -340,13 +346,13 @@ async def test_a_picture_that_takes_too_long_is_given_back_when_stopping(make_bo
     assert (running.status, running.progress.note) == (JobStatus.QUEUED, RESTARTING)
     service = await bot.start()
     gate.open()
-    job = await service.job(ADA, running.id)
+    job = await service.job(Source(ADA), running.id)
     assert await finished(job) is JobStatus.SUCCEEDED
     assert job.attempts == 1, "the one that was broken off does not count"
 
 
 async def test_what_is_known_to_take_too_long_is_not_waited_for(bot, gate):
-    running = await bot.service.submit(ADA, CIRCLE)
+    running = await bot.service.submit(Source(ADA), CIRCLE)
     await at_step(running, 0)
     bot.service._worker.times.record(running, 3600.0)
 
@@ -387,10 +393,10 @@ async def test_a_bot_whose_engine_is_not_loaded_stops_at_once(
 
 
 async def test_a_row_that_cannot_be_read_costs_nobody_else_anything(bot, gate):
-    running = await bot.service.submit(EVE, CIRCLE)
+    running = await bot.service.submit(Source(EVE), CIRCLE)
     await at_step(running, 0)
-    broken = await bot.service.submit(ADA, CIRCLE)
-    sound = await bot.service.submit(BOB, CIRCLE)
+    broken = await bot.service.submit(Source(ADA), CIRCLE)
+    sound = await bot.service.submit(Source(BOB), CIRCLE)
     await bot.database.write(
         lambda db: db.execute(
             "UPDATE jobs SET request = '{\"prompt\": 3}' WHERE id = ?", (broken.id,)
@@ -400,21 +406,21 @@ async def test_a_row_that_cannot_be_read_costs_nobody_else_anything(bot, gate):
     service = await stepping(gate, bot.restart())
     gate.open()
 
-    assert await finished(await service.job(BOB, sound.id)) is JobStatus.SUCCEEDED
+    assert await finished(await service.job(Source(BOB), sound.id)) is JobStatus.SUCCEEDED
     assert (await service.quota(ADA)).used == 0
     rows = await bot.rows("SELECT status, error FROM jobs WHERE id = ?", broken.id)
     assert rows == [{"status": "failed", "error": UNREADABLE}]
     assert (await service.history(ADA)).jobs == []
     with pytest.raises(NotFound):
-        await service.job(ADA, broken.id)
+        await service.job(Source(ADA), broken.id)
 
 
 async def test_a_start_clears_away_what_a_killed_process_left(bot, gate):
     gate.open()
-    kept = await bot.service.submit(ADA, replace(CIRCLE, preset="canny"), picture())
+    kept = await bot.service.submit(Source(ADA), replace(CIRCLE, preset="canny"), (picture(),))
     await finished(kept)
     waiting = bot.gallery.picture_path("23456789", 1)
-    failed = await bot.service.submit(ADA, CIRCLE)
+    failed = await bot.service.submit(Source(ADA), CIRCLE)
     await finished(failed)
     await bot.database.write(
         lambda db: db.execute("UPDATE jobs SET status = 'failed' WHERE id = ?", (failed.id,))
@@ -433,7 +439,7 @@ async def test_a_start_clears_away_what_a_killed_process_left(bot, gate):
 
 async def test_a_full_disk_gives_up_its_reserve_so_that_ends_can_be_written(bot, gate, tmp_path):
     bot.database._reserve = reserve = Reserve(tmp_path / "reserve", 2**16)
-    job = await bot.service.submit(ADA, CIRCLE)
+    job = await bot.service.submit(Source(ADA), CIRCLE)
     await at_step(job, 0)
 
     def fill(db):
@@ -447,11 +453,11 @@ async def test_a_full_disk_gives_up_its_reserve_so_that_ends_can_be_written(bot,
     assert not (tmp_path / "reserve").exists()
     reserve._size = 2**60
     with pytest.raises(StorageTrouble, match="disk is full; nothing was charged"):
-        await bot.service.submit(BOB, CIRCLE)
+        await bot.service.submit(Source(BOB), CIRCLE)
     gate.open()
     assert await finished(job) is JobStatus.SUCCEEDED
     reserve._size = 2**16
-    assert await finished(await bot.service.submit(BOB, CIRCLE)) is JobStatus.SUCCEEDED
+    assert await finished(await bot.service.submit(Source(BOB), CIRCLE)) is JobStatus.SUCCEEDED
     assert (tmp_path / "reserve").stat().st_size == 2**16
 
 

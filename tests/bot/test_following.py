@@ -12,6 +12,7 @@ from bot.following import Attempt, Fault, Following, Meaning, Way
 from bot.jobs import Delivery, JobStatus
 from bot.reasons import LeftBehind
 from bot.refusals import StorageTrouble
+from bot.source import Source
 from tests.conftest import at_step, finished, stepping
 
 EVE = "paper:eve"
@@ -121,7 +122,7 @@ class Desk:
         await asyncio.sleep(0)
 
     async def ask(self, **reply_to):
-        job = await self.bot.service.submit(EVE, FOX, reply_to={"sheet": 1, **reply_to})
+        job = await self.bot.service.submit(Source(EVE, reply_to={"sheet": 1, **reply_to}), FOX)
         self.following.follow(job, is_new=True)
         return job, self.sheets.get(job.id)
 
@@ -192,7 +193,7 @@ async def test_what_passes_is_tried_again_and_what_is_unknown_looked_for_first(
 
 
 async def test_what_is_followed_again_may_have_been_posted_before(desk):
-    job = await desk.bot.service.submit(EVE, FOX, reply_to={"sheet": 1})
+    job = await desk.bot.service.submit(Source(EVE, reply_to={"sheet": 1}), FOX)
 
     await desk.following.follow_all()
     await until(lambda: desk.sheets[job.id].attempts)
@@ -306,12 +307,14 @@ async def test_progress_tells_too_that_the_platform_does_not_know_the_bot(desk):
 
 async def test_the_people_of_a_platform_that_is_gone_get_their_credits_back(desk, gate):
     job, _ = await desk.ask()
-    other = await desk.bot.service.submit(EVE, replace(FOX, prompt="a cat"), reply_to={"sheet": 2})
+    other = await desk.bot.service.submit(
+        Source(EVE, reply_to={"sheet": 2}), replace(FOX, prompt="a cat")
+    )
 
     ending = desk.following.abandon(lambda job: job.reply_to["sheet"] == 1, "the token was revoked")
     await stepping(gate, ending)
 
-    ended = await desk.bot.service.job(EVE, job.id)
+    ended = await desk.bot.service.job(Source(EVE), job.id)
     assert ended.error == "Paper could not be reached: the token was revoked"
     assert [each.id for each in await desk.bot.service.undelivered("paper")] == [other.id]
 
@@ -417,7 +420,7 @@ async def test_who_cancels_a_job_is_not_told_in_another_message(desk, gate):
     desk.prepared["faults"] = {"edit": [Paper(Meaning.CLOSED)]}
     job, sheet = await desk.ask()
 
-    await stepping(gate, desk.bot.service.cancel(EVE, job.id))
+    await stepping(gate, desk.bot.service.cancel(Source(EVE), job.id))
     job = await desk.settled(job)
 
     assert (job.delivery, sheet.letters) == (Delivery.DELIVERED, [])
@@ -472,7 +475,7 @@ async def test_what_is_owed_is_looked_for_every_minute(desk, gate):
         if seconds == module.SECONDS_BETWEEN_LOOKS:
             minutes.append(seconds)
             if len(minutes) == 2:
-                await desk.bot.service.submit(EVE, FOX, reply_to={"sheet": 1})
+                await desk.bot.service.submit(Source(EVE, reply_to={"sheet": 1}), FOX)
             if len(minutes) > 3:
                 await asyncio.Event().wait()
         await asyncio.sleep(0)
@@ -527,8 +530,8 @@ async def test_a_row_that_no_window_understands_keeps_no_other_from_being_follow
 
     gate.open()
     desk.following._open_window = opened
-    await desk.bot.service.submit(EVE, FOX, reply_to={"sheet": 0})
-    good = await desk.bot.service.submit(EVE, FOX, reply_to={"sheet": 1})
+    await desk.bot.service.submit(Source(EVE, reply_to={"sheet": 0}), FOX)
+    good = await desk.bot.service.submit(Source(EVE, reply_to={"sheet": 1}), FOX)
 
     await desk.following.follow_all()
 

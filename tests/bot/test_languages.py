@@ -17,6 +17,7 @@ from bot.config import Config
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import ENGLISH, LANGUAGES, in_words, language_of
 from bot.reasons import RESTARTS, LeftBehind, Reason
+from bot.sentences import Sentence
 from bot.worker import NOTES
 from generation.errors import FluxbotError
 
@@ -29,7 +30,7 @@ KEPT = {"flux", "flux-admin"}
 def spoken():
     """Every sentence that a piece of our code says in the person's language."""
     found = {label for label, _ in LABELS.values()} | {str(status) for status in JobStatus}
-    found |= {*NOTES, RESTARTS, *map(str, Reason), *map(str, LeftBehind)}
+    found |= {*NOTES, RESTARTS, *map(str, Reason), *map(str, LeftBehind), *map(str, Sentence)}
     for path in (*ROOT.glob("bot/*.py"), *ROOT.glob("adapters/*/*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from bot.__main__ import app
 from bot.commands import ImagineCommand
+from bot.source import Source
 from tests.conftest import Bot
 from tests.processes import Process
 
@@ -60,7 +61,7 @@ async def test_prompts_and_descriptions_with_brackets_are_printed_as_they_are(
 ):
     bot = Bot(tmp_path / "data", gate, clock)
     service = await bot.start()
-    await service.submit("web:local", ImagineCommand("a [/b] fox"))
+    await service.submit(Source("web:local"), ImagineCommand("a [/b] fox"))
     gate.open()
     await bot.stop()
 

@@ -13,6 +13,7 @@ import pytest
 from bot.commands import ImagineCommand
 from bot.database import migrations
 from bot.jobs import JobStatus
+from bot.source import Source
 from generation.kinds import ControlLora, ControlNet, ImageToImage, TextToImage
 from tests.conftest import ADA, PRESETS, Bot, finished
 from tests.samples import picture
@@ -85,11 +86,11 @@ async def test_a_row_of_an_older_version_is_read_and_drawn_from(
     await bot.start()
     gate.open()
 
-    waiting = await bot.service.job(ADA, "k7m2p9xd")
+    waiting = await bot.service.job(Source(ADA), "k7m2p9xd")
     again = None
     if kind.name != "control-lora":  # whose preset this bot does not have
         assert await finished(waiting) is JobStatus.SUCCEEDED
-        again = await bot.service.again(ADA, waiting.id, ImagineCommand(seed=8))
+        again = await bot.service.again(Source(ADA), waiting.id, ImagineCommand(seed=8))
         assert await finished(again) is JobStatus.SUCCEEDED
     await bot.stop()
 

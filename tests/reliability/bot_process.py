@@ -19,6 +19,7 @@ from typing import Any
 
 import bot.database
 import bot.following
+from bot.admission import Admission
 from bot.config import Config
 from bot.conversation import converse
 from bot.database import Database
@@ -29,6 +30,7 @@ from bot.jobs import Job, JobStatus, Progress
 from bot.languages import Language
 from bot.ledger import Ledger
 from bot.service import About, Service
+from bot.source import Source
 from generation.control_images import PillowControlImages
 from generation.errors import EngineLost, GenerationError
 from generation.executor import ThreadExecutor
@@ -144,7 +146,7 @@ class LoopbackWindow:
     async def _finish(self, attempt: Attempt) -> None:
         job, picture = self._job, None
         if job.status is JobStatus.SUCCEEDED:
-            path = await self._service.picture(job.user, job.id)
+            path = await self._service.picture(Source(job.user), job.id)
             picture = hashlib.sha256(path.read_bytes()).hexdigest()
         self._failpoint("send: before")
         message = {
@@ -189,11 +191,13 @@ class LoopbackAdapter:
             await self._until_answered("tell", {"event": event["id"], "job": "soon"})
         reply = await converse(
             self._service,
-            event["user"],
+            Source(
+                event["user"],
+                reply_to={"event": event["id"]},
+                event_id=None if self._fault == "no deduplication" else event["id"],
+            ),
             event["text"],
-            None if event["image"] is None else bytes.fromhex(event["image"]),
-            reply_to={"event": event["id"]},
-            event_id=None if self._fault == "no deduplication" else event["id"],
+            () if event["image"] is None else (bytes.fromhex(event["image"]),),
         )
         job_id = None if reply.job is None else reply.job.id
         self._failpoint("tell: before")
@@ -213,10 +217,10 @@ class LoopbackAdapter:
 def plant(fault: str | None) -> None:
     """Break the bot as its writers might have; the harness must notice."""
     if fault == "split transaction":
-        charge, admit = Ledger.charge, Service._admit
+        charge, admit = Ledger.charge, Admission._admit
         Ledger.charge = lambda self, db, job, now: None
 
-        async def split(self: Service, job: Job) -> Job:
+        async def split(self: Admission, job: Job) -> Job:
             admitted = await admit(self, job)
             if admitted is job:
                 await self._database.write(
@@ -224,7 +228,7 @@ def plant(fault: str | None) -> None:
                 )
             return admitted
 
-        Service._admit = split
+        Admission._admit = split
     elif fault == "no recovery":
         JobStore.unfinished = lambda self, db: Unfinished([], [], [], [], 0, [])
 

@@ -30,6 +30,7 @@ from bot.database import Database
 from bot.gallery import Gallery
 from bot.refusals import QueueFull, QuotaExceeded, TooManyJobs
 from bot.service import About, Service
+from bot.source import Source
 from generation.checks import shortened
 from generation.control_images import PillowControlImages
 from generation.errors import FluxbotError, InvalidImage
@@ -123,7 +124,7 @@ async def rush(
         async def ask(user: str) -> None:
             began = time.perf_counter()
             try:
-                await service.submit(user, DRAFT)
+                await service.submit(Source(user), DRAFT)
             except (QuotaExceeded, QueueFull, TooManyJobs) as refusal:
                 found.answers[type(refusal).__name__] += 1
             else:
@@ -263,7 +264,7 @@ def besiege_with_prompts(folder: Path, count: int) -> Siege:
         service, _ = runner.run(context.__aenter__())
 
         async def say(text: str) -> bool:
-            reply = await converse(service, "loop:eve", text)
+            reply = await converse(service, Source("loop:eve"), text)
             assert reply.text or reply.job, "an answer that says nothing"
             reply.text.encode()
             return reply.error is not None
@@ -282,7 +283,7 @@ def besiege_with_prompts(folder: Path, count: int) -> Siege:
 async def _cancel_all(service: Service) -> None:
     for job in service.queue("loop:eve").mine:
         with contextlib.suppress(FluxbotError):
-            await service.cancel("loop:eve", job.id)
+            await service.cancel(Source("loop:eve"), job.id)
 
 
 def besiege_with_parameters(folder: Path, count: int) -> Siege:
@@ -321,7 +322,7 @@ def besiege_with_parameters(folder: Path, count: int) -> Siege:
 
         async def ask(command: ImagineCommand) -> bool:
             try:
-                await service.submit("loop:eve", command)
+                await service.submit(Source("loop:eve"), command)
             except FluxbotError as refusal:
                 return bool(str(refusal))
             return False
@@ -442,7 +443,7 @@ async def soak(folder: Path, jobs: int, warm_up: int) -> Growth:
 
         async def draw(count: int) -> None:
             for _ in range(0, count, 20):
-                asked = [await service.submit("loop:ada", DRAFT) for _ in range(20)]
+                asked = [await service.submit(Source("loop:ada"), DRAFT) for _ in range(20)]
                 await asyncio.gather(*(job.finished() for job in asked))
 
         def now() -> tuple[int, int, int]:

@@ -22,6 +22,7 @@ from bot.config import Config
 from bot.database import Database
 from bot.gallery import Gallery
 from bot.service import About, Service
+from bot.source import Source
 from generation.control_images import PillowControlImages
 from generation.executor import ThreadExecutor
 from generation.stub import StubEngine
@@ -124,7 +125,7 @@ async def _accept(folder: Path, synchronous: str) -> None:
         # Another picture each time, for one that is here already is kept as it is.
         other = image if number == 0 else _turned(image, number)
         command = ImagineCommand("a fox", preset="canny", width=64, height=64)
-        job = await service.submit("loop:ada", command, other)
+        job = await service.submit(Source("loop:ada"), command, (other,))
         os.write(1, f"{ACCEPTED} {job.id}\n".encode())
     await database.close()
 

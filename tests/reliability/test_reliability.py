@@ -6,6 +6,7 @@ import pytest
 
 from bot.commands import ImagineCommand
 from bot.jobs import JobStatus
+from bot.source import Source
 from generation.child import ChildEngine
 from tests.reliability import load, syncs, wal
 from tests.reliability.harness import (
@@ -55,7 +56,7 @@ async def test_a_job_whose_engine_is_killed_is_drawn_by_a_fresh_one(tmp_path):
         return engines[-1]
 
     async with load.bot(tmp_path, make) as (service, _):
-        job = await service.submit("loop:ada", ImagineCommand("die once", seed=1))
+        job = await service.submit(Source("loop:ada"), ImagineCommand("die once", seed=1))
         progress = await job.finished()
         quota = await service.quota("loop:ada")
 

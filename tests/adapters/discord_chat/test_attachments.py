@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import aiohttp
 import pytest
 
+from bot.source import Source
 from generation.errors import InvalidImage
 from tests.adapters.discord_chat.conftest import SMALL, drawn, the_job
 from tests.fakes.discord import File
@@ -103,7 +104,7 @@ async def test_a_file_over_the_limit_of_the_place_becomes_a_webp_that_says_so(
     assert len(attachment.data) <= 8_000
     assert "the gallery keeps the original" in message.text
     job = await the_job(presence.bot.service, ada)
-    original = await presence.bot.service.picture(job.user, job.id)
+    original = await presence.bot.service.picture(Source(job.user), job.id)
     assert original.stat().st_size > 8_000
 
 
@@ -118,7 +119,7 @@ async def test_a_file_over_the_limit_of_the_place_becomes_a_webp_that_says_so(
 async def test_only_what_lies_on_discords_own_hosts_is_fetched(presence, fake, url):
     attachment = SimpleNamespace(url=url, size=10, content_type="image/png")
 
-    with pytest.raises(InvalidImage, match="does not lie on Discord"):
+    with pytest.raises(InvalidImage, match="is stored somewhere else"):
         await presence.chat.client.actions.attachments.read(attachment)
 
 

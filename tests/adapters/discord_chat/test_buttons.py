@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from bot.jobs import JobStatus
+from bot.source import Source
 from generation.kinds import ImageToImage
 from generation.types import Preset
 from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, shows
@@ -148,7 +149,7 @@ async def test_of_a_grid_one_picture_is_chosen_as_control_image(ada, four_foxes,
 
     await submitted.until(drawn)
     newer, older = (await service.history(f"discord:{ada.id}")).jobs
-    third = await service.picture(older.user, older.id, 3)
+    third = await service.picture(Source(older.user), older.id, 3)
     assert pixels(newer.request.control_image.read_bytes()) == pixels(third.read_bytes())
 
 
@@ -173,7 +174,7 @@ async def test_nobody_else_cancels_or_deletes_a_picture(fake, ada, bob, fox, gat
         pressed = await bob.press(message, button)
         said = await pressed.followed_up()
         assert said.is_ephemeral
-        assert "Only whoever asked for this picture" in said.text
+        assert "Only the person who asked for this picture" in said.text
     assert not fox.is_deleted
     assert (await newest(service, ada)).status is JobStatus.RUNNING
 
@@ -189,7 +190,7 @@ async def test_an_admin_may_cancel_and_delete_it(fake, fox, presence):
 
 async def test_delete_takes_message_and_files_away(fake, ada, fox, service):
     job = await newest(service, ada)
-    path = await service.picture(job.user, job.id)
+    path = await service.picture(Source(job.user), job.id)
 
     await ada.press(fox, "Delete")
 
@@ -211,7 +212,7 @@ async def test_u_shows_one_picture_of_a_grid_by_itself(ada, bob, four_foxes, ser
     message = await pressed.until(drawn)
 
     job = await newest(service, ada)
-    second = await service.picture(job.user, job.id, 2)
+    second = await service.picture(Source(job.user), job.id, 2)
     assert pixels(message.attachments[0].data) == pixels(second.read_bytes())
     assert "seed 8" in message.text
 
@@ -221,7 +222,7 @@ async def test_v_varies_one_picture_of_a_grid(ada, four_foxes, service):
 
     await pressed.until(drawn)
     newer, older = (await service.history(f"discord:{ada.id}")).jobs
-    fourth = await service.picture(older.user, older.id, 4)
+    fourth = await service.picture(Source(older.user), older.id, 4)
     assert pixels(newer.request.control_image.read_bytes()) == pixels(fourth.read_bytes())
 
 
@@ -283,7 +284,7 @@ async def test_a_failed_job_says_why_and_can_be_tried_again(fake, ada, gate):
 
 async def test_the_buttons_of_a_picture_that_was_deleted_say_so(ada, bob, fox, service):
     job = await newest(service, ada)
-    await service.delete(job.user, job.id)
+    await service.delete(Source(job.user), job.id)
 
     pressed = await bob.press(fox, "Vary")
 
@@ -294,7 +295,7 @@ async def test_one_of_a_grid_that_is_gone_is_said_to_the_person_alone(
     ada, bob, four_foxes, fake, service
 ):
     job = await newest(service, ada)
-    await service.delete(job.user, job.id)
+    await service.delete(Source(job.user), job.id)
 
     pressed = await bob.press(four_foxes, "U1")
 
@@ -312,7 +313,7 @@ async def test_delete_under_one_of_a_grid_takes_that_message_alone(
 
     await fake.channel.until(lambda messages: messages == [four_foxes])
     job = await newest(service, ada)
-    assert (await service.picture(job.user, job.id, 2)).exists()
+    assert (await service.picture(Source(job.user), job.id, 2)).exists()
 
 
 async def test_a_form_that_was_closed_is_forgotten_after_a_while(presence, ada, fox):
@@ -400,4 +401,4 @@ async def test_somebody_elses_message_is_no_picture_of_ours(fake, ada, bob):
 
     chosen = await ada.menu("Show how this was made", message)
 
-    assert "no picture of mine" in (await chosen.until(ended)).text
+    assert "I did not draw that" in (await chosen.until(ended)).text

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from bot.service import About
 from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, shows, the_job
 from tests.conftest import ADMIN
 from tests.fakes.discord import File, RefusedByDiscord
@@ -133,7 +134,7 @@ async def test_a_fault_of_ours_is_said_to_the_person_alone(fake, ada, service, m
     def broken(*_):
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(service, "_complete", broken)
+    monkeypatch.setattr(service, "about", About("A test.", (), broken))
 
     asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", **SMALL)
 

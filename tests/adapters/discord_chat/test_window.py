@@ -12,6 +12,7 @@ from bot.config import ConfigError
 from bot.following import Meaning
 from bot.jobs import Delivery, JobStatus
 from bot.refusals import StorageTrouble
+from bot.source import Source
 from tests.adapters.discord_chat.conftest import SMALL, drawn, shows
 from tests.conftest import ADMIN, stepping
 
@@ -84,7 +85,7 @@ async def test_what_somebody_else_has_drawn_again_is_delivered_too(
     monkeypatch.setattr("bot.following.SECONDS_BETWEEN_LOOKS", 0.01)
     await presence.start()
 
-    again = await presence.bot.service.again(job.user, job.id, reply_to=job.reply_to)
+    again = await presence.bot.service.again(Source(job.user, reply_to=job.reply_to), job.id)
 
     await asked.until(shows(again.id))
 
@@ -157,7 +158,7 @@ async def test_where_nothing_is_open_the_credits_go_back_and_the_history_has_it(
     assert (job.status, job.delivery) == (JobStatus.SUCCEEDED, Delivery.NONE)
     assert "could not be posted anywhere" in job.error
     assert (await service.quota(job.user)).used == 0
-    assert (await service.picture(job.user, job.id)).exists()
+    assert (await service.picture(Source(job.user), job.id)).exists()
 
 
 async def test_a_late_private_picture_comes_directly_and_never_in_the_channel(fake, ada, gate):
@@ -190,7 +191,7 @@ async def test_who_cancels_their_own_late_private_job_is_told_nothing(fake, ada,
     await asked.until(shows("step 0"))
     fake.clock.advance(16 * 60)
 
-    await stepping(gate, service.cancel(f"discord:{ada.id}"))
+    await stepping(gate, service.cancel(Source(f"discord:{ada.id}")))
 
     assert (await settled(service, ada)).delivery is Delivery.DELIVERED
     assert ada.direct.messages == []

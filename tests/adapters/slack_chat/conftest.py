@@ -5,6 +5,7 @@ import pytest
 from adapters.slack_chat.chat import SlackChat
 from adapters.slack_chat.pace import Pace
 from bot.config import Secrets
+from bot.source import Source
 from tests.conftest import stepping
 from tests.fakes.slack import FakeSlack
 
@@ -80,7 +81,7 @@ def general(slack):
 
 async def jobs(chat):
     rows = await chat.bot.rows("SELECT id FROM jobs ORDER BY number")
-    return [await chat.bot.service.job("web:local", row["id"]) for row in rows]
+    return [await chat.bot.service.job(Source("web:local"), row["id"]) for row in rows]
 
 
 def ours(channel):

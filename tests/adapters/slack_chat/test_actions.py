@@ -129,7 +129,7 @@ async def test_a_form_that_slack_does_not_open_in_time_is_apologised_for(chat, s
 
     await ada.slash(general)
 
-    await general.whispered(ada.id, "Slack did not let me open the form in time")
+    await general.whispered(ada.id, "The form could not be opened in time")
     assert ada.view is None
 
 
@@ -160,7 +160,7 @@ async def test_others_may_build_on_a_picture_but_neither_cancel_nor_delete_it(
     await bob.press(fox, "Again", general)
     await one_more(general, before)
     await bob.press(fox, "Delete", general)
-    await general.whispered(bob.id, "There is no picture")
+    await general.whispered(bob.id, "Only the person who asked for this picture")
 
     assert fox["ts"] in general.messages
     assert (await jobs(chat))[1].user == bob.key
@@ -240,7 +240,7 @@ async def test_cancel_gives_the_credits_back_and_says_so_in_the_message(
     waiting = await general.said("Queued, 1 ahead of you", button="Cancel")
 
     await bob.press(waiting, "Cancel", general)
-    await general.whispered(bob.id, "There is no picture")
+    await general.whispered(bob.id, "Only the person who asked for this picture")
     await ada.press(waiting, "Cancel", general)
     await general.said("Cancelled; your credits were given back", button="Again")
 

@@ -9,7 +9,7 @@ from tests.adapters.slack_chat.conftest import SMALL, jobs
 from tests.samples import picture
 
 FILES = [
-    ({"url": "http://evil.example/x.png"}, "the file does not lie at Slack"),
+    ({"url": "http://evil.example/x.png"}, "the file is stored somewhere else"),
     ({"data": b"x" * 200_000}, "0.2 MB; at most 0.1 MB are read"),
     ({"data": b"<!DOCTYPE html><title>x</title>"}, "I need the files:read permission"),
     ({"data": b"GIF89a"}, "PNG, JPEG or WebP"),
@@ -66,7 +66,7 @@ async def test_the_token_is_sent_to_slacks_hosts_alone_and_no_redirect_is_follow
     with contextlib.suppress(TimeoutError):
         foreign = ada.file(picture(), url=url)
         await ada.mention(general, f"a fox --preset canny {SMALL}", files=[foreign])
-        await general.whispered(ada.id, "The file does not lie at Slack")
+        await general.whispered(ada.id, "The file is stored somewhere else")
         slack.api.fault("file", url)
         moved = ada.file(picture())
         await ada.mention(general, f"a fox --preset canny {SMALL}", files=[moved])

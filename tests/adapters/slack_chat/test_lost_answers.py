@@ -6,6 +6,7 @@ import pytest
 
 from bot.commands import ImagineCommand
 from bot.jobs import Delivery
+from bot.source import Source
 from tests.adapters.slack_chat.conftest import SMALL, delivered, jobs, ours, restarted
 from tests.conftest import at_step
 from tests.fakes.slack.world import buttons, images
@@ -144,6 +145,6 @@ async def test_what_somebody_else_has_drawn_again_is_delivered_too(
     chat = await restarted(make_chat, chat, gate)
 
     changes = ImagineCommand(seed=8)
-    await chat.bot.service.again(job.user, job.id, changes, reply_to=job.reply_to)
+    await chat.bot.service.again(Source(job.user, reply_to=job.reply_to), job.id, changes)
 
     await general.said("seed 8", button="Again")

@@ -6,6 +6,7 @@ import pytest
 
 from adapters.slack_chat.window import MOST_EDITS
 from bot.commands import ImagineCommand
+from bot.source import Source
 from tests.adapters.slack_chat.conftest import SMALL, delivered, jobs, ours, restarted
 from tests.conftest import at_step, stepping
 from tests.fakes.slack.world import buttons, images, shown_text
@@ -135,7 +136,7 @@ async def test_people_who_wait_are_told_that_the_bot_restarts(chat, ada, general
 
     await chat.close()
 
-    assert "The bot restarts; your picture comes afterwards" in shown_text(message)
+    assert "The bot is restarting; your picture will follow" in shown_text(message)
 
 
 async def test_a_message_is_in_the_language_of_the_person_who_asked(chat, ada, general, gate):
@@ -143,7 +144,7 @@ async def test_a_message_is_in_the_language_of_the_person_who_asked(chat, ada, g
     reply_to = {"team": "T0123", "channel": general.id, "root": "", "note": "", "locale": "de-DE"}
     command = ImagineCommand("ein Fuchs", width=64, height=64, num_inference_steps=3)
 
-    await chat.bot.service.submit(ada.key, command, reply_to=reply_to)
+    await chat.bot.service.submit(Source(ada.key, reply_to=reply_to), command)
     await chat.following.follow_all()
 
     await general.said("3 Schritte", button="Nochmal")

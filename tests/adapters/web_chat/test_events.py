@@ -7,6 +7,7 @@ import pytest
 
 from adapters.web_chat.events import EventStream
 from bot.commands import ImagineCommand
+from bot.source import Source
 from generation.errors import GenerationError
 from tests.adapters.web_chat.conftest import events
 from tests.conftest import ADMIN, at_step, finished
@@ -111,7 +112,7 @@ async def test_whoever_connects_anew_has_missed_nothing(http, server, gate):
     async with http.stream("GET", f"/api/jobs/{id}/events") as response:
         await anext(events(response))
     gate.allow(2)
-    await at_step(await server.bot.service.job(ADMIN, id), 2)
+    await at_step(await server.bot.service.job(Source(ADMIN), id), 2)
 
     async with http.stream("GET", f"/api/jobs/{id}/events") as response:
         name, data = await anext(events(response))
@@ -133,7 +134,7 @@ async def test_a_client_that_leaves_ends_its_stream_and_not_its_job(http, server
         while streams():
             await asyncio.sleep(0.01)
     gate.open()
-    assert await finished(await server.bot.service.job(ADMIN, id)) == "succeeded"
+    assert await finished(await server.bot.service.job(Source(ADMIN), id)) == "succeeded"
 
 
 async def test_a_stopping_server_ends_open_streams_at_once(http, server):
@@ -200,7 +201,7 @@ class Reader:
 
 
 async def test_a_client_that_reads_slowly_is_sent_the_latest_and_no_backlog(service, gate):
-    job = await service.submit(ADMIN, ImagineCommand("a fox", num_inference_steps=40))
+    job = await service.submit(Source(ADMIN), ImagineCommand("a fox", num_inference_steps=40))
     reader = Reader()
     stream = EventStream([job], asyncio.Event())
     sending = asyncio.create_task(stream({}, reader.receive, reader.send))
@@ -216,7 +217,7 @@ async def test_a_client_that_reads_slowly_is_sent_the_latest_and_no_backlog(serv
 
 
 async def test_silence_is_broken_by_comments(service):
-    job = await service.submit(ADMIN, ImagineCommand("a fox"))
+    job = await service.submit(Source(ADMIN), ImagineCommand("a fox"))
     reader = Reader()
     reader.ready.set()
     stopping = asyncio.Event()

@@ -11,6 +11,7 @@ from bot.config import Config, ConfigError, Secrets
 from bot.conversation import converse
 from bot.following import Following, Way
 from bot.jobs import Delivery
+from bot.source import Source
 from tests.conftest import until
 
 
@@ -29,7 +30,7 @@ class Chalkboard:
         try:
             for text in self.written:
                 where = {"channel": "yard"}
-                reply = await converse(host.service, "chalk:ada", text, reply_to=where)
+                reply = await converse(host.service, Source("chalk:ada", reply_to=where), text)
                 following.follow(reply.job, is_new=True)
             await following.run()
         finally:
@@ -56,7 +57,7 @@ class Chalkboard:
         return [Way(self.hang)]
 
     async def hang(self, attempt):
-        path = await self.service.picture(self.job.user, self.job.id)
+        path = await self.service.picture(Source(self.job.user), self.job.id)
         self.hung.append(path.read_bytes())
 
     async def note(self, sentence):
@@ -75,7 +76,7 @@ async def test_a_platform_is_one_class_and_one_line_and_draws_and_delivers(bot, 
     host = Host(bot.service, Config(web={"port": 0}), Secrets(), addresses.append)
     board = Chalkboard("a red circle", "a blue square")
     circle = ImagineCommand("left by the process before")
-    await bot.service.submit("chalk:bob", circle, reply_to={"channel": "yard"})
+    await bot.service.submit(Source("chalk:bob", reply_to={"channel": "yard"}), circle)
 
     async with running(host, [*PLATFORMS, Platform("chalk", always, board.run)]):
         gate.open()

@@ -8,6 +8,7 @@ from bot.administration import CANCELLED
 from bot.commands import ImagineCommand
 from bot.jobs import JobStatus
 from bot.refusals import Conflict, NotAllowed
+from bot.source import Source
 from generation.types import Preset
 from tests.bot.conftest import CIRCLE
 from tests.conftest import ADA, ADMIN, BOB, PRESETS, at_step, finished, until
@@ -24,35 +25,35 @@ async def test_an_admin_is_not_banned_least_of_all_by_themselves(service):
     with pytest.raises(NotAllowed):
         await service.admin.ban(BOB, ADMIN)
 
-    await service.submit(ADMIN, CIRCLE)
+    await service.submit(Source(ADMIN), CIRCLE)
 
 
 async def test_a_banned_person_is_refused_and_their_jobs_are_cancelled(service):
-    running = await service.submit(BOB, CIRCLE)
+    running = await service.submit(Source(BOB), CIRCLE)
     await at_step(running, 0, picture=1)
-    waiting = await service.submit(ADA, CIRCLE)
+    waiting = await service.submit(Source(ADA), CIRCLE)
 
     await service.admin.ban(ADMIN, ADA, "spam")
 
     assert (waiting.status, waiting.error) == (JobStatus.CANCELLED, CANCELLED)
     with pytest.raises(NotAllowed, match="banned you from drawing: spam"):
-        await service.submit(ADA, CIRCLE)
+        await service.submit(Source(ADA), CIRCLE)
     await service.admin.unban(ADMIN, ADA)
-    await service.submit(ADA, CIRCLE)
+    await service.submit(Source(ADA), CIRCLE)
 
 
 async def test_a_pause_outlives_a_restart_and_what_waits_is_kept(make_bot, gate):
     gate.open()
     bot = await make_bot()
     await bot.service.admin.pause(ADMIN)
-    job = await bot.service.submit(ADA, CIRCLE)
+    job = await bot.service.submit(Source(ADA), CIRCLE)
 
     service = await bot.restart()
 
     async with asyncio.timeout(10):
         while service.state.status != "paused":
             await asyncio.sleep(0)
-    job = await service.job(ADA, job.id)
+    job = await service.job(Source(ADA), job.id)
     assert job.status is JobStatus.QUEUED
     await service.admin.resume(ADMIN)
     assert await finished(job) is JobStatus.SUCCEEDED
@@ -66,7 +67,7 @@ async def test_presets_are_read_anew_without_a_restart(bot):
 
     await bot.service.admin.reload_presets(ADMIN)
 
-    job = await bot.service.submit(ADA, ImagineCommand("a fox", preset="night"))
+    job = await bot.service.submit(Source(ADA), ImagineCommand("a fox", preset="night"))
     assert job.request.guidance_scale == 2.0
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from bot.commands import ImagineCommand
 from bot.refusals import NotFound
+from bot.source import Source
 from generation.errors import InvalidRequest
 from tests.bot.conftest import CIRCLE
 from tests.conftest import ADA, PRESETS, finished
@@ -14,25 +15,25 @@ from tests.samples import picture, pixels
 
 async def test_again_makes_the_same_pixels(service, gate):
     gate.open()
-    first = await service.submit(ADA, ImagineCommand("a fox", preset="canny"), picture())
+    first = await service.submit(Source(ADA), ImagineCommand("a fox", preset="canny"), (picture(),))
     await finished(first)
 
-    second = await service.again(ADA)
+    second = await service.again(Source(ADA))
     await finished(second)
 
     assert second.parent == first.id
     assert second.request == first.request
-    assert pixels(await service.picture(ADA, first.id)) == pixels(
-        await service.picture(ADA, second.id)
+    assert pixels(await service.picture(Source(ADA), first.id)) == pixels(
+        await service.picture(Source(ADA), second.id)
     )
 
 
 async def test_vary_changes_the_seed_alone(service, gate):
     gate.open()
-    first = await service.submit(ADA, CIRCLE)
+    first = await service.submit(Source(ADA), CIRCLE)
     await finished(first)
 
-    varied = await service.again(ADA, first.id, vary=True)
+    varied = await service.again(Source(ADA), first.id, vary=True)
 
     assert varied.request.seed != first.request.seed
     assert replace(varied.request, seed=first.request.seed) == first.request
@@ -41,14 +42,18 @@ async def test_vary_changes_the_seed_alone(service, gate):
 async def test_again_takes_changes_and_keeps_the_rest(service, gate):
     gate.open()
     first = await service.submit(
-        ADA, replace(CIRCLE, preset="canny", negative_prompt="blurry"), picture()
+        Source(ADA), replace(CIRCLE, preset="canny", negative_prompt="blurry"), (picture(),)
     )
     await finished(first)
 
     changed = await service.again(
-        ADA, first.id, ImagineCommand("a blue one", num_inference_steps=9, negative_prompt="")
+        Source(ADA),
+        first.id,
+        ImagineCommand("a blue one", num_inference_steps=9, negative_prompt=""),
     )
-    plain = await service.again(ADA, first.id, ImagineCommand(preset="plain", aspect_ratio=(2, 1)))
+    plain = await service.again(
+        Source(ADA), first.id, ImagineCommand(preset="plain", aspect_ratio=(2, 1))
+    )
 
     assert changed.request.prompt == "a blue one"
     assert (changed.request.num_inference_steps, changed.request.seed) == (9, 7)
@@ -61,11 +66,11 @@ async def test_again_takes_changes_and_keeps_the_rest(service, gate):
 async def test_again_on_another_model_says_that_it_draws_differently(make_bot, gate):
     gate.open()
     bot = await make_bot()
-    first = await bot.service.submit(ADA, CIRCLE)
+    first = await bot.service.submit(Source(ADA), CIRCLE)
     await finished(first)
 
     service = await bot.restart(model={"repository": "owner/other", "revision": "abc"})
-    again = await service.again(ADA, first.id)
+    again = await service.again(Source(ADA), first.id)
 
     assert again.request.model == "owner/other@abc"
     assert again.remarks == ("That was drawn with demo; owner/other@abc draws it differently.",)
@@ -74,23 +79,23 @@ async def test_again_on_another_model_says_that_it_draws_differently(make_bot, g
 async def test_again_with_changes_outlives_its_preset(make_bot, gate):
     gate.open()
     bot = await make_bot()
-    first = await bot.service.submit(ADA, replace(CIRCLE, preset="canny"), picture())
+    first = await bot.service.submit(Source(ADA), replace(CIRCLE, preset="canny"), (picture(),))
     await finished(first)
 
     service = await bot.restart(presets={"plain": PRESETS["plain"]})
-    again = await service.again(ADA, first.id, ImagineCommand(num_inference_steps=2))
+    again = await service.again(Source(ADA), first.id, ImagineCommand(num_inference_steps=2))
 
     assert (again.request.preset, again.request.num_inference_steps) == ("canny", 2)
 
 
 async def test_a_preset_that_wants_a_picture_is_no_change_for_a_job_without_one(service, gate):
     gate.open()
-    await finished(await service.submit(ADA, CIRCLE))
+    await finished(await service.submit(Source(ADA), CIRCLE))
 
     with pytest.raises(InvalidRequest, match="canny needs a control image"):
-        await service.again(ADA, None, ImagineCommand(preset="canny"))
+        await service.again(Source(ADA), None, ImagineCommand(preset="canny"))
 
 
 async def test_again_without_any_picture_says_so(service):
     with pytest.raises(NotFound, match="no picture yet"):
-        await service.again(ADA)
+        await service.again(Source(ADA))

@@ -6,6 +6,7 @@ import pytest
 
 from bot.commands import ImagineCommand
 from bot.refusals import NotAllowed, QuotaExceeded
+from bot.source import Source
 from generation.errors import InvalidRequest
 from generation.types import Preset
 from tests.bot.conftest import CIRCLE, left
@@ -16,24 +17,30 @@ from tests.samples import opened, picture
 async def test_a_control_image_reaches_the_engine_and_its_map_can_be_looked_at(service, gate):
     gate.open()
 
-    job = await service.submit(ADA, replace(CIRCLE, preset="canny"), picture(96, 64))
+    job = await service.submit(Source(ADA), replace(CIRCLE, preset="canny"), (picture(96, 64),))
     await finished(job)
 
     (drawn,) = gate.drawn
     assert drawn.kind.controlnet == "demo/controlnet-canny"
     assert drawn.control_image.exists()
-    with opened(await service.picture_file(ADA, job.id, "map")) as shown:
+    with opened(await service.picture_file(Source(ADA), job.id, "map")) as shown:
         assert shown.size == (64, 64)
         assert shown.convert("L").getextrema() == (0, 255)
-    with opened(await service.control_image(ADA, job.id)) as kept:
+    with opened(await service.control_image(Source(ADA), job.id)) as kept:
         assert kept.size == (96, 64)
 
 
 async def test_an_attached_picture_decides_the_shape_where_nobody_says(service):
-    wide = await service.submit(ADA, ImagineCommand("a fox", preset="canny"), picture(128, 64))
-    narrow = await service.submit(ADA, ImagineCommand("a fox", preset="canny"), picture(64, 500))
+    wide = await service.submit(
+        Source(ADA), ImagineCommand("a fox", preset="canny"), (picture(128, 64),)
+    )
+    narrow = await service.submit(
+        Source(ADA), ImagineCommand("a fox", preset="canny"), (picture(64, 500),)
+    )
     said = await service.submit(
-        ADA, ImagineCommand("a fox", preset="canny", width=64, height=64), picture(128, 64)
+        Source(ADA),
+        ImagineCommand("a fox", preset="canny", width=64, height=64),
+        (picture(128, 64),),
     )
 
     assert wide.request.width / wide.request.height == pytest.approx(2, rel=0.15)
@@ -51,14 +58,18 @@ async def test_an_attached_picture_decides_the_shape_where_nobody_says(service):
 )
 async def test_a_preset_says_whether_it_wants_a_picture(bot, preset, image, sentence):
     with pytest.raises(InvalidRequest, match=sentence):
-        await bot.service.submit(ADA, replace(CIRCLE, preset=preset), image)
+        await bot.service.submit(
+            Source(ADA), replace(CIRCLE, preset=preset), () if image is None else (image,)
+        )
 
     assert await bot.rows("SELECT * FROM jobs UNION ALL SELECT * FROM jobs") == []
 
 
 async def test_a_file_that_is_no_picture_costs_nothing(bot):
     with pytest.raises(InvalidRequest):
-        await bot.service.submit(ADA, replace(CIRCLE, preset="canny"), b"<html>sign in</html>")
+        await bot.service.submit(
+            Source(ADA), replace(CIRCLE, preset="canny"), (b"<html>sign in</html>",)
+        )
 
     assert await left(bot.service) == bot.config.quota.credits
     assert list(bot.gallery.control_images.iterdir()) == []
@@ -71,7 +82,7 @@ async def test_whoever_is_refused_leaves_no_file_behind(make_bot, quota):
         await bot.service.admin.ban(ADMIN, ADA)
 
     with pytest.raises((QuotaExceeded, NotAllowed)):
-        await bot.service.submit(ADA, replace(CIRCLE, preset="canny"), picture())
+        await bot.service.submit(Source(ADA), replace(CIRCLE, preset="canny"), (picture(),))
 
     assert list(bot.gallery.control_images.iterdir()) == []
 
@@ -79,7 +90,7 @@ async def test_whoever_is_refused_leaves_no_file_behind(make_bot, quota):
 async def test_a_width_alone_leaves_the_height_as_it_would_be(make_bot):
     bot = await make_bot(presets={"plain": Preset(name="plain", width=128, height=256)})
 
-    request = (await bot.service.submit(ADA, ImagineCommand("a fox", width=512))).request
+    request = (await bot.service.submit(Source(ADA), ImagineCommand("a fox", width=512))).request
 
     assert (request.width, request.height) == (512, 256)
 
@@ -88,17 +99,23 @@ async def test_a_file_that_is_too_large_is_refused_by_its_size(make_bot):
     bot = await make_bot(control_images={"max_megabytes": 0.001})
 
     with pytest.raises(InvalidRequest, match=r"at most 0\.001 MB are read"):
-        await bot.service.submit(ADA, replace(CIRCLE, preset="canny"), picture() + b" " * 2000)
+        await bot.service.submit(
+            Source(ADA), replace(CIRCLE, preset="canny"), (picture() + b" " * 2000,)
+        )
 
 
 async def test_strength_grips_with_a_controlnet_and_lets_go_when_redrawing(service):
-    held = await service.submit(ADA, replace(CIRCLE, preset="canny", strength=0.3), picture())
-    redrawn = await service.submit(ADA, replace(CIRCLE, preset="redraw", strength=0.9), picture())
+    held = await service.submit(
+        Source(ADA), replace(CIRCLE, preset="canny", strength=0.3), (picture(),)
+    )
+    redrawn = await service.submit(
+        Source(ADA), replace(CIRCLE, preset="redraw", strength=0.9), (picture(),)
+    )
 
     assert held.request.kind.controlnet_conditioning_scale == 0.3
     assert redrawn.request.kind.strength == 0.9
     with pytest.raises(InvalidRequest, match="strength means nothing to the preset plain"):
-        await service.submit(ADA, replace(CIRCLE, strength=0.5))
+        await service.submit(Source(ADA), replace(CIRCLE, strength=0.5))
 
 
 async def test_a_control_map_is_shown_before_anything_is_spent(bot):

@@ -4,13 +4,14 @@ import pytest
 
 from bot.jobs import Delivery, JobStatus
 from bot.refusals import Conflict, NotFound
+from bot.source import Source
 from tests.bot.conftest import CIRCLE, HERE
 from tests.conftest import ADA, BOB, EVE, finished
 
 
 async def test_whoever_is_to_be_answered_is_owed_it_until_it_is_delivered(bot, gate):
     service = bot.service
-    waiting = await service.submit(EVE, CIRCLE, reply_to=HERE)
+    waiting = await service.submit(Source(EVE, reply_to=HERE), CIRCLE)
     assert await service.undelivered("discord") == [waiting]
     gate.open()
     await finished(waiting)
@@ -24,15 +25,15 @@ async def test_whoever_is_to_be_answered_is_owed_it_until_it_is_delivered(bot, g
 
 
 async def test_each_platform_sees_its_own_people_alone(service):
-    await service.submit(ADA, CIRCLE, reply_to=HERE)
-    await service.submit(EVE, CIRCLE)
+    await service.submit(Source(ADA, reply_to=HERE), CIRCLE)
+    await service.submit(Source(EVE), CIRCLE)
 
     assert await service.undelivered("discord") == []
     assert len(await service.undelivered("web")) == 1
 
 
 async def test_where_the_answer_goes_can_change(bot):
-    job = await bot.service.submit(EVE, CIRCLE, reply_to=HERE)
+    job = await bot.service.submit(Source(EVE, reply_to=HERE), CIRCLE)
 
     await bot.service.redirect(job, {**HERE, "message": "m1"})
 
@@ -42,7 +43,7 @@ async def test_where_the_answer_goes_can_change(bot):
 
 async def test_an_answer_that_cannot_be_given_costs_nothing_and_stays_in_the_history(service, gate):
     gate.open()
-    job = await service.submit(EVE, CIRCLE, reply_to=HERE)
+    job = await service.submit(Source(EVE, reply_to=HERE), CIRCLE)
     await finished(job)
 
     await service.undeliverable(job, "the channel was deleted")
@@ -52,12 +53,12 @@ async def test_an_answer_that_cannot_be_given_costs_nothing_and_stays_in_the_his
     assert (await service.quota(EVE)).used == 0
     (kept,) = (await service.history(EVE)).jobs
     assert (kept.delivery, kept.error) == (Delivery.NONE, "the channel was deleted")
-    assert (await service.picture(EVE, job.id)).exists()
+    assert (await service.picture(Source(EVE), job.id)).exists()
 
 
 async def test_a_delivered_picture_stays_charged(service, gate):
     gate.open()
-    job = await service.submit(EVE, CIRCLE, reply_to=HERE)
+    job = await service.submit(Source(EVE, reply_to=HERE), CIRCLE)
     await finished(job)
     await service.delivered(job)
 
@@ -69,21 +70,21 @@ async def test_a_delivered_picture_stays_charged(service, gate):
 async def test_a_deleted_picture_is_gone_and_owed_to_nobody(bot, gate):
     gate.open()
     service = bot.service
-    job = await service.submit(EVE, CIRCLE, reply_to=HERE)
+    job = await service.submit(Source(EVE, reply_to=HERE), CIRCLE)
     await finished(job)
-    path = await service.picture(EVE, job.id)
+    path = await service.picture(Source(EVE), job.id)
 
-    await service.delete(EVE, job.id)
+    await service.delete(Source(EVE), job.id)
 
     assert not path.exists()
     assert await service.undelivered("discord") == []
-    assert (await service.job(EVE, job.id)).is_pruned
+    assert (await service.job(Source(EVE), job.id)).is_pruned
 
 
 async def test_only_what_has_ended_and_is_ones_own_can_be_deleted(service):
-    job = await service.submit(EVE, CIRCLE)
+    job = await service.submit(Source(EVE), CIRCLE)
 
     with pytest.raises(Conflict, match="cancel it first"):
-        await service.delete(EVE, job.id)
+        await service.delete(Source(EVE), job.id)
     with pytest.raises(NotFound):
-        await service.delete(BOB, job.id)
+        await service.delete(Source(BOB), job.id)

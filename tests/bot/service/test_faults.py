@@ -11,6 +11,7 @@ import pytest
 from bot.jobs import JobStatus
 from bot.outcomes import OUR_FAULT, STORAGE_FULL
 from bot.refusals import NotAccepting, StorageTrouble
+from bot.source import Source
 from generation.errors import GenerationError, ModelUnavailable, OutOfMemory
 from tests.bot.conftest import CIRCLE, left
 from tests.bot.faults import Storage, sqlite3_full, sqlite_error
@@ -28,14 +29,14 @@ from tests.conftest import ADA, ADMIN, BOB, at_step, finished, until
 async def test_a_failed_job_is_refunded_once_and_the_queue_goes_on(bot, gate, fault, sentence):
     gate.open()
     gate.fault = fault
-    job = await bot.service.submit(ADA, CIRCLE)
+    job = await bot.service.submit(Source(ADA), CIRCLE)
 
     assert await finished(job) is JobStatus.FAILED
     assert sentence in job.error
     assert await left(bot.service) == bot.config.quota.credits
 
     gate.fault = None
-    assert await finished(await bot.service.submit(ADA, CIRCLE)) is JobStatus.SUCCEEDED
+    assert await finished(await bot.service.submit(Source(ADA), CIRCLE)) is JobStatus.SUCCEEDED
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ async def test_a_picture_that_cannot_be_stored_is_refunded(
     monkeypatch.setattr(bot.gallery, "save", refuse)
     gate.open()
 
-    job = await bot.service.submit(ADA, CIRCLE)
+    job = await bot.service.submit(Source(ADA), CIRCLE)
 
     assert await finished(job) is JobStatus.FAILED
     assert job.error == sentence
@@ -69,10 +70,10 @@ async def test_a_storage_that_fails_for_a_while_loses_no_job(bot, gate, method, 
     is begun meanwhile, since it could not be written down."""
     gate.open()
     storage = Storage(bot.service._worker._store, method, sqlite_error(code))
-    first = await bot.service.submit(ADA, CIRCLE)
+    first = await bot.service.submit(Source(ADA), CIRCLE)
     await until(lambda: storage.failures)
     await until(lambda: bot.service.state.status == "paused")
-    second = await bot.service.submit(BOB, CIRCLE)
+    second = await bot.service.submit(Source(BOB), CIRCLE)
 
     storage.is_broken = False
     await bot.service.admin.resume(ADMIN)  # tries at once, and would do so by itself
@@ -87,7 +88,7 @@ async def test_a_job_that_fails_while_the_storage_does_is_refunded_once_it_is_ba
     gate.open()
     gate.fault = GenerationError("the picture came out empty")
     storage = Storage(bot.service._worker._store, "finish", sqlite3_full())
-    job = await bot.service.submit(ADA, CIRCLE)
+    job = await bot.service.submit(Source(ADA), CIRCLE)
     await until(lambda: storage.failures)
     assert await left(bot.service) == bot.config.quota.credits - job.cost
 
@@ -99,13 +100,13 @@ async def test_a_job_that_fails_while_the_storage_does_is_refunded_once_it_is_ba
 
 
 async def test_a_cancel_that_cannot_be_written_says_so_and_the_job_waits_on(bot, gate):
-    running = await bot.service.submit(ADA, CIRCLE)
+    running = await bot.service.submit(Source(ADA), CIRCLE)
     await at_step(running, 0, picture=1)
-    waiting = await bot.service.submit(BOB, CIRCLE)
+    waiting = await bot.service.submit(Source(BOB), CIRCLE)
     storage = Storage(bot.service._worker._store, "finish", sqlite3_full())
 
     with pytest.raises(StorageTrouble):
-        await bot.service.cancel(BOB, waiting.id)
+        await bot.service.cancel(Source(BOB), waiting.id)
 
     storage.is_broken = False
     gate.open()
@@ -124,7 +125,7 @@ async def test_pictures_that_are_being_stored_outlive_the_stop(make_bot, gate, m
 
     monkeypatch.setattr(bot.gallery, "save", slowly)
     gate.open()
-    jobs = [await bot.service.submit(ADA, CIRCLE) for _ in range(3)]
+    jobs = [await bot.service.submit(Source(ADA), CIRCLE) for _ in range(3)]
     await until(lambda: len(gate.drawn) == 3 and not gate.is_busy)
 
     stopping = asyncio.create_task(bot.stop())
@@ -142,7 +143,7 @@ async def test_a_request_that_cannot_be_written_is_refused_and_not_queued(bot):
     bot.service._store.insert = full
 
     with pytest.raises(StorageTrouble, match="nothing was charged"):
-        await bot.service.submit(ADA, CIRCLE)
+        await bot.service.submit(Source(ADA), CIRCLE)
 
     assert bot.service.queue(ADA).mine == ()
     assert await left(bot.service) == bot.config.quota.credits
@@ -164,11 +165,11 @@ async def test_a_model_that_cannot_be_loaded_is_said_and_can_be_tried_again(make
             await asyncio.sleep(0)
 
     with pytest.raises(NotAccepting, match="accept its licence"):
-        await bot.service.submit(ADA, CIRCLE)
+        await bot.service.submit(Source(ADA), CIRCLE)
 
     await bot.service.admin.resume(ADMIN)
     async with asyncio.timeout(10):
         while bot.service.state.status != "ready":
             await asyncio.sleep(0)
     gate.open()
-    assert await finished(await bot.service.submit(ADA, CIRCLE)) is JobStatus.SUCCEEDED
+    assert await finished(await bot.service.submit(Source(ADA), CIRCLE)) is JobStatus.SUCCEEDED

@@ -4,6 +4,7 @@ import pytest
 
 from bot.commands import ImagineCommand
 from bot.refusals import Conflict, NotFound
+from bot.source import PictureOf, Source
 from generation.kinds import ImageToImage
 from generation.types import Preset
 from tests.bot.conftest import CIRCLE, HERE
@@ -13,37 +14,39 @@ from tests.samples import opened
 
 async def test_what_was_shown_to_somebody_they_may_draw_again_and_pay_for(service, gate):
     gate.open()
-    job = await service.submit(ADA, CIRCLE)
+    job = await service.submit(Source(ADA), CIRCLE)
     await finished(job)
 
     with pytest.raises(NotFound):
-        await service.again(BOB, job.id)
-    again = await service.again(BOB, job.id, is_shown=True)
+        await service.again(Source(BOB), job.id)
+    again = await service.again(Source(BOB, shown=job.id), job.id)
 
     assert (again.user, again.request.seed, again.parent) == (BOB, 7, job.id)
 
 
 async def test_a_variation_starts_from_the_picture_that_was_chosen(service, gate):
     gate.open()
-    job = await service.submit(ADA, ImagineCommand("a fox", images=2, width=64, height=64, seed=7))
+    job = await service.submit(
+        Source(ADA), ImagineCommand("a fox", images=2, width=64, height=64, seed=7)
+    )
     await finished(job)
 
-    varied = await service.from_picture(BOB, job.id, 2, "vary", is_shown=True)
+    varied = await service.from_picture(Source(BOB, shown=job.id), PictureOf(job.id, 2), "vary")
 
     request = varied.request
     assert (request.preset, varied.images) == ("redraw", 1)
     assert (request.prompt, request.width, varied.parent) == ("a fox", 64, job.id)
     with opened(request.control_image) as start:
-        chosen = await service.picture(ADA, job.id, 2)
+        chosen = await service.picture(Source(ADA), job.id, 2)
         with opened(chosen) as second:
             assert start.tobytes() == second.convert("RGB").tobytes()
 
 
 async def test_without_a_preset_that_redraws_a_variation_has_a_new_seed(make_bot, gate):
     bot = await make_bot(presets={"plain": PRESETS["plain"]})
-    job = await bot.service.submit(ADA, CIRCLE)
+    job = await bot.service.submit(Source(ADA), CIRCLE)
 
-    varied = await bot.service.from_picture(ADA, job.id, 1, "vary")
+    varied = await bot.service.from_picture(Source(ADA), PictureOf(job.id, 1), "vary")
 
     assert varied.request.seed != 7
     assert varied.request.preset == "plain"
@@ -53,39 +56,41 @@ async def test_a_picture_is_made_larger_by_the_preset_that_enlarges(make_bot, ga
     gate.open()
     large = Preset(name="large", kind=ImageToImage(strength=0.3, upscale=2))
     bot = await make_bot(presets={**PRESETS, "large": large})
-    job = await bot.service.submit(ADA, ImagineCommand("a fox", width=64, height=96, seed=7))
+    job = await bot.service.submit(
+        Source(ADA), ImagineCommand("a fox", width=64, height=96, seed=7)
+    )
     await finished(job)
 
-    larger = await bot.service.from_picture(ADA, job.id, 1, "upscale")
+    larger = await bot.service.from_picture(Source(ADA), PictureOf(job.id, 1), "upscale")
 
     await finished(larger)
-    with opened(await bot.service.picture(ADA, larger.id)) as image:
+    with opened(await bot.service.picture(Source(ADA), larger.id)) as image:
         assert image.size == (128, 192)
     assert (larger.request.preset, larger.request.seed) == ("large", 7)
 
 
 async def test_without_such_a_preset_it_says_so(service, gate):
     gate.open()
-    job = await service.submit(ADA, CIRCLE)
+    job = await service.submit(Source(ADA), CIRCLE)
     await finished(job)
 
     with pytest.raises(NotFound, match="no preset here makes pictures larger"):
-        await service.from_picture(ADA, job.id, 1, "upscale")
+        await service.from_picture(Source(ADA), PictureOf(job.id, 1), "upscale")
 
 
 async def test_a_picture_that_is_not_drawn_yet_has_no_variations(service):
-    job = await service.submit(ADA, CIRCLE)
+    job = await service.submit(Source(ADA), CIRCLE)
     await at_step(job, 0)
 
     with pytest.raises(Conflict, match="has no picture"):
-        await service.from_picture(ADA, job.id, 1, "vary")
+        await service.from_picture(Source(ADA), PictureOf(job.id, 1), "vary")
 
 
 async def test_whether_others_may_see_them_is_an_own_default(service):
     await service.change_settings(ADA, ImagineCommand(num_inference_steps=5), is_private=True)
 
     assert await service.settings(ADA) == {"num_inference_steps": 5, "private": True}
-    job = await service.submit(ADA, ImagineCommand("a fox"))
+    job = await service.submit(Source(ADA), ImagineCommand("a fox"))
     assert job.request.num_inference_steps == 5
 
 
@@ -93,7 +98,7 @@ async def test_the_last_picture_of_a_conversation_is_found_whoever_asked_for_it(
     gate.open()
     for user, thread in ((EVE, "t1"), ("discord:mallory", "t2"), (EVE, "t2"), (ADA, "t1")):
         place = {"channel": "c1", "thread": thread}
-        await finished(await service.submit(user, CIRCLE, reply_to=place))
+        await finished(await service.submit(Source(user, reply_to=place), CIRCLE))
 
     latest = await service.latest_answered("discord", "c1", thread="t1")
 
@@ -105,7 +110,7 @@ async def test_the_last_picture_of_a_conversation_is_found_whoever_asked_for_it(
 
 
 async def test_a_job_without_a_picture_is_nothing_to_go_on_from(service):
-    await service.submit(EVE, CIRCLE, reply_to=HERE)
+    await service.submit(Source(EVE, reply_to=HERE), CIRCLE)
 
     assert await service.latest_answered("discord", "c1") is None
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bot.refusals import Conflict
+from bot.source import Source
 from tests.bot.conftest import CIRCLE
 from tests.conftest import ADA, BOB, finished
 
@@ -12,8 +13,8 @@ from tests.conftest import ADA, BOB, finished
 async def test_history_is_searched_by_the_beginnings_of_words(service, gate):
     gate.open()
     for prompt in ("a red circle", "a blue café at night", "circles, circles"):
-        await finished(await service.submit(ADA, replace(CIRCLE, prompt=prompt)))
-    await finished(await service.submit(BOB, replace(CIRCLE, prompt="a red star")))
+        await finished(await service.submit(Source(ADA), replace(CIRCLE, prompt=prompt)))
+    await finished(await service.submit(Source(BOB), replace(CIRCLE, prompt="a red star")))
 
     async def found(words):
         return [job.request.prompt for job in (await service.history(ADA, words)).jobs]
@@ -28,7 +29,7 @@ async def test_history_is_searched_by_the_beginnings_of_words(service, gate):
 async def test_history_is_paged(service, gate):
     gate.open()
     for number in range(5):
-        await finished(await service.submit(ADA, replace(CIRCLE, prompt=f"fox {number}")))
+        await finished(await service.submit(Source(ADA), replace(CIRCLE, prompt=f"fox {number}")))
 
     first = await service.history(ADA, limit=2)
     second = await service.history(ADA, limit=2, before=first.next)
@@ -40,7 +41,7 @@ async def test_history_is_paged(service, gate):
 
 
 async def test_what_is_not_drawn_has_no_picture(service):
-    job = await service.submit(ADA, CIRCLE)
+    job = await service.submit(Source(ADA), CIRCLE)
 
     with pytest.raises(Conflict, match="has no picture: it is"):
-        await service.picture(ADA, job.id)
+        await service.picture(Source(ADA), job.id)

@@ -8,6 +8,7 @@ import pytest
 
 from bot.jobs import JobStatus
 from bot.refusals import NotFound
+from bot.source import Source
 from tests.bot.conftest import CIRCLE
 from tests.conftest import ADA, finished
 from tests.samples import picture
@@ -16,19 +17,19 @@ from tests.samples import picture
 async def test_old_pictures_are_deleted_and_can_be_drawn_again(make_bot, gate, clock):
     gate.open()
     bot = await make_bot(gallery={"keep_days": 10})
-    old = await bot.service.submit(ADA, CIRCLE)
+    old = await bot.service.submit(Source(ADA), CIRCLE)
     await finished(old)
     clock.advance(8 * 86400)
-    new = await bot.service.submit(ADA, CIRCLE)
+    new = await bot.service.submit(Source(ADA), CIRCLE)
     await finished(new)
     clock.advance(3 * 86400)
 
     assert await bot.service.prune() == 1
 
     with pytest.raises(NotFound, match=f"`again {old.id}` draws it anew"):
-        await bot.service.picture(ADA, old.id)
-    assert (await bot.service.picture(ADA, new.id)).exists()
-    assert await finished(await bot.service.again(ADA, old.id)) is JobStatus.SUCCEEDED
+        await bot.service.picture(Source(ADA), old.id)
+    assert (await bot.service.picture(Source(ADA), new.id)).exists()
+    assert await finished(await bot.service.again(Source(ADA), old.id)) is JobStatus.SUCCEEDED
 
 
 async def test_a_crash_while_deleting_repeats_it_instead_of_forgetting_it(
@@ -36,7 +37,7 @@ async def test_a_crash_while_deleting_repeats_it_instead_of_forgetting_it(
 ):
     gate.open()
     bot = await make_bot(gallery={"keep_days": 10})
-    old = await bot.service.submit(ADA, CIRCLE)
+    old = await bot.service.submit(Source(ADA), CIRCLE)
     await finished(old)
     clock.advance(11 * 86400)
 
@@ -55,11 +56,11 @@ async def test_a_crash_while_deleting_repeats_it_instead_of_forgetting_it(
 async def test_drawing_again_keeps_a_control_image_from_being_deleted(make_bot, gate):
     gate.open()
     bot = await make_bot(gallery={"keep_days": 10})
-    first = await bot.service.submit(ADA, replace(CIRCLE, preset="canny"), picture())
+    first = await bot.service.submit(Source(ADA), replace(CIRCLE, preset="canny"), (picture(),))
     await finished(first)
     os.utime(first.request.control_image, (0, 0))
 
-    await bot.service.again(ADA, first.id)
+    await bot.service.again(Source(ADA), first.id)
 
     assert first.request.control_image.stat().st_mtime > 1_600_000_000
 
@@ -69,10 +70,10 @@ async def test_a_control_image_stays_as_long_as_a_picture_refers_to_it(make_bot,
     gate.open()
     bot = await make_bot(gallery={"keep_days": 10})
     bot.clock.now = 4_000_000_000  # long after the files' own times
-    old = await bot.service.submit(ADA, replace(CIRCLE, preset="canny"), picture())
+    old = await bot.service.submit(Source(ADA), replace(CIRCLE, preset="canny"), (picture(),))
     await finished(old)
     bot.clock.advance(9 * 86400)
-    new = await bot.service.submit(ADA, replace(CIRCLE, preset="canny"), picture())
+    new = await bot.service.submit(Source(ADA), replace(CIRCLE, preset="canny"), (picture(),))
     await finished(new)
     bot.clock.advance(2 * 86400)
 
@@ -83,4 +84,4 @@ async def test_a_control_image_stays_as_long_as_a_picture_refers_to_it(make_bot,
     await bot.service.prune()
     assert not new.request.control_image.exists()
     with pytest.raises(NotFound, match="attach it again"):
-        await bot.service.again(ADA, new.id)
+        await bot.service.again(Source(ADA), new.id)

@@ -1,6 +1,7 @@
 """Places in the queue, and what a request would cost and take."""
 
 from bot.commands import ImagineCommand
+from bot.source import Source
 from tests.bot.conftest import CIRCLE, left
 from tests.conftest import ADA, BOB, at_step, finished
 
@@ -8,7 +9,7 @@ from tests.conftest import ADA, BOB, at_step, finished
 async def test_one_thread_owns_the_engine(service, gate):
     gate.open()
 
-    jobs = [await service.submit(user, CIRCLE) for user in (ADA, BOB, ADA)]
+    jobs = [await service.submit(Source(user), CIRCLE) for user in (ADA, BOB, ADA)]
     for job in jobs:
         await finished(job)
 
@@ -16,10 +17,10 @@ async def test_one_thread_owns_the_engine(service, gate):
 
 
 async def test_a_position_counts_the_running_job(service, gate):
-    first = await service.submit(ADA, CIRCLE)
+    first = await service.submit(Source(ADA), CIRCLE)
     await at_step(first, 0, picture=1)
-    second = await service.submit(BOB, CIRCLE)
-    third = await service.submit(BOB, CIRCLE)
+    second = await service.submit(Source(BOB), CIRCLE)
+    third = await service.submit(Source(BOB), CIRCLE)
 
     assert (second.progress.position, third.progress.position) == (1, 2)
     assert second.progress.wait is None
@@ -33,8 +34,8 @@ async def test_a_position_counts_the_running_job(service, gate):
 
 async def test_a_quote_tells_cost_place_and_time_and_spends_nothing(service, gate):
     gate.allow(3)
-    await finished(await service.submit(ADA, CIRCLE))
-    running = await service.submit(ADA, CIRCLE)
+    await finished(await service.submit(Source(ADA), CIRCLE))
+    running = await service.submit(Source(ADA), CIRCLE)
     await at_step(running, 0, picture=1)
     before = await left(service, BOB)
 
@@ -46,10 +47,10 @@ async def test_a_quote_tells_cost_place_and_time_and_spends_nothing(service, gat
 
 
 async def test_the_queue_shows_a_person_their_own_jobs(service):
-    running = await service.submit(ADA, CIRCLE)
+    running = await service.submit(Source(ADA), CIRCLE)
     await at_step(running, 0, picture=1)
-    waiting = await service.submit(ADA, CIRCLE)
-    await service.submit(BOB, CIRCLE)
+    waiting = await service.submit(Source(ADA), CIRCLE)
+    await service.submit(Source(BOB), CIRCLE)
 
     view = service.queue(ADA)
 

@@ -6,23 +6,24 @@ from dataclasses import replace
 import pytest
 
 from bot.jobs import JobStatus
+from bot.source import Source
 from tests.bot.conftest import CIRCLE, left
 from tests.conftest import ADA, ADMIN, BOB, at_step, finished, stepping
 
 
 async def test_waiting_jobs_outlive_a_restart_in_their_order(make_bot, gate):
     bot = await make_bot()
-    running = await bot.service.submit(ADA, replace(CIRCLE, num_inference_steps=50))
+    running = await bot.service.submit(Source(ADA), replace(CIRCLE, num_inference_steps=50))
     await at_step(running, 0, picture=1)
     waiting = [
-        await bot.service.submit(user, replace(CIRCLE, seed=seed))
+        await bot.service.submit(Source(user), replace(CIRCLE, seed=seed))
         for user, seed in ((BOB, 8), (ADA, 9))
     ]
     await stepping(gate, bot.stop())
 
     service = await bot.start()
     gate.open()
-    jobs = [await service.job(ADMIN, job.id) for job in (running, *waiting)]
+    jobs = [await service.job(Source(ADMIN), job.id) for job in (running, *waiting)]
     for job in jobs:
         assert await finished(job) is JobStatus.SUCCEEDED
 
@@ -35,7 +36,7 @@ async def test_waiting_jobs_outlive_a_restart_in_their_order(make_bot, gate):
 
 async def test_a_job_that_took_the_bot_down_three_times_is_given_up_and_refunded(make_bot, gate):
     bot = await make_bot()
-    running = await bot.service.submit(ADA, replace(CIRCLE, num_inference_steps=50))
+    running = await bot.service.submit(Source(ADA), replace(CIRCLE, num_inference_steps=50))
     await at_step(running, 0, picture=1)
     await stepping(gate, bot.stop())
     await bot.start()
@@ -46,16 +47,16 @@ async def test_a_job_that_took_the_bot_down_three_times_is_given_up_and_refunded
 
     service = await bot.restart()
 
-    job = await service.job(ADA, running.id)
+    job = await service.job(Source(ADA), running.id)
     assert (job.status, await left(service)) == (JobStatus.FAILED, bot.config.quota.credits)
     assert "went down 3 times" in job.error
 
 
 async def test_an_event_that_comes_twice_makes_one_job(bot):
     both = await asyncio.gather(
-        *(bot.service.submit(ADA, CIRCLE, event_id="slack:Ev1") for _ in range(2))
+        *(bot.service.submit(Source(ADA, event_id="slack:Ev1"), CIRCLE) for _ in range(2))
     )
-    third = await bot.service.submit(ADA, CIRCLE, event_id="slack:Ev1")
+    third = await bot.service.submit(Source(ADA, event_id="slack:Ev1"), CIRCLE)
 
     assert len({job.id for job in (*both, third)}) == 1
     assert len(await bot.rows("SELECT * FROM jobs")) == 1
@@ -64,17 +65,17 @@ async def test_an_event_that_comes_twice_makes_one_job(bot):
 
 async def test_an_event_that_comes_again_at_the_cap_still_finds_its_job(make_bot):
     bot = await make_bot(queue={"max_waiting_per_user": 1})
-    running = await bot.service.submit(BOB, CIRCLE)
+    running = await bot.service.submit(Source(BOB), CIRCLE)
     await at_step(running, 0, picture=1)
-    first = await bot.service.submit(ADA, CIRCLE, event_id="slack:Ev1")
+    first = await bot.service.submit(Source(ADA, event_id="slack:Ev1"), CIRCLE)
 
-    assert await bot.service.submit(ADA, CIRCLE, event_id="slack:Ev1") is first
+    assert await bot.service.submit(Source(ADA, event_id="slack:Ev1"), CIRCLE) is first
 
 
 async def test_whoever_asks_and_goes_away_still_gets_the_job_done(bot, gate):
     """A job that is on disk and not in the queue would wait for the next restart."""
-    asking = asyncio.create_task(bot.service.submit(ADA, CIRCLE))
-    while not bot.service._admitting:
+    asking = asyncio.create_task(bot.service.submit(Source(ADA), CIRCLE))
+    while not bot.service._admission.is_admitting:
         await asyncio.sleep(0)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -10,6 +10,7 @@ from bot.commands import ImagineCommand
 from bot.gallery import read_request
 from bot.jobs import JobStatus
 from bot.refusals import NotFound, QueueFull, QuotaExceeded, TooManyJobs
+from bot.source import Source
 from generation.errors import InvalidRequest
 from generation.types import Preset
 from tests.bot.conftest import CIRCLE, left
@@ -22,10 +23,10 @@ from tests.samples import opened, picture, pixels
 async def test_a_request_becomes_a_picture(service, gate):
     gate.open()
 
-    job = await service.submit(ADA, CIRCLE)
+    job = await service.submit(Source(ADA), CIRCLE)
 
     assert await finished(job) is JobStatus.SUCCEEDED
-    with opened(await service.picture(ADA, job.id)) as image:
+    with opened(await service.picture(Source(ADA), job.id)) as image:
         assert (image.size, image.mode, image.format) == ((64, 64), "RGB", "PNG")
 
 
@@ -33,7 +34,7 @@ async def test_what_nobody_says_comes_from_the_preset_and_then_from_the_model(ma
     presets = {**PRESETS, "slow": Preset(name="slow", num_inference_steps=40, width=192)}
     bot = await make_bot(presets=presets)
 
-    job = await bot.service.submit(ADA, ImagineCommand("a fox", preset="slow"))
+    job = await bot.service.submit(Source(ADA), ImagineCommand("a fox", preset="slow"))
 
     request = job.request
     assert (request.num_inference_steps, request.width, request.height) == (40, 192, 256)
@@ -45,7 +46,7 @@ async def test_own_defaults_come_before_those_of_the_preset_and_after_what_is_sa
         ADA, ImagineCommand(num_inference_steps=5, aspect_ratio=(2, 1), guidance_scale=2.0)
     )
 
-    job = await service.submit(ADA, ImagineCommand("a fox", guidance_scale=9.0))
+    job = await service.submit(Source(ADA), ImagineCommand("a fox", guidance_scale=9.0))
 
     request = job.request
     assert (request.num_inference_steps, request.guidance_scale) == (5, 9.0)
@@ -100,12 +101,12 @@ async def test_a_default_preset_that_was_removed_since_falls_back(make_bot):
 
     service = await bot.restart(presets=PRESETS)
 
-    assert (await service.submit(ADA, CIRCLE)).request.preset == "plain"
+    assert (await service.submit(Source(ADA), CIRCLE)).request.preset == "plain"
 
 
 async def test_a_negative_prompt_switches_true_guidance_on_and_nothing_else_does(service):
-    with_it = await service.submit(ADA, replace(CIRCLE, negative_prompt="blurry"))
-    without = await service.submit(ADA, CIRCLE)
+    with_it = await service.submit(Source(ADA), replace(CIRCLE, negative_prompt="blurry"))
+    without = await service.submit(Source(ADA), CIRCLE)
 
     assert (with_it.request.true_cfg_scale, without.request.true_cfg_scale) == (3.0, 1.0)
 
@@ -113,24 +114,24 @@ async def test_a_negative_prompt_switches_true_guidance_on_and_nothing_else_does
 async def test_several_pictures_have_seeds_that_count_up_and_a_grid(service, gate):
     gate.open()
 
-    job = await service.submit(ADA, replace(CIRCLE, images=3))
+    job = await service.submit(Source(ADA), replace(CIRCLE, images=3))
     await finished(job)
 
     assert [request.seed for request in gate.drawn] == [7, 8, 9]
-    with opened(await service.picture_file(ADA, job.id, "grid")) as grid:
+    with opened(await service.picture_file(Source(ADA), job.id, "grid")) as grid:
         assert grid.size == (2 * 64 + 4, 2 * 64 + 4)
-    alone = {pixels(await service.picture(ADA, job.id, number)) for number in (1, 2, 3)}
+    alone = {pixels(await service.picture(Source(ADA), job.id, number)) for number in (1, 2, 3)}
     assert len(alone) == 3
     with pytest.raises(NotFound, match="has pictures 1 to 3, not 4"):
-        await service.picture(ADA, job.id, 4)
+        await service.picture(Source(ADA), job.id, 4)
 
 
 async def test_a_picture_says_how_it_was_made(service, gate):
     gate.open()
-    job = await service.submit(ADA, replace(CIRCLE, images=2))
+    job = await service.submit(Source(ADA), replace(CIRCLE, images=2))
     await finished(job)
 
-    made = read_request((await service.picture(ADA, job.id, 2)).read_bytes())
+    made = read_request((await service.picture(Source(ADA), job.id, 2)).read_bytes())
 
     assert made["job"] == job.id
     assert (made["prompt"], made["seed"], made["num_inference_steps"]) == ("a red circle", 8, 3)
@@ -164,7 +165,7 @@ async def test_a_picture_says_how_it_was_made(service, gate):
 )
 async def test_bad_input_is_named_and_costs_nothing(bot, command, sentence):
     with pytest.raises(InvalidRequest, match=sentence):
-        await bot.service.submit(ADA, command)
+        await bot.service.submit(Source(ADA), command)
 
     assert await bot.rows("SELECT * FROM jobs") == []
     assert await left(bot.service) == bot.config.quota.credits
@@ -172,24 +173,24 @@ async def test_bad_input_is_named_and_costs_nothing(bot, command, sentence):
 
 async def test_one_person_may_have_so_many_jobs_waiting_and_others_still_come_in(make_bot):
     bot = await make_bot(queue={"max_waiting_per_user": 2})
-    running = await bot.service.submit(ADA, CIRCLE)
+    running = await bot.service.submit(Source(ADA), CIRCLE)
     await at_step(running, 0, picture=1)
     for _ in range(2):
-        await bot.service.submit(ADA, CIRCLE)
+        await bot.service.submit(Source(ADA), CIRCLE)
 
     with pytest.raises(TooManyJobs, match="you have 2 jobs waiting already"):
-        await bot.service.submit(ADA, CIRCLE)
+        await bot.service.submit(Source(ADA), CIRCLE)
 
-    await bot.service.submit(BOB, CIRCLE)
+    await bot.service.submit(Source(BOB), CIRCLE)
 
 
 async def test_requests_that_race_cannot_pass_the_cap_together(make_bot):
     bot = await make_bot(queue={"max_waiting_per_user": 2})
-    running = await bot.service.submit(BOB, CIRCLE)
+    running = await bot.service.submit(Source(BOB), CIRCLE)
     await at_step(running, 0, picture=1)
 
     outcomes = await asyncio.gather(
-        *(bot.service.submit(ADA, CIRCLE) for _ in range(6)), return_exceptions=True
+        *(bot.service.submit(Source(ADA), CIRCLE) for _ in range(6)), return_exceptions=True
     )
 
     assert sum(isinstance(each, TooManyJobs) for each in outcomes) == 4
@@ -197,19 +198,19 @@ async def test_requests_that_race_cannot_pass_the_cap_together(make_bot):
 
 async def test_a_full_queue_says_so_and_when_to_come_back(make_bot):
     bot = await make_bot(queue={"max_waiting": 1})
-    running = await bot.service.submit(ADA, CIRCLE)
+    running = await bot.service.submit(Source(ADA), CIRCLE)
     await at_step(running, 0, picture=1)
-    await bot.service.submit(ADA, CIRCLE)
+    await bot.service.submit(Source(ADA), CIRCLE)
 
     with pytest.raises(QueueFull, match="the queue is full") as refused:
-        await bot.service.submit(BOB, CIRCLE)
+        await bot.service.submit(Source(BOB), CIRCLE)
 
     assert refused.value.retry_in >= 1
 
 
 async def test_a_job_row_holds_all_that_is_needed_to_draw_and_answer(bot, gate):
     job = await bot.service.submit(
-        ADA, replace(CIRCLE, preset="canny"), picture(), reply_to={"channel": 5}
+        Source(ADA, reply_to={"channel": 5}), replace(CIRCLE, preset="canny"), (picture(),)
     )
     gate.open()
     await finished(job)
@@ -235,7 +236,7 @@ async def test_two_requests_racing_for_the_last_credits_cannot_both_have_them(ma
     bot = await make_bot(quota={"credits": 12})
 
     outcomes = await asyncio.gather(
-        *(bot.service.submit(ADA, ImagineCommand("a fox")) for _ in range(5)),
+        *(bot.service.submit(Source(ADA), ImagineCommand("a fox")) for _ in range(5)),
         return_exceptions=True,
     )
 

@@ -1,0 +1,72 @@
+"""What buttons, menus and forms lead to, as they know it; `actions` does it.
+
+They depend on this alone, so that a message can be put together without the client that sends
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal, Protocol, cast
+
+from adapters.discord_chat.people import Interaction
+from bot.commands import Command
+from bot.conversation import Picture
+
+ButtonKind = Literal[
+    "again", "vary", "edit", "upscale", "control", "cancel", "delete", "single", "variation"
+]
+
+
+class Acts(Protocol):
+    """The acts of the person behind an interaction. All may raise."""
+
+    async def press(
+        self, interaction: Interaction, kind: ButtonKind, job_id: str, number: int
+    ) -> None:
+        """Do what the button *kind* under picture *number* of a job says."""
+
+    async def turn_page(self, interaction: Interaction, page: int, words: str) -> None:
+        """Show another page of the history in the same message."""
+
+    async def show(self, interaction: Interaction, job_id: str) -> None:
+        """Show one picture of the person's own, to them alone."""
+
+    async def draw(
+        self,
+        interaction: Interaction,
+        command: Command,
+        pictures: Sequence[Picture] = (),
+        *,
+        shown: str | None = None,
+        is_private: bool | None = None,
+    ) -> None:
+        """Draw what *command* asks for, and show it in one message.
+
+        Args:
+            shown: Id of the job under which the person asks.
+            is_private: Whether only they may see it; None takes their own default.
+        """
+
+    async def report_error(self, interaction: Interaction, error: Exception) -> None:
+        """Say to the person alone what came of *error*."""
+
+
+class Acting(Protocol):
+    """The client, as far as buttons and forms know it."""
+
+    @property
+    def actions(self) -> Acts: ...
+
+    def recognise(self, interaction: Interaction) -> None:
+        """Tell the bot what Discord says of the person, here and now."""
+
+
+async def carry_out(interaction: Interaction, act: Callable[[Acts], Awaitable[None]]) -> None:
+    """Do *act* for the person behind *interaction*, and say to them what is wrong if it fails."""
+    client = cast(Acting, interaction.client)
+    client.recognise(interaction)
+    try:
+        await act(client.actions)
+    except Exception as error:
+        await client.actions.report_error(interaction, error)

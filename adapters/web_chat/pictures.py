@@ -1,0 +1,99 @@
+"""The routes that hand out files: pictures, grids, thumbnails and control images."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from adapters.web_chat.sharing import Asker, JobId, TheWeb, file, responses
+from bot import sentences
+from bot.jobs import Job
+
+router = APIRouter()
+
+
+@router.get(
+    "/api/jobs/{id}/image",
+    summary="A picture",
+    response_class=Response,
+    responses={**responses(404, 409, 503), **file("image/png")},
+)
+async def image(
+    web: TheWeb,
+    source: Asker,
+    id: JobId,
+    number: Annotated[int, Query(ge=1, le=16)] = 1,
+    download: Annotated[bool, Query(description="To be saved, under a telling name")] = False,
+) -> Response:
+    path = await web.service.picture(source, id, number)
+    name = None
+    if download:
+        job = await web.service.job(source, id)
+        name = file_name(job, number)
+    return await _file_response(path, "image/png", name)
+
+
+@router.get(
+    "/api/jobs/{id}/grid",
+    summary="All pictures of a job in one",
+    response_class=Response,
+    responses={**responses(404, 409, 503), **file("image/png")},
+)
+async def grid(web: TheWeb, source: Asker, id: JobId) -> Response:
+    return await _file_response(await web.service.picture_file(source, id, "grid"), "image/png")
+
+
+@router.get(
+    "/api/jobs/{id}/thumbnail",
+    summary="A small picture",
+    response_class=Response,
+    responses={**responses(404, 409, 503), **file("image/webp")},
+)
+async def thumbnail(web: TheWeb, source: Asker, id: JobId) -> Response:
+    return await _file_response(
+        await web.service.picture_file(source, id, "thumbnail"), "image/webp"
+    )
+
+
+@router.get(
+    "/api/jobs/{id}/control/{kind}",
+    summary="The attached picture, or the control map made of it",
+    response_class=Response,
+    responses={**responses(404, 409, 503), **file("image/png")},
+)
+async def control(web: TheWeb, source: Asker, id: JobId, kind: Literal["image", "map"]) -> Response:
+    if kind == "map":
+        path = await web.service.picture_file(source, id, "map")
+    else:
+        path = await web.service.control_image(source, id)
+    return await _file_response(path, "image/png")
+
+
+def file_name(job: Job, number: int) -> str:
+    """A name to save a picture under: words of the prompt, the id, the number."""
+    words = "-".join(re.findall(r"[a-z0-9]+", job.request.prompt.lower()))[:48].strip("-")
+    return "-".join(filter(None, [words, job.id, str(number) if job.images > 1 else ""])) + ".png"
+
+
+async def read(path: Path) -> bytes:
+    """The bytes of a picture, read on a thread.
+
+    Raises:
+        NotFound: It was deleted at that very moment.
+    """
+    try:
+        return await asyncio.to_thread(path.read_bytes)
+    except FileNotFoundError:
+        raise sentences.no_longer_kept() from None
+
+
+async def _file_response(path: Path, media_type: str, name: str | None = None) -> Response:
+    headers = {"Cache-Control": "private, max-age=86400, immutable"}
+    if name:
+        headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return Response(await read(path), media_type=media_type, headers=headers)

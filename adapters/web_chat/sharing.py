@@ -1,0 +1,87 @@
+"""What all routes share: the service, who asks, and how their errors are described."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi import Path as PathParameter
+
+from adapters.web_chat.schemas import ErrorView, decode_image
+from adapters.web_chat.security import Tokens
+from bot.config import Config, Secrets
+from bot.service import Service
+from bot.source import Source
+
+#: Larger pictures are decoded on a thread, so that nobody else waits for them.
+DECODED_HERE = 256 * 1024
+
+
+class Web:
+    """What the routes share.
+
+    Attributes:
+        stopping: Set when the server ends, so that open streams end with it.
+    """
+
+    def __init__(self, service: Service, config: Config, secrets: Secrets) -> None:
+        self.service = service
+        self.config = config
+        self.tokens = Tokens(secrets.web_tokens)
+        self.stopping = asyncio.Event()
+        self.max_image_bytes = int(config.control_images.max_megabytes * 1e6)
+
+    async def image(self, text: str, field: str) -> bytes:
+        """The bytes of an attached picture; see `decode_image`."""
+        if len(text) <= DECODED_HERE:
+            return decode_image(text, self.max_image_bytes, field)
+        return await asyncio.to_thread(decode_image, text, self.max_image_bytes, field)
+
+
+def _web(request: Request) -> Web:
+    web: Web = request.app.state.web
+    return web
+
+
+def _source(request: Request) -> Source:
+    return Source(request.state.user)
+
+
+TheWeb = Annotated[Web, Depends(_web)]
+Asker = Annotated[Source, Depends(_source)]
+JobId = Annotated[str, PathParameter(description="Id of a job", examples=["k7m2p9xd"])]
+
+ERRORS: dict[int, str] = {
+    400: "The request cannot succeed as written, or the Host header names another host",
+    401: "A bearer token is needed",
+    403: "Not from a foreign site, and not for this person",
+    404: "No such thing, or it is somebody else's",
+    405: "The path takes other methods",
+    409: "The job is past the point where that is possible",
+    413: "The body or the picture is too large",
+    422: "The body or a parameter has the wrong type or is out of range",
+    429: "The quota or the number of waiting jobs is used up; Retry-After says when to ask again",
+    500: "A fault in the bot",
+    503: "Not now: the queue is full, the bot is paused, the disk is full or the model failed;"
+    " nothing was charged, or it was given back",
+}
+RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
+AUTHENTICATE = {"WWW-Authenticate": {"description": "Bearer", "schema": {"type": "string"}}}
+
+
+def responses(*statuses: int, model: Any = ErrorView) -> dict[int | str, dict[str, Any]]:
+    """The error responses of a route, for OpenAPI."""
+    answers: dict[int | str, dict[str, Any]] = {}
+    for status in sorted({400, 401, 403, 413, 422, 500, *statuses}):
+        answers[status] = {"model": model, "description": ERRORS[status]}
+        if status in (429, 503):
+            answers[status]["headers"] = RETRY_AFTER
+        if status == 401:
+            answers[status]["headers"] = AUTHENTICATE
+    return answers
+
+
+def file(media_type: str) -> dict[int | str, dict[str, Any]]:
+    schema = {"type": "string", "format": "binary"}
+    return {200: {"description": "The file", "content": {media_type: {"schema": schema}}}}

@@ -1,0 +1,167 @@
+"""Whether a job is accepted, and its way onto the disk and into the queue."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+
+from bot import people
+from bot.administration import DRAINING, Administration, check_may_draw
+from bot.config import Config
+from bot.database import FULL, Database
+from bot.drafts import Draft
+from bot.gallery import Gallery
+from bot.job_store import JobStore
+from bot.jobs import Job
+from bot.ledger import Ledger, cost
+from bot.origins import NOWHERE
+from bot.refusals import NotAccepting, QueueFull, StorageTrouble, TooManyJobs
+from bot.source import Source
+from bot.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+
+class Admission:
+    """The door of the queue. What it lets in is charged, and on disk."""
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        store: JobStore,
+        ledger: Ledger,
+        worker: Worker,
+        gallery: Gallery,
+        admin: Administration,
+        now: Callable[[], float],
+    ) -> None:
+        self._config = config
+        self._database = database
+        self._store = store
+        self._ledger = ledger
+        self._worker = worker
+        self._gallery = gallery
+        self._admin = admin
+        self._now = now
+        self._admitting: Counter[str] = Counter()
+
+    async def asked_before(self, event_id: str | None) -> Job | None:
+        """The job that the platform's event asked for, if it came before."""
+        if event_id is None:
+            return None
+        job = await self._database.read(partial(self._store.find_event, event_id=event_id))
+        return None if job is None else self._worker.unfinished.get(job.id, job)
+
+    async def check(self, source: Source) -> None:
+        """Raise Refused where nothing of *source* can be accepted now, whatever it is."""
+        self._check_accepting(source.user)
+        if source.origin is not NOWHERE:
+            await self.check_may_draw(source)
+
+    async def check_may_draw(self, source: Source) -> None:
+        """Raise NotAllowed where the person is banned, or may not draw where they ask."""
+
+        def check(db: sqlite3.Connection) -> None:
+            people.check_not_banned(db, source.user)
+            check_may_draw(db, source.origin)
+
+        await self._database.read(check)
+
+    async def accept(self, source: Source, draft: Draft, parent: str | None = None) -> Job:
+        """Job for *draft*, written with its attached pictures and its charge, and queued; the job
+        of before, where the event came twice.
+
+        Args:
+            parent: Id of the job that it builds on.
+
+        Raises:
+            Refused: The credits do not suffice, the queue or the disk is full.
+        """
+        job = Job(
+            user=source.user,
+            request=draft.request,
+            images=draft.images,
+            remarks=draft.remarks,
+            parent=parent,
+            origin=source.origin,
+            reply_to=None if source.reply_to is None else dict(source.reply_to),
+            event_id=source.event_id,
+            submitted_at=self._now(),
+        )
+        job.cost = cost(job, self._config.quota)
+        if draft.attached:
+            # Looked at here already, so that nobody who will be refused fills the disk.
+            await self._database.read(partial(self._check_may_pay, job=job))
+        for clean in draft.attached:
+            try:
+                await asyncio.to_thread(self._gallery.keep_control_image, clean.png)
+            except OSError as error:
+                logger.error("a control image cannot be stored: %s", error)
+                raise StorageTrouble(FULL) from error
+        self._check_accepting(job.user)
+        self._admitting[job.user] += 1
+        # Once it is on disk it must be in the queue too, even if whoever asked has gone.
+        return await asyncio.shield(asyncio.create_task(self._admit(job)))
+
+    @property
+    def is_admitting(self) -> bool:
+        """Whether a job is just being written."""
+        return bool(self._admitting)
+
+    def _check_accepting(self, user: str) -> None:
+        state = self._worker.state
+        if state.status in ("failed", "stopping"):
+            raise NotAccepting(f"nothing is accepted now: {state.message}", retry_in=30.0)
+        if self._admin.is_draining:
+            raise NotAccepting(DRAINING)
+        if self._database.is_full:
+            raise StorageTrouble(FULL)
+        queue = self._config.queue
+        waiting, mine = self._worker.waiting(user)
+        if mine + self._admitting[user] >= queue.max_waiting_per_user:
+            raise TooManyJobs(
+                f"you have {queue.max_waiting_per_user} jobs waiting already, the most one person"
+                " may have: wait for one, or cancel one",
+                retry_in=self._worker.soon(),
+            )
+        if waiting + self._admitting.total() >= queue.max_waiting:
+            raise QueueFull(
+                f"the queue is full ({queue.max_waiting} jobs wait): try again in a little while",
+                retry_in=self._worker.soon(),
+            )
+
+    def _check_may_pay(self, db: sqlite3.Connection, job: Job) -> None:
+        people.check_not_banned(db, job.user)
+        self._ledger.check(db, job, job.submitted_at)
+
+    async def _admit(self, job: Job) -> Job:
+        def admit(db: sqlite3.Connection) -> Job | None:
+            if job.event_id is not None:
+                earlier = self._store.find_event(db, job.event_id)
+                if earlier is not None:
+                    return earlier
+            people.check_not_banned(db, job.user)
+            self._store.insert(db, job)
+            self._ledger.charge(db, job, job.submitted_at)
+            return None
+
+        # Whoever finds the row, from the commit on, must find the job that moves.
+        self._worker.unfinished[job.id] = job
+        earlier: Job | None = job
+        try:
+            earlier = await self._database.write(admit)
+        finally:
+            self._admitting[job.user] -= 1
+            if not self._admitting[job.user]:
+                del self._admitting[job.user]
+            if earlier is not None:
+                del self._worker.unfinished[job.id]
+        if earlier is not None:
+            return self._worker.unfinished.get(earlier.id, earlier)
+        self._worker.enqueue(job)
+        return job

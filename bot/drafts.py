@@ -1,0 +1,158 @@
+"""From what a person asked for to a request that only has to be paid for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from bot import people
+from bot.commands import ImagineCommand
+from bot.config import Config
+from bot.database import Database
+from bot.gallery import Gallery, encoded
+from bot.jobs import Job
+from bot.presets import Presets
+from bot.refusals import NotFound
+from bot.requests import (
+    Attachment,
+    change,
+    check_limits,
+    complete,
+    model_name,
+    picture_size,
+)
+from generation.errors import InvalidImage
+from generation.protocols import ControlImages
+from generation.types import CleanImage, GenerationRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A complete request.
+
+    Attributes:
+        images: How many pictures.
+        remarks: Sentences about it for the person who asks.
+        attached: The attached pictures, clean, in the order in which they came.
+    """
+
+    request: GenerationRequest
+    images: int
+    remarks: tuple[str, ...] = ()
+    attached: tuple[CleanImage, ...] = ()
+
+
+class Drafts:
+    """Makes drafts. Nothing here is spent or kept.
+
+    Args:
+        new_seed: The dice, for people who name no seed.
+        remarks_of: Sentences that the model has about a request.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        presets: Presets,
+        gallery: Gallery,
+        control_images: ControlImages,
+        new_seed: Callable[[], int],
+        remarks_of: Callable[[GenerationRequest], tuple[str, ...]],
+    ) -> None:
+        self._config = config
+        self._database = database
+        self._presets = presets
+        self._gallery = gallery
+        self._control_images = control_images
+        self._new_seed = new_seed
+        self._remarks_of = remarks_of
+
+    async def draft(self, user: str, command: ImagineCommand, pictures: Sequence[bytes]) -> Draft:
+        """The request that *command* means when *user* says it and attaches *pictures*.
+
+        Raises:
+            InvalidRequest: It can never succeed as written.
+        """
+        user_defaults = await self._database.read(partial(people.settings, user=user))
+        if user_defaults.get("preset") not in self._presets.available:
+            user_defaults.pop("preset", None)  # it was removed from config.toml since
+        preset = self._presets[
+            command.preset or user_defaults.get("preset") or self._config.model.default_preset
+        ]
+        self._presets.check_pictures(preset, len(pictures))
+        cleaned = [await self._clean(picture) for picture in pictures]
+        attachments = [attachment for _, attachment in cleaned]
+        request, images = complete(
+            command, user_defaults, preset, attachments, self._config, seed=self._new_seed()
+        )
+        attached = tuple(clean for clean, _ in cleaned)
+        remarks = (remark for clean in attached for remark in clean.remarks)
+        return Draft(request, images, (*remarks, *self._remarks_of(request)), attached)
+
+    async def again(self, original: Job, changes: ImagineCommand | None, *, vary: bool) -> Draft:
+        """The request of *original* with *changes*; with *vary* it has a new seed.
+
+        Raises:
+            NotFound: Its control image was deleted for its age.
+            InvalidRequest: It can never succeed as it is now.
+        """
+        request, images = original.request, original.images
+        if changes is None or changes.preset is None:
+            self._presets.check_enabled(request.preset)
+        if request.control_image is not None and not await asyncio.to_thread(
+            self._gallery.still_keeps, request.control_image
+        ):
+            raise NotFound(
+                "the control image of that picture was deleted for its age: attach it again",
+                field="control_image",
+            )
+        remarks: tuple[str, ...] = ()
+        model = model_name(self._config.model)
+        if request.model != model:
+            remarks = (f"That was drawn with {request.model}; {model} draws it differently.",)
+            request = replace(request, model=model)
+        if changes is not None:
+            request, images = change(request, images, changes, self._presets, self._config)
+        if vary and (changes is None or changes.seed is None):
+            request = replace(request, seed=self._new_seed())
+        check_limits(request, images, self._config.limits)
+        return Draft(request, images, (*remarks, *self._remarks_of(request)))
+
+    async def control_map(
+        self, image: bytes, preset: str, width: int | None, height: int | None
+    ) -> tuple[bytes, tuple[str, ...]]:
+        """The map that *preset* makes of *image*, as a PNG, and remarks about the picture.
+
+        Raises:
+            InvalidRequest: *image* is no picture, or *preset* takes none.
+        """
+        chosen = self._presets[preset]
+        self._presets.check_pictures(chosen, 1)
+        clean, attachment = await self._clean(image)
+        command = ImagineCommand(width=width, height=height)
+        size = picture_size(command, {}, chosen, attachment, self._config.model)
+
+        def draw() -> bytes:
+            fit = self._config.control_images.fit
+            return encoded(
+                self._control_images.control_map(
+                    clean.png, chosen.kind.control_map or "none", *size, fit
+                )
+            )
+
+        return await asyncio.to_thread(draw), clean.remarks
+
+    async def _clean(self, image: bytes) -> tuple[CleanImage, Attachment]:
+        limit = self._config.control_images.max_megabytes
+        if len(image) > limit * 1e6:
+            raise InvalidImage(
+                f"the file has {len(image) / 1e6:.1f} MB; at most {limit:g} MB are read:"
+                " send a smaller one",
+                field="control_image",
+            )
+        clean = await asyncio.to_thread(self._control_images.clean, image)
+        path = self._gallery.control_image_path(clean.png)
+        return clean, Attachment(path, clean.width, clean.height)

@@ -1,0 +1,144 @@
+"""What admins order, carried out and answered."""
+
+from __future__ import annotations
+
+from bot import replies
+from bot.commands import (
+    AdminAudit,
+    AdminBan,
+    AdminChannels,
+    AdminCommand,
+    AdminDrain,
+    AdminPause,
+    AdminPresets,
+    AdminQueue,
+    AdminQuota,
+    AdminResume,
+    AdminStats,
+    AdminUnban,
+)
+from bot.config import ConfigError
+from bot.origins import kind_of_group
+from bot.refusals import NotFound
+from bot.service import Service
+from bot.source import Source
+from generation.errors import InvalidRequest
+
+
+async def carry_out(service: Service, source: Source, command: AdminCommand) -> str:
+    """The answer to *command*, which *source* gave, once it is done.
+
+    Raises:
+        NotAllowed: They may not.
+        FluxbotError: It cannot be done.
+    """
+    user, admin = source.user, service.admin
+    match command:
+        case AdminPresets():
+            return await _presets(service, user, command)
+        case AdminQuota():
+            return await _quota(service, user, command)
+        case AdminQueue():
+            return await _queue(service, user, command)
+        case AdminChannels():
+            return await _channels(service, source, command)
+        case AdminPause():
+            await admin.pause(user)
+            return "Drawing is paused; waiting jobs are kept."
+        case AdminDrain():
+            await admin.drain(user)
+            return "No new jobs are accepted; waiting jobs are still drawn. To go on: admin resume"
+        case AdminResume():
+            await admin.resume(user)
+            return "Drawing goes on."
+        case AdminBan(subject, reason):
+            await admin.ban(user, subject, reason)
+            return f"{subject} is banned, and their waiting jobs are cancelled."
+        case AdminUnban(subject):
+            await admin.unban(user, subject)
+            return f"{subject} may draw again."
+        case AdminStats():
+            return replies.stats(await admin.stats(user, _scope(service, source)))
+        case AdminAudit():
+            return replies.audit(await admin.audit(user, server=_scope(service, source)))
+        case _:
+            raise NotImplementedError(f"no answer to {command}")
+
+
+def _scope(service: Service, source: Source) -> str | None:
+    """The server that alone concerns whoever manages nothing else; None for all."""
+    return None if service.admin.is_admin(source.user) else source.origin.server
+
+
+async def _presets(service: Service, user: str, command: AdminPresets) -> str:
+    admin = service.admin
+    match command:
+        case AdminPresets("reload"):
+            try:
+                await admin.reload_presets(user)
+            except ConfigError as error:
+                raise InvalidRequest(f"the presets stay as they were: {error}") from error
+            return f"The presets were read anew: {', '.join(service.presets)}."
+        case AdminPresets("list"):
+            presets, disabled, loaded = admin.presets(user)
+            model = service.config.model.repository
+            return replies.presets_for_admins(presets, disabled, loaded, model)
+        case AdminPresets(action, name):
+            await admin.enable_preset(user, name, is_enabled=action == "enable")
+            can = "can be chosen again" if action == "enable" else "can no longer be chosen"
+            return f"The preset {name} {can}."
+
+
+async def _quota(service: Service, user: str, command: AdminQuota) -> str:
+    admin, subject, credits = service.admin, command.user, command.credits
+    if command.action in ("show", "set") and kind_of_group(subject):
+        if command.action == "set":
+            await admin.set_group_quota(user, subject, credits)
+        quota = await admin.group_quota(user, subject)
+        return replies.group_quota(subject, quota, service.config.quota)
+    if command.action == "grant" and credits is not None:
+        await admin.grant(user, subject, credits)
+    elif command.action == "set":
+        await admin.set_quota(user, subject, credits)
+    elif command.action == "reset":
+        await admin.reset_quota(user, subject)
+    return f"{subject}: {replies.quota(await admin.quota(user, subject, command.roles))}"
+
+
+async def _queue(service: Service, user: str, command: AdminQueue) -> str:
+    admin = service.admin
+    match command:
+        case AdminQueue("first" | "last" as where, job_id):
+            await admin.move(user, job_id, to_front=where == "first")
+            return f"{job_id} is now the {'next' if where == 'first' else 'last'} one."
+        case AdminQueue("cancel", job_id):
+            job = await admin.cancel(user, job_id)
+            return f"{job_id} is cancelled; {job.user} has the credits back."
+        case AdminQueue("refund", job_id):
+            job = await admin.refund(user, job_id)
+            return f"{job.user} has the {job.cost} credits of {job_id} back."
+        case AdminQueue("failed"):
+            return replies.dead_letters(await admin.dead_letters(user))
+        case AdminQueue("replay", job_id):
+            job = await admin.replay(user, job_id)
+            return f"{job_id} is drawn again as {job.id}; {job.user} pays nothing for it."
+        case AdminQueue():
+            lines = [
+                f"{job.id} · {job.user} · {replies.progress_line(job, job.progress)}"
+                f" · {replies.short(job)}"
+                for job in admin.queue(user)
+            ]
+            return "\n".join(lines) or "Nothing waits."
+
+
+async def _channels(service: Service, source: Source, command: AdminChannels) -> str:
+    admin, user, server = service.admin, source.user, source.origin.server
+    if server is None:
+        admin.check(user)
+        raise NotFound("channels are chosen in the server that they belong to")
+    if command.action == "list":
+        allowed = await admin.channels(user, server)
+    else:
+        is_allowed = command.action == "allow"
+        allowed = await admin.set_channel(user, server, command.channel, is_allowed=is_allowed)
+    return replies.channels(source.platform, allowed)

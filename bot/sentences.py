@@ -1,0 +1,150 @@
+"""Sentences for what befalls people on a platform, before the bot has heard what they want.
+
+Each constant is a key of the translations; `bot.replies.error_sentence` says it, as any other
+error, in the language of the person who asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from bot.jobs import Job
+from bot.languages import Language
+from bot.refusals import Conflict, NotAccepting, NotAllowed, NotFound, StorageTrouble
+from generation.errors import FluxbotError, GenerationError, InvalidImage
+
+
+class Sentence(StrEnum):
+    """A refusal without figures."""
+
+    NOT_YOURS = "only the person who asked for this picture, or an admin, may do that"
+    OUR_FAULT = "something went wrong on our side; nothing was charged"
+    BUSY = "the bot is busy; please try again"
+    NO_PICTURE_THERE = "there is no picture in that message"
+    NOT_OURS = "I did not draw that"
+    NO_TAKER = "no preset here draws from a picture; an admin can add one"
+    FORM_IS_LATE = "the form could not be opened in time; please try again"
+    NO_PROMPT = "the prompt is empty: say what to draw"
+    STORED_ELSEWHERE = "the file is stored somewhere else: attach it from your own device"
+    FILE_IS_GONE = "the file is gone: attach it again"
+    NOT_FETCHED = "the file could not be fetched: attach it again"
+    MAY_NOT_READ = (
+        "I need the files:read permission to see your picture: an admin of the workspace must"
+        " install the app anew"
+    )
+
+
+def our_fault() -> FluxbotError:
+    """The error that people are told of where the fault is ours; the log says more."""
+    return FluxbotError(Sentence.OUR_FAULT)
+
+
+def not_yours() -> NotAllowed:
+    """The error of somebody who cancels or deletes what another person asked for."""
+    return NotAllowed(Sentence.NOT_YOURS)
+
+
+def busy() -> StorageTrouble:
+    """The error of a database that does not answer while a platform waits for us."""
+    return StorageTrouble(Sentence.BUSY)
+
+
+def no_picture_there() -> NotFound:
+    return NotFound(Sentence.NO_PICTURE_THERE)
+
+
+def not_ours() -> NotFound:
+    return NotFound(Sentence.NOT_OURS)
+
+
+def no_taker() -> FluxbotError:
+    """The error of a picture that is to be drawn from where no preset can."""
+    return FluxbotError(Sentence.NO_TAKER)
+
+
+def form_is_late() -> FluxbotError:
+    return FluxbotError(Sentence.FORM_IS_LATE)
+
+
+def no_prompt() -> FluxbotError:
+    return FluxbotError(Sentence.NO_PROMPT, field="prompt")
+
+
+def form_is_old(prompt: str, say: Language) -> FluxbotError:
+    """The error of a form that was sent off after it was forgotten, by a restart or for its age;
+    with *prompt*, which would be lost with it."""
+    sentence = say("this form is too old, or the bot was restarted meanwhile: please open it again")
+    if prompt:
+        sentence = say("{notice}. You had written: {prompt}", notice=sentence, prompt=prompt)
+    return FluxbotError(sentence)
+
+
+def cannot_post(permissions: Iterable[str], say: Language) -> NotAllowed:
+    """The error of a place where the bot may not show pictures; *permissions* are what it lacks,
+    in the platform's words."""
+    return NotAllowed(
+        say(
+            "I could not post the picture here: I lack the permission {permissions} in this"
+            " channel. An admin can give it to me; with private: True you alone see the picture",
+            permissions=", ".join(permissions),
+        )
+    )
+
+
+def unreadable(sentence: Sentence) -> InvalidImage:
+    """The error of an attached file, for the reason *sentence*."""
+    return InvalidImage(sentence, field="control_image")
+
+
+def too_large(size: int, max_bytes: int) -> InvalidImage:
+    """The error of an attached file of *size* bytes."""
+    return InvalidImage(
+        f"the file has {size / 1e6:.1f} MB; at most {max_bytes / 1e6:g} MB are read:"
+        " send a smaller one",
+        field="control_image",
+    )
+
+
+def wrong_kind(kind: str) -> InvalidImage:
+    """The error of an attached file of the MIME type *kind*."""
+    return InvalidImage(
+        f"the attached file is {kind[:60]}; attach a PNG, JPEG or WebP", field="control_image"
+    )
+
+
+def too_many(count: int) -> InvalidImage:
+    """The error of *count* attached files."""
+    return InvalidImage(
+        f"{count} files are attached, and one picture can be followed: send one",
+        field="control_image",
+    )
+
+
+def not_handed_out(platform: str, status: int) -> InvalidImage:
+    """The error of an attached file that *platform* answers with an HTTP *status*."""
+    return InvalidImage(
+        f"{platform} did not hand out the file (HTTP {status})", field="control_image"
+    )
+
+
+def no_longer_kept() -> NotFound:
+    """The error of a picture that is deleted while it is fetched."""
+    return NotFound("the picture is no longer kept; `again` makes it once more")
+
+
+def restarting(job: Job) -> NotAccepting:
+    """The error of a request that waits for *job* while the bot ends."""
+    return NotAccepting(
+        f"the bot is restarting; your picture is still being made: ask for job {job.id}"
+    )
+
+
+def not_drawn(job: Job) -> GenerationError:
+    """The error of *job*, which has failed."""
+    return GenerationError(job.error or "the picture could not be made")
+
+
+def was_cancelled() -> Conflict:
+    """The error of a request that waited for a job that somebody has cancelled."""
+    return Conflict("the job was cancelled; its credits were given back")

@@ -1,0 +1,51 @@
+"""Who asks, from where, and what the platform says of it: one value for every door of the bot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bot.languages import ENGLISH, Language
+from bot.origins import NOWHERE, Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A person who asks, and where they are answered.
+
+    Attributes:
+        user: ``platform:id``, such as ``discord:1234``.
+        origin: The server, channels and roles, whose limits hold.
+        reply_to: All that the platform needs to answer a job, also after a restart; kept as JSON
+            in its row. None where nobody is to be answered, as over HTTP.
+        event_id: The platform's id of the event in which this was asked, by which an event
+            that comes twice is carried out once.
+        language: The person's.
+        shown: Id of the job that the platform has just shown to this person, whoever asked for
+            it, as in a channel of which both are members. They may build on that one.
+        thread: Fields of ``reply_to`` that say which conversation this is: ``channel``, and more
+            where the platform has threads. Empty where "same, at night" means the person's own
+            latest picture.
+    """
+
+    user: str
+    origin: Origin = NOWHERE
+    reply_to: Mapping[str, Any] | None = None
+    event_id: str | None = None
+    language: Language = ENGLISH
+    shown: str | None = None
+    thread: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def platform(self) -> str:
+        """What stands in front of the person's id."""
+        return self.user.partition(":")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class PictureOf:
+    """Picture *number* (from 1) of an earlier job, to draw from."""
+
+    job_id: str
+    number: int = 1

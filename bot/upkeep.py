@@ -1,0 +1,70 @@
+"""Old pictures deleted for their age, and what a killed process left lying about."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from bot.config import Config
+from bot.database import Database
+from bot.gallery import Gallery
+from bot.job_store import JobStore
+
+logger = logging.getLogger(__name__)
+
+PRUNE_EVERY = 3600.0
+#: Seconds after which an attached picture without a job has none to come.
+ORPHANED_FOR = 3600.0
+
+
+class Upkeep:
+    """Keeps the folder of pictures as large as the configuration wants it."""
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        store: JobStore,
+        gallery: Gallery,
+        now: Callable[[], float],
+    ) -> None:
+        self._config = config
+        self._database = database
+        self._store = store
+        self._gallery = gallery
+        self._now = now
+
+    async def run(self) -> None:
+        """Prune every hour until cancelled."""
+        while True:
+            try:
+                await self.prune()
+            except Exception:
+                logger.exception("old pictures cannot be deleted")
+            await asyncio.sleep(PRUNE_EVERY)
+
+    async def prune(self) -> int:
+        """Delete the files of pictures older than ``gallery.keep_days``, and those that belong
+        to no picture; how many jobs' files were too old."""
+        old: list[str] = []
+        if self._config.gallery.keep_days:
+            before = self._now() - self._config.gallery.keep_days * 86400
+            old = await self._database.read(partial(self._store.prunable, before=before))
+            await asyncio.to_thread(self._gallery.prune_pictures, old)
+        # Marked afterwards: a crash in between repeats the deletion instead of forgetting it.
+        if old:
+            await self._database.write(partial(self._store.prune, job_ids=old))
+        # A file may lie here whose job is only being written.
+        await self.sweep(self._now() - ORPHANED_FOR)
+        return len(old)
+
+    async def sweep(self, before: float) -> None:
+        """Delete the pictures of jobs that ended without one, and attached ones from before
+        *before* (unix seconds) that no job refers to: a killed process leaves such files."""
+        kept = await self._database.read(self._store.control_images)
+        await asyncio.to_thread(self._gallery.prune_control_images, kept, before)
+        found = await asyncio.to_thread(self._gallery.job_ids)
+        orphans = await self._database.read(partial(self._store.without_pictures, job_ids=found))
+        await asyncio.to_thread(self._gallery.prune_pictures, orphans)
