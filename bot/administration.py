@@ -32,7 +32,7 @@ T = TypeVar("T")
 _DISABLED = "preset off: "
 
 PAUSED = "an admin has paused drawing; waiting jobs are kept"
-DRAINING = "an admin lets the queue run empty: what waits is drawn, nothing new is accepted"
+DRAINING = "an admin is emptying the queue: waiting jobs are drawn, no new ones are accepted"
 
 CANCELLED = "an admin cancelled it; your credits were given back"
 

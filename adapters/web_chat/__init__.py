@@ -1,12 +1,12 @@
 """The web chat and the HTTP API: one page and a handful of routes over `Service`.
 
-| module | what it is |
+| module | content |
 | --- | --- |
 | ``server`` | uvicorn in the bot's own event loop; the only door: `serve` |
 | ``api`` | the routes, each three moves: parse, ask the service, put the answer into JSON |
-| ``schemas`` | what goes in and what comes out |
+| ``schemas`` | bodies of requests and responses |
 | ``errors`` | every refusal as ``{"error": {"code", "message", "field"}}`` |
-| ``security`` | who may come in at all: Host, Origin, tokens, size; headers that browsers obey |
+| ``security`` | the gate before all routes: Host, Origin, tokens, size; browsers' headers |
 | ``events`` | jobs as server-sent events |
 | ``pages`` | the page itself, from ``static/`` |
 """

@@ -65,7 +65,7 @@ CODES = {
 MISSING_PROMPT = "there is no prompt: say what to draw, for example “a red circle”"
 #: Paths that take a prompt.
 PROMPTED = frozenset({"/api/generate", "/api/jobs"})
-#: What a value must be, by pydantic's word for what is wrong with it.
+#: Values allowed, by pydantic's word for the error.
 MUST_BE = {
     "less_than_equal": "at most {le}",
     "greater_than_equal": "at least {ge}",
@@ -86,7 +86,7 @@ MUST_BE = {
     "model_attributes_type": "an object",
     "dict_type": "an object",
 }
-#: Names that the chat's options, or other programs, have for the members of a request.
+#: Members of a request, by the names that the chat's options or other programs have for them.
 OTHER_NAMES = {
     **{
         name: option.field
@@ -102,25 +102,25 @@ OTHER_NAMES = {
     "image": "controlnet.image",
     "control_image": "controlnet.image",
 }
-#: Longest part of a stranger's text that is repeated in an answer.
+#: Longest part of a sender's text that an answer repeats.
 MAX_ECHO = 80
 
 
 class TooLarge(FluxbotError):
-    """More bytes were sent than one request may carry."""
+    """The request has more bytes than allowed."""
 
     code = "too_large"
 
 
 class MissingPrompt(InvalidRequest):
-    """There is nothing to draw."""
+    """The request has no prompt."""
 
     def __init__(self) -> None:
         super().__init__(MISSING_PROMPT, field="prompt")
 
 
 def status_of(error: FluxbotError) -> int:
-    """The HTTP status that says what *error* says."""
+    """The HTTP status for *error*."""
     if isinstance(error, TooLarge):
         return 413
     return next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
@@ -143,14 +143,14 @@ def error_response(
 
 
 def response_to(error: FluxbotError, sentence: str | None = None) -> Response:
-    """The response that says *error*, or *sentence* about it."""
+    """The response for *error*, with *sentence* in the place of its own where given."""
     status = status_of(error)
     headers = {}
     if status in (429, 503):
         retry_in = getattr(error, "retry_in", None)
         seconds = DEFAULT_RETRY_AFTER if retry_in is None else max(1, math.ceil(retry_in))
         headers["Retry-After"] = str(seconds)
-    # A mistake in a typed message is shown under the word where it was made.
+    # The page marks the wrong word of a typed message.
     more = {
         name: value
         for name in ("word", "position")
@@ -203,13 +203,15 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> Response:
         # Starlette raises the error again once this is sent, and `Gate` logs it.
-        return error_response(500, CODES[500], "something went wrong in the bot; its log says what")
+        return error_response(
+            500, CODES[500], "something went wrong on our side; the bot's log has the details"
+        )
 
 
 def response_to_invalid(problems: Sequence[Any], is_prompted: bool) -> Response:
-    """A body or a parameter of the wrong shape: 422, but 400 for a missing prompt.
+    """The response to a malformed body or parameter: 422, but 400 for a missing prompt.
 
-    *is_prompted* says that the route takes a prompt, so that no body is none either.
+    *is_prompted* tells that the route takes a prompt, which a missing body lacks too.
     """
     for problem in problems:
         nothing = problem["type"] == "missing" or problem["input"] is None
@@ -221,7 +223,7 @@ def response_to_invalid(problems: Sequence[Any], is_prompted: bool) -> Response:
     problem = problems[0]
     kind, location = problem["type"], problem["loc"]
     if kind == "json_invalid":
-        return error_response(400, "invalid_json", f"the body is no JSON: {_detail(problem)}")
+        return error_response(400, "invalid_json", f"the body is not JSON: {_detail(problem)}")
     if location == ("body",):
         if problem["input"] is None or problem["input"] == b"":
             return error_response(422, CODES[422], "the body is missing: send JSON")
@@ -233,7 +235,7 @@ def response_to_invalid(problems: Sequence[Any], is_prompted: bool) -> Response:
 
 
 def _sentence(problem: Mapping[str, Any], field: str) -> str:
-    """What is wrong with *field*, in words: what it must be, and what it is."""
+    """A sentence about *field*: the values allowed, and the one given."""
     kind, value, name = problem["type"], problem["input"], field or "the body"
     limits = {
         name: int(limit) if isinstance(limit, float) and limit.is_integer() else limit
@@ -254,7 +256,7 @@ def _sentence(problem: Mapping[str, Any], field: str) -> str:
 
 
 def _echo(value: object) -> str:
-    """A stranger's value, so that they recognise it."""
+    """A sender's value, short and recognisable."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):
@@ -263,7 +265,7 @@ def _echo(value: object) -> str:
 
 
 def _meant(name: str) -> str:
-    """Which member was probably meant by *name*; empty where nobody can tell."""
+    """A hint at the member that was probably meant by *name*; empty where none is near."""
     if known := OTHER_NAMES.get(name.lower()):
         return f"did you mean {known}?"
     members = {field for option in OPTIONS for field in option.fields} | {"prompt", "controlnet"}

@@ -2,11 +2,11 @@
 
 | event | when | data |
 | --- | --- | --- |
-| ``queued`` | it waits, and whenever its place changes | ``id, status, position, wait`` |
-| ``step`` | it is being drawn | ``id, status, picture, images, step, steps, preview`` |
-| ``done``, ``failed``, ``cancelled`` | it has ended; the last | the job, as ``GET`` gives it |
+| ``queued`` | the job waits; again whenever its place changes | ``id, status, position, wait`` |
+| ``step`` | the job is being drawn | ``id, status, picture, images, step, steps, preview`` |
+| ``done``, ``failed``, ``cancelled`` | last, at the job's end | the job, as ``GET`` gives it |
 
-Each event says everything, so whoever connects anew has missed nothing. ``preview`` is
+Each event is complete, so that a client which connects anew has missed nothing. ``preview`` is
 a small JPEG as a data URL, or null.
 """
 
@@ -38,7 +38,7 @@ FINAL_EVENTS = {
 
 
 def event(job: Job, progress: Progress) -> tuple[str, dict[str, Any]]:
-    """The name and the data of the event that tells *progress*."""
+    """Name and data of the event for *progress*."""
     data: dict[str, Any] = {"id": job.id, "status": progress.status.value}
     if progress.status is JobStatus.QUEUED:
         return "queued", {**data, "position": progress.position, "wait": progress.wait}
@@ -59,7 +59,7 @@ def data_url(media_type: str, data: bytes) -> str:
 
 
 class EventStream(Response):
-    """Follows *jobs* until all have ended, the client has gone or *stopping* is set.
+    """A stream of *jobs*, until all have ended, the client has gone or *stopping* is set.
 
     Several jobs share one stream, because browsers open few connections to one host. A
     client that reads slowly is sent the latest of each job, never a backlog.

@@ -1,7 +1,6 @@
 """The page and its files, read once and kept in memory.
 
-A request names a key of a dictionary and never a path, so nothing else on the disk
-can be asked for.
+A request names a key of a dictionary, never a path, so that no other file can be read.
 """
 
 from __future__ import annotations

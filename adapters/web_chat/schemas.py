@@ -1,7 +1,7 @@
-"""What goes into the HTTP API and what comes out, in diffusers' argument names.
+"""Bodies of requests and responses of the HTTP API, in diffusers' argument names.
 
-Types are strict: true is no number, "7" is no number, and NaN is none either. A name
-that is not understood is refused, so that a misspelt one is not silently without effect.
+Types are strict: true, "7" and NaN are not numbers. Unknown names are refused, so that a
+misspelt one is never silently without effect.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def decode_image(text: str, max_bytes: int, field: str) -> bytes:
     """The bytes of a picture in base64 or in a data URL.
 
     Raises:
-        TooLarge: They would be more than *max_bytes*; nothing was decoded.
-        InvalidImage: *text* is neither.
+        TooLarge: The picture has more than *max_bytes*; nothing was decoded.
+        InvalidImage: *text* is neither base64 nor a data URL.
     """
     prefix = DATA_URL.match(text[:200])
     payload = text[prefix.end() :] if prefix else text
@@ -70,7 +70,7 @@ def _not_blank(prompt: str) -> str:
 
 
 class Body(BaseModel):
-    """What a request carries."""
+    """The body of a request."""
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
@@ -102,17 +102,17 @@ PresetName = Annotated[str, Field(min_length=1, max_length=64, examples=["canny"
 
 
 class ControlNetBody(Body):
-    """A picture to follow, and how."""
+    """A picture to draw from, and the preset for it."""
 
     preset: PresetName = Field(description="A preset that takes a picture; see /api/presets")
     image: ImageText
 
 
 class OptionsBody(Body):
-    """The numbers of a picture; what is left out is the preset's or the bot's default."""
+    """Options of a picture; left out, they are the preset's or the bot's defaults."""
 
     negative_prompt: str | None = Field(
-        None, max_length=MAX_PROMPT_LENGTH, description="What to avoid; doubles a step's time"
+        None, max_length=MAX_PROMPT_LENGTH, description="What to avoid; steps take twice as long"
     )
     width: Pixels | None = None
     height: Pixels | None = None
@@ -120,16 +120,16 @@ class OptionsBody(Body):
         None, ge=1, le=MAX_STEPS, description="Denoising steps; the operator may allow fewer"
     )
     guidance_scale: float | None = Field(
-        None, ge=0, le=30, description="How strictly the prompt is followed"
+        None, ge=0, le=30, description="How closely the picture follows the prompt"
     )
     seed: Whole | None = Field(
         None, ge=0, le=MAX_SEED, description="Seed of the noise; drawn at random if left out"
     )
     images: Whole | None = Field(
-        None, ge=1, le=16, description="How many pictures, with the seeds seed, seed + 1, …"
+        None, ge=1, le=16, description="Number of pictures, with the seeds seed, seed + 1, …"
     )
     strength: float | None = Field(
-        None, ge=0, le=1, description="With a preset that redraws: how far to leave the picture"
+        None, ge=0, le=1, description="With a preset that redraws: how far to change the picture"
     )
     preset: PresetName | None = Field(None, description="See /api/presets")
 
@@ -154,7 +154,7 @@ class QuoteBody(OptionsBody):
 
 
 class MessageBody(Body):
-    """What a person typed, in the grammar of every platform."""
+    """A typed message, in the grammar of every platform."""
 
     text: str = Field(
         max_length=8000, examples=["a red circle --steps 20 --seed 7", "history circle", "help"]
@@ -162,22 +162,22 @@ class MessageBody(Body):
     image: ImageText | None = None
     options: OptionsBody | None = Field(
         None,
-        description="Chosen by clicking; what the text says itself goes before them. They and the"
-        " picture matter to prompts alone, so they may stay attached when a verb is said",
+        description="Options chosen by clicking; options in the text win over them. They and the"
+        " picture count for prompts alone, so they may stay attached to any other command",
     )
 
 
 class AgainBody(Body):
-    """The same request once more."""
+    """The same request again."""
 
-    vary: bool = Field(False, description="Draw a new seed instead of making the same pixels")
+    vary: bool = Field(False, description="Take a new seed instead of making the same pixels")
     number: Whole | None = Field(
         None, ge=1, le=16, description="This picture alone; all of them where it is left out"
     )
 
 
 class ControlMapBody(Body):
-    """A picture, to see what a preset would make of it."""
+    """A picture, to see the control map that a preset makes of it."""
 
     image: ImageText
     preset: PresetName
@@ -192,7 +192,7 @@ class SessionBody(Body):
 
 
 class ErrorDetail(BaseModel):
-    """What went wrong: a stable word, a sentence for people, the field at fault."""
+    """The error: a stable word, a sentence for people, the field at fault."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -221,19 +221,19 @@ class PictureView(BaseModel):
 
 
 class ControlView(BaseModel):
-    """Where the attached picture and the map made of it can be seen."""
+    """Addresses of the attached picture and of the control map made of it."""
 
     image: str
-    map: str | None = Field(description="Null until the job is done, and where none is used")
+    map: str | None = Field(description="Null until the job is done, and for presets without a map")
 
 
 class JobView(BaseModel):
-    """A job: what was asked for, and how far it has come."""
+    """A job: its request and its progress."""
 
     id: str
     status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
-    position: int = Field(description="Jobs ahead of it, the one being drawn included")
-    wait: float | None = Field(description="Seconds until it starts; null while not known")
+    position: int = Field(description="Jobs ahead of this one, running ones included")
+    wait: float | None = Field(description="Seconds until it starts; null where that is not known")
     picture: int = Field(description="Number of the picture being drawn, from 1; 0 before")
     step: int
     steps: int = Field(description="Denoising steps of each picture that really run")
@@ -355,7 +355,9 @@ class GenerateView(BaseModel):
 class MessageView(BaseModel):
     """The bot's reply."""
 
-    kind: str = Field(description="What was understood: imagine, presets, history, help, …")
+    kind: str = Field(
+        description="The command that was understood: imagine, presets, history, help, …"
+    )
     text: str
     job: JobView | None
     jobs: list[JobView]
@@ -387,7 +389,7 @@ class HistoryView(BaseModel):
 class QuotaView(BaseModel):
     """Credits of the current window, and what admins granted."""
 
-    credits: int = Field(description="What one window allows")
+    credits: int = Field(description="Allowance of one window")
     used: int
     granted: int
     left: int
@@ -409,13 +411,13 @@ class EngineView(BaseModel):
 
 
 class StatusView(BaseModel):
-    """What changes while the page is open."""
+    """State that changes while the page is open."""
 
     user: str
     engine: EngineView
     waiting: int
     running: int
-    mine: list[JobView] = Field(description="One's own jobs that have not ended")
+    mine: list[JobView] = Field(description="The person's own jobs that have not ended")
 
 
 class HealthView(BaseModel):
@@ -432,7 +434,7 @@ class Word(BaseModel):
 
 
 class AboutView(BaseModel):
-    """What does not change while the bot runs."""
+    """Facts that do not change while the bot runs."""
 
     text: str
     examples: list[str]

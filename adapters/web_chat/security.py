@@ -1,4 +1,4 @@
-"""Who may come in: everything that is settled before a route is reached.
+"""The gate: checks before any route is reached.
 
 The bot listens on this machine by default, where any web page that the person has
 open can send requests to it. Three checks keep such pages out:
@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from adapters.web_chat.errors import CODES, error_response
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
-#: Who asks when no tokens are set.
+#: The user of every request when no tokens are set.
 LOCAL_USER = "web:local"
 COOKIE = "fluxbot_session"
 
@@ -59,7 +59,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _port(scope: Scope) -> str:
-    """How the port that was reached stands in an address; empty where nobody knows it."""
+    """The port of the request as an address has it; empty for the default or where unknown."""
     _, port = scope.get("server") or (None, None)
     return "" if port in (None, 80) else f":{port}"
 
@@ -93,11 +93,11 @@ class Tokens:
         return bool(self._users)
 
     def user(self, token: str) -> str | None:
-        """Whose *token* it is."""
+        """The user of *token*; None where it is unknown."""
         return self._find(token, self._users)
 
     def user_of_cookie(self, cookie: str) -> str | None:
-        """Who was given *cookie*."""
+        """The user who was given *cookie*; None where it is unknown."""
         return self._find(cookie, {self.cookie(token): who for token, who in self._users.items()})
 
     @staticmethod
@@ -120,8 +120,8 @@ class Gate:
 
     Sets ``request.state.user``. Answers 400 to an unknown Host, 403 to a foreign site,
     401 without a token where one is needed, 413 to a body that is too large (counted as
-    it arrives, so a missing Content-Length does not help), and 500 with no detail to
-    whatever escapes the application.
+    it arrives, so a missing Content-Length does not help), and 500 without details to
+    exceptions of the application.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class Gate:
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
             if not answer.has_begun:
-                await error_response(500, CODES[500], "something went wrong in the bot")(
+                await error_response(500, CODES[500], "something went wrong on our side")(
                     scope, receive, answer
                 )
 
@@ -172,7 +172,7 @@ class Gate:
             return error_response(
                 400,
                 "unknown_host",
-                f"this name is not one of the bot's: open http://localhost{_port(scope)}, or have"
+                f"the bot does not know this name: open http://localhost{_port(scope)}, or have"
                 " the operator add the name to web.allowed_hosts in config.toml",
             )
         if self._is_foreign(scope, headers, host):
@@ -184,8 +184,8 @@ class Gate:
                 return error_response(
                     401,
                     CODES[401],
-                    "say who you are: send the header Authorization: Bearer YOUR-TOKEN,"
-                    " or sign in on the page",
+                    "sign in first: send the header Authorization: Bearer YOUR-TOKEN,"
+                    " or use the page",
                     headers={"WWW-Authenticate": 'Bearer realm="fluxbot"'},
                 )
             scope["state"]["user"] = user
@@ -197,7 +197,7 @@ class Gate:
             return True
         if not self._admits_addresses:
             return False
-        # A rebinding page comes under a name. An address in the Host header was typed as
+        # A rebinding page has a name. An address in the Host header was typed as
         # an address, and beyond loopback the token is asked for in any case.
         try:
             ipaddress.ip_address(name)

@@ -59,7 +59,7 @@ class WebChat:
 
     @property
     def address(self) -> str:
-        """Where a browser on this machine finds the page."""
+        """Address of the page for a browser on this machine."""
         host = self._web.host
         if host in ("0.0.0.0", "::", ""):
             host = "127.0.0.1"
@@ -69,7 +69,7 @@ class WebChat:
         """Listen. Returns when the page answers.
 
         Raises:
-            ConfigError: The address or port cannot be had.
+            ConfigError: The address or port is not available.
         """
         listener = _listen(self._web.host, self._web.port)
         self._port = listener.getsockname()[1]
@@ -95,7 +95,7 @@ class WebChat:
             self._serving.result()
 
     async def ended(self) -> None:
-        """Wait until the server has ended; raises what ended it."""
+        """Wait until the server has ended; raises its error, if any."""
         assert self._serving is not None
         await asyncio.shield(self._serving)
 
@@ -135,7 +135,7 @@ def _listen(host: str, port: int) -> socket.socket:
         )[0]
     except OSError:
         raise ConfigError(
-            f"web.host is {host!r}, which is no address of this machine: set an address such as"
+            f"web.host is {host!r}, which is not an address of this machine: set an address such as"
             " 127.0.0.1"
         ) from None
     listener = socket.socket(family, kind, protocol)

@@ -1,6 +1,6 @@
 /** The HTTP API, as promises. */
 
-/** A refusal: what the bot said, and where in the request the fault is. */
+/** A refusal: the bot's sentence, and the place of the fault in the request. */
 export class Refusal extends Error {
   constructor(status, { code, message, field, word, position }, retryAfter) {
     super(message);

@@ -1,4 +1,4 @@
-/** The page: everything is put together here. */
+/** The page, put together from its parts. */
 
 import { $, announce, debounce, duration, el, number, prose } from "./dom.js";
 import { api, whenSignedOut } from "./api.js";
@@ -17,7 +17,7 @@ let about = { verbs: [], options: [], examples: [], limits: {} };
 
 /* What can be done with a job, from wherever it is shown. */
 const acts = {
-  /** The whole of a job once more, or one picture of it. */
+  /** Draw a whole job again, or one picture of it. */
   async again(job, vary, which) {
     try {
       accept(await api.again(job.id, vary, which));
@@ -30,7 +30,7 @@ const acts = {
       jobs.put(await api.cancel(job.id));
       refreshQuota();
     } catch (error) {
-      // It was faster than the click: then its card says so already.
+      // The job ended before the click: its card says so already.
       if (error.status !== 409) composer.notice(error.message);
     }
   },
@@ -62,7 +62,7 @@ const acts = {
 async function attachFrom(url, name) {
   const answer = await fetch(url).catch(() => null);
   if (!answer?.ok) {
-    composer.notice("That picture is no longer kept.");
+    composer.notice("That picture was deleted for its age.");
     return;
   }
   const blob = await answer.blob();
@@ -89,7 +89,7 @@ const conversation = new Conversation({ acts, jobs, presets: () => byDefault(opt
 const viewer = new Viewer(acts);
 const history = new History({ acts, jobs });
 
-/** The default preset first: what is not said of a job is what that one has. */
+/** The presets, the default one first: a job's chips name only what differs from it. */
 function byDefault(presets) {
   return [...presets].sort((a, b) => (b.name === defaultPreset) - (a.name === defaultPreset));
 }
@@ -101,7 +101,7 @@ function accept(job, { said = true } = {}) {
   if (!conversation.has(job.id)) conversation.showJob(known, { said });
   others?.postMessage(job);
   refreshQuota();
-  // Drawing may have been paused since the last look: then it does not start in a moment.
+  // Drawing may have been paused since the last look, and then no start is near.
   watchEngine();
 }
 
@@ -118,14 +118,14 @@ async function send(text) {
   try {
     saying += 1;
     const reply = await api.say(text, taken.image?.url, taken.chosen).finally(() => (saying -= 1));
-    // What is lent to a prompt, and its picture, wait for one while other things are said.
+    // Options lent to a prompt, and its picture, stay for the next prompt.
     if (reply.kind !== "imagine") options.putBack(taken);
     await answer(reply, bubble);
   } catch (error) {
     bubble.undo();
     options.putBack(taken);
     $("welcome").hidden = !conversation.isEmpty;
-    // What was typed meanwhile is not thrown away for it.
+    // Keep text that was typed meanwhile.
     if (!composer.text) composer.text = text;
     const wait = error.retryAfter && error.status === 429 ? ` Try again in ${duration(error.retryAfter)}.` : "";
     composer.notice(error.message + wait, error);
@@ -133,7 +133,7 @@ async function send(text) {
   }
 }
 
-/** Words about the bot itself as a sentence; what it replies may begin with an id and stays as it is. */
+/** A sentence about the bot itself, from its words. Replies may begin with an id, and stay as they are. */
 function sentence(text) {
   const capital = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
@@ -189,9 +189,9 @@ async function watchEngine() {
     showEngine(status.engine);
     if (status.engine.status !== "ready") pause = status.engine.status === "loading" ? 700 : 2000;
     for (const job of status.mine) {
-      // What is followed is newer from its stream than from an answer that crosses it.
+      // A stream is newer than an answer that crosses it.
       const known = jobs.get(job.id) ?? jobs.put(job);
-      // One that is new may be what is being said: then the answer shows it.
+      // A new job may belong to a message on its way: then the answer shows it.
       if (hasLoaded && !saying && !conversation.has(job.id)) conversation.showJob(known);
     }
     if (isUnreachable) await comeBack();
@@ -210,7 +210,7 @@ async function watchEngine() {
   nextLook = setTimeout(watchEngine, pause);
 }
 
-/** In the tab's title: how many pictures are on their way, and that the last is there. */
+/** Show in the tab's title how many pictures are on their way, and that the last is there. */
 function showTitle() {
   const count = jobs.unfinished.length;
   if (count) document.title = `(${count}) fluxbot`;
@@ -221,7 +221,7 @@ document.addEventListener("visibilitychange", () => {
   watchEngine();
 });
 
-/** The bot is there again, perhaps with other presets, and jobs have gone on. */
+/** Catch up with a bot that is there again, perhaps with other presets. */
 async function comeBack() {
   isUnreachable = false;
   if (!hasLoaded) location.reload();
@@ -237,10 +237,10 @@ let engineStatus = "";
 
 function showEngine({ status, message }) {
   const texts = {
-    loading: "Loading the model… you can ask already",
+    loading: "Loading the model… you can already ask",
     failed: sentence(message || "the model cannot be loaded"),
     paused: sentence(message || "paused"),
-    draining: sentence(message || "nothing new is accepted"),
+    draining: sentence(message || "no new jobs are accepted"),
     stopping: "Stopping",
     unreachable: sentence(message),
   };
@@ -273,7 +273,7 @@ const refreshQuota = debounce(120, async () => {
     meter.firstElementChild.style.inlineSize = `${share * 100}%`;
     meter.classList.toggle("low", share < 0.1);
   } catch {
-    // The engine's lamp says it when the bot cannot be reached.
+    // The engine's lamp shows that the bot cannot be reached.
   }
   options.refreshQuote();
 });

@@ -4,14 +4,14 @@ import { $, el, icon } from "./dom.js";
 
 /**
  * `{url, name, width, height, small}` of a picture's file, with `small` a picture of the same
- * shape to ask for a price with. Throws an Error whose message says what is wrong with it.
+ * shape to ask for a price with. Throws an Error with a sentence for the person.
  */
 export async function readPicture(file, maxBytes) {
   if (!["image/png", "image/jpeg", "image/webp"].includes(file.type)) {
-    throw new Error(`${file.name || "That"} is no PNG, JPEG or WebP picture.`);
+    throw new Error(`${file.name || "That"} is not a PNG, JPEG or WebP picture.`);
   }
   if (file.size > maxBytes) {
-    throw new Error(`${file.name || "The picture"} has ${(file.size / 1e6).toFixed(1)} MB; at most ${maxBytes / 1e6} MB are read.`);
+    throw new Error(`${file.name || "The picture"} has ${(file.size / 1e6).toFixed(1)} MB; at most ${maxBytes / 1e6} MB are allowed.`);
   }
   const url = await new Promise((resolve, reject) => {
     const reader = new FileReader();
@@ -24,7 +24,7 @@ export async function readPicture(file, maxBytes) {
   try {
     await image.decode();
   } catch {
-    throw new Error(`${file.name || "The picture"} is damaged: the browser cannot show it either.`);
+    throw new Error(`${file.name || "The picture"} is damaged: the browser cannot show it.`);
   }
   const { naturalWidth: width, naturalHeight: height } = image;
   const scale = Math.min(1, 256 / Math.max(width, height));
@@ -33,7 +33,7 @@ export async function readPicture(file, maxBytes) {
   return { url, name: file.name || "pasted picture", width, height, small: canvas.toDataURL("image/png") };
 }
 
-/** Show *image*, or that there is none, as *preset* uses it. */
+/** Show *image* as *preset* uses it, or a place to drop one. */
 export function showPicture(image, preset, { onRemove, onChoose }) {
   $("attachment").hidden = !image;
   if (!image) {
@@ -41,7 +41,7 @@ export function showPicture(image, preset, { onRemove, onChoose }) {
       icon("image"), el("span", { text: "Drop, paste or choose a picture" })));
     return;
   }
-  // What was made of it for another preset is not shown for this one.
+  // The map of another preset is not shown for this one.
   const { map, isWaiting, error, remarks = [] } = image.preset === preset.name ? image : { isWaiting: true };
   const figures = () => [
     figure(el("img", { src: image.url, alt: `Control image: ${image.name}` }), "Your picture"),

@@ -1,7 +1,7 @@
 /**
- * The options that are chosen by clicking, kept for as long as the tab. What a person sets
- * stays. What is lent to the next prompt alone goes with it, and what stood there before
- * comes back.
+ * The options that are chosen by clicking, kept for as long as the tab. Options that a person
+ * sets stay. Options that are lent to the next prompt alone go with it, and the ones before
+ * come back.
  */
 
 const STORE = "fluxbot-options";
@@ -10,7 +10,7 @@ const NAMES = ["preset", "width", "height", "num_inference_steps", "guidance_sca
 
 export class Choices {
   values = {};
-  #before = {}; // what stood in the place of what is lent; null for nothing
+  #before = {}; // options that were replaced by lent ones; null for none
 
   constructor() {
     try {
@@ -18,11 +18,11 @@ export class Choices {
       this.values = kept?.values ?? {};
       this.#before = kept?.before ?? {};
     } catch {
-      // Something else left that there: begin anew.
+      // Not our data: begin anew.
     }
   }
 
-  /** For the API: only what was chosen. */
+  /** The chosen options, for the API. */
   get chosen() {
     return Object.fromEntries(NAMES.filter((name) => this.values[name] !== undefined && this.values[name] !== "")
       .map((name) => [name, this.values[name]]));
@@ -44,12 +44,12 @@ export class Choices {
     this.#keep(changes);
   }
 
-  /** Lend everything: what is not in *values* is not chosen. */
+  /** Lend *values*, and no choice for all other options. */
   lendAll(values) {
     this.lend({ ...Object.fromEntries(NAMES.map((name) => [name, undefined])), ...values });
   }
 
-  /** End the lending of *names*; returns what was lent. */
+  /** End the lending of *names*; returns the lent options. */
   takeBack(names = NAMES) {
     const ended = names.filter((name) => name in this.#before);
     const lent = Object.fromEntries(ended.map((name) => [name, this.values[name]]));

@@ -1,4 +1,4 @@
-/** The message box: colours, completion, and the place of a mistake. */
+/** The message box: colours, completion, and marks at mistakes. */
 
 import { $, el } from "./dom.js";
 import { complete, isOption, words } from "./grammar.js";
@@ -51,7 +51,7 @@ export class Composer {
     this.box.setSelectionRange(this.box.value.length, this.box.value.length);
   }
 
-  /** Say what is wrong, and where: `position` and `word` mark it in the text. */
+  /** Show what is wrong; `position` and `word` mark it in the text. */
   notice(message, { position, word, isCalm = false } = {}) {
     $("notice").classList.toggle("calm", isCalm);
     $("notice-text").textContent = message;

@@ -32,10 +32,10 @@ export function described(job, defaults) {
   return chips;
 }
 
-/** Why nothing is drawn at the moment, by the engine's status. */
+/** Reasons why no picture is being drawn, by the engine's status. */
 const HELD = { loading: "waiting for the model to load", paused: "drawing is paused", failed: "the model could not be loaded" };
 
-/** What a job is doing, in one line; *engine* is the status of what draws. */
+/** The state of a job in one line; *engine* is the engine's status. */
 export function told(job, engine = "ready") {
   if (job.status === "queued" && HELD[engine]) return `Queued: ${HELD[engine]}`;
   if (job.status === "queued") {
@@ -48,7 +48,7 @@ export function told(job, engine = "ready") {
   if (job.status === "running") {
     const which = job.images > 1 && job.picture ? `picture ${job.picture} of ${job.images}, ` : "";
     if (job.step === 0) return `Starting to draw`;
-    if (job.step >= job.steps && (job.picture || 1) >= job.images) return "Finishing";
+    if (job.step >= job.steps && (job.picture || 1) >= job.images) return "Almost done: saving the picture";
     return `Drawing ${which}step ${job.step} of ${job.steps}`;
   }
   if (job.status === "cancelled") {
@@ -58,7 +58,7 @@ export function told(job, engine = "ready") {
   return "";
 }
 
-/** How much of a job is drawn, 0 to 1. */
+/** Share of a job that is drawn, 0 to 1. */
 function share(job) {
   if (job.status !== "running") return isFinal(job) ? 1 : 0;
   return (Math.max(0, (job.picture || 1) - 1) * job.steps + job.step) / (job.steps * job.images);
@@ -159,14 +159,14 @@ export class JobCard {
     this.pictures.hidden = isFinal(job) && !hasPictures;
     this.line.hidden = job.status === "succeeded" && hasPictures;
     if (job.status === "succeeded" && !hasPictures) {
-      this.line.textContent = "The picture was deleted for its age. “Again” draws it once more.";
+      this.line.textContent = "The picture was deleted for its age. “Again” draws the same one.";
     }
     this.facts.replaceChildren(...(job.status === "succeeded" ? facts(job) : []));
     const acts = this.#acts;
     this.actions.replaceChildren(...(isFinal(job)
       ? [
-          button("Again", "again", () => acts.again(this.#job, false), { title: "The same pixels once more" }),
-          button("Vary", "vary", () => acts.again(this.#job, true), { title: "The same words with a new seed" }),
+          button("Again", "again", () => acts.again(this.#job, false), { title: "Draw the same picture again" }),
+          button("Vary", "vary", () => acts.again(this.#job, true), { title: "Draw the same words with a new seed" }),
           button("Edit prompt", "edit", () => acts.edit(this.#job)),
           ...(!hasPictures ? [] : job.images === 1 ? pictureButtons(job, 1, acts)
             : [saveLink("Download all", job.grid, `${job.id}.png`), seedButton(job.seed)]),
@@ -174,7 +174,7 @@ export class JobCard {
       : [button("Cancel", "close", () => acts.cancel(this.#job))]));
   }
 
-  /** Few words for those who listen: the place, the halves, the end. */
+  /** Announce the place, the halves and the end, in few words for screen readers. */
   #speak(job, percent, line) {
     const words = job.status === "running" ? (percent >= 50 ? "Half drawn" : "Drawing")
       : job.status === "succeeded" ? `The picture is ready: ${job.prompt}` : line;
@@ -189,7 +189,7 @@ export function alternative(job, which) {
   return job.images > 1 ? `${job.prompt} (picture ${which} of ${job.images})` : job.prompt;
 }
 
-/** What can be done with one finished picture. */
+/** Buttons for one finished picture. */
 export function pictureButtons(job, which, acts) {
   return [
     button("Use as control image", "outline", () => acts.useAsControl(job, which)),
@@ -220,7 +220,7 @@ export function facts(job) {
   return all.filter(Boolean).map((text) => el("span", { text }));
 }
 
-/** The list of what was said. Jobs are found again by their id. */
+/** The list of messages and answers. Jobs are found again by their id. */
 export class Conversation {
   #cards = new Map();
   #acts;
@@ -246,7 +246,7 @@ export class Conversation {
   #isFollowing = true;
   #engine = "ready";
 
-  /** Cards that wait say what for. */
+  /** The engine's status, which waiting cards show. */
   set engine(status) {
     this.#engine = status;
     for (const job of this.#jobs.unfinished) {
@@ -263,8 +263,8 @@ export class Conversation {
   }
 
   /**
-   * What the person said. `undo` takes it back if the bot refuses it; `mean` shows what the
-   * bot understood, as it will look after a reload too.
+   * Show the person's message. `undo` takes it back if the bot refuses it; `mean` shows the
+   * job that the bot understood, as it will look after a reload too.
    */
   say(text, { chips = [], image = null, at = null, before = false } = {}) {
     const bubble = el("li", { class: "said" });
@@ -283,7 +283,7 @@ export class Conversation {
     };
   }
 
-  /** The card of a job, with what was asked for above it unless that is there already. */
+  /** Show the card of a job, with its prompt above unless that is there already. */
   showJob(job, { said = true, before = false } = {}) {
     const card = new JobCard(job, this.#acts, this.#engine);
     const answer = el("li", { class: "answer" }, card.element);
@@ -298,11 +298,11 @@ export class Conversation {
     return card;
   }
 
-  /** Anything else that the bot answers. */
+  /** Show any other answer of the bot. */
   answer(...content) {
     const answer = el("li", { class: "answer" }, el("div", { class: "reply" }, ...content));
     this.#add(answer);
-    // What is longer than the screen is read from its beginning.
+    // An answer longer than the screen is read from its beginning.
     if (answer.offsetHeight > this.scroll.clientHeight) {
       (answer.previousElementSibling ?? answer).scrollIntoView({ block: "start", behavior: "instant" });
     }

@@ -54,7 +54,7 @@ export function button(label, symbol, onclick, properties = {}) {
 
 export const $ = (id) => document.getElementById(id);
 
-/** Tell people who listen rather than look. */
+/** Tell screen readers. */
 export function announce(text) {
   $("announcer").textContent = text;
 }

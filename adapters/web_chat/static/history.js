@@ -21,7 +21,7 @@ export class History {
     return this.#load(null);
   }
 
-  /** A job that ended is new here, or has got its thumbnail. */
+  /** Refresh for a job that is new here or has its thumbnail now. */
   #changed(job) {
     if ($("history").hidden || this.#states.get(job.id) === job.status) return;
     this.#refreshSoon();
@@ -51,7 +51,7 @@ export class History {
     this.#next = page.next;
     $("history-more").hidden = page.next === null;
     const isEmpty = $("history-list").childElementCount === 0;
-    this.#say(isEmpty ? (words ? `Nothing of yours has “${words}” in it.` : "Your pictures will be listed here.") : "");
+    this.#say(isEmpty ? (words ? `None of your pictures has “${words}” in its prompt.` : "Your pictures will be listed here.") : "");
   }
 
   #row(job) {

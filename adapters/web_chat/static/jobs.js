@@ -35,10 +35,10 @@ export class Jobs extends EventTarget {
     return this.all.filter((job) => !isFinal(job));
   }
 
-  /** Take in what the bot says about a job, whole or in part. */
+  /** Take in news of a job, whole or in part. */
   put(news) {
     const known = this.#jobs.get(news.id);
-    // The stream and an answer may cross: what has ended does not go back.
+    // The stream and an answer may cross, and a job that has ended does not go back.
     if (known && isFinal(known) && news.status && !FINAL.has(news.status)) return known;
     const job = Object.assign(known ?? { previews: [] }, news);
     if (news.preview && job.picture) job.previews[job.picture - 1] = news.preview;
@@ -80,7 +80,7 @@ export class Jobs extends EventTarget {
     });
   }
 
-  /** Ask for everything that may have been missed. */
+  /** Ask for all news that may have been missed. */
   async catchUp() {
     await Promise.allSettled(
       this.unfinished.map(async ({ id }) => {
@@ -88,7 +88,7 @@ export class Jobs extends EventTarget {
           this.put(await api.job(id));
         } catch (error) {
           if (error.status !== 404) throw error;
-          this.put({ id, status: "failed", error: "The bot no longer knows this job." });
+          this.put({ id, status: "failed", error: "The bot no longer has this job." });
         }
       }),
     );

@@ -1,6 +1,6 @@
 /**
- * What is chosen by clicking: the drawer, the chips under the message, the control image
- * with its map, and what the request would cost. Nothing is spent by any of it.
+ * Options chosen by clicking: the drawer, the chips under the message, the control image
+ * with its map, and the price of the request. Nothing here spends credits.
  */
 
 import { $, debounce, duration, el, icon, plural } from "./dom.js";
@@ -50,7 +50,7 @@ export class Options {
     this.refreshQuote();
   }
 
-  /** The status of what draws: while it waits for something, no start is promised. */
+  /** The engine's status; unless it is ready, no start is promised. */
   set engine(status) {
     this.#engine = status;
     this.refreshQuote();
@@ -60,7 +60,7 @@ export class Options {
     return this.#presets;
   }
 
-  /** The preset that a message sent now would use: what is typed goes before what is clicked. */
+  /** The preset that a message sent now would use: typed options win over clicked ones. */
   get preset() {
     const named = [typed(this.#text(), "preset")?.toLowerCase(), this.#values.preset, this.#default];
     return named.map((name) => this.#presets.find((preset) => preset.name === name)).find(Boolean)
@@ -86,7 +86,7 @@ export class Options {
     this.refreshQuote();
   }
 
-  /** The message changed: what it says itself is shown instead of what was clicked. */
+  /** Show the options that the changed message has itself, instead of the clicked ones. */
   follow() {
     const said = JSON.stringify([this.preset?.name, typedOver(this.#text())]);
     if (said !== this.#said) this.#render();
@@ -103,7 +103,7 @@ export class Options {
     this.#mapSoon();
   }
 
-  /** What goes with a message. The picture, and what was lent to the message, leave with it. */
+  /** The options and the picture for a message; options that were lent leave with it. */
   take() {
     const taken = { chosen: this.#choices.chosen, image: this.image, lent: this.#leave() };
     this.set({});
@@ -115,7 +115,7 @@ export class Options {
     return this.#choices.takeBack();
   }
 
-  /** What was taken and not drawn with comes back, unless something new stands in its place. */
+  /** Put back options that were taken and not used, unless new ones stand in their place. */
   putBack({ lent, image }) {
     if (this.image || this.#choices.isLending) return;
     this.image = image;
@@ -188,7 +188,7 @@ export class Options {
 
   #mapSoon = debounce(150, () => this.#map());
 
-  /** See what the preset makes of the picture. */
+  /** Show the control map that the preset makes of the picture. */
   async #map() {
     const image = this.image;
     const preset = this.preset;
@@ -211,7 +211,7 @@ export class Options {
     this.#renderImage();
   }
 
-  /* What it would cost. */
+  /* The price. */
 
   refreshQuote = debounce(250, () => this.#quote());
 

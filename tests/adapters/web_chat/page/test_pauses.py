@@ -58,4 +58,4 @@ async def test_a_pause_by_somebody_else_is_noticed_with_the_next_prompt(site, pa
 async def test_whoever_drains_the_bot_sees_it(site, page):
     await say(page, "admin drain")
 
-    await expect(page.locator("#engine")).to_contain_text("nothing new is accepted")
+    await expect(page.locator("#engine")).to_contain_text("no new ones are accepted")
