@@ -1,6 +1,6 @@
-"""How a job and a text look on Discord. Nothing here sends anything.
+"""The look of jobs and texts on Discord. Nothing here sends anything.
 
-What people wrote is shown inert: in a code span nothing is a link, a mention or bold.
+The words of people are shown inert: in a code span nothing is a link, a mention or bold.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MAX_CHOICE = 100
 #: A preview has an eighth of the picture's sides, which on Discord would be a stamp.
 PREVIEW_SIDE = 384
 
-#: Marks that turn the direction of text around, and other characters that nobody sees.
+#: Marks that turn the direction of text around, and other invisible characters.
 _HIDDEN = re.compile("[\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\x00-\x08\x0b-\x1f\x7f]")
 _PERSON = re.compile(rf"\b{PLATFORM}:(\d{{5,20}})\b")
 _ROLE = re.compile(rf"\b{PLATFORM}-role:(\d{{5,20}})\b")
@@ -44,13 +44,13 @@ _CHANNEL = re.compile(rf"\b{PLATFORM}-channel:(\d{{5,20}})\b")
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A message as it shall look.
+    """The look of a message.
 
     Attributes:
         embeds: At most 10.
         files: Names and bytes; embeds show them as ``attachment://name``.
         items: Buttons and menus, row by row.
-        content: Plain text above it all; the only part in which a mention pings.
+        content: Plain text above the embeds; the only part in which a mention pings.
     """
 
     embeds: Sequence[discord.Embed] = ()
@@ -97,7 +97,7 @@ def code(text: str, length: int = 1000) -> str:
 
 
 def inert(text: str) -> str:
-    """A sentence of ours that may quote people: nothing in it pings, links or is bold."""
+    """A sentence of the bot that may quote people, in which nothing pings, links or is bold."""
     text = discord.utils.escape_markdown(_HIDDEN.sub("", text))
     return text.replace("@", "@\u200b").replace("://", ":\u200b//").replace(".gg/", ".gg\u200b/")
 
@@ -107,15 +107,14 @@ def shortened(text: str, length: int) -> str:
 
 
 def text_post(text: str) -> Post:
-    """A reply of several lines. Ids become names, which ping nobody: what stands in an embed
-    never does."""
+    """A reply of several lines. Ids become names, which ping nobody, since embeds never do."""
     shown = _PERSON.sub(r"<@\1>", inert(text))
     shown = _CHANNEL.sub(r"<#\1>", _ROLE.sub(r"<@&\1>", shown))
     return Post([discord.Embed(description=shortened(shown, MAX_DESCRIPTION), colour=DRAWING)])
 
 
 def enlarged(preview: bytes) -> bytes:
-    """A preview of a size that people can see, as a JPEG."""
+    """A preview in a visible size, as a JPEG."""
     with Image.open(io.BytesIO(preview)) as image:
         share = PREVIEW_SIDE / max(image.size)
         size = (max(1, round(image.width * share)), max(1, round(image.height * share)))
@@ -130,8 +129,8 @@ def progress_post(
     """A job that waits or is being drawn.
 
     Args:
-        now: Unix seconds; makes its start a time of day.
-        why_not: Why nothing is drawn at the moment, if nothing is.
+        now: Unix seconds, from which the start becomes a time of day.
+        why_not: The reason why nothing is being drawn; empty where something is.
     """
     line = replies.progress_line(job, progress, say, when=lambda wait: f"<t:{round(now + wait)}:R>")
     lines = [_asked_for(job), f"**{line}**"]
@@ -144,7 +143,7 @@ def progress_post(
     embed = discord.Embed(description="\n".join([*lines, *_remarks(job)]), colour=DRAWING)
     files = []
     if progress.preview is not None:
-        # Another name each time, or clients go on showing the one that they know.
+        # Another name each time, since clients keep showing a file of the same name.
         name = f"preview-{progress.picture}-{progress.step}.jpg"
         files.append((name, enlarged(progress.preview)))
         embed.set_image(url=f"attachment://{name}")
@@ -164,9 +163,9 @@ def ended_post(
 
     Args:
         picture: Name and bytes of the file; None where there is none to show.
-        can_upscale: Whether a preset makes pictures larger.
+        can_upscale: Whether the picture can be upscaled.
         note: A sentence about the file, such as that it is smaller than the original.
-        number: Which picture of several is shown; None for all of them.
+        number: Number of the picture to show, of several; None for all of them.
     """
     lines = [_asked_for(job)]
     if job.status is JobStatus.SUCCEEDED:
@@ -233,7 +232,7 @@ def history_post(
     page: int,
     has_more: bool,
 ) -> Post:
-    """A page of somebody's pictures, each with its thumbnail, and a menu to look at one."""
+    """A page of a person's pictures, each with its thumbnail, and a menu to pick one."""
     embeds, files, choices = [], [], []
     for job in jobs:
         embed = discord.Embed(description=code(job.request.prompt, 150), colour=DRAWING)

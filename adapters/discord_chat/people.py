@@ -1,4 +1,4 @@
-"""Who asks, from where, and what they and the bot may do there."""
+"""The person behind an interaction, its place, and the permissions there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bot.source import Source
 
 PLATFORM = "discord"
 
-#: What the bot needs in a channel to show its pictures there.
+#: Permissions that the bot needs to show pictures in a channel.
 NEEDED = discord.Permissions(
     view_channel=True,
     send_messages=True,
@@ -46,7 +46,7 @@ def roles_of(person: discord.abc.User) -> tuple[str, ...]:
 
 
 def say_of(interaction: Interaction) -> Language:
-    """The language of whoever asks."""
+    """The language of the person."""
     return language_of(interaction.locale.value)
 
 
@@ -61,7 +61,7 @@ def source_of(interaction: Interaction, shown: str | None = None) -> Source:
 
 
 def origin_of(interaction: Interaction) -> Origin:
-    """Where *interaction* comes from. A thread counts as its channel, that as its category."""
+    """Origin of *interaction*. A thread belongs to its channel, a channel to its category."""
     if interaction.guild_id is None:
         return Origin()
     channel = interaction.channel
@@ -81,10 +81,10 @@ def origin_of(interaction: Interaction) -> Origin:
 
 
 def is_among_us(interaction: Interaction) -> bool:
-    """Whether the bot itself is where *interaction* comes from, and may write there by itself.
+    """Whether the bot is a member of the place of *interaction*, and may write there by itself.
 
-    Somebody who has installed the app for their account alone takes its commands to
-    places of which the bot is no member.
+    Somebody who has installed the app for their account alone takes its commands to other
+    places too.
     """
     if interaction.guild_id is None:
         return interaction.context.dm_channel
@@ -92,7 +92,7 @@ def is_among_us(interaction: Interaction) -> bool:
 
 
 def lacking(interaction: Interaction) -> list[str]:
-    """The permissions that the bot would need to show a picture here, in Discord's words."""
+    """Permissions that the bot lacks to show a picture here, in Discord's words."""
     if not is_among_us(interaction) or interaction.guild_id is None:
         return []
     in_thread = isinstance(interaction.channel, discord.Thread)

@@ -1,5 +1,5 @@
-"""Files: what people attached, read with the bot's token from Slack's hosts alone; and our
-pictures on their way to Slack."""
+"""Files at Slack: attached pictures, read with the bot's token from Slack's hosts alone, and
+uploads of the bot's pictures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bot.config import Slack
 from bot.conversation import Picture
 from bot.sentences import Sentence, unreadable
 
-#: How often an upload is tried, and Slack asked whether a picture can be shown.
+#: Attempts to upload a picture, and to ask Slack whether it can be shown.
 UPLOADS = 4
 LOOKS = 10
 #: Bytes that are looked at to tell a page from a picture.
@@ -39,10 +39,10 @@ def pictures(
 async def read(
     workspace: Workspace, file: Mapping[str, Any], settings: Slack, max_bytes: int
 ) -> bytes:
-    """The bytes of a *file* that somebody sent to Slack.
+    """The bytes of *file*, which somebody has sent to Slack.
 
     Raises:
-        InvalidImage: It lies elsewhere, is too large, gone, or may not be read.
+        InvalidImage: The file lies elsewhere, is too large, gone, or may not be read.
     """
     if file.get("file_access") == "check_file_info" or "url_private" not in file:
         # Of files in channels that are shared with others, events carry the id alone.
@@ -70,7 +70,7 @@ async def read(
                 data += more
             is_page = answer.content_type == "text/html" or _is_page(data)
             if answer.status != 200 or is_page:
-                # Whoever may not read a file is shown the door with a friendly 200.
+                # Without the permission to read a file Slack answers a page with status 200.
                 raise unreadable(Sentence.MAY_NOT_READ)
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         raise unreadable(Sentence.NOT_FETCHED) from error
@@ -108,13 +108,13 @@ async def upload(
     keep: Callable[[str], Awaitable[None]] = forgotten,
     earlier: str | None = None,
 ) -> str:
-    """Bring a picture to Slack, where nobody sees it yet; returns the id of the file.
+    """The id of the picture *data* at Slack, uploaded there, where nobody sees it yet.
 
-    *keep* is told the id before the upload is completed, so that whoever comes back with
-    it as *earlier*, after a crash or a lost answer, does not leave a second file behind.
+    *keep* is told the id before the upload is completed. Given again as *earlier*, after a crash
+    or a lost answer, it keeps a second file from being left behind.
 
     Raises:
-        SlackError, OutcomeUnknown: It is not there, however often it was tried.
+        SlackError, OutcomeUnknown: The upload failed, after several attempts.
     """
     if earlier is not None and await _is_complete(workspace, earlier):
         return earlier
@@ -150,7 +150,7 @@ async def _complete(workspace: Workspace, id: str, title: str) -> None:
     try:
         await workspace.call("files.completeUploadExternal", files=[{"id": id, "title": title}])
     except OutcomeUnknown:
-        # It serves once: whether it did, the file itself says.
+        # The call works once; the file itself tells whether it did.
         if not await _is_complete(workspace, id):
             raise
 
@@ -166,7 +166,7 @@ async def _is_complete(workspace: Workspace, id: str) -> bool:
 
 
 async def until_shown(workspace: Workspace, id: str) -> None:
-    """Wait until Slack has looked at the picture; blocks with it are refused before."""
+    """Wait until Slack has looked at the picture; before that it refuses blocks with it."""
     for _ in range(LOOKS):
         if (await workspace.call("files.info", file=id))["file"].get("mimetype"):
             return
@@ -174,7 +174,7 @@ async def until_shown(workspace: Workspace, id: str) -> None:
 
 
 async def delete(workspace: Workspace, ids: list[str]) -> None:
-    """Delete files of ours; those that are gone already are no error."""
+    """Delete files of the bot, if they are still there."""
     for id in ids:
         try:
             await workspace.call("files.delete", file=id)

@@ -1,4 +1,4 @@
-"""The App Home: what one person has, wants and made. Pure."""
+"""The App Home of one person: credits, jobs, pictures, defaults. Pure."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def home(
     why_not: str = "",
     shows_pictures: bool = True,
 ) -> dict[str, Any]:
-    """The view; *why_not* says why nothing is drawn now.
+    """The view; *why_not* is the reason why nothing is being drawn, if nothing is.
 
-    Without *shows_pictures* the latest ones are listed in words, since Slack refuses a view
+    Without *shows_pictures* the latest pictures are listed in words, since Slack refuses a view
     with a picture that somebody has deleted there.
     """
     total = quota.credits + quota.granted
@@ -77,7 +77,7 @@ def home(
 
 
 def first_file(job: Job) -> str | None:
-    """The id of the first picture of *job* at Slack; None where it is not there."""
+    """Id of the first picture of *job* at Slack; None without one."""
     files = (job.reply_to or {}).get("files") or []
     return str(files[0]) if files else None
 

@@ -1,5 +1,5 @@
-"""About one message a second in a channel: what must be said waits its turn, and progress
-is shown only when nobody else wants to speak."""
+"""The pace of messages, about one a second in a channel: answers wait their turn, and progress
+is shown only when no answer waits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROGRESS_INTERVAL = 1.6
 
 
 class Pace:
-    """When to say the next thing in a channel of one workspace.
+    """Turns to speak in the channels of one workspace.
 
     *now* (seconds) and *sleep* are the clock.
     """
@@ -31,7 +31,7 @@ class Pace:
         self._next_progress = 0.0
 
     async def turn(self, channel: str) -> None:
-        """Wait for the next turn in *channel*; turns come in the order of asking."""
+        """Wait for the next turn in *channel*; turns are given in the order of the calls."""
         now = self.now()
         mine = max(now, self._next.get(channel, 0.0))
         self._take(channel, mine)
@@ -39,14 +39,14 @@ class Pace:
             await self.sleep(mine - now)
 
     async def spare(self, channel: str) -> None:
-        """Wait until there is a turn in *channel* that nobody has asked for."""
+        """Wait for a turn in *channel* that nobody has taken."""
         while (wait := max(self._next.get(channel, 0.0), self._next_progress) - self.now()) > 1e-6:
             await self.sleep(wait)
         self._take(channel, self.now())
         self._next_progress = self.now() + PROGRESS_INTERVAL
 
     def hold(self, channel: str, seconds: float) -> None:
-        """Slack wants quiet for *seconds*: nobody shows progress, nobody speaks in *channel*."""
+        """Give no turn in *channel*, and none for progress anywhere, for *seconds*."""
         until = self.now() + seconds
         self._next[channel] = max(self._next.get(channel, 0.0), until)
         self._next_progress = max(self._next_progress, until)

@@ -1,4 +1,4 @@
-"""Socket Mode: acknowledged once what is asked for is kept, and given up where it is hopeless."""
+"""Socket Mode: events are acknowledged once their job is on disk; hopeless tokens end it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between pings, and at least between two attempts to connect.
 PING_INTERVAL = 5.0
-#: What is said of a socket that goes is the library's business, and no news.
+#: Sockets come and go; the library's words about it are no news.
 QUIET = logging.getLogger("slack_sdk.socket_mode")
 
 
 class Sockets:
-    """So many connections to Slack, renewed as Slack wants it.
+    """The connections to Slack, renewed when Slack wants it.
 
-    Several, because one that is renewed hears nothing for a moment. What two of them hear
-    is told apart by its event's id.
+    Several, because a connection hears nothing while it is renewed. Ids of events tell apart
+    the same event on two of them.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Sockets:
             client.socket_mode_request_listeners.append(self._handle)
 
     async def connect(self) -> None:
-        """Returns once all are connected, however long that takes."""
+        """Wait until all are connected, however long that takes."""
         for client in self._clients:
             await client.connect()  # type: ignore[no-untyped-call]
 
@@ -70,12 +70,12 @@ class Sockets:
         await send_async_response(client, request, response, time.time())
 
     async def close(self) -> None:
-        """Hear nothing more."""
+        """Close all connections."""
         await asyncio.gather(*(client.end() for client in self._clients))
 
 
 class _Client(SocketModeClient):
-    """The library's client, but for what it would repeat for ever."""
+    """The library's client, without its endless attempts to connect."""
 
     def __init__(self, *, on_hopeless: Callable[[str], None], **settings: Any) -> None:
         super().__init__(**settings)

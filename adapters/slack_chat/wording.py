@@ -6,14 +6,14 @@ import html
 import re
 import unicodedata
 
-#: What Slack puts in angle brackets: ``<@U1|ada>``, ``<#C1|general>``, ``<https://x|x>``.
+#: Slack's tokens in angle brackets: ``<@U1|ada>``, ``<#C1|general>``, ``<https://x|x>``.
 _TOKEN = re.compile(r"<([^<>]*)>")
 #: Marks that turn the direction of all that follows, and could disguise it.
 _DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 def words(text: str, bot_user: str, team: str, *, names_people: bool = False) -> str:
-    """What a person typed, as they see it, without the mention of the bot.
+    """The text as its author sees it, without the mention of the bot.
 
     *names_people* turns ``<@U1>`` into ``slack:T1-U1``, as admin commands want it.
     """
@@ -34,17 +34,17 @@ def words(text: str, bot_user: str, team: str, *, names_people: bool = False) ->
 
 
 def is_admin_command(text: str) -> bool:
-    """Whether the first of *text*'s words is ``admin``."""
+    """Whether the first word of *text* is ``admin``."""
     return re.match(r"\s*/?admin\b", _TOKEN.sub("", text), re.IGNORECASE) is not None
 
 
 def escape(text: str) -> str:
-    """*text* such that Slack's markup shows it as it stands and calls nobody."""
+    """*text* escaped, so that Slack's markup shows it literally and pings nobody."""
     return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def printable(text: str) -> str:
-    """*text* without what cannot be shown or would turn what stands beside it around."""
+    """*text* without control characters and marks that change the direction of text."""
     return "".join(
         character
         for character in text

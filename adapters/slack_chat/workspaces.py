@@ -1,4 +1,4 @@
-"""One workspace in which the app is installed: its token, its calls, what failures mean."""
+"""A workspace in which the app is installed: its token, its calls, the meaning of failures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SCOPES = {
 #: Without these it cannot do anything; without others it does less.
 NEEDED_SCOPES = frozenset({"chat:write", "app_mentions:read", "commands"})
 
-#: What Slack says of a token that will not work again by itself.
+#: Slack's errors for a token that will not work again by itself.
 GONE = {
     "account_inactive": Reason.REMOVED,
     "app_uninstalled": Reason.REMOVED,
@@ -43,7 +43,7 @@ GONE = {
     "token_expired": Reason.EXPIRED,
     "token_revoked": Reason.REVOKED,
 }
-#: What Slack says of a conversation that nothing can be posted to.
+#: Slack's errors for a conversation that nothing can be posted to.
 CLOSED = {
     "cannot_reply_to_message": Reason.NO_REPLIES,
     "channel_not_found": Reason.NO_MEMBER,
@@ -57,7 +57,7 @@ CLOSED = {
     "thread_locked": Reason.NO_REPLIES,
     "thread_not_found": Reason.THREAD_DELETED,
 }
-#: What Slack says where it has a fault of its own, having perhaps done what was asked.
+#: Slack's errors for faults of its own, after which the call may have succeeded.
 PASSING = frozenset(
     {"fatal_error", "internal_error", "request_timeout", "service_unavailable", "team_added_to_org"}
 )
@@ -72,14 +72,14 @@ FORMS = frozenset(
         "users.info",
     }
 )
-#: Asked twice, these do what they do once.
+#: Methods that can be called twice with the effect of once.
 REPEATABLE = FORMS | {"chat.update", "views.publish"}
 ATTEMPTS = 4
 TIMEOUT = 30
 
 
 class SlackError(Exception):
-    """Slack said no; *error* is its word for why."""
+    """A call that Slack refused; *error* is its word for the reason."""
 
     def __init__(self, method: str, error: str, more: str = "") -> None:
         super().__init__(f"{method}: {error}{more}")
@@ -91,7 +91,7 @@ class TokenRevoked(SlackError):
 
 
 class RateLimited(SlackError):
-    """Too many calls; *seconds* later there may be more."""
+    """Too many calls; the next may come *seconds* later."""
 
     def __init__(self, method: str, seconds: float) -> None:
         super().__init__(method, "ratelimited")
@@ -99,18 +99,18 @@ class RateLimited(SlackError):
 
 
 class OutcomeUnknown(Exception):
-    """No answer came, so that nobody knows whether Slack did it."""
+    """No answer came, so that the call may or may not have succeeded."""
 
 
 class Workspace:
     """An installation, known by its token; `connect` learns the rest.
 
     Attributes:
-        team: Slack's id of it.
-        name: What people call it.
-        bot_user, bot_id: The bot in it, as a member and as an app.
-        scopes: What the token may do.
-        lost: Why it cannot be reached any more; None while it can.
+        team: Slack's id of the workspace.
+        name: The workspace's name.
+        bot_user, bot_id: Ids of the bot, as a member and as an app.
+        scopes: Permissions of the token.
+        lost: Reason why the workspace cannot be reached any more; None while it can.
     """
 
     def __init__(
@@ -137,10 +137,10 @@ class Workspace:
         )
 
     async def connect(self) -> None:
-        """Ask Slack whose token this is.
+        """Learn the workspace of the token from Slack.
 
         Raises:
-            TokenRevoked: Nobody's.
+            TokenRevoked: The token does not work.
             OutcomeUnknown: Slack cannot be reached.
         """
         answer = await self.call("auth.test")
@@ -154,13 +154,13 @@ class Workspace:
         return sorted(set(SCOPES) - self.scopes)
 
     async def call(self, method: str, /, *, is_hasty: bool = False, **arguments: Any) -> Any:
-        """Call *method*; returns its answer.
+        """The answer to a call of *method*.
 
-        Too many calls are repeated when Slack says so, but not *is_hasty* ones. Calls
-        that can be repeated without harm are, where no answer came.
+        A rate-limited call is repeated when Slack allows it, unless it *is_hasty*. Where no
+        answer came, calls are repeated if that does no harm.
 
         Raises:
-            TokenRevoked, RateLimited, SlackError: Slack said no.
+            TokenRevoked, RateLimited, SlackError: Slack refused the call.
             OutcomeUnknown: No answer came.
         """
         attempts = ATTEMPTS if method in REPEATABLE and not is_hasty else 1
