@@ -116,7 +116,7 @@ def wrong_kind(kind: str) -> InvalidImage:
 def too_many(count: int) -> InvalidImage:
     """The error of *count* attached files."""
     return InvalidImage(
-        f"{count} files are attached, and one picture can be followed: send one",
+        f"{count} files are attached, and only one picture can be used: send one",
         field="control_image",
     )
 

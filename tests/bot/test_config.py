@@ -180,7 +180,9 @@ def test_a_preset_of_ones_own_stands_in_whole_for_one_of_the_model(tmp_path):
 
     assert presets["plain"] == Preset(name="plain", description="mine")
     assert list(presets) == ["plain", "night"]
-    assert "[presets.NAME] replaces the model's preset as a whole" in SHIPPED.read_text(encoding="utf-8")
+    assert "[presets.NAME] replaces the model's preset as a whole" in SHIPPED.read_text(
+        encoding="utf-8"
+    )
 
 
 def test_the_environment_overrides_the_file(tmp_path, monkeypatch):
