@@ -199,12 +199,13 @@ class LoopbackAdapter:
             event["text"],
             () if event["image"] is None else (bytes.fromhex(event["image"]),),
         )
-        job_id = None if reply.job is None else reply.job.id
+        job = reply.job if reply.is_new else None
+        job_id = None if job is None else job.id
         self._failpoint("tell: before")
         await self._until_answered("tell", {"event": event["id"], "job": job_id})
         self._failpoint("tell: after")
-        if reply.job is not None:
-            self._following.follow(reply.job)
+        if job is not None:
+            self._following.follow(job)
 
     async def _until_answered(self, path: str, body: dict[str, Any]) -> Any:
         while True:

@@ -23,7 +23,7 @@ POINTS = tuple(
     for what in (
         "commit admit",
         "commit begin",
-        "commit end",
+        "commit write",
         "commit draw_again",
         "commit close_delivery",
         "file",
