@@ -19,7 +19,7 @@ from bot.commands import (
 )
 from bot.config import ConfigError
 from bot.origins import kind_of_group
-from bot.refusals import NotFound
+from bot.sentences import not_in_a_server
 from bot.service import Service
 from bot.source import Source
 from generation.errors import InvalidRequest
@@ -135,7 +135,7 @@ async def _channels(service: Service, source: Source, command: AdminChannels) ->
     admin, user, server = service.admin, source.user, source.origin.server
     if server is None:
         admin.check(user)
-        raise NotFound("channels are chosen in the server that they belong to")
+        raise not_in_a_server()
     if command.action == "list":
         allowed = await admin.channels(user, server)
     else:

@@ -25,6 +25,7 @@ class Sentence(StrEnum):
     NOT_OURS = "I did not draw that"
     NO_TAKER = "no preset here draws from a picture; an admin can add one"
     FORM_IS_LATE = "the form could not be opened in time; please try again"
+    NOT_IN_A_SERVER = "that can only be done in a server"
     NO_PROMPT = "the prompt is empty: say what to draw"
     STORED_ELSEWHERE = "the file is stored somewhere else: attach it from your own device"
     FILE_IS_GONE = "the file is gone: attach it again"
@@ -33,6 +34,14 @@ class Sentence(StrEnum):
         "I need the files:read permission to see your picture: an admin of the workspace must"
         " install the app anew"
     )
+
+
+class Hint(StrEnum):
+    """A sentence beside a button or a field."""
+
+    DELETES = "This deletes the picture here and in the history; its credits are not given back."
+    FOR_PRESETS = "For presets that need one."
+    CHOOSE_A_TAKER = "Choose a preset that takes a picture."
 
 
 def our_fault() -> FluxbotError:
@@ -61,6 +70,11 @@ def not_ours() -> NotFound:
 def no_taker() -> FluxbotError:
     """The error of a picture that is to be drawn from where no preset can."""
     return FluxbotError(Sentence.NO_TAKER)
+
+
+def not_in_a_server() -> NotFound:
+    """The error of what concerns a server, where there is none."""
+    return NotFound(Sentence.NOT_IN_A_SERVER)
 
 
 def form_is_late() -> FluxbotError:

@@ -45,6 +45,7 @@ from bot.requests import (
 from bot.sentences import not_yours
 from bot.source import PictureOf, Source
 from bot.upkeep import Upkeep
+from bot.views import QueueView, Quote
 from bot.worker import EngineState, Worker
 from generation.checks import MAX_SEED, MAX_SIZE, shortened
 from generation.protocols import ControlImages, Executor
@@ -64,40 +65,6 @@ class About:
     text: str
     examples: tuple[str, ...] = ()
     remarks: Callable[[GenerationRequest], tuple[str, ...]] = lambda request: ()
-
-
-@dataclass(frozen=True, slots=True)
-class QueueView:
-    """The queue as one person sees it.
-
-    Attributes:
-        waiting: Jobs of everybody that wait.
-        running: Jobs of everybody that are being drawn.
-        mine: This person's unfinished jobs, in the order in which they will be drawn.
-    """
-
-    waiting: int
-    running: int
-    mine: tuple[Job, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """What a request would cost, before anything is spent.
-
-    Attributes:
-        cost: Credits.
-        left: Credits that the person has.
-        seconds: Drawing time; None before anything was measured.
-        position: Jobs that would be ahead.
-        starts_in: Seconds until it would start; None before anything was measured.
-    """
-
-    cost: int
-    left: int
-    seconds: float | None
-    position: int
-    starts_in: float | None
 
 
 class Service:

@@ -23,7 +23,7 @@ from adapters.discord_chat.people import (
     source_of,
     user_of,
 )
-from bot import replies
+from bot import replies, sentences
 from bot.commands import (
     AdminAudit,
     AdminBan,
@@ -83,14 +83,12 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
     async def carry_out(interaction: Interaction, command: AdminCommand) -> None:
         await answers.show(interaction, lambda: converse(service, source_of(interaction), command))
 
-    def subgroup(name: str, description: str) -> app_commands.Group:
-        return app_commands.Group(
-            name=locale_str(name), description=locale_str(description), parent=top
-        )
+    def subgroup(name: str, description: locale_str) -> app_commands.Group:
+        return app_commands.Group(name=locale_str(name), description=description, parent=top)
 
     # Presets
 
-    presets = subgroup("presets", "Manages the presets")
+    presets = subgroup("presets", locale_str("Manages the presets"))
 
     async def presets_like(interaction: Interaction, typed: str) -> list[Choice[str]]:
         found = [name for name in config.presets if typed.lower() in name]
@@ -124,7 +122,7 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
 
     # Quotas
 
-    quota = subgroup("quota", "Manages credits and quotas")
+    quota = subgroup("quota", locale_str("Manages credits and quotas"))
 
     @quota.command(
         name=locale_str("show"), description=locale_str("Shows the quota of a person or a role")
@@ -179,7 +177,7 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
 
     # The queue
 
-    queue = subgroup("queue", "Manages the queue")
+    queue = subgroup("queue", locale_str("Manages the queue"))
 
     async def jobs_like(interaction: Interaction, typed: str) -> list[Choice[str]]:
         if not service.admin.is_admin(user_of(interaction.user)):
@@ -241,7 +239,7 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
 
     # Where the bot may be used
 
-    channels = subgroup("channels", "Manages the channels that I can be used in")
+    channels = subgroup("channels", locale_str("Manages the channels that I can be used in"))
 
     @channels.command(name=locale_str("list"), description=locale_str("Lists the channels"))
     async def channels_list(interaction: Interaction) -> None:
@@ -321,5 +319,6 @@ def _name(who: Somebody) -> str:
 
 
 def _here(interaction: Interaction) -> str:
-    assert interaction.guild_id is not None, "the command is for servers alone"
+    if interaction.guild_id is None:
+        raise sentences.not_in_a_server()
     return server_of(interaction.guild_id)

@@ -13,6 +13,7 @@ from adapters.slack_chat.wording import clipped, escape, pieces, printable
 from bot import reasons, replies
 from bot.jobs import Job, JobStatus, Progress, share_done
 from bot.languages import ENGLISH, Language
+from bot.sentences import Hint
 
 Block = dict[str, Any]
 
@@ -171,9 +172,7 @@ def picture_message(
         "delete",
         job.id,
         style="danger",
-        ask=say(
-            "This deletes the picture here and in the history; its credits are not given back."
-        ),
+        ask=say(Hint.DELETES),
         no=say("No"),
     )
     edit = button(say("Edit prompt"), "edit", job.id)

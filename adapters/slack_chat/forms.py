@@ -14,6 +14,7 @@ from bot.commands.options import Number, Option
 from bot.conversation import refusal
 from bot.jobs import Job
 from bot.requests import SETTINGS, command_of
+from bot.sentences import Hint
 from generation.checks import MAX_PROMPT_LENGTH, is_blank
 from generation.types import Preset
 
@@ -89,9 +90,9 @@ def form(
             "filetypes": ["png", "jpg", "jpeg", "webp"],
             "max_files": 1,
         }
-        blocks.append(_input("image", "Control image", element, "For presets that need one."))
+        blocks.append(_input("image", "Control image", element, Hint.FOR_PRESETS))
     if about.purpose == "control":
-        blocks.append(context(plain("Choose a preset that takes a picture.")))
+        blocks.append(context(plain(Hint.CHOOSE_A_TAKER)))
     return {
         "type": "modal",
         "callback_id": CALLBACK,

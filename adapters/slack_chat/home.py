@@ -16,7 +16,7 @@ from adapters.slack_chat.blocks import (
 from bot import replies
 from bot.jobs import Job, JobStatus
 from bot.ledger import QuotaStatus
-from bot.service import QueueView
+from bot.views import QueueView
 from generation.types import Preset
 
 #: Pictures and jobs that are listed.

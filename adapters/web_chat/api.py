@@ -40,7 +40,7 @@ from adapters.web_chat.schemas import (
     Word,
 )
 from adapters.web_chat.security import COOKIE, LOCAL_USER, Gate, is_guarded
-from adapters.web_chat.sharing import Asker, JobId, TheWeb, Web, file, responses
+from adapters.web_chat.sharing import EVENTS, Asker, JobId, TheWeb, Web, file, responses
 from bot import sentences
 from bot.commands import (
     OPTIONS,
@@ -268,14 +268,6 @@ async def again(
     repeated = (await converse(web.service, source, again)).the_job()
     response.headers["Location"] = f"/api/jobs/{repeated.id}"
     return JobView.of(repeated)
-
-
-EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "Server-sent events: queued, step, then one of done, failed, cancelled",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
-    }
-}
 
 
 @router.get(

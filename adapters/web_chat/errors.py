@@ -31,7 +31,7 @@ from bot.refusals import (
     StorageTrouble,
     TooManyJobs,
 )
-from generation.errors import FluxbotError, GenerationError, InvalidRequest
+from generation.errors import FluxbotError, GenerationError, InvalidImage, InvalidRequest
 
 STATUS_OF: dict[type[FluxbotError], int] = {
     InvalidRequest: 400,
@@ -172,6 +172,33 @@ def presets_differ(preset: str, other: str) -> InvalidRequest:
     """The error of a body that names a *preset* and an *other* one beside its picture."""
     return InvalidRequest(
         f"preset ({preset}) and controlnet.preset ({other}) differ: name one", field="preset"
+    )
+
+
+def data_url_is_no_base64(field: str) -> InvalidImage:
+    return InvalidImage("the data URL must be in base64: data:image/png;base64,…", field=field)
+
+
+def picture_is_an_address(field: str) -> InvalidImage:
+    return InvalidImage(
+        "the picture must be sent itself, in base64: addresses are not followed", field=field
+    )
+
+
+def picture_is_no_base64(field: str) -> InvalidImage:
+    return InvalidImage("the picture is not valid base64: send it again", field=field)
+
+
+def picture_is_empty(field: str) -> InvalidImage:
+    return InvalidImage("the picture is empty: send it again", field=field)
+
+
+def picture_too_large(size: int, max_bytes: int, field: str) -> TooLarge:
+    """The error of a picture of about *size* bytes."""
+    return TooLarge(
+        f"the picture has about {size / 1e6:.1f} MB; at most {max_bytes / 1e6:g} MB are allowed:"
+        " send a smaller one",
+        field=field,
     )
 
 

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from adapters.web_chat.errors import MISSING_PROMPT, TooLarge
+from adapters.web_chat import errors
+from adapters.web_chat.errors import MISSING_PROMPT
 from bot.jobs import Job, JobStatus
 from generation.checks import (
     MAX_PROMPT_LENGTH,
@@ -25,7 +26,6 @@ from generation.checks import (
     SIZE_MULTIPLE,
     is_blank,
 )
-from generation.errors import InvalidImage
 
 DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w=.+-]+)*,", re.IGNORECASE)
 WHITESPACE = dict.fromkeys(map(ord, " \t\r\n"))
@@ -41,25 +41,19 @@ def decode_image(text: str, max_bytes: int, field: str) -> bytes:
     prefix = DATA_URL.match(text[:200])
     payload = text[prefix.end() :] if prefix else text
     if prefix and not prefix.group().lower().endswith(";base64,"):
-        raise InvalidImage("the data URL must be in base64: data:image/png;base64,…", field=field)
+        raise errors.data_url_is_no_base64(field)
     if not prefix and re.match(r"\s*(https?|file|ftp):", text[:20], re.IGNORECASE):
-        raise InvalidImage(
-            "the picture must be sent itself, in base64: addresses are not followed", field=field
-        )
+        raise errors.picture_is_an_address(field)
     if len(payload) * 3 // 4 > max_bytes + 3:
         payload = payload.translate(WHITESPACE)
         if len(payload) * 3 // 4 > max_bytes + 3:
-            raise TooLarge(
-                f"the picture has about {len(payload) * 3 / 4e6:.1f} MB; at most"
-                f" {max_bytes / 1e6:g} MB are allowed: send a smaller one",
-                field=field,
-            )
+            raise errors.picture_too_large(len(payload) * 3 // 4, max_bytes, field)
     try:
         data = base64.b64decode(payload.translate(WHITESPACE), validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidImage("the picture is not valid base64: send it again", field=field) from None
+        raise errors.picture_is_no_base64(field) from None
     if not data:
-        raise InvalidImage("the picture is empty: send it again", field=field)
+        raise errors.picture_is_empty(field)
     return data
 
 

@@ -69,6 +69,13 @@ ERRORS: dict[int, str] = {
 RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}}
 AUTHENTICATE = {"WWW-Authenticate": {"description": "Bearer", "schema": {"type": "string"}}}
 
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Server-sent events: queued, step, then one of done, failed, cancelled",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+
 
 def responses(*statuses: int, model: Any = ErrorView) -> dict[int | str, dict[str, Any]]:
     """The error responses of a route, for OpenAPI."""

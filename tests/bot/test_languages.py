@@ -17,7 +17,7 @@ from bot.config import Config
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import ENGLISH, LANGUAGES, in_words, language_of
 from bot.reasons import RESTARTS, LeftBehind, Reason
-from bot.sentences import Sentence
+from bot.sentences import Hint, Sentence
 from bot.worker import NOTES
 from generation.errors import FluxbotError
 
@@ -30,7 +30,8 @@ KEPT = {"flux", "flux-admin"}
 def spoken():
     """Every sentence that a piece of our code says in the person's language."""
     found = {label for label, _ in LABELS.values()} | {str(status) for status in JobStatus}
-    found |= {*NOTES, RESTARTS, *map(str, Reason), *map(str, LeftBehind), *map(str, Sentence)}
+    found |= {*NOTES, RESTARTS, *map(str, Reason), *map(str, LeftBehind)}
+    found |= {*map(str, Sentence), *map(str, Hint)}
     for path in (*ROOT.glob("bot/*.py"), *ROOT.glob("adapters/*/*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):

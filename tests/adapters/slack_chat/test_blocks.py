@@ -11,7 +11,7 @@ from adapters.slack_chat.home import home
 from bot.commands import OPTIONS, ImagineCommand
 from bot.jobs import Job, JobStatus, Progress
 from bot.ledger import QuotaStatus
-from bot.service import QueueView
+from bot.views import QueueView
 from generation.types import GenerationRequest, Preset
 from tests.fakes.slack import schema
 from tests.fakes.slack.world import loose, markup_problems
