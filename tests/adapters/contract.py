@@ -41,6 +41,12 @@ class Asker(Protocol):
     async def ask(self, text: str, image: bytes | None = None) -> Asked:
         """Ask for a picture, which is accepted."""
 
+    async def again(self) -> Asked:
+        """Ask for the last picture once more."""
+
+    async def vary(self, asked: Asked) -> Asked:
+        """Ask for a variation of *asked*, which was the last picture."""
+
     async def refused(self, text: str, image: bytes | None = None) -> str:
         """Ask for a picture, which is refused; returns the sentence."""
 
@@ -50,7 +56,8 @@ def jpeg_without_an_end():
 
 
 class ConversationContract:
-    """Queued, progress, picture, cancel, quota, bad number, bad picture, crash."""
+    """Queued, progress, picture, cancel, quota, bad number, bad picture, crash; and what goes on
+    from the last picture."""
 
     async def test_people_see_their_place_then_the_steps_then_the_picture(
         self, bot, asker, other, gate
@@ -118,3 +125,43 @@ class ConversationContract:
         (job,) = (await bot.service.history(asker.key)).jobs
 
         assert (job.request.prompt, job.status) == ("a fox in snow", JobStatus.SUCCEEDED)
+
+    async def test_same_goes_on_from_the_last_picture(self, bot, asker, gate):
+        gate.open()
+        first = await asker.ask(f"a fox in snow {SMALL} --seed 7")
+        await first.picture()
+
+        night = await asker.ask("same, at night")
+        await night.picture()
+
+        newer, older = (await bot.service.history(asker.key)).jobs
+        assert newer.request.prompt == "a fox in snow, at night"
+        assert (newer.request.seed, newer.parent) == (7, older.id)
+        keeps = f"Builds on {older.id} and keeps preset plain, 64×64, seed 7."
+        assert newer.remarks == (keeps,)
+
+    async def test_again_and_vary_draw_the_last_picture_once_more(self, bot, asker, gate):
+        gate.open()
+        await (await asker.ask(f"a fox {SMALL} --seed 7")).picture()
+
+        again = await asker.again()
+        await again.picture()
+        await (await asker.vary(again)).picture()
+
+        varied, repeated, first = (await bot.service.history(asker.key)).jobs
+        assert repeated.request == first.request
+        assert (varied.request.prompt, varied.parent) == ("a fox", repeated.id)
+        assert varied.request != first.request
+
+    async def test_a_refusal_has_the_same_words_on_every_platform(self, bot, asker):
+        words = {
+            "a fox --size 2048x2048": "2048x2048 is 4194304 pixels; at most 1048576 are drawn"
+            " here: ask for a smaller size.",
+            "a fox --preset canny": "The preset canny needs a control image: attach a PNG, JPEG"
+            " or WebP.",
+            "a fox --preset night": "There is no preset 'night': choose one of plain, canny, redraw.",
+        }
+
+        said = {text: await asker.refused(text) for text in words}
+
+        assert said == words

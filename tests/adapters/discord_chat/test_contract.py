@@ -28,8 +28,11 @@ class Asked:
         found = await self._shows(r"step (\d+) of (\d+)")
         return int(found[1]), int(found[2])
 
+    async def message(self):
+        return await self.interaction.until(drawn)
+
     async def picture(self):
-        return (await self.interaction.until(drawn)).attachments[0].data
+        return (await self.message()).attachments[0].data
 
     async def cancel(self):
         message = await self.interaction.until(lambda message: "Cancel" in message.buttons)
@@ -60,6 +63,12 @@ class Asker:
         options = {name: value for name, value in options.items() if value is not None}
         asked = await self.person.command(self.channel, "flux imagine", **options)
         return Asked(self.person, asked)
+
+    async def again(self):
+        return Asked(self.person, await self.person.command(self.channel, "flux again"))
+
+    async def vary(self, asked):
+        return Asked(self.person, await self.person.press(await asked.message(), "Vary"))
 
     async def refused(self, text, image=None):
         return (await (await self.ask(text, image)).interaction.followed_up()).text

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from bot.commands import ImagineCommand
 from bot.jobs import JobStatus
 from generation.kinds import ImageToImage
 from generation.types import Preset
@@ -419,6 +420,18 @@ async def test_defaults_that_are_not_allowed_leave_those_there_are(chat, ada):
 
     assert "at most 1048576" in errors["size"]
     assert await chat.bot.service.settings(ada.key) == {"num_inference_steps": 20}
+
+
+async def test_the_form_of_defaults_leaves_what_it_does_not_show(chat, ada):
+    await chat.bot.service.change_settings(ada.key, ImagineCommand(images=2), is_private=True)
+    await ada.open_home()
+    await ada.press(await ada.sees(lambda ada: ada.home), "Change")
+
+    assert await ada.submit(await ada.sees(lambda ada: ada.view), steps="20", images="") is None
+    await ada.sees(lambda ada: "steps 20" in shown_text(ada.home))
+
+    own = await chat.bot.service.settings(ada.key)
+    assert own == {"private": True, "num_inference_steps": 20}
 
 
 async def test_the_messages_tab_needs_no_home(chat, slack, ada):

@@ -54,6 +54,12 @@ class Asker:
         )
         return Asked(self.person, self.channel, message)
 
+    async def again(self):
+        return await self.ask("again")
+
+    async def vary(self, asked):
+        return await self.ask("vary")
+
     async def refused(self, text, image=None):
         before = len(self.channel.whispers)
         await self._mention(text, image)

@@ -59,6 +59,12 @@ class Asker:
     async def ask(self, text, image=None):
         return Asked(self.http, (await self._say(text, image)).json()["job"]["id"])
 
+    async def again(self):
+        return await self.ask("again")
+
+    async def vary(self, asked):
+        return await self.ask("vary")
+
     async def refused(self, text, image=None):
         return (await self._say(text, image)).json()["error"]["message"]
 
