@@ -220,7 +220,7 @@ async def _answer(
             return Reply(job=await service.job(source, job_id))
         case HowCommand(job_id):
             job = await service.job(source, job_id)
-            return Reply(replies.how(job), job=job)
+            return Reply(replies.how(job, say), job=job)
         case CancelCommand(job_id):
             job = await service.cancel(source, job_id)
             return Reply(replies.cancelled(job, say), job=job)
@@ -228,20 +228,21 @@ async def _answer(
             job = await service.delete(source, job_id)
             return Reply(say("The picture was deleted."), job=job)
         case HistoryCommand(words, page):
-            return await _history(service, source.user, words, page)
+            return await _history(service, source, words, page)
         case PresetsCommand():
             default = service.config.model.default_preset
-            return Reply(replies.presets(service.presets, default))
+            return Reply(replies.presets(service.presets, default, say))
         case QuotaCommand():
             return Reply(replies.quota(await service.quota(source.user, source.origin), say))
         case QueueCommand():
             view = service.queue(source.user)
             state = service.state
             why_not = "" if state.status == "draining" else state.message
-            text = replies.queue(view.waiting, view.running, view.mine, why_not)
+            text = replies.queue(view.waiting, view.running, view.mine, why_not, say)
             return Reply(text, jobs=view.mine)
         case SettingsCommand():
-            return Reply(replies.settings(await _settings(service, source.user, command)))
+            own = await _settings(service, source.user, command)
+            return Reply(replies.settings(own, say))
         case HelpCommand(topic):
             model = service.config.model
             text = replies.help_text(topic, f"{model.width}x{model.height}")
@@ -267,17 +268,18 @@ async def _settings(service: Service, user: str, command: SettingsCommand) -> di
     )
 
 
-async def _history(service: Service, user: str, words: str, page: int) -> Reply:
+async def _history(service: Service, source: Source, words: str, page: int) -> Reply:
+    user, say = source.user, source.language
     check_text("text", words)
     before = None
     for _ in range(page - 1):
         skipped = await service.history(user, words, before=before, limit=PAGE_SIZE)
         before = skipped.next
         if before is None:
-            return Reply(replies.history([], words, page, has_more=False))
+            return Reply(replies.history([], words, page, False, say))
     found = await service.history(user, words, before=before, limit=PAGE_SIZE)
     has_more = found.next is not None
-    text = replies.history(found.jobs, words, page, has_more=has_more)
+    text = replies.history(found.jobs, words, page, has_more, say)
     return Reply(text, jobs=tuple(found.jobs), has_more=has_more)
 
 

@@ -106,15 +106,15 @@ def inherited(last: Job, changes: ImagineCommand, vary: bool = False) -> str:
     return f"Builds on {last.id} and keeps {', '.join(parts) or 'its prompt'}."
 
 
-def how(job: Job) -> str:
+def how(job: Job, say: Language = ENGLISH) -> str:
     """How a picture was made, with what to type to have it again."""
     request = job.request
     command = command_of(request, job.images)
-    lines = [render(command), f"{job.id} · {summary(job)} · {request.model}"]
+    lines = [render(command), f"{job.id} · {summary(job, say)} · {request.model}"]
     if request.control_image is not None:
-        lines.append("It also follows a control image.")
+        lines.append(say("It also follows a control image."))
     if job.parent is not None:
-        lines.append(f"It builds on {job.parent}.")
+        lines.append(say("It builds on {id}.", id=job.parent))
     return "\n".join((*lines, *job.remarks))
 
 
@@ -154,17 +154,17 @@ def quota(status: QuotaStatus, say: Language = ENGLISH) -> str:
     return " ".join(sentences)
 
 
-def presets(by_name: Mapping[str, Preset], default: str) -> str:
+def presets(by_name: Mapping[str, Preset], default: str, say: Language = ENGLISH) -> str:
     """The presets, a line each."""
     lines = []
     for preset in by_name.values():
         notes = []
         if preset.name == default:
-            notes.append("the default")
+            notes.append(say("the default"))
         if preset.needs_image:
-            notes.append("attach a picture")
+            notes.append(say("attach a picture"))
         note = f" ({', '.join(notes)})" if notes else ""
-        lines.append(f"{preset.name}{note}: {preset.description or 'no description'}")
+        lines.append(f"{preset.name}{note}: {preset.description or say('no description')}")
     return "\n".join(lines)
 
 
@@ -235,46 +235,57 @@ def dead_letters(jobs: Iterable[Job]) -> str:
     return "\n".join(lines) or "Nothing was given up."
 
 
-def queue(waiting: int, running: int, mine: Iterable[Job], why_not: str = "") -> str:
+def queue(
+    waiting: int,
+    running: int,
+    mine: Iterable[Job],
+    why_not: str = "",
+    say: Language = ENGLISH,
+) -> str:
     """The queue as one person sees it; *why_not* says why nothing is drawn, if nothing is."""
-    user_defaults = [
-        f"{job.id} · {progress_line(job, job.progress)} · {short(job)}" for job in mine
-    ]
+    lines = [f"{job.id} · {progress_line(job, job.progress, say)} · {short(job)}" for job in mine]
     return "\n".join(
         [
-            *([f"Nothing is drawn now: {why_not}."] if why_not else []),
-            f"{counted(running, 'picture')} being drawn, {waiting} waiting.",
-            *(user_defaults or ["Nothing of yours among them."]),
+            *([say("Nothing is drawn now: {reason}.", reason=say(why_not))] if why_not else []),
+            say(
+                "{pictures} being drawn, {waiting} waiting.",
+                pictures=say.counted(running, "1 picture", "{count} pictures"),
+                waiting=waiting,
+            ),
+            *(lines or [say("Nothing of yours among them.")]),
         ]
     )
 
 
-def history(jobs: list[Job], words: str, page: int, has_more: bool) -> str:
+def history(jobs: list[Job], words: str, page: int, has_more: bool, say: Language = ENGLISH) -> str:
     """A page of somebody's pictures, a line each."""
     if not jobs:
         if page > 1:
-            return f"There is no page {page}."
-        return f"Nothing of yours says “{words}”." if words else "You have drawn nothing yet."
-    lines = [f"{job.id} · {job.status} · {short(job)}" for job in jobs]
+            return say("There is no page {page}.", page=page)
+        if words:
+            return say("Nothing of yours says “{words}”.", words=words)
+        return say("You have drawn nothing yet.")
+    lines = [f"{job.id} · {say(str(job.status))} · {short(job)}" for job in jobs]
     if has_more:
-        lines.append(f"More: history {words + ' ' if words else ''}--page {page + 1}")
+        typed = f"history {words + ' ' if words else ''}--page {page + 1}"
+        lines.append(say("More: {command}", command=typed))
     return "\n".join(lines)
 
 
-def settings(user_defaults: Mapping[str, Any]) -> str:
+def settings(user_defaults: Mapping[str, Any], say: Language = ENGLISH) -> str:
     """Somebody's own defaults."""
     if not user_defaults:
-        return "You have no defaults of your own. Set some: settings --preset canny --steps 20"
+        typed = "settings --preset canny --steps 20"
+        return say("You have no defaults of your own. Set some: {command}", command=typed)
     pairs = dict(user_defaults)
     if "width" in pairs and "height" in pairs:
         pairs["size"] = f"{pairs.pop('width')}x{pairs.pop('height')}"
     if "aspect_ratio" in pairs:
         pairs["aspect_ratio"] = ":".join(map(str, pairs["aspect_ratio"]))
     if "private" in pairs:
-        pairs["private"] = "yes" if pairs["private"] else "no"
-    return "Your defaults: " + ", ".join(
-        f"{WORDS.get(name, name)} {value}" for name, value in pairs.items()
-    )
+        pairs["private"] = say("yes") if pairs["private"] else say("no")
+    values = ", ".join(f"{WORDS.get(name, name)} {value}" for name, value in pairs.items())
+    return say("Your defaults: {values}", values=values)
 
 
 def short(job: Job, length: int = 80) -> str:

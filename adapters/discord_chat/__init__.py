@@ -5,6 +5,7 @@
 | ``chat`` | `DiscordChat`: logs in, keeps the gateway's sockets, ends |
 | ``commands`` | ``/flux …``, and the menus of a message |
 | ``administration`` | ``/flux-admin …`` |
+| ``acts`` | what buttons and forms know of what they lead to |
 | ``buttons`` | the buttons under a picture; their ids carry the job's |
 | ``actions`` | what happens when somebody presses one |
 | ``forms`` | the forms that open: change the prompt, draw from a picture |

@@ -3,7 +3,9 @@
 | module | content |
 | --- | --- |
 | ``server`` | uvicorn in the bot's own event loop; the only door: `serve` |
-| ``api`` | the routes, each three moves: parse, ask the service, put the answer into JSON |
+| ``api`` | the routes, each three moves: parse, converse, put the reply into JSON |
+| ``pictures`` | the routes that hand out files |
+| ``sharing`` | what all routes share: the service, who asks, how errors are described |
 | ``schemas`` | bodies of requests and responses |
 | ``errors`` | every refusal as ``{"error": {"code", "message", "field"}}`` |
 | ``security`` | the gate before all routes: Host, Origin, tokens, size; browsers' headers |

@@ -1,4 +1,4 @@
-"""The routes. Each is three moves: parse, ask the service, put the answer into JSON."""
+"""The routes. Each is three moves: parse, converse, put the reply into JSON."""
 
 from __future__ import annotations
 

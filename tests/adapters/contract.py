@@ -159,7 +159,8 @@ class ConversationContract:
             " here: ask for a smaller size.",
             "a fox --preset canny": "The preset canny needs a control image: attach a PNG, JPEG"
             " or WebP.",
-            "a fox --preset night": "There is no preset 'night': choose one of plain, canny, redraw.",
+            "a fox --preset night": "There is no preset 'night': choose one of plain, canny,"
+            " redraw.",
         }
 
         said = {text: await asker.refused(text) for text in words}

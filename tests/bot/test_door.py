@@ -269,6 +269,25 @@ async def test_what_was_clicked_counts_where_the_words_leave_it_open(service):
     assert (plain.job.request.width, plain.job.request.seed) == (128, 5)
 
 
+# Languages
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("queue", "Von dir ist nichts dabei."),
+        ("history", "Du hast noch nichts gezeichnet."),
+        ("presets", "plain (die Voreinstellung)"),
+        ("settings", "Du hast keine eigenen Voreinstellungen."),
+        ("quota", "Noch 10000 Credits"),
+    ],
+)
+async def test_an_answer_is_in_the_language_of_the_person(service, text, said):
+    reply = await converse(service, Source(ADA, language=language_of("de")), text)
+
+    assert said in reply.text
+
+
 # Those who manage a server
 
 
