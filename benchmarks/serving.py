@@ -91,16 +91,16 @@ def make_engine(name: str) -> Callable[[], Engine]:
 
 
 @contextlib.asynccontextmanager
-async def running_bot(engine: str) -> AsyncIterator[tuple[Service, Gallery]]:
-    """The bot on a folder of its own, its model loaded."""
+async def running_bot(engine: str) -> AsyncIterator[tuple[Service, ThreadExecutor]]:
+    """The bot on a folder of its own, its model loaded; and what owns its engine."""
     with tempfile.TemporaryDirectory() as folder:
         database = await Database.open(Path(folder) / "bot.sqlite3")
-        gallery = Gallery(Path(folder))
+        executor = ThreadExecutor(make_engine(engine))
         service = Service(
             Config(**GENEROUS),
-            [ThreadExecutor(make_engine(engine))],
+            [executor],
             database,
-            gallery,
+            Gallery(Path(folder)),
             PillowControlImages(),
             about=About("A benchmark."),
             read_presets=dict,
@@ -109,7 +109,7 @@ async def running_bot(engine: str) -> AsyncIterator[tuple[Service, Gallery]]:
         working = asyncio.create_task(service.run())
         try:
             await (await service.submit(Source("web:warm-up"), BACKGROUND)).finished()
-            yield service, gallery
+            yield service, executor
         finally:
             working.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -254,19 +254,18 @@ async def measure_throughput(engine: str) -> list[Figure]:
     """Pictures a minute through the bot, against a bare loop over the same engine."""
     bare: list[float] = []
     through: list[float] = []
-    async with running_bot(engine) as (service, _):
-        (executor,) = service._worker._executors
+    async with running_bot(engine) as (service, executor):
         request = (await service.history("web:warm-up")).jobs[0].request
 
         async def by_loop() -> float:
             def draw() -> float:
-                drawing: Engine = executor._engine  # type: ignore[attr-defined]
+                drawing: Engine = executor._engine  # type: ignore[assignment]
                 started = time.perf_counter()
                 for _ in range(PICTURES):
                     drawing.generate(request, lambda step: None)
                 return time.perf_counter() - started
 
-            return await asyncio.wrap_future(executor._submit(draw))  # type: ignore[attr-defined]
+            return await asyncio.wrap_future(executor._submit(draw))
 
         async def by_bot() -> float:
             started = time.perf_counter()

@@ -41,8 +41,10 @@ class Gate(StubEngine):
     Attributes:
         threads: The thread of each call, in order.
         drawn: Every request that was begun.
-        fault: What drawing raises, if anything.
+        fault: What drawing raises, if anything: at once, or with its next step.
         is_noisy: Whether it draws noise, which no format makes small.
+        seconds: How long its results say that they took; None for the time that they did.
+        loads: How often it was loaded.
         waits: Set whenever a step waits to be allowed.
         report: Tells of something else than a step, while a picture is being drawn.
     """
@@ -53,6 +55,8 @@ class Gate(StubEngine):
         self.drawn = []
         self.fault = None
         self.is_noisy = False
+        self.seconds = None
+        self.loads = 0
         self.is_busy = False
         self.is_closed = False
         self.waits = threading.Event()
@@ -71,6 +75,7 @@ class Gate(StubEngine):
             pass
 
     def load(self):
+        self.loads += 1
         self.threads.append(threading.current_thread())
         super().load()
 
@@ -85,6 +90,8 @@ class Gate(StubEngine):
         def gated(step):
             self.waits.set()
             assert self._allowed.acquire(timeout=20), "the test never allowed this step"
+            if self.fault is not None:
+                raise self.fault
             on_step(step)
 
         self.is_busy = True
@@ -93,6 +100,8 @@ class Gate(StubEngine):
             if self.is_noisy:
                 noise = Image.effect_noise(result.image.size, 120).convert("RGB")
                 result = replace(result, image=noise)
+            if self.seconds is not None:
+                result = replace(result, seconds=self.seconds)
             return result
         finally:
             self.is_busy = False
@@ -128,10 +137,11 @@ class Bot:
         self.clock = clock
         self.settings = {"presets": PRESETS, **settings}
         self.about = About("A test.", ("a red circle",))
+        self.reserve = None
 
     async def start(self):
         self.config = Config(**self.settings)
-        self.database = await Database.open(self.folder / "bot.sqlite3")
+        self.database = await Database.open(self.folder / "bot.sqlite3", reserve=self.reserve)
         self.gallery = Gallery(self.folder)
         self.service = Service(
             self.config,
@@ -140,12 +150,16 @@ class Bot:
             self.gallery,
             PillowControlImages(),
             about=self.about,
-            read_presets=lambda: self.settings["presets"],
+            read_presets=lambda: self.read_presets(),
             now=self.clock,
         )
         await self.service.start()
         self.running = asyncio.create_task(self.service.run())
         return self.service
+
+    def read_presets(self):
+        """What the configuration says by now."""
+        return self.settings["presets"]
 
     async def stop(self):
         self.running.cancel()

@@ -295,6 +295,45 @@ def test_every_sentence_for_people_comes_from_the_bot():
     assert found == []
 
 
+def reached_into(source, parts):
+    """Private names in *source* that are reached through one of *parts*, as ``service._worker``."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute):
+            whole, name = node.value, node.attr
+        elif isinstance(node, ast.Call) and len(node.args) > 1:  # setattr(service, "_worker", …)
+            whole, name = node.args[0], getattr(node.args[1], "value", None)
+        else:
+            continue
+        of = getattr(whole, "attr", getattr(whole, "id", None))
+        if of in parts and isinstance(name, str) and re.match("_[a-z]", name):
+            yield f"{of}.{name}"
+
+
+def test_a_reach_into_a_part_is_found_however_it_is_written():
+    source = """
+bot.service._worker.times
+monkeypatch.setattr(service, "_complete", broken)
+Service._admit = split
+service.__init__, self._worker, service.job("_x", "_y")
+"""
+
+    found = set(reached_into(source, {"service", "Service"}))
+
+    assert found == {"service._worker", "service._complete", "Service._admit"}
+
+
+def test_what_a_test_needs_of_the_service_it_sees_from_outside():
+    """Else the service could not be rebuilt without rewriting its tests."""
+    parts = {"service", "Service", "worker", "_worker"}
+    found = {
+        f"{path.relative_to(ROOT).as_posix()}: {name}"
+        for path in (*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py"))
+        for name in reached_into(path.read_text(encoding="utf-8"), parts)
+    }
+
+    assert found == set()
+
+
 def naming_in_sql(table):
     """Files of ours whose SQL names *table*, told by the word before it."""
     named = re.compile(rf"\b(?:from|join|into|update|table)\s+{table}\b", re.IGNORECASE)

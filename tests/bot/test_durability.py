@@ -8,6 +8,7 @@ import pytest
 
 from bot import replies
 from bot.conversation import converse
+from bot.job_store import JobStore
 from bot.jobs import JobStatus
 from bot.outcomes import UNREADABLE
 from bot.refusals import NotAccepting, NotFound, StorageTrouble
@@ -154,18 +155,11 @@ async def test_an_engine_that_died_and_cannot_be_loaded_is_tried_again_by_itself
 
 
 async def test_a_job_cancelled_while_its_engine_dies_is_cancelled_and_refunded(bot, gate):
-    class Dying(Exception): ...
-
     job = await bot.service.submit(Source(ADA), CIRCLE)
     await at_step(job, 0)
     await until(gate.waits.is_set)
-    work = gate.report
 
-    def die(step):
-        work(step)
-        raise LOST
-
-    gate.report = die
+    gate.fault = LOST
     await stepping(gate, bot.service.cancel(Source(ADA), job.id))
 
     assert job.status is JobStatus.CANCELLED
@@ -211,7 +205,7 @@ async def test_a_late_result_of_an_old_attempt_is_thrown_away(bot, gate):
 
     assert await finished(job) is JobStatus.FAILED
     assert job.error == "elsewhere"
-    await until(lambda: not bot.service._worker._ending)
+    await until(lambda: list(bot.gallery.images.iterdir()) == [])
     assert list(bot.gallery.images.iterdir()) == []
     assert await bot.rows("SELECT status, delivery FROM jobs") == [
         {"status": "failed", "delivery": "none"}
@@ -221,11 +215,15 @@ async def test_a_late_result_of_an_old_attempt_is_thrown_away(bot, gate):
 async def test_a_late_failure_of_an_old_attempt_refunds_nothing(bot, gate):
     job = await bot.service.submit(Source(ADA), CIRCLE)
     await at_step(job, 0)
+    await until(gate.waits.is_set)
     await bot.database.write(lambda db: db.execute("UPDATE jobs SET fence = fence + 1"))
-    Faults(gate, LOST)
-    gate.open()
-    await until(lambda: not bot.service._worker.running and not bot.service._worker._ending)
 
+    gate.fault = LOST
+    gate.open()
+    await until(lambda: gate.loads == 2)  # so the end of the lost attempt has been seen to
+
+    view = bot.service.queue(ADA)
+    assert (view.running, view.waiting) == (0, 0)
     assert not job.status.is_final, "the later attempt will end it"
     assert (await bot.service.quota(ADA)).used == job.cost
 
@@ -233,7 +231,7 @@ async def test_a_late_failure_of_an_old_attempt_refunds_nothing(bot, gate):
 async def test_an_attempt_that_was_begun_before_the_latest_can_end_nothing(bot):
     job = await bot.service.submit(Source(ADA), CIRCLE)
     await at_step(job, 0)
-    records = bot.service._worker._store
+    records = JobStore(bot.gallery.control_images)
     fences = [
         await bot.database.write(lambda db: records.begin(db, job, 0.0, turn=0)) for _ in range(2)
     ]
@@ -264,7 +262,7 @@ async def test_the_queue_stands_as_it_stood_after_a_restart(bot, gate):
     before = await order(bot.service)
 
     service = await stepping(gate, bot.restart())
-    await until(lambda: service._worker.running)
+    await until(lambda: service.is_drawing)
 
     assert before == [1, 4, 2, 5, 6, 3]
     assert await order(service) == before
@@ -283,7 +281,7 @@ async def test_where_an_admin_moved_a_job_it_stays_after_a_restart(bot, gate):
     before = await order(bot.service)
 
     service = await stepping(gate, bot.restart())
-    await until(lambda: service._worker.running)
+    await until(lambda: service.is_drawing)
 
     assert before == [1, 3, 5, 4, 2]
     assert await order(service) == before
@@ -293,7 +291,6 @@ async def test_who_waits_again_after_a_restart_reads_so(bot, gate):
     running = await bot.service.submit(Source(ADA), CIRCLE)
     await at_step(running, 0)
     await bot.database.write(lambda db: db.execute("UPDATE jobs SET attempts = 1"))
-    job = bot.service._worker.unfinished[running.id]
     row = await bot.rows("SELECT * FROM jobs")
     await stepping(gate, bot.stop())
     # As a kill would have left it.
@@ -352,9 +349,11 @@ async def test_a_picture_that_takes_too_long_is_given_back_when_stopping(make_bo
 
 
 async def test_what_is_known_to_take_too_long_is_not_waited_for(bot, gate):
+    gate.seconds = 3600.0
+    gate.allow(3)
+    await finished(await bot.service.submit(Source(ADA), CIRCLE))
     running = await bot.service.submit(Source(ADA), CIRCLE)
     await at_step(running, 0)
-    bot.service._worker.times.record(running, 3600.0)
 
     async with asyncio.timeout(5):
         await bot.service.finish(30)
@@ -438,7 +437,8 @@ async def test_a_start_clears_away_what_a_killed_process_left(bot, gate):
 
 
 async def test_a_full_disk_gives_up_its_reserve_so_that_ends_can_be_written(bot, gate, tmp_path):
-    bot.database._reserve = reserve = Reserve(tmp_path / "reserve", 2**16)
+    bot.reserve = reserve = Reserve(tmp_path / "reserve", 2**16)
+    await bot.restart()
     job = await bot.service.submit(Source(ADA), CIRCLE)
     await at_step(job, 0)
 

@@ -19,7 +19,6 @@ from typing import Any
 
 import bot.database
 import bot.following
-from bot.admission import Admission
 from bot.config import Config
 from bot.conversation import converse
 from bot.database import Database
@@ -218,18 +217,20 @@ class LoopbackAdapter:
 def plant(fault: str | None) -> None:
     """Break the bot as its writers might have; the harness must notice."""
     if fault == "split transaction":
-        charge, admit = Ledger.charge, Admission._admit
-        Ledger.charge = lambda self, db, job, now: None
+        charge, write = Ledger.charge, Database.write
+        owed: list[Callable[[Any], None]] = []
 
-        async def split(self: Admission, job: Job) -> Job:
-            admitted = await admit(self, job)
-            if admitted is job:
-                await self._database.write(
-                    partial(charge, self._ledger, job=job, now=job.submitted_at)
-                )
-            return admitted
+        def put_off(self: Ledger, db: Any, job: Job, now: float) -> None:
+            owed.append(partial(charge, self, job=job, now=now))
 
-        Admission._admit = split
+        async def split(self: Database, work: Callable[[Any], Any]) -> Any:
+            outcome = await write(self, work)
+            while owed:
+                await write(self, owed.pop())
+            return outcome
+
+        Ledger.charge = put_off
+        Database.write = split
     elif fault == "no recovery":
         JobStore.unfinished = lambda self, db: Unfinished([], [], [], [], 0, [])
 

@@ -288,12 +288,12 @@ async def test_a_trouble_of_the_disk_only_delays_the_picture(asked, gate, impati
 
 
 async def test_a_failed_job_keeps_its_reason_where_it_cannot_be_delivered(
-    fake, asked, ada, gate, service, monkeypatch
+    fake, asked, ada, gate, presence, service, monkeypatch
 ):
     def broken(*_):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(service._worker, "_save", broken)
+    monkeypatch.setattr(presence.bot.gallery, "save", broken)
     fake.clock.advance(16 * 60)
     fake.channel.delete()
     ada.accepts_direct_messages = False

@@ -235,7 +235,6 @@ async def test_cancel_gives_the_credits_back_and_says_so_in_the_message(
     bob = slack.person("bob")
     await ada.mention(general, f"a fox {SMALL}")
     (job,) = await jobs(chat)
-    job = chat.bot.service._worker.unfinished[job.id]
     await at_step(job, 0)
     await ada.mention(general, f"a cat {SMALL}")
     waiting = await general.said("Queued, 1 ahead of you", button="Cancel")

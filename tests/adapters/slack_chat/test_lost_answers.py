@@ -69,7 +69,7 @@ async def test_a_picture_arrives_once_whatever_gets_lost(
     await ada.mention(general, f"a fox {SMALL}")
     await general.said("a fox", button="Cancel")
     (job,) = await jobs(chat)
-    await at_step(chat.bot.service._worker.unfinished[job.id], 0)
+    await at_step(job, 0)
     slack.api.fault(method, fault)
 
     gate.open()

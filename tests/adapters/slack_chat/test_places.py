@@ -179,7 +179,7 @@ async def test_blocks_that_slack_refuses_for_good_give_the_credits_back(
     await ada.mention(general, f"a fox {SMALL}")
     await general.said("a fox", button="Cancel")
     (job,) = await jobs(chat)
-    await at_step(chat.bot.service._worker.unfinished[job.id], 0)
+    await at_step(job, 0)
     slack.api.fault("chat.update", *["invalid_blocks"] * 20)
 
     gate.open()

@@ -53,7 +53,7 @@ async def test_a_mention_is_answered_in_its_thread_with_the_picture(
 async def test_one_message_is_edited_from_its_place_to_the_picture(chat, ada, general, gate):
     await ada.mention(general, f"a fox {SMALL}")
     (fox,) = await jobs(chat)
-    await at_step(chat.bot.service._worker.unfinished[fox.id], 0)
+    await at_step(fox, 0)
     await ada.mention(general, f"a cat {SMALL}")
 
     waiting = await general.said("Queued, 1 ahead of you", button="Cancel")

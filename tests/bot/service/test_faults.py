@@ -14,7 +14,7 @@ from bot.refusals import NotAccepting, StorageTrouble
 from bot.source import Source
 from generation.errors import GenerationError, ModelUnavailable, OutOfMemory
 from tests.bot.conftest import CIRCLE, left
-from tests.bot.faults import Storage, sqlite3_full, sqlite_error
+from tests.bot.faults import BEGIN, FINISH, INSERT, Storage, sqlite3_full, sqlite_error
 from tests.conftest import ADA, ADMIN, BOB, at_step, finished, until
 
 
@@ -63,13 +63,13 @@ async def test_a_picture_that_cannot_be_stored_is_refunded(
     assert bot.service.state.status == state
 
 
-@pytest.mark.parametrize("method", ["begin", "finish"])
+@pytest.mark.parametrize("statement", [BEGIN, FINISH], ids=["begin", "finish"])
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR])
-async def test_a_storage_that_fails_for_a_while_loses_no_job(bot, gate, method, code):
+async def test_a_storage_that_fails_for_a_while_loses_no_job(bot, gate, statement, code):
     """The job is drawn, or its end is written, as soon as the storage is back; nothing else
     is begun meanwhile, since it could not be written down."""
     gate.open()
-    storage = Storage(bot.service._worker._store, method, sqlite_error(code))
+    storage = Storage(bot.database, statement, sqlite_error(code))
     first = await bot.service.submit(Source(ADA), CIRCLE)
     await until(lambda: storage.failures)
     await until(lambda: bot.service.state.status == "paused")
@@ -87,7 +87,7 @@ async def test_a_storage_that_fails_for_a_while_loses_no_job(bot, gate, method, 
 async def test_a_job_that_fails_while_the_storage_does_is_refunded_once_it_is_back(bot, gate):
     gate.open()
     gate.fault = GenerationError("the picture came out empty")
-    storage = Storage(bot.service._worker._store, "finish", sqlite3_full())
+    storage = Storage(bot.database, FINISH, sqlite3_full())
     job = await bot.service.submit(Source(ADA), CIRCLE)
     await until(lambda: storage.failures)
     assert await left(bot.service) == bot.config.quota.credits - job.cost
@@ -103,7 +103,7 @@ async def test_a_cancel_that_cannot_be_written_says_so_and_the_job_waits_on(bot,
     running = await bot.service.submit(Source(ADA), CIRCLE)
     await at_step(running, 0, picture=1)
     waiting = await bot.service.submit(Source(BOB), CIRCLE)
-    storage = Storage(bot.service._worker._store, "finish", sqlite3_full())
+    storage = Storage(bot.database, FINISH, sqlite3_full())
 
     with pytest.raises(StorageTrouble):
         await bot.service.cancel(Source(BOB), waiting.id)
@@ -137,10 +137,7 @@ async def test_pictures_that_are_being_stored_outlive_the_stop(make_bot, gate, m
 
 
 async def test_a_request_that_cannot_be_written_is_refused_and_not_queued(bot):
-    def full(db, job):
-        raise sqlite3_full()
-
-    bot.service._store.insert = full
+    Storage(bot.database, INSERT, sqlite3_full())
 
     with pytest.raises(StorageTrouble, match="nothing was charged"):
         await bot.service.submit(Source(ADA), CIRCLE)

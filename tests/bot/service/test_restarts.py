@@ -72,11 +72,18 @@ async def test_an_event_that_comes_again_at_the_cap_still_finds_its_job(make_bot
     assert await bot.service.submit(Source(ADA, event_id="slack:Ev1"), CIRCLE) is first
 
 
-async def test_whoever_asks_and_goes_away_still_gets_the_job_done(bot, gate):
+async def test_whoever_asks_and_goes_away_still_gets_the_job_done(bot, gate, monkeypatch):
     """A job that is on disk and not in the queue would wait for the next restart."""
+    writing = asyncio.Event()
+    write = bot.database.write
+
+    def noticed(work):
+        writing.set()
+        return write(work)
+
+    monkeypatch.setattr(bot.database, "write", noticed)
     asking = asyncio.create_task(bot.service.submit(Source(ADA), CIRCLE))
-    while not bot.service._admission.is_admitting:
-        await asyncio.sleep(0)
+    await writing.wait()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
