@@ -17,6 +17,7 @@ from generation.executor import ThreadExecutor
 from generation.kinds import ControlNet, ImageToImage
 from generation.stub import StubEngine
 from generation.types import GenerationRequest, Preset
+from tests.fakes import documents
 
 ADA, BOB, EVE = "web:ada", "web:bob", "discord:eve"
 ADMIN = "web:local"
@@ -188,6 +189,16 @@ def environment():
                 environment.delenv(name)
         environment.setenv("PYTHON_DOTENV_DISABLED", "1")
         yield environment
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Nobody should take for judged what was not."""
+    if documents.LACKING:
+        terminalreporter.write_line(
+            f"Not judged, for want of {len(documents.LACKING)} documents of the platforms: "
+            + "; ".join(document.what for document in documents.LACKING)
+            + ". How to get them: python -m pytest -rs tests/fakes/test_documents.py"
+        )
 
 
 @pytest.fixture(autouse=True)

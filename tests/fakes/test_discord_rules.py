@@ -9,7 +9,7 @@ import discord
 import pytest
 
 from tests.fakes.discord import FakeDiscord, RefusedByDiscord
-from tests.fakes.discord.schema import protocol_truth
+from tests.fakes.documents import DISCORD_GATEWAY, DISCORD_REST, needs
 
 PLAIN = {"type": 1, "name": "draw", "description": "Draw"}
 BUTTON = {"type": 2, "style": 1, "label": "Go", "custom_id": "go"}
@@ -463,7 +463,7 @@ async def test_what_discord_does_not_document_is_noticed(fake, raw):
     assert (await raw.ask("GET", member))[1]["code"] == 10007
 
 
-@pytest.mark.skipif(protocol_truth() is None, reason="Discord's documents are not at hand")
+@needs(DISCORD_REST, DISCORD_GATEWAY)
 async def test_a_body_against_the_schema_is_noticed_on_both_sides(fake, raw):
     await raw.write({"content": "x", "tts": "loudly"})
     fake.forgive("body of POST .* breaks the schema: tts")

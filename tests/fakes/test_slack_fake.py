@@ -9,12 +9,10 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.web.async_client import AsyncWebClient
 
+from tests.fakes.documents import SLACK_TYPES, needs
 from tests.fakes.slack import FakeSlack, schema
 from tests.fakes.slack.world import Time
 
-needs_types = pytest.mark.skipif(
-    not schema.is_known(), reason="Slack's types are not at hand: set PROTOCOL_TRUTH"
-)
 QUIET = {"unfurl_links": False, "unfurl_media": False}
 
 
@@ -65,13 +63,13 @@ BAD_BLOCKS = [
 ]
 
 
-@needs_types
+@needs(SLACK_TYPES)
 @pytest.mark.parametrize("blocks", BAD_BLOCKS)
 async def test_blocks_that_slack_would_refuse_are_found(blocks):
     assert schema.block_problems(blocks)
 
 
-@needs_types
+@needs(SLACK_TYPES)
 def test_buttons_are_held_against_the_limits_of_slacks_descriptions():
     button = {"type": "button", "text": {"type": "plain_text", "text": "x" * 76}}
     value = {"type": "button", "text": {"type": "plain_text", "text": "x"}, "value": "v" * 2001}

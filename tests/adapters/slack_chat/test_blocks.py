@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from bot.jobs import Job, JobStatus, Progress
 from bot.ledger import QuotaStatus
 from bot.views import QueueView
 from generation.types import GenerationRequest, Preset
+from tests.fakes.documents import SLACK_TYPES, needs
 from tests.fakes.slack import schema
 from tests.fakes.slack.world import loose, markup_problems
 
@@ -24,9 +24,6 @@ FOX = GenerationRequest(
     height=64,
     seed=7,
     preset="plain",
-)
-needs_types = pytest.mark.skipif(
-    not schema.is_known(), reason="Slack's types are not at hand: set PROTOCOL_TRUTH"
 )
 
 
@@ -55,7 +52,7 @@ def sayable(prompt):
         return None
 
 
-@needs_types
+@needs(SLACK_TYPES)
 @settings(max_examples=60, deadline=None)
 @given(PROMPTS, st.integers(1, 16), st.text(max_size=4000))
 def test_messages_fit_whatever_the_prompt_is(prompt, images, text):
@@ -78,7 +75,7 @@ def test_messages_fit_whatever_the_prompt_is(prompt, images, text):
         assert said
 
 
-@needs_types
+@needs(SLACK_TYPES)
 @given(PROMPTS, st.text(max_size=300))
 @settings(max_examples=40, deadline=None)
 def test_forms_and_the_home_fit_whatever_is_in_them(prompt, text):

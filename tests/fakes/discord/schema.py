@@ -1,17 +1,14 @@
 """Discord's own documents, as a judge of every request, answer and gateway payload.
 
-The folder stands in the environment variable PROTOCOL_TRUTH, by default in
-``../shared/protocols`` beside the checkout. Where it is missing nothing is checked.
+Where they are missing (see `tests.fakes.documents`) nothing is checked.
 """
 
 import functools
-import json
-import os
-from pathlib import Path
 
 import jsonschema_rs
 
-ROOT = Path(__file__).parents[3]
+from tests.fakes.documents import DISCORD_GATEWAY, DISCORD_REST
+
 SNOWFLAKE = "SnowflakeType"
 OPCODES_FROM_BOT = {
     1: "GatewayHeartbeat",
@@ -43,11 +40,8 @@ INTERACTIONS = {
 @functools.cache
 def protocol_truth() -> "Truth | None":
     """The documents, read once a process, or None where they are not at hand."""
-    folder = Path(os.environ.get("PROTOCOL_TRUTH", ROOT.parent / "shared" / "protocols"))
-    rest, gateway = folder / "discord-openapi.json", folder / "discord-gateway.schema.json"
-    if not (rest.is_file() and gateway.is_file()):
-        return None
-    return Truth(json.loads(rest.read_text()), json.loads(gateway.read_text()))
+    rest, gateway = DISCORD_REST.read(), DISCORD_GATEWAY.read()
+    return None if rest is None or gateway is None else Truth(rest, gateway)
 
 
 class Truth:

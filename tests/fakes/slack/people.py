@@ -153,7 +153,7 @@ class Person:
         if event["type"] == "app_mention":
             # The sample is of a mention without files; the types know of those.
             bare = {**payload, "event": {k: v for k, v in event.items() if k != "files"}}
-            self.slack.hold(schema.strangers(bare, schema.sample("AppMentionPayload") or {}))
+            self.slack.hold(schema.strangers(bare, schema.mention()))
         return await self.slack.sockets.deliver("events_api", payload)
 
     async def open_home(self, tab="home"):

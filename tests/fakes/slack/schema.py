@@ -7,16 +7,12 @@ one look finds a wrong field and a text that is too long.
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from functools import cache
-from pathlib import Path
 
 import jsonschema_rs
 
-ROOT = Path(__file__).parents[3]
-TRUTH = Path(os.environ.get("PROTOCOL_TRUTH", ROOT / ".." / "shared" / "protocols"))
+from tests.fakes.documents import SLACK_MENTION, SLACK_TIERS, SLACK_TYPES
 
 _LENGTH = re.compile(
     r"(?:maximum length|max length|maximum length of|limit this field to)\D{0,60}?([\d,]+) char"
@@ -82,8 +78,7 @@ def _limits(node):
 
 @cache
 def _schema():
-    path = TRUTH / "slack-types.schema.json"
-    return _limits(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+    return _limits(SLACK_TYPES.read())
 
 
 def is_known():
@@ -139,8 +134,7 @@ def block_problems(blocks, is_view=False):
 
 @cache
 def _tiers():
-    path = TRUTH / "slack-samples" / "rate_limit_tiers.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return SLACK_TIERS.read() or {}
 
 
 def tier(method):
@@ -149,10 +143,9 @@ def tier(method):
 
 
 @cache
-def sample(name):
-    """The shape of a real payload; None where the samples are not at hand."""
-    path = TRUTH / "slack-samples" / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+def mention():
+    """The shape of a real mention; empty, which any payload fits, where the sample is missing."""
+    return SLACK_MENTION.read() or {}
 
 
 def strangers(payload, shape, path=""):
