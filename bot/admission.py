@@ -54,8 +54,9 @@ class Admission:
         """The job that the platform's event asked for, if it came before."""
         if event_id is None:
             return None
-        job = await self._database.read(partial(self._store.find_event, event_id=event_id))
-        return None if job is None else self._worker.unfinished.get(job.id, job)
+        find = partial(self._store.find_event, event_id=event_id)
+        found = await self._worker.look_up(lambda db: [job] if (job := find(db)) else [])
+        return found[0] if found else None
 
     async def check(self, source: Source) -> None:
         """Raise Refused where nothing of *source* can be accepted now, whatever it is."""

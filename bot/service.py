@@ -482,8 +482,7 @@ class Service:
 
         An adapter asks once it can send, and follows them as it follows new ones.
         """
-        jobs = await self._database.read(partial(self._store.undelivered, platform=platform))
-        return [self._worker.unfinished.get(job.id, job) for job in jobs]
+        return await self._worker.look_up(partial(self._store.undelivered, platform=platform))
 
     async def redirect(self, job: Job, reply_to: dict[str, Any]) -> None:
         """Keep where the answer to *job* goes from now on."""

@@ -252,6 +252,16 @@ class Worker:
         """
         await self._end(job, given_up(error, self._now()), self._database.write)
 
+    async def look_up(self, read: Work[list[Job]]) -> list[Job]:
+        """The jobs that *read* finds in the database; those that go on are the objects that move.
+
+        That holds also for a job that ends while its row is on the way. The row says that it
+        goes on, and whoever waited for a job made from it would wait for ever.
+        """
+        known = dict(self.unfinished)
+        jobs = await self._database.read(read)
+        return [self.unfinished.get(job.id) or known.get(job.id, job) for job in jobs]
+
     def in_order(self) -> Iterator[Job]:
         """Running jobs, then waiting ones in the order of their turns."""
         yield from self.running

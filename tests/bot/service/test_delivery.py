@@ -32,6 +32,37 @@ async def test_each_platform_sees_its_own_people_alone(service):
     assert len(await service.undelivered("web")) == 1
 
 
+@pytest.fixture
+async def ended_meanwhile(bot, gate, monkeypatch):
+    """A job that ends while what was read of it is on its way to whoever asked."""
+    job = await bot.service.submit(Source(EVE, reply_to=HERE, event_id="discord:1"), CIRCLE)
+    read = bot.database.read
+
+    async def slowly(work):
+        found = await read(work)
+        gate.open()
+        await finished(job)
+        return found
+
+    monkeypatch.setattr(bot.database, "read", slowly)
+    return job
+
+
+async def test_a_job_that_ends_while_it_is_looked_up_is_found_as_it_ended(bot, ended_meanwhile):
+    """Whoever waited for the end of one that only looks as if it went on would wait for ever."""
+    (owed,) = await bot.service.undelivered("discord")
+
+    assert (owed.id, owed.status) == (ended_meanwhile.id, JobStatus.SUCCEEDED)
+
+
+async def test_a_job_that_ends_while_its_event_comes_again_is_found_as_it_ended(
+    bot, ended_meanwhile
+):
+    again = await bot.service.submit(Source(EVE, reply_to=HERE, event_id="discord:1"), CIRCLE)
+
+    assert (again.id, again.status) == (ended_meanwhile.id, JobStatus.SUCCEEDED)
+
+
 async def test_where_the_answer_goes_can_change(bot):
     job = await bot.service.submit(Source(EVE, reply_to=HERE), CIRCLE)
 
