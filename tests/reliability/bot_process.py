@@ -180,6 +180,10 @@ class LoopbackAdapter:
             for event in await self._until_answered("events", {}):
                 self._begin(self._carry_out(event))
 
+    async def close(self) -> None:
+        """Leave what is being followed to the next life."""
+        await self._following.close()
+
     def _begin(self, work: Any) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
@@ -247,7 +251,8 @@ async def _run(folder: Path, port: int, failpoint: Failpoints, fault: str | None
         read_presets=lambda: PRESETS,
     )
     await service.start()
-    adapter = asyncio.create_task(LoopbackAdapter(service, port, failpoint, fault).run())
+    loopback = LoopbackAdapter(service, port, failpoint, fault)
+    adapter = asyncio.create_task(loopback.run())
     working = asyncio.create_task(service.run())
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
@@ -259,6 +264,7 @@ async def _run(folder: Path, port: int, failpoint: Failpoints, fault: str | None
     for task in (adapter, working):
         task.cancel()
     await asyncio.gather(adapter, working, return_exceptions=True)
+    await loopback.close()
     await database.close()
 
 
