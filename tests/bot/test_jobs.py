@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.jobs import (
@@ -108,19 +108,22 @@ async def test_jobs_behind_a_cancelled_one_move_up_into_its_turn():
         max_size=60,
     )
 )
+@example([("put", user) for user in "abbab"] + [("get", None)])
 def test_whatever_happens_nobody_is_passed_over_and_nobody_lost(events):
     """Between two turns of one person who waits, nobody else has more than one of theirs
     for each time the queue handed out a job; and every job comes out once."""
 
     async def play():
-        queue, expected, made = FairQueue(), [], 0
+        queue, expected, made, had_a_turn = FairQueue(), [], 0, set()
         for event, value in events:
             if event == "put":
                 queue.put(job(value, f"{value}{made}"))
                 expected.append(f"{value}{made}")
                 made += 1
             elif event == "get" and expected:
-                expected.remove((await queue.get()).id)
+                taken = await queue.get()
+                expected.remove(taken.id)
+                had_a_turn.add((queue.round, taken.user))
             elif event == "remove" and expected:
                 chosen = expected.pop(value % len(expected))
                 assert queue.remove(chosen).id == chosen
@@ -130,10 +133,14 @@ def test_whatever_happens_nobody_is_passed_over_and_nobody_lost(events):
         for user in "abcd":  # one person's jobs keep their order
             own = [id for id in order if id.startswith(user)]
             assert own == sorted(own, key=lambda id: int(id[1:]))
-        # Two people who both wait differ by at most one turn in what is handed out next.
+        # Two people who both wait differ by at most one turn, those of this round included.
         waiting = {id[0] for id in order}
         for count in range(len(order)):
-            turns = {user: sum(id[0] == user for id in order[:count]) for user in waiting}
+            turns = {
+                user: ((queue.round, user) in had_a_turn)
+                + sum(id[0] == user for id in order[:count])
+                for user in waiting
+            }
             still = [turns[user] for user in waiting if any(id[0] == user for id in order[count:])]
             assert max(still, default=0) - min(still, default=0) <= 1
         assert await drain(queue) == order
