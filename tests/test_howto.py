@@ -1,0 +1,227 @@
+"""Documents that cannot rot: what the how-to pages name is there, and what they show works.
+
+The README's figures about reading the code are held here too.
+"""
+
+import importlib.util
+import re
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import typer.main
+
+from bot.__main__ import app
+from bot.commands import parse
+from bot.config import Config, load_config
+from generation.kinds import KINDS
+from generation.stub import StubEngine
+from generation.types import GenerationRequest
+from tests.samples import picture
+
+ROOT = Path(__file__).parent.parent
+HOWTO = ROOT / "docs" / "howto"
+PAGES = sorted(HOWTO.glob("*.md"))
+
+#: One screen.
+MOST_LINES, MOST_COLUMNS = 50, 110
+#: Folders whose files the pages name.
+FOLDERS = "adapters|benchmarks|bot|deploy|docs|generation|tests"
+#: What the pages tell people to make, and what belongs to others.
+MADE = {"bot/translations/it.toml"}
+FOREIGN = {"FORWARDED_ALLOW_IPS"}
+
+
+@pytest.fixture(params=PAGES, ids=lambda path: path.stem)
+def page(request):
+    return request.param
+
+
+@pytest.fixture
+def text(page):
+    return page.read_text(encoding="utf-8")
+
+
+def blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def quoted(text):
+    """What stands in `backticks` outside of blocks."""
+    return re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S))
+
+
+def sources():
+    """All that we have written, but for documents and this file."""
+    for pattern in ("*.py", "*.toml", "*.js", "*.sql"):
+        for folder in FOLDERS.split("|"):
+            for path in sorted((ROOT / folder).rglob(pattern)):
+                if path != Path(__file__):
+                    yield path.read_text(encoding="utf-8")
+    for name in ("config.toml", "Makefile", "pyproject.toml"):
+        yield (ROOT / name).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def words():
+    return set(re.findall(r"\w+", " ".join(sources())))
+
+
+def test_there_is_a_page_for_each_need():
+    assert len(PAGES) >= 7
+
+
+def test_a_page_is_one_screen_that_begins_with_the_need(text):
+    lines = text.splitlines()
+
+    assert re.match(r"# [A-Z]\w+ ", lines[0])
+    assert lines[2].startswith("You ")
+    assert len(lines) <= MOST_LINES
+    assert [line for line in lines if len(line) > MOST_COLUMNS] == []
+
+
+def test_a_page_is_linked_where_people_look(page):
+    documents = [ROOT / "README.md", ROOT / "docs" / "architecture.md"]
+
+    assert any(f"howto/{page.name})" in each.read_text(encoding="utf-8") for each in documents)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))],
+    ids=lambda path: path.stem,
+)
+def test_links_lead_somewhere(document):
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text(encoding="utf-8"))
+
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_files_that_a_page_names_exist(text):
+    found = set(re.findall(rf"(?<![\w/.-])(?:{FOLDERS})/[\w./-]*\w/?", text))
+
+    assert {name for name in found - MADE if not (ROOT / name).exists()} == set()
+
+
+def test_names_of_code_that_a_page_mentions_exist(text, words):
+    names = {name for each in quoted(text) for name in re.findall(r"^\.?[\w.]*\w(?=\(\)$|$)", each)}
+    names = {name for name in names if re.search(r"[A-Z_]", name) and not name.isdecimal()}
+    own = set(re.findall(r"\w+", " ".join(blocks(text, "python"))))
+
+    unknown = {name for name in names if not set(name.split(".")) <= words | own | FOREIGN}
+    assert unknown == set()
+
+
+def test_settings_that_a_page_names_exist(text):
+    for section, key in re.findall(r"`(?:\[)?([a-z_]+)\.([a-z_]+)(?: = [^`]*)?`", text):
+        if section in Config.model_fields:
+            fields = Config.model_fields[section].annotation.model_fields
+            assert key in fields, f"{section}.{key}"
+
+
+def test_commands_that_a_page_names_exist(text):
+    targets = re.findall(r"^([^\s:#.]\S*|\$\(VENV\)/\S+):", (ROOT / "Makefile").read_text(), re.M)
+    targets = {target.replace("$(VENV)", ".venv") for target in targets}
+    for target in re.findall(r"(?:^|`)make (\S+?)(?=[\s`])", text, re.MULTILINE):
+        assert target in targets, f"make {target}"
+    for line in re.findall(r"python -m bot\b((?: [a-z][a-z-]*)*)", text):
+        command = typer.main.get_command(app)
+        for word in line.split():
+            if not hasattr(command, "commands"):
+                break
+            assert word in command.commands, f"python -m bot{line}"
+            command = command.commands[word]
+    for module in re.findall(r"python -m (benchmarks\.\w+)", text):
+        assert importlib.util.find_spec(module), module
+
+
+def test_what_a_page_tells_people_to_say_is_understood(text):
+    for said in quoted(text):
+        if re.match(r"admin \w|again\b|show ", said):
+            parse(said)  # raises where it is not
+
+
+def run_blocks(text):
+    """Names that the Python blocks of *text* define. A block whose first line is a comment that
+    names a file stands in that file, and knows what is known there."""
+    made = {}
+    for block in blocks(text, "python"):
+        file = re.match(r"# ([a-z]\w*(?:/\w+)+)\.py\b", block)
+        around = {}
+        if file and (ROOT / f"{file[1]}.py").exists():
+            around = vars(importlib.import_module(file[1].replace("/", ".")))
+        names = {**around, **made}
+        exec(compile(block, "how-to page", "exec"), names)
+        made |= {name: each for name, each in names.items() if around.get(name) is not each}
+    return made
+
+
+def test_python_on_a_page_runs_where_the_page_says_that_it_stands(text):
+    run_blocks(text)
+
+
+def test_the_kind_on_its_page_is_written_and_read_and_draws(monkeypatch, fox, tmp_path):
+    made = run_blocks((HOWTO / "add-a-kind.md").read_text(encoding="utf-8"))
+    kind, draw = made["TouchUp"], made["touched_up"]
+    monkeypatch.setitem(KINDS, kind.name, kind)
+    model = SimpleNamespace(image_to_image=SimpleNamespace(transformer="the transformer"))
+    file = tmp_path / "square.png"
+    file.write_bytes(picture(64, 64))
+    request = replace(fox, kind=kind().with_strength(0.4, "x"), pictures={"control_image": file})
+    engine = StubEngine()
+    engine.load()
+
+    call = draw(model, request.kind, None)
+
+    assert GenerationRequest.from_dict(request.to_dict(), tmp_path) == request
+    assert call.arguments == {"strength": 0.4}
+    assert engine.generate(request, lambda step: None).image.size == (fox.width, fox.height)
+
+
+def test_settings_on_a_page_can_be_read(text, tmp_path):
+    path = tmp_path / "config.toml"
+    for block in blocks(text, "toml"):
+        assert tomllib.loads(block)
+        path.write_text((ROOT / "config.toml").read_text(encoding="utf-8"), encoding="utf-8")
+        if re.search(r"^\[presets\.", block, re.MULTILINE):
+            path.write_text(f"{path.read_text(encoding='utf-8')}\n{block}", encoding="utf-8")
+        else:
+            path.write_text(block, encoding="utf-8")
+        load_config(path)
+
+
+def lines_of(names):
+    """Lines of code in *names*, files and folders, without empty ones."""
+    total = 0
+    for name in names:
+        path = ROOT / name
+        for file in path.glob("*.py") if path.is_dir() else [path]:
+            total += sum(bool(line.strip()) for line in file.read_text("utf-8").splitlines())
+    return total
+
+
+def test_the_readme_tells_truly_how_long_the_code_is_to_read():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("## Reading the code")[2].partition("\n## ")[0]
+    steps = re.findall(r"^\d\. .*?\(([\d,]+) lines", section, re.MULTILINE | re.DOTALL)
+    parts = re.split(r"^\d\. ", section, flags=re.MULTILINE)[1:]
+
+    steps = [int(said.replace(",", "")) for said in steps]
+    assert len(steps) == len(parts) == 4
+    for said, part in zip(steps, parts, strict=True):
+        names = re.findall(rf"`((?:{FOLDERS})/[^`]+)`", part.partition(" lines)")[0])
+        names = [each for name in names for each in in_braces(name)]
+        assert said == pytest.approx(lines_of(names), rel=0.1), names
+    (total,) = re.findall(r"([\d,]+) lines in all", section)
+    (minutes,) = re.findall(r"(\d+) minutes", section)
+    assert int(total.replace(",", "")) == pytest.approx(sum(steps), rel=0.02)
+    assert int(minutes) == pytest.approx(sum(steps) / 200, rel=0.1)
+
+
+def in_braces(name):
+    """``a/b.py`` and ``a/c.py`` for ``a/{b,c}.py``."""
+    start, brace, rest = name.partition("{")
+    inside, _, end = rest.partition("}")
+    return [start + each.strip() + end for each in inside.split(",")] if brace else [name]
