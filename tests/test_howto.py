@@ -3,6 +3,9 @@
 The README's figures about reading the code are held here too.
 """
 
+import __future__
+
+import asyncio
 import importlib.util
 import re
 import tomllib
@@ -16,9 +19,16 @@ import typer.main
 from bot.__main__ import app
 from bot.commands import parse
 from bot.config import Config, load_config
+from bot.conversation import converse
+from bot.drafts import Draft
+from bot.following import Following, Way, Window
+from bot.refusals import NotAllowed
+from bot.source import Source
+from generation.diffusion.family import Family, Model
 from generation.kinds import KINDS
 from generation.stub import StubEngine
 from generation.types import GenerationRequest
+from tests.conftest import until
 from tests.samples import picture
 
 ROOT = Path(__file__).parent.parent
@@ -30,7 +40,7 @@ MOST_LINES, MOST_COLUMNS = 50, 110
 #: Folders whose files the pages name.
 FOLDERS = "adapters|benchmarks|bot|deploy|docs|generation|tests"
 #: What the pages tell people to make, and what belongs to others.
-MADE = {"bot/translations/it.toml"}
+MADE = {"bot/translations/it.toml", "adapters/mail/chat.py"}
 FOREIGN = {"FORWARDED_ALLOW_IPS"}
 
 
@@ -42,6 +52,10 @@ def page(request):
 @pytest.fixture
 def text(page):
     return page.read_text(encoding="utf-8")
+
+
+def said_on(page):
+    return (HOWTO / f"{page}.md").read_text(encoding="utf-8")
 
 
 def blocks(text, language):
@@ -143,17 +157,21 @@ def test_what_a_page_tells_people_to_say_is_understood(text):
             parse(said)  # raises where it is not
 
 
-def run_blocks(text):
-    """Names that the Python blocks of *text* define. A block whose first line is a comment that
-    names a file stands in that file, and knows what is known there."""
-    made = {}
+def run_blocks(text, known=None):
+    """Names that the Python blocks of *text* define.
+
+    A block whose first line names a file stands in it, and knows what is known there; all
+    know *known*, and the blocks before.
+    """
+    known, made = known or {}, {}
     for block in blocks(text, "python"):
         file = re.match(r"# ([a-z]\w*(?:/\w+)+)\.py\b", block)
         around = {}
         if file and (ROOT / f"{file[1]}.py").exists():
             around = vars(importlib.import_module(file[1].replace("/", ".")))
-        names = {**around, **made}
-        exec(compile(block, "how-to page", "exec"), names)
+        names = {**known, **around, **made}
+        flags = __future__.annotations.compiler_flag  # as in all of our modules
+        exec(compile(block, "how-to page", "exec", flags), names)
         made |= {name: each for name, each in names.items() if around.get(name) is not each}
     return made
 
@@ -163,7 +181,7 @@ def test_python_on_a_page_runs_where_the_page_says_that_it_stands(text):
 
 
 def test_the_kind_on_its_page_is_written_and_read_and_draws(monkeypatch, fox, tmp_path):
-    made = run_blocks((HOWTO / "add-a-kind.md").read_text(encoding="utf-8"))
+    made = run_blocks(said_on("add-a-kind"))
     kind, draw = made["TouchUp"], made["touched_up"]
     monkeypatch.setitem(KINDS, kind.name, kind)
     model = SimpleNamespace(image_to_image=SimpleNamespace(transformer="the transformer"))
@@ -178,6 +196,91 @@ def test_the_kind_on_its_page_is_written_and_read_and_draws(monkeypatch, fox, tm
     assert GenerationRequest.from_dict(request.to_dict(), tmp_path) == request
     assert call.arguments == {"strength": 0.4}
     assert engine.generate(request, lambda step: None).image.size == (fox.width, fox.height)
+
+
+class Mailbox:
+    """Two letters, and the answers to them."""
+
+    def __init__(self, service):
+        self.service = service
+        self.letters = [SimpleNamespace(sender="ada", id="mail:1", text="a fox", pictures=[])]
+        self.letters.append(SimpleNamespace(sender="bob", id="mail:2", text="quota", pictures=[]))
+        self.written = []
+        self.sent = []
+
+    async def __aiter__(self):
+        for letter in self.letters:
+            yield letter
+        await asyncio.Event().wait()
+
+    async def write(self, to, text):
+        self.written.append((to, text))
+
+    def window(self, job, say):
+        async def done(*said):
+            pass
+
+        async def send(attempt):
+            path = await self.service.picture(Source(job.user), job.id)
+            self.sent.append((job.reply_to["to"], path.read_bytes()[:4]))
+
+        return SimpleNamespace(
+            open=done,
+            ready=done,
+            show=done,
+            note=done,
+            ways=lambda: [Way(send)],
+            judge=lambda error: None,
+        )
+
+
+async def test_the_platform_on_its_page_answers_and_delivers(bot, gate):
+    names = {"Following": Following, "Source": Source, "converse": converse, "asyncio": asyncio}
+    serve = run_blocks(said_on("add-a-platform"), names)["serve"]
+    mailbox = Mailbox(bot.service)
+    gate.open()
+
+    serving = asyncio.create_task(serve(bot.service, mailbox))
+    await until(lambda: mailbox.sent and mailbox.written)
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+
+    assert mailbox.sent == [("ada", b"\x89PNG")]
+    assert [to for to, _ in mailbox.written] == ["bob"]
+
+
+async def test_the_executor_on_its_page_draws(fox):
+    make = run_blocks(said_on("add-an-executor"))["_without_a_model"]
+    executor = make(None)
+
+    await executor.start()
+    drawn = await executor.generate(fox, lambda step: None)
+    await executor.close()
+
+    assert drawn.image.size == (fox.width, fox.height)
+
+
+def test_the_screen_on_its_page_refuses_words(fox):
+    check_words = run_blocks(said_on("add-a-screen"))["check_words"]
+
+    check_words(Draft(fox, 1))
+    with pytest.raises(NotAllowed):
+        check_words(Draft(replace(fox, prompt="A Forbidden fox"), 1))
+
+
+def members(*protocols):
+    return {name for each in protocols for name in vars(each) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [("add-a-platform", members(Window)), ("add-a-model-family", members(Family, Model))],
+)
+def test_the_table_of_a_page_has_all_that_is_asked_for(page, names):
+    table = said_on(page).partition("| member |")[2].partition("\n\n")[0]
+    rows = [line.split("|")[1] for line in table.splitlines()[2:]]
+
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == names
 
 
 def test_settings_on_a_page_can_be_read(text, tmp_path):
