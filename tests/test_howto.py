@@ -295,6 +295,15 @@ def test_settings_on_a_page_can_be_read(text, tmp_path):
         load_config(path)
 
 
+@pytest.mark.parametrize("package", ["bot", "bot/assembly", "generation", "generation/diffusion"])
+def test_the_map_shows_every_room(package):
+    architecture = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^ +([\w/]+?)(?:\.py|/) ", architecture, re.MULTILINE))
+    rooms = {path.stem for path in (ROOT / package).glob("*.py")}
+
+    assert rooms - named - {"__init__"} == set()
+
+
 def lines_of(names):
     """Lines of code in *names*, files and folders, without empty ones."""
     total = 0
