@@ -1,12 +1,12 @@
-"""Following jobs on a platform, and delivering how they end: at least once, whatever happens.
+"""Following jobs on a platform, and delivering their ends at least once, whatever happens.
 
 A platform brings a `Window` for each job: the message in which a person watches it, and the ways
 on which its end may reach them. The rest is the same everywhere and stands here. A job is shown
-while it goes on, until it ends; then its ways are tried in turn, each until the platform has taken
-the answer or refuses it for good. What was taken is written as delivered, and what can be
+until it ends; then its ways are tried in turn, each until the platform has taken the answer or
+refuses it for good. An answer that was taken is written as delivered; a job whose answer can be
 delivered nowhere is refunded.
 
-What a fault means only the platform can tell (`Window.judge`):
+The platform tells the meaning of a fault (`Window.judge`):
 
 | meaning | what follows |
 | --- | --- |
@@ -17,8 +17,8 @@ What a fault means only the platform can tell (`Window.judge`):
 | `Meaning.REFUSED` | no other way: the person is told why, and refunded |
 | `Meaning.GONE` | nothing more; the platform does not know the bot any longer |
 
-Jobs of the process before this one are followed by the same code as new ones, since all that a
-window needs stands in the job's ``reply_to``. Its ``locale`` is the person's language.
+Jobs of an earlier process are followed by the same code as new ones, since all facts that a
+window needs stand in the job's ``reply_to``. Its ``locale`` is the person's language.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from generation.errors import FluxbotError
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks for answers that nobody is giving.
+#: Seconds between two looks for owed answers that are not being delivered.
 SECONDS_BETWEEN_LOOKS = 60.0
 #: Seconds between two attempts: at first, and at most. Each pause is twice the one before.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
@@ -63,7 +63,7 @@ SECONDS_TO_LEAVE = 3.0
 
 
 class Meaning(StrEnum):
-    """What a fault says of the attempt in which it came."""
+    """Meaning of a fault for the attempt in which it came."""
 
     PASSES = "passes"  #: Not carried out, and may be a little later.
     UNKNOWN = "unknown"  #: No answer came, so that nobody knows whether it was carried out.
@@ -78,8 +78,8 @@ class Fault:
     """A platform's fault, judged.
 
     Attributes:
-        why: A sentence for the person, in their language; empty where there is none to say.
-        retry_in: Seconds for which the platform wants quiet.
+        why: A sentence for the person, in their language; empty without one.
+        retry_in: Seconds before which the platform wants no other attempt.
     """
 
     meaning: Meaning
@@ -89,12 +89,12 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """How something is to be done this time.
+    """Facts about an attempt that a window takes into account.
 
     Attributes:
-        is_repeated: Whether it may have been done before without our knowing: in another process,
-            or because an answer was lost. Look before doing it again, where the platform can.
-        shrunk: How often the platform has found the file too large.
+        is_repeated: Whether the act may have been carried out before without our knowing: in
+            another process, or because an answer was lost. Look first, where the platform can.
+        shrunk: Times that the platform has found the file too large.
     """
 
     is_repeated: bool = False
@@ -107,9 +107,9 @@ class Way:
 
     Attributes:
         finish: Sends the end of the job. Raises what `Window.judge` understands.
-        is_new: Whether it is another message than the one that showed progress. People who know
-            how the job ended, having cancelled it, are spared it.
-        left_behind: What the message that showed progress says when this way has succeeded.
+        is_new: Whether it is another message than the one that showed progress. People who have
+            cancelled the job themselves do not get one.
+        left_behind: Sentence in the message that showed progress, once this way has succeeded.
     """
 
     finish: Callable[[Attempt], Awaitable[None]]
@@ -118,34 +118,37 @@ class Way:
 
 
 class Window(Protocol):
-    """Where a person watches one job. All but `ready` may raise what `judge` understands."""
+    """The message in which a person watches one job.
+
+    All methods but `ready` may raise errors that `judge` understands.
+    """
 
     async def open(self, attempt: Attempt) -> None:
         """Have a message in which progress can be shown, posted now or found again. Where
         nothing can be shown a fault that is `Meaning.CLOSED` ends the job, and refunds it."""
 
     async def ready(self) -> None:
-        """Wait until the platform likes to be told of progress."""
+        """Wait until the platform may be told of progress."""
 
     async def show(self, progress: Progress, why_not: str) -> None:
-        """Show how far the job is; *why_not* says why nothing is drawn now, if nothing is.
+        """Show the progress of the job; *why_not* is the reason why nothing is being drawn.
 
-        Cancelled when the job ends meanwhile. Faults are no harm: there will be newer progress.
+        Cancelled when the job ends meanwhile. Faults do no harm, since newer progress follows.
         """
 
     def ways(self) -> Iterable[Way]:
         """The ways to the person, in the order in which they are tried."""
 
     async def note(self, sentence: str) -> None:
-        """Have *sentence* as the last word in every message that still shows the job on its way;
-        nothing can be cancelled there any more."""
+        """Leave *sentence* as the last word in every message that still shows the job on its
+        way, without a way to cancel."""
 
     def judge(self, error: Exception) -> Fault | None:
         """The meaning of *error*; None where the platform is not at fault."""
 
 
-#: Opens the window of a job, for a person who speaks that language; None where that cannot be
-#: now, and the job stays owed.
+#: Opens the window of a job, for a person of that language; None where that is not possible
+#: now, and the answer stays owed.
 OpenWindow = Callable[[Job, Language], Window | None]
 
 
@@ -158,10 +161,10 @@ class _Followed:
     """A job that is being followed.
 
     Attributes:
-        attempt: How the next thing is to be done.
+        attempt: Facts for the next attempt.
         pause: Seconds until the next attempt.
         is_showing: Whether an edit is under way.
-        was_cut_off: Whether one was when the job ended, and may still arrive.
+        was_cut_off: Whether an edit was under way when the job ended, and may still arrive.
         is_over: Whether the person has the answer, or will never have it.
     """
 
@@ -181,7 +184,7 @@ class Following:
 
     Args:
         platform: As in the ids of its people: ``discord``.
-        on_gone: Called with a job on which a `Meaning.GONE` has come. The job stays owed.
+        on_gone: Called with a job that met a `Meaning.GONE`. Its answer stays owed.
         sleep: The clock.
     """
 
@@ -203,7 +206,7 @@ class Following:
         self._closed = asyncio.Event()
 
     def follow(self, job: Job, *, is_new: bool = False) -> None:
-        """Show *job* to the person who asked for it, and deliver its end. Twice is once.
+        """Show *job* to the person who asked for it, and deliver its end. Calls can be repeated.
 
         Unless it *is_new*, its message may stand there already without our knowing. After
         `close` it is left to the next start, since the job is on disk.
@@ -231,23 +234,23 @@ class Following:
         return job.id in self._followed
 
     async def follow_all(self) -> None:
-        """Follow the jobs whose people still wait for an answer."""
+        """Follow all jobs whose answer is owed, or will be."""
         for job in await self._service.undelivered(self._platform):
             self.follow(job)
 
     async def run(self) -> None:
-        """Follow what is owed, and look again now and then, until cancelled: an admin has had
-        something drawn again, or an answer could not be given when it was its turn."""
+        """Follow all owed jobs, and look again now and then, until cancelled: an admin may have
+        replayed one, or a delivery failed before."""
         while True:
             try:
                 await self.follow_all()
             except Exception:
-                logger.exception("what is owed on %s cannot be looked up", self._platform)
+                logger.exception("owed answers on %s cannot be looked up", self._platform)
             await self._sleep(SECONDS_BETWEEN_LOOKS)
 
     async def close(self, *, is_silent: bool = False) -> None:
-        """Leave the jobs alone; the next start takes them up. Unless *is_silent*, people are
-        told that the bot restarts. Takes some seconds at most."""
+        """Stop following; the next start goes on. Unless *is_silent*, people are told that the
+        bot restarts. Takes some seconds at most."""
         self._closed.set()
         followed = list(self._followed.values())
         last_words = [each.task for each in followed if each.is_over and each.task is not None]
@@ -262,8 +265,8 @@ class Following:
                 await asyncio.gather(*goodbyes, *last_words, return_exceptions=True)
 
     async def abandon(self, is_lost: Callable[[Job], bool], reason: str) -> None:
-        """End the jobs that *is_lost* picks out, and give their credits back: their people can
-        not be told anything any more, for *reason*."""
+        """End the jobs that *is_lost* picks out, whose people can no longer be reached for
+        *reason*, and give their credits back."""
         for job in await self._service.undelivered(self._platform):
             if not is_lost(job):
                 continue
@@ -296,8 +299,8 @@ class Following:
             del self._followed[job.id]
 
     async def _show_progress(self, followed: _Followed) -> None:
-        """Show how far the job is until it has ended. From then on nothing that has to do with
-        progress is waited for, but an edit that is being carried out, for a moment."""
+        """Show the progress of the job until it has ended. After that only an edit that is being
+        carried out may take a moment longer."""
         showing = asyncio.ensure_future(self._keep_showing(followed))
         try:
             await _first(showing, followed.job.finished())
@@ -333,7 +336,7 @@ class Following:
             followed.is_showing = False
 
     async def _deliver(self, followed: _Followed) -> None:
-        """Send the end of the job on the first way that takes it."""
+        """Send the end of the job on the first way that works."""
         job, why = followed.job, ""
         is_known = job.status is JobStatus.CANCELLED and job.error is None
         ways = deque(way for way in followed.window.ways() if not (is_known and way.is_new))
@@ -381,7 +384,7 @@ class Following:
                 await job.finished()  # it ended at that very moment
         await self._until_written(job, lambda: self._service.undeliverable(job, why))
 
-    # What all of these need
+    # Shared by the steps above
 
     async def _carry_out(
         self,
@@ -389,8 +392,9 @@ class Following:
         work: Callable[[Attempt], Awaitable[None]],
         tries: int | None = None,
     ) -> Fault | None:
-        """Do *work*, however long that takes until the platform is back; or, with *tries*, so
-        often. The fault that keeps it from being done; None once it is.
+        """The fault that keeps *work* from being done; None once it is done.
+
+        Work is tried again for as long as the platform is away, or at most *tries* times.
 
         Raises:
             _Gone: The platform no longer knows the bot.
@@ -425,7 +429,7 @@ class Following:
         await self._sleep(max(pause, fault.retry_in))
 
     async def _note(self, followed: _Followed, sentence: str) -> None:
-        """Have the last word in the message, if that can be."""
+        """Leave a last word in the message, if possible."""
         followed.pause = FIRST_PAUSE
         for _ in range(TRIES_FOR_A_NOTE):
             fault = await self._once(followed, lambda: followed.window.note(sentence))
@@ -434,7 +438,7 @@ class Following:
             await self._wait(followed, fault)
 
     async def _once(self, followed: _Followed, work: Callable[[], Awaitable[None]]) -> Fault | None:
-        """Try *work*, on which nothing depends any more."""
+        """The fault of *work*, tried once, since nothing depends on it; None without one."""
         try:
             await work()
         except Exception as error:
@@ -445,14 +449,16 @@ class Following:
         return None
 
     async def _until_written(self, job: Job, write: Callable[[], Awaitable[None]]) -> None:
-        """Write how the delivery of *job* ended, however long that takes: an answer that was
-        given must not be given again because the storage was full."""
+        """Write the end of the delivery of *job*, however long that takes: an answer must not be
+        given twice because the disk was full."""
         while True:
             try:
                 await write()
                 return
             except StorageTrouble as error:
-                logger.warning("job %s is settled, which cannot be written: %s", job.id, error)
+                logger.warning(
+                    "the delivery of job %s has ended, but cannot be written: %s", job.id, error
+                )
                 await self._sleep(FIRST_PAUSE)
 
     async def _say_goodbye(self, followed: _Followed) -> None:
@@ -479,7 +485,7 @@ def _judged(window: Window, error: Exception) -> Fault:
     """The meaning of *error*, ours or the platform's.
 
     Raises:
-        Exception: *error* itself, where nobody expected it.
+        Exception: *error* itself, where it is unexpected.
     """
     fault = window.judge(error)
     if fault is not None:

@@ -1,7 +1,7 @@
 """The end of a job: its status, its refund and the dead letter, in one transaction.
 
-Nothing is refunded that did not end, and nothing ends without its refund. All functions that
-take a connection run inside a transaction of `bot.database.Database.write`.
+A refund is written together with the failure, or the failed delivery, that it belongs to. All
+functions that take a connection run inside a transaction of `bot.database.Database.write`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from bot.ledger import Ledger
 
 logger = logging.getLogger(__name__)
 
-#: A job that was begun so often, or whose engine died over it so often, is not tried again
-#: by itself.
+#: Begins of one job, and engines that died while drawing it, after which the job is given up.
 MAX_ATTEMPTS = 3
 MAX_ENGINE_LOSSES = 2
 
@@ -35,7 +34,7 @@ ENGINE_LOST_TOO_OFTEN = (
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a job ended.
+    """The end of a job.
 
     Attributes:
         status: Succeeded, failed or cancelled.
@@ -52,7 +51,7 @@ class Outcome:
     is_dead_letter: bool = False
 
     def show(self, job: Job) -> None:
-        """Tell *job*, and with it everybody who watches it."""
+        """Show the outcome on *job*, and wake its watchers."""
         job.error, job.seconds, job.finished_at = self.error, self.seconds, self.finished_at
         if self.status is JobStatus.SUCCEEDED:
             job.update(self.status, picture=job.images, step=job.request.steps_taken)
@@ -61,12 +60,12 @@ class Outcome:
 
 
 def given_up(error: str, now: float) -> Outcome:
-    """The outcome of a job that nobody will try again by itself; *error* says why."""
+    """The outcome of a job that is given up, for the reason *error*, a sentence."""
     return Outcome(JobStatus.FAILED, now, error, is_dead_letter=True)
 
 
 class Outcomes:
-    """Ends in *store*, with their refunds in *ledger*."""
+    """Ends of jobs in *store*, with their refunds in *ledger*."""
 
     def __init__(self, store: JobStore, ledger: Ledger) -> None:
         self._store = store
@@ -81,15 +80,15 @@ class Outcomes:
         fence: int | None = None,
         engine_losses: int | None = None,
     ) -> Outcome | None:
-        """Write how a job ended, and give its credits back unless it succeeded.
+        """Write the end of a job, and give its credits back unless it succeeded.
 
         Args:
-            fence: That of the attempt that brings the outcome; None where no attempt does.
-            engine_losses: How often the job has lost its engine; None leaves the count.
+            fence: Fence of the attempt with that outcome; None for an end without an attempt.
+            engine_losses: Times that the job has lost its engine; None keeps the count.
 
         Returns:
-            The outcome that holds: an earlier one where the job had ended already. None where
-            a later attempt will end the job. In both cases nothing was written.
+            The outcome that holds. It is an earlier one where the job had ended already, and
+            None where a later attempt will end the job; in both cases nothing was written.
         """
         if self._store.finish(
             db,
@@ -117,7 +116,7 @@ class Outcomes:
     def give_up_delivery(
         self, db: sqlite3.Connection, job_id: str, reason: str, now: float
     ) -> None:
-        """Close the answer that is owed for a job, and give its credits back; nothing changes
-        where none is owed. *reason* is a sentence for the person's history."""
+        """Close the owed answer of a job, and give its credits back; without an owed answer
+        nothing changes. *reason* is a sentence for the person's history."""
         if self._store.close_delivery(db, job_id, Delivery.NONE, reason):
             self._ledger.refund(db, job_id, now)

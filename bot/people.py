@@ -22,7 +22,7 @@ def settings(db: sqlite3.Connection, user: str) -> dict[str, Any]:
 
 
 def keep_settings(db: sqlite3.Connection, user: str, user_defaults: Mapping[str, Any]) -> None:
-    """Put *user_defaults* in the place of all own defaults of *user*."""
+    """Replace all own defaults of *user* by *user_defaults*."""
     db.execute(
         "INSERT INTO people (user, settings) VALUES (?, ?)"
         " ON CONFLICT (user) DO UPDATE SET settings = excluded.settings",
@@ -31,7 +31,7 @@ def keep_settings(db: sqlite3.Connection, user: str, user_defaults: Mapping[str,
 
 
 def own_quota(db: sqlite3.Connection, user: str) -> int | None:
-    """Credits for each window that an admin gave *user*; None where the general rule holds."""
+    """Credits per window that an admin has set for *user*; None where the general rule holds."""
     row = db.execute("SELECT credits FROM people WHERE user = ?", (user,)).fetchone()
     return None if row is None else row["credits"]
 
@@ -46,7 +46,7 @@ def set_own_quota(db: sqlite3.Connection, user: str, credits: int | None) -> Non
 
 
 def ban(db: sqlite3.Connection, user: str, now: float, reason: str) -> None:
-    """Ban *user* from *now* (unix seconds) on; *reason* is for them to read, and may be empty."""
+    """Ban *user* from *now* (unix seconds) on; *reason* is a sentence for them, perhaps empty."""
     db.execute(
         "INSERT INTO people (user, banned_at, ban_reason) VALUES (?, ?, ?)"
         " ON CONFLICT (user) DO UPDATE"

@@ -1,7 +1,4 @@
-"""The presets that people may choose, as they are at this moment.
-
-They change while the bot runs: an admin reads them anew, or switches one off.
-"""
+"""The presets, which change while the bot runs: admins reload them, and switch them off and on."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from generation.types import Preset
 
 
 class Presets:
-    """The presets by name; *read* returns them as the configuration has them now.
+    """The presets by name; *read* reads them from the configuration anew.
 
     Attributes:
         by_name: All configured presets, in the order of the file.
@@ -72,10 +69,10 @@ class Presets:
         )
 
     def reload(self) -> None:
-        """Read them anew. Blocks.
+        """Read the presets anew. Blocks.
 
         Raises:
-            ConfigError: They cannot be used; the old ones stay.
+            ConfigError: The configuration cannot be used; the old presets stay.
         """
         self.by_name = self._read()
 

@@ -1,4 +1,4 @@
-"""Sentences about an answer on its way: why it cannot be given here, and where it went instead.
+"""Sentences about the delivery of an answer: reasons why it fails, and its new place.
 
 Each is a key of the translations; `bot.languages` says it in the language of the person who asked.
 """
@@ -11,7 +11,7 @@ from bot.languages import Language
 
 
 class Reason(StrEnum):
-    """Why a person cannot be answered: the part of a sentence that follows a colon."""
+    """Reasons why a person cannot be answered, each the end of a sentence after a colon."""
 
     NO_MEMBER = "I am not a member of the channel"
     ARCHIVED = "the channel was archived"
@@ -32,28 +32,28 @@ class Reason(StrEnum):
 
 
 class LeftBehind(StrEnum):
-    """What a message says once the answer is somewhere else."""
+    """Sentences in a message whose answer is somewhere else."""
 
     IN_CHANNEL = "Answered in a new message further down."
     DIRECTLY = "Answered in a direct message."
 
 
-#: What a message says of a job that goes on after a restart.
+#: The note of a job that goes on after a restart.
 RESTARTS = "The bot is restarting; your picture will follow"
 
 
 def refused(platform: str, code: str, say: Language) -> str:
-    """Why a picture is not shown that *platform* will not have; *code* is its word for why."""
+    """The reason where *platform* refuses a picture; *code* is its word for the reason."""
     return say("{platform} refused the picture ({code})", platform=platform, code=code)
 
 
 def unreachable(platform: str, reason: str, say: Language) -> str:
-    """Why nobody was told, where *platform* no longer lets the bot in."""
+    """The reason where *platform* no longer lets the bot in."""
     return say("{platform} could not be reached: {reason}", platform=platform, reason=say(reason))
 
 
 def moved(reason: str, say: Language) -> str:
-    """Why an answer comes to the person alone; goes into the message that they read."""
+    """A note in an answer to the person alone, with the reason why it comes there."""
     return say("I could not answer where you asked: {reason}.", reason=say(reason))
 
 
@@ -71,5 +71,5 @@ def smaller(say: Language) -> str:
 
 
 def deleted(say: Language) -> str:
-    """What stands in the place of a picture whose file is gone."""
+    """The sentence in the place of a picture whose file is gone."""
     return say("The picture was deleted.")

@@ -1,7 +1,7 @@
-"""Reads the pictures that people attach: from Discord's own hosts, and no further than allowed.
+"""Attached pictures, read from Discord's own hosts alone, up to the size allowed.
 
-No address that a person typed is ever fetched, and no redirect is followed. What comes
-back is still a stranger's file; `Service.submit` cleans it.
+No address that a person typed is ever fetched, and no redirect is followed. The file is
+still a stranger's; `Service.submit` cleans it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SECONDS = 20
 
 
 class Attachments:
-    """Reads at most *max_bytes* of each file, over the connections of *client*."""
+    """Attached files of at most *max_bytes*, read over the connections of *client*."""
 
     def __init__(self, client: discord.Client, max_bytes: int) -> None:
         self._client = client
@@ -30,8 +30,8 @@ class Attachments:
         """The file's bytes.
 
         Raises:
-            InvalidImage: It is too large or of another kind, judged before anything is
-                fetched, or Discord does not have it any more.
+            InvalidImage: The file is too large or of another kind, which is judged before any
+                fetching, or Discord no longer has it.
         """
         kind = (attachment.content_type or "").partition(";")[0]
         if kind and kind not in TYPES:

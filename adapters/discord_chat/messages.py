@@ -191,8 +191,10 @@ def ended_post(
 
 
 def note_post(job: Job, sentence: str) -> Post:
-    """The last word in the message of a job that was answered elsewhere, or nowhere. Without
-    the prompt, at which a filter may have taken offence."""
+    """The last word in the message of a job that was answered elsewhere, or nowhere.
+
+    It is shown without the prompt, which a filter may have blocked.
+    """
     embed = discord.Embed(description=f"**{inert(sentence)}**", colour=NOT_DONE)
     return Post([embed.set_footer(text=job.id)])
 

@@ -42,15 +42,15 @@ class ReplyTo(TypedDict):
     """Where the answer to a job goes; kept as JSON in its row.
 
     Attributes:
-        application, token, expires: The interaction's, and when (unix seconds) it is of no
-            more use.
-        channel: Where it came from.
-        message: The message that is edited; None until it is known.
+        application, token, expires: The interaction's application and token, and the time (unix
+            seconds) at which the token expires.
+        channel: Id of the interaction's channel.
+        message: Id of the message to edit; None until it is known.
         person: Id of the person who asked.
-        is_private: Whether only they may see it.
-        is_member: Whether the bot may write there by itself.
-        locale: Their language.
-        max_bytes: Largest file that may be attached there.
+        is_private: Whether only that person may see the message.
+        is_member: Whether the bot may write in the channel by itself.
+        locale: The person's language.
+        max_bytes: Size of the largest file that may be attached there.
     """
 
     application: int
@@ -66,7 +66,7 @@ class ReplyTo(TypedDict):
 
 
 class EditPace:
-    """When progress may be shown, so that pictures never wait for requests that progress used up.
+    """Turns for edits that show progress, so few that pictures never wait for requests.
 
     Attributes:
         seconds_between_edits: Seconds between two edits of one message, at least.
@@ -77,7 +77,7 @@ class EditPace:
         self._next = 0.0
 
     async def turn(self) -> None:
-        """Wait for the next turn, of all messages together."""
+        """Wait for the next turn among all messages."""
         now = asyncio.get_running_loop().time()
         mine = max(now, self._next)
         self._next = mine + 1 / EDITS_PER_SECOND
@@ -85,7 +85,7 @@ class EditPace:
 
 
 class DiscordWindow:
-    """The message of *job*. *now* is unix seconds."""
+    """The message of *job* on Discord. *now* returns unix seconds."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class DiscordWindow:
         self._edited_at = float("-inf")
 
     async def open(self, attempt: Attempt) -> None:
-        """Discord shows a message as soon as it is promised one."""
+        """Nothing to do: Discord shows a message as soon as the interaction is answered."""
 
     async def ready(self) -> None:
         since = asyncio.get_running_loop().time() - self._edited_at
@@ -162,10 +162,10 @@ class DiscordWindow:
 
         return finish
 
-    # How a post is sent
+    # Sending a post
 
     def _edits(self) -> Iterator[Callable[[Post], Awaitable[None]]]:
-        """How the message can be edited, best first."""
+        """Ways to edit the message, best first."""
         if not self._is_refused and self._now() < self._to["expires"]:
             yield self._by_token
         yield from self._edits_by_right()
@@ -242,11 +242,11 @@ async def end(
     *,
     shrunk: int = 0,
 ) -> Post:
-    """How *job*, which has ended, looks; with picture *number* (from 1) or all of them.
+    """The look of *job*, which has ended, with picture *number* (from 1) or all of them.
 
     Args:
-        max_bytes: Largest file that may be attached there.
-        shrunk: How often Discord has found the file too large all the same.
+        max_bytes: Size of the largest file that may be attached there.
+        shrunk: Times that Discord has found the file too large all the same.
     """
     picture, note = None, ""
     if job.status is JobStatus.SUCCEEDED:

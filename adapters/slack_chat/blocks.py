@@ -1,7 +1,7 @@
-"""Block Kit: what a message looks like. All functions are pure.
+"""Messages in Block Kit. All functions are pure.
 
-What people wrote stands in ``plain_text``, where nothing is markup; what stands in
-``mrkdwn`` is escaped, and names nobody but the person who asked.
+The words of people stand in ``plain_text``, where nothing is markup; text in ``mrkdwn`` is
+escaped, and mentions nobody but the person who asked.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def context(*elements: dict[str, Any]) -> Block:
 
 
 def marked(text: str) -> dict[str, Any]:
-    """*text* with Slack's markup, whatever people wrote in it being escaped already."""
+    """*text* with Slack's markup, in which the words of people are escaped already."""
     return {"type": "mrkdwn", "text": clipped(text, MAX_TEXT)}
 
 
@@ -55,7 +55,7 @@ def button(
     ask: str = "",
     no: str = "No",
 ) -> dict[str, Any]:
-    """A button; with *ask* Slack asks that first, and *no* is what takes it back."""
+    """A button; with *ask* Slack asks that question first, and *no* is the label to refuse."""
     element: dict[str, Any] = {
         "type": "button",
         "text": {"type": "plain_text", "text": label, "emoji": False},
@@ -90,7 +90,7 @@ def picture(file: str, alt_text: str, title: str | None = None) -> Block:
 
 
 def text_message(text: str) -> tuple[str, list[Block]]:
-    """A text of any length: what notifications say of it, and its blocks."""
+    """A text of any length: its short form for notifications, and its blocks."""
     parts = pieces(printable(text), MAX_TEXT)[: MAX_BLOCKS - 2]
     return fallback(text), [section(part) for part in parts] or [section("…")]
 
@@ -114,8 +114,8 @@ def progress_message(
     why_not: str = "",
     say: Language = ENGLISH,
 ) -> tuple[str, list[Block]]:
-    """A job on its way: its words, how far it is, and a button to stop it. *why_not* says why
-    nothing is drawn now, if nothing is."""
+    """A job on its way: prompt, progress and a button to cancel. *why_not* is the reason why
+    nothing is being drawn, if nothing is."""
     line = replies.progress_line(job, progress, say)
     shown = line
     if progress.status is JobStatus.RUNNING:
@@ -139,8 +139,8 @@ def picture_message(
     can_upscale: bool = False,
     say: Language = ENGLISH,
 ) -> tuple[str, list[Block]]:
-    """A job that succeeded: its pictures, how they were made, and what can be done next. Without
-    *files* they were deleted."""
+    """A job that succeeded: its pictures, their numbers, and buttons. Without *files* the
+    pictures were deleted."""
     summary = replies.summary(job, say)
     text, blocks = fallback(f"{replies.short(job)} · {summary}"), _head(job, note)
     if not files:
@@ -209,7 +209,7 @@ def _head(job: Job, note: str) -> list[Block]:
 
 
 def job_of(message: Mapping[str, Any]) -> str | None:
-    """The id of the job that a message of ours shows, as its buttons carry it."""
+    """Id of the job that a message of the bot shows, from its buttons; None without one."""
     for block in message.get("blocks") or ():
         for element in block.get("elements", ()):
             if str(element.get("action_id", "")).startswith("flux:") and element.get("value"):

@@ -1,4 +1,4 @@
-"""Where in Slack somebody talks to the bot, and how something is said there."""
+"""Places in Slack where people talk to the bot, and messages there."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from adapters.slack_chat.workspaces import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where somebody talks to the bot, and is answered.
+    """The place where a person talks to the bot, and is answered.
 
     Attributes:
-        channel: Slack's id of it; the person's own id for their conversation with the bot.
+        channel: Slack's id of the channel, or the person's own id for their conversation with
+            the bot.
         root: The message in whose thread pictures are answered; empty for no thread.
-        user: The person, as Slack calls them.
-        thread: The thread that the person speaks in; Slack shows nobody what one person is
-            told in a thread that there is not yet.
+        user: Slack's id of the person.
+        thread: The thread that the person writes in. In a thread without messages yet, Slack
+            would show a message to one person to nobody.
         is_direct: Whether nobody else is there.
     """
 
@@ -41,7 +42,7 @@ async def post(
     *,
     metadata: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Post a message at *place*, in its turn; returns Slack's answer."""
+    """Slack's answer to a message, posted at *place* in its turn."""
     more: dict[str, Any] = {}
     if place.root:
         more["thread_ts"] = place.root

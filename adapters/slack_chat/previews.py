@@ -1,4 +1,4 @@
-"""The picture so far, as a file at Slack that takes the place of the one before."""
+"""Previews of unfinished pictures, as files at Slack that replace one another."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Previews:
         self._is_off = False
 
     async def of(self, job: Job, preview: bytes | None) -> str | None:
-        """The file to show; *preview* is a JPEG of the picture so far."""
+        """Id of the file to show; *preview* is a JPEG of the unfinished picture."""
         now = self._workspace.pace.now()
         if preview is None or self._is_off or now - self._since < INTERVAL:
             return self._shown
@@ -48,7 +48,7 @@ class Previews:
         return self._shown
 
     async def delete(self) -> None:
-        """Delete them all; no message shows one any more."""
+        """Delete all previews, which no message shows any more."""
         self._shown = None
         await self._delete(self._files)
 

@@ -1,12 +1,12 @@
 """The message of a job in Slack: posted once, then edited until it shows the picture.
 
-All that is needed to go on after a restart stands in the job's ``reply_to``: ``team``,
-``channel``, ``root`` (the thread; empty where there is none), ``note`` (a line above the picture,
-such as what it took over from another), ``ts`` (the message, once it is posted), ``files`` (the
-pictures at Slack), ``left`` (channel and ts of a message that was given up for another) and
-``locale`` (the person's language).
+Everything that a restart needs to go on stands in the job's ``reply_to``: ``team``, ``channel``,
+``root`` (the thread; empty without one), ``note`` (a line above the picture, such as the settings
+that it inherits), ``ts`` (the message, once it is posted), ``files`` (the pictures at Slack),
+``left`` (channel and ts of a message that was given up for another) and ``locale`` (the person's
+language).
 
-Where nothing can be said any more, the answer moves to the person's own conversation with the bot.
+Where a channel is closed, the answer moves to the person's own conversation with the bot.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ from bot.source import Source
 logger = logging.getLogger(__name__)
 
 PLATFORM = "slack"
-#: Our message is gone, or cannot be changed any more: there must be another.
+#: Slack's errors for a message that is gone or cannot be changed, and must be posted anew.
 MUST_POST_ANEW = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
-#: How often a message is tried to be changed, wherever it has moved meanwhile.
+#: Attempts to edit a message, wherever it has moved meanwhile.
 MOST_EDITS = 5
 #: Marks our messages with their job.
 METADATA = "flux_job"
 
 
 class Closed(Exception):
-    """Nothing can be said in a conversation; *reason* says why."""
+    """A conversation that nothing can be posted to, for *reason*."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
@@ -71,7 +71,7 @@ class SlackWindow:
         self._closed: Reason | None = None
         self._is_finished = False
 
-    # What `bot.following` asks for
+    # The protocol of `bot.following`
 
     async def open(self, attempt: Attempt) -> None:
         if self._where.get("ts"):
@@ -146,7 +146,7 @@ class SlackWindow:
         """Show the end in the message, or in a new one at the same place where it is gone."""
         text, parts = await self._end()
         where = self._where
-        if self._is_finished:  # said once more, over progress that came late
+        if self._is_finished:  # again, over progress that came late
             await self._update(where["channel"], where["ts"], text, parts)
             return
         if not where.get("ts"):
@@ -161,7 +161,7 @@ class SlackWindow:
         await self._finish(attempt)
 
     async def _end(self) -> tuple[str, list[blocks.Block]]:
-        """How the job ended, with its pictures at Slack."""
+        """The message of the end, with its pictures at Slack."""
         if self._job.status is not JobStatus.SUCCEEDED:
             return blocks.ended_message(self._job, self._note, say=self._say)
         ids: list[str] = list(self._where.get("files") or [])
@@ -176,7 +176,7 @@ class SlackWindow:
         return _picture_message(self._service, self._job, ids, self._note, self._say)
 
     async def _edit(self, text: str, parts: list[blocks.Block]) -> None:
-        """Change the message to what must be said, posting another in its place if need be."""
+        """Edit the message, or post another in its place where it cannot be edited."""
         for number in range(1, MOST_EDITS + 1):
             where = self._where
             await self._workspace.pace.turn(where["channel"])
@@ -198,7 +198,7 @@ class SlackWindow:
                 else:
                     raise
 
-    # Where the message is
+    # The place of the message
 
     @property
     def _where(self) -> dict[str, Any]:
@@ -220,7 +220,7 @@ class SlackWindow:
         """Post the message; where that may have been done before, look for it first.
 
         Raises:
-            Closed: Nothing can be said there.
+            Closed: Nothing can be posted there.
         """
         where, job = self._where, self._job
         if attempt.is_repeated and (ts := await self._find()) is not None:
@@ -240,7 +240,7 @@ class SlackWindow:
         """Answer in the person's own conversation with the bot instead.
 
         Raises:
-            Closed: There, too, nothing can be said.
+            Closed: Nothing can be posted there either.
         """
         where, user = self._where, blocks.asker(self._job)
         note = f"{self._note} {reasons.moved(reason, self._say)}".strip()
@@ -254,7 +254,7 @@ class SlackWindow:
             raise Closed(reason) from error
 
     async def _keep(self, channel: str, ts: str) -> None:
-        """Remember where the message stands.
+        """Remember the place of the message.
 
         Outside of a thread, its own thread is where people go on from it, and in a
         conversation with the bot alone the conversation itself.
@@ -265,7 +265,7 @@ class SlackWindow:
         await self._redirect(channel=channel, ts=ts, root=root)
 
     async def _find(self) -> str | None:
-        """The message where Slack posted it and its answer was lost."""
+        """The ts of a message that Slack posted while its answer was lost; None without one."""
         where = self._where
         method, more = "conversations.history", {}
         if where["root"]:
@@ -306,10 +306,10 @@ class SlackWindow:
 
     @contextmanager
     def _noticing(self) -> Iterator[None]:
-        """Notice that a conversation is closed.
+        """Turn Slack's errors for a closed conversation into `Closed`.
 
         Raises:
-            Closed: It is.
+            Closed: The conversation is closed.
         """
         try:
             yield
@@ -320,7 +320,7 @@ class SlackWindow:
             raise Closed(self._closed) from error
 
     async def _delete(self, channel: str, ts: str) -> None:
-        """Delete a message of ours that can say nothing true any more."""
+        """Delete a message of the bot that would be wrong from now on."""
         try:
             await self._workspace.call("chat.delete", channel=channel, ts=ts)
         except SlackError as error:
@@ -330,7 +330,7 @@ class SlackWindow:
 
 
 def _passes(error: SlackError | Closed) -> bool:
-    """Whether *error* says nothing of the message or the conversation that was asked for."""
+    """Whether *error* has nothing to do with the message or its conversation."""
     if isinstance(error, Closed):
         return False
     return isinstance(error, (TokenRevoked, RateLimited)) or error.error in PASSING
@@ -351,7 +351,7 @@ async def show_again(service: Service, place: Place, job: Job, say: Language = E
 
     Raises:
         FluxbotError: The files are gone.
-        SlackError, OutcomeUnknown: It cannot be posted.
+        SlackError, OutcomeUnknown: The picture cannot be posted.
     """
     ids: list[str] = []
     await _upload(service, place.workspace, job, ids)
@@ -372,8 +372,8 @@ async def _upload(
     ids: list[str],
     keep: Callable[[], Awaitable[None]] = files.forgotten,
 ) -> None:
-    """Bring Slack those pictures of *job* that it lacks; *ids* are those it has, and all of
-    them at the end. *keep* is called at each change of *ids*."""
+    """Upload the pictures of *job* that Slack lacks; *ids* has the files at Slack, in the end
+    all of them. *keep* is called at each change of *ids*."""
     for index in range(job.images):
         path = await service.picture(Source(job.user), job.id, index + 1)
         data = await asyncio.to_thread(path.read_bytes)

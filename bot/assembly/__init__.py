@@ -1,11 +1,11 @@
 """The front door: all parts of the bot, put together. It alone knows everything.
 
-| module | what it is |
+| module | content |
 | --- | --- |
 | ``process`` | one run of the bot: signals, backups, restarts |
 | ``engine`` | the executors, by the word of ``engine.process``, one for each device |
-| ``platforms`` | where people meet the bot: one line for each |
-| ``about`` | how the bot introduces its model |
+| ``platforms`` | the platforms that the bot is on: one line for each |
+| ``about`` | the introduction of the model |
 | ``parts`` | weights that presets want beside the model |
 | ``doctor`` | ``python -m bot check``: findings about all of it |
 | ``folder`` | the data folder: its paths, and its lock |

@@ -1,4 +1,4 @@
-"""``python -m bot check``: what is right and what is missing, each in a sentence."""
+"""``python -m bot check``: findings about a run of the bot, each in a sentence."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def show(findings: Iterable[Finding], console: Console) -> None:
     width = max(len(finding.name) for finding in findings)
     for name, is_right, sentence in findings:
         mark = Text("✓", style="green") if is_right else Text("✗", style="red")
-        # A table would cut what is longer than its column, and addresses are to be followed.
+        # A table would cut sentences to its columns, and with them addresses to follow.
         lines = textwrap.wrap(
             sentence,
             max(console.width - width - 4, 40),
@@ -145,7 +145,7 @@ def _device(config: Config, busy: Busy) -> Finding:
 
 
 def model_finding(config: Config, secrets: Secrets) -> Finding:
-    """The finding about the model: where its weights are, or what keeps them away."""
+    """The finding about the model: the place of its weights, or the reason why there is none."""
     repository, revision = config.model.repository, config.model.revision
     try:
         check_license(config)
@@ -164,7 +164,7 @@ def model_finding(config: Config, secrets: Secrets) -> Finding:
     if hub.cached(wanted) is not None:
         return Finding("model", True, f"{repository}, which is in the cache")
     has_token = bool(secrets.hf_token or hub.stored_token())
-    known = config.models.get(repository)  # its own table, not one that it is like
+    known = config.models.get(repository)  # its own table, not that of a profile
     if known is not None and known.gated and not has_token:
         return Finding("model", False, hub.gated_sentence(repository))
     token = "a token is set" if has_token else "no HF_TOKEN is set"

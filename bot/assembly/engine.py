@@ -15,7 +15,7 @@ from generation.executor import ThreadExecutor
 from generation.preprocessors import Preprocessors
 from generation.protocols import Engine, Executor
 
-#: Seconds that a picture which is being drawn may hold up the end, until its next step.
+#: Seconds to wait for the next step of a running picture when the bot stops.
 SECONDS_TO_STOP = 10.0
 
 logger = logging.getLogger("bot")

@@ -72,7 +72,7 @@ def with_database(config: Config, work: Callable[[Database], Coroutine[Any, Any,
     """The result of *work* on the database, for a command beside the bot. Blocks.
 
     Raises:
-        DatabaseDamaged: It cannot be opened, read or written.
+        DatabaseDamaged: The database cannot be opened, read or written.
     """
 
     async def go() -> T:

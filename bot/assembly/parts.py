@@ -1,4 +1,4 @@
-"""Weights beside the model: what presets want, from the Hugging Face Hub or a folder.
+"""Weights that presets want beside the model, from the Hugging Face Hub or a folder.
 
 Nothing here asks the Hub or builds anything.
 """
@@ -40,7 +40,7 @@ def parts_of(preset: Preset, preprocessors: Preprocessors) -> list[tuple[str, We
 
 
 def faulty_presets(config: Config) -> dict[str, str]:
-    """A sentence for each preset whose weights can be nowhere, by its name."""
+    """A sentence for each preset whose weights cannot exist anywhere, by name of the preset."""
     preprocessors = Preprocessors(**preprocessor_models(config))
     found: dict[str, str] = {}
     for preset in config.presets.values():
@@ -56,7 +56,7 @@ def wanted(config: Config, names: Iterable[str]) -> list[Wanted]:
     """Downloads that the model and the presets *names* need, each once.
 
     Raises:
-        ModelUnavailable: The model, or a part of one of these presets, can be nowhere.
+        ModelUnavailable: The model, or a part of a preset, cannot exist anywhere.
     """
     preprocessors = Preprocessors(**preprocessor_models(config))
     parts = [part for name in names for part in parts_of(config.presets[name], preprocessors)]

@@ -1,4 +1,4 @@
-"""The platforms where people meet the bot: one line in `PLATFORMS` for each.
+"""The platforms that the bot is on: one line in `PLATFORMS` for each.
 
 An adapter is imported once its platform runs or is looked at, and never before: importing
 slack_bolt or discord.py takes seconds.
@@ -28,7 +28,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
 
 logger = logging.getLogger("bot")
 
-#: Whether something is right, and a sentence about it.
+#: Whether a part is right, and a sentence about it.
 Verdict = tuple[bool, str]
 
 
@@ -37,7 +37,7 @@ class Host:
     """The bot, as a platform gets it.
 
     Attributes:
-        announce: To be called with the address where people come in, once it answers.
+        announce: Called with the address of the platform, once it answers.
     """
 
     service: Service
@@ -52,11 +52,11 @@ async def _nothing_to_say(config: Config, secrets: Secrets) -> list[Verdict]:
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """One place where people meet the bot.
+    """One platform that the bot is on.
 
     Attributes:
         name: Begins the ids of its people: ``discord`` in ``discord:1234``.
-        is_on: Whether the configuration and the secrets want it.
+        is_on: Whether the configuration and the secrets switch it on.
         run: A coroutine that serves the platform until cancelled. An error in it ends this
             platform alone: for good where it is a ConfigError, else until the next attempt.
         check: Verdicts for ``python -m bot check``, also where the platform is off.
@@ -76,7 +76,7 @@ async def running(host: Host, platforms: Iterable[Platform]) -> AsyncIterator[No
     """All of *platforms* that are on, running inside the block.
 
     Raises:
-        ConfigError: One that must listen cannot.
+        ConfigError: A platform that must listen cannot.
     """
     async with AsyncExitStack() as stack:
         for platform in platforms:
@@ -134,7 +134,7 @@ async def keep_going(
 
 
 async def _first_of(task: asyncio.Task[None], event: asyncio.Event) -> None:
-    """Wait until *event* is set; raise what ended *task* where that comes first."""
+    """Wait until *event* is set; raises the error of *task* where that ends first."""
     waiting = asyncio.create_task(event.wait())
     try:
         await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -180,7 +180,7 @@ async def _check_web(config: Config, secrets: Secrets) -> list[Verdict]:
 
 
 def _cannot_listen(host: str, port: int) -> str | None:
-    """The reason why nobody can listen there now; None if somebody can."""
+    """The reason why that address is not free to listen on; None where it is."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         socket.create_server((str(address[0]), port), family=family).close()
@@ -207,14 +207,14 @@ async def _run_discord(host: Host) -> None:
 
 async def _check_discord(config: Config, secrets: Secrets) -> list[Verdict]:
     if secrets.discord_token is None:
-        return [(True, "not there: no DISCORD_TOKEN is set")]
+        return [(True, "off: no DISCORD_TOKEN is set")]
     from adapters.discord_chat import identify
 
     try:
         who = await identify(secrets.discord_token, proxy=config.discord.proxy)
     except ConfigError as error:
         return [(False, str(error))]
-    return [(True, f"the token is that of {who.name}")]
+    return [(True, f"the token belongs to {who.name}")]
 
 
 # Slack
@@ -237,7 +237,7 @@ async def _run_slack(host: Host) -> None:
 
 async def _check_slack(config: Config, secrets: Secrets) -> list[Verdict]:
     if not _wants_slack(config, secrets):
-        return [(True, "no tokens are set: docs/slack.md")]
+        return [(True, "off: no tokens are set; see docs/slack.md")]
     try:
         from adapters.slack_chat.chat import findings
     except ModuleNotFoundError as error:
@@ -253,10 +253,10 @@ PLATFORMS = (
 
 
 def check_person(user: str, platforms: Iterable[Platform] = PLATFORMS) -> None:
-    """Raise ConfigError where *user* cannot be the id of anybody on one of *platforms*."""
+    """Raise ConfigError where *user* is not a possible id of a person on one of *platforms*."""
     platform, _, name = user.partition(":")
     names = [each.name for each in platforms]
     if not name or any(map(str.isspace, name)):
-        raise ConfigError(f"a user reads platform:id, such as discord:1234, not {user!r}")
+        raise ConfigError(f"users are written platform:id, such as discord:1234, not {user!r}")
     if platform not in names:
         raise ConfigError(f"there is no platform {platform!r}: there are {', '.join(names)}")

@@ -43,15 +43,15 @@ def run(
     """Run the bot until SIGINT or SIGTERM; a second one ends it at once.
 
     Args:
-        config_path: The file that presets are read anew from.
-        announce: Told the address of a platform once it answers.
+        config_path: The file from which presets are read anew.
+        announce: Called with the address of a platform once it answers.
 
     Raises:
-        ConfigError: Something in the configuration stands in the way.
+        ConfigError: The configuration cannot be used.
         FolderInUse: Another bot is using the data folder.
         SchemaTooNew: A newer version has written the database.
-        DatabaseDamaged: It cannot be used; the message names the way out.
-        FluxbotError: The records cannot be written.
+        DatabaseDamaged: The database cannot be used; the message names the way out.
+        FluxbotError: The database cannot be written.
     """
     check_license(config)
     with lock(config.storage.data_dir):
@@ -65,7 +65,7 @@ def run(
         try:
             asyncio.run(_run(config, secrets, config_path, announce, platforms, restarts))
         except (ConfigError, SchemaTooNew):
-            restarts.end()  # nobody was called, and whoever mends it need not wait
+            restarts.end()  # no platform was called, so the next start need not wait
             raise
         except (sqlite3.DatabaseError, DatabaseDamaged) as error:
             restarts.end()
@@ -76,7 +76,7 @@ def run(
                 f"the database {database_path(config)} cannot be used: {error}{way_out}{command}"
             ) from None
         if any(thread.name.startswith(ENGINE_THREAD) for thread in threading.enumerate()):
-            # It is still importing, loading or hung, and Python would wait for it.
+            # The engine is still importing, loading or hung, and Python would wait for it.
             os._exit(0)
 
 
@@ -90,7 +90,7 @@ async def _run(
 ) -> None:
     stop = _stop_on_signals()
     if wait := restarts.begin(time.time()):
-        logger.warning("the bot keeps being started anew: waiting %g s this time", wait)
+        logger.warning("the bot was restarted again and again: waiting %g s this time", wait)
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), wait)
             restarts.end()
@@ -108,20 +108,22 @@ async def _run(
             stopping = asyncio.create_task(stop.wait())
             backing_up = asyncio.create_task(_back_up(config))
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            logger.info("stopping; what waits is kept (once more stops at once)")
+            logger.info("stopping; waiting jobs are kept (a second signal stops at once)")
             backing_up.cancel()
             if not working.done():
                 await service.finish(config.queue.seconds_to_finish)
             working.cancel()
             await asyncio.wait({working}, timeout=2 * SECONDS_TO_STOP)
             if working.done() and not working.cancelled():
-                working.result()  # raises what has ended it, if that was no signal
+                working.result()  # raises the error that has ended it, if one has
     finally:
         await database.close()
     restarts.end()
     if not working.done():
         if service.is_drawing:
-            logger.warning("the engine does not let go of its picture: the next start draws it")
+            logger.warning(
+                "the engine does not stop drawing: the next start draws the picture again"
+            )
         os._exit(0)
 
 
@@ -130,7 +132,7 @@ def _stop_on_signals() -> asyncio.Event:
     stop = asyncio.Event()
 
     def on_signal() -> None:
-        if stop.is_set():  # the second one means now; the next start takes up what is left
+        if stop.is_set():  # the second signal means now; the next start takes up the rest
             os._exit(1)
         stop.set()
 
@@ -148,7 +150,7 @@ async def _back_up(config: Config) -> None:
 async def _service(
     config: Config, secrets: Secrets, database: Database, config_path: Path
 ) -> Service:
-    """The service over *database*, which has taken up what the last run left."""
+    """The service over *database*, with the jobs that the last run left taken up."""
     weights.prepare_environment(config.storage.download_dir, os.environ)
     for sentence in faulty_presets(config).values():
         logger.warning("%s", sentence)

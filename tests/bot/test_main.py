@@ -45,7 +45,7 @@ def test_who_cannot_be_anybody_is_refused_on_the_command_line(command, user, mon
     monkeypatch.setenv("FLUXBOT_STORAGE__DATA_DIR", str(tmp_path / "data"))
     ran = CliRunner().invoke(app, [*command, user, "--config", str(ROOT / "config.toml")])
 
-    sentence = "there are web, discord, slack" if "my" in user else "reads platform:id"
+    sentence = "there are web, discord, slack" if "my" in user else "written platform:id"
     assert (ran.exit_code, sentence in ran.output) == (1, True)
 
 

@@ -271,7 +271,7 @@ async def test_what_slack_lacks_is_said_and_ends_slack_alone(service, caplog):
 def test_without_tokens_slack_is_not_there():
     assert [each.name for each in PLATFORMS if each.is_on(Config(), Secrets())] == ["web"]
     assert _check_slack(Config(), Secrets()) == [
-        ("slack", True, "no tokens are set: docs/slack.md")
+        ("slack", True, "off: no tokens are set; see docs/slack.md")
     ]
 
 

@@ -178,8 +178,8 @@ async def test_a_platform_that_cannot_be_reached_is_tried_again_and_one_that_ref
 @pytest.mark.parametrize(
     ("user", "sentence"),
     [
-        ("ada", "reads platform:id"),
-        ("chalk:a da", "reads platform:id"),
+        ("ada", "written platform:id"),
+        ("chalk:a da", "written platform:id"),
         ("web:ada", "there is no platform 'web': there are chalk"),
     ],
 )
