@@ -1,4 +1,4 @@
-"""Whether a job is accepted, and its way onto the disk and into the queue."""
+"""Admission of jobs: the checks, and the way onto the disk and into the queue."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class Admission:
-    """The door of the queue. What it lets in is charged, and on disk."""
+    """The door of the queue. Jobs that pass it are charged, and on disk."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Admission:
         self._admitting: Counter[str] = Counter()
 
     async def asked_before(self, event_id: str | None) -> Job | None:
-        """The job that the platform's event asked for, if it came before."""
+        """The job that the platform's event has made already; None if it has made none."""
         if event_id is None:
             return None
         find = partial(self._store.find_event, event_id=event_id)
@@ -59,13 +59,13 @@ class Admission:
         return found[0] if found else None
 
     async def check(self, source: Source) -> None:
-        """Raise Refused where nothing of *source* can be accepted now, whatever it is."""
+        """Raise Refused where no job of *source* can be accepted now, of whatever kind."""
         self._check_accepting(source.user)
         if source.origin is not NOWHERE:
             await self.check_may_draw(source)
 
     async def check_may_draw(self, source: Source) -> None:
-        """Raise NotAllowed where the person is banned, or may not draw where they ask."""
+        """Raise NotAllowed where the person is banned, or drawing is not allowed in the place."""
 
         def check(db: sqlite3.Connection) -> None:
             people.check_not_banned(db, source.user)
@@ -74,14 +74,14 @@ class Admission:
         await self._database.read(check)
 
     async def accept(self, source: Source, draft: Draft, parent: str | None = None) -> Job:
-        """Job for *draft*, written with its attached pictures and its charge, and queued; the job
-        of before, where the event came twice.
+        """The job for *draft*, queued, and on disk with its attached pictures and its charge; the
+        earlier job, where the event was repeated.
 
         Args:
             parent: Id of the job that it builds on.
 
         Raises:
-            Refused: The credits do not suffice, the queue or the disk is full.
+            Refused: The credits do not suffice, or the queue or the disk is full.
         """
         job = Job(
             user=source.user,
@@ -96,7 +96,7 @@ class Admission:
         )
         job.cost = cost(job, self._config.quota)
         if draft.attached:
-            # Looked at here already, so that nobody who will be refused fills the disk.
+            # Checked here already, so that refused requests never fill the disk.
             await self._database.read(partial(self._check_may_pay, job=job))
         for clean in draft.attached:
             try:
@@ -106,18 +106,18 @@ class Admission:
                 raise StorageTrouble(FULL) from error
         self._check_accepting(job.user)
         self._admitting[job.user] += 1
-        # Once it is on disk it must be in the queue too, even if whoever asked has gone.
+        # Once on disk, the job must be in the queue too, even if the person has gone.
         return await asyncio.shield(asyncio.create_task(self._admit(job)))
 
     @property
     def is_admitting(self) -> bool:
-        """Whether a job is just being written."""
+        """Whether a job is being written just now."""
         return bool(self._admitting)
 
     def _check_accepting(self, user: str) -> None:
         state = self._worker.state
         if state.status in ("failed", "stopping"):
-            raise NotAccepting(f"nothing is accepted now: {state.message}", retry_in=30.0)
+            raise NotAccepting(f"no jobs are accepted now: {state.message}", retry_in=30.0)
         if self._admin.is_draining:
             raise NotAccepting(DRAINING)
         if self._database.is_full:
@@ -151,7 +151,7 @@ class Admission:
             self._ledger.charge(db, job, job.submitted_at)
             return None
 
-        # Whoever finds the row, from the commit on, must find the job that moves.
+        # From the commit on, a reader of the row must find the live job too.
         self._worker.unfinished[job.id] = job
         earlier: Job | None = job
         try:

@@ -1,4 +1,4 @@
-"""What people say, carried out: the one door for every platform.
+"""The one door for every platform: words of people, carried out.
 
 An adapter hands over text or a typed command, a `Source` and the pictures that came with it, and
 renders the `Reply`.
@@ -42,9 +42,9 @@ from generation.errors import FluxbotError, InvalidRequest
 
 PAGE_SIZE = 10
 
-#: A picture that comes with words: its bytes, what fetches them, or one of an earlier job.
-#: What fetches them raises FluxbotError where they cannot be had, and is called once the words
-#: have been understood.
+#: A picture that comes with words: its bytes, a function that fetches them, or one of an earlier
+#: job. The function is called once the words have been understood, and raises FluxbotError where
+#: the bytes cannot be fetched.
 Picture = bytes | Callable[[], Awaitable[bytes]] | PictureOf
 
 #: "same, at night", "same but in blue", "same --steps 40"; not "same sex couple".
@@ -55,19 +55,19 @@ _GOES_ON = re.compile(r"\s*/?(?:same|again|vary)\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the bot answers.
+    """The bot's answer.
 
     Attributes:
         text: Plain text in the person's language, perhaps of several lines; empty where `job`
-            says it all.
+            is the whole answer.
         job: The job to follow or to show, or the one that was acted upon.
         jobs: Jobs to show beside the text, newest first.
         has_more: Whether a further page follows that of `jobs`.
-        error: Why it was refused; `text` is its sentence then.
-        is_new: Whether `job` was just asked for, and is to be followed. An event that comes twice
-            has the same job twice, and following it twice is following it once.
-        kind: A word for what was understood, such as "imagine", "history" or "admin"; empty where
-            nothing was.
+        error: Error of a refusal; `text` is its sentence then.
+        is_new: Whether `job` was made by this very request and must be followed. A repeated event
+            has the same job again, which is followed once.
+        kind: Word for the command that was understood, such as "imagine", "history" or "admin";
+            empty where none was.
     """
 
     text: str = ""
@@ -82,7 +82,7 @@ class Reply:
         """`job`, for adapters that have no other use for a reply.
 
         Raises:
-            FluxbotError: `error`, where it was refused.
+            FluxbotError: `error`, if the request was refused.
         """
         if self.error is not None:
             raise self.error
@@ -92,18 +92,18 @@ class Reply:
 
 
 def refusal(error: FluxbotError, say: Language = ENGLISH) -> Reply:
-    """The reply that says *error*."""
+    """The reply for *error*."""
     return Reply(replies.error_sentence(error, say), error=error)
 
 
 def understand(said: str | PromptCommand, last: Job | None) -> Command:
-    """The command that *said* is where *last* is the picture that was drawn just before.
+    """The command in *said*, where *last* is the picture that was drawn just before.
 
-    There ``again`` and ``vary`` without an id mean that picture, and ``same, at night`` is
-    its prompt with these words behind it, everything else being as it was.
+    There ``again`` and ``vary`` without an id mean that picture, and ``same, at night`` is its
+    prompt with these words behind it, everything else staying the same.
 
     Raises:
-        CommandError: It is no command.
+        CommandError: *said* is not a command.
     """
     prompt = said if isinstance(said, str) else said.asked.prompt
     same = _SAME.match(prompt)
@@ -129,7 +129,7 @@ def understand(said: str | PromptCommand, last: Job | None) -> Command:
             raise
         return AgainCommand(last.id, replace(added, prompt=_continued(last, added.prompt)))
     if not isinstance(options, AgainCommand):
-        raise CommandError("the words behind same are no options")
+        raise CommandError("the words behind same are not options")
     return replace(options, job_id=last.id)
 
 
@@ -145,14 +145,14 @@ async def converse(
     *,
     options: ImagineCommand | None = None,
 ) -> Reply:
-    """The reply to what *source* said, once it is carried out.
+    """The reply to *said* by *source*, once it is carried out.
 
-    Nothing that a person can do makes this raise. What is asked for is on disk when it returns.
+    No input makes this raise. A job that was asked for is on disk when it returns.
 
     Args:
         said: Text in the grammar of `bot.commands`, or a command that was clicked together.
-        pictures: What came with the words.
-        options: What was chosen beside typed words, for all that the words leave open.
+        pictures: Pictures that came with the words.
+        options: Options chosen beside typed words; the words win over them.
     """
     kind = ""
     try:
@@ -174,7 +174,7 @@ async def converse(
 async def _understood(
     service: Service, source: Source, said: str | Command
 ) -> tuple[Source, Command, tuple[str, ...]]:
-    """The command, who says it of what, and remarks on what its picture takes from the last."""
+    """The command, its source, and remarks on settings that the picture inherits from the last."""
     is_bare = isinstance(said, AgainCommand) and said.job_id is None
     words = said.asked.prompt if isinstance(said, PromptCommand) else said
     goes_on = is_bare or (isinstance(words, str) and _GOES_ON.match(words))
@@ -284,7 +284,7 @@ async def _history(service: Service, source: Source, words: str, page: int) -> R
 
 
 def _with_options(command: ImagineCommand, options: ImagineCommand) -> ImagineCommand:
-    """*command*, with what it leaves open taken from *options*."""
+    """*command*, with options that it leaves open taken from *options*."""
     chosen, said = options.options, command.options
     if command.aspect_ratio is not None or command.width is not None:
         # A size that was typed replaces the chosen one as a whole.
@@ -294,7 +294,7 @@ def _with_options(command: ImagineCommand, options: ImagineCommand) -> ImagineCo
 
 
 def _kind(command: Command) -> str:
-    """The word for *command*: ``admin`` for all that only admins may do."""
+    """The word for *command*: ``admin`` for all commands of admins."""
     if isinstance(command, AdminCommand):
         return "admin"
     return type(command).__name__.removesuffix("Command").lower()

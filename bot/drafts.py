@@ -1,4 +1,4 @@
-"""From what a person asked for to a request that only has to be paid for."""
+"""Drafts: from the words of a person to a request that only has to be paid for."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Draft:
     """A complete request.
 
     Attributes:
-        images: How many pictures.
-        remarks: Sentences about it for the person who asks.
+        images: Number of pictures.
+        remarks: Sentences about the request for the person.
         attached: The attached pictures, clean, in the order in which they came.
     """
 
@@ -45,11 +45,11 @@ class Draft:
 
 
 class Drafts:
-    """Makes drafts. Nothing here is spent or kept.
+    """The maker of drafts. It spends and keeps nothing.
 
     Args:
-        new_seed: The dice, for people who name no seed.
-        remarks_of: Sentences that the model has about a request.
+        new_seed: The dice, for requests without a seed.
+        remarks_of: Sentences of the model about a request.
     """
 
     def __init__(
@@ -71,10 +71,10 @@ class Drafts:
         self._remarks_of = remarks_of
 
     async def draft(self, user: str, command: ImagineCommand, pictures: Sequence[bytes]) -> Draft:
-        """The request that *command* means when *user* says it and attaches *pictures*.
+        """The request that *command* means, given by *user* with *pictures* attached.
 
         Raises:
-            InvalidRequest: It can never succeed as written.
+            InvalidRequest: The request can never succeed as written.
         """
         user_defaults = await self._database.read(partial(people.settings, user=user))
         if user_defaults.get("preset") not in self._presets.available:
@@ -96,8 +96,8 @@ class Drafts:
         """The request of *original* with *changes*; with *vary* it has a new seed.
 
         Raises:
-            NotFound: Its control image was deleted for its age.
-            InvalidRequest: It can never succeed as it is now.
+            NotFound: The control image was deleted for its age.
+            InvalidRequest: The request can never succeed as it is now.
         """
         request, images = original.request, original.images
         if changes is None or changes.preset is None:
@@ -127,7 +127,7 @@ class Drafts:
         """The map that *preset* makes of *image*, as a PNG, and remarks about the picture.
 
         Raises:
-            InvalidRequest: *image* is no picture, or *preset* takes none.
+            InvalidRequest: *image* is not a picture, or *preset* takes none.
         """
         chosen = self._presets[preset]
         self._presets.check_pictures(chosen, 1)
@@ -149,7 +149,7 @@ class Drafts:
         limit = self._config.control_images.max_megabytes
         if len(image) > limit * 1e6:
             raise InvalidImage(
-                f"the file has {len(image) / 1e6:.1f} MB; at most {limit:g} MB are read:"
+                f"the file has {len(image) / 1e6:.1f} MB; at most {limit:g} MB are allowed:"
                 " send a smaller one",
                 field="control_image",
             )

@@ -1,4 +1,4 @@
-"""What admins order, carried out and answered."""
+"""Commands of admins, carried out and answered."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from generation.errors import InvalidRequest
 
 
 async def carry_out(service: Service, source: Source, command: AdminCommand) -> str:
-    """The answer to *command*, which *source* gave, once it is done.
+    """The answer to *command* of *source*, once it is carried out.
 
     Raises:
-        NotAllowed: They may not.
-        FluxbotError: It cannot be done.
+        NotAllowed: *source* may not give that command.
+        FluxbotError: The command cannot be carried out.
     """
     user, admin = source.user, service.admin
     match command:
@@ -66,7 +66,7 @@ async def carry_out(service: Service, source: Source, command: AdminCommand) -> 
 
 
 def _scope(service: Service, source: Source) -> str | None:
-    """The server that alone concerns whoever manages nothing else; None for all."""
+    """The server to which the command is limited; None for an admin of the whole bot."""
     return None if service.admin.is_admin(source.user) else source.origin.server
 
 
@@ -121,14 +121,14 @@ async def _queue(service: Service, user: str, command: AdminQueue) -> str:
             return replies.dead_letters(await admin.dead_letters(user))
         case AdminQueue("replay", job_id):
             job = await admin.replay(user, job_id)
-            return f"{job_id} is drawn again as {job.id}; {job.user} pays nothing for it."
+            return f"{job_id} is drawn again as {job.id}; it costs {job.user} nothing."
         case AdminQueue():
             lines = [
                 f"{job.id} · {job.user} · {replies.progress_line(job, job.progress)}"
                 f" · {replies.short(job)}"
                 for job in admin.queue(user)
             ]
-            return "\n".join(lines) or "Nothing waits."
+            return "\n".join(lines) or "The queue is empty."
 
 
 async def _channels(service: Service, source: Source, command: AdminChannels) -> str:

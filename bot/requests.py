@@ -1,7 +1,7 @@
-"""From what a person said to a request in which nothing is left open.
+"""Complete requests from the words of a person.
 
-What nobody says is filled in from the person's own defaults, then from the preset, then
-from ``[model]`` in ``config.toml``. All functions are pure.
+Options that the person leaves open are filled in from their own defaults, then from the preset,
+then from ``[model]`` in ``config.toml``. All functions are pure.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from generation.types import GenerationRequest, Preset
 #: An attached picture decides the shape of the output, between 1:2 and 2:1.
 MAX_ASPECT = 2.0
 
-#: Fields of `ImagineCommand` that may be somebody's own default.
+#: Fields of `ImagineCommand` that may be a person's own default.
 SETTINGS = (
     "preset",
     "num_inference_steps",
@@ -38,7 +38,7 @@ SETTINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A clean control image: where its PNG lies, and its size in pixels."""
+    """A clean control image: the path of its PNG, and its size in pixels."""
 
     path: Path
     width: int
@@ -53,12 +53,12 @@ def complete(
     config: Config,
     seed: int,
 ) -> tuple[GenerationRequest, int]:
-    """The request that *command* means, and how many pictures.
+    """The request that *command* means, and the number of pictures.
 
     Args:
-        attachments: Pictures that people attached, in the order of ``preset.kind.pictures``.
+        attachments: Attached pictures, in the order of ``preset.kind.pictures``.
         user_defaults: The person's own defaults, a subset of `SETTINGS`.
-        seed: For people who name none.
+        seed: Seed for requests without one.
 
     Raises:
         InvalidRequest: A value is out of range, or above ``[limits]``.
@@ -102,12 +102,12 @@ def complete(
 
 
 def model_name(model: Model) -> str:
-    """What a record says of the weights: repository, and revision where it is pinned."""
+    """The name of the weights in a record: repository, and revision where it is pinned."""
     return f"{model.repository}@{model.revision}" if model.revision else model.repository
 
 
 def command_of(request: GenerationRequest, images: int) -> ImagineCommand:
-    """What somebody would ask for to get *request* again."""
+    """The command that makes *request* again."""
     return ImagineCommand(
         prompt=request.prompt,
         preset=request.preset or None,
@@ -132,7 +132,7 @@ def only(job: Job, number: int, *, vary: bool) -> ImagineCommand:
     """The changes that draw picture *number* (from 1) of *job* alone, again or with *vary* anew.
 
     Raises:
-        NotFound: There is no such picture.
+        NotFound: *job* has no such picture.
     """
     check_picture_number(job, number)
     seed = None if vary else list(job.requests)[number - 1].seed
@@ -171,7 +171,7 @@ def change(
     presets: Presets,
     config: Config,
 ) -> tuple[GenerationRequest, int]:
-    """*request* with what *changes* says in place of what it had.
+    """*request* with *changes*, and the number of pictures.
 
     Raises:
         InvalidRequest: As for `complete`.
@@ -208,9 +208,8 @@ def picture_size(
 ) -> tuple[int, int]:
     """Width and height in pixels, multiples of 16.
 
-    A preset that enlarges multiplies those of the attached picture. What nobody says
-    follows the shape of an attached picture, with as many pixels as the preset or the
-    model would have.
+    A preset that enlarges multiplies the size of the attached picture. Without a size the output
+    has the shape of an attached picture, with as many pixels as the preset or the model would have.
     """
     width, height = preset.width or model.width, preset.height or model.height
     enlargement = preset.kind.enlargement
@@ -258,7 +257,7 @@ def check_limits(request: GenerationRequest, images: int, limits: Limits) -> Non
 
 
 def check_settings(changes: ImagineCommand, presets: Presets, config: Config) -> None:
-    """Raise InvalidRequest where *changes* cannot be somebody's own defaults."""
+    """Raise InvalidRequest where *changes* cannot be a person's own defaults."""
     for name in changes.options:
         if name not in SETTINGS:
             raise InvalidRequest(
@@ -270,7 +269,7 @@ def check_settings(changes: ImagineCommand, presets: Presets, config: Config) ->
             " a default: choose it together with the picture",
             field="preset",
         )
-    # What every picture would be refused for is refused here already.
+    # Defaults that every picture would be refused for are refused here already.
     plain = Preset(name="plain")
     complete(replace(changes, prompt="anything", preset=None), {}, plain, (), config, seed=0)
 
@@ -285,9 +284,9 @@ def changed_settings(
     """*user_defaults* with *changes*; a size replaces an aspect ratio and the reverse.
 
     Args:
-        changes: None forgets all of them.
-        is_private: For ``private``, unless None.
-        is_complete: Whether *changes* take the place of all but ``private``.
+        changes: None forgets all defaults.
+        is_private: Value for ``private``; None keeps it.
+        is_complete: Whether *changes* replace all defaults but ``private``.
     """
     kept = {} if changes is None else dict(user_defaults)
     said = {} if changes is None else changes.options
@@ -303,7 +302,7 @@ def changed_settings(
 
 
 def _kind(preset: Preset, strength: float | None) -> Kind:
-    """The kind of *preset*, with the person's *strength* where they said one.
+    """The kind of *preset*, with the person's *strength* if they gave one.
 
     Raises:
         InvalidRequest: *preset* knows no strength.
@@ -312,7 +311,7 @@ def _kind(preset: Preset, strength: float | None) -> Kind:
 
 
 def _of_preset(preset: Preset) -> dict[str, Any]:
-    """The fields of a request that come from its preset alone, but for its kind."""
+    """The fields of a request that come from its preset alone, without its kind."""
     return {
         "preset": preset.name,
         "prompt_template": preset.prompt_template,

@@ -1,4 +1,4 @@
-"""Sentences for what befalls people on a platform, before the bot has heard what they want.
+"""Sentences of refusals on a platform, before the bot knows the person's request.
 
 Each constant is a key of the translations; `bot.replies.error_sentence` says it, as any other
 error, in the language of the person who asked.
@@ -45,17 +45,17 @@ class Hint(StrEnum):
 
 
 def our_fault() -> FluxbotError:
-    """The error that people are told of where the fault is ours; the log says more."""
+    """The error for a fault of the bot's own; the log has the details."""
     return FluxbotError(Sentence.OUR_FAULT)
 
 
 def not_yours() -> NotAllowed:
-    """The error of somebody who cancels or deletes what another person asked for."""
+    """The error for cancelling or deleting the picture of somebody else."""
     return NotAllowed(Sentence.NOT_YOURS)
 
 
 def busy() -> StorageTrouble:
-    """The error of a database that does not answer while a platform waits for us."""
+    """The error for a database that does not answer while a platform waits."""
     return StorageTrouble(Sentence.BUSY)
 
 
@@ -68,7 +68,7 @@ def not_ours() -> NotFound:
 
 
 def no_taker() -> FluxbotError:
-    """The error of a picture that is to be drawn from where no preset can."""
+    """The error for a picture to draw from, where no preset takes one."""
     return FluxbotError(Sentence.NO_TAKER)
 
 
@@ -86,8 +86,8 @@ def no_prompt() -> FluxbotError:
 
 
 def form_is_old(prompt: str, say: Language) -> FluxbotError:
-    """The error of a form that was sent off after it was forgotten, by a restart or for its age;
-    with *prompt*, which would be lost with it."""
+    """The error for a form that comes after it was forgotten, by a restart or for its age. It has
+    *prompt* in it, which would be lost otherwise."""
     sentence = say("this form is too old, or the bot was restarted meanwhile: please open it again")
     if prompt:
         sentence = say("{notice}. You had written: {prompt}", notice=sentence, prompt=prompt)
@@ -95,8 +95,8 @@ def form_is_old(prompt: str, say: Language) -> FluxbotError:
 
 
 def cannot_post(permissions: Iterable[str], say: Language) -> NotAllowed:
-    """The error of a place where the bot may not show pictures; *permissions* are what it lacks,
-    in the platform's words."""
+    """The error for a place where the bot may not show pictures; *permissions* are the missing
+    ones, in the platform's words."""
     return NotAllowed(
         say(
             "I could not post the picture here: I lack the permission {permissions} in this"
@@ -107,28 +107,28 @@ def cannot_post(permissions: Iterable[str], say: Language) -> NotAllowed:
 
 
 def unreadable(sentence: Sentence) -> InvalidImage:
-    """The error of an attached file, for the reason *sentence*."""
+    """The error for an attached file, for the reason *sentence*."""
     return InvalidImage(sentence, field="control_image")
 
 
 def too_large(size: int, max_bytes: int) -> InvalidImage:
-    """The error of an attached file of *size* bytes."""
+    """The error for an attached file of *size* bytes."""
     return InvalidImage(
-        f"the file has {size / 1e6:.1f} MB; at most {max_bytes / 1e6:g} MB are read:"
+        f"the file has {size / 1e6:.1f} MB; at most {max_bytes / 1e6:g} MB are allowed:"
         " send a smaller one",
         field="control_image",
     )
 
 
 def wrong_kind(kind: str) -> InvalidImage:
-    """The error of an attached file of the MIME type *kind*."""
+    """The error for an attached file of the MIME type *kind*."""
     return InvalidImage(
         f"the attached file is {kind[:60]}; attach a PNG, JPEG or WebP", field="control_image"
     )
 
 
 def too_many(count: int) -> InvalidImage:
-    """The error of *count* attached files."""
+    """The error for *count* attached files."""
     return InvalidImage(
         f"{count} files are attached, and only one picture can be used: send one",
         field="control_image",
@@ -136,29 +136,29 @@ def too_many(count: int) -> InvalidImage:
 
 
 def not_handed_out(platform: str, status: int) -> InvalidImage:
-    """The error of an attached file that *platform* answers with an HTTP *status*."""
+    """The error for an attached file that *platform* answers with an HTTP *status*."""
     return InvalidImage(
         f"{platform} did not hand out the file (HTTP {status})", field="control_image"
     )
 
 
 def no_longer_kept() -> NotFound:
-    """The error of a picture that is deleted while it is fetched."""
-    return NotFound("the picture is no longer kept; `again` makes it once more")
+    """The error for a picture that is deleted while it is fetched."""
+    return NotFound("the picture was deleted for its age; `again` draws it again")
 
 
 def restarting(job: Job) -> NotAccepting:
-    """The error of a request that waits for *job* while the bot ends."""
+    """The error for a request that waits for *job* while the bot ends."""
     return NotAccepting(
         f"the bot is restarting; your picture is still being made: ask for job {job.id}"
     )
 
 
 def not_drawn(job: Job) -> GenerationError:
-    """The error of *job*, which has failed."""
+    """The error for *job*, which has failed."""
     return GenerationError(job.error or "the picture could not be made")
 
 
 def was_cancelled() -> Conflict:
-    """The error of a request that waited for a job that somebody has cancelled."""
+    """The error for a request that waited for a job that somebody has cancelled."""
     return Conflict("the job was cancelled; its credits were given back")

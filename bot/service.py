@@ -1,7 +1,6 @@
-"""All that an adapter can ask for: submit, cancel, history, quota, presets.
+"""The service: everything that an adapter can ask for, whatever the platform looks like.
 
-A `Service` takes no part in how a platform looks. It makes what a person asked for
-complete and durable, and hands out a `Job` to watch.
+It makes a request complete and durable, and hands out a `Job` to watch.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ from generation.types import GenerationRequest, Preset
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What the loaded model is, said to people who have just arrived.
+    """The introduction of the loaded model, for people who have just arrived.
 
     Attributes:
         text: A sentence or two, plain.
@@ -74,8 +73,8 @@ class Service:
     *now* is the clock (unix seconds) and *new_seed* the dice.
 
     Attributes:
-        about: What the loaded model is.
-        admin: What admins may do.
+        about: Introduction of the loaded model.
+        admin: The acts of admins.
     """
 
     def __init__(
@@ -128,10 +127,10 @@ class Service:
         )
         self._upkeep = Upkeep(config, database, self._store, gallery, now)
 
-    # Its own life
+    # Start and end
 
     async def start(self) -> None:
-        """Take up what the last process left. Nobody may submit before this is done."""
+        """Take up the jobs that the last process left. Nobody may submit before this is done."""
         left = await self._database.read(self._store.unfinished)
         for job_id in left.unreadable:
             outcome = given_up(UNREADABLE, self._now())
@@ -149,13 +148,13 @@ class Service:
         await self._upkeep.sweep(math.inf)
 
     async def finish(self, seconds: float) -> None:
-        """Accept and begin nothing more; return when what is being drawn is done, after
-        *seconds* at most. Then end `run`, which gives back what is left."""
+        """Accept and begin no more jobs; returns when running ones are done, after *seconds* at
+        most. `run` is to be cancelled next, and gives back unfinished jobs."""
         await self._worker.finish(seconds)
 
     @property
     def is_drawing(self) -> bool:
-        """Whether an engine is at a picture."""
+        """Whether an engine is drawing."""
         return bool(self._worker.running)
 
     async def run(self) -> None:
@@ -169,13 +168,12 @@ class Service:
                 await pruning
 
     async def prune(self) -> int:
-        """Delete the files of pictures older than ``gallery.keep_days``, and those that belong
-        to no picture; how many jobs' files were too old."""
+        """See `Upkeep.prune`."""
         return await self._upkeep.prune()
 
     @property
     def state(self) -> EngineState:
-        """Whether pictures can be drawn now."""
+        """State of drawing."""
         state = self._worker.state
         if self.admin.is_draining and state.status == "ready":
             return EngineState("draining", DRAINING)
@@ -189,15 +187,14 @@ class Service:
         command: ImagineCommand,
         pictures: Sequence[bytes | PictureOf] = (),
     ) -> Job:
-        """Job for what *source* asks for with *command*, charged and queued; it is on disk when
-        this returns.
+        """The job for *command* of *source*, charged and queued; it is on disk when this returns.
 
-        The job there is already, where its event came before. *pictures* are what it is drawn
-        from; the job of an earlier picture among them is its parent.
+        A repeated event has its earlier job. *pictures* are the pictures to draw from; the job of
+        an earlier picture among them is the parent.
 
         Raises:
-            InvalidRequest: It can never succeed as written.
-            Refused: Not now, or not this person; see ``bot/refusals.py``.
+            InvalidRequest: The request can never succeed as written.
+            Refused: Not now, or not for this person; see ``bot/refusals.py``.
         """
         if earlier := await self._admission.asked_before(source.event_id):
             return earlier
@@ -217,10 +214,11 @@ class Service:
         number: int | None = None,
         remarks: Sequence[str] = (),
     ) -> Job:
-        """Job that draws an earlier one again: the same pixels, or with *vary* a new seed.
+        """The job that draws an earlier one again: the same pixels, or with *vary* a new seed.
 
-        *job_id* None means `latest`. Of *changes*, each field that is not None replaces its like
-        of then. *number* draws that picture (from 1) alone. *remarks* come before the job's own.
+        *job_id* None means `latest`. Fields of *changes* that are not None replace those of the
+        earlier request. *number* draws that picture (from 1) alone. *remarks* come before the job's
+        own.
 
         Raises:
             NotFound: There is no such job, or its control image was deleted for its age.
@@ -245,7 +243,7 @@ class Service:
     async def from_picture(
         self, source: Source, picture: PictureOf, purpose: Literal["vary", "upscale"]
     ) -> Job:
-        """Job for a variation, or a larger version, of one earlier picture.
+        """The job for a variation, or a larger version, of one earlier picture.
 
         A variation starts from the picture where a preset can do that, else from a new
         seed. A larger version takes a preset with ``upscale``.
@@ -267,11 +265,11 @@ class Service:
 
     @property
     def enlarging_preset(self) -> Preset | None:
-        """The preset that makes pictures larger; None where there is none."""
+        """The preset that makes pictures larger, or None without one."""
         return self._presets.enlarging()
 
     def can_enlarge(self, job: Job) -> bool:
-        """Whether a preset makes the pictures of *job* larger, and the limits let it."""
+        """Whether a preset makes the pictures of *job* larger, within the limits."""
         preset, request = self.enlarging_preset, job.request
         enlargement = None if preset is None else preset.kind.enlargement
         if enlargement is None:
@@ -281,37 +279,37 @@ class Service:
 
     @property
     def redrawing_preset(self) -> Preset | None:
-        """The preset that starts from a picture; None where there is none."""
+        """The preset that starts from a picture, or None without one."""
         return self._presets.redrawing()
 
     async def check_may_draw(self, source: Source) -> None:
-        """Raise NotAllowed where the person is banned, or may not draw where they ask."""
+        """Raise NotAllowed where the person is banned, or drawing is not allowed in the place."""
         await self._admission.check_may_draw(source)
 
     async def cancel(self, source: Source, job_id: str | None = None) -> Job:
-        """Job of *source*, ended, its credits given back; None means their newest one.
+        """The job of *source*, cancelled, its credits given back; without *job_id* the newest one.
 
-        Returns once it has ended, for a running job within one denoising step.
+        Returns once the job has ended, for a running job within one denoising step.
 
         Raises:
             NotFound: There is no such job.
-            NotAllowed: It was shown to *source*, but is somebody else's.
-            Conflict: It has already ended, or its picture is just being stored.
+            NotAllowed: The job was shown to *source*, but is somebody else's.
+            Conflict: The job has already ended, or its picture is just being stored.
         """
         if job_id is not None:
             return await self._cancel(await self.own_job(source, job_id))
         mine = [job for job in self._worker.unfinished.values() if job.user == source.user]
         if not mine:
-            raise NotFound("nothing of yours is waiting or being drawn")
+            raise NotFound("none of your jobs is waiting or being drawn")
         return await self._cancel(mine[-1])
 
     async def quote(
         self, user: str, command: ImagineCommand, pictures: Sequence[bytes] = ()
     ) -> Quote:
-        """The price of *command*, and when it would start. Nothing is spent.
+        """The price of *command*, and its start. Nothing is spent.
 
         Raises:
-            InvalidRequest: It can never succeed as written.
+            InvalidRequest: The request can never succeed as written.
         """
         draft = await self._drafts.draft(user, command, pictures)
         job = Job(user=user, request=draft.request, images=draft.images)
@@ -327,11 +325,10 @@ class Service:
     async def control_map(
         self, image: bytes, preset: str, width: int | None = None, height: int | None = None
     ) -> tuple[bytes, tuple[str, ...]]:
-        """What the ControlNet of *preset* would be shown for *image*, as a PNG, with remarks.
-        Nothing is spent.
+        """The control map that *preset* makes of *image*, as a PNG, and remarks. Nothing is spent.
 
         Raises:
-            InvalidRequest: *image* is no picture, or *preset* takes none.
+            InvalidRequest: *image* is not a picture, or *preset* takes none.
         """
         return await self._drafts.control_map(image, preset, width, height)
 
@@ -343,10 +340,10 @@ class Service:
         return self._presets.available
 
     async def job(self, source: Source, job_id: str) -> Job:
-        """One job: of *source*, or shown to them; an admin may see everybody's.
+        """A job of *source*, or one that was shown to them; for an admin any job.
 
         Raises:
-            NotFound: There is none, or it is somebody else's.
+            NotFound: There is no such job, or it is somebody else's.
         """
         job = self._worker.unfinished.get(job_id) or await self._database.read(
             partial(self._store.find, job_id=job_id)
@@ -357,11 +354,11 @@ class Service:
         return job
 
     async def own_job(self, source: Source, job_id: str) -> Job:
-        """One job that *source* may cancel and delete.
+        """A job that *source* may cancel and delete.
 
         Raises:
-            NotFound: There is none, or it is somebody else's.
-            NotAllowed: It was shown to *source*, but is somebody else's.
+            NotFound: There is no such job, or it is somebody else's.
+            NotAllowed: The job was shown to *source*, but is somebody else's.
         """
         job = await self.job(source, job_id)
         if job.user != source.user and not self.admin.is_admin(source.user):
@@ -369,8 +366,8 @@ class Service:
         return job
 
     async def latest(self, source: Source) -> Job | None:
-        """The newest picture of the conversation in which *source* speaks, whoever asked for it,
-        else of their own; None where there is neither."""
+        """The newest picture of the conversation of *source*, perhaps somebody else's; without one,
+        the newest of *source*, or None."""
         if source.thread:
             place = dict(source.thread)
             channel = place.pop("channel")
@@ -380,10 +377,11 @@ class Service:
         return await self._database.read(partial(self._store.latest, user=source.user))
 
     async def latest_answered(self, platform: str, channel: str, **place: str) -> Job | None:
-        """The newest picture that was answered in *channel* of *platform*, whoever asked.
+        """The newest picture that was answered in *channel* of *platform*, of any person; None
+        without one.
 
-        Only who can see that channel may be told of it. *place* are further fields of
-        ``reply_to``, such as a thread; None means that nothing was drawn there.
+        Only people who can see that channel may be told of it. *place* are further fields of
+        ``reply_to``, such as a thread.
         """
         return await self._database.read(
             partial(self._store.latest_answered, platform=platform, channel=channel, place=place)
@@ -395,7 +393,7 @@ class Service:
         """Jobs of *user*, newest first, whose prompts have all of *words*.
 
         Args:
-            before: What the page before this one gave as ``next``.
+            before: ``next`` of the page before this one.
             limit: Jobs on a page, at least 1.
         """
         page = await self._database.read(
@@ -405,7 +403,7 @@ class Service:
         return replace(page, jobs=[live.get(job.id, job) for job in page.jobs])
 
     async def quota(self, user: str, origin: Origin = NOWHERE) -> QuotaStatus:
-        """What *user*, asking from *origin*, may still spend."""
+        """Credits of *user*, asking from *origin*."""
         status = partial(self._ledger.status, user=user, now=self._now(), origin=origin)
         return await self._database.read(status)
 
@@ -424,19 +422,19 @@ class Service:
 
         Raises:
             NotFound: There is no such job or picture, or it was deleted for its age.
-            Conflict: It is not drawn yet, or it failed.
+            Conflict: The picture is not drawn yet, or the job failed.
         """
         job = await self._drawn(source, job_id)
         check_picture_number(job, number)
         return _existing(self._gallery.picture_path(job.id, number), job)
 
     async def picture_file(self, source: Source, job_id: str, kind: Kind) -> Path:
-        """The file that shows all pictures of a job (``grid``, a PNG), a small WebP of it
+        """The file with all pictures of a job (``grid``, a PNG), a small WebP of it
         (``thumbnail``), or the control map that was used (``map``, a PNG).
 
         Raises:
             NotFound: There is no such job or file, or it was deleted for its age.
-            Conflict: It is not drawn yet, or it failed.
+            Conflict: The picture is not drawn yet, or the job failed.
         """
         job = await self._drawn(source, job_id)
         if kind == "grid" and job.images == 1:
@@ -447,7 +445,7 @@ class Service:
         """The attached picture (PNG, cleaned) that a job was made from.
 
         Raises:
-            NotFound: There is no such job, or it had none, or it was deleted for its age.
+            NotFound: There is no such job, or its picture was deleted for its age, or it had none.
         """
         job = await self.job(source, job_id)
         if job.request.control_image is None:
@@ -455,12 +453,12 @@ class Service:
         return _existing(job.request.control_image, job)
 
     async def delete(self, source: Source, job_id: str) -> Job:
-        """Delete the pictures of a job that has ended; its line in the history stays.
+        """The job, which has ended, with its pictures deleted; its line in the history stays.
 
         Raises:
             NotFound: There is no such job.
-            NotAllowed: It was shown to *source*, but is somebody else's.
-            Conflict: It has not ended.
+            NotAllowed: The job was shown to *source*, but is somebody else's.
+            Conflict: The job has not ended.
         """
         job = await self.own_job(source, job_id)
         if not job.status.is_final:
@@ -485,21 +483,21 @@ class Service:
         return await self._worker.look_up(partial(self._store.undelivered, platform=platform))
 
     async def redirect(self, job: Job, reply_to: dict[str, Any]) -> None:
-        """Keep where the answer to *job* goes from now on."""
+        """Change the address of the answer to *job*."""
         await self._database.write(partial(self._store.redirect, job_id=job.id, reply_to=reply_to))
         job.reply_to = reply_to
 
     async def delivered(self, job: Job) -> None:
-        """Write that whoever asked for *job*, which has ended, has the answer."""
+        """Write that the answer to *job*, which has ended, was delivered."""
         await self._database.write(
             partial(self._store.close_delivery, job_id=job.id, delivery=Delivery.DELIVERED)
         )
         job.delivery = Delivery.DELIVERED
 
     async def undeliverable(self, job: Job, reason: str) -> None:
-        """Give up answering whoever asked for *job*, which has ended; its credits go back.
+        """Give up the answer to *job*, which has ended; its credits go back.
 
-        The picture stays in their history, with *reason*, a sentence.
+        The picture stays in the person's history, with *reason*, a sentence.
         """
         give_up = self._outcomes.give_up_delivery
         await self._database.write(partial(give_up, job_id=job.id, reason=reason, now=self._now()))
@@ -508,7 +506,7 @@ class Service:
     # Own defaults
 
     async def settings(self, user: str) -> dict[str, Any]:
-        """Own defaults of *user*: those fields of `ImagineCommand` that are set."""
+        """Own defaults of *user*: the fields of `ImagineCommand` that are set."""
         return await self._database.read(partial(people.settings, user=user))
 
     async def change_settings(
@@ -520,13 +518,13 @@ class Service:
         is_reset: bool = False,
         is_complete: bool = False,
     ) -> dict[str, Any]:
-        """Own defaults of *user* with *changes*, kept; None forgets them all.
+        """Own defaults of *user*, changed by *changes* and kept; None forgets them all.
 
         Args:
-            is_private: Whether others shall not see the pictures, where a platform can show them
-                to one person alone; kept as ``private``. None leaves it.
-            is_reset: Whether all that there was before is forgotten.
-            is_complete: Whether *changes* take the place of all that there was but ``private``.
+            is_private: Whether pictures are hidden from others, where a platform can show them to
+                one person alone; kept as ``private``. None keeps it.
+            is_reset: Whether all earlier defaults are forgotten.
+            is_complete: Whether *changes* replace all earlier defaults but ``private``.
 
         Raises:
             InvalidRequest: A value is not allowed here.
@@ -542,7 +540,7 @@ class Service:
 
         return await self._database.write(keep)
 
-    # How it is done
+    # Shared steps
 
     async def _bytes(self, source: Source, picture: bytes | PictureOf) -> bytes:
         if isinstance(picture, bytes):
@@ -556,7 +554,7 @@ class Service:
             raise Conflict(
                 f"{job.id} has already {job.status}"
                 if job.status.is_final
-                else f"it is too late to cancel {job.id}: its end is just being written"
+                else f"it is too late to cancel {job.id}: it is just being finished"
             )
         return job
 
@@ -571,7 +569,7 @@ class Service:
 def _existing(path: Path, job: Job) -> Path:
     if not path.exists():
         raise NotFound(
-            f"the picture of {job.id} was deleted; `again {job.id}` draws it anew"
+            f"the picture of {job.id} was deleted; `again {job.id}` draws it again"
             if job.is_pruned
             else f"there is no such picture of {job.id}"
         )

@@ -1,4 +1,4 @@
-"""Who asks, from where, and what the platform says of it: one value for every door of the bot."""
+"""The source of a request: person, place and the platform's facts, in one value for every door."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from bot.origins import NOWHERE, Origin
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A person who asks, and where they are answered.
+    """A person who asks, and the place where they are answered.
 
     Attributes:
         user: ``platform:id``, such as ``discord:1234``.
         origin: The server, channels and roles, whose limits hold.
-        reply_to: All that the platform needs to answer a job, also after a restart; kept as JSON
-            in its row. None where nobody is to be answered, as over HTTP.
-        event_id: The platform's id of the event in which this was asked, by which an event
-            that comes twice is carried out once.
-        language: The person's.
-        shown: Id of the job that the platform has just shown to this person, whoever asked for
-            it, as in a channel of which both are members. They may build on that one.
-        thread: Fields of ``reply_to`` that say which conversation this is: ``channel``, and more
-            where the platform has threads. Empty where "same, at night" means the person's own
+        reply_to: Everything that the platform needs to answer a job, also after a restart; kept as
+            JSON in its row. None where no answer is owed, as over HTTP.
+        event_id: The platform's id of the event behind the request; a repeated event is carried
+            out once.
+        language: The person's language.
+        shown: Id of the job that the platform has just shown to this person, perhaps somebody
+            else's, as in a channel of which both are members. They may build on that one.
+        thread: Fields of ``reply_to`` that tell one conversation from another: ``channel``, and
+            more where the platform has threads. Empty where "same, at night" means the person's own
             latest picture.
     """
 
@@ -39,7 +39,7 @@ class Source:
 
     @property
     def platform(self) -> str:
-        """What stands in front of the person's id."""
+        """The part of `user` before the colon."""
         return self.user.partition(":")[0]
 
 

@@ -1,4 +1,4 @@
-"""Old pictures deleted for their age, and what a killed process left lying about."""
+"""Upkeep of the gallery: old pictures, and leftovers of a killed process, are deleted."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from bot.job_store import JobStore
 logger = logging.getLogger(__name__)
 
 PRUNE_EVERY = 3600.0
-#: Seconds after which an attached picture without a job has none to come.
+#: Seconds after which an attached picture without a job will never have one.
 ORPHANED_FOR = 3600.0
 
 
 class Upkeep:
-    """Keeps the folder of pictures as large as the configuration wants it."""
+    """The deletion of files that the configuration does not want to keep."""
 
     def __init__(
         self,
@@ -46,23 +46,23 @@ class Upkeep:
             await asyncio.sleep(PRUNE_EVERY)
 
     async def prune(self) -> int:
-        """Delete the files of pictures older than ``gallery.keep_days``, and those that belong
-        to no picture; how many jobs' files were too old."""
+        """Number of jobs whose files were older than ``gallery.keep_days``. These are deleted, and
+        files that belong to no job as well."""
         old: list[str] = []
         if self._config.gallery.keep_days:
             before = self._now() - self._config.gallery.keep_days * 86400
             old = await self._database.read(partial(self._store.prunable, before=before))
             await asyncio.to_thread(self._gallery.prune_pictures, old)
-        # Marked afterwards: a crash in between repeats the deletion instead of forgetting it.
+        # Rows are marked afterwards: a crash in between repeats the deletion, never forgets it.
         if old:
             await self._database.write(partial(self._store.prune, job_ids=old))
-        # A file may lie here whose job is only being written.
+        # Files whose job is still being written are newer.
         await self.sweep(self._now() - ORPHANED_FOR)
         return len(old)
 
     async def sweep(self, before: float) -> None:
-        """Delete the pictures of jobs that ended without one, and attached ones from before
-        *before* (unix seconds) that no job refers to: a killed process leaves such files."""
+        """Delete pictures of jobs that ended without one, and attached pictures older than *before*
+        (unix seconds) that no job refers to: leftovers of a killed process."""
         kept = await self._database.read(self._store.control_images)
         await asyncio.to_thread(self._gallery.prune_control_images, kept, before)
         found = await asyncio.to_thread(self._gallery.job_ids)

@@ -271,7 +271,7 @@ ADMIN_SENTENCES = [
     ("admin resume", "Drawing goes on."),
     ("admin ban web:eve spam and more", "web:eve is banned"),
     ("admin unban web:eve", "web:eve may draw again."),
-    ("admin queue", "Nothing waits."),
+    ("admin queue", "The queue is empty."),
     ("admin stats", "In the last 24 hours: 0 jobs of 0 people"),
 ]
 

@@ -98,7 +98,7 @@ async def test_a_width_alone_leaves_the_height_as_it_would_be(make_bot):
 async def test_a_file_that_is_too_large_is_refused_by_its_size(make_bot):
     bot = await make_bot(control_images={"max_megabytes": 0.001})
 
-    with pytest.raises(InvalidRequest, match=r"at most 0\.001 MB are read"):
+    with pytest.raises(InvalidRequest, match=r"at most 0\.001 MB are allowed"):
         await bot.service.submit(
             Source(ADA), replace(CIRCLE, preset="canny"), (picture() + b" " * 2000,)
         )

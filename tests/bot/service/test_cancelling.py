@@ -73,7 +73,7 @@ async def test_what_has_ended_cannot_be_cancelled(service, gate):
 
     with pytest.raises(Conflict, match="has already succeeded"):
         await service.cancel(Source(ADA), job.id)
-    with pytest.raises(NotFound, match="nothing of yours is waiting"):
+    with pytest.raises(NotFound, match="none of your jobs is waiting"):
         await service.cancel(Source(ADA))
 
 
