@@ -35,7 +35,7 @@ from bot.ledger import Ledger, QuotaStatus
 from generation import weights
 from generation.errors import FluxbotError
 
-#: Who acts, in the audit log, where somebody acts from here.
+#: The admin of acts from the command line, in the audit log.
 COMMAND_LINE = "command line"
 
 EX_INTERRUPTED = 130  # as shells report Ctrl-C
@@ -47,7 +47,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-quota_app = typer.Typer(help="What people may spend, and granting them more.", no_args_is_help=True)
+quota_app = typer.Typer(help="Show, grant and reset credits.", no_args_is_help=True)
 app.add_typer(quota_app, name="quota")
 cache_app = typer.Typer(help="The weights in the cache.", no_args_is_help=True)
 app.add_typer(cache_app, name="cache")
@@ -60,7 +60,9 @@ ConfigOption = Annotated[
     Path, typer.Option("--config", help="The configuration file.", show_default=True)
 ]
 DEFAULT_CONFIG = Path("config.toml")
-UserArgument = Annotated[str, typer.Argument(help="Who, as platform:id, such as discord:1234.")]
+UserArgument = Annotated[
+    str, typer.Argument(help="A person, as platform:id, such as discord:1234.")
+]
 
 
 @app.command()
@@ -73,7 +75,7 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
         datefmt="%H:%M:%S",
         handlers=[RichHandler(console=console, show_path=False, rich_tracebacks=False)],
     )
-    # What these libraries say at each request would bury what we say.
+    # These libraries log every request, which would bury our own lines.
     for noisy in ("httpx", "httpcore", "uvicorn", "aiosqlite", "PIL", "slack_sdk"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
@@ -86,7 +88,8 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
 @app.command()
 def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Say what is right and what is missing. The exit status is 0 if nothing is missing."""
+    """Report findings about everything that a run needs. The exit status is 0 if nothing is
+    missing."""
     settings, secrets = _read(config)
     findings = list(doctor.findings(settings, secrets, config, console.status))
     doctor.show(findings, console)
@@ -96,7 +99,7 @@ def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
 @app.command()
 def invite(config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Print the link that brings the bot to a Discord server, and the one for oneself."""
+    """Print the links that add the bot to a Discord server, and to one's own account."""
     settings, secrets = _read(config)
     if secrets.discord_token is None:
         _fail("DISCORD_TOKEN is not set; docs/discord.md says where to get it")
@@ -127,11 +130,11 @@ def presets(config: ConfigOption = DEFAULT_CONFIG) -> None:
 @app.command()
 def download(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[PRESET]...", help="Of these alone.")
+        list[str] | None, typer.Argument(metavar="[PRESET]...", help="Only for these presets.")
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Fetch what the model and the presets need. Ctrl-C stops; the next call goes on."""
+    """Fetch weights of the model and the presets. Ctrl-C stops; the next call goes on."""
     settings, secrets = _read(config)
     for name in names or ():
         if name not in settings.presets:
@@ -144,7 +147,7 @@ def download(
         if missing:
             show.download(missing, secrets.hf_token, console)
         elif not faults:
-            console.print("Nothing has to be fetched: all of it is here.")
+            console.print("Nothing to fetch: all weights are here.")
         if faults:
             _fail("\n".join(faults.values()))
 
@@ -164,17 +167,17 @@ def cache_verify(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
 @cache_app.command("repair")
 def cache_repair(config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Verify, and fetch again what is damaged."""
+    """Verify the weights, and fetch damaged ones again."""
     _verify(config, repairs=True)
 
 
 @cache_app.command("clear")
 def cache_clear(
-    repository: Annotated[str | None, typer.Argument(help="This one alone.")] = None,
+    repository: Annotated[str | None, typer.Argument(help="Only this repository.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Delete weights from the cache; what is needed is fetched again."""
+    """Delete weights from the cache; the bot fetches them again when it needs them."""
     settings, _ = _read(config)
     with _weights(settings):
         from generation import hub
@@ -200,9 +203,9 @@ def _verify(path: Path, *, repairs: bool) -> None:
 
 @app.command()
 def history(
-    words: Annotated[list[str] | None, typer.Argument(help="Words of the prompt.")] = None,
-    user: Annotated[str, typer.Option(help="Whose, as platform:id.")] = "web:local",
-    limit: Annotated[int, typer.Option(min=1, help="How many lines.")] = 20,
+    words: Annotated[list[str] | None, typer.Argument(help="Words from the prompt.")] = None,
+    user: Annotated[str, typer.Option(help="A person, as platform:id.")] = "web:local",
+    limit: Annotated[int, typer.Option(min=1, help="Number of lines.")] = 20,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """List somebody's pictures, newest first."""
@@ -222,11 +225,11 @@ def history(
 @app.command()
 def restore(
     backup: Annotated[
-        Path | None, typer.Argument(help="Which one; the newest that is sound unless named.")
+        Path | None, typer.Argument(help="The backup; the newest sound one if left out.")
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Put a backup in the place of the database. What was written after it is lost."""
+    """Replace the database by a backup. Everything written since is lost."""
     settings, _ = _read(config)
     database = database_path(settings)
     candidates = backups(backups_dir(settings)) if backup is None else [backup]
@@ -237,13 +240,13 @@ def restore(
             try:
                 aside = put_back(database, candidate, time.time())
             except (DatabaseDamaged, OSError) as error:
-                console.print(f"{candidate} is passed over: {error}")
+                console.print(f"{candidate} is skipped: {error}")
                 continue
             if aside is not None:
-                console.print(f"What was there lies in {aside}.")
-            console.print(f"{database} is what it was in {candidate.name}.")
+                console.print(f"The old files are in {aside}.")
+            console.print(f"{database} is restored from {candidate.name}.")
             return
-    _fail("no backup could be restored; the database is as it was")
+    _fail("no backup could be restored; the database is unchanged")
 
 
 @quota_app.command("show")
@@ -258,18 +261,18 @@ def quota_grant(
     credits: Annotated[int, typer.Argument(min=1, max=10**9, help="Extra credits.")],
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Give somebody extra credits, which stay until they are spent."""
+    """Give somebody extra credits, which never expire."""
     grant = partial(Ledger.grant, user=user, credits=credits, admin=COMMAND_LINE)
     _quota(config, user, grant, "grant", str(credits))
 
 
 @quota_app.command("reset")
 def quota_reset(user: UserArgument, config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Forgive what somebody spent in the current window."""
+    """Reset the credits that somebody has spent in the current window."""
     _quota(config, user, partial(Ledger.reset, user=user, admin=COMMAND_LINE), "reset quota")
 
 
-# What the commands share
+# Shared by the commands
 
 
 @contextmanager
@@ -293,7 +296,7 @@ def _read(path: Path) -> tuple[Config, Secrets]:
 
 @contextmanager
 def _failing() -> Iterator[None]:
-    """Ends the command with the sentence of an error that an operator can do something about."""
+    """A block in which an error for the operator ends the command with its sentence."""
     try:
         yield
     except FolderInUse as error:
@@ -315,7 +318,7 @@ def _quota(
     word: str = "",
     detail: str | None = None,
 ) -> None:
-    """Show what *user* may spend; before, carry out *act*, which the audit log calls *word*."""
+    """Print the credits of *user*, after *act*, which the audit log calls *word*."""
     config, _ = _read(path)
     ledger, now = Ledger(config.quota), time.time()
 

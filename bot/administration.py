@@ -1,4 +1,4 @@
-"""What admins may do: quotas, bans, pausing, presets, a look at everybody's queue.
+"""The acts of admins: quotas, bans, pausing, presets, the queue of everybody.
 
 Every act is written into the audit log in the same transaction that carries it out.
 """
@@ -28,18 +28,18 @@ from generation.types import Preset
 
 T = TypeVar("T")
 
-#: Begins the name of the switch that keeps a preset from being chosen.
+#: Begin of the name of the switch that disables a preset.
 _DISABLED = "preset off: "
 
 PAUSED = "an admin has paused drawing; waiting jobs are kept"
 DRAINING = "an admin is emptying the queue: waiting jobs are drawn, no new ones are accepted"
 
-CANCELLED = "an admin cancelled it; your credits were given back"
+CANCELLED = "an admin cancelled this job; your credits were given back"
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One act of an admin: when (unix seconds), who, what, to whom or what, and more of it."""
+    """One act of an admin: time (unix seconds), admin, act, subject, and details."""
 
     made_at: float
     admin: str
@@ -55,13 +55,13 @@ class _Recognised:
 
 
 class Administration:
-    """The acts of the people in *admins*; each method's first argument is who asks.
+    """The acts of the people in *admins*; the first argument of each method is the admin.
 
-    Every method raises NotAllowed where that is no admin. What concerns one server alone,
-    those who manage it may do as well.
+    Every method raises NotAllowed for anybody else. People who manage a server may carry out the
+    acts that concern that server alone.
 
     Attributes:
-        is_draining: Whether nothing new is accepted, while what waits is drawn.
+        is_draining: Whether waiting jobs are drawn, but no new ones accepted.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Administration:
         self.is_draining = False
 
     def start(self, db: sqlite3.Connection) -> None:
-        """Take up the switches as they were before the restart."""
+        """Restore the switches from before the restart."""
         switches = {row["name"]: row["value"] for row in db.execute("SELECT * FROM switches")}
         if "paused" in switches:
             self._worker.pause(switches["paused"])
@@ -103,13 +103,13 @@ class Administration:
         )
 
     def recognise(self, user: str, *, is_admin: bool = False, manages: str | None = None) -> None:
-        """Take a platform's word for what *user* is where they are just now.
+        """Accept the platform's word for the rights of *user* in their present place.
 
-        It holds until the platform says something else of them.
+        It holds until the platform's next word on them.
 
         Args:
-            is_admin: As good as one whom the configuration names.
-            manages: The server (``platform-server:id``) that they are in charge of.
+            is_admin: Whether they count as an admin of the configuration.
+            manages: The server (``platform-server:id``) that they manage.
         """
         if is_admin or manages:
             self._recognised[user] = _Recognised(is_admin, manages)
@@ -121,14 +121,14 @@ class Administration:
         return user in self._admins or (recognised is not None and recognised.is_admin)
 
     def manages(self, user: str, server: str | None) -> bool:
-        """Whether *user* may decide what concerns *server* alone."""
+        """Whether *user* may decide about *server*."""
         recognised = self._recognised.get(user)
         return self.is_admin(user) or (
             server is not None and recognised is not None and recognised.manages == server
         )
 
     async def quota(self, admin: str, user: str, roles: tuple[str, ...] = ()) -> QuotaStatus:
-        """What *user*, who has these *roles*, may still spend."""
+        """Credits of *user*, who has these *roles*."""
         self.check(admin)
         status = partial(
             self._ledger.status, user=user, now=self._now(), origin=Origin(roles=roles)
@@ -136,38 +136,38 @@ class Administration:
         return await self._database.read(status)
 
     async def grant(self, admin: str, user: str, credits: int) -> None:
-        """Give *user* extra credits, which stay until they are spent."""
+        """Give *user* extra credits, which never expire."""
         act = partial(self._ledger.grant, user=user, credits=credits, now=self._now(), admin=admin)
         await self._do(admin, "grant", user, str(credits), act)
 
     async def reset_quota(self, admin: str, user: str) -> None:
-        """Forgive what *user* spent in the current window."""
+        """Reset the credits that *user* has spent in the current window."""
         act = partial(self._ledger.reset, user=user, now=self._now(), admin=admin)
         await self._do(admin, "reset quota", user, None, act)
 
     async def set_quota(self, admin: str, user: str, credits: int | None) -> None:
-        """Give *user* a quota of their own for each window; None takes the configured one."""
+        """Set the credits per window of *user*; None restores the configured number."""
         act = partial(people.set_own_quota, user=user, credits=credits)
         detail = "default" if credits is None else str(credits)
         await self._do(admin, "set quota", user, detail, act)
 
     async def group_quota(self, admin: str, group: str) -> int | None:
-        """Credits that each member of a role, or all of a server together, may spend in a
-        window; None where that is not limited."""
+        """Credits per window of each member of a role, or of all people of a server together; None
+        without a limit."""
         self.check(admin)
         return await self._database.read(partial(self._ledger.group_quota, group=group))
 
     async def set_group_quota(self, admin: str, group: str, credits: int | None) -> None:
-        """Set what `group_quota` says; None lifts the limit."""
+        """Set the quota of a role or a server; None lifts the limit."""
         act = partial(self._ledger.set_group_quota, group=group, credits=credits)
         detail = "default" if credits is None else str(credits)
         await self._do(admin, "set quota", group, detail, act)
 
     async def ban(self, admin: str, user: str, reason: str = "") -> None:
-        """Accept nothing more from *user*, and cancel what waits.
+        """Accept no more jobs from *user*, and cancel their waiting ones.
 
         Raises:
-            Conflict: It is an admin, who could be the last one or oneself.
+            Conflict: *user* is an admin, who could be the last one or oneself.
         """
         self.check(admin)
         if user in self._admins:
@@ -177,7 +177,7 @@ class Administration:
         if self.is_admin(user):
             platform = user.partition(":")[0].capitalize()
             raise Conflict(
-                f"an admin is not banned: {platform} says that {user} is one, which has to end"
+                f"an admin is not banned: {platform} says that {user} is one; take that away"
                 " there first"
             )
         act = partial(people.ban, user=user, now=self._now(), reason=reason)
@@ -191,7 +191,7 @@ class Administration:
         await self._do(admin, "unban", user, None, partial(people.unban, user=user))
 
     async def pause(self, admin: str) -> None:
-        """Draw nothing more until `resume`, across restarts; what waits is kept."""
+        """Begin no job until `resume`, across restarts; waiting jobs are kept."""
 
         def act(db: sqlite3.Connection) -> None:
             _switch(db, "paused", PAUSED)
@@ -200,12 +200,12 @@ class Administration:
         self._worker.pause(PAUSED)
 
     async def drain(self, admin: str) -> None:
-        """Accept nothing new until `resume`, across restarts; what waits is drawn."""
+        """Accept no new job until `resume`, across restarts; waiting jobs are drawn."""
         await self._do(admin, "drain", None, None, partial(_switch, name="draining", value="yes"))
         self.is_draining = True
 
     async def resume(self, admin: str) -> None:
-        """Accept and draw again; also tries again to load a model that could not be loaded."""
+        """Accept and draw again; also retries to load a model that could not be loaded."""
 
         def act(db: sqlite3.Connection) -> None:
             _switch(db, "paused", None)
@@ -219,7 +219,7 @@ class Administration:
         """Read the presets anew from ``config.toml``.
 
         Raises:
-            ConfigError: They cannot be used; the old ones stay.
+            ConfigError: The configuration cannot be used; the old presets stay.
         """
         self.check(admin)
         await asyncio.to_thread(self._presets.reload)
@@ -227,11 +227,11 @@ class Administration:
         await self._do(admin, "reload presets", None, names, lambda db: None)
 
     async def enable_preset(self, admin: str, name: str, *, is_enabled: bool) -> None:
-        """Let people choose the preset *name* again, or no longer, across restarts.
+        """Enable or disable the preset *name*, across restarts.
 
         Raises:
             NotFound: There is no such preset.
-            Conflict: It is the default, which people must always be able to draw with.
+            Conflict: The preset is the default, which people must always be able to draw with.
         """
         self.check(admin)
         if name not in self._presets.by_name:
@@ -249,13 +249,13 @@ class Administration:
         )
 
     def presets(self, admin: str) -> tuple[dict[str, Preset], frozenset[str], dict[str, int]]:
-        """All presets by name, the names of those that are switched off, and the bytes in
-        memory of each repository that is loaded."""
+        """All presets by name, names of the disabled ones, and bytes in memory of each loaded
+        repository."""
         self.check(admin)
         return self._presets.by_name, self._presets.disabled, self._worker.loaded
 
     async def move(self, admin: str, job_id: str, *, to_front: bool) -> None:
-        """Make a waiting job the next one to be drawn, or the last, across restarts.
+        """Move a waiting job to the front or the end of the queue, across restarts.
 
         Raises:
             NotFound: No such job waits.
@@ -269,10 +269,10 @@ class Administration:
         await self._do(admin, act, job_id, None, moved)
 
     async def cancel(self, admin: str, job_id: str) -> Job:
-        """End somebody's job and give its credits back.
+        """Somebody's job, cancelled, its credits given back.
 
         Raises:
-            NotFound: There is no such job that has not ended.
+            NotFound: There is no such unfinished job.
             Conflict: Its picture is just being stored.
         """
         self.check(admin)
@@ -284,11 +284,11 @@ class Administration:
         return job
 
     async def refund(self, admin: str, job_id: str) -> Job:
-        """Give back the credits of a job that has ended; the picture stays.
+        """A job that has ended, its credits given back; the picture stays.
 
         Raises:
             NotFound: There is no such job.
-            Conflict: It has not ended, or its credits were given back already.
+            Conflict: The job has not ended, or its credits were given back already.
         """
         self.check(admin)
 
@@ -311,7 +311,7 @@ class Administration:
         return await self._database.read(self._store.dead_letters)
 
     async def replay(self, admin: str, job_id: str) -> Job:
-        """Draw a job again that was given up, at no charge; returns the new one.
+        """The new job that draws a given-up one again, free of charge.
 
         Raises:
             NotFound: There is no such job, or it cannot be drawn any more.
@@ -350,15 +350,15 @@ class Administration:
         return job
 
     async def channels(self, admin: str, server: str) -> tuple[str, ...]:
-        """Ids of the channels of *server* in which alone people may draw; none means all."""
+        """Ids of the only channels of *server* in which people may draw; empty for all."""
         self.check(admin, server)
         return await self._database.read(partial(channels_of, server=server))
 
     async def set_channel(
         self, admin: str, server: str, channel: str, *, is_allowed: bool
     ) -> tuple[str, ...]:
-        """Add *channel* to those in which alone people of *server* may draw, or take it out;
-        returns all that there are then."""
+        """The only channels of *server* in which people may draw, with *channel* added or
+        removed."""
 
         def act(db: sqlite3.Connection) -> tuple[str, ...]:
             if is_allowed:
@@ -375,7 +375,7 @@ class Administration:
     async def audit(
         self, admin: str, *, limit: int = 20, server: str | None = None
     ) -> list[AuditEntry]:
-        """The latest acts, newest first; with *server* those that concern it alone."""
+        """The latest acts, newest first; with *server* only acts that concern it."""
         self.check(admin, server)
         return await self._database.read(partial(_audit, limit=limit, server=server))
 
@@ -385,9 +385,8 @@ class Administration:
         return tuple(self._worker.in_order())
 
     async def stats(self, admin: str, server: str | None = None) -> dict[str, float]:
-        """Jobs of the last 24 hours: how many, of how many people, how they ended, the
-        credits that were spent and the seconds that the engine drew; with *server* those
-        that were asked for there."""
+        """Figures of the last 24 hours: jobs, people, ends, credits spent, seconds on the engine;
+        with *server* only of jobs asked for there."""
         self.check(admin, server)
         since = self._now() - 86400
         return await self._database.read(partial(_stats, since=since, server=server))
@@ -430,7 +429,7 @@ def write_down(
     detail: str | None,
     server: str | None = None,
 ) -> None:
-    """Write one act into the audit log; `AuditEntry` says what the words are."""
+    """Write one act into the audit log; see `AuditEntry` for the arguments."""
     db.execute(
         "INSERT INTO audit (made_at, admin, act, subject, detail, server)"
         " VALUES (?, ?, ?, ?, ?, ?)",
@@ -439,13 +438,13 @@ def write_down(
 
 
 def channels_of(db: sqlite3.Connection, server: str) -> tuple[str, ...]:
-    """Ids of the channels of *server* in which alone people may draw; none means all."""
+    """Ids of the only channels of *server* in which people may draw; empty for all."""
     rows = db.execute("SELECT channel FROM channels WHERE server = ? ORDER BY channel", (server,))
     return tuple(row["channel"] for row in rows)
 
 
 def check_may_draw(db: sqlite3.Connection, origin: Origin) -> None:
-    """Raise NotAllowed where the managers of the server want pictures in other channels."""
+    """Raise NotAllowed where drawing is restricted to other channels of the server."""
     if origin.server is None:
         return
     allowed = channels_of(db, origin.server)

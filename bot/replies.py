@@ -1,7 +1,6 @@
-"""What the bot says, in plain text for all platforms; a refusal brings its own sentence.
+"""Sentences of the bot, in plain text for all platforms; a refusal brings its own.
 
-Adapters add what their platform has (bold type, buttons, a picture); they do not write
-sentences of their own.
+Adapters add features of their platform (bold type, buttons, a picture), but no sentences.
 """
 
 from __future__ import annotations
@@ -29,10 +28,10 @@ def progress_line(
     *,
     when: Callable[[float], str] | None = None,
 ) -> str:
-    """How far *job* is: one line, for a message that is edited.
+    """Progress of *job* in one line, for a message that is edited.
 
     Args:
-        when: Turns the seconds until it starts into words; by default "in about 3 minutes".
+        when: Words for the start, from the seconds until then; by default "in about 3 minutes".
     """
     if progress.status is JobStatus.QUEUED:
         place = _place(progress, say, when)
@@ -78,7 +77,7 @@ def _place(progress: Progress, say: Language, when: Callable[[float], str] | Non
 
 
 def summary(job: Job, say: Language = ENGLISH) -> str:
-    """What made a picture: preset, steps, size, seed and the time it took."""
+    """Facts of a picture: preset, steps, size, seed and drawing time."""
     request = job.request
     parts = [
         request.preset,
@@ -94,7 +93,7 @@ def summary(job: Job, say: Language = ENGLISH) -> str:
 
 
 def inherited(last: Job, changes: ImagineCommand, vary: bool = False) -> str:
-    """What a picture that builds on *last* takes from it, where *changes* say nothing else."""
+    """A sentence on settings that a new picture takes from *last*, unless *changes* set them."""
     request, said = last.request, changes.options
     parts = [f"preset {request.preset}"] if "preset" not in said else []
     if not {"width", "height", "aspect_ratio"} & set(said):
@@ -119,7 +118,7 @@ def how(job: Job, say: Language = ENGLISH) -> str:
 
 
 def bar(share: float, length: int = 12) -> str:
-    """How much is done, *share* being 0 to 1, as a bar of *length* characters."""
+    """A bar of *length* characters, filled up to *share*, 0 to 1."""
     done = min(length, round(share * length))
     return "▰" * done + "▱" * (length - done)
 
@@ -127,7 +126,7 @@ def bar(share: float, length: int = 12) -> str:
 def error_sentence(error: FluxbotError, say: Language = ENGLISH) -> str:
     """The error in the words that people type: "steps", not "num_inference_steps".
 
-    Those that name no figures are said in the person's language.
+    Sentences without figures are translated.
     """
     sentence = say(str(error))
     if error.field in WORDS:
@@ -136,7 +135,7 @@ def error_sentence(error: FluxbotError, say: Language = ENGLISH) -> str:
 
 
 def quota(status: QuotaStatus, say: Language = ENGLISH) -> str:
-    """What a person may still spend."""
+    """The credits of a person."""
     sentences = [
         say(
             "{left} credits left: {used} of {credits} used in {window}.",
@@ -174,7 +173,7 @@ def presets_for_admins(
     loaded: Mapping[str, int],
     model: str,
 ) -> str:
-    """The presets with what they are made with, and what of that is in memory."""
+    """The presets with their weights, and the bytes of these in memory."""
     lines = [f"{model}: {_in_memory(model, loaded)}"]
     for preset in by_name.values():
         parts = [name for name, _ in preset.kind.weights]
@@ -192,7 +191,7 @@ def _in_memory(repository: str, loaded: Mapping[str, int]) -> str:
 
 
 def group_quota(group: str, credits: int | None, configured: Quota) -> str:
-    """What the members of a role, or the people of a server, may spend."""
+    """The quota of a role or a server."""
     window = in_words(configured.window_hours * 3600)
     if kind_of_group(group) == "server":
         limit = "no limit of its own" if credits is None else f"{credits} credits for {window}"
@@ -203,7 +202,7 @@ def group_quota(group: str, credits: int | None, configured: Quota) -> str:
 
 
 def channels(platform: str, allowed: Iterable[str]) -> str:
-    """The channels of a server in which alone people may draw, written ``platform-channel:id``."""
+    """The only channels of a server in which people may draw, as ``platform-channel:id``."""
     names = ", ".join(f"{platform}-channel:{id}" for id in allowed)
     if not names:
         return "I may be used in every channel of this server."
@@ -211,12 +210,12 @@ def channels(platform: str, allowed: Iterable[str]) -> str:
 
 
 def cancelled(job: Job, say: Language = ENGLISH) -> str:
-    """What becomes of *job*, which the person has stopped."""
+    """The answer to the person who has cancelled *job*."""
     return say("{id} is cancelled; your credits were given back.", id=job.id)
 
 
 def audit(entries: Iterable[AuditEntry]) -> str:
-    """What admins did, a line each, newest first."""
+    """The acts of admins, a line each, newest first."""
     lines = []
     for entry in entries:
         when = datetime.fromtimestamp(entry.made_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -226,7 +225,7 @@ def audit(entries: Iterable[AuditEntry]) -> str:
 
 
 def dead_letters(jobs: Iterable[Job]) -> str:
-    """What was given up and can be replayed, a line each, oldest first."""
+    """Jobs that were given up and can be replayed, a line each, oldest first."""
     lines = [
         f"{job.id} · {job.user} · {job.attempts} attempts, {job.engine_losses} times the engine"
         f" died · {short(job)}"
@@ -295,12 +294,12 @@ def short(job: Job, length: int = 80) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """ "1 picture", "2 pictures"."""
+    """*count* with the noun, such as "1 picture" or "2 pictures"."""
     return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def stats(day: Mapping[str, float]) -> str:
-    """What the last 24 hours brought, for admins."""
+    """Statistics of the last 24 hours, for admins."""
     return (
         f"In the last 24 hours: {counted(int(day['jobs']), 'job')} of"
         f" {counted(int(day['people']), 'person').replace('persons', 'people')},"
@@ -310,8 +309,8 @@ def stats(day: Mapping[str, float]) -> str:
 
 
 def help_text(topic: str | None, size: str) -> str:
-    """Help in general, or on one of `bot.commands.TOPICS`; *size*, such as "1024x1024", is what
-    the model here usually draws."""
+    """Help in general, or on one of `bot.commands.TOPICS`; *size*, such as "1024x1024", is the
+    model's usual one."""
     example_of = {each.name: each.example for each in OPTIONS} | {"size": size}
     option = next((each for each in OPTIONS if each.name == topic), None)
     if option is not None:

@@ -1,19 +1,20 @@
 """Discord: slash commands, buttons that never die, and one message for each picture.
 
-| module | what it is |
+| module | content |
 | --- | --- |
 | ``chat`` | `DiscordChat`: logs in, keeps the gateway's sockets, ends |
 | ``commands`` | ``/flux …``, and the menus of a message |
 | ``administration`` | ``/flux-admin …`` |
 | ``acts`` | what buttons and forms know of what they lead to |
 | ``buttons`` | the buttons under a picture; their ids carry the job's |
-| ``actions`` | what happens when somebody presses one |
+| ``acts`` | the protocol of acts that buttons and forms know |
+| ``actions`` | the acts behind buttons and forms |
 | ``forms`` | the forms that open: change the prompt, draw from a picture |
-| ``answers`` | the first answer to an interaction, and what comes of it |
+| ``answers`` | the first answer to an interaction, and the job behind it |
 | ``window`` | the message of a job, and the other ways to the person who asked for it |
-| ``messages`` | how a job and a text look on Discord; pure |
-| ``attachments`` | reads pictures from Discord's own hosts alone |
-| ``people`` | who asks, from where, and what they and we may do there |
+| ``messages`` | the look of jobs and texts on Discord; pure |
+| ``attachments`` | attached pictures, from Discord's own hosts alone |
+| ``people`` | the person behind an interaction, its place, and the permissions there |
 """
 
 from adapters.discord_chat.chat import DiscordChat, identify, invitation

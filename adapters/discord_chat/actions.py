@@ -1,4 +1,4 @@
-"""What happens when somebody presses a button under a picture."""
+"""The acts behind the buttons under a picture."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from generation.errors import FluxbotError
 
 
 class Actions:
-    """The acts behind the buttons, also for the commands that do the same.
+    """The acts behind buttons, and behind the commands that do the same.
 
-    Everybody who sees a picture may draw it again or build on it, at their own expense; to cancel
-    it or to delete it is for its owner and for admins.
+    Everybody who sees a picture may draw it again or build on it, at their own expense; only its
+    owner and admins may cancel or delete it.
     """
 
     def __init__(self, service: Service, answers: Answers, attachments: Attachments) -> None:
@@ -46,7 +46,7 @@ class Actions:
     async def press(
         self, interaction: Interaction, kind: ButtonKind, job_id: str, number: int
     ) -> None:
-        """Do what the button *kind* under picture *number* of a job says."""
+        """Carry out the button *kind* under picture *number* of a job."""
         match kind:
             case "again":
                 await self.draw(interaction, AgainCommand(job_id), shown=job_id)
@@ -78,7 +78,7 @@ class Actions:
         shown: str | None = None,
         is_private: bool | None = None,
     ) -> None:
-        """Draw what *command* asks for, and show it in one message; see `acts.Acts`."""
+        """Draw the picture of *command*, and show it in one message; see `acts.Acts`."""
 
         async def ask(source: Source) -> Reply:
             return await converse(self.service, source, command, pictures)
@@ -112,7 +112,7 @@ class Actions:
         await self.answers.update(interaction, lambda: self.history(interaction, words, page))
 
     async def show(self, interaction: Interaction, job_id: str) -> None:
-        """Show one picture of the person's own, to them alone."""
+        """Show one of the person's own pictures, to them alone."""
 
         async def look_up() -> Post:
             job = (await self._say(interaction, ShowCommand(job_id))).the_job()
@@ -121,13 +121,13 @@ class Actions:
         await self.answers.show(interaction, look_up)
 
     async def how_made(self, interaction: Interaction, job_id: str) -> None:
-        """Say to the person alone how a picture that they see was made."""
+        """Tell the person alone how a picture that they see was made."""
         await self.answers.show(
             interaction, lambda: self._say(interaction, HowCommand(job_id), job_id)
         )
 
     async def post_of(self, interaction: Interaction, job: Job, number: int | None = None) -> Post:
-        """A job as it is now."""
+        """The look of a job as it is now."""
         say = say_of(interaction)
         if not job.status.is_final:
             return text_post(replies.progress_line(job, job.progress, say))
@@ -146,7 +146,7 @@ class Actions:
                     path = await self.service.picture_file(source, job.id, "thumbnail")
                     thumbnails[job.id] = await asyncio.to_thread(path.read_bytes)
                 except (FluxbotError, OSError):
-                    continue  # a line without a picture is still a line
+                    continue  # without a picture the line stays
         return history_post(
             reply.jobs,
             thumbnails,
@@ -157,7 +157,7 @@ class Actions:
         )
 
     async def report_error(self, interaction: Interaction, error: Exception) -> None:
-        """Say to the person alone what came of *error*."""
+        """Tell the person alone about *error*."""
         await self.answers.report_error(interaction, error)
 
     async def _say(
@@ -166,7 +166,7 @@ class Actions:
         return await converse(self.service, source_of(interaction, shown), command)
 
     async def _job_at_once(self, interaction: Interaction, command: ShowCommand) -> Job:
-        """A job that must be known before Discord gives up on us."""
+        """The job, looked up before Discord's time to answer is over."""
         try:
             async with asyncio.timeout(SECONDS_TO_LOOK_UP):
                 return (await self._say(interaction, command, command.job_id)).the_job()
@@ -176,14 +176,14 @@ class Actions:
     async def _show_single(self, interaction: Interaction, job_id: str, number: int) -> None:
         is_private = interaction.message is not None and interaction.message.flags.ephemeral
         is_private = is_private or bool(lacking(interaction))
-        # Before an answer is promised: what is refused is for the person alone.
+        # Before an answer is promised, since refusals are for the person alone.
         job = await self._job_at_once(interaction, ShowCommand(job_id, number))
         await interaction.response.defer(thinking=True, ephemeral=is_private)
         post = await self.post_of(interaction, job, number)
         await interaction.edit_original_response(**post.for_edit())
 
     async def _delete(self, interaction: Interaction, job_id: str, number: int) -> None:
-        """Delete a job's pictures and their message; of one of several (*number* is not 0) the
+        """Delete a job's pictures and their message; for one of several (*number* is not 0) the
         message alone, which the person who had it shown may do as well."""
         await interaction.response.defer()
         shown = interaction.message.interaction_metadata if interaction.message else None

@@ -1,7 +1,7 @@
-"""What buttons, menus and forms lead to, as they know it; `actions` does it.
+"""The protocol of acts behind buttons, menus and forms, carried out by `actions`.
 
-They depend on this alone, so that a message can be put together without the client that sends
-it.
+Buttons and forms depend on this alone, so that a message can be put together without the client
+that sends it.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class Acts(Protocol):
     async def press(
         self, interaction: Interaction, kind: ButtonKind, job_id: str, number: int
     ) -> None:
-        """Do what the button *kind* under picture *number* of a job says."""
+        """Carry out the button *kind* under picture *number* of a job."""
 
     async def turn_page(self, interaction: Interaction, page: int, words: str) -> None:
         """Show another page of the history in the same message."""
 
     async def show(self, interaction: Interaction, job_id: str) -> None:
-        """Show one picture of the person's own, to them alone."""
+        """Show one of the person's own pictures, to them alone."""
 
     async def draw(
         self,
@@ -41,7 +41,7 @@ class Acts(Protocol):
         shown: str | None = None,
         is_private: bool | None = None,
     ) -> None:
-        """Draw what *command* asks for, and show it in one message.
+        """Draw the picture of *command*, and show it in one message.
 
         Args:
             shown: Id of the job under which the person asks.
@@ -49,7 +49,7 @@ class Acts(Protocol):
         """
 
     async def report_error(self, interaction: Interaction, error: Exception) -> None:
-        """Say to the person alone what came of *error*."""
+        """Tell the person alone about *error*."""
 
 
 class Acting(Protocol):
@@ -59,11 +59,11 @@ class Acting(Protocol):
     def actions(self) -> Acts: ...
 
     def recognise(self, interaction: Interaction) -> None:
-        """Tell the bot what Discord says of the person, here and now."""
+        """Tell the bot whether Discord says that the person is an admin, here and now."""
 
 
 async def carry_out(interaction: Interaction, act: Callable[[Acts], Awaitable[None]]) -> None:
-    """Do *act* for the person behind *interaction*, and say to them what is wrong if it fails."""
+    """Carry out *act* for the person behind *interaction*, and tell them if it fails."""
     client = cast(Acting, interaction.client)
     client.recognise(interaction)
     try:

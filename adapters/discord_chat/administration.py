@@ -1,8 +1,8 @@
-"""``/flux-admin …``: shown to those who manage the server, and checked again on our side.
+"""``/flux-admin …``: shown to people who manage the server, and checked again by the bot.
 
-What concerns the whole bot is for its admins: the people whom ``config.toml`` names, the
-owners of the Discord application, and whoever manages one of ``discord.home_servers``.
-Managers of other servers decide about their own channels, and see their own figures.
+Commands for the whole bot are for its admins: the people whom ``config.toml`` names, the owners
+of the Discord application, and the managers of ``discord.home_servers``. Managers of other
+servers decide about their own channels, and see their own figures.
 """
 # No `from __future__ import annotations`: discord.py reads the annotations, and those here
 # are made of values.
@@ -51,7 +51,7 @@ Person = discord.Member | discord.User
 
 
 class _Channel(app_commands.Transformer):
-    """A channel in which people can draw, or which holds such."""
+    """A channel in which people can draw, or a category of such channels."""
 
     @property
     def type(self) -> discord.AppCommandOptionType:

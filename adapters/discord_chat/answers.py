@@ -1,4 +1,4 @@
-"""The first answer to an interaction, within three seconds, and what comes of it.
+"""The first answer to an interaction, within three seconds, and the job behind it.
 
 An interaction that is answered too late is lost, so Discord is answered before a job is asked
 for, whatever the GPU, the disk or the queue are doing. Only whether the answer is private is
@@ -37,9 +37,9 @@ from generation.errors import FluxbotError
 
 logger = logging.getLogger(__name__)
 
-#: What must be known before the first answer, is; Discord waits three seconds in all.
+#: Seconds for look-ups before the first answer; Discord waits three seconds in all.
 SECONDS_TO_LOOK_UP = 1.0
-#: Marks an interaction of which we do not know whether our first word has arrived.
+#: Marks an interaction whose first answer may or may not have arrived.
 PERHAPS_ANSWERED = "perhaps answered"
 ALREADY_ANSWERED, TOO_LATE = 40060, 10062
 
@@ -47,14 +47,14 @@ Ask = Callable[[Source], Awaitable[Reply]]
 
 
 class _Begun(NamedTuple):
-    """Whether somebody waits for the answer, and the id of its message if we were told."""
+    """Whether the person waits for the answer, and the id of its message if Discord told us."""
 
     is_awaited: bool
     message: int | None = None
 
 
 class Answers:
-    """Answers interactions; a job that comes of one is followed by *following*."""
+    """Answers to interactions; *following* follows their jobs."""
 
     def __init__(self, service: Service, following: Following) -> None:
         self._service = service
@@ -71,8 +71,7 @@ class Answers:
         """Carry out *ask*, which asks for a job, and show the job in one message.
 
         Args:
-            ask: Is told who asks and where they are answered; what it refuses is said to the
-                person alone.
+            ask: Called with the source; the person alone is told of a refusal.
             shown: Id of the job under which the person asks.
             is_private: Whether only they may see it; None takes their own default.
         """
@@ -116,7 +115,7 @@ class Answers:
     async def show(
         self, interaction: Interaction, look_up: Callable[[], Awaitable[Post | Reply]]
     ) -> None:
-        """Answer the person alone with what *look_up*, which may take its time, returns."""
+        """Answer the person alone with the result of *look_up*, which may take its time."""
         if not (await self._defer(interaction, is_private=True)).is_awaited:
             return
         try:
@@ -139,13 +138,13 @@ class Answers:
         await interaction.edit_original_response(**post.for_edit())
 
     async def refuse(self, interaction: Interaction, error: FluxbotError) -> None:
-        """Say to the person alone why not."""
+        """Tell the person alone the reason of a refusal."""
         await self.tell(interaction, text_post(refusal(error, say_of(interaction)).text))
 
     async def report_error(self, interaction: Interaction, error: Exception) -> None:
-        """Say to the person alone what came of *error*, which ended what they asked for.
+        """Tell the person alone about *error*, which ended their request.
 
-        Of a fault of ours the log says more.
+        For a fault of the bot's own the log has the details.
         """
         if interaction.client.is_closed():
             return  # it is on disk or it is not; nobody can be told any more
@@ -177,7 +176,7 @@ class Answers:
         return bool(own.get("private", False))
 
     async def _defer(self, interaction: Interaction, is_private: bool) -> _Begun:
-        """Say that an answer is on its way."""
+        """Promise Discord an answer."""
         try:
             response = await interaction.response.defer(thinking=True, ephemeral=is_private)
         except (aiohttp.ClientError, OSError) as error:

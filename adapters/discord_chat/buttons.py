@@ -1,7 +1,7 @@
-"""Buttons and menus whose ids say everything, so that they outlive every restart.
+"""Buttons and menus whose ids carry everything, so that they outlive every restart.
 
-An id reads ``flux:kind:job:number``. No memory of the message is needed: whoever presses
-a button under a picture of last month gets what it says.
+An id reads ``flux:kind:job:number``. The bot remembers no messages: a button under a picture of
+last month still works.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class JobButton(
     discord.ui.DynamicItem[discord.ui.Button[Any]],
     template=rf"flux:(?P<kind>[a-z]+):(?P<job>{_JOB}):(?P<number>\d{{1,2}})",
 ):
-    """Something to do with a job, or with one of its pictures."""
+    """A button for a job, or for one of its pictures."""
 
     def __init__(
         self, say: Language, kind: ButtonKind, job_id: str, number: int = 1, row: int | None = None
@@ -73,7 +73,7 @@ class PageButton(
     discord.ui.DynamicItem[discord.ui.Button[Any]],
     template=r"flux-page:(?P<page>\d{1,6}):(?P<words>.*)",
 ):
-    """Another page of the history."""
+    """A button for another page of the history."""
 
     def __init__(self, label: str, page: int, words: str) -> None:
         self.page, self.words = page, words
@@ -94,7 +94,7 @@ class PageButton(
 
 
 class JobSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template="flux-show"):
-    """Which picture of a page of the history to look at."""
+    """A menu of the pictures on a page of the history."""
 
     def __init__(self, say: Language, options: list[discord.SelectOption]) -> None:
         super().__init__(
@@ -116,7 +116,7 @@ class JobSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template="flux-s
 
 
 def job_of(message: discord.Message) -> str | None:
-    """The job that the buttons under one of our messages belong to."""
+    """Id of the job under one of the bot's messages, from its buttons; None without one."""
     for row in message.components:
         for component in getattr(row, "children", [row]):
             custom_id = getattr(component, "custom_id", None) or ""

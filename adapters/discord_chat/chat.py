@@ -30,7 +30,7 @@ from bot.service import Service
 
 logger = logging.getLogger(__name__)
 
-#: Discord's own word for a token that is none.
+#: Discord's error for an invalid token.
 CLOSED_FOR_THE_TOKEN = 4004
 REVOKED = (
     "Discord does not accept DISCORD_TOKEN: copy the bot's token anew from"
@@ -42,9 +42,9 @@ class DiscordChat:
     """The bot on Discord. Await `run`; it ends when it is cancelled, or for good.
 
     Args:
-        connector: How connections are made; None makes one.
+        connector: Connector of the HTTP client; None makes one.
         now: Unix seconds.
-        seconds_between_edits: How often at most one message is edited.
+        seconds_between_edits: Seconds between two edits of one message, at least.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class DiscordChat:
         self.client.actions = Actions(service, answers, Attachments(self.client, max_bytes))
 
     async def run(self) -> None:
-        """Be there until cancelled.
+        """Stay on Discord until cancelled.
 
         Raises:
             ConfigError: Discord does not accept the token.
@@ -85,7 +85,7 @@ class DiscordChat:
         try:
             await asyncio.wait({connecting, revoked}, return_when=asyncio.FIRST_COMPLETED)
             if self._revoked.is_set():
-                # Ten thousand requests with a token that is none ban the whole address.
+                # Ten thousand requests with an invalid token ban the whole address.
                 raise ConfigError(REVOKED)
             connecting.result()
         finally:
@@ -111,10 +111,10 @@ class DiscordChat:
 
 
 class FluxClient(discord.AutoShardedClient):
-    """discord.py's client with our commands.
+    """discord.py's client with the bot's commands.
 
     Attributes:
-        actions: What commands and buttons do.
+        actions: The acts behind commands and buttons.
         is_logged_in: Set once requests can be made.
     """
 
@@ -122,7 +122,7 @@ class FluxClient(discord.AutoShardedClient):
 
     def __init__(self, config: Config, connector: aiohttp.BaseConnector | None) -> None:
         super().__init__(
-            # Without reading anybody's messages: what people want they say by command.
+            # Without reading anybody's messages, since people use commands.
             intents=discord.Intents(guilds=True),
             allowed_mentions=discord.AllowedMentions.none(),
             member_cache_flags=discord.MemberCacheFlags.none(),
@@ -153,7 +153,7 @@ class FluxClient(discord.AutoShardedClient):
         self.is_logged_in.set()
 
     def recognise(self, interaction: Interaction) -> None:
-        """Tell the service what Discord says of whoever asks, here and now."""
+        """Tell the service whether Discord says that the person is an admin, here and now."""
         guild_id = interaction.guild_id
         is_manager = guild_id is not None and interaction.permissions.manage_guild
         self.actions.service.admin.recognise(
@@ -164,7 +164,7 @@ class FluxClient(discord.AutoShardedClient):
         )
 
     async def on_interaction(self, interaction: Interaction) -> None:
-        """Called by discord.py after a form has begun to be carried out, if it is known."""
+        """Called by discord.py once a form that it knows is being carried out."""
         is_form = interaction.type is discord.InteractionType.modal_submit
         if is_form and REMEMBERED not in interaction.extras:
             await self.actions.report_error(interaction, forgotten(interaction))
@@ -207,7 +207,7 @@ class Translator(app_commands.Translator):
 
 
 def _owners(application: Any) -> frozenset[int]:
-    """Ids of those to whom the Discord application belongs."""
+    """Ids of the owners of the Discord application."""
     if application is None:
         return frozenset()
     if application.team is not None:
@@ -222,7 +222,7 @@ def _owners(application: Any) -> frozenset[int]:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a token stands for: the bot's name and its application's id."""
+    """The owner of a token: the bot's name and its application's id."""
 
     name: str
     application_id: int
@@ -231,10 +231,10 @@ class Identity:
 async def identify(
     token: str, *, proxy: str | None = None, connector: aiohttp.BaseConnector | None = None
 ) -> Identity:
-    """Ask Discord whose *token* it is. The bot does not appear there.
+    """The bot that *token* belongs to, by Discord. The bot does not appear there.
 
     Raises:
-        ConfigError: Discord does not accept it, or cannot be reached.
+        ConfigError: Discord does not accept the token, or cannot be reached.
     """
     client = discord.Client(intents=discord.Intents.none(), proxy=proxy, connector=connector)
     try:
@@ -251,8 +251,8 @@ async def identify(
 
 
 def invitation(application_id: int, *, for_oneself: bool = False) -> str:
-    """The link that adds the bot to a server, with what it needs and no more; or, *for_oneself*,
-    to one's own account, for use wherever one is."""
+    """The link that adds the bot to a server, with the permissions that it needs and no more; or,
+    *for_oneself*, to one's own account, for use everywhere."""
     if for_oneself:
         link = discord.utils.oauth_url(application_id, scopes=("applications.commands",))
         return f"{link}&integration_type=1"

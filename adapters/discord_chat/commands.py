@@ -256,10 +256,10 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
 
 
 def menus(actions: Actions) -> list[app_commands.ContextMenu]:
-    """What people find behind a right click on a message."""
+    """The entries behind a right click on a message."""
 
     async def use(interaction: Interaction, message: discord.Message) -> None:
-        # Discord does not list what an embed shows, as it does in all our messages.
+        # Discord does not list pictures of embeds, which all our messages show.
         is_ours = message.author.id == interaction.application_id
         job_id = job_of(message) if is_ours else None
         try:
@@ -307,7 +307,7 @@ def _localised(*names: str) -> dict[str, str | locale_str]:
 
 
 def _pictures(message: discord.Message) -> list[discord.Attachment]:
-    """The attached pictures of a message, or all attachments where Discord names no types."""
+    """The attached pictures of a message; all attachments where Discord names no types."""
     return [
         each
         for each in message.attachments

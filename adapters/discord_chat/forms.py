@@ -1,7 +1,7 @@
 """The forms that open: change a prompt, and draw from a picture.
 
-A form answers at once, since Discord wants it within three seconds; what it needs is
-looked up when it comes back.
+A form answers at once, since Discord wants it within three seconds; the job is looked up when
+the form comes back.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from generation.types import Preset
 MAX_CHOICES = 25
 #: Longest line of options that a form takes.
 MAX_OPTIONS = 400
-#: How long an open form is remembered; nobody says when it is closed.
+#: Seconds for which an open form is remembered, since Discord never reports its closing.
 SECONDS_TO_FILL_IN = 3600.0
 #: Marks an interaction whose form is still remembered.
 REMEMBERED = "remembered"
 
 
 class _Form(discord.ui.Modal):
-    """A prompt, what to avoid, a preset, and the other options as one types them."""
+    """Fields for a prompt, a negative prompt, a preset, and the other options as typed."""
 
     def __init__(
         self,
@@ -85,10 +85,10 @@ class _Form(discord.ui.Modal):
             self.add_item(discord.ui.Label(text=text, component=component))
 
     def command(self) -> ImagineCommand:
-        """What was filled in.
+        """The command of the filled-in fields.
 
         Raises:
-            CommandError: The options are none.
+            CommandError: The options cannot be read.
         """
         return replace(
             read_options(self.options.value),
@@ -102,18 +102,18 @@ class _Form(discord.ui.Modal):
         await carry_out(interaction, lambda acts: self.fulfil(acts, interaction, self.command()))
 
     async def fulfil(self, acts: Acts, interaction: Interaction, command: ImagineCommand) -> None:
-        """Draw what was filled in."""
+        """Draw the picture of the filled-in fields."""
         raise NotImplementedError
 
 
 def forgotten(interaction: Interaction) -> FluxbotError:
-    """What to say of a form that was sent off after it was forgotten, by a restart or for its
-    age; with the prompt, which would be lost with it."""
+    """The sentence for a form that comes after it was forgotten, by a restart or for its age; it
+    has the prompt in it, which would be lost otherwise."""
     return sentences.form_is_old(_prompt_in(interaction.data), say_of(interaction))
 
 
 def _prompt_in(parts: Any) -> str:
-    """The value of the field "prompt" somewhere in what Discord sends of a form."""
+    """The value of the field "prompt" anywhere in Discord's data of a form."""
     if isinstance(parts, list):
         return next(filter(None, map(_prompt_in, parts)), "")
     if not isinstance(parts, dict):
@@ -124,7 +124,7 @@ def _prompt_in(parts: Any) -> str:
 
 
 class EditForm(_Form):
-    """The old values of a picture, to be drawn again with what is changed in them."""
+    """A form with the values of a picture, which draws it again with changes."""
 
     def __init__(self, presets: Iterable[Preset], job: Job, say: Language) -> None:
         old = command_of(job.request, job.images)
@@ -140,7 +140,7 @@ class EditForm(_Form):
     async def fulfil(self, acts: Acts, interaction: Interaction, command: ImagineCommand) -> None:
         job_id, changes = self._job.id, command
         if command.preset == self._old.preset:
-            # Naming it anew would take back what was chosen beside it.
+            # Naming the same preset again would undo choices made beside it.
             changes = replace(changes, preset=None)
         elif command.strength == self._old.strength:
             changes = replace(changes, strength=None)  # it belonged to the other preset
@@ -151,13 +151,13 @@ class EditForm(_Form):
 
 
 class PictureForm(_Form):
-    """What to draw from a picture that lies before one's eyes.
+    """A form that draws from a picture.
 
     Args:
-        pictures: Those to choose from.
-        number: The one that is chosen unless the person says otherwise.
+        pictures: Pictures to choose from.
+        number: The picture that is chosen at first.
         shown: Id of the job whose pictures they are, if of any.
-        is_private: Whether what comes of it shall stay private; None takes their own default.
+        is_private: Whether the new picture stays private; None takes the person's own default.
     """
 
     def __init__(

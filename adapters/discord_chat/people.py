@@ -40,7 +40,7 @@ def role_of(role_id: int) -> str:
 
 
 def roles_of(person: discord.abc.User) -> tuple[str, ...]:
-    """``discord-role:id`` for each role that *person* has in the server they were met in."""
+    """``discord-role:id`` for each role of *person* in the server of the interaction."""
     roles = person.roles if isinstance(person, discord.Member) else []
     return tuple(role_of(role.id) for role in roles)
 
@@ -51,7 +51,7 @@ def say_of(interaction: Interaction) -> Language:
 
 
 def source_of(interaction: Interaction, shown: str | None = None) -> Source:
-    """The person who asks, and from where; *shown* is the id of the job under which they do."""
+    """The source of *interaction*; *shown* is the id of the job under which the person asks."""
     return Source(
         user_of(interaction.user),
         origin_of(interaction),

@@ -1,4 +1,4 @@
-"""Buttons, forms and shortcuts. Slack delivers each once, so that each is acknowledged in time,
+"""Buttons, forms and shortcuts. Slack delivers each once, so each is acknowledged in time,
 whatever happens."""
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SHOW_HOW = "flux_how"
 
 
 class Actions:
-    """Listens on *app* for what people press and send."""
+    """Listeners on *app* for buttons, forms and shortcuts."""
 
     def __init__(self, app: AsyncApp, context: Context) -> None:
         self._context = context
@@ -68,7 +68,7 @@ class Actions:
         number: int,
         trigger: str,
     ) -> Reply:
-        """What is left to say of the button *verb* of a job's message, or of the App Home."""
+        """The reply to the button *verb* of a job's message, or of the App Home."""
         event_id, url = f"slack:{trigger}", body.get("response_url")
         command = _command(verb, job_id, number)
         reply = Reply()
@@ -88,7 +88,7 @@ class Actions:
             await self._delete(place, body, reply.job)
         if "view" in body:
             self._context.spawn(self._context.publish_home(place))
-        # What was done is seen in the message itself.
+        # The message itself shows the result.
         return reply if reply.error is not None else Reply()
 
     async def _open_about(
@@ -137,7 +137,7 @@ class Actions:
     async def _submit(
         self, place: Place, about: Purposed, filled: forms.Filled, trigger: str
     ) -> Reply:
-        """What is left to say of the form that was sent."""
+        """The reply to a form that was sent."""
         command: Command = filled.command
         pictures: list[Picture] = self._context.pictures(place.workspace, filled.files)
         match about.purpose:
@@ -187,7 +187,7 @@ class Actions:
         self._context.spawn(self._context.answer(place, said, body.get("response_url")))
 
     async def _job_of(self, place: Place, body: dict[str, Any]) -> Job | None:
-        """The job that the message of a shortcut shows; None where it is not ours."""
+        """The job in the message of a shortcut; None where the message is not the bot's."""
         message = body["message"]
         if message.get("bot_id") != place.workspace.bot_id:
             return None
@@ -204,7 +204,7 @@ class Actions:
 
 
 def _command(verb: str, job_id: str, number: int) -> Command | None:
-    """The command that the button *verb* is; None where it opens a form."""
+    """The command of the button *verb*; None where it opens a form."""
     match verb:
         case "again":
             return AgainCommand(job_id)

@@ -36,17 +36,17 @@ from bot.service import Service
 
 logger = logging.getLogger(__name__)
 
-#: Where Slack sends its requests in HTTP mode.
+#: Path of Slack's requests in HTTP mode.
 PATH = "/slack/events"
 #: Seconds between attempts to reach Slack at all.
 RECONNECT = 15.0
 
 
 class SlackChat:
-    """The bot in every workspace whose token there is.
+    """The bot in every workspace that it has a token for.
 
-    *now* and *sleep* are the clock that messages are paced by; *patience* is how long a
-    command may take before it is acknowledged, in seconds.
+    *now* and *sleep* are the clock for the pace of messages; *patience* is the time in seconds
+    that a command may take before it is acknowledged.
     """
 
     def __init__(
@@ -76,10 +76,10 @@ class SlackChat:
         self.port = settings.port
 
     async def run(self) -> None:
-        """Be in Slack until cancelled.
+        """Stay in Slack until cancelled.
 
         Raises:
-            ConfigError: Slack lets the app in no more, or never did.
+            ConfigError: Slack does not let the app in, or no longer.
         """
         try:
             await self.start()
@@ -92,7 +92,7 @@ class SlackChat:
             await self.close()
 
     async def start(self) -> None:
-        """Connect, and follow what is owed from before.
+        """Connect, and follow owed answers of the last run.
 
         Raises:
             ConfigError: No token works, or the port is taken.
@@ -120,7 +120,7 @@ class SlackChat:
         async def authorize(team_id: str | None) -> AuthorizeResult:
             workspace = self.workspaces.get(team_id or "")
             if workspace is None:
-                # Bolt then tells whoever asked that the app is not installed there.
+                # Bolt then tells the person that the app is not installed there.
                 return cast(AuthorizeResult, None)
             return AuthorizeResult(
                 enterprise_id=None,
@@ -214,17 +214,16 @@ class SlackChat:
         self._hopeless.set()
 
     async def ended(self) -> None:
-        """Wait until Slack lets the app in no more.
+        """Wait until Slack no longer lets the app in.
 
         Raises:
-            ConfigError: Always, and says why.
+            ConfigError: Always, with the reason.
         """
         await self._hopeless.wait()
         raise ConfigError(f"SLACK_APP_TOKEN opens no socket any more: {self._why_hopeless}")
 
     async def close(self) -> None:
-        """Hear nothing more, finish what was begun; what is owed stays owed. May be called
-        twice."""
+        """Stop listening and finish running work; owed answers stay owed. Can be called twice."""
         await self._open.aclose()
 
 
@@ -239,7 +238,7 @@ def _bolt_logger() -> logging.Logger:
 
 
 def check_tokens(settings: Slack, secrets: Secrets) -> None:
-    """Raise ConfigError where a token is missing, or one of another kind."""
+    """Raise ConfigError where a token is missing, or of another kind."""
     for token in secrets.slack_bot_tokens:
         if not token.startswith("xoxb-"):
             raise ConfigError("SLACK_BOT_TOKEN must begin with xoxb-: it is the bot's own token")
@@ -253,13 +252,13 @@ def check_tokens(settings: Slack, secrets: Secrets) -> None:
 
 
 def missing_scopes(missing: list[str]) -> str:
-    """What the bot cannot do without the scopes *missing*."""
+    """A sentence about the scopes *missing*, and the acts that need them."""
     what = ", ".join(f"{scope} (to {SCOPES[scope]})" for scope in missing)
     return f"the app lacks {what}: add them under OAuth & Permissions, and reinstall it"
 
 
 async def findings(settings: Slack, secrets: Secrets) -> list[tuple[bool, str]]:
-    """What Slack says of the tokens: whether each can be used, and a sentence."""
+    """Slack's verdict on each token, with a sentence."""
     try:
         check_tokens(settings, secrets)
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""What all listeners share: who asks and where, how they are answered, what goes on meanwhile."""
+"""The context of all listeners: person, place, answers and background work."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ GRACE = 5.0
 
 
 class Context:
-    """Where listeners work. *session* is for addresses that Slack hands out.
+    """The surroundings of listeners. *session* is for addresses that Slack hands out.
 
     Attributes:
-        workspaces: Those there are, by team.
+        workspaces: The workspaces by team.
         patience: Seconds that a command or button may take before it is acknowledged.
     """
 
@@ -61,7 +61,7 @@ class Context:
         self._background: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
-        """Wait a little for what was begun; nothing new comes any more."""
+        """Wait a little for background work; to be called once nothing new comes in."""
         with suppress(TimeoutError):
             async with asyncio.timeout(GRACE):
                 while self._background:
@@ -75,14 +75,14 @@ class Context:
     def place(
         self, body: Mapping[str, Any], channel: str, root: str, user: str, thread: str = ""
     ) -> Place:
-        """Where *user* speaks: in *thread* of *channel*, if in any. *root* is where pictures
-        are answered."""
+        """The place of *user*: in *thread* of *channel*, if in any. Pictures are answered in the
+        thread *root*."""
         team = body.get("team_id") or (body.get("team") or {}).get("id") or ""
         is_direct = channel.startswith("D") or channel == user
         return Place(self.workspaces[team], channel, root, user, thread, is_direct)
 
     def place_of(self, body: Mapping[str, Any]) -> Place:
-        """Where a button or shortcut was used: the thread of its message."""
+        """The place of a button or shortcut: the thread of its message."""
         user = _user(body)
         channel = (body.get("channel") or {}).get("id") or user
         message = body.get("message") or {}
@@ -92,7 +92,7 @@ class Context:
 
     @staticmethod
     def key(place: Place) -> str:
-        """What the bot calls a person."""
+        """The bot's id of a person."""
         return f"slack:{place.workspace.team}-{place.user}"
 
     @staticmethod
@@ -101,7 +101,7 @@ class Context:
         return Origin(f"slack-server:{place.workspace.team}", (place.channel,))
 
     def source(self, place: Place, event_id: str | None = None, shown: str | None = None) -> Source:
-        """The person at *place*; *shown* is the id of the job under which they ask."""
+        """The source of a request at *place*; *shown* is the id of the job under which it comes."""
         is_shared = place.root or place.is_direct
         return Source(
             self.key(place),
@@ -121,7 +121,7 @@ class Context:
         event_id: str | None = None,
         shown: str | None = None,
     ) -> Reply:
-        """What is left to say at *place* of *said*, once a job that it asked for is followed."""
+        """The reply to *said* that is left to post at *place*, once a new job is followed."""
         source = self.source(place, event_id, shown)
         reply = await converse(self.service, source, said, pictures)
         if reply.is_new and reply.job is not None:
@@ -132,14 +132,14 @@ class Context:
     def pictures(
         self, workspace: Workspace, attached: Sequence[Mapping[str, Any]]
     ) -> list[Picture]:
-        """The *attached* files, to be read when they are wanted."""
+        """The *attached* files, to be read when they are needed."""
         max_bytes = int(self.service.config.control_images.max_megabytes * 1e6)
         return files.pictures(workspace, attached, self.settings, max_bytes)
 
     # What goes on meanwhile
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Do *work* beside what else there is; its failure is logged."""
+        """Run *work* in the background; its failure is logged."""
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._ended)
@@ -153,7 +153,7 @@ class Context:
 
     @staticmethod
     def outcome(task: asyncio.Task[Reply]) -> Reply:
-        """What there is to say of *task*, which is done, however it ended."""
+        """The reply of *task*, which is done, or that of its error."""
         if task.cancelled():
             return Reply()
         error = task.exception()
@@ -164,7 +164,7 @@ class Context:
     # Answering
 
     async def answer(self, place: Place, reply: Reply, response_url: str | None = None) -> None:
-        """Say *reply*, if it says anything."""
+        """Post *reply*, unless it is empty."""
         try:
             if reply.job is not None:
                 await self._show(place, reply.job)
@@ -182,7 +182,7 @@ class Context:
     async def answer_later(
         self, place: Place, task: asyncio.Task[Reply], response_url: str | None
     ) -> None:
-        """Say what *task* comes to, once it is done."""
+        """Post the outcome of *task*, once it is done."""
         await asyncio.wait({task})
         await self.answer(place, self.outcome(task), response_url)
 
@@ -226,8 +226,8 @@ class Context:
             await self.whisper_somehow(place, text, response_url)
 
     async def publish_home(self, place: Place) -> None:
-        """Show a person their App Home as it is now; at least without its pictures, since
-        Slack refuses all of it where one of them was deleted."""
+        """Show a person their App Home as it is now; without its pictures if need be, since Slack
+        refuses a view with a deleted one."""
         service, user = self.service, self.key(place)
         for shows_pictures in (True, False):
             view = home(

@@ -25,8 +25,8 @@ BEGINNING = 512
 def pictures(
     workspace: Workspace, attached: Sequence[Mapping[str, Any]], settings: Slack, max_bytes: int
 ) -> list[Picture]:
-    """The *attached* files of a message, to be read when they are wanted: there one that cannot
-    be read raises InvalidImage, and so do several."""
+    """The *attached* files of a message, to be read when they are needed. Reading raises
+    InvalidImage for a file that cannot be read, and for more than one file."""
 
     async def first() -> bytes:
         if len(attached) > 1:
@@ -97,7 +97,7 @@ def _is_page(data: bytes) -> bool:
 
 
 async def forgotten(*_: object) -> None:
-    """Keeps nothing."""
+    """Does nothing with the id."""
 
 
 async def upload(

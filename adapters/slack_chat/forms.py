@@ -1,4 +1,4 @@
-"""Modals: every option as a field, and what was filled in as a command. All pure."""
+"""Modals: every option as a field, and the filled-in fields as a command. All pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from generation.checks import MAX_PROMPT_LENGTH, is_blank
 from generation.types import Preset
 
 CALLBACK = "flux_form"
-#: What every field's input is called inside its block.
+#: Id of every field's input inside its block.
 VALUE = "value"
 #: Slack shows at most so many options, of so many characters.
 MAX_OPTIONS = 100
@@ -36,13 +36,13 @@ TITLES: dict[Purpose, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Purposed:
-    """What a modal is for, carried through Slack and back.
+    """The purpose of a modal, carried through Slack and back.
 
     Attributes:
-        job: Id of the job that it is about.
-        channel: Where the answer goes; empty for the person's own conversation with the bot.
+        job: Id of the job that the modal is about.
+        channel: Channel of the answer; empty for the person's own conversation with the bot.
         root: The thread there.
-        file: Id of the file at Slack that is to be followed.
+        file: Id of the file at Slack to draw from.
     """
 
     purpose: Purpose
@@ -54,11 +54,11 @@ class Purposed:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What was filled in.
+    """The filled-in fields of a modal.
 
     Attributes:
-        command: With an empty prompt where there is no field for one.
-        files: The attached ones, as Slack describes them.
+        command: Command, with an empty prompt where there is no field for one.
+        files: Attached files, as Slack describes them.
         errors: Sentences by the id of the block that they belong to.
     """
 
@@ -70,7 +70,7 @@ class Filled:
 def form(
     about: Purposed, presets: Mapping[str, Preset], default: str, values: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The modal for *about*; *values* are what its fields begin with, by option name."""
+    """The modal for *about*; its fields begin with *values*, by option name."""
     title, submit = TITLES[about.purpose]
     blocks: list[dict[str, Any]] = []
     if about.purpose != "settings":
@@ -177,12 +177,12 @@ def _input(
 
 
 def about_of(view: Mapping[str, Any]) -> Purposed:
-    """What the modal *view*, which came back from Slack, is for."""
+    """The purpose of the modal *view*, which came back from Slack."""
     return Purposed(**json.loads(view["private_metadata"]))
 
 
 def filled(view: Mapping[str, Any]) -> Filled:
-    """What was filled into the modal *view*."""
+    """The filled-in fields of the modal *view*."""
     state = {id: fields[VALUE] for id, fields in view["state"]["values"].items()}
     errors: dict[str, str] = {}
     values: dict[str, Any] = {}
@@ -208,7 +208,7 @@ def _value(state: Mapping[str, Any]) -> str | None:
 
 
 def block_of(field: str | None, blocks: Iterable[Mapping[str, Any]]) -> str:
-    """The id of the block in which an error about *field* of a command is shown."""
+    """Id of the block for errors about *field* of a command."""
     ids = [block["block_id"] for block in blocks if block.get("type") == "input"]
     names = {name: option.name for option in OPTIONS for name in option.fields}
     names |= {"control_image": "image", "prompt": "prompt", "aspect_ratio": "size"}
@@ -217,13 +217,13 @@ def block_of(field: str | None, blocks: Iterable[Mapping[str, Any]]) -> str:
 
 
 def values_of(job: Job) -> dict[str, str]:
-    """What the fields of a modal begin with that changes *job*."""
+    """Values that the fields of a modal begin with, to change *job*."""
     command = command_of(job.request, job.images)
     return {"prompt": command.prompt, **values_of_settings(command.options)}
 
 
 def values_of_settings(own: Mapping[str, Any]) -> dict[str, str]:
-    """What the fields begin with where *own* are the fields of a command that are set."""
+    """Values that the fields begin with, from the own defaults *own*."""
     values = {}
     for option in OPTIONS:
         value = own.get(option.field)

@@ -1,8 +1,8 @@
-"""What people write: mentions, direct messages and commands; and what becomes of the app.
+"""Mentions, direct messages and commands, and the end of an installation.
 
-Bolt acknowledges when a listener returns. Events are acknowledged once what they ask for is
-on disk, since Slack delivers again what was not acknowledged; a command is not delivered
-again, so that it is acknowledged in time whatever happens.
+Bolt acknowledges when a listener returns. An event is acknowledged once its job is on disk,
+since Slack delivers it again until then. A command is never delivered again, so it is
+acknowledged in time whatever happens.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ REMEMBERED = 1000
 
 
 class Listeners:
-    """Listens on *app* for what people write."""
+    """Listeners on *app* for messages of people."""
 
     def __init__(self, app: AsyncApp, context: Context) -> None:
         self._context = context
@@ -76,7 +76,7 @@ class Listeners:
         self._context.spawn(abandon(self._context.following, workspace))
 
     async def _once(self, event_id: str, work: Coroutine[Any, Any, None]) -> None:
-        """Do *work*, or wait for it where it was begun when the event came before."""
+        """Do *work*, or wait for it where an earlier delivery of the event has begun it."""
         task = self._events.get(event_id)
         if task is None:
             task = self._events[event_id] = self._context.spawn(work)
@@ -87,7 +87,7 @@ class Listeners:
         await asyncio.shield(task)
 
     async def _hear(self, place: Place, body: dict[str, Any], event: dict[str, Any]) -> None:
-        """Carry out what somebody wrote; done when it is on disk."""
+        """Carry out a message; done when its job is on disk."""
         text = str(event.get("text") or "")
         event_id = f"slack:{body['event_id']}"
         try:
@@ -128,7 +128,7 @@ class Listeners:
         attachments: list[dict[str, Any]],
         event_id: str,
     ) -> Reply:
-        """What is left to say of *text*."""
+        """The reply to *text*."""
         workspace = place.workspace
         is_admin_command = wording.is_admin_command(text)
         words = wording.words(
@@ -151,7 +151,7 @@ class Listeners:
 
 
 def acknowledge_the_rest(app: AsyncApp) -> None:
-    """Acknowledge whatever else Slack says, or it would say it again."""
+    """Acknowledge all other events, or Slack would repeat them."""
 
     async def acknowledge(ack: Any) -> None:
         await ack()

@@ -182,7 +182,7 @@ async def _submit(web: Web, source: Source, body: GenerateBody) -> Job:
 @router.post(
     "/api/generate",
     summary="Make a picture and wait for it",
-    description="Whoever hangs up before it is done cancels it, and is given back the credits."
+    description="A client that hangs up before the end cancels the job, and gets the credits back."
     " With `Accept: image/png` the answer is the picture itself, or all of them in a grid.",
     response_model=GenerateView,
     responses=responses(404, 409, 429, 503) | file("image/png"),
@@ -205,7 +205,7 @@ async def generate(
     if not job.status.is_final:
         if web.stopping.is_set():
             raise sentences.restarting(job)
-        # Where it has ended at that very moment, there is nothing to say to anybody.
+        # If it has ended at that very moment, nobody is left to be told.
         await converse(web.service, source, CancelCommand(job.id))
     if job.status is JobStatus.FAILED:
         raise sentences.not_drawn(job)
@@ -257,7 +257,7 @@ async def cancel(web: TheWeb, source: Asker, id: JobId) -> JobView:
 @router.post(
     "/api/jobs/{id}/again",
     status_code=202,
-    summary="Make it once more, the same or with a new seed",
+    summary="Draw it again, the same or with a new seed",
     responses=responses(404, 409, 429, 503),
 )
 async def again(
@@ -323,7 +323,7 @@ async def quota(web: TheWeb, source: Asker) -> QuotaView:
 
 @router.post(
     "/api/quote",
-    summary="What a request would cost; nothing is spent",
+    summary="The price of a request; nothing is spent",
     responses=responses(404, 503),
 )
 async def quote(web: TheWeb, source: Asker, body: QuoteBody) -> QuoteView:
@@ -334,7 +334,7 @@ async def quote(web: TheWeb, source: Asker, body: QuoteBody) -> QuoteView:
 
 @router.post(
     "/api/control-map",
-    summary="What a preset makes of a picture; nothing is spent",
+    summary="The control map that a preset makes of a picture; nothing is spent",
     responses=responses(404, 503),
 )
 async def control_map(web: TheWeb, body: ControlMapBody) -> ControlMapView:
@@ -405,7 +405,7 @@ async def sign_out(response: Response) -> None:
 
 
 def _is_prompt(text: str) -> bool:
-    """Whether an attached picture goes with *text*; the page keeps it for the next prompt."""
+    """Whether an attached picture goes with *text*; else the page keeps it for the next prompt."""
     try:
         return isinstance(parse(text), ImagineCommand)
     except CommandError:
@@ -418,7 +418,7 @@ def _png_size(png: bytes) -> tuple[int, int]:
 
 
 def _describe_tokens(app: FastAPI) -> None:
-    """Have the description say that a token is needed, where one is."""
+    """Add the need for a token to the description, where there are tokens."""
     document = app.openapi  # made at the first call and kept
 
     def described() -> dict[str, Any]:

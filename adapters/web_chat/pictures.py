@@ -1,4 +1,4 @@
-"""The routes that hand out files: pictures, grids, thumbnails and control images."""
+"""The routes for files: pictures, grids, thumbnails and control images."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def control(web: TheWeb, source: Asker, id: JobId, kind: Literal["image", 
 
 
 def file_name(job: Job, number: int) -> str:
-    """A name to save a picture under: words of the prompt, the id, the number."""
+    """File name of a picture: words of the prompt, the id, the number."""
     words = "-".join(re.findall(r"[a-z0-9]+", job.request.prompt.lower()))[:48].strip("-")
     return "-".join(filter(None, [words, job.id, str(number) if job.images > 1 else ""])) + ".png"
 
@@ -84,7 +84,7 @@ async def read(path: Path) -> bytes:
     """The bytes of a picture, read on a thread.
 
     Raises:
-        NotFound: It was deleted at that very moment.
+        NotFound: The picture was deleted at that very moment.
     """
     try:
         return await asyncio.to_thread(path.read_bytes)

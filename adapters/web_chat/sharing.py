@@ -1,4 +1,4 @@
-"""What all routes share: the service, who asks, and how their errors are described."""
+"""Parts shared by all routes: the service, the source, and the description of errors."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from bot.config import Config, Secrets
 from bot.service import Service
 from bot.source import Source
 
-#: Larger pictures are decoded on a thread, so that nobody else waits for them.
+#: Pictures larger than this are decoded on a thread, so that nobody else waits for them.
 DECODED_HERE = 256 * 1024
 
 
 class Web:
-    """What the routes share.
+    """The state that routes share.
 
     Attributes:
         stopping: Set when the server ends, so that open streams end with it.
@@ -56,7 +56,7 @@ ERRORS: dict[int, str] = {
     400: "The request cannot succeed as written, or the Host header names another host",
     401: "A bearer token is needed",
     403: "Not from a foreign site, and not for this person",
-    404: "No such thing, or it is somebody else's",
+    404: "Not found, or somebody else's",
     405: "The path takes other methods",
     409: "The job is past the point where that is possible",
     413: "The body or the picture is too large",

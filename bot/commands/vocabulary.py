@@ -72,8 +72,8 @@ class ImagineCommand:
 
 @dataclass(frozen=True, slots=True)
 class PromptCommand:
-    """A picture whose prompt was filled into a field of its own. "same, at night" goes on from
-    the last picture there too, and no other word is a verb."""
+    """A picture whose prompt was filled into a field of its own. There, too, "same, at night" goes
+    on from the last picture; no other word is a verb."""
 
     asked: ImagineCommand
 
@@ -93,7 +93,7 @@ class HistoryCommand:
 
 @dataclass(frozen=True, slots=True)
 class ShowCommand:
-    """Show a job again; with a number that one of its pictures, where others may see it too."""
+    """Show a job again; with a number one of its pictures, where others may see it too."""
 
     job_id: str
     number: int | None = None
@@ -101,7 +101,7 @@ class ShowCommand:
 
 @dataclass(frozen=True, slots=True)
 class HowCommand:
-    """Say how a picture was made."""
+    """Tell how a picture was made."""
 
     job_id: str
 
@@ -111,8 +111,8 @@ class AgainCommand:
     """Draw a job again, perhaps with changes; without an id the latest.
 
     Attributes:
-        vary: With a new seed.
-        number: Only this one (from 1) of its pictures.
+        vary: Whether with a new seed.
+        number: Number (from 1) of the only picture to draw; None for all.
     """
 
     job_id: str | None = None
@@ -123,7 +123,7 @@ class AgainCommand:
 
 @dataclass(frozen=True, slots=True)
 class VaryCommand:
-    """A variation of one picture (from 1) of a job."""
+    """Draw a variation of one picture (from 1) of a job."""
 
     job_id: str
     number: int = 1
@@ -131,7 +131,7 @@ class VaryCommand:
 
 @dataclass(frozen=True, slots=True)
 class UpscaleCommand:
-    """A larger version of one picture (from 1) of a job."""
+    """Draw a larger version of one picture (from 1) of a job."""
 
     job_id: str
     number: int = 1
@@ -163,13 +163,13 @@ class DeleteCommand:
 
 @dataclass(frozen=True, slots=True)
 class SettingsCommand:
-    """Show the person's defaults (where nothing is said), change them, or forget them all.
+    """Show the person's defaults (without changes), change them, or forget them all.
 
     Attributes:
-        is_reset: Whether all that there was before is forgotten.
-        is_private: Whether only the person may see their pictures, where a platform knows such.
-        is_complete: Whether `changes` take the place of all that there was but `is_private`, as
-            where a form shows everything else.
+        is_reset: Whether all earlier defaults are forgotten.
+        is_private: Whether only the person may see their pictures, on platforms that can do that.
+        is_complete: Whether `changes` replace all earlier defaults but `is_private`, as from a form
+            that shows all others.
     """
 
     changes: ImagineCommand | None = None
@@ -179,7 +179,7 @@ class SettingsCommand:
 
     @property
     def is_question(self) -> bool:
-        """Whether nothing shall change."""
+        """Whether the command changes nothing."""
         return self == SettingsCommand()
 
 
@@ -258,12 +258,12 @@ class AdminChannels(AdminCommand):
 
 @dataclass(frozen=True, slots=True)
 class AdminAudit(AdminCommand):
-    """List what admins did; to people who manage one server, what was done there."""
+    """List the acts of admins; for people who manage one server, the acts there."""
 
 
 @dataclass(frozen=True, slots=True)
 class AdminStats(AdminCommand):
-    """Show the figures of the last 24 hours; to people who manage one server, those of there."""
+    """Show the figures of the last 24 hours; for people who manage one server, those of it."""
 
 
 Command = (

@@ -181,7 +181,7 @@ async def test_whose_late_private_job_an_admin_cancels_is_told_directly(fake, ad
     await stepping(gate, service.admin.cancel(ADMIN, job.id))
 
     await ada.direct.until(
-        lambda messages: [each for each in messages if "an admin cancelled it" in each.text]
+        lambda messages: [each for each in messages if "an admin cancelled this job" in each.text]
     )
     assert (await settled(service, ada)).delivery is Delivery.DELIVERED
 

@@ -128,7 +128,7 @@ SAYINGS = [
     ("help", "Say what to draw"),
     ("help steps", "--steps or --num-inference-steps"),
     ("show abc23def", "There is no picture"),
-    ("cancel", "Nothing of yours is waiting"),
+    ("cancel", "None of your jobs is waiting"),
     ("", "The prompt is empty"),
 ]
 

@@ -107,7 +107,7 @@ async def test_a_backup_takes_the_place_of_a_damaged_database(run, tmp_path):
 
     assert (status, restored) == (1, 0)
     assert f"{copy.name} can take its place: python -m bot restore" in refused
-    assert "What was there lies in" in output
+    assert "The old files are in" in output
     assert "10050 credits left" in (await run("quota", "show", "discord:5"))[1]
 
 
