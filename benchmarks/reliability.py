@@ -1,4 +1,4 @@
-"""What the bot promises when something dies, tried at length.
+"""The bot's promises for when something dies, tried at length.
 
     python -m benchmarks.reliability                     all of it, half an hour or so
     python -m benchmarks.reliability --only kills        one of: kills, faults, wal, syncs,

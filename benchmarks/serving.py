@@ -1,4 +1,4 @@
-"""What the bot adds around the engine: answers, event-loop lag, throughput, memory.
+"""The bot's own costs around the engine: answers, event-loop lag, throughput, memory.
 
     python -m benchmarks.serving                 all four, on the demo engine
     python -m benchmarks.serving --engine stub   without torch
@@ -74,7 +74,7 @@ class Figure:
 
 
 def make_engine(name: str) -> Callable[[], Engine]:
-    """What `ThreadExecutor` calls on its thread."""
+    """The engine, made by `ThreadExecutor` on its thread."""
 
     def demo() -> Engine:
         weights.prepare_environment(Path("download"), os.environ)
@@ -294,7 +294,7 @@ def _command(request: GenerationRequest) -> ImagineCommand:
 
 
 async def measure_memory(engine: str) -> list[Figure]:
-    """What 2,000 jobs leave behind."""
+    """Memory that 2,000 jobs leave behind."""
     process = psutil.Process()
     async with running_bot(engine) as (service, _):
 

@@ -197,7 +197,7 @@ def group_quota(group: str, credits: int | None, configured: Quota) -> str:
         limit = "no limit of its own" if credits is None else f"{credits} credits for {window}"
         return f"{group}: all people there together have {limit}."
     if credits is None:
-        return f"{group}: its members have what everybody has, {configured.credits} credits."
+        return f"{group}: its members have the usual quota, {configured.credits} credits."
     return f"{group}: each of its members has {credits} credits for {window}."
 
 
@@ -206,7 +206,7 @@ def channels(platform: str, allowed: Iterable[str]) -> str:
     names = ", ".join(f"{platform}-channel:{id}" for id in allowed)
     if not names:
         return "I may be used in every channel of this server."
-    return f"I may be used in these channels alone: {names}"
+    return f"I may only be used in these channels: {names}"
 
 
 def cancelled(job: Job, say: Language = ENGLISH) -> str:
@@ -231,7 +231,7 @@ def dead_letters(jobs: Iterable[Job]) -> str:
         f" died · {short(job)}"
         for job in jobs
     ]
-    return "\n".join(lines) or "Nothing was given up."
+    return "\n".join(lines) or "No job was given up."
 
 
 def queue(

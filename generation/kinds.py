@@ -27,7 +27,7 @@ MAX_UPSCALE = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
-    """How a picture comes about. Subclasses add the fields that only they have.
+    """A way to make a picture. Subclasses add fields of their own.
 
     Attributes:
         name: Word for machines, unique among `KINDS`; may stand as ``kind`` in a preset.
@@ -76,7 +76,7 @@ class Kind:
         return None if self.strength_field is None else getattr(self, self.strength_field)
 
     def with_strength(self, strength: float, preset: str) -> Self:
-        """This kind with what ``--strength`` sets at *strength*.
+        """This kind, with the field that ``--strength`` sets at *strength*.
 
         Args:
             preset: Name of the preset, for the sentence.

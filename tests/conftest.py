@@ -174,7 +174,7 @@ class Bot:
         return await self.start()
 
     async def rows(self, sql, *values):
-        """What a query finds, as dicts."""
+        """The rows that a query finds, as dicts."""
         rows = await self.database.read(lambda db: db.execute(sql, values).fetchall())
         return [dict(row) for row in rows]
 

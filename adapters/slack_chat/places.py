@@ -31,7 +31,7 @@ class Place:
     is_direct: bool = False
 
     def reply_to(self) -> dict[str, Any]:
-        """What a job remembers of it."""
+        """The address of an answer here, as a job keeps it."""
         return {"team": self.workspace.team, "channel": self.channel, "root": self.root}
 
 

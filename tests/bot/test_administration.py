@@ -1,4 +1,4 @@
-"""What admins may do, what those who manage one server may do, and that it is written down."""
+"""Acts of admins and of people who manage one server, and the audit log."""
 
 import pytest
 
@@ -288,7 +288,7 @@ async def test_admins_are_answered_in_sentences(service, gate):
     )
     assert "no limit of its own" in await say(f"admin quota set {SERVER} default")
     assert "together have 9 credits" in await say(f"admin quota set {SERVER} 9")
-    assert "its members have what everybody has" in await say(f"admin quota set {ARTISTS} default")
+    assert "its members have the usual quota" in await say(f"admin quota set {ARTISTS} default")
     assert "each of its members has 4 credits" in await say(f"admin quota set {ARTISTS} 4")
     assert "waiting jobs are still drawn" in await say("admin drain")
     assert (await say("admin audit")).splitlines()[0].endswith(f"{ADMIN} · drain")

@@ -1,4 +1,4 @@
-"""What people type is answered in sentences, whatever they type."""
+"""Every typed text is answered in sentences."""
 
 import asyncio
 
@@ -104,7 +104,7 @@ async def test_history_lists_searches_and_turns_its_pages(say, gate):
     assert [job.request.prompt for job in second.jobs] == ["fox number 1", "fox number 0"]
     assert [job.request.prompt for job in found.jobs] == ["fox number 7"]
     assert (await say("history --page 9")).text == "There is no page 9."
-    assert (await say("history dragon")).text == "Nothing of yours says “dragon”."
+    assert (await say("history dragon")).text == "None of your prompts has “dragon” in it."
     assert (await say("history", BOB)).text == "You have drawn nothing yet."
 
 
@@ -131,7 +131,7 @@ async def test_cancel_and_queue_speak_of_ones_own_jobs(say, gate):
         "1 picture being drawn, 1 waiting.",
         f"{waiting.id} · Queued, 1 ahead of you · a cat",
     ]
-    assert (await say("queue", "web:eve")).text.endswith("Nothing of yours among them.")
+    assert (await say("queue", "web:eve")).text.endswith("None of them is yours.")
 
     reply = await say("cancel", BOB)
     assert reply.text == f"{waiting.id} is cancelled; your credits were given back."
@@ -144,7 +144,7 @@ async def test_the_queue_says_why_nothing_is_drawn(say):
     text = (await say("queue")).text
 
     assert text.startswith(
-        "Nothing is drawn now: an admin has paused drawing; waiting jobs are kept."
+        "No pictures are being drawn right now: an admin has paused drawing; waiting jobs are kept."
     )
 
 

@@ -32,7 +32,7 @@ async def noted(job, note):
 
 
 class Faults:
-    """What drawing raises, one for each picture that is begun; None draws it."""
+    """Faults that drawing raises, one for each picture that is begun; None draws it."""
 
     def __init__(self, gate, *faults):
         self.left = list(faults)
@@ -193,7 +193,7 @@ async def test_a_picture_that_is_blank_twice_is_refunded(service, gate):
 
 
 async def test_a_late_result_of_an_old_attempt_is_thrown_away(bot, gate):
-    """As where another process has taken the job over, and failed it, meanwhile."""
+    """Another process may have taken the job over meanwhile, and failed it."""
     job = await bot.service.submit(Source(ADA), CIRCLE)
     await at_step(job, 0)
 
@@ -365,7 +365,7 @@ async def test_what_is_known_to_take_too_long_is_not_waited_for(bot, gate):
 async def test_a_bot_whose_engine_is_not_loaded_stops_at_once(
     make_bot, gate, monkeypatch, is_heard
 ):
-    """It waits half a minute before it loads again; the word to stop must not be lost in that."""
+    """The bot waits half a minute before it loads again, and must hear the stop meanwhile."""
     tried = []
 
     def load():

@@ -20,7 +20,7 @@ FOX = ImagineCommand("a fox", num_inference_steps=3, width=64, height=64, seed=7
 
 
 class Paper(Exception):
-    """What goes wrong on paper."""
+    """A fault of the paper platform."""
 
     def __init__(self, meaning, why="", retry_in=0.0):
         super().__init__(meaning)

@@ -1,4 +1,4 @@
-"""What people read on Discord is there in each of our languages, and fits where it stands."""
+"""Sentences on Discord are there in each of our languages, and fit their places."""
 
 import ast
 import re

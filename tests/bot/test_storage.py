@@ -1,4 +1,4 @@
-"""What the database stands on is looked at before it is trusted."""
+"""The ground under the database is checked before it is trusted."""
 
 import os
 from types import SimpleNamespace

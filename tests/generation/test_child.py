@@ -1,4 +1,4 @@
-"""What the rest of the program may rely on about an engine in a child process."""
+"""Promises of an engine in a child process."""
 
 import logging
 import os
@@ -216,7 +216,7 @@ def test_loading_that_hangs_or_fails_is_told_apart(make, tmp_path):
 
 
 def test_a_child_that_cannot_be_ended_is_said(child, fox, monkeypatch):
-    """As one that the kernel's driver holds on to."""
+    """The kernel's driver may hold on to a child."""
     monkeypatch.setattr("generation.child.SECONDS_TO_DIE", 0.01)
     monkeypatch.setattr("generation.child.SECONDS_TO_TERMINATE", 0.01)
     with monkeypatch.context() as patch:

@@ -150,7 +150,7 @@ def test_a_strip_is_refused_and_the_longest_allowed_one_is_not(images):
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
 def test_the_largest_allowed_size_is_brought_to_the_largest_that_is_drawn(images, format):
-    """What is larger nobody would see, and decoding and storing it takes four times as long."""
+    """Nobody would see the larger picture, and decoding and storing it takes four times as long."""
     image = Image.new("RGB", (4096, 4096), "white")
     image.paste("red", (0, 0, 2048, 4096))
 

@@ -1,4 +1,4 @@
-"""What the rest of the program may rely on about the thread that owns an engine."""
+"""Promises of the thread that owns an engine."""
 
 import asyncio
 import contextlib

@@ -159,7 +159,7 @@ class LoopbackWindow:
 
 
 class LoopbackAdapter:
-    """What an adapter is: hears, has it carried out, tells, and has jobs followed."""
+    """The least adapter: it hears, has words carried out, answers, and has jobs followed."""
 
     def __init__(
         self, service: Service, port: int, failpoint: Callable[[str], None], fault: str | None

@@ -65,7 +65,7 @@ class Kill:
 
 @dataclass
 class Report:
-    """What a run has shown."""
+    """The findings of a run."""
 
     kills: int = 0
     accepted: int = 0

@@ -97,7 +97,7 @@ async def busy_bot(folder: Path, **config: Any) -> AsyncIterator[tuple[Service, 
 
 @dataclass
 class Rush:
-    """How requests that came together were answered.
+    """Answers to requests that came together.
 
     Attributes:
         spent: Credits, by what each of the people has spent.
@@ -149,7 +149,7 @@ async def rush(
 
 @dataclass
 class Siege:
-    """What hostile input did.
+    """Effects of hostile input.
 
     Attributes:
         slowest: Seconds that the slowest of those took that were refused.
@@ -428,7 +428,7 @@ def besiege_with_images(count: int) -> Siege:
 
 @dataclass
 class Growth:
-    """What so many jobs have left behind: bytes, tasks and descriptors."""
+    """Things that many jobs have left behind: bytes, tasks and descriptors."""
 
     jobs: int
     memory: int

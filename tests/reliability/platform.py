@@ -33,7 +33,7 @@ class Event:
 
 @dataclass
 class Platform:
-    """What people wrote, what they were told, and what they got.
+    """A platform that remembers: messages of people, answers to them, and deliveries.
 
     Attributes:
         told: What each event was answered with: a job's id, or None where it made none.

@@ -1,4 +1,4 @@
-"""What reaches the disk before somebody is told "accepted", as the kernel sees it.
+"""Writes that reach the disk before a job is reported as accepted, as the kernel sees it.
 
     python -m tests.reliability.syncs FOLDER [FULL | NORMAL | OFF]
 
@@ -38,7 +38,7 @@ _RESUMED = re.compile(r"(\d+) +<\.\.\. (\w+) resumed>")
 
 @dataclass
 class Calls:
-    """What happened between two acknowledgements.
+    """Calls between two acknowledgements.
 
     Attributes:
         log_is_synced: Whether the log was synced after the last that was written to it.

@@ -16,8 +16,8 @@ ROWS = 3
 
 @dataclass
 class Outcome:
-    """How many copies opened as a prefix, how many commits those had lost together, how many
-    were refused, and what was neither."""
+    """Counts of copies that opened as a prefix, of commits lost in them and of refused copies,
+    and the copies that were neither."""
 
     opened: int = 0
     lost_commits: int = 0

@@ -51,7 +51,7 @@ export class History {
     this.#next = page.next;
     $("history-more").hidden = page.next === null;
     const isEmpty = $("history-list").childElementCount === 0;
-    this.#say(isEmpty ? (words ? `None of your pictures has “${words}” in its prompt.` : "Your pictures will be listed here.") : "");
+    this.#say(isEmpty ? (words ? `None of your prompts has “${words}” in it.` : "Your pictures will be listed here.") : "");
   }
 
   #row(job) {

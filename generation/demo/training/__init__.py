@@ -1,1 +1,1 @@
-"""How the demo model was trained, stage by stage. Nothing of the bot imports it."""
+"""The training of the demo model, stage by stage. Nothing of the bot imports it."""

@@ -1,4 +1,4 @@
-"""What people write around a request, so that long prompts are understood as well.
+"""Words that people write around a request, so that long prompts are understood as well.
 
 A caption of `drawings` has about a dozen words; a prompt may have 64 tokens. What stands around
 it here says nothing about the picture, but it must have been read to be passed over.

@@ -134,7 +134,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def control_sheet(pipeline: FluxPipeline, weights: Path, path: Path) -> None:
-    """What goes into both ControlNets, what comes out, and the LoRA's look, row by row."""
+    """Inputs and outputs of both ControlNets, and the LoRA's look, row by row."""
     asked = [*evaluate.control_drawings(4), *evaluate.ask({"scene": 4}, "sheet")]
     originals = [drawings.render(drawing, 128, 128) for drawing in asked]
     rows = []

@@ -106,7 +106,7 @@ def _finish(vae: AutoencoderKL, work: Path, seed: int) -> AutoencoderKL:
 
 @torch.no_grad()
 def figures_of(vae: AutoencoderKL, seed: int) -> dict:
-    """How well new pictures come back, in decibels, and how much each channel varies."""
+    """Quality of new pictures that come back, in decibels, and the spread of each channel."""
     pictures, lines = _new_pictures(seed)
     latents, line_latents = (vae.encode(p).latent_dist.mean for p in (pictures, lines))
     noise = 0.15 / vae.config.scaling_factor * torch.randn_like(latents)

@@ -249,7 +249,7 @@ async def test_history_is_searched_by_words(fake, ada, gate):
 
     assert "a blue boat" in await found("boat")
     assert "a red fox" not in await found("boat")
-    assert "Nothing of yours says" in await found("castle")
+    assert "None of your prompts has" in await found("castle")
 
 
 async def test_again_draws_the_latest_once_more(fake, ada, gate, service):

@@ -70,7 +70,7 @@ def at(job, status):
 
 
 def fits(post):
-    """What the fake, and Discord, would refuse."""
+    """Raises where the fake, and Discord, would refuse a post."""
     texts = [embed.description or "" for embed in post.embeds]
     footers = [embed.footer.text or "" for embed in post.embeds]
     assert len(post.embeds) <= 10

@@ -20,7 +20,7 @@ EDIT = "/webhooks/.*/messages/.*"
 
 
 def no(code):
-    """How Discord says no."""
+    """Discord's answer of a refusal."""
     return {"code": code, "message": "No"}
 
 
@@ -76,7 +76,7 @@ async def test_whoever_waits_is_told_that_the_bot_restarts(presence, fake, asked
 async def test_what_somebody_else_has_drawn_again_is_delivered_too(
     presence, fake, ada, gate, monkeypatch
 ):
-    """As an admin does who replays a job that was given up."""
+    """An admin does that who replays a job that was given up."""
     gate.open()
     asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", **SMALL)
     await asked.until(drawn)
@@ -402,7 +402,7 @@ async def test_a_token_that_is_revoked_stops_the_adapter_at_once(presence, fake,
 
 
 def slow_down(seconds):
-    """How Discord, not its edge, says that there were too many requests."""
+    """Discord's own answer to too many requests, not its edge's."""
     return {
         "status": 429,
         "body": {"message": "You are being rate limited.", "retry_after": seconds, "global": False},
@@ -424,7 +424,7 @@ async def test_a_picture_does_not_wait_for_progress_that_came_too_often(fake, as
 async def test_a_picture_does_not_wait_for_progress_that_hangs_and_stays_when_that_arrives(
     fake, asked, ada, gate, service, monkeypatch
 ):
-    """What was cut off may be carried out after the picture was shown, and take its place."""
+    """An edit that was cut off may arrive after the picture, and take its place."""
     monkeypatch.setattr("bot.following.SECONDS_UNTIL_ARRIVED", 0.5)
     arrives = asyncio.Event()
     fault = fake.fail("PATCH", EDIT, gate=arrives, status=200, times=1)

@@ -135,7 +135,7 @@ async def test_a_waiting_job_goes_on_in_its_message_after_a_restart(
 async def test_what_somebody_else_has_drawn_again_is_delivered_too(
     make_chat, chat, ada, general, gate, monkeypatch
 ):
-    """As an admin does who replays a job that was given up."""
+    """An admin does that who replays a job that was given up."""
     gate.open()
     await ada.mention(general, f"a fox {SMALL} --seed 7")
     await general.said("seed 7", button="Again")

@@ -1,4 +1,4 @@
-"""How often Slack is spoken to."""
+"""The pace of calls to Slack."""
 
 import asyncio
 
@@ -82,7 +82,7 @@ async def test_long_drawing_shows_a_preview_that_is_gone_at_the_end(
 async def test_a_picture_does_not_wait_for_progress_that_hangs_and_stays_when_that_arrives(
     chat, slack, ada, general, gate, monkeypatch
 ):
-    """What was cut off may be carried out after the picture was shown, and take its place."""
+    """An edit that was cut off may arrive after the picture, and take its place."""
     monkeypatch.setattr("bot.following.SECONDS_UNTIL_ARRIVED", 0.5)
     await ada.mention(general, f"a fox {SMALL}")
     message = await general.said("Drawing step 0", button="Cancel")

@@ -1,4 +1,4 @@
-"""What people say to the bot in Slack, and what it answers."""
+"""Words to the bot in Slack, and its answers."""
 
 import json
 
@@ -123,7 +123,7 @@ SAYINGS = [
     ("presets", "canny (attach a picture)"),
     ("history", "You have drawn nothing yet."),
     ("quota", "10000 credits left"),
-    ("queue", "Nothing of yours among them."),
+    ("queue", "None of them is yours."),
     ("settings --steps 20", "Your defaults: steps 20"),
     ("help", "Say what to draw"),
     ("help steps", "--steps or --num-inference-steps"),

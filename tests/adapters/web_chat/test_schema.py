@@ -151,7 +151,7 @@ async def settled(house):
 @example(body={"prompt": "\ud800"})
 @example(body={"prompt": "a", "guidance_scale": float("nan")})
 def test_no_body_makes_a_500_or_a_charge_that_is_not_given_back(house, body):
-    """What was charged is what pictures were made for, to the credit."""
+    """Charges are those of the pictures that were made, to the credit."""
     with httpx.Client(base_url=house.address, timeout=30) as http:
         headers = {"Content-Type": "application/json"}
         before = http.get("/api/quota").json()["used"]

@@ -1,4 +1,4 @@
-"""Who may come in: the checks before every route."""
+"""The gate: the checks before every route."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""How the bot introduces the model that it draws with."""
+"""The introduction of the model that the bot draws with."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What admins do, as those see it who draw."""
+"""Acts of admins, as seen by people who draw."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Who is still owed an answer, and how that ends."""
+"""Answers that are owed, and how that ends."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What fails while drawing and storing is told, refunded, and ends."""
+"""Faults while drawing and storing are told, refunded, and end."""
 
 import asyncio
 import errno
@@ -114,7 +114,7 @@ async def test_a_cancel_that_cannot_be_written_says_so_and_the_job_waits_on(bot,
 
 
 async def test_pictures_that_are_being_stored_outlive_the_stop(make_bot, gate, monkeypatch):
-    """They are drawn and paid for; drawing them again would waste the engine's time."""
+    """The pictures are drawn and paid for; drawing them again would waste the engine's time."""
     bot = await make_bot()
     may_store = threading.Event()
     save = bot.gallery.save

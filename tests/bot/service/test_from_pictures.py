@@ -1,4 +1,4 @@
-"""What becomes of a picture: again, varied, larger, and what a conversation goes on from."""
+"""Pictures drawn again, varied and enlarged, and the last one of a conversation."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is on disk outlives the process, and an event that comes twice."""
+"""Jobs on disk outlive the process, and an event that comes twice."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What each REST call does. The table at the end is all that the fake can be asked.
+"""The REST calls. The table at the end lists all that the fake knows.
 
 A handler takes a Call and returns the status and the JSON of the answer; None is no body.
 """

@@ -1,4 +1,4 @@
-"""What goes wrong on the way, when a test wants it to; and how fast a bot may ask."""
+"""Faults on the way, where a test wants them, and limits to the rate of requests."""
 
 import asyncio
 import re
@@ -38,7 +38,7 @@ class Fault:
 
 @dataclass(eq=False)
 class Limit:
-    """So many requests in so many seconds to what a pattern matches, each path on its own."""
+    """A number of requests in a number of seconds to each path that a pattern matches."""
 
     method: str
     path: re.Pattern

@@ -28,7 +28,7 @@ KEPT_EVENTS = 10_000
 
 @dataclass(eq=False)
 class Session:
-    """What Discord remembers of one shard, connected or not.
+    """Discord's memory of one shard, connected or not.
 
     Attributes:
         sent: Every event by its sequence number, to be replayed when the shard resumes.

@@ -41,7 +41,7 @@ class Modal:
 
     @property
     def fields(self) -> dict[str, dict]:
-        """What can be filled in, by custom id."""
+        """The fields to fill in, by custom id."""
         return {part["custom_id"]: part for part in walk(self.components) if "custom_id" in part}
 
 
@@ -121,14 +121,14 @@ class Interaction:
         )
 
     def story(self) -> str:
-        """What happened so far, for a test that failed."""
+        """The events so far, for a test that failed."""
         lines = [f"{self.asker.name} in {self.channel.name}: {self.data}", f"answer: {self.answer}"]
         lines += [f"message: {self.original!r}"]
         lines += [f"follow-up: {message!r}" for message in self.followups]
         return "\n".join([*lines, self._discord.story()])
 
     def owners(self) -> dict[str, str]:
-        """Who brought the app here: 0 is the server or the bot's own messages, 1 the person."""
+        """The installers of the app: 0 is the server or the bot's own messages, 1 the person."""
         owners = {}
         if self.channel.guild is not None and self.channel.guild.has_bot:
             owners["0"] = str(self.channel.guild.id)
@@ -174,7 +174,7 @@ class Interaction:
         return body
 
     def metadata(self) -> dict:
-        """What a message says about the interaction that it answers."""
+        """A message's data about the interaction that it answers."""
         body = {
             "id": str(self.id),
             "type": self.kind,

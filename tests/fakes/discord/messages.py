@@ -1,4 +1,4 @@
-"""How a body and its files become a message, and a message becomes another.
+"""Messages from bodies and files, and edits of them.
 
 The state keeps ``attachment://`` in embeds as the bot wrote it; what goes out carries a
 signed address of the CDN instead, new each time and good for a day.
@@ -221,7 +221,7 @@ def _attachments(
 
 
 def _mention(discord, message: Message, allowed: dict | None) -> None:
-    """Who is notified: whoever the content names, as far as `allowed_mentions` lets it."""
+    """The people notified: those named in the content, as far as `allowed_mentions` lets it."""
     parse = {"users", "roles", "everyone"} if allowed is None else set(allowed.get("parse") or [])
     allowed = allowed or {}
 

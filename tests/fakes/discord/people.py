@@ -126,7 +126,7 @@ class Person(User):
     async def autocomplete(
         self, channel: Channel, path: str, focused: str, text: str = "", /, **options
     ) -> list[dict]:
-        """What is offered while they type `text` into the option `focused`."""
+        """The choices offered while they type `text` into the option `focused`."""
         resolved = Resolved(self._discord, channel)
         command, words, declared = self._find(channel, path)
         self._expect_known(path, declared, {focused: text, **options})
@@ -284,7 +284,7 @@ def _data(command: dict, words: list[dict], values: list[dict], resolved: Resolv
 
 
 def _value(option: dict, given, resolved: Resolved):
-    """What is sent for an option, after the checks that the client makes."""
+    """The value sent for an option, after the checks that the client makes."""
     kind, name = option["type"], option["name"]
 
     def refuse(why: str):
@@ -374,7 +374,7 @@ def _field(part: dict, values: dict, resolved: Resolved) -> dict:
 
 
 def _preset(part: dict):
-    """What a field of a modal holds before anybody touches it."""
+    """The first value of a field of a modal."""
     if part["type"] == 23:
         return part.get("default", False)
     chosen = [option["value"] for option in part.get("options", []) if option.get("default")]

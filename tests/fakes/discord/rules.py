@@ -219,7 +219,7 @@ def _select(form: Form, path: list, select: dict) -> None:
 
 
 def bounds(part: dict) -> tuple[int, int]:
-    """How many values may be chosen: one, unless it says otherwise."""
+    """Numbers of values that may be chosen: one, unless the component says otherwise."""
     given = (part.get("min_values"), part.get("max_values"))
     return tuple(1 if number is None else number for number in given)
 
@@ -387,7 +387,7 @@ def _option(form: Form, path: list, option: dict) -> None:
 
 
 def _characters(thing: dict) -> int:
-    """What counts against a command's 8000: names, descriptions and values, the longest locale."""
+    """Characters that count against a command's 8000, in the longest locale."""
     size = 0
     for key in ("name", "description"):
         texts = [thing.get(key) or "", *(thing.get(f"{key}_localizations") or {}).values()]

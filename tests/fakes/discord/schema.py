@@ -78,7 +78,7 @@ class Truth:
         return method.lower() in self._paths.get(path, {})
 
     def faults_of_request(self, method: str, path: str, body) -> list[str]:
-        """What is wrong with the body of a call, as sentences; None is no body."""
+        """Faults of the body of a call, as sentences; None is no body."""
         operation = self._paths[path][method.lower()]
         content = operation.get("requestBody", {}).get("content", {})
         kind = next(
@@ -96,7 +96,7 @@ class Truth:
         return self._faults(self._requests, pointer, body)
 
     def faults_of_answer(self, method: str, path: str, status: int, body) -> list[str]:
-        """What is wrong with an answer that the fake is about to give."""
+        """Faults of an answer that the fake is about to give."""
         responses = self._paths[path][method.lower()]["responses"]
         if status >= 400:
             return self._faults(self._answers, "#/components/schemas/ErrorResponse", body)
@@ -117,7 +117,7 @@ class Truth:
         return self._faults(self._answers, pointer, body)
 
     def faults_of_payload(self, payload: dict, *, is_from_bot: bool) -> list[str]:
-        """What is wrong with a gateway payload."""
+        """Faults of a gateway payload."""
         op = payload.get("op")
         if op == 0:
             name = self._events.get(payload["t"])

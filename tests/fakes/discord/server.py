@@ -126,7 +126,7 @@ class FakeDiscord:
         await self._runner.cleanup()
 
     def connector(self) -> aiohttp.TCPConnector:
-        """What brings discord.py here: ``discord.Client(connector=fake.connector())``."""
+        """Brings discord.py here: ``discord.Client(connector=fake.connector())``."""
         return aiohttp.TCPConnector(resolver=_Resolver(self), ssl=certificate().client, limit=0)
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
@@ -346,7 +346,7 @@ class FakeDiscord:
             raise Refusal(400, 200000, "Message was blocked by automatic moderation")
 
     def app_permissions(self, channel: Channel) -> int:
-        """What the app may do where it was used."""
+        """The app's permissions where it was used."""
         if channel.guild is None or not channel.guild.has_bot:
             return BOT_IN_DIRECT_MESSAGES
         return channel.permissions_of(self.bot) & ALL_PERMISSIONS
@@ -403,7 +403,7 @@ class FakeDiscord:
         self.changes.tell()
 
     def story(self) -> str:
-        """What the bot asked for lately, and what was wrong with it."""
+        """The bot's latest requests, and their faults."""
         lines = [
             f"{one.method} {one.path[:80]} -> {one.status} {one.code or ''}"
             for one in self.requests[-12:]

@@ -1,4 +1,4 @@
-"""What Discord remembers: people, servers, channels, messages and files.
+"""Discord's memory: people, servers, channels, messages and files.
 
 Permissions are integers as `discord.Permissions` counts them; either is taken.
 """
@@ -227,7 +227,7 @@ class Message:
 
     @property
     def is_loading(self) -> bool:
-        """Whether it still says that the bot is thinking."""
+        """Whether the message still says that the bot is thinking."""
         return bool(self.flags & LOADING)
 
     @property
@@ -317,7 +317,7 @@ class Channel:
 
     @property
     def messages(self) -> list[Message]:
-        """What everybody sees in it, the oldest first."""
+        """Messages that everybody sees, the oldest first."""
         return [
             message
             for message in self.stored.values()
@@ -361,7 +361,7 @@ class Channel:
         return "\n".join([f"#{self.name} has", *told, self.discord.story()])
 
     def permissions_of(self, user: User) -> int:
-        """What a person or the bot may do here."""
+        """Permissions of a person or the bot here."""
         if self.guild is None:
             return MEMBER_PERMISSIONS
         member = self.guild.members.get(user.id)

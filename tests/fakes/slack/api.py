@@ -382,7 +382,7 @@ class WebApi:
         return channel
 
     def _check(self, arguments):
-        """What Slack, or the people who read it, would not stand."""
+        """Raises where Slack, or its readers, would not accept a message."""
         blocks = arguments.get("blocks") or []
         self.slack.hold(schema.block_problems(blocks))
         if not arguments.get("text"):

@@ -1,4 +1,4 @@
-"""Whoever uses Slack: they say, press, submit, and see what the bot answers."""
+"""People on Slack: they say, press, submit, and see the bot's answers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Person:
 
     @property
     def key(self):
-        """What the bot calls them."""
+        """The bot's id of them."""
         return f"slack:{self.team.id}-{self.id}"
 
     # What they see
@@ -293,7 +293,7 @@ class Person:
         return None
 
     async def acked(self, envelope):
-        """What the bot acknowledged *envelope* with."""
+        """The bot's acknowledgement of *envelope*."""
         async with asyncio.timeout(10):
             payload = await asyncio.shield(envelope.acked)
         if envelope in self.slack.sockets.late:

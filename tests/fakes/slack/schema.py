@@ -96,7 +96,7 @@ def _validator(name):
 
 
 def problems(name, value):
-    """What Slack's type *name* says against *value*, a line each; nothing without the types."""
+    """Objections of Slack's type *name* to *value*, a line each; none without the types."""
     if not is_known():
         return []
     return [
@@ -106,7 +106,7 @@ def problems(name, value):
 
 
 def block_problems(blocks, is_view=False):
-    """What is wrong with *blocks*, each held against the type that it says it is."""
+    """Faults of *blocks*, each held against its own type."""
     found = []
     if not is_known():
         return found

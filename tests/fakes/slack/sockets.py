@@ -26,7 +26,7 @@ MOST_CONNECTIONS = 10
 
 @dataclass(eq=False)
 class Envelope:
-    """What Slack told the bot.
+    """A message of Slack's to the bot.
 
     Attributes:
         acked: What the bot answered to it: a payload, or None.

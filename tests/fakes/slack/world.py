@@ -1,4 +1,4 @@
-"""What a workspace is made of: people, channels, messages, files, views; and its time."""
+"""Parts of a workspace: people, channels, messages, files, views; and its time."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Time:
 
 @dataclass
 class Budget:
-    """So many acts a second, and a few at once."""
+    """A number of acts a second, and a few at once."""
 
     rate: float
     burst: float
@@ -256,7 +256,7 @@ def markup_problems(node):
 
 
 def loose(text):
-    """What stands in *text* that was not escaped; naming one person is no fault."""
+    """Markup in *text* that was not escaped; naming one person is no fault."""
     found = [f"<{each}>" for each in TOKEN.findall(text) if not re.fullmatch(r"@[UW]\w+", each)]
     found += [match[0] + text[match.start() : match.start() + 12] for match in LOOSE.finditer(text)]
     bare = TOKEN.sub("", text)

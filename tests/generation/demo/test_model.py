@@ -1,4 +1,4 @@
-"""What ships, asked a little of everything that `generation.demo.evaluate` asks.
+"""The shipped model, asked a little of everything that `generation.demo.evaluate` asks.
 
 The whole evaluation's figure stands beside every threshold, which lies at least a tenth below it
 (a twentieth for the ground), so that another processor's rounding turns nothing red. What the
@@ -123,7 +123,7 @@ def test_guidance_scale_changes_the_picture_and_needs_no_second_pass(pipeline):
 
 
 def test_a_negative_prompt_with_true_cfg_turns_the_picture_away_from_it(pipeline):
-    """As in FLUX.1-dev: slower, and off unless it is asked for."""
+    """True guidance, as in FLUX.1-dev, is slower, and off unless asked for."""
     asked = [replace(evaluate.ask({"scene": 1})[0], caption="a house on a hill with a sun")] * 3
 
     plain, without = (

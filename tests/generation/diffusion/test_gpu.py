@@ -1,4 +1,4 @@
-"""What only a CUDA device can show: streams, and weights that really move."""
+"""Behaviour on a CUDA device alone: streams, and weights that really move."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What has to be there for fewer bits, and the sentence where it is not."""
+"""Requirements of fewer bits, and the sentence where they are not met."""
 
 import pytest
 import torch

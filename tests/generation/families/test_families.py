@@ -1,4 +1,4 @@
-"""What it takes to add a family of models, or a kind of preset: one class, one line in a table."""
+"""Adding a family of models, or a kind of preset, takes one class and one line in a table."""
 
 import json
 import subprocess

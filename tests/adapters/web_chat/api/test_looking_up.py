@@ -1,4 +1,4 @@
-"""What is answered without drawing, and messages in people's words."""
+"""Answers without drawing, and messages in people's words."""
 
 import pytest
 

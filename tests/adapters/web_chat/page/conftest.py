@@ -106,7 +106,7 @@ async def say(page, text):
 
 
 def pictures(page):
-    """Those that are drawn and loaded."""
+    """The pictures that are drawn and loaded."""
     return page.locator(".frame.done img.final")
 
 

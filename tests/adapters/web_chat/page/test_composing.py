@@ -65,7 +65,7 @@ async def test_a_wrong_word_is_marked_where_it_stands(site, page):
 
 
 async def test_the_page_knows_every_word_that_says_the_same_as_a_click(page):
-    """Else a chip would go on to show what is not drawn with."""
+    """Else a chip would go on showing an option that is not used."""
     names = [name for name, option in IMAGINE.items() if option.name != "private"]
 
     unknown = await page.evaluate(

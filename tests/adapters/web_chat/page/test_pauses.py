@@ -1,4 +1,4 @@
-"""What the page shows while nothing is drawn."""
+"""The page while nothing is drawn."""
 
 from playwright.async_api import expect
 

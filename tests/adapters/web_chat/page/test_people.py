@@ -1,4 +1,4 @@
-"""Who is asked for a token, whose credits are used up, and who has the page read out."""
+"""People who are asked for a token, run out of credits, or have the page read out."""
 
 from playwright.async_api import expect
 

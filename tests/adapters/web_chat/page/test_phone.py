@@ -29,7 +29,7 @@ SIDEWAYS = """
 
 
 async def fits(page):
-    """Nothing is wider than the screen."""
+    """Whether all of the page fits the width of the screen."""
     assert await page.evaluate(SIDEWAYS) == []
 
 
