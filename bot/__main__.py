@@ -39,7 +39,7 @@ from generation.errors import FluxbotError
 COMMAND_LINE = "command line"
 
 EX_INTERRUPTED = 130  # as shells report Ctrl-C
-EX_TEMPFAIL = 75  # sysexits.h: another process has what we need; try again later
+EX_TEMPFAIL = 75  # sysexits.h: another process holds the resource; try again later
 
 app = typer.Typer(
     help="A chat bot that draws with FLUX.1-dev and ControlNet presets.",

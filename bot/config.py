@@ -64,7 +64,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; the message names key, value and what is allowed."""
+    """The configuration cannot be used; the message names key, value and the values allowed."""
 
 
 class Section(BaseModel):

@@ -132,7 +132,7 @@ class Database:
         return await done
 
     async def close(self) -> None:
-        """Finish what was begun and close both connections."""
+        """Finish running transactions and close both connections."""
         if self._committing is not None:
             await asyncio.wait([self._committing])
         await self._reader.close()

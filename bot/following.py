@@ -8,7 +8,7 @@ delivered nowhere is refunded.
 
 The platform tells the meaning of a fault (`Window.judge`):
 
-| meaning | what follows |
+| meaning | consequence |
 | --- | --- |
 | `Meaning.PASSES` | the same again, a little later |
 | `Meaning.UNKNOWN` | the same again, by an `Attempt` that looks first whether it was carried out |
@@ -106,7 +106,7 @@ class Way:
     """One way on which the end of a job reaches a person.
 
     Attributes:
-        finish: Sends the end of the job. Raises what `Window.judge` understands.
+        finish: Sends the end of the job. Raises errors that `Window.judge` understands.
         is_new: Whether it is another message than the one that showed progress. People who have
             cancelled the job themselves do not get one.
         left_behind: Sentence in the message that showed progress, once this way has succeeded.

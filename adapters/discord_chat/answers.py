@@ -103,7 +103,7 @@ class Answers:
             job = reply.the_job()
         except Exception as error:
             if not is_private:
-                # What follows a promise of an answer takes its place, and would be seen by
+                # A message after a promise of an answer takes its place, and would be seen by
                 # all: so the promise is kept, then taken back.
                 with suppress(discord.NotFound):
                     await interaction.edit_original_response(content="…")
@@ -167,12 +167,12 @@ class Answers:
 
     async def _is_private(self, interaction: Interaction) -> bool:
         if interaction.message is not None and interaction.message.flags.ephemeral:
-            return True  # what comes of a private picture stays private
+            return True  # the answer to a private picture stays private
         try:
             async with asyncio.timeout(SECONDS_TO_LOOK_UP):
                 own = await self._service.settings(user_of(interaction.user))
         except TimeoutError:
-            return True  # what was to be seen by all can still be shown to all
+            return True  # a public answer can still be shown to all
         return bool(own.get("private", False))
 
     async def _defer(self, interaction: Interaction, is_private: bool) -> _Begun:

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 #: Seconds after which a command or button is acknowledged, done or not; Slack waits 3.
 PATIENCE = 2.0
-#: Seconds that what was begun may take at the end.
+#: Seconds that background work may take at the end.
 GRACE = 5.0
 
 
@@ -136,7 +136,7 @@ class Context:
         max_bytes = int(self.service.config.control_images.max_megabytes * 1e6)
         return files.pictures(workspace, attached, self.settings, max_bytes)
 
-    # What goes on meanwhile
+    # Background work
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run *work* in the background; its failure is logged."""

@@ -95,7 +95,7 @@ class Listeners:
         except Exception:
             logger.exception("an event cannot be carried out")
             reply = refusal(sentences.our_fault())
-        # What is only said is not worth waiting for: Slack wants its answer.
+        # The reply is not worth waiting for: Slack wants its acknowledgement.
         self._context.spawn(self._context.answer(place, reply))
 
     async def _on_command(self, ack: Any, body: dict[str, Any], command: dict[str, Any]) -> None:

@@ -381,7 +381,7 @@ class HistoryView(BaseModel):
 
 
 class QuotaView(BaseModel):
-    """Credits of the current window, and what admins granted."""
+    """Credits of the current window, and granted ones."""
 
     credits: int = Field(description="Allowance of one window")
     used: int

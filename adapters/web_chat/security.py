@@ -256,7 +256,7 @@ class _Answer:
 
 
 class _Body:
-    """``receive`` that counts, and the 413 for what is over the limit."""
+    """``receive`` that counts, and the 413 for a body over the limit."""
 
     def __init__(self, receive: Receive, limit: int) -> None:
         self._receive = receive

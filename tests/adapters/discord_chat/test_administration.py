@@ -159,7 +159,7 @@ async def test_the_queue_is_shown_reordered_cancelled_and_refunded(fake, manager
 
 
 async def test_what_was_given_up_is_listed_and_drawn_again(fake, manager):
-    assert "Nothing" in await said(manager, fake.channel, "queue failed")
+    assert "No job was given up" in await said(manager, fake.channel, "queue failed")
     missing = await said(manager, fake.channel, "queue replay", id="k7m2p9qa")
     assert "k7m2p9qa" in missing
 
