@@ -245,13 +245,13 @@ def queue(
     lines = [f"{job.id} · {progress_line(job, job.progress, say)} · {short(job)}" for job in mine]
     return "\n".join(
         [
-            *([say("Nothing is drawn now: {reason}.", reason=say(why_not))] if why_not else []),
+            *([say("No pictures are being drawn right now: {reason}.", reason=say(why_not))] if why_not else []),
             say(
                 "{pictures} being drawn, {waiting} waiting.",
                 pictures=say.counted(running, "1 picture", "{count} pictures"),
                 waiting=waiting,
             ),
-            *(lines or [say("Nothing of yours among them.")]),
+            *(lines or [say("None of them is yours.")]),
         ]
     )
 
@@ -262,7 +262,7 @@ def history(jobs: list[Job], words: str, page: int, has_more: bool, say: Languag
         if page > 1:
             return say("There is no page {page}.", page=page)
         if words:
-            return say("Nothing of yours says “{words}”.", words=words)
+            return say("None of your prompts has “{words}” in it.", words=words)
         return say("You have drawn nothing yet.")
     lines = [f"{job.id} · {say(str(job.status))} · {short(job)}" for job in jobs]
     if has_more:
