@@ -302,7 +302,7 @@ async def test_who_manages_a_server_decides_and_sees_what_concerns_it_alone(serv
     await converse(service, source, f"a fox {SMALL}")
     await converse(service, Source(ADA), f"a fox {SMALL}")
 
-    assert allowed.text == "I may be used in these channels alone: discord-channel:art"
+    assert allowed.text == "I may only be used in these channels: discord-channel:art"
     assert "1 job of 1 person" in (await converse(service, source, AdminStats())).text
     assert "allow channel art" in (await converse(service, source, AdminAudit())).text
     every = await converse(service, Source(ADMIN), AdminStats())
