@@ -15,6 +15,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -35,7 +36,7 @@ from pydantic_settings import (
 )
 
 from generation.checks import MAX_SIZE, MAX_STEPS, MIN_SIZE, SIZE_MULTIPLE, shortened
-from generation.kinds import flat_fields
+from generation.kinds import KINDS, Kind
 from generation.types import Fit, Preset
 
 logger = logging.getLogger(__name__)
@@ -120,12 +121,17 @@ def _named(presets: Any) -> Any:
     }
 
 
-def _preset_table() -> type[BaseModel]:
-    """The keys of a preset and of all kinds of presets, flat, as ``config.toml`` has them."""
-    own = {field.name: (get_type_hints(Preset)[field.name], None) for field in fields(Preset)}
-    own["kind"] = (str | None, None)
-    of_kinds = {name: (annotation | None, None) for name, annotation in flat_fields().items()}
-    definitions: dict[str, Any] = {**of_kinds, **own}
+@cache
+def _preset_table(kinds: tuple[type[Kind], ...]) -> type[BaseModel]:
+    """The keys of a preset and of its *kinds*, flat, as ``config.toml`` has them. Kept, since
+    making such a model takes milliseconds, and there is one table for each preset."""
+    definitions: dict[str, Any] = {}
+    for kind in kinds:
+        types = get_type_hints(kind)
+        definitions |= {key.name: (types[key.name] | None, None) for key in fields(kind)}
+    types = get_type_hints(Preset)
+    definitions |= {key.name: (types[key.name], None) for key in fields(Preset)}
+    definitions["kind"] = (str | None, None)
     return create_model("Preset", __config__=ConfigDict(extra="forbid"), **definitions)
 
 
@@ -133,7 +139,9 @@ def _preset(values: Any) -> Any:
     """A preset from the flat keys of its table."""
     if not isinstance(values, dict):
         return values
-    return Preset.from_dict(_preset_table()(**values).model_dump(exclude_unset=True))
+    return Preset.from_dict(
+        _preset_table(tuple(KINDS.values()))(**values).model_dump(exclude_unset=True)
+    )
 
 
 PresetTables = Annotated[
@@ -573,7 +581,9 @@ def _keys_beside(location: list[str]) -> list[str]:
         elif get_origin(kind) is dict:
             kind = get_args(kind)[1]
     if getattr(kind, "__origin__", None) is Preset:
-        return [name for name in _preset_table().model_fields if name != "name"]
+        return [
+            name for name in _preset_table(tuple(KINDS.values())).model_fields if name != "name"
+        ]
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return list(kind.model_fields)
     return []

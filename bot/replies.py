@@ -245,7 +245,11 @@ def queue(
     lines = [f"{job.id} · {progress_line(job, job.progress, say)} · {short(job)}" for job in mine]
     return "\n".join(
         [
-            *([say("No pictures are being drawn right now: {reason}.", reason=say(why_not))] if why_not else []),
+            *(
+                [say("No pictures are being drawn right now: {reason}.", reason=say(why_not))]
+                if why_not
+                else []
+            ),
             say(
                 "{pictures} being drawn, {waiting} waiting.",
                 pictures=say.counted(running, "1 picture", "{count} pictures"),

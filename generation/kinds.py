@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, replace
-from typing import Any, ClassVar, Literal, Self, get_args, get_type_hints
+from functools import cache
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from generation.checks import check_number
 from generation.errors import InvalidRequest
@@ -103,15 +104,8 @@ class Kind:
     def to_dict(self) -> dict[str, Any]:
         """All flat fields of all kinds as JSON types, those of the others at their neutral
         values, and ``kind``."""
-        neutral = {
-            field.name: None if field.default is MISSING else field.default
-            for kind in KINDS.values()
-            for field in fields(kind)
-        }
-        return {**neutral, **self._fields(), "kind": self.name}
-
-    def _fields(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**_flat(tuple(KINDS.values())), **own, "kind": self.name}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -300,11 +294,17 @@ def kind_of(values: Mapping[str, Any]) -> Kind:
     return chosen(**{name: values[name] for name in names if name in values})
 
 
-def flat_fields() -> dict[str, Any]:
-    """The flat fields of all kinds, each with its type."""
+def flat_names() -> tuple[str, ...]:
+    """The names of the flat fields of all kinds, each once."""
+    return tuple(_flat(tuple(KINDS.values())))
+
+
+@cache
+def _flat(kinds: tuple[type[Kind], ...]) -> Mapping[str, Any]:
+    """The flat fields of *kinds* at their neutral values. Kept, since every row is read by it."""
     return {
-        field.name: get_type_hints(kind)[field.name]
-        for kind in KINDS.values()
+        field.name: None if field.default is MISSING else field.default
+        for kind in kinds
         for field in fields(kind)
     }
 

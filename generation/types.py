@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from generation.checks import MAX_SEED, MAX_STEPS, check_number, check_size, check_text, is_blank
 from generation.errors import InvalidRequest
-from generation.kinds import Kind, TextToImage, flat_fields, kind_of, picture_names
+from generation.kinds import Kind, TextToImage, flat_names, kind_of, picture_names
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -211,7 +211,7 @@ class GenerationRequest:
             TypeError: A field is missing, or unknown to this version.
         """
         kind = kind_of(values)
-        flat = {*flat_fields(), *picture_names(), "kind"}
+        flat = {*flat_names(), *picture_names(), "kind"}
         pictures = {name: folder / values[name] for name in kind.pictures if values.get(name)}
         own = {name: value for name, value in values.items() if name not in flat}
         return cls(**own, kind=kind, pictures=pictures)

@@ -17,7 +17,7 @@ from bot.config import (
     load_config,
     load_secrets,
 )
-from generation.kinds import flat_fields
+from generation.kinds import flat_names
 from generation.types import Preset
 
 SHIPPED = Path(__file__).parent.parent.parent / "config.toml"
@@ -60,7 +60,7 @@ def test_the_shipped_file_names_every_key_and_explains_it():
         is_first_of_its_paragraph = re.match(r"\w+ = ", line) and not re.match(r"\w+ = ", before)
         if is_first_of_its_paragraph and not re.match(r"\[(models|presets)\.", before):
             assert before.startswith("#"), f"nothing explains {line}"
-    for key in {*flat_fields(), *(field.name for field in fields(Preset))}:
+    for key in {*flat_names(), *(field.name for field in fields(Preset))}:
         assert key == "name" or f"#   {key}" in text or f", {key}" in text, key
 
 

@@ -16,7 +16,7 @@ from generation.kinds import (
     ImageToImage,
     Kind,
     TextToImage,
-    flat_fields,
+    flat_names,
     kind_of,
     picture_names,
 )
@@ -50,7 +50,7 @@ def test_a_kind_comes_back_from_its_flat_values(kind):
     flat = kind.to_dict()
 
     assert kind_of(flat) == kind
-    assert set(flat) == {*flat_fields(), "kind"}
+    assert set(flat) == {*flat_names(), "kind"}
 
 
 @given(ANY_KIND)
