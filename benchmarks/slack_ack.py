@@ -20,7 +20,8 @@ from rich.table import Table
 
 from adapters.slack_chat.chat import SlackChat
 from benchmarks.serving import busy_engine, running_bot
-from bot.config import Secrets, Slack
+from bot.config import Secrets
+from bot.sections import Slack
 from tests.fakes.slack import FakeSlack, Person
 
 MENTIONS = 500

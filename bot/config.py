@@ -14,20 +14,10 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import fields
-from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    create_model,
-    field_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -35,9 +25,28 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from generation.checks import MAX_SIZE, MAX_STEPS, MIN_SIZE, SIZE_MULTIPLE, shortened
-from generation.kinds import KINDS, Kind
-from generation.types import Fit, Preset
+from bot.sections import (
+    KNOWN_NUMBERS,
+    Admins,
+    ControlImageSettings,
+    Discord,
+    Engine,
+    Gallery,
+    KnownModel,
+    Limits,
+    Model,
+    PreprocessorModels,
+    PresetTables,
+    Queue,
+    Quota,
+    Slack,
+    Storage,
+    Web,
+    preset_table,
+)
+from generation.checks import shortened
+from generation.kinds import KINDS
+from generation.types import Preset
 
 logger = logging.getLogger(__name__)
 
@@ -49,202 +58,9 @@ ENVIRONMENT_PREFIX = "FLUXBOT_"
 #: Keys that have another name now, old to new. The old one keeps working, with a warning.
 RENAMED = {"model.placement": "model.offload_level"}
 
-PRESET_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-
-Pixels = Annotated[int, Field(ge=MIN_SIZE, le=MAX_SIZE, multiple_of=SIZE_MULTIPLE)]
-
-
-def _split(value: Any) -> Any:
-    """Environment variables say "a, b" where the file says ["a", "b"]."""
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
-
 
 class ConfigError(Exception):
     """The configuration cannot be used; the message names key, value and the values allowed."""
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Model(Section):
-    repository: str = "demo"
-    profile: str | None = None
-    revision: str | None = None
-    accept_license: bool = False
-    device: str = "auto"
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    offload_level: Literal[
-        "auto",
-        "resident",
-        "text-offload",
-        "model-offload",
-        "group-offload",
-        "sequential-offload",
-    ] = "auto"
-    quantization: Literal["none", "auto", "fp8", "4bit"] = "none"
-    max_sequence_length: int = Field(64, ge=16, le=512)
-    num_inference_steps: int = Field(12, ge=1, le=MAX_STEPS)
-    guidance_scale: float = Field(3.5, ge=0, le=30)
-    true_cfg_scale: float = Field(3.0, gt=1, le=20)
-    width: Pixels = 256
-    height: Pixels = 256
-    default_preset: str = "plain"
-
-    @field_validator("device")
-    @classmethod
-    def _is_device(cls, device: str) -> str:
-        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
-            raise ValueError("must be auto, cpu, mps, cuda or cuda:N")
-        return device
-
-
-def _named(presets: Any) -> Any:
-    """Presets learn their names from their headings."""
-    if not isinstance(presets, dict):
-        return presets
-    for name, values in presets.items():
-        if not PRESET_NAME.fullmatch(name):
-            raise ValueError(
-                f"a preset is named with lower-case letters, digits, - and _, not {name!r}"
-            )
-        if isinstance(values, dict) and values.get("name", name) != name:
-            raise ValueError(f"presets.{name}.name: a preset gets its name from its heading alone")
-    return {
-        name: {"name": name, **values} if isinstance(values, dict) else values
-        for name, values in presets.items()
-    }
-
-
-@cache
-def _preset_table(kinds: tuple[type[Kind], ...]) -> type[BaseModel]:
-    """The keys of a preset and of its *kinds*, flat, as ``config.toml`` has them. Kept, since
-    making such a model takes milliseconds, and there is one table for each preset."""
-    definitions: dict[str, Any] = {}
-    for kind in kinds:
-        types = get_type_hints(kind)
-        definitions |= {key.name: (types[key.name] | None, None) for key in fields(kind)}
-    types = get_type_hints(Preset)
-    definitions |= {key.name: (types[key.name], None) for key in fields(Preset)}
-    definitions["kind"] = (str | None, None)
-    return create_model("Preset", __config__=ConfigDict(extra="forbid"), **definitions)
-
-
-def _preset(values: Any) -> Any:
-    """A preset from the flat keys of its table."""
-    if not isinstance(values, dict):
-        return values
-    return Preset.from_dict(
-        _preset_table(tuple(KINDS.values()))(**values).model_dump(exclude_unset=True)
-    )
-
-
-PresetTables = Annotated[
-    dict[str, Annotated[Preset, BeforeValidator(_preset)]], BeforeValidator(_named)
-]
-
-
-class KnownModel(Section):
-    """A table ``[models.ID]``: facts of a model.
-
-    Its numbers are the defaults of ``[model]``.
-
-    Attributes:
-        license: Page of the licence that the operator must accept; None where the licence asks
-            nothing of a bot's operator.
-        gated: Whether the Hub asks for a token that has been given access.
-        presets: Presets that belong to this model.
-    """
-
-    license: str | None = None
-    gated: bool = False
-    max_sequence_length: int | None = Field(None, ge=16, le=512)
-    num_inference_steps: int | None = Field(None, ge=1, le=MAX_STEPS)
-    guidance_scale: float | None = Field(None, ge=0, le=30)
-    true_cfg_scale: float | None = Field(None, gt=1, le=20)
-    width: Pixels | None = None
-    height: Pixels | None = None
-    presets: PresetTables = Field(default_factory=dict)
-
-
-#: Keys of `KnownModel` that stand in for those of `Model`.
-KNOWN_NUMBERS = tuple(KnownModel.model_fields.keys() & Model.model_fields.keys())
-
-
-class PreprocessorModels(Section):
-    depth: str = "depth-anything/Depth-Anything-V2-Small-hf"
-    person: str = "PekingU/rtdetr_r18vd_coco_o365"
-    pose: str = "usyd-community/vitpose-base-simple"
-
-
-class Engine(Section):
-    process: Literal["auto", "thread", "child"] = "auto"
-    seconds_per_step: float = Field(30.0, ge=1)
-    seconds_to_load: float = Field(3600.0, ge=10)
-
-
-class Limits(Section):
-    num_inference_steps: int = Field(50, ge=1, le=MAX_STEPS)
-    pixels: int = Field(1024 * 1024, ge=MIN_SIZE**2, le=MAX_SIZE**2)
-    images: int = Field(4, ge=1, le=16)
-
-
-class Queue(Section):
-    max_waiting: int = Field(200, ge=1)
-    max_waiting_per_user: int = Field(10, ge=1)
-    seconds_to_finish: float = Field(30.0, ge=0, le=3600)
-
-
-class Quota(Section):
-    credits: int = Field(10_000, ge=0)
-    window_hours: float = Field(24.0, gt=0, le=24 * 366)
-    pixels_per_credit: int = Field(256 * 256, ge=1)
-
-
-class Gallery(Section):
-    keep_days: float = Field(30.0, ge=0)
-
-
-class ControlImageSettings(Section):
-    fit: Fit = "crop"
-    max_megabytes: float = Field(10.0, gt=0, le=64)
-
-
-class Web(Section):
-    enabled: bool = True
-    host: str = "127.0.0.1"
-    port: int = Field(8080, ge=0, le=65535)
-    allowed_hosts: Names = ()
-
-
-class Discord(Section):
-    home_servers: Names = ()
-    proxy: str | None = None
-
-
-class Slack(Section):
-    mode: Literal["socket", "http"] = "socket"
-    command: str = Field("/flux", pattern=r"^/[a-z0-9_-]{1,31}$")
-    api_base: str = Field("https://slack.com/api/", pattern=r"^https?://.+/$")
-    file_hosts: Names = ("files.slack.com",)
-    connections: int = Field(2, ge=1, le=10)
-    host: str = "127.0.0.1"
-    port: int = Field(3000, ge=0, le=65535)
-
-
-class Admins(Section):
-    users: Names = ("web:local",)
-
-
-class Storage(Section):
-    data_dir: Path = Path("data")
-    download_dir: Path = Path("download")
-    keep_backups: int = Field(7, ge=0)
 
 
 class Config(BaseSettings):
@@ -558,12 +374,7 @@ def _sentences(error: ValidationError, file: str) -> list[str]:
             known = _keys_beside(location)
             hint = _nearest(location[-1], known) or f"; there are {', '.join(known)}"
             sentences.append(f"{said} is not a {kind}{hint}")
-        elif problem["type"] in (
-            "model_type",
-            "dataclass_type",
-            "dict_type",
-            "model_attributes_type",
-        ):
+        elif problem["type"] in NO_SECTION:
             sentences.append(f"{said}: {key} is a section, so write its keys under [{key}]")
         else:
             reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
@@ -581,9 +392,7 @@ def _keys_beside(location: list[str]) -> list[str]:
         elif get_origin(kind) is dict:
             kind = get_args(kind)[1]
     if getattr(kind, "__origin__", None) is Preset:
-        return [
-            name for name in _preset_table(tuple(KINDS.values())).model_fields if name != "name"
-        ]
+        return [name for name in preset_table(tuple(KINDS.values())).model_fields if name != "name"]
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return list(kind.model_fields)
     return []

@@ -14,11 +14,11 @@ import sqlite3
 from dataclasses import dataclass
 
 from bot import people
-from bot.config import Quota
 from bot.jobs import Job
 from bot.languages import in_words
 from bot.origins import NOWHERE, Origin
 from bot.refusals import QuotaExceeded
+from bot.sections import Quota
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from typing import Any
 
 from bot.administration import AuditEntry
 from bot.commands import ADMIN_USAGES, EXAMPLE, OPTIONS, VERBS, WORDS, ImagineCommand, render
-from bot.config import Quota
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import ENGLISH, Language, in_words
 from bot.ledger import QuotaStatus
 from bot.origins import kind_of_group
 from bot.requests import command_of
+from bot.sections import Quota
 from generation.errors import FluxbotError
 from generation.types import Preset
 

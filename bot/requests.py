@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from bot.commands import ImagineCommand, fit_size
-from bot.config import Config, Limits, Model
+from bot.config import Config
 from bot.jobs import Job
 from bot.presets import Presets
 from bot.refusals import NotFound
+from bot.sections import Limits, Model
 from generation.checks import check_number, check_text
 from generation.errors import InvalidRequest
 from generation.kinds import Kind

@@ -28,10 +28,11 @@ from adapters.slack_chat.workspaces import (
     SlackError,
     Workspace,
 )
-from bot.config import ConfigError, Secrets, Slack
+from bot.config import ConfigError, Secrets
 from bot.following import Following
 from bot.jobs import Job
 from bot.languages import Language
+from bot.sections import Slack
 from bot.service import Service
 
 logger = logging.getLogger(__name__)

@@ -18,11 +18,11 @@ from adapters.slack_chat.window import show_again
 from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError, Workspace
 from bot import replies, sentences
 from bot.commands import Command
-from bot.config import Slack
 from bot.conversation import Picture, Reply, converse, refusal
 from bot.following import Following
 from bot.jobs import Job
 from bot.origins import Origin
+from bot.sections import Slack
 from bot.service import Service
 from bot.source import Source
 from generation.errors import FluxbotError

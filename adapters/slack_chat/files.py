@@ -11,8 +11,8 @@ import aiohttp
 
 from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError, Workspace
 from bot import sentences
-from bot.config import Slack
 from bot.conversation import Picture
+from bot.sections import Slack
 from bot.sentences import Sentence, unreadable
 
 #: Attempts to upload a picture, and to ask Slack whether it can be shown.

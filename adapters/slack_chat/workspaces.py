@@ -11,8 +11,8 @@ from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetry
 from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.slack_chat.pace import Pace
-from bot.config import Slack
 from bot.reasons import Reason
+from bot.sections import Slack
 
 logger = logging.getLogger(__name__)
 

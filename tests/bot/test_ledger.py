@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from bot import people
-from bot.config import Quota
 from bot.database import _prepare, migrate
 from bot.job_store import JobStore
 from bot.jobs import Job
 from bot.ledger import Ledger, cost, in_words
 from bot.refusals import QuotaExceeded
+from bot.sections import Quota
 from generation.types import GenerationRequest
 
 HOUR = 3600.0

@@ -16,7 +16,8 @@ from adapters.slack_chat.chat import PATH, SlackChat, findings
 from adapters.slack_chat.workspaces import SCOPES
 from bot.assembly.doctor import platform_findings
 from bot.assembly.platforms import PLATFORMS, Host, keep_going
-from bot.config import Config, ConfigError, Secrets, Slack, load_secrets
+from bot.config import Config, ConfigError, Secrets, load_secrets
+from bot.sections import Slack
 from tests.adapters.slack_chat.conftest import SMALL
 from tests.fakes.slack import ALL_SCOPES, api
 from tests.processes import Process

@@ -5,7 +5,8 @@ from typing import get_args
 import pytest
 
 from bot.assembly.engine import EXECUTORS, devices, executor_word, executors
-from bot.config import Config, Engine, Secrets
+from bot.config import Config, Secrets
+from bot.sections import Engine
 from generation.preprocessors import Preprocessors
 
 
