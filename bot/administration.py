@@ -321,8 +321,7 @@ class Administration:
         old = next((job for job in letters if job.id == job_id), None)
         if old is None:
             raise NotFound(f"there is no job {shortened(job_id)} that was given up")
-        image = old.request.control_image
-        if image is not None and not await asyncio.to_thread(self._gallery.still_keeps, image):
+        if not await asyncio.to_thread(self._gallery.still_keeps_pictures_of, old.request):
             raise NotFound(f"the control image of {job_id} was deleted for its age")
         job = Job(
             user=old.user,

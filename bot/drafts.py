@@ -23,7 +23,7 @@ from bot.requests import (
     model_name,
     picture_size,
 )
-from generation.errors import InvalidImage
+from bot.sentences import too_large
 from generation.protocols import ControlImages
 from generation.types import CleanImage, GenerationRequest
 
@@ -102,9 +102,7 @@ class Drafts:
         request, images = original.request, original.images
         if changes is None or changes.preset is None:
             self._presets.check_enabled(request.preset)
-        if request.control_image is not None and not await asyncio.to_thread(
-            self._gallery.still_keeps, request.control_image
-        ):
+        if not await asyncio.to_thread(self._gallery.still_keeps_pictures_of, request):
             raise NotFound(
                 "the control image of that picture was deleted for its age: attach it again",
                 field="control_image",
@@ -146,13 +144,9 @@ class Drafts:
         return await asyncio.to_thread(draw), clean.remarks
 
     async def _clean(self, image: bytes) -> tuple[CleanImage, Attachment]:
-        limit = self._config.control_images.max_megabytes
-        if len(image) > limit * 1e6:
-            raise InvalidImage(
-                f"the file has {len(image) / 1e6:.1f} MB; at most {limit:g} MB are allowed:"
-                " send a smaller one",
-                field="control_image",
-            )
+        max_bytes = int(self._config.control_images.max_megabytes * 1e6)
+        if len(image) > max_bytes:
+            raise too_large(len(image), max_bytes)
         clean = await asyncio.to_thread(self._control_images.clean, image)
         path = self._gallery.control_image_path(clean.png)
         return clean, Attachment(path, clean.width, clean.height)

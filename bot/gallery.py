@@ -75,6 +75,10 @@ class Gallery:
             return False
         return True
 
+    def still_keeps_pictures_of(self, request: GenerationRequest) -> bool:
+        """Whether all pictures that *request* draws from are still here; see `still_keeps`."""
+        return all(self.still_keeps(path) for path in request.pictures.values())
+
     def picture_path(self, job_id: str, number: int) -> Path:
         return self.images / f"{job_id}-{number}.png"
 

@@ -106,7 +106,7 @@ def inherited(last: Job, changes: ImagineCommand, vary: bool = False) -> str:
 
 
 def how(job: Job, say: Language = ENGLISH) -> str:
-    """How a picture was made, with what to type to have it again."""
+    """The recipe of a picture, with the words to type to have it again."""
     request = job.request
     command = command_of(request, job.images)
     lines = [render(command), f"{job.id} · {summary(job, say)} · {request.model}"]
@@ -261,7 +261,7 @@ def queue(
 
 
 def history(jobs: list[Job], words: str, page: int, has_more: bool, say: Language = ENGLISH) -> str:
-    """A page of somebody's pictures, a line each."""
+    """A page of a person's pictures, a line each."""
     if not jobs:
         if page > 1:
             return say("There is no page {page}.", page=page)
@@ -276,7 +276,7 @@ def history(jobs: list[Job], words: str, page: int, has_more: bool, say: Languag
 
 
 def settings(user_defaults: Mapping[str, Any], say: Language = ENGLISH) -> str:
-    """Somebody's own defaults."""
+    """A person's own defaults."""
     if not user_defaults:
         typed = "settings --preset canny --steps 20"
         return say("You have no defaults of your own. Set some: {command}", command=typed)

@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -44,26 +44,11 @@ from bot.requests import (
 from bot.sentences import not_yours
 from bot.source import PictureOf, Source
 from bot.upkeep import Upkeep
-from bot.views import QueueView, Quote
+from bot.views import About, QueueView, Quote
 from bot.worker import EngineState, Worker
 from generation.checks import MAX_SEED, MAX_SIZE, shortened
 from generation.protocols import ControlImages, Executor
-from generation.types import GenerationRequest, Preset
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """The introduction of the loaded model, for people who have just arrived.
-
-    Attributes:
-        text: A sentence or two, plain.
-        examples: Prompts worth trying.
-        remarks: Sentences about a request, such as words that the model does not know.
-    """
-
-    text: str
-    examples: tuple[str, ...] = ()
-    remarks: Callable[[GenerationRequest], tuple[str, ...]] = lambda request: ()
+from generation.types import Preset
 
 
 class Service:
@@ -257,8 +242,8 @@ class Service:
             return await self.again(source, picture.job_id, ImagineCommand(images=1), vary=True)
         if preset is None:
             raise NotFound("no preset here makes pictures larger")
-        await self.picture(source, picture.job_id, picture.number)
-        job = await self.job(source, picture.job_id)
+        job = await self._drawn(source, picture.job_id)
+        check_picture_number(job, picture.number)
         request = list(job.requests)[picture.number - 1]
         command = varied(request, preset) if purpose == "vary" else upscaled(request, preset)
         return await self.submit(source, command, (picture,))
@@ -476,7 +461,7 @@ class Service:
     # Answers that are owed
 
     async def undelivered(self, platform: str) -> list[Job]:
-        """Jobs of people on *platform* who still wait for an answer, oldest first.
+        """Jobs whose answers are owed to people on *platform*, oldest first.
 
         An adapter asks once it can send, and follows them as it follows new ones.
         """

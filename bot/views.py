@@ -1,10 +1,12 @@
-"""What people are shown of the queue, and of the price of a picture."""
+"""Views for people: of the queue, of the price of a picture, and of the bot itself."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bot.jobs import Job
+from generation.types import GenerationRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class QueueView:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What a request would cost, before anything is spent.
+    """The price of a request, before anything is spent.
 
     Attributes:
         cost: Credits.
@@ -39,3 +41,18 @@ class Quote:
     seconds: float | None
     position: int
     starts_in: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """The introduction of the loaded model, for people who have just arrived.
+
+    Attributes:
+        text: A sentence or two, plain.
+        examples: Prompts worth trying.
+        remarks: Sentences about a request, such as words that the model does not know.
+    """
+
+    text: str
+    examples: tuple[str, ...] = ()
+    remarks: Callable[[GenerationRequest], tuple[str, ...]] = lambda request: ()

@@ -11,7 +11,8 @@ from PIL import Image
 from bot.config import ENVIRONMENT_PREFIX, SECRET_VARIABLES, Config
 from bot.database import Database
 from bot.gallery import Gallery
-from bot.service import About, Service
+from bot.service import Service
+from bot.views import About
 from generation.control_images import PillowControlImages
 from generation.executor import ThreadExecutor
 from generation.kinds import ControlNet, ImageToImage

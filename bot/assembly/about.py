@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from bot.config import Config
-from bot.service import About
+from bot.views import About
 from generation import weights
 from generation.tokens import TokenCounter, cut_remark
 from generation.types import GenerationRequest

@@ -1,5 +1,7 @@
 """Files are whole or absent, and a picture carries what made it."""
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +42,15 @@ def test_what_a_killed_process_left_half_written_is_swept_away(gallery, tmp_path
     again = Gallery(tmp_path)
 
     assert [*again.images.iterdir(), *again.control_images.iterdir()] == []
+
+
+def test_a_request_is_whole_only_with_every_picture_that_it_draws_from(gallery):
+    first, second = (gallery.keep_control_image(file(plain(c))) for c in ("red", "blue"))
+    request = SimpleNamespace(pictures={"control_image": first, "mask_image": second})
+
+    assert gallery.still_keeps_pictures_of(request)
+    second.unlink()
+    assert not gallery.still_keeps_pictures_of(request)
 
 
 def test_a_picture_that_is_sent_ten_times_is_kept_once(gallery):

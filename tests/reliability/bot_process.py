@@ -28,8 +28,9 @@ from bot.job_store import JobStore, Unfinished
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import Language
 from bot.ledger import Ledger
-from bot.service import About, Service
+from bot.service import Service
 from bot.source import Source
+from bot.views import About
 from generation.control_images import PillowControlImages
 from generation.errors import EngineLost, GenerationError
 from generation.executor import ThreadExecutor

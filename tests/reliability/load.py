@@ -29,8 +29,9 @@ from bot.conversation import converse
 from bot.database import Database
 from bot.gallery import Gallery
 from bot.refusals import QueueFull, QuotaExceeded, TooManyJobs
-from bot.service import About, Service
+from bot.service import Service
 from bot.source import Source
+from bot.views import About
 from generation.checks import shortened
 from generation.control_images import PillowControlImages
 from generation.errors import FluxbotError, InvalidImage

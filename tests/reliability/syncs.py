@@ -21,8 +21,9 @@ from bot.commands import ImagineCommand
 from bot.config import Config
 from bot.database import Database
 from bot.gallery import Gallery
-from bot.service import About, Service
+from bot.service import Service
 from bot.source import Source
+from bot.views import About
 from generation.control_images import PillowControlImages
 from generation.executor import ThreadExecutor
 from generation.stub import StubEngine

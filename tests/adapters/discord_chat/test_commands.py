@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bot.service import About
+from bot.views import About
 from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, shows, the_job
 from tests.conftest import ADMIN
 from tests.fakes.discord import File, RefusedByDiscord
