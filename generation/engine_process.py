@@ -9,7 +9,6 @@ here, as it does on a thread.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import importlib
 import logging
@@ -19,11 +18,12 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from generation import frames
 from generation.errors import FluxbotError, GenerationCancelled, ModelUnavailable
+from generation.frames import own_output
 from generation.protocols import Engine
 from generation.types import GenerationRequest, Step
 
@@ -174,18 +174,9 @@ def _die_with(parent: int) -> None:
         os._exit(0)
 
 
-@contextlib.contextmanager
-def _own_output() -> Iterator[BinaryIO]:
-    """The pipe to the parent; lines that anybody else prints go where errors go."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    with answers:
-        yield answers
-
-
 def main() -> None:
     _die_with(int(sys.argv[1]))
-    with _own_output() as answers:
+    with own_output() as answers:
         EngineProcess(sys.stdin.buffer, answers).run()
 
 

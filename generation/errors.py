@@ -7,6 +7,7 @@ that is at fault, in diffusers' terms, where there is one::
     FluxbotError
     ├── InvalidRequest           can never succeed as written; nothing was spent
     │   └── InvalidImage         the attached file is no usable picture
+    ├── DecodingUnavailable      no attached file can be looked at; an operator must act
     ├── GenerationError          a picture could not be made; the job is refunded
     │   ├── ModelUnavailable     the weights cannot be loaded; an operator must act
     │   ├── OutOfMemory          the request does not fit on this device
@@ -41,6 +42,12 @@ class InvalidImage(InvalidRequest):
     """The attached file is not a picture that we can use."""
 
     code = "invalid_image"
+
+
+class DecodingUnavailable(FluxbotError):
+    """No process can be started that would look at attached files; an operator must act."""
+
+    code = "decoding_unavailable"
 
 
 class GenerationError(FluxbotError):

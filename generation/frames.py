@@ -1,12 +1,17 @@
 """Frames: JSON with raw bytes behind it, each with its length in front.
 
-They are all that goes between the bot and the process of a `ChildEngine`; nothing is unpickled.
+They are all that goes between the bot and its processes (that of a `ChildEngine`, and those that
+decode strangers' pictures); nothing is unpickled.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import struct
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,8 +32,11 @@ def write(pipe: BinaryIO, header: dict[str, Any], *blobs: bytes) -> None:
     pipe.flush()
 
 
-def take(received: bytearray) -> Frame | None:
+def take(received: bytearray, max_blobs: int = MAX_BLOBS) -> Frame | None:
     """The frame that *received* begins with, taken out of it; None while it is not whole.
+
+    Args:
+        max_blobs: Bytes that may be behind its JSON.
 
     Raises:
         ValueError: It begins with something else.
@@ -36,7 +44,7 @@ def take(received: bytearray) -> Frame | None:
     if len(received) < SIZES.size:
         return None
     length, behind = SIZES.unpack_from(received)
-    if length > MAX_HEADER or behind > MAX_BLOBS:
+    if length > MAX_HEADER or behind > max_blobs:
         raise ValueError(f"{length} and {behind} bytes")
     end = SIZES.size + length + behind
     if len(received) < end:
@@ -54,3 +62,13 @@ def take(received: bytearray) -> Frame | None:
 
 def _with_paths(values: dict[str, Any]) -> Any:
     return Path(values["path"]) if values.keys() == {"path"} else values
+
+
+@contextlib.contextmanager
+def own_output() -> Iterator[BinaryIO]:
+    """The pipe from this process to the bot, which is its standard output; lines that anybody
+    else prints go where errors go."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    with answers:
+        yield answers

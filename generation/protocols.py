@@ -82,6 +82,15 @@ class ControlImages(Protocol):
         """
         ...
 
+    def texts(self, data: bytes) -> dict[str, str]:
+        """The texts that a stranger's file carries, by their keywords; XMP as
+        ``XML:com.adobe.xmp``. No pixel is decoded.
+
+        Raises:
+            InvalidImage: It is no PNG, JPEG or WebP, cut off, or too large.
+        """
+        ...
+
     def control_map(
         self, png: bytes, preprocessor: Preprocessor, width: int, height: int, fit: Fit
     ) -> Image:
