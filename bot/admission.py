@@ -18,7 +18,6 @@ from bot.gallery import Gallery
 from bot.job_store import JobStore
 from bot.jobs import Job
 from bot.ledger import Ledger, cost
-from bot.origins import NOWHERE
 from bot.refusals import NotAccepting, QueueFull, StorageTrouble, TooManyJobs
 from bot.source import Source
 from bot.worker import Worker
@@ -59,10 +58,12 @@ class Admission:
         return found[0] if found else None
 
     async def check(self, source: Source) -> None:
-        """Raise Refused where no job of *source* can be accepted now, of whatever kind."""
+        """Raise Refused where no job of *source* can be accepted now, of whatever kind.
+
+        It comes before anything that the person has attached is fetched or looked at.
+        """
         self._check_accepting(source.user)
-        if source.origin is not NOWHERE:
-            await self.check_may_draw(source)
+        await self.check_may_draw(source)
 
     async def check_may_draw(self, source: Source) -> None:
         """Raise NotAllowed where the person is banned, or drawing is not allowed in the place."""

@@ -7,7 +7,7 @@ renders the `Reply`.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bot import replies
@@ -36,16 +36,11 @@ from bot.jobs import Job
 from bot.languages import ENGLISH, Language
 from bot.orders import carry_out
 from bot.service import Service
-from bot.source import PictureOf, Source
+from bot.source import Picture, PictureOf, Source
 from generation.checks import check_text
 from generation.errors import FluxbotError, InvalidRequest
 
 PAGE_SIZE = 10
-
-#: A picture that comes with words: its bytes, a function that fetches them, or one of an earlier
-#: job. The function is called once the words have been understood, and raises FluxbotError where
-#: the bytes cannot be fetched.
-Picture = bytes | Callable[[], Awaitable[bytes]] | PictureOf
 
 #: "same, at night", "same but in blue", "same --steps 40"; not "same sex couple".
 _SAME = re.compile(r"\s*same\b(?:\s*[,;:.]|\s+but\b|(?=\s*$)|(?=\s+(?:--|[—–])))", re.IGNORECASE)
@@ -164,8 +159,7 @@ async def converse(
             raise InvalidRequest(
                 "a picture goes with a prompt: say what to draw from it", field="control_image"
             )
-        fetched = [await picture() if callable(picture) else picture for picture in pictures]
-        reply = await _answer(service, source, command, fetched, remarks)
+        reply = await _answer(service, source, command, pictures, remarks)
     except FluxbotError as error:
         return replace(refusal(error, source.language), kind=kind)
     return replace(reply, kind=kind)
@@ -195,7 +189,7 @@ async def _answer(
     service: Service,
     source: Source,
     command: Command,
-    pictures: Sequence[bytes | PictureOf],
+    pictures: Sequence[Picture],
     remarks: tuple[str, ...],
 ) -> Reply:
     say = source.language

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from bot import people
+from bot.attachments import Attachments
 from bot.commands import ImagineCommand
 from bot.config import Config
 from bot.database import Database
-from bot.gallery import Gallery, encoded
+from bot.gallery import Gallery
 from bot.jobs import Job
 from bot.presets import Presets
 from bot.refusals import NotFound
@@ -23,8 +24,6 @@ from bot.requests import (
     model_name,
     picture_size,
 )
-from bot.sentences import too_large
-from generation.protocols import ControlImages
 from generation.types import CleanImage, GenerationRequest
 
 
@@ -58,7 +57,7 @@ class Drafts:
         database: Database,
         presets: Presets,
         gallery: Gallery,
-        control_images: ControlImages,
+        attachments: Attachments,
         new_seed: Callable[[], int],
         remarks_of: Callable[[GenerationRequest], tuple[str, ...]],
     ) -> None:
@@ -66,7 +65,7 @@ class Drafts:
         self._database = database
         self._presets = presets
         self._gallery = gallery
-        self._control_images = control_images
+        self._attachments = attachments
         self._new_seed = new_seed
         self._remarks_of = remarks_of
 
@@ -75,6 +74,7 @@ class Drafts:
 
         Raises:
             InvalidRequest: The request can never succeed as written.
+            Refused: Too many pictures are being looked at.
         """
         user_defaults = await self._database.read(partial(people.settings, user=user))
         if user_defaults.get("preset") not in self._presets.available:
@@ -83,7 +83,7 @@ class Drafts:
             command.preset or user_defaults.get("preset") or self._config.model.default_preset
         ]
         self._presets.check_pictures(preset, len(pictures))
-        cleaned = [await self._clean(picture) for picture in pictures]
+        cleaned = [await self._clean(user, picture) for picture in pictures]
         attachments = [attachment for _, attachment in cleaned]
         request, images = complete(
             command, user_defaults, preset, attachments, self._config, seed=self._new_seed()
@@ -120,33 +120,24 @@ class Drafts:
         return Draft(request, images, (*remarks, *self._remarks_of(request)))
 
     async def control_map(
-        self, image: bytes, preset: str, width: int | None, height: int | None
+        self, user: str, image: bytes, preset: str, width: int | None, height: int | None
     ) -> tuple[bytes, tuple[str, ...]]:
-        """The map that *preset* makes of *image*, as a PNG, and remarks about the picture.
+        """The map that *preset* makes of *user*'s *image*, as a PNG, and remarks about the picture.
 
         Raises:
             InvalidRequest: *image* is not a picture, or *preset* takes none.
+            Refused: Too many pictures are being looked at.
         """
         chosen = self._presets[preset]
         self._presets.check_pictures(chosen, 1)
-        clean, attachment = await self._clean(image)
+        clean, attachment = await self._clean(user, image)
         command = ImagineCommand(width=width, height=height)
         size = picture_size(command, {}, chosen, attachment, self._config.model)
 
-        def draw() -> bytes:
-            fit = self._config.control_images.fit
-            return encoded(
-                self._control_images.control_map(
-                    clean.png, chosen.kind.control_map or "none", *size, fit
-                )
-            )
+        preprocessor = chosen.kind.control_map or "none"
+        return await self._attachments.control_map(user, clean, preprocessor, size), clean.remarks
 
-        return await asyncio.to_thread(draw), clean.remarks
-
-    async def _clean(self, image: bytes) -> tuple[CleanImage, Attachment]:
-        max_bytes = int(self._config.control_images.max_megabytes * 1e6)
-        if len(image) > max_bytes:
-            raise too_large(len(image), max_bytes)
-        clean = await asyncio.to_thread(self._control_images.clean, image)
+    async def _clean(self, user: str, image: bytes) -> tuple[CleanImage, Attachment]:
+        clean = await self._attachments.clean(user, image)
         path = self._gallery.control_image_path(clean.png)
         return clean, Attachment(path, clean.width, clean.height)

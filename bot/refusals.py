@@ -4,6 +4,7 @@
 Refused
 ├── QuotaExceeded    the credits are used up; retry_in tells when enough come back
 ├── TooManyJobs      the person has as many jobs waiting as one person may have
+├── TooOften         the person asks more often than one person may
 ├── QueueFull        the queue holds no more jobs
 ├── NotAccepting     paused by an admin, stopping, or the model cannot be loaded
 ├── NotAllowed       banned, or not an admin
@@ -43,6 +44,12 @@ class TooManyJobs(Refused):
     """The person has as many jobs waiting as one person may have."""
 
     code = "too_many_jobs"
+
+
+class TooOften(Refused):
+    """The person asks more often than one person may, or for too much at once."""
+
+    code = "too_often"
 
 
 class QueueFull(Refused):

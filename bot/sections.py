@@ -177,6 +177,10 @@ class Gallery(Section):
 class ControlImageSettings(Section):
     fit: Fit = "crop"
     max_megabytes: float = Field(10.0, gt=0, le=64)
+    decoders: int = Field(2, ge=1, le=16)
+    seconds_to_decode: float = Field(10.0, gt=0, le=600)
+    megabytes_to_decode: float = Field(1000.0, ge=200)
+    previews_per_minute: int = Field(120, ge=1)
 
 
 class Web(Section):

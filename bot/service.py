@@ -20,6 +20,7 @@ from typing import Any, Literal
 from bot import people
 from bot.administration import DRAINING, Administration
 from bot.admission import Admission
+from bot.attachments import Attachments
 from bot.commands import ImagineCommand
 from bot.config import Config
 from bot.database import Database
@@ -27,10 +28,11 @@ from bot.drafts import Drafts
 from bot.gallery import Gallery, Kind
 from bot.job_store import HistoryPage, JobStore
 from bot.jobs import Delivery, Job, JobStatus
-from bot.ledger import Ledger, QuotaStatus, cost
+from bot.ledger import Ledger, QuotaStatus
 from bot.origins import NOWHERE, Origin
 from bot.outcomes import LOST_TOO_OFTEN, MAX_ATTEMPTS, UNREADABLE, Outcomes, given_up
 from bot.presets import Presets
+from bot.previews import Previews
 from bot.refusals import Conflict, NotFound
 from bot.requests import (
     changed_settings,
@@ -42,9 +44,9 @@ from bot.requests import (
     varied,
 )
 from bot.sentences import not_yours
-from bot.source import PictureOf, Source
+from bot.source import Picture, PictureOf, Source
 from bot.upkeep import Upkeep
-from bot.views import About, QueueView, Quote
+from bot.views import About, QueueView
 from bot.worker import EngineState, Worker
 from generation.checks import MAX_SEED, MAX_SIZE, shortened
 from generation.protocols import ControlImages, Executor
@@ -60,6 +62,8 @@ class Service:
     Attributes:
         about: Introduction of the loaded model.
         admin: The acts of admins.
+        attachments: The way to the content of strangers' files.
+        previews: Prices and control maps.
     """
 
     def __init__(
@@ -98,17 +102,21 @@ class Service:
             self._cancel,
             now,
         )
+        self.attachments = Attachments(config.control_images, control_images, now)
         self._drafts = Drafts(
             config,
             database,
             self._presets,
             gallery,
-            control_images,
+            self.attachments,
             new_seed,
             lambda request: self.about.remarks(request),
         )
         self._admission = Admission(
             config, database, self._store, self._ledger, self._worker, gallery, self.admin, now
+        )
+        self.previews = Previews(
+            config.quota, self._drafts, self._admission, self.attachments, self._worker, self.quota
         )
         self._upkeep = Upkeep(config, database, self._store, gallery, now)
 
@@ -148,6 +156,7 @@ class Service:
         try:
             await self._worker.run()
         finally:
+            self.attachments.close()
             pruning.cancel()
             with suppress(asyncio.CancelledError):
                 await pruning
@@ -170,11 +179,12 @@ class Service:
         self,
         source: Source,
         command: ImagineCommand,
-        pictures: Sequence[bytes | PictureOf] = (),
+        pictures: Sequence[Picture] = (),
     ) -> Job:
         """The job for *command* of *source*, charged and queued; it is on disk when this returns.
 
-        A repeated event has its earlier job. *pictures* are the pictures to draw from; the job of
+        A repeated event has its earlier job. *pictures* are the pictures to draw from, which are
+        neither fetched nor looked at before it is clear that the person may draw now; the job of
         an earlier picture among them is the parent.
 
         Raises:
@@ -287,35 +297,6 @@ class Service:
         if not mine:
             raise NotFound("none of your jobs is waiting or being drawn")
         return await self._cancel(mine[-1])
-
-    async def quote(
-        self, user: str, command: ImagineCommand, pictures: Sequence[bytes] = ()
-    ) -> Quote:
-        """The price of *command*, and its start. Nothing is spent.
-
-        Raises:
-            InvalidRequest: The request can never succeed as written.
-        """
-        draft = await self._drafts.draft(user, command, pictures)
-        job = Job(user=user, request=draft.request, images=draft.images)
-        position, starts_in = self._worker.prospect()
-        return Quote(
-            cost=cost(job, self.config.quota),
-            left=(await self.quota(user)).left,
-            seconds=self._worker.times.estimate(job),
-            position=position,
-            starts_in=starts_in,
-        )
-
-    async def control_map(
-        self, image: bytes, preset: str, width: int | None = None, height: int | None = None
-    ) -> tuple[bytes, tuple[str, ...]]:
-        """The control map that *preset* makes of *image*, as a PNG, and remarks. Nothing is spent.
-
-        Raises:
-            InvalidRequest: *image* is not a picture, or *preset* takes none.
-        """
-        return await self._drafts.control_map(image, preset, width, height)
 
     # Looking things up
 
@@ -527,9 +508,11 @@ class Service:
 
     # Shared steps
 
-    async def _bytes(self, source: Source, picture: bytes | PictureOf) -> bytes:
+    async def _bytes(self, source: Source, picture: Picture) -> bytes:
         if isinstance(picture, bytes):
             return picture
+        if not isinstance(picture, PictureOf):
+            return await picture()
         path = await self.picture(source, picture.job_id, picture.number)
         return await asyncio.to_thread(path.read_bytes)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,3 +49,9 @@ class PictureOf:
 
     job_id: str
     number: int = 1
+
+
+#: A picture that comes with words: its bytes, a function that fetches them, or one of an earlier
+#: job. The function is called once the words have been understood and the person may draw, and
+#: raises FluxbotError where the bytes cannot be fetched.
+Picture = bytes | Callable[[], Awaitable[bytes]] | PictureOf

@@ -145,12 +145,13 @@ class Bot:
         self.config = Config(**self.settings)
         self.database = await Database.open(self.folder / "bot.sqlite3", reserve=self.reserve)
         self.gallery = Gallery(self.folder)
+        self.control_images = PillowControlImages()
         self.service = Service(
             self.config,
             [ThreadExecutor(lambda: self.engine)],
             self.database,
             self.gallery,
-            PillowControlImages(),
+            self.control_images,
             about=self.about,
             read_presets=lambda: self.read_presets(),
             now=self.clock,

@@ -24,10 +24,10 @@ from bot.commands import (
     UpscaleCommand,
     VaryCommand,
 )
-from bot.conversation import Picture, Reply, converse
+from bot.conversation import Reply, converse
 from bot.jobs import Job, JobStatus
 from bot.service import Service
-from bot.source import PictureOf, Source
+from bot.source import Picture, PictureOf, Source
 from generation.errors import FluxbotError
 
 

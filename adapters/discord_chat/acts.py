@@ -11,7 +11,7 @@ from typing import Literal, Protocol, cast
 
 from adapters.discord_chat.people import Interaction
 from bot.commands import Command
-from bot.conversation import Picture
+from bot.source import Picture
 
 ButtonKind = Literal[
     "again", "vary", "edit", "upscale", "control", "cancel", "delete", "single", "variation"

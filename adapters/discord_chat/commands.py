@@ -34,9 +34,9 @@ from bot.commands import (
     read_option,
 )
 from bot.config import Config
-from bot.conversation import Picture, Reply, converse
+from bot.conversation import Reply, converse
 from bot.jobs import ID_LENGTH
-from bot.source import Source
+from bot.source import Picture, Source
 from generation.checks import MAX_PROMPT_LENGTH, MAX_SEED
 from generation.errors import FluxbotError
 

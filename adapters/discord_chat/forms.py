@@ -17,10 +17,10 @@ from adapters.discord_chat.messages import MAX_CHOICE, shortened
 from adapters.discord_chat.people import Interaction, say_of
 from bot import sentences
 from bot.commands import EXAMPLE, AgainCommand, ImagineCommand, read_options, render_options
-from bot.conversation import Picture
 from bot.jobs import Job
 from bot.languages import Language
 from bot.requests import command_of
+from bot.source import Picture
 from generation.checks import MAX_PROMPT_LENGTH
 from generation.errors import FluxbotError
 from generation.types import Preset

@@ -27,9 +27,9 @@ from bot.commands import (
     UpscaleCommand,
     VaryCommand,
 )
-from bot.conversation import Picture, Reply, refusal
+from bot.conversation import Reply, refusal
 from bot.jobs import Job
-from bot.source import PictureOf
+from bot.source import Picture, PictureOf
 
 logger = logging.getLogger(__name__)
 

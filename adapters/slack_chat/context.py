@@ -18,13 +18,13 @@ from adapters.slack_chat.window import show_again
 from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError, Workspace
 from bot import replies, sentences
 from bot.commands import Command
-from bot.conversation import Picture, Reply, converse, refusal
+from bot.conversation import Reply, converse, refusal
 from bot.following import Following
 from bot.jobs import Job
 from bot.origins import Origin
 from bot.sections import Slack
 from bot.service import Service
-from bot.source import Source
+from bot.source import Picture, Source
 from generation.errors import FluxbotError
 
 logger = logging.getLogger(__name__)

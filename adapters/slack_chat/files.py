@@ -11,9 +11,9 @@ import aiohttp
 
 from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError, Workspace
 from bot import sentences
-from bot.conversation import Picture
 from bot.sections import Slack
 from bot.sentences import Sentence, unreadable
+from bot.source import Picture
 
 #: Attempts to upload a picture, and to ask Slack whether it can be shown.
 UPLOADS = 4

@@ -52,10 +52,10 @@ from bot.commands import (
     parse,
 )
 from bot.config import Config, Secrets
-from bot.conversation import Picture, converse
+from bot.conversation import converse
 from bot.jobs import Job, JobStatus
 from bot.service import Service
-from bot.source import Source
+from bot.source import Picture, Source
 from generation.errors import InvalidImage, InvalidRequest
 
 #: Base64 makes four bytes of three; the rest of the JSON is small.
@@ -324,22 +324,24 @@ async def quota(web: TheWeb, source: Asker) -> QuotaView:
 @router.post(
     "/api/quote",
     summary="The price of a request; nothing is spent",
-    responses=responses(404, 503),
+    responses=responses(404, 429, 503),
 )
 async def quote(web: TheWeb, source: Asker, body: QuoteBody) -> QuoteView:
     attached = [] if body.image is None else [await web.image(body.image, "image")]
-    told = await web.service.quote(source.user, _command(body, body.prompt), attached)
+    told = await web.service.previews.quote(source, _command(body, body.prompt), attached)
     return QuoteView.model_validate(told, from_attributes=True)
 
 
 @router.post(
     "/api/control-map",
     summary="The control map that a preset makes of a picture; nothing is spent",
-    responses=responses(404, 503),
+    responses=responses(404, 429, 503),
 )
-async def control_map(web: TheWeb, body: ControlMapBody) -> ControlMapView:
+async def control_map(web: TheWeb, source: Asker, body: ControlMapBody) -> ControlMapView:
     data = await web.image(body.image, "image")
-    png, remarks = await web.service.control_map(data, body.preset, body.width, body.height)
+    png, remarks = await web.service.previews.control_map(
+        source, data, body.preset, body.width, body.height
+    )
     width, height = _png_size(png)
     return ControlMapView(
         image=data_url("image/png", png),

@@ -30,8 +30,15 @@ from bot.refusals import (
     Refused,
     StorageTrouble,
     TooManyJobs,
+    TooOften,
 )
-from generation.errors import FluxbotError, GenerationError, InvalidImage, InvalidRequest
+from generation.errors import (
+    DecodingUnavailable,
+    FluxbotError,
+    GenerationError,
+    InvalidImage,
+    InvalidRequest,
+)
 
 STATUS_OF: dict[type[FluxbotError], int] = {
     InvalidRequest: 400,
@@ -40,9 +47,11 @@ STATUS_OF: dict[type[FluxbotError], int] = {
     Conflict: 409,
     QuotaExceeded: 429,
     TooManyJobs: 429,
+    TooOften: 429,
     QueueFull: 503,
     NotAccepting: 503,
     StorageTrouble: 503,
+    DecodingUnavailable: 503,
     # The request was sound and was given back its credits: asking again is right.
     GenerationError: 503,
     Refused: 403,

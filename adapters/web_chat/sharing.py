@@ -61,7 +61,8 @@ ERRORS: dict[int, str] = {
     409: "The job is past the point where that is possible",
     413: "The body or the picture is too large",
     422: "The body or a parameter has the wrong type or is out of range",
-    429: "The quota or the number of waiting jobs is used up; Retry-After says when to ask again",
+    429: "The quota or the number of waiting jobs is used up, or this was asked for too often;"
+    " Retry-After says when to ask again",
     500: "A fault in the bot",
     503: "Not now: the queue is full, the bot is paused, the disk is full or the model failed;"
     " nothing was charged, or it was given back",

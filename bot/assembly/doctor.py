@@ -12,16 +12,20 @@ from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from PIL import Image
 from rich.console import Console
 from rich.text import Text
 
+from bot.assembly.decoding import decoders
 from bot.assembly.folder import database_path
 from bot.assembly.parts import faulty_presets
 from bot.assembly.platforms import PLATFORMS, Platform
 from bot.config import Config, ConfigError, Secrets, check_license
 from bot.database import DatabaseDamaged, check_sound, migrations
+from bot.gallery import encoded
 from bot.storage import has_wal_bug
 from generation import weights
+from generation.cleaning import MIN_SIDE
 from generation.errors import FluxbotError
 
 #: Shows that something takes a while, inside of its block.
@@ -51,6 +55,7 @@ def findings(
     yield sqlite_finding(sqlite3.sqlite_version_info)
     yield _folder("data", config.storage.data_dir)
     yield _folder("download", config.storage.download_dir)
+    yield _pictures(config)
     yield _device(config, busy)
     yield model_finding(config, secrets)
     for sentence in faulty_presets(config).values():
@@ -129,6 +134,24 @@ def _folder(name: str, folder: Path) -> Finding:
     if free < 1:
         return Finding(name, False, f"{free:.1f} GB free in {folder}: at least 1 GB is needed")
     return Finding(name, True, f"{free:.1f} GB free in {folder}")
+
+
+def _pictures(config: Config) -> Finding:
+    """The finding about the processes that decode attached pictures, of which one is started."""
+    decoding = decoders(config.control_images)
+    try:
+        decoding.clean(encoded(Image.new("RGB", (MIN_SIDE, MIN_SIDE))))
+    except FluxbotError as error:
+        return Finding("pictures", False, str(error))
+    finally:
+        decoding.close()
+    limits = config.control_images
+    return Finding(
+        "pictures",
+        True,
+        f"attached ones are decoded apart, within {limits.seconds_to_decode:g} s and"
+        f" {limits.megabytes_to_decode:g} MB",
+    )
 
 
 def _device(config: Config, busy: Busy) -> Finding:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bot.assembly.about import about_model
+from bot.assembly.decoding import decoders
 from bot.assembly.engine import SECONDS_TO_STOP, executors
 from bot.assembly.folder import backups_dir, database_path, lock
 from bot.assembly.parts import faulty_presets, preprocessor_models
@@ -26,7 +27,7 @@ from bot.restarts import Restarts
 from bot.service import Service
 from bot.storage import Reserve, has_wal_bug
 from generation import weights
-from generation.control_images import PillowControlImages
+from generation.decoders import Decoders, IsolatedControlImages
 from generation.executor import ENGINE_THREAD
 from generation.preprocessors import Preprocessors
 
@@ -100,8 +101,9 @@ async def _run(
         is_checked=True,
         reserve=Reserve(config.storage.data_dir / "reserve"),
     )
+    decoding = decoders(config.control_images)
     try:
-        service = await _service(config, secrets, database, config_path)
+        service = await _service(config, secrets, database, config_path, decoding)
         async with running(Host(service, config, secrets, announce), platforms):
             # Only now, since importing torch keeps everything else waiting.
             working = asyncio.create_task(service.run())
@@ -117,6 +119,7 @@ async def _run(
             if working.done() and not working.cancelled():
                 working.result()  # raises the error that has ended it, if one has
     finally:
+        decoding.close()
         await database.close()
     restarts.end()
     if not working.done():
@@ -148,7 +151,7 @@ async def _back_up(config: Config) -> None:
 
 
 async def _service(
-    config: Config, secrets: Secrets, database: Database, config_path: Path
+    config: Config, secrets: Secrets, database: Database, config_path: Path, decoding: Decoders
 ) -> Service:
     """The service over *database*, with the jobs that the last run left taken up."""
     weights.prepare_environment(config.storage.download_dir, os.environ)
@@ -160,9 +163,7 @@ async def _service(
         executors(config, secrets, preprocessors),
         database,
         Gallery(config.storage.data_dir),
-        PillowControlImages(
-            max_bytes=int(config.control_images.max_megabytes * 1e6), preprocess=preprocessors
-        ),
+        IsolatedControlImages(decoding, preprocessors),
         about=about_model(config),
         read_presets=lambda: dict(load_config(config_path).presets),
     )

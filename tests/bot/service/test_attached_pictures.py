@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from bot.commands import ImagineCommand
-from bot.refusals import NotAllowed, QuotaExceeded
+from bot.refusals import NotAllowed, QuotaExceeded, TooManyJobs, TooOften
 from bot.source import Source
 from generation.errors import InvalidRequest
 from generation.types import Preset
 from tests.bot.conftest import CIRCLE, left
-from tests.conftest import ADA, ADMIN, finished
+from tests.conftest import ADA, ADMIN, BOB, finished, until
 from tests.samples import opened, picture
 
 
@@ -119,9 +119,66 @@ async def test_strength_grips_with_a_controlnet_and_lets_go_when_redrawing(servi
 
 
 async def test_a_control_map_is_shown_before_anything_is_spent(bot):
-    png, remarks = await bot.service.control_map(picture(), "canny", 128, 64)
+    png, remarks = await bot.service.previews.control_map(Source(ADA), picture(), "canny", 128, 64)
 
     with opened(png) as shown:
         assert shown.size == (128, 64)
     assert remarks == ()
     assert await left(bot.service) == bot.config.quota.credits
+
+
+async def test_no_picture_of_a_banned_person_is_fetched_or_looked_at(bot, monkeypatch):
+    """Neither to draw from it, nor for a price or a control map, which cost nothing."""
+    looked_at = []
+    monkeypatch.setattr(bot.control_images, "clean", looked_at.append)
+
+    async def fetched():
+        looked_at.append("fetched")
+
+    canny = replace(CIRCLE, preset="canny")
+    await bot.service.admin.ban(ADMIN, ADA)
+
+    with pytest.raises(NotAllowed):
+        await bot.service.submit(Source(ADA), canny, (fetched,))
+    with pytest.raises(NotAllowed):
+        await bot.service.previews.quote(Source(ADA), canny, (picture(),))
+    with pytest.raises(NotAllowed):
+        await bot.service.previews.control_map(Source(ADA), picture(), "canny")
+
+    assert looked_at == []
+
+
+async def test_no_picture_of_somebody_without_a_place_in_the_queue_is_looked_at(make_bot):
+    bot = await make_bot(queue={"max_waiting_per_user": 1})
+    await bot.service.submit(Source(ADA), CIRCLE)
+    await until(lambda: bot.service.is_drawing)
+    await bot.service.submit(Source(ADA), CIRCLE)
+
+    async def fetched():
+        raise AssertionError("it was fetched")
+
+    with pytest.raises(TooManyJobs):
+        await bot.service.submit(Source(ADA), replace(CIRCLE, preset="canny"), (fetched,))
+
+
+async def test_prices_and_control_maps_are_given_at_a_limited_rate(make_bot, clock):
+    bot = await make_bot(control_images={"previews_per_minute": 2})
+    previews = bot.service.previews
+    await previews.quote(Source(ADA), CIRCLE)
+    await previews.control_map(Source(ADA), picture(), "canny")
+
+    with pytest.raises(TooOften, match="at most 2 prices and control maps a minute"):
+        await previews.quote(Source(ADA), CIRCLE)
+    with pytest.raises(TooOften):
+        await previews.control_map(Source(ADA), picture(), "canny")
+    await previews.quote(Source(BOB), CIRCLE)
+
+    clock.advance(30)
+    await previews.quote(Source(ADA), CIRCLE)
+
+
+async def test_the_texts_of_a_strangers_file_can_be_asked_for(bot):
+    with pytest.raises(InvalidRequest, match="send a PNG"):
+        await bot.service.attachments.texts(ADA, b"<html>")
+
+    assert await bot.service.attachments.texts(ADA, picture()) == {}

@@ -39,7 +39,9 @@ async def test_a_quote_tells_cost_place_and_time_and_spends_nothing(service, gat
     await at_step(running, 0, picture=1)
     before = await left(service, BOB)
 
-    quote = await service.quote(BOB, ImagineCommand("a fox", num_inference_steps=20))
+    quote = await service.previews.quote(
+        Source(BOB), ImagineCommand("a fox", num_inference_steps=20)
+    )
 
     assert (quote.cost, quote.left, quote.position) == (20, before, 1)
     assert quote.seconds > quote.starts_in > 0

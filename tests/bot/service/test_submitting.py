@@ -226,8 +226,12 @@ async def test_a_job_row_holds_all_that_is_needed_to_draw_and_answer(bot, gate):
 
 
 async def test_cost_follows_the_work(service):
-    draft = await service.quote(ADA, ImagineCommand("a fox", num_inference_steps=4))
-    fine = await service.quote(ADA, ImagineCommand("a fox", num_inference_steps=50, images=2))
+    draft = await service.previews.quote(
+        Source(ADA), ImagineCommand("a fox", num_inference_steps=4)
+    )
+    fine = await service.previews.quote(
+        Source(ADA), ImagineCommand("a fox", num_inference_steps=50, images=2)
+    )
 
     assert (draft.cost, fine.cost) == (4, 100)
 

@@ -1,0 +1,94 @@
+"""Pictures that strangers attach: opened within limits, and a few at a time for each person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from bot.gallery import encoded
+from bot.rates import Rate
+from bot.sections import ControlImageSettings
+from bot.sentences import too_large
+from bot.turns import Turns
+from generation.kinds import Preprocessor
+from generation.protocols import ControlImages
+from generation.types import CleanImage
+
+#: Control maps that are made at once. A model makes some of them, on the CPU.
+MAPS_AT_ONCE = 2
+
+
+class Attachments:
+    """The only way to the content of a stranger's file. Nothing is kept.
+
+    Whoever asks has checked the ban before: no byte of a banned person is looked at.
+
+    Args:
+        now: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        settings: ControlImageSettings,
+        control_images: ControlImages,
+        now: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._control_images = control_images
+        self._decoding = Turns("decoding", settings.decoders)
+        self._mapping = Turns("control-map", MAPS_AT_ONCE)
+        self._previews = Rate(settings.previews_per_minute, now)
+
+    def check_rate(self, user: str) -> None:
+        """Count a price or a control map that *user* asks for.
+
+        Raises:
+            TooOften: There were too many within a minute.
+        """
+        self._previews.count(user, "prices and control maps")
+
+    async def clean(self, user: str, data: bytes) -> CleanImage:
+        """The picture in the file *data* that *user* has sent.
+
+        Raises:
+            InvalidImage: It is none that can be used.
+            Refused: Too many pictures are being looked at.
+            DecodingUnavailable: Nothing can be decoded here.
+        """
+        self._check_bytes(data)
+        return await self._decoding.do(user, partial(self._control_images.clean, data))
+
+    async def texts(self, user: str, data: bytes) -> dict[str, str]:
+        """The texts that the file *data* of *user* carries: those of a PNG by their keywords, and
+        XMP as ``XML:com.adobe.xmp``. No pixel is decoded.
+
+        Raises:
+            InvalidImage, Refused, DecodingUnavailable: As for `clean`.
+        """
+        self._check_bytes(data)
+        return await self._decoding.do(user, partial(self._control_images.texts, data))
+
+    async def control_map(
+        self, user: str, clean: CleanImage, preprocessor: Preprocessor, size: tuple[int, int]
+    ) -> bytes:
+        """The control map of *size* that *preprocessor* makes of a clean picture, as a PNG.
+
+        Raises:
+            Refused: Too many control maps are being made.
+        """
+
+        def draw() -> bytes:
+            fit = self._settings.fit
+            return encoded(self._control_images.control_map(clean.png, preprocessor, *size, fit))
+
+        return await self._mapping.do(user, draw)
+
+    def close(self) -> None:
+        """Look at nothing more. May be called more than once."""
+        self._decoding.close()
+        self._mapping.close()
+
+    def _check_bytes(self, data: bytes) -> None:
+        max_bytes = int(self._settings.max_megabytes * 1e6)
+        if len(data) > max_bytes:
+            raise too_large(len(data), max_bytes)
