@@ -379,7 +379,7 @@ class Following:
         logger.warning("job %s cannot be delivered: %s", job.id, why)
         if not job.status.is_final:
             try:
-                await self._service.cancel(Source(job.user), job.id)
+                await self._service.cancel(Source(job.user), job.id, why)
             except FluxbotError:
                 await job.finished()  # it ended at that very moment
         await self._until_written(job, lambda: self._service.undeliverable(job, why))

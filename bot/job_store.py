@@ -59,6 +59,13 @@ class HistoryPage:
     next: int | None
 
 
+#: A query of jobs, each with the credits that were given back.
+JOBS = (
+    "SELECT jobs.*, (SELECT coalesce(sum(credits), 0) FROM entries"
+    " WHERE job_id = jobs.id AND kind = 'refund') AS refunded FROM jobs"
+)
+
+
 class JobStore:
     """The table ``jobs``; *control_images* is the folder of the attached pictures."""
 
@@ -143,6 +150,7 @@ class JobStore:
         error: str | None = None,
         engine_losses: int | None = None,
         is_dead_letter: bool = False,
+        steps_drawn: int | None = None,
     ) -> bool:
         """Write the end of a job; its answer is owed from now on if it has a ``reply_to``.
 
@@ -153,15 +161,31 @@ class JobStore:
         cursor = db.execute(
             "UPDATE jobs SET status = ?, finished_at = ?, seconds = ?, error = ?,"
             " engine_losses = coalesce(?, engine_losses), is_dead_letter = ?,"
+            " steps_drawn = ?,"
             " delivery = iif(reply_to IS NULL, 'none', 'owed')"
             " WHERE id = ? AND status IN ('queued', 'running') AND fence = coalesce(?, fence)",
-            (status, now, seconds, error, engine_losses, is_dead_letter, job_id, fence),
+            (
+                status,
+                now,
+                seconds,
+                error,
+                engine_losses,
+                is_dead_letter,
+                steps_drawn,
+                job_id,
+                fence,
+            ),
         )
         return cursor.rowcount == 1
 
+    def was_cancelled_by_its_person(self, db: sqlite3.Connection, job_id: str) -> bool:
+        """Whether the person who had asked for a job cancelled it while it was drawn."""
+        cancelled = "SELECT 1 FROM jobs WHERE id = ? AND steps_drawn IS NOT NULL"
+        return db.execute(cancelled, (job_id,)).fetchone() is not None
+
     def dead_letters(self, db: sqlite3.Connection) -> list[Job]:
         """Jobs that were given up and not replayed, oldest first."""
-        return self._readable(db.execute("SELECT * FROM jobs WHERE is_dead_letter ORDER BY number"))
+        return self._readable(db.execute(f"{JOBS} WHERE is_dead_letter ORDER BY number"))
 
     def take_dead_letter(self, db: sqlite3.Connection, job_id: str) -> bool:
         """Record that a dead letter is replayed; False if the job is not one, or no longer."""
@@ -171,18 +195,17 @@ class JobStore:
         return cursor.rowcount == 1
 
     def find(self, db: sqlite3.Connection, job_id: str) -> Job | None:
-        return self._first(db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)))
+        return self._first(db.execute(f"{JOBS} WHERE id = ?", (job_id,)))
 
     def find_event(self, db: sqlite3.Connection, event_id: str) -> Job | None:
         """The job that the platform's event *event_id* made, or None if it made none yet."""
-        return self._first(db.execute("SELECT * FROM jobs WHERE event_id = ?", (event_id,)))
+        return self._first(db.execute(f"{JOBS} WHERE event_id = ?", (event_id,)))
 
     def latest(self, db: sqlite3.Connection, user: str) -> Job | None:
         """The newest job of *user* that succeeded."""
         return self._first(
             db.execute(
-                "SELECT * FROM jobs WHERE user = ? AND status = 'succeeded'"
-                " ORDER BY number DESC LIMIT 1",
+                f"{JOBS} WHERE user = ? AND status = 'succeeded' ORDER BY number DESC LIMIT 1",
                 (user,),
             )
         )
@@ -196,7 +219,7 @@ class JobStore:
         values = [part for name, value in place.items() for part in (f"$.{name}", value)]
         return self._first(
             db.execute(
-                "SELECT * FROM jobs WHERE json_extract(reply_to, '$.channel') = ?"
+                f"{JOBS} WHERE json_extract(reply_to, '$.channel') = ?"
                 f" AND reply_to IS NOT NULL{fields} AND status = 'succeeded' AND user GLOB ?"
                 " ORDER BY number DESC LIMIT 1",
                 (channel, *values, f"{platform}:*"),
@@ -210,9 +233,7 @@ class JobStore:
         had_their_turn = [row["user"] for row in people]
         found = Unfinished([], [], [], [], round, had_their_turn)
         moves = []
-        for row in db.execute(
-            "SELECT * FROM jobs WHERE status IN ('queued', 'running') ORDER BY number"
-        ):
+        for row in db.execute(f"{JOBS} WHERE status IN ('queued', 'running') ORDER BY number"):
             try:
                 job = self._job(row)
             except UNREADABLE as error:
@@ -229,7 +250,7 @@ class JobStore:
     def undelivered(self, db: sqlite3.Connection, platform: str) -> list[Job]:
         """Jobs on *platform* whose answer is owed, or will be, oldest first."""
         rows = db.execute(
-            "SELECT * FROM jobs WHERE (status IN ('queued', 'running') OR delivery = 'owed')"
+            f"{JOBS} WHERE (status IN ('queued', 'running') OR delivery = 'owed')"
             " AND reply_to IS NOT NULL AND user GLOB ? ORDER BY number",
             (f"{platform}:*",),
         )
@@ -261,7 +282,7 @@ class JobStore:
             where += " AND number IN (SELECT rowid FROM jobs_words WHERE jobs_words MATCH ?)"
             values.append(match)
         rows = db.execute(
-            f"SELECT * FROM jobs WHERE {where} AND number < ? ORDER BY number DESC LIMIT ?",
+            f"{JOBS} WHERE {where} AND number < ? ORDER BY number DESC LIMIT ?",
             (*values, 2**62 if before is None else before, limit + 1),
         ).fetchall()
         more = rows[limit - 1]["number"] if len(rows) > limit else None
@@ -316,6 +337,8 @@ class JobStore:
             request=GenerationRequest.from_dict(json.loads(row["request"]), self._control_images),
             images=row["images"],
             cost=row["cost"],
+            refunded=row["refunded"],
+            steps_drawn=row["steps_drawn"],
             submitted_at=row["submitted_at"],
             origin=Origin(row["server"]),
             reply_to=None if row["reply_to"] is None else json.loads(row["reply_to"]),

@@ -98,6 +98,9 @@ class Job:
         request: The first picture, completely specified; the others differ in the seed alone.
         images: Number of pictures, with seeds seed, seed + 1, ….
         cost: Credits charged.
+        refunded: Credits of these that were given back.
+        steps_drawn: Denoising steps of all pictures that were drawn when the person cancelled the
+            job; None before that, and where somebody else did.
         submitted_at: Unix seconds.
         origin: Place of the request; the database keeps only its server.
         reply_to: Address of the answer, which only the adapter understands; None where the
@@ -120,6 +123,8 @@ class Job:
     request: GenerationRequest
     images: int = 1
     cost: int = 0
+    refunded: int = 0
+    steps_drawn: int | None = None
     submitted_at: float = 0.0
     id: str = field(default_factory=new_id)
     origin: Origin = NOWHERE
@@ -146,6 +151,11 @@ class Job:
         """One request for each picture."""
         for number in range(self.images):
             yield replace(self.request, seed=(self.request.seed + number) % (MAX_SEED + 1))
+
+    @property
+    def steps(self) -> int:
+        """Denoising steps of all pictures together."""
+        return self.images * self.request.steps_taken
 
     @property
     def work(self) -> float:
@@ -411,6 +421,9 @@ def seconds_ahead(jobs: Iterable[Job], estimate: Callable[[Job], float | None]) 
 
 def share_done(job: Job) -> float:
     """Share of *job* that is drawn, 0 to 1, counted in denoising steps."""
-    steps = job.request.steps_taken
-    done = max(0, job.progress.picture - 1) * steps + job.progress.step
-    return min(1.0, done / (steps * job.images))
+    return min(1.0, steps_drawn(job) / job.steps)
+
+
+def steps_drawn(job: Job) -> int:
+    """Denoising steps of all pictures of *job* that are drawn by now."""
+    return max(0, job.progress.picture - 1) * job.request.steps_taken + job.progress.step

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import sqlite3
 from dataclasses import dataclass
+from fractions import Fraction
 
 from bot import people
 from bot.jobs import Job
@@ -19,6 +20,9 @@ from bot.languages import in_words
 from bot.origins import NOWHERE, Origin
 from bot.refusals import QuotaExceeded
 from bot.sections import Quota
+
+#: Share of a charge that is kept where everything is given back.
+NOTHING = Fraction(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +116,49 @@ class Ledger:
                     (job.user, pot, -credits, now, now, job.id),
                 )
 
-    def refund(self, db: sqlite3.Connection, job_id: str, now: float) -> bool:
-        """Give back the charge of *job_id*; False if that was done before, or nothing charged."""
-        cursor = db.execute(
-            "INSERT OR IGNORE INTO entries"
-            " (user, kind, pot, credits, counts_at, made_at, job_id)"
-            " SELECT user, 'refund', pot, -credits, counts_at, ?, job_id FROM entries"
-            " WHERE job_id = ? AND kind = 'charge'",
-            (now, job_id),
-        )
-        return cursor.rowcount > 0
+    def refund(
+        self, db: sqlite3.Connection, job_id: str, now: float, share_kept: Fraction = NOTHING
+    ) -> int:
+        """Give back the charge of *job_id*, and return the credits that this call gives back: 0 if
+        that was done before, or nothing charged.
+
+        A refund only grows, and never beyond its charge, so that a part can be given back first
+        and the rest later.
+
+        Args:
+            share_kept: Share of the charge that is kept, 0 to 1; the credits are rounded down.
+                Like a charge it draws on the allowance first.
+        """
+        charges = {
+            row["pot"]: -row["credits"]
+            for row in db.execute(
+                "SELECT pot, credits FROM entries WHERE job_id = ? AND kind = 'charge'", (job_id,)
+            )
+        }
+        before = self.refunded(db, job_id)
+        kept = math.floor(sum(charges.values()) * share_kept)
+        for pot in ("allowance", "grant"):
+            charged = charges.get(pot, 0)
+            kept_here = min(kept, charged)
+            kept -= kept_here
+            db.execute(
+                "INSERT INTO entries (user, kind, pot, credits, counts_at, made_at, job_id)"
+                " SELECT user, 'refund', pot, ?, counts_at, ?, job_id FROM entries"
+                " WHERE job_id = ? AND kind = 'charge' AND pot = ? AND ? > 0"
+                " ON CONFLICT (job_id, kind, pot) DO UPDATE"
+                " SET credits = excluded.credits, made_at = excluded.made_at"
+                " WHERE excluded.credits > credits",
+                (charged - kept_here, now, job_id, pot, charged - kept_here),
+            )
+        return self.refunded(db, job_id) - before
+
+    def refunded(self, db: sqlite3.Connection, job_id: str) -> int:
+        """Credits of *job_id* that were given back so far."""
+        (credits,) = db.execute(
+            "SELECT coalesce(sum(credits), 0) FROM entries WHERE job_id = ? AND kind = 'refund'",
+            (job_id,),
+        ).fetchone()
+        return int(credits)
 
     def grant(
         self, db: sqlite3.Connection, user: str, credits: int, now: float, admin: str

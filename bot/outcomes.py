@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from bot.job_store import JobStore
-from bot.jobs import Delivery, Job, JobStatus
-from bot.ledger import Ledger
+from bot.jobs import Delivery, Job, JobStatus, steps_drawn
+from bot.ledger import NOTHING, Ledger
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,10 @@ class Outcome:
         error: A sentence for the person who asked; None where there is nothing to say.
         seconds: Drawing time; None where nothing was drawn.
         is_dead_letter: Whether the job is kept for an admin to look at and to replay.
+        steps_drawn: Denoising steps of all pictures that were drawn, for which the person pays
+            who has cancelled the job; None where nobody has to.
+        share_drawn: These as a share of all steps of the job.
+        refunded: Credits that were given back, once the outcome is written.
     """
 
     status: JobStatus
@@ -49,10 +54,14 @@ class Outcome:
     error: str | None = None
     seconds: float | None = None
     is_dead_letter: bool = False
+    steps_drawn: int | None = None
+    share_drawn: Fraction = NOTHING
+    refunded: int = 0
 
     def show(self, job: Job) -> None:
         """Show the outcome on *job*, and wake its watchers."""
         job.error, job.seconds, job.finished_at = self.error, self.seconds, self.finished_at
+        job.steps_drawn, job.refunded = self.steps_drawn, self.refunded
         if self.status is JobStatus.SUCCEEDED:
             job.update(self.status, picture=job.images, step=job.request.steps_taken)
         else:
@@ -62,6 +71,17 @@ class Outcome:
 def given_up(error: str, now: float) -> Outcome:
     """The outcome of a job that is given up, for the reason *error*, a sentence."""
     return Outcome(JobStatus.FAILED, now, error, is_dead_letter=True)
+
+
+def cancelled(job: Job, now: float, reason: str | None = None) -> Outcome:
+    """The outcome of *job*, cancelled at *now*: by its own person, who pays for the steps that
+    were drawn, or for *reason*, a sentence, and then nobody does."""
+    if reason is not None or job.status is not JobStatus.RUNNING:
+        return Outcome(JobStatus.CANCELLED, now, reason)
+    drawn = min(steps_drawn(job), job.steps)
+    return Outcome(
+        JobStatus.CANCELLED, now, steps_drawn=drawn, share_drawn=Fraction(drawn, job.steps)
+    )
 
 
 class Outcomes:
@@ -80,7 +100,8 @@ class Outcomes:
         fence: int | None = None,
         engine_losses: int | None = None,
     ) -> Outcome | None:
-        """Write the end of a job, and give its credits back unless it succeeded.
+        """Write the end of a job, and give its credits back unless it succeeded; of a job that its
+        own person cancelled, only those of the steps that were not drawn.
 
         Args:
             fence: Fence of the attempt with that outcome; None for an end without an attempt.
@@ -100,10 +121,12 @@ class Outcomes:
             error=outcome.error,
             engine_losses=engine_losses,
             is_dead_letter=outcome.is_dead_letter,
+            steps_drawn=outcome.steps_drawn,
         ):
-            if outcome.status is not JobStatus.SUCCEEDED:
-                self._ledger.refund(db, job_id, outcome.finished_at)
-            return outcome
+            if outcome.status is JobStatus.SUCCEEDED:
+                return outcome
+            refunded = self._ledger.refund(db, job_id, outcome.finished_at, outcome.share_drawn)
+            return replace(outcome, refunded=refunded)
         found = self._store.find(db, job_id)
         if found is None:
             return outcome  # no record is left that could say anything else
@@ -111,12 +134,24 @@ class Outcomes:
         if not found.status.is_final:
             return None
         finished_at = found.finished_at or outcome.finished_at
-        return Outcome(found.status, finished_at, found.error, found.seconds)
+        return Outcome(
+            found.status,
+            finished_at,
+            found.error,
+            found.seconds,
+            steps_drawn=found.steps_drawn,
+            refunded=found.refunded,
+        )
 
     def give_up_delivery(
         self, db: sqlite3.Connection, job_id: str, reason: str, now: float
     ) -> None:
         """Close the owed answer of a job, and give its credits back; without an owed answer
-        nothing changes. *reason* is a sentence for the person's history."""
-        if self._store.close_delivery(db, job_id, Delivery.NONE, reason):
+        nothing changes. *reason* is a sentence for the person's history.
+
+        A person who has cancelled the job gets nothing more, since the answer has no picture.
+        """
+        if not self._store.close_delivery(db, job_id, Delivery.NONE, reason):
+            return
+        if not self._store.was_cancelled_by_its_person(db, job_id):
             self._ledger.refund(db, job_id, now)

@@ -56,6 +56,8 @@ def progress_line(
     if progress.status in (JobStatus.FAILED, JobStatus.CANCELLED) and job.error:
         return say("Not drawn: {reason}", reason=job.error)
     if progress.status is JobStatus.CANCELLED:
+        if job.steps_drawn and job.refunded < job.cost:
+            return say("Cancelled: {kept}", kept=_kept(job, say))
         return say("Cancelled; your credits were given back")
     return summary(job, say)
 
@@ -211,7 +213,20 @@ def channels(platform: str, allowed: Iterable[str]) -> str:
 
 def cancelled(job: Job, say: Language = ENGLISH) -> str:
     """The answer to the person who has cancelled *job*."""
+    if job.steps_drawn and job.refunded < job.cost:
+        return say("{id} is cancelled: {kept}.", id=job.id, kept=_kept(job, say))
     return say("{id} is cancelled; your credits were given back.", id=job.id)
+
+
+def _kept(job: Job, say: Language) -> str:
+    """The credits of a cancelled job, those of steps that were drawn and the others."""
+    return say(
+        "{drawn} of {steps} steps were drawn (credits: {kept} kept, {refunded} given back)",
+        drawn=job.steps_drawn,
+        steps=job.steps,
+        kept=job.cost - job.refunded,
+        refunded=job.refunded,
+    )
 
 
 def audit(entries: Iterable[AuditEntry]) -> str:

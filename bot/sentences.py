@@ -159,6 +159,10 @@ def not_drawn(job: Job) -> GenerationError:
     return GenerationError(job.error or "the picture could not be made")
 
 
-def was_cancelled() -> Conflict:
-    """The error for a request that waited for a job that somebody has cancelled."""
+def was_cancelled(job: Job) -> Conflict:
+    """The error for a request that waited for *job*, which somebody has cancelled."""
+    if job.refunded < job.cost:
+        return Conflict(
+            f"the job was cancelled; {job.refunded} of its {job.cost} credits were given back"
+        )
     return Conflict("the job was cancelled; its credits were given back")

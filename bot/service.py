@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bot import people
-from bot.administration import DRAINING, Administration
+from bot.administration import CANCELLED, DRAINING, Administration
 from bot.admission import Admission
 from bot.attachments import Attachments
 from bot.commands import ImagineCommand
@@ -281,10 +281,14 @@ class Service:
         """Raise NotAllowed where the person is banned, or drawing is not allowed in the place."""
         await self._admission.check_may_draw(source)
 
-    async def cancel(self, source: Source, job_id: str | None = None) -> Job:
-        """The job of *source*, cancelled, its credits given back; without *job_id* the newest one.
+    async def cancel(
+        self, source: Source, job_id: str | None = None, reason: str | None = None
+    ) -> Job:
+        """The job of *source*, cancelled; without *job_id* the newest one.
 
-        Returns once the job has ended, for a running job within one denoising step.
+        Returns once the job has ended, for a running job within one denoising step. The credits of
+        steps that were drawn are kept, unless an admin cancels somebody else's job, or there is a
+        *reason* that is not the person's, a sentence.
 
         Raises:
             NotFound: There is no such job.
@@ -292,7 +296,9 @@ class Service:
             Conflict: The job has already ended, or its picture is just being stored.
         """
         if job_id is not None:
-            return await self._cancel(await self.own_job(source, job_id))
+            job = await self.own_job(source, job_id)
+            is_theirs = job.user == source.user
+            return await self._cancel(job, reason if is_theirs else CANCELLED)
         mine = [job for job in self._worker.unfinished.values() if job.user == source.user]
         if not mine:
             raise NotFound("none of your jobs is waiting or being drawn")

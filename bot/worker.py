@@ -25,6 +25,7 @@ from bot.outcomes import (
     STORAGE_FULL,
     Outcome,
     Outcomes,
+    cancelled,
     given_up,
 )
 from bot.refusals import StorageTrouble
@@ -226,7 +227,7 @@ class Worker:
         """Cancel *job*: at once while it waits, within one denoising step while it is drawn.
 
         Its status says whether that came in time. *reason* is a sentence for the person, where
-        somebody else cancels.
+        somebody else cancels; without one they pay for the steps that were drawn.
 
         Raises:
             StorageTrouble: The end cannot be written now; the job waits on.
@@ -234,7 +235,7 @@ class Worker:
         if self._queue.remove(job.id) is not None:
             await asyncio.shield(self._in_background(self._cancel_waiting(job, reason)))
         elif job.id in self._drawing:
-            self._unwanted[job.id] = reason
+            self._unwanted.setdefault(job.id, reason)
             self._drawing[job.id][1].cancel()
             await job.finished()
 
@@ -394,8 +395,7 @@ class Worker:
 
     async def _cancel_waiting(self, job: Job, reason: str | None) -> None:
         try:
-            cancelled = Outcome(JobStatus.CANCELLED, self._now(), reason)
-            await self._end(job, cancelled, self._database.write)
+            await self._end(job, cancelled(job, self._now(), reason), self._database.write)
         except Exception:
             self._queue.put(job)
             self._tell_places()
@@ -411,8 +411,7 @@ class Worker:
                 if self._is_stopping and job.id not in self._unwanted:
                     await self._give_back(attempt)
                 else:
-                    reason = self._unwanted.get(job.id)
-                    await end(Outcome(JobStatus.CANCELLED, self._now(), reason))
+                    await end(cancelled(job, self._now(), self._unwanted.get(job.id)))
                 return
             error = generation.exception()
             if error is None:

@@ -182,7 +182,8 @@ async def _submit(web: Web, source: Source, body: GenerateBody) -> Job:
 @router.post(
     "/api/generate",
     summary="Make a picture and wait for it",
-    description="A client that hangs up before the end cancels the job, and gets the credits back."
+    description="A client that hangs up before the end cancels the job, and pays for the steps that"
+    " were drawn."
     " With `Accept: image/png` the answer is the picture itself, or all of them in a grid.",
     response_model=GenerateView,
     responses=responses(404, 409, 429, 503) | file("image/png"),
@@ -210,7 +211,7 @@ async def generate(
     if job.status is JobStatus.FAILED:
         raise sentences.not_drawn(job)
     if job.status is not JobStatus.SUCCEEDED:
-        raise sentences.was_cancelled()
+        raise sentences.was_cancelled(job)
     images = [
         await read(await web.service.picture(source, job.id, number))
         for number in range(1, job.images + 1)
@@ -247,7 +248,8 @@ async def job(web: TheWeb, source: Asker, id: JobId) -> JobView:
 @router.delete(
     "/api/jobs/{id}",
     summary="Cancel a job",
-    description="It ends within one denoising step, and its credits are given back.",
+    description="It ends within one denoising step. Credits of steps that were drawn are kept, the"
+    " others given back.",
     responses=responses(404, 409, 503),
 )
 async def cancel(web: TheWeb, source: Asker, id: JobId) -> JobView:

@@ -245,7 +245,14 @@ class JobView(BaseModel):
     controlnet: str | None = Field(description="Name of the preset, if it uses a ControlNet")
     controlnet_model: str | None
     model: str
-    cost: int = Field(description="Credits charged; given back if it failed or was cancelled")
+    cost: int = Field(description="Credits charged")
+    refunded: int = Field(
+        description="Credits of these that were given back: all if it failed; if it was cancelled,"
+        " those of the steps that were not drawn"
+    )
+    steps_drawn: int | None = Field(
+        description="Steps of all pictures that were drawn when the person cancelled it"
+    )
     submitted_at: float = Field(description="Unix seconds")
     finished_at: float | None
     seconds: float | None = Field(description="Time on the engine, all pictures together")
@@ -286,6 +293,8 @@ class JobView(BaseModel):
             controlnet_model=kind.conditioning_model,
             model=request.model,
             cost=job.cost,
+            refunded=job.refunded,
+            steps_drawn=job.steps_drawn,
             submitted_at=job.submitted_at,
             finished_at=job.finished_at,
             seconds=job.seconds,

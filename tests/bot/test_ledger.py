@@ -1,6 +1,8 @@
 """Credits: a balance is a sum of entries, exact to the credit whatever happens."""
 
+import math
 import sqlite3
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
@@ -138,6 +140,50 @@ def test_a_refund_returns_to_the_pots_that_were_charged(books):
     assert (status.used, status.granted) == (0, 50)
 
 
+def test_a_part_is_given_back_first_and_the_rest_later_but_never_more(books):
+    ledger, db = books
+    job = charged(*books, 50, now=0.0)
+
+    assert ledger.refund(db, job.id, 10.0, Fraction(49, 50)) == 1
+    assert ledger.refund(db, job.id, 11.0, Fraction(49, 50)) == 0, "again, after a restart"
+    assert left(*books, now=12.0) == 51
+    assert ledger.refund(db, job.id, 13.0) == 49
+    assert ledger.refund(db, job.id, 14.0, Fraction(1, 2)) == 0
+
+    assert left(*books, now=15.0) == 100
+    assert ledger.refunded(db, job.id) == 50
+
+
+def test_the_part_that_is_kept_is_taken_from_the_window_first(books):
+    """As if the job had cost that much from the beginning."""
+    ledger, db = books
+    ledger.grant(db, "ada", 50, now=0.0, admin="web:local")
+    job = charged(*books, 120, now=10.0)
+
+    ledger.refund(db, job.id, 20.0, Fraction(110, 120))
+    status = ledger.status(db, "ada", now=20.0)
+    assert (status.used, status.granted) == (100, 40)
+
+    ledger.refund(db, job.id, 21.0, Fraction(30, 120))
+    status = ledger.status(db, "ada", now=21.0)
+    assert (status.used, status.granted) == (30, 50)
+
+
+@given(cost=st.integers(1, 10_000), shares=st.lists(st.fractions(0, 1), max_size=6))
+def test_no_series_of_refunds_gives_back_more_than_the_smallest_share_that_was_kept(cost, shares):
+    ledger, db = open_ledger(Quota(credits=5_000, window_hours=1))
+    ledger.grant(db, "ada", 5_000, now=0.0, admin="web:local")
+    job = charged(ledger, db, cost, now=1.0)
+
+    given_back = [ledger.refund(db, job.id, 2.0, share) for share in shares]
+
+    least = min((math.floor(cost * share) for share in shares), default=cost)
+    assert sum(given_back) == cost - least
+    assert min(given_back, default=0) >= 0
+    assert left(ledger, db, now=3.0) == 10_000 - least
+    db.close()
+
+
 def test_a_reset_forgives_the_window_and_leaves_what_was_granted(books):
     ledger, db = books
     ledger.grant(db, "ada", 5, now=0.0, admin="web:local")
@@ -193,7 +239,7 @@ class Books(RuleBasedStateMachine):
         super().__init__()
         self.ledger, self.db = open_ledger()
         self.now = 0.0
-        self.charges = []  # [time, from the allowance, from the grant, is refunded, job]
+        self.charges = []  # [time, from the allowance, from the grant, share paid, job]
         self.granted = 0
         self.reset_at = -1.0
 
@@ -202,10 +248,15 @@ class Books(RuleBasedStateMachine):
 
     def used(self):
         since = max(self.now - HOUR, self.reset_at)
-        return sum(c[1] for c in self.charges if c[0] > since and not c[3])
+        return sum(self.paid(c)[0] for c in self.charges if c[0] > since)
 
     def in_grant(self):
-        return self.granted - sum(c[2] for c in self.charges if not c[3])
+        return self.granted - sum(self.paid(c)[1] for c in self.charges)
+
+    def paid(self, charge):
+        _, allowance, grant, share, _ = charge
+        kept = math.floor((allowance + grant) * share)
+        return min(kept, allowance), max(0, kept - allowance)
 
     @rule(seconds=st.sampled_from([1, 60, 1799, 3600]))
     def time_passes(self, seconds):
@@ -221,14 +272,14 @@ class Books(RuleBasedStateMachine):
             return
         job = charged(self.ledger, self.db, credits, self.now)
         first = min(credits, allowance)
-        self.charges.append([self.now, first, credits - first, False, job])
+        self.charges.append([self.now, first, credits - first, Fraction(1), job])
 
     @precondition(lambda self: self.charges)
-    @rule(index=st.integers(0, 50))
-    def refund(self, index):
+    @rule(index=st.integers(0, 50), share=st.sampled_from([0, 0, *map(Fraction, ("1/3", "49/50"))]))
+    def refund(self, index, share):
         charge = self.charges[index % len(self.charges)]
-        self.ledger.refund(self.db, charge[4].id, self.now)
-        charge[3] = True
+        self.ledger.refund(self.db, charge[4].id, self.now, share)
+        charge[3] = min(charge[3], share)
 
     @rule(credits=st.integers(1, 50))
     def grant(self, credits):

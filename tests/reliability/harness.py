@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import multiprocessing
 import random
 import sqlite3
@@ -229,7 +230,7 @@ class Harness:
                 problems.append(f"{job['id']} is {job['status']} and never ended")
             elif job["delivery"] != "delivered":
                 problems.append(f"{job['id']} is still owed")
-            expected = job["cost"] if job["status"] == "succeeded" else 0
+            expected = _to_be_paid(job)
             if spent.get(job["id"], 0) != expected:
                 problems.append(
                     f"the ledger says {spent.get(job['id'], 0)} for {job['id']}, which"
@@ -251,6 +252,15 @@ class Harness:
             *(f"{name} is an orphan" for name in images if name.split("-")[0] not in drawn),
             *(f"{name} is attached to nothing" for name in controls - attached),
         ]
+
+
+def _to_be_paid(job: sqlite3.Row) -> int:
+    """Credits that a job, which has ended, costs: of one that its person cancelled, the share of
+    the steps that were drawn, rounded down."""
+    if job["status"] == "succeeded":
+        return int(job["cost"])
+    steps = json.loads(job["request"])["num_inference_steps"] * job["images"]
+    return int(job["cost"]) * (job["steps_drawn"] or 0) // steps
 
 
 def kills_at_points(dice: random.Random, latest: int = 3) -> list[Kill]:

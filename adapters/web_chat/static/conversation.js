@@ -52,7 +52,10 @@ export function told(job, engine = "ready") {
     return `Drawing ${which}step ${job.step} of ${job.steps}`;
   }
   if (job.status === "cancelled") {
-    return job.error ?? "Cancelled. Your credits were given back.";
+    if (job.error) return job.error;
+    if (!job.steps_drawn || job.refunded >= job.cost) return "Cancelled. Your credits were given back.";
+    const drawn = `${job.steps_drawn} of ${job.steps * job.images} steps were drawn`;
+    return `Cancelled: ${drawn}, so ${plural(job.cost - job.refunded, "credit")} of ${job.cost} were kept.`;
   }
   if (job.status === "failed") return job.error ?? "The picture could not be made.";
   return "";
