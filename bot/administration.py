@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from bot import people
 from bot.database import Database
 from bot.gallery import Gallery
+from bot.job_ids import JobIds
 from bot.job_store import JobStore
 from bot.jobs import Job
 from bot.ledger import Ledger, QuotaStatus
@@ -75,6 +76,7 @@ class Administration:
         model: str,
         store: JobStore,
         gallery: Gallery,
+        ids: JobIds,
         cancel: Callable[[Job, str], Any],
         now: Callable[[], float],
     ) -> None:
@@ -87,6 +89,7 @@ class Administration:
         self._model = model
         self._store = store
         self._gallery = gallery
+        self._ids = ids
         self._cancel = cancel
         self._now = now
         self._recognised: dict[str, _Recognised] = {}
@@ -339,7 +342,7 @@ class Administration:
                 raise NotFound(f"{job_id} was replayed already")
             self._store.insert(db, job)
 
-        self._worker.unfinished[job.id] = job
+        await self._ids.give(job)
         try:
             await self._do(admin, "replay", job_id, job.id, act)
         except BaseException:

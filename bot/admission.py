@@ -15,6 +15,7 @@ from bot.config import Config
 from bot.database import FULL, Database
 from bot.drafts import Draft
 from bot.gallery import Gallery
+from bot.job_ids import JobIds
 from bot.job_store import JobStore
 from bot.jobs import Job
 from bot.ledger import Ledger, cost
@@ -37,6 +38,7 @@ class Admission:
         worker: Worker,
         gallery: Gallery,
         admin: Administration,
+        ids: JobIds,
         now: Callable[[], float],
     ) -> None:
         self._config = config
@@ -46,6 +48,7 @@ class Admission:
         self._worker = worker
         self._gallery = gallery
         self._admin = admin
+        self._ids = ids
         self._now = now
         self._admitting: Counter[str] = Counter()
 
@@ -152,16 +155,16 @@ class Admission:
             self._ledger.charge(db, job, job.submitted_at)
             return None
 
-        # From the commit on, a reader of the row must find the live job too.
-        self._worker.unfinished[job.id] = job
         earlier: Job | None = job
         try:
+            # From the commit on, a reader of the row must find the live job too.
+            await self._ids.give(job)
             earlier = await self._database.write(admit)
         finally:
             self._admitting[job.user] -= 1
             if not self._admitting[job.user]:
                 del self._admitting[job.user]
-            if earlier is not None:
+            if earlier is not None and self._worker.unfinished.get(job.id) is job:
                 del self._worker.unfinished[job.id]
         if earlier is not None:
             return self._worker.unfinished.get(earlier.id, earlier)

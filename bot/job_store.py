@@ -194,6 +194,9 @@ class JobStore:
         )
         return cursor.rowcount == 1
 
+    def exists(self, db: sqlite3.Connection, job_id: str) -> bool:
+        return db.execute("SELECT 1 FROM jobs WHERE id = ?", (job_id,)).fetchone() is not None
+
     def find(self, db: sqlite3.Connection, job_id: str) -> Job | None:
         return self._first(db.execute(f"{JOBS} WHERE id = ?", (job_id,)))
 

@@ -26,8 +26,9 @@ from bot.config import Config
 from bot.database import Database
 from bot.drafts import Drafts
 from bot.gallery import Gallery, Kind
+from bot.job_ids import JobIds
 from bot.job_store import HistoryPage, JobStore
-from bot.jobs import Delivery, Job, JobStatus
+from bot.jobs import Delivery, Job, JobStatus, new_id
 from bot.ledger import Ledger, QuotaStatus
 from bot.origins import NOWHERE, Origin
 from bot.outcomes import LOST_TOO_OFTEN, MAX_ATTEMPTS, UNREADABLE, Outcomes, given_up
@@ -57,7 +58,7 @@ class Service:
     """The bot, whatever the chat platform.
 
     Await `start` once, then keep `run` running. *read_presets* reads the presets anew;
-    *now* is the clock (unix seconds) and *new_seed* the dice.
+    *now* is the clock (unix seconds), *new_seed* and *new_id* the dice.
 
     Attributes:
         about: Introduction of the loaded model.
@@ -78,6 +79,7 @@ class Service:
         read_presets: Callable[[], dict[str, Preset]],
         now: Callable[[], float] = time.time,
         new_seed: Callable[[], int] = lambda: secrets.randbelow(MAX_SEED + 1),
+        new_id: Callable[[], str] = new_id,
     ) -> None:
         self.config = config
         self.about = about
@@ -89,6 +91,7 @@ class Service:
         self._store = JobStore(gallery.control_images)
         self._outcomes = Outcomes(self._store, self._ledger)
         self._worker = Worker(executors, database, self._store, self._outcomes, gallery, now)
+        ids = JobIds(database, self._store, gallery, self._worker.unfinished, new_id)
         self.admin = Administration(
             config.admins.users,
             database,
@@ -99,6 +102,7 @@ class Service:
             model_name(config.model),
             self._store,
             gallery,
+            ids,
             self._cancel,
             now,
         )
@@ -113,7 +117,7 @@ class Service:
             lambda request: self.about.remarks(request),
         )
         self._admission = Admission(
-            config, database, self._store, self._ledger, self._worker, gallery, self.admin, now
+            config, database, self._store, self._ledger, self._worker, gallery, self.admin, ids, now
         )
         self.previews = Previews(
             config.quota, self._drafts, self._admission, self.attachments, self._worker, self.quota

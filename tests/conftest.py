@@ -11,6 +11,7 @@ from PIL import Image
 from bot.config import ENVIRONMENT_PREFIX, SECRET_VARIABLES, Config
 from bot.database import Database
 from bot.gallery import Gallery
+from bot.jobs import new_id
 from bot.service import Service
 from bot.views import About
 from generation.control_images import PillowControlImages
@@ -139,6 +140,7 @@ class Bot:
         self.clock = clock
         self.settings = {"presets": PRESETS, **settings}
         self.about = About("A test.", ("a red circle",))
+        self.new_id = new_id
         self.reserve = None
 
     async def start(self):
@@ -155,6 +157,7 @@ class Bot:
             about=self.about,
             read_presets=lambda: self.read_presets(),
             now=self.clock,
+            new_id=lambda: self.new_id(),
         )
         await self.service.start()
         self.running = asyncio.create_task(self.service.run())

@@ -71,7 +71,8 @@ async def test_a_queued_job_is_cancelled_and_refunded(web, bot):
 
 
 async def test_a_running_job_is_cancelled_within_a_step(web, bot, gate):
-    id = (await web.post("/api/jobs", json={**CIRCLE, "num_inference_steps": 50})).json()["id"]
+    fifty = {**CIRCLE, "num_inference_steps": 50, "width": 256, "height": 256}
+    id = (await web.post("/api/jobs", json=fifty)).json()["id"]
     gate.allow(2)
     await at_step(await bot.service.job(Source(ADMIN), id), 2)
 
@@ -79,10 +80,11 @@ async def test_a_running_job_is_cancelled_within_a_step(web, bot, gate):
     while not cancelling.done():
         gate.allow(1)
         await asyncio.wait({cancelling}, timeout=0.01)
-    response = cancelling.result()
+    cancelled = cancelling.result().json()
 
-    assert response.json()["status"] == "cancelled"
-    assert await spent(bot) == 0
+    assert cancelled["status"] == "cancelled"
+    assert cancelled["cost"] - cancelled["refunded"] == cancelled["steps_drawn"] >= 2
+    assert await spent(bot) == cancelled["steps_drawn"]
 
 
 async def test_what_has_ended_cannot_be_cancelled(web, gate):
