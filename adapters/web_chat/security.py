@@ -9,7 +9,7 @@ open can send requests to it. Three checks keep such pages out:
   site's request is turned away, and no CORS header ever invites one.
 - **Tokens**. As soon as tokens are set, which any address but loopback demands,
   everybody brings one: as a bearer token, or as the cookie that `POST /api/session`
-  gives for it.
+  gives for it. Without any, whatever came through a proxy is turned away; see `exposure`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from typing import Any
 from fastapi import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from adapters.web_chat.errors import CODES, error_response
+from adapters.web_chat.errors import CODES, MAX_ECHO, error_response
+from adapters.web_chat.exposure import WAY_OUT, is_loopback, trace_of_a_proxy
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 #: The user of every request when no tokens are set.
@@ -46,16 +47,6 @@ SECURITY_HEADERS = {
 }
 
 log = logging.getLogger(__name__)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that listens on *host*."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _port(scope: Scope) -> str:
@@ -134,7 +125,9 @@ class Gate:
         max_body_bytes: int,
     ) -> None:
         self._app = app
-        self._names = LOOPBACK_NAMES | {host.lower()} | {host_name(name) for name in allowed_hosts}
+        self._names = LOOPBACK_NAMES | {host.lower()}
+        if tokens:  # a name for others, which nobody may use without one
+            self._names |= {host_name(name) for name in allowed_hosts}
         self._admits_addresses = not is_loopback(host)
         self._tokens = tokens
         self._max_body_bytes = max_body_bytes
@@ -167,6 +160,13 @@ class Gate:
                 )
 
     def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> ASGIApp | None:
+        if not self._tokens and (trace := trace_of_a_proxy(scope["http_version"], headers)):
+            return error_response(
+                403,
+                "proxy_without_tokens",
+                f"this request came through a proxy ({trace[:MAX_ECHO]}), and the bot has no tokens"
+                f" to tell people apart: the operator must {WAY_OUT}",
+            )
         host = headers.get("host", "")
         if not self._knows(host):
             return error_response(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import uvicorn
 
 from adapters.web_chat.api import create_app
-from adapters.web_chat.security import is_loopback
+from adapters.web_chat.exposure import why_closed
 from bot.config import Config, ConfigError, Secrets
 from bot.service import Service
 
@@ -43,19 +43,15 @@ class WebChat:
 
     def __init__(self, service: Service, config: Config, secrets: Secrets) -> None:
         """Raises:
-        ConfigError: The address can be reached from other machines and no tokens are set.
+        ConfigError: Others can reach it, and no tokens are set.
         """
-        web = config.web
-        if not is_loopback(web.host) and not secrets.web_tokens:
-            raise ConfigError(
-                f"web.host is {web.host}, which other machines can reach, but nobody has a token:"
-                ' set FLUXBOT_WEB_TOKENS=name:token,…, or web.host = "127.0.0.1"'
-            )
-        self._web = web
+        if (reason := why_closed(config.web, bool(secrets.web_tokens))) is not None:
+            raise ConfigError(reason)
+        self._web = config.web
         self._app = create_app(service, config, secrets)
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
-        self._port = web.port
+        self._port = config.web.port
 
     @property
     def address(self) -> str:

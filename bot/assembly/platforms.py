@@ -163,14 +163,14 @@ async def _run_web(host: Host) -> None:
 
 
 async def _check_web(config: Config, secrets: Secrets) -> list[Verdict]:
-    from adapters.web_chat.security import is_loopback
+    from adapters.web_chat.exposure import why_closed
 
     web = config.web
     if not web.enabled:
         return [(True, "switched off")]
     people = f"{len(secrets.web_tokens)} tokens" if secrets.web_tokens else "no tokens"
-    if not is_loopback(web.host) and not secrets.web_tokens:
-        return [(False, f"{web.host} can be reached from outside: set FLUXBOT_WEB_TOKENS")]
+    if (reason := why_closed(web, bool(secrets.web_tokens))) is not None:
+        return [(False, reason)]
     if (reason := _cannot_listen(web.host, web.port)) is not None:
         if (owner := lock_owner(config.storage.data_dir)) is None:
             sentence = f"web.host = {web.host!r}, web.port = {web.port}: {reason}; set another one"

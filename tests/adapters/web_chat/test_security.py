@@ -41,7 +41,7 @@ async def test_this_machine_has_several_names(web, host):
 async def test_a_name_from_the_configuration_is_known(make_bot, make_client):
     bot = await make_bot(web={"allowed_hosts": ["Flux.example.org:8443"]})
 
-    async with make_client(bot) as web:
+    async with make_client(bot, SECRETS) as web:
         response = await web.get("/", headers={"Host": "flux.example.org"})
 
     assert response.status_code == 200
