@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.database import DatabaseDamaged, check_sound
+from bot.permissions import make_file, make_folder
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +37,12 @@ def back_up(database: Path, folder: Path, now: float) -> Path:
         DatabaseDamaged: The copy is not sound, and was deleted.
         OSError, sqlite3.Error: The copy cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     copy = folder / datetime.fromtimestamp(now, UTC).strftime(NAME)
     part = copy.with_suffix(".part")
     part.unlink(missing_ok=True)
     try:
+        make_file(part)  # which SQLite fills, where it is empty
         with closing(sqlite3.connect(database, isolation_level=None)) as db:
             db.execute("VACUUM INTO ?", (str(part),))
         verify(part)
@@ -84,13 +86,15 @@ def restore(database: Path, copy: Path, now: float) -> Path | None:
     """
     verify(copy)
     part = database.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    make_file(part)
     shutil.copyfile(copy, part)
     _sync(part)
     aside = database.parent / datetime.fromtimestamp(now, UTC).strftime("replaced-%Y%m%dT%H%M%S")
     old = [database, *(database.with_name(database.name + end) for end in BESIDE)]
     old = [path for path in old if path.exists()]
     if old:
-        aside.mkdir()
+        make_folder(aside)
     # The database last: its log beside another database would be taken for that one's.
     for path in reversed(old):
         os.replace(path, aside / path.name)

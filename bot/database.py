@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
+from bot.permissions import make_file, make_folder
 from bot.refusals import StorageTrouble
 from bot.storage import Reserve
 
@@ -75,7 +76,8 @@ class Database:
             DatabaseDamaged: The database is damaged, or cannot be migrated; nothing was changed.
             sqlite3.DatabaseError: The file is not a database.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
+        make_file(path)
         writer = await aiosqlite.connect(path, isolation_level=None)
         try:
             await _on_thread_of(writer, _prepare)

@@ -19,6 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from bot.commands.vocabulary import MAX_IMAGES
 from bot.jobs import Job
+from bot.permissions import make_folder
 from generation.types import GenerationRequest
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Gallery:
         self.images = folder / "images"
         self.control_images = folder / "control-images"
         for each in (self.images, self.control_images):
-            each.mkdir(parents=True, exist_ok=True)
+            make_folder(each)
             for half_written in each.glob(f".*{PART}"):  # by a process that was killed
                 half_written.unlink()
 

@@ -10,6 +10,8 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
+from bot.permissions import opener
+
 WINDOW = 600.0
 #: Starts within the window that do not have to wait.
 FREE = 3
@@ -25,8 +27,11 @@ class Restarts:
     def begin(self, now: float) -> float:
         """Seconds to wait before going on, with a start at *now* (unix seconds) recorded."""
         times = [time for time in self._read() if now - WINDOW < time <= now]
-        with suppress(OSError):
-            self._file.write_text(json.dumps([*times[-50:], now]), encoding="utf-8")
+        with (
+            suppress(OSError),
+            open(self._file, "w", encoding="utf-8", opener=opener) as file,
+        ):
+            json.dump([*times[-50:], now], file)
         if len(times) < FREE:
             return 0.0
         doublings = min(len(times) - FREE, 10)

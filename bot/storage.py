@@ -6,6 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
+from bot.permissions import opener
+
 #: File systems on which locks and syncs may not mean what SQLite needs them to mean
 #: (https://www.sqlite.org/howtocorrupt.html, section 2.1).
 NETWORK_FILE_SYSTEMS = (
@@ -85,7 +87,7 @@ class Reserve:
 
     def _make(self) -> bool:
         try:
-            with self._path.open("ab") as file:
+            with open(self._path, "ab", opener=opener) as file:
                 if os.fstat(file.fileno()).st_size < self._size:
                     _allocate(file.fileno(), self._size)
         except OSError:

@@ -10,6 +10,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 
+from bot.config import ConfigError
 from bot.sections import Web
 
 #: Headers that proxies, tunnels and content delivery networks add and that no browser sends of
@@ -35,23 +36,21 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def why_closed(web: Web, has_tokens: bool) -> str | None:
-    """The reason why the web chat may not start as configured, with the way out; None where it
-    may."""
+def check_closed(web: Web, has_tokens: bool) -> None:
+    """Raise ConfigError where others can reach the web chat and have no tokens."""
     if has_tokens:
-        return None
+        return
     if not is_loopback(web.host):
-        return (
+        raise ConfigError(
             f"web.host is {web.host}, which other machines can reach, but nobody has a token:"
             f' {WAY_OUT}, or set web.host = "127.0.0.1"'
         )
     if web.allowed_hosts:
-        return (
+        raise ConfigError(
             f"web.allowed_hosts is {', '.join(web.allowed_hosts)}, so that others can reach the bot"
             " through a proxy, but nobody has a token, and everybody would be an admin:"
             f" {WAY_OUT}, or set web.allowed_hosts = []"
         )
-    return None
 
 
 def trace_of_a_proxy(http_version: str, headers: Iterable[str]) -> str | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import uvicorn
 
 from adapters.web_chat.api import create_app
-from adapters.web_chat.exposure import why_closed
+from adapters.web_chat.exposure import check_closed
 from bot.config import Config, ConfigError, Secrets
 from bot.service import Service
 
@@ -45,8 +45,7 @@ class WebChat:
         """Raises:
         ConfigError: Others can reach it, and no tokens are set.
         """
-        if (reason := why_closed(config.web, bool(secrets.web_tokens))) is not None:
-            raise ConfigError(reason)
+        check_closed(config.web, bool(secrets.web_tokens))
         self._web = config.web
         self._app = create_app(service, config, secrets)
         self._server: _Server | None = None

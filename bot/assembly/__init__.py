@@ -7,6 +7,7 @@
 | ``platforms`` | the platforms that the bot is on: one line for each |
 | ``about`` | the introduction of the model |
 | ``parts`` | weights that presets want beside the model |
+| ``descriptors`` | how many files and connections may be open |
 | ``doctor`` | ``python -m bot check``: findings about all of it |
 | ``folder`` | the data folder: its paths, and its lock |
 

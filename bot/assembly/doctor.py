@@ -23,6 +23,7 @@ from bot.assembly.platforms import PLATFORMS, Platform
 from bot.config import Config, ConfigError, Secrets, check_license
 from bot.database import DatabaseDamaged, check_sound, migrations
 from bot.gallery import encoded
+from bot.permissions import readable_by_others, secrets_are_open
 from bot.storage import has_wal_bug
 from generation import weights
 from generation.cleaning import MIN_SIDE
@@ -54,6 +55,7 @@ def findings(
     yield _database(config)
     yield sqlite_finding(sqlite3.sqlite_version_info)
     yield _folder("data", config.storage.data_dir)
+    yield permissions_finding(config, config_path.parent / ".env")
     yield _folder("download", config.storage.download_dir)
     yield _pictures(config)
     yield _device(config, busy)
@@ -134,6 +136,18 @@ def _folder(name: str, folder: Path) -> Finding:
     if free < 1:
         return Finding(name, False, f"{free:.1f} GB free in {folder}: at least 1 GB is needed")
     return Finding(name, True, f"{free:.1f} GB free in {folder}")
+
+
+def permissions_finding(config: Config, env: Path) -> Finding:
+    """The finding about what others on this machine can read; *env* is the file of secrets."""
+    if (sentence := secrets_are_open(env)) is not None:
+        return Finding("files", False, sentence)
+    if (path := readable_by_others(config.storage.data_dir)) is not None:
+        if path.lstat().st_uid != os.geteuid():
+            sentence = f"{path} can be read by others and belongs to another user: give it to ours"
+            return Finding("files", False, sentence)
+        return Finding("files", True, f"{path} can be read by others; the next start closes it")
+    return Finding("files", True, "only this user can read the data and the secrets")
 
 
 def _pictures(config: Config) -> Finding:

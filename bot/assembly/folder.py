@@ -13,6 +13,7 @@ from typing import IO, Any, TypeVar
 
 from bot.config import Config, ConfigError
 from bot.database import Database, DatabaseDamaged, SchemaTooNew
+from bot.permissions import make_folder, opener
 from bot.storage import network_file_system
 from generation.errors import FluxbotError
 
@@ -46,8 +47,8 @@ def lock(data_dir: Path) -> IO[str]:
             " SQLite's locks cannot be trusted: name a folder on a local disk"
         )
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        file = (data_dir / LOCK).open("a+")
+        make_folder(data_dir)
+        file = open(data_dir / LOCK, "a+", opener=opener)  # noqa: SIM115
     except OSError as error:
         raise ConfigError(
             f"storage.data_dir is {data_dir}, which cannot be used: {error.strerror}"

@@ -163,14 +163,16 @@ async def _run_web(host: Host) -> None:
 
 
 async def _check_web(config: Config, secrets: Secrets) -> list[Verdict]:
-    from adapters.web_chat.exposure import why_closed
+    from adapters.web_chat.exposure import check_closed
 
     web = config.web
     if not web.enabled:
         return [(True, "switched off")]
     people = f"{len(secrets.web_tokens)} tokens" if secrets.web_tokens else "no tokens"
-    if (reason := why_closed(web, bool(secrets.web_tokens))) is not None:
-        return [(False, reason)]
+    try:
+        check_closed(web, bool(secrets.web_tokens))
+    except ConfigError as error:
+        return [(False, str(error))]
     if (reason := _cannot_listen(web.host, web.port)) is not None:
         if (owner := lock_owner(config.storage.data_dir)) is None:
             sentence = f"web.host = {web.host!r}, web.port = {web.port}: {reason}; set another one"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bot.assembly.about import about_model
 from bot.assembly.decoding import decoders
+from bot.assembly.descriptors import raise_limit
 from bot.assembly.engine import SECONDS_TO_STOP, executors
 from bot.assembly.folder import backups_dir, database_path, lock
 from bot.assembly.parts import faulty_presets, preprocessor_models
@@ -23,6 +24,7 @@ from bot.backups import back_up_daily, backups
 from bot.config import Config, ConfigError, Secrets, check_license, load_config
 from bot.database import Database, DatabaseDamaged, SchemaTooNew
 from bot.gallery import Gallery
+from bot.permissions import secrets_are_open, tighten
 from bot.restarts import Restarts
 from bot.service import Service
 from bot.storage import Reserve, has_wal_bug
@@ -55,7 +57,11 @@ def run(
         FluxbotError: The database cannot be written.
     """
     check_license(config)
+    if (sentence := secrets_are_open(config_path.parent / ".env")) is not None:
+        logger.warning("%s", sentence)
+    raise_limit()
     with lock(config.storage.data_dir):
+        tighten(config.storage.data_dir)
         if has_wal_bug(sqlite3.sqlite_version_info):
             logger.info(
                 "SQLite %s has a rare bug, which the bot guards against: python -m bot check says"
