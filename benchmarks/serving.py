@@ -34,6 +34,7 @@ from bot.commands import ImagineCommand
 from bot.config import Config, Secrets
 from bot.database import Database
 from bot.gallery import Gallery
+from bot.screens import Screens
 from bot.service import Service
 from bot.source import Source
 from bot.views import About
@@ -104,6 +105,7 @@ async def running_bot(engine: str) -> AsyncIterator[tuple[Service, ThreadExecuto
             Gallery(Path(folder)),
             PillowControlImages(),
             about=About("A benchmark."),
+            screens=Screens({}),
             read_presets=dict,
         )
         await service.start()

@@ -141,18 +141,18 @@ class Administration:
     async def grant(self, admin: str, user: str, credits: int) -> None:
         """Give *user* extra credits, which never expire."""
         act = partial(self._ledger.grant, user=user, credits=credits, now=self._now(), admin=admin)
-        await self._do(admin, "grant", user, str(credits), act)
+        await self.do(admin, "grant", user, str(credits), act)
 
     async def reset_quota(self, admin: str, user: str) -> None:
         """Reset the credits that *user* has spent in the current window."""
         act = partial(self._ledger.reset, user=user, now=self._now(), admin=admin)
-        await self._do(admin, "reset quota", user, None, act)
+        await self.do(admin, "reset quota", user, None, act)
 
     async def set_quota(self, admin: str, user: str, credits: int | None) -> None:
         """Set the credits per window of *user*; None restores the configured number."""
         act = partial(people.set_own_quota, user=user, credits=credits)
         detail = "default" if credits is None else str(credits)
-        await self._do(admin, "set quota", user, detail, act)
+        await self.do(admin, "set quota", user, detail, act)
 
     async def group_quota(self, admin: str, group: str) -> int | None:
         """Credits per window of each member of a role, or of all people of a server together; None
@@ -164,7 +164,7 @@ class Administration:
         """Set the quota of a role or a server; None lifts the limit."""
         act = partial(self._ledger.set_group_quota, group=group, credits=credits)
         detail = "default" if credits is None else str(credits)
-        await self._do(admin, "set quota", group, detail, act)
+        await self.do(admin, "set quota", group, detail, act)
 
     async def ban(self, admin: str, user: str, reason: str = "") -> None:
         """Accept no more jobs from *user*, and cancel their waiting ones.
@@ -184,14 +184,14 @@ class Administration:
                 " there first"
             )
         act = partial(people.ban, user=user, now=self._now(), reason=reason)
-        await self._do(admin, "ban", user, reason or None, act)
+        await self.do(admin, "ban", user, reason or None, act)
         for job in [job for job in self._worker.unfinished.values() if job.user == user]:
             with suppress(Conflict, NotFound):
                 await self._cancel(job, CANCELLED)
 
     async def unban(self, admin: str, user: str) -> None:
         """Accept jobs from *user* again."""
-        await self._do(admin, "unban", user, None, partial(people.unban, user=user))
+        await self.do(admin, "unban", user, None, partial(people.unban, user=user))
 
     async def pause(self, admin: str) -> None:
         """Begin no job until `resume`, across restarts; waiting jobs are kept."""
@@ -199,12 +199,12 @@ class Administration:
         def act(db: sqlite3.Connection) -> None:
             _switch(db, "paused", PAUSED)
 
-        await self._do(admin, "pause", None, None, act)
+        await self.do(admin, "pause", None, None, act)
         self._worker.pause(PAUSED)
 
     async def drain(self, admin: str) -> None:
         """Accept no new job until `resume`, across restarts; waiting jobs are drawn."""
-        await self._do(admin, "drain", None, None, partial(_switch, name="draining", value="yes"))
+        await self.do(admin, "drain", None, None, partial(_switch, name="draining", value="yes"))
         self.is_draining = True
 
     async def resume(self, admin: str) -> None:
@@ -214,7 +214,7 @@ class Administration:
             _switch(db, "paused", None)
             _switch(db, "draining", None)
 
-        await self._do(admin, "resume", None, None, act)
+        await self.do(admin, "resume", None, None, act)
         self.is_draining = False
         self._worker.resume()
 
@@ -227,7 +227,7 @@ class Administration:
         self.check(admin)
         await asyncio.to_thread(self._presets.reload)
         names = ", ".join(self._presets.by_name)
-        await self._do(admin, "reload presets", None, names, lambda db: None)
+        await self.do(admin, "reload presets", None, names, lambda db: None)
 
     async def enable_preset(self, admin: str, name: str, *, is_enabled: bool) -> None:
         """Enable or disable the preset *name*, across restarts.
@@ -246,7 +246,7 @@ class Administration:
             )
         value = None if is_enabled else "off"
         act = partial(_switch, name=_DISABLED + name, value=value)
-        await self._do(admin, "enable" if is_enabled else "disable", name, None, act)
+        await self.do(admin, "enable" if is_enabled else "disable", name, None, act)
         self._presets.disabled = self._presets.disabled - {name} | (
             frozenset() if is_enabled else {name}
         )
@@ -269,7 +269,7 @@ class Administration:
             raise NotFound(f"there is no job {shortened(job_id)} that waits")
         act = "move to the front" if to_front else "move to the back"
         moved = partial(self._store.move, job_id=job_id, to_front=to_front)
-        await self._do(admin, act, job_id, None, moved)
+        await self.do(admin, act, job_id, None, moved)
 
     async def cancel(self, admin: str, job_id: str) -> Job:
         """Somebody's job, cancelled, its credits given back.
@@ -283,7 +283,7 @@ class Administration:
         if job is None:
             raise NotFound(f"there is no job {shortened(job_id)} that waits or is drawn")
         await self._cancel(job, CANCELLED)
-        await self._do(admin, "cancel", job_id, job.user, lambda db: None)
+        await self.do(admin, "cancel", job_id, job.user, lambda db: None)
         return job
 
     async def refund(self, admin: str, job_id: str) -> Job:
@@ -306,7 +306,7 @@ class Administration:
             return job
 
         now = self._now()
-        return await self._do(admin, "refund", job_id, None, act)
+        return await self.do(admin, "refund", job_id, None, act)
 
     async def dead_letters(self, admin: str) -> list[Job]:
         """Jobs that were given up after too many attempts, oldest first."""
@@ -344,7 +344,7 @@ class Administration:
 
         await self._ids.give(job)
         try:
-            await self._do(admin, "replay", job_id, job.id, act)
+            await self.do(admin, "replay", job_id, job.id, act)
         except BaseException:
             del self._worker.unfinished[job.id]
             raise
@@ -372,7 +372,7 @@ class Administration:
             return channels_of(db, server)
 
         word = "allow channel" if is_allowed else "disallow channel"
-        return await self._do(admin, word, channel, server, act, server=server)
+        return await self.do(admin, word, channel, server, act, server=server)
 
     async def audit(
         self, admin: str, *, limit: int = 20, server: str | None = None
@@ -398,7 +398,7 @@ class Administration:
         if not self.manages(user, server):
             raise NotAllowed("only admins may do that; config.toml names them under [admins]")
 
-    async def _do(
+    async def do(
         self,
         admin: str,
         act: str,

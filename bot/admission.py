@@ -6,10 +6,10 @@ import asyncio
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
-from bot import people
+from bot import people, refused_words, strikes
 from bot.administration import DRAINING, Administration, check_may_draw
 from bot.config import Config
 from bot.database import FULL, Database
@@ -17,9 +17,11 @@ from bot.drafts import Draft
 from bot.gallery import Gallery
 from bot.job_ids import JobIds
 from bot.job_store import JobStore
-from bot.jobs import Job
+from bot.jobs import Job, Review
+from bot.judging import Judging
 from bot.ledger import Ledger, cost
-from bot.refusals import NotAccepting, QueueFull, StorageTrouble, TooManyJobs
+from bot.refusals import NotAccepting, QueueFull, Screened, StorageTrouble, TooManyJobs
+from bot.screens import Action, Verdict
 from bot.source import Source
 from bot.worker import Worker
 
@@ -39,6 +41,7 @@ class Admission:
         gallery: Gallery,
         admin: Administration,
         ids: JobIds,
+        judging: Judging,
         now: Callable[[], float],
     ) -> None:
         self._config = config
@@ -49,6 +52,7 @@ class Admission:
         self._gallery = gallery
         self._admin = admin
         self._ids = ids
+        self._judging = judging
         self._now = now
         self._admitting: Counter[str] = Counter()
 
@@ -72,7 +76,7 @@ class Admission:
         """Raise NotAllowed where the person is banned, or drawing is not allowed in the place."""
 
         def check(db: sqlite3.Connection) -> None:
-            people.check_not_banned(db, source.user)
+            self._check_person(db, source.user)
             check_may_draw(db, source.origin)
 
         await self._database.read(check)
@@ -85,7 +89,8 @@ class Admission:
             parent: Id of the job that it builds on.
 
         Raises:
-            Refused: The credits do not suffice, or the queue or the disk is full.
+            Refused: A screen refuses it, the credits do not suffice, or the queue or the disk is
+                full.
         """
         job = Job(
             user=source.user,
@@ -99,6 +104,7 @@ class Admission:
             submitted_at=self._now(),
         )
         job.cost = cost(job, self._config.quota)
+        await self._judge(job, [clean.png for clean in draft.attached])
         if draft.attached:
             # Checked here already, so that refused requests never fill the disk.
             await self._database.read(partial(self._check_may_pay, job=job))
@@ -140,8 +146,48 @@ class Admission:
                 retry_in=self._worker.soon(),
             )
 
+    async def _judge(self, job: Job, attached: Sequence[bytes]) -> None:
+        """Have the screens judge the words and the attached pictures of *job*, and mark it where
+        it may be drawn on a condition.
+
+        Raises:
+            Screened: It may not be drawn.
+            NotAccepting: A screen does not work.
+        """
+        words = await self._database.read(partial(refused_words.of, server=job.origin.server))
+        request = job.request
+        texts = (request.templated_prompt, request.negative_prompt)
+        verdict = await self._judging.request(texts, attached, job.origin, words)
+        if verdict.action is Action.REFUSE:
+            await self._refuse(job, verdict)
+        if verdict.action is Action.HOLD:
+            job.review = Review.DUE
+        job.is_spoiler = verdict.action is Action.SPOILER
+        job.verdict = verdict.note
+
+    async def _refuse(self, job: Job, verdict: Verdict) -> None:
+        """Raise Screened, with a strike where the configuration wants one for words. Sexual words
+        about minors always are one."""
+        sentence = verdict.reason
+        if self._config.screens.words_strike or verdict.screen == "minors":
+            told = await self._database.write(
+                partial(
+                    strikes.strike,
+                    user=job.user,
+                    reason=verdict.note,
+                    now=self._now(),
+                    settings=self._config.screens,
+                )
+            )
+            sentence = f"{sentence}. {told}" if told else sentence
+        raise Screened(sentence, field="prompt")
+
+    def _check_person(self, db: sqlite3.Connection, user: str) -> None:
+        people.check_not_banned(db, user)
+        strikes.check_not_paused(db, user, self._now(), self._config.screens)
+
     def _check_may_pay(self, db: sqlite3.Connection, job: Job) -> None:
-        people.check_not_banned(db, job.user)
+        self._check_person(db, job.user)
         self._ledger.check(db, job, job.submitted_at)
 
     async def _admit(self, job: Job) -> Job:
@@ -150,7 +196,7 @@ class Admission:
                 earlier = self._store.find_event(db, job.event_id)
                 if earlier is not None:
                     return earlier
-            people.check_not_banned(db, job.user)
+            self._check_person(db, job.user)
             self._store.insert(db, job)
             self._ledger.charge(db, job, job.submitted_at)
             return None

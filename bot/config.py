@@ -39,6 +39,7 @@ from bot.sections import (
     PresetTables,
     Queue,
     Quota,
+    ScreenSettings,
     Slack,
     Storage,
     Web,
@@ -87,6 +88,7 @@ class Config(BaseSettings):
     quota: Quota = Quota()
     gallery: Gallery = Gallery()
     control_images: ControlImageSettings = ControlImageSettings()
+    screens: ScreenSettings = ScreenSettings()
     web: Web = Web()
     discord: Discord = Discord()
     slack: Slack = Slack()

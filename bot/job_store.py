@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bot.jobs import Delivery, Job, JobStatus, Progress
+from bot.jobs import Delivery, Job, JobStatus, Progress, Review
 from bot.origins import Origin
 from generation.kinds import picture_names
 from generation.types import GenerationRequest
@@ -32,6 +32,7 @@ class Unfinished:
     Attributes:
         begun: Jobs whose turn had come, in the order of arrival.
         waiting: Jobs still in the queue, in the order of arrival.
+        held: Jobs that wait for moderators.
         moved: Ids of waiting jobs that admins moved, in the order of the moves, each with
             whether it went to the front.
         unreadable: Ids of jobs whose rows cannot be read.
@@ -41,6 +42,7 @@ class Unfinished:
 
     begun: list[Job]
     waiting: list[Job]
+    held: list[Job]
     moved: list[tuple[str, bool]]
     unreadable: list[str]
     round: int
@@ -75,8 +77,8 @@ class JobStore:
     def insert(self, db: sqlite3.Connection, job: Job) -> None:
         db.execute(
             "INSERT INTO jobs (id, user, status, prompt, request, images, cost, submitted_at,"
-            " server, reply_to, event_id, parent, remarks)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " server, reply_to, event_id, parent, remarks, review, verdict, is_spoiler)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 job.id,
                 job.user,
@@ -91,6 +93,9 @@ class JobStore:
                 job.event_id,
                 job.parent,
                 _json(job.remarks),
+                job.review,
+                job.verdict,
+                job.is_spoiler,
             ),
         )
 
@@ -151,17 +156,20 @@ class JobStore:
         engine_losses: int | None = None,
         is_dead_letter: bool = False,
         steps_drawn: int | None = None,
+        review: Review | None = None,
+        is_spoiler: bool = False,
     ) -> bool:
-        """Write the end of a job; its answer is owed from now on if it has a ``reply_to``.
+        """Write the end of a job; its answer is owed from now on if it has a ``reply_to``. What is
+        None keeps its value.
 
         Returns:
             Whether it was written. Nothing changes if the job had ended already, or if *fence*
             is not that of the latest attempt.
         """
         cursor = db.execute(
-            "UPDATE jobs SET status = ?, finished_at = ?, seconds = ?, error = ?,"
-            " engine_losses = coalesce(?, engine_losses), is_dead_letter = ?,"
-            " steps_drawn = ?,"
+            "UPDATE jobs SET status = ?, finished_at = ?, seconds = coalesce(?, seconds),"
+            " error = ?, engine_losses = coalesce(?, engine_losses), is_dead_letter = ?,"
+            " steps_drawn = ?, review = coalesce(?, review), is_spoiler = max(is_spoiler, ?),"
             " delivery = iif(reply_to IS NULL, 'none', 'owed')"
             " WHERE id = ? AND status IN ('queued', 'running') AND fence = coalesce(?, fence)",
             (
@@ -172,6 +180,8 @@ class JobStore:
                 engine_losses,
                 is_dead_letter,
                 steps_drawn,
+                review,
+                is_spoiler,
                 job_id,
                 fence,
             ),
@@ -182,6 +192,31 @@ class JobStore:
         """Whether the person who had asked for a job cancelled it while it was drawn."""
         cancelled = "SELECT 1 FROM jobs WHERE id = ? AND steps_drawn IS NOT NULL"
         return db.execute(cancelled, (job_id,)).fetchone() is not None
+
+    def hold(self, db: sqlite3.Connection, job: Job, fence: int | None) -> bool:
+        """Hold *job*, which is drawn and stored, for moderators; False if that attempt is not the
+        latest. Its row stays ``running``, so that its answer is still to come."""
+        cursor = db.execute(
+            "UPDATE jobs SET review = 'held', verdict = ?, seconds = ?, is_spoiler = ?"
+            " WHERE id = ? AND status = 'running' AND fence = coalesce(?, fence)",
+            (job.verdict, job.seconds, job.is_spoiler, job.id, fence),
+        )
+        return cursor.rowcount == 1
+
+    def held(self, db: sqlite3.Connection, server: str | None = None) -> list[Job]:
+        """Jobs that wait for moderators, oldest first; with *server* only those from there."""
+        rows = db.execute(
+            "SELECT * FROM jobs WHERE review = 'held' AND status = 'running'"
+            " AND (? IS NULL OR server = ?) ORDER BY number",
+            (server, server),
+        )
+        return self._readable(rows)
+
+    def set_error(self, db: sqlite3.Connection, job_id: str, error: str) -> None:
+        db.execute("UPDATE jobs SET error = ? WHERE id = ?", (error, job_id))
+
+    def set_spoiler(self, db: sqlite3.Connection, job_id: str, is_spoiler: bool) -> None:
+        db.execute("UPDATE jobs SET is_spoiler = ? WHERE id = ?", (is_spoiler, job_id))
 
     def dead_letters(self, db: sqlite3.Connection) -> list[Job]:
         """Jobs that were given up and not replayed, oldest first."""
@@ -234,7 +269,7 @@ class JobStore:
         (round,) = db.execute("SELECT coalesce(max(turn), 0) FROM jobs").fetchone()
         people = db.execute("SELECT DISTINCT user FROM jobs WHERE turn = ?", (round,))
         had_their_turn = [row["user"] for row in people]
-        found = Unfinished([], [], [], [], round, had_their_turn)
+        found = Unfinished([], [], [], [], [], round, had_their_turn)
         moves = []
         for row in db.execute(f"{JOBS} WHERE status IN ('queued', 'running') ORDER BY number"):
             try:
@@ -242,6 +277,9 @@ class JobStore:
             except UNREADABLE as error:
                 logger.error("the row of job %s cannot be read: %r", row["id"], error)
                 found.unreadable.append(row["id"])
+                continue
+            if job.status is JobStatus.HELD:
+                found.held.append(job)
                 continue
             had_its_turn = row["turn"] is not None and row["moved"] is None
             (found.begun if had_its_turn else found.waiting).append(job)
@@ -333,7 +371,9 @@ class JobStore:
         return jobs
 
     def _job(self, row: sqlite3.Row) -> Job:
-        status = JobStatus(row["status"])
+        review = None if row["review"] is None else Review(row["review"])
+        is_held = review is Review.HELD and row["status"] == "running"
+        status = JobStatus.HELD if is_held else JobStatus(row["status"])
         return Job(
             id=row["id"],
             user=row["user"],
@@ -355,6 +395,9 @@ class JobStore:
             seconds=row["seconds"],
             finished_at=row["finished_at"],
             is_pruned=bool(row["is_pruned"]),
+            review=review,
+            verdict=row["verdict"] or "",
+            is_spoiler=bool(row["is_spoiler"]),
             progress=Progress(status),
         )
 

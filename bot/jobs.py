@@ -31,6 +31,7 @@ def new_id() -> str:
 class JobStatus(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
+    HELD = "held"  #: Drawn, and shown to moderators alone until one of them has decided.
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -45,12 +46,28 @@ class JobStatus(StrEnum):
 TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.CANCELLED, JobStatus.FAILED}),
     JobStatus.RUNNING: frozenset(
-        {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.QUEUED}
+        {
+            JobStatus.SUCCEEDED,
+            JobStatus.FAILED,
+            JobStatus.CANCELLED,
+            JobStatus.QUEUED,
+            JobStatus.HELD,
+        }
     ),
+    JobStatus.HELD: frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED}),
     JobStatus.SUCCEEDED: frozenset(),
     JobStatus.FAILED: frozenset(),
     JobStatus.CANCELLED: frozenset(),
 }
+
+
+class Review(StrEnum):
+    """State of a picture that moderators look at."""
+
+    DUE = "due"  #: It will be held once it is drawn, for what was asked.
+    HELD = "held"
+    RELEASED = "released"
+    REJECTED = "rejected"
 
 
 class Delivery(StrEnum):
@@ -116,6 +133,9 @@ class Job:
         seconds: Time on the engine, all pictures together; None before success.
         finished_at: Unix seconds; None before the end.
         is_pruned: Whether the files were deleted for their age.
+        review: State of the moderators' look at it; None without one.
+        verdict: A note of the screens for moderators.
+        is_spoiler: Whether the picture is hidden until somebody wants to see it.
         progress: The latest progress.
     """
 
@@ -139,6 +159,9 @@ class Job:
     seconds: float | None = None
     finished_at: float | None = None
     is_pruned: bool = False
+    review: Review | None = None
+    verdict: str = ""
+    is_spoiler: bool = False
     progress: Progress = field(default=Progress(JobStatus.QUEUED))
     _changed: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
@@ -195,6 +218,14 @@ class Job:
         """The last progress, once the job has ended."""
         async for progress in self.watch():
             if progress.status.is_final:
+                return progress
+        raise AssertionError("watch() ends with a final progress")
+
+    async def drawn(self) -> Progress:
+        """The first progress after which a client should not wait on: the job has ended, or
+        is held for moderators, who may take hours."""
+        async for progress in self.watch():
+            if progress.status.is_final or progress.status is JobStatus.HELD:
                 return progress
         raise AssertionError("watch() ends with a final progress")
 

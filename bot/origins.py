@@ -21,11 +21,13 @@ class Origin:
         channels: The platform's own ids of the channel and of its parents (a thread's channel,
             a channel's category).
         roles: ``platform-role:id`` for each role that the person has in that server.
+        is_age_restricted: Whether the platform lets only adults see the channel.
     """
 
     server: str | None = None
     channels: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
+    is_age_restricted: bool = False
 
 
 #: A place without any limits of its own.

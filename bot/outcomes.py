@@ -11,9 +11,11 @@ import sqlite3
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from bot import strikes
 from bot.job_store import JobStore
-from bot.jobs import Delivery, Job, JobStatus, steps_drawn
+from bot.jobs import Delivery, Job, JobStatus, Review, steps_drawn
 from bot.ledger import NOTHING, Ledger
+from bot.sections import ScreenSettings
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,10 @@ class Outcome:
         finished_at: Unix seconds.
         error: A sentence for the person who asked; None where there is nothing to say.
         seconds: Drawing time; None where nothing was drawn.
+        is_refunded: Whether the credits are given back, unless it succeeded.
+        strike: A note of the reason for which the person gets a strike; empty without one.
+        review: State of the moderators' look at the picture; None where there was none.
+        is_spoiler: Whether the picture is hidden until somebody wants to see it.
         is_dead_letter: Whether the job is kept for an admin to look at and to replay.
         steps_drawn: Denoising steps of all pictures that were drawn, for which the person pays
             who has cancelled the job; None where nobody has to.
@@ -53,6 +59,10 @@ class Outcome:
     finished_at: float
     error: str | None = None
     seconds: float | None = None
+    is_refunded: bool = True
+    strike: str = ""
+    review: Review | None = None
+    is_spoiler: bool = False
     is_dead_letter: bool = False
     steps_drawn: int | None = None
     share_drawn: Fraction = NOTHING
@@ -60,7 +70,10 @@ class Outcome:
 
     def show(self, job: Job) -> None:
         """Show the outcome on *job*, and wake its watchers."""
-        job.error, job.seconds, job.finished_at = self.error, self.seconds, self.finished_at
+        job.error, job.finished_at = self.error, self.finished_at
+        job.seconds = job.seconds if self.seconds is None else self.seconds
+        job.review = self.review or job.review
+        job.is_spoiler = self.is_spoiler or job.is_spoiler
         job.steps_drawn, job.refunded = self.steps_drawn, self.refunded
         if self.status is JobStatus.SUCCEEDED:
             job.update(self.status, picture=job.images, step=job.request.steps_taken)
@@ -87,9 +100,10 @@ def cancelled(job: Job, now: float, reason: str | None = None) -> Outcome:
 class Outcomes:
     """Ends of jobs in *store*, with their refunds in *ledger*."""
 
-    def __init__(self, store: JobStore, ledger: Ledger) -> None:
+    def __init__(self, store: JobStore, ledger: Ledger, screens: ScreenSettings) -> None:
         self._store = store
         self._ledger = ledger
+        self._screens = screens
 
     def write(
         self,
@@ -122,8 +136,12 @@ class Outcomes:
             engine_losses=engine_losses,
             is_dead_letter=outcome.is_dead_letter,
             steps_drawn=outcome.steps_drawn,
+            review=outcome.review,
+            is_spoiler=outcome.is_spoiler,
         ):
-            if outcome.status is JobStatus.SUCCEEDED:
+            if outcome.strike:
+                outcome = self._with_strike(db, job_id, outcome)
+            if outcome.status is JobStatus.SUCCEEDED or not outcome.is_refunded:
                 return outcome
             refunded = self._ledger.refund(db, job_id, outcome.finished_at, outcome.share_drawn)
             return replace(outcome, refunded=refunded)
@@ -142,6 +160,18 @@ class Outcomes:
             steps_drawn=found.steps_drawn,
             refunded=found.refunded,
         )
+
+    def _with_strike(self, db: sqlite3.Connection, job_id: str, outcome: Outcome) -> Outcome:
+        """*outcome* with a strike that is written and told."""
+        found = self._store.find(db, job_id)
+        if found is None:
+            return outcome
+        told = strikes.strike(
+            db, found.user, outcome.strike, outcome.finished_at, self._screens, job_id=job_id
+        )
+        error = ". ".join(filter(None, [outcome.error, told]))
+        self._store.set_error(db, job_id, error)
+        return replace(outcome, error=error)
 
     def give_up_delivery(
         self, db: sqlite3.Connection, job_id: str, reason: str, now: float

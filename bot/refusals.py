@@ -8,6 +8,7 @@ Refused
 ├── QueueFull        the queue holds no more jobs
 ├── NotAccepting     paused by an admin, stopping, or the model cannot be loaded
 ├── NotAllowed       banned, or not an admin
+│   └── Screened     a screen refuses the words or an attached picture
 ├── NotFound         no such job, preset or picture, or one of somebody else
 ├── Conflict         the job is past the point where that is possible
 └── StorageTrouble   the disk is full or the database is busy; nothing was charged
@@ -68,6 +69,12 @@ class NotAllowed(Refused):
     """The person may not do that."""
 
     code = "not_allowed"
+
+
+class Screened(NotAllowed):
+    """A screen refuses the words of a request, or a picture that is attached to it."""
+
+    code = "screened"
 
 
 class NotFound(Refused):

@@ -17,6 +17,7 @@ from bot.ledger import QuotaStatus
 from bot.origins import kind_of_group
 from bot.requests import command_of
 from bot.sections import Quota
+from bot.sentences import Sentence
 from generation.errors import FluxbotError
 from generation.types import Preset
 
@@ -37,6 +38,9 @@ def progress_line(
         place = _place(progress, say, when)
         note = say(progress.note)
         return f"{place}: {note}" if note else place
+    if progress.status is JobStatus.HELD:
+        note = say(Sentence.HELD)
+        return note[:1].upper() + note[1:]
     if progress.status is JobStatus.RUNNING:
         steps = job.request.steps_taken
         if progress.note:

@@ -183,6 +183,35 @@ class ControlImageSettings(Section):
     previews_per_minute: int = Field(120, ge=1)
 
 
+class PictureThresholds(Section):
+    """Scores of the pictures screen, 0 to 1, from which on something happens; 1 is never."""
+
+    spoiler_at: float = Field(0.6, ge=0, le=1)
+    hold_at: float = Field(0.85, ge=0, le=1)
+    refuse_at: float = Field(1.0, ge=0, le=1)
+
+
+class AgeRestrictedThresholds(PictureThresholds):
+    spoiler_at: float = Field(0.85, ge=0, le=1)
+    hold_at: float = Field(1.0, ge=0, le=1)
+
+
+class ScreenSettings(Section):
+    enabled: Annotated[tuple[Literal["words", "pictures"], ...], BeforeValidator(_split)] = (
+        "words",
+        "pictures",
+    )
+    off_because: str = ""
+    words_file: Path | None = None
+    words_action: Literal["refuse", "hold"] = "refuse"
+    pictures: PictureThresholds = PictureThresholds()
+    age_restricted: AgeRestrictedThresholds = AgeRestrictedThresholds()
+    refund: bool = True
+    strikes: int = Field(3, ge=0)
+    strike_hours: float = Field(24.0, gt=0, le=24 * 366)
+    words_strike: bool = False
+
+
 class Web(Section):
     enabled: bool = True
     host: str = "127.0.0.1"

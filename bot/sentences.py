@@ -29,6 +29,7 @@ class Sentence(StrEnum):
     NO_PROMPT = "the prompt is empty: say what to draw"
     STORED_ELSEWHERE = "the file is stored somewhere else: attach it from your own device"
     FILE_IS_GONE = "the file is gone: attach it again"
+    HELD = "a moderator looks at this picture before anybody sees it"
     NOT_FETCHED = "the file could not be fetched: attach it again"
     MAY_NOT_READ = (
         "I need the files:read permission to see your picture: an admin of the workspace must"
@@ -157,6 +158,14 @@ def restarting(job: Job) -> NotAccepting:
 def not_drawn(job: Job) -> GenerationError:
     """The error for *job*, which has failed."""
     return GenerationError(job.error or "the picture could not be made")
+
+
+def held(job: Job | None = None) -> Conflict:
+    """The error for a picture that moderators have not decided about; *job* where a request has
+    waited for it."""
+    if job is None:
+        return Conflict(Sentence.HELD)
+    return Conflict(f"{Sentence.HELD}; ask for job {job.id} later")
 
 
 def was_cancelled(job: Job) -> Conflict:

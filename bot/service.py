@@ -29,6 +29,7 @@ from bot.gallery import Gallery, Kind
 from bot.job_ids import JobIds
 from bot.job_store import HistoryPage, JobStore
 from bot.jobs import Delivery, Job, JobStatus, new_id
+from bot.judging import Judging
 from bot.ledger import Ledger, QuotaStatus
 from bot.origins import NOWHERE, Origin
 from bot.outcomes import LOST_TOO_OFTEN, MAX_ATTEMPTS, UNREADABLE, Outcomes, given_up
@@ -44,11 +45,13 @@ from bot.requests import (
     upscaled,
     varied,
 )
-from bot.sentences import not_yours
+from bot.review import Reviewing
+from bot.screens import BROKEN, Screens
+from bot.sentences import held, not_yours
 from bot.source import Picture, PictureOf, Source
 from bot.upkeep import Upkeep
-from bot.views import About, QueueView
-from bot.worker import EngineState, Worker
+from bot.views import About, EngineState, QueueView
+from bot.worker import Worker
 from generation.checks import MAX_SEED, MAX_SIZE, shortened
 from generation.protocols import ControlImages, Executor
 from generation.types import Preset
@@ -57,14 +60,16 @@ from generation.types import Preset
 class Service:
     """The bot, whatever the chat platform.
 
-    Await `start` once, then keep `run` running. *read_presets* reads the presets anew;
-    *now* is the clock (unix seconds), *new_seed* and *new_id* the dice.
+    Await `start` once, then keep `run` running. *screens* judge words and pictures,
+    *read_presets* reads the presets anew, *now* is the clock (unix seconds), *new_seed* and
+    *new_id* are the dice.
 
     Attributes:
         about: Introduction of the loaded model.
         admin: The acts of admins.
         attachments: The way to the content of strangers' files.
         previews: Prices and control maps.
+        review: The moderators' acts on pictures that a screen holds back.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class Service:
         control_images: ControlImages,
         *,
         about: About,
+        screens: Screens,
         read_presets: Callable[[], dict[str, Preset]],
         now: Callable[[], float] = time.time,
         new_seed: Callable[[], int] = lambda: secrets.randbelow(MAX_SEED + 1),
@@ -89,8 +95,12 @@ class Service:
         self._presets = Presets(dict(config.presets), read_presets)
         self._ledger = Ledger(config.quota)
         self._store = JobStore(gallery.control_images)
-        self._outcomes = Outcomes(self._store, self._ledger)
-        self._worker = Worker(executors, database, self._store, self._outcomes, gallery, now)
+        self._outcomes = Outcomes(self._store, self._ledger, config.screens)
+        self._screens = screens
+        judging = Judging(screens, config.screens)
+        self._worker = Worker(
+            executors, database, self._store, self._outcomes, gallery, judging, now
+        )
         ids = JobIds(database, self._store, gallery, self._worker.unfinished, new_id)
         self.admin = Administration(
             config.admins.users,
@@ -117,12 +127,31 @@ class Service:
             lambda request: self.about.remarks(request),
         )
         self._admission = Admission(
-            config, database, self._store, self._ledger, self._worker, gallery, self.admin, ids, now
+            config,
+            database,
+            self._store,
+            self._ledger,
+            self._worker,
+            gallery,
+            self.admin,
+            ids,
+            judging,
+            now,
+        )
+        self.review = Reviewing(
+            config.screens,
+            database,
+            self._store,
+            self._outcomes,
+            self._worker,
+            gallery,
+            self.admin,
+            now,
         )
         self.previews = Previews(
             config.quota, self._drafts, self._admission, self.attachments, self._worker, self.quota
         )
-        self._upkeep = Upkeep(config, database, self._store, gallery, now)
+        self._upkeep = Upkeep(config, database, self._store, gallery, self.review, now)
 
     # Start and end
 
@@ -157,11 +186,14 @@ class Service:
     async def run(self) -> None:
         """Draw until cancelled."""
         pruning = asyncio.create_task(self._upkeep.run())
+        loading = asyncio.create_task(self._screens.load())
         try:
             await self._worker.run()
         finally:
             self.attachments.close()
             pruning.cancel()
+            loading.cancel()
+            self._screens.close()
             with suppress(asyncio.CancelledError):
                 await pruning
 
@@ -173,6 +205,8 @@ class Service:
     def state(self) -> EngineState:
         """State of drawing."""
         state = self._worker.state
+        if self._screens.problem:
+            return EngineState("failed", BROKEN)
         if self.admin.is_draining and state.status == "ready":
             return EngineState("draining", DRAINING)
         return state
@@ -437,6 +471,8 @@ class Service:
             Conflict: The job has not ended.
         """
         job = await self.own_job(source, job_id)
+        if job.status is JobStatus.HELD:
+            raise held()
         if not job.status.is_final:
             raise Conflict(f"{job.id} is {job.status}: cancel it first")
         await asyncio.to_thread(self._gallery.delete, job.id)
@@ -528,6 +564,8 @@ class Service:
 
     async def _cancel(self, job: Job, reason: str | None = None) -> Job:
         await self._worker.cancel(job, reason)
+        if job.status is JobStatus.HELD:
+            raise held()
         if job.status is not JobStatus.CANCELLED:
             raise Conflict(
                 f"{job.id} has already {job.status}"
@@ -538,6 +576,8 @@ class Service:
 
     async def _drawn(self, source: Source, job_id: str) -> Job:
         job = await self.job(source, job_id)
+        if job.status is JobStatus.HELD:
+            raise held()
         if job.status is not JobStatus.SUCCEEDED:
             verb = "has" if job.status.is_final else "is"
             raise Conflict(f"{job.id} has no picture: it {verb} {job.status}")

@@ -11,6 +11,7 @@ from bot.config import Config
 from bot.database import Database
 from bot.gallery import Gallery
 from bot.job_store import JobStore
+from bot.review import Reviewing
 
 logger = logging.getLogger(__name__)
 
@@ -28,12 +29,14 @@ class Upkeep:
         database: Database,
         store: JobStore,
         gallery: Gallery,
+        review: Reviewing,
         now: Callable[[], float],
     ) -> None:
         self._config = config
         self._database = database
         self._store = store
         self._gallery = gallery
+        self._review = review
         self._now = now
 
     async def run(self) -> None:
@@ -51,6 +54,7 @@ class Upkeep:
         old: list[str] = []
         if self._config.gallery.keep_days:
             before = self._now() - self._config.gallery.keep_days * 86400
+            await self._review.expire(before)
             old = await self._database.read(partial(self._store.prunable, before=before))
             await asyncio.to_thread(self._gallery.prune_pictures, old)
         # Rows are marked afterwards: a crash in between repeats the deletion, never forgets it.

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from bot.jobs import Job
 from generation.types import GenerationRequest
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """State of drawing, with a sentence for people where nothing can be drawn."""
+
+    status: Literal["loading", "ready", "failed", "paused", "draining", "stopping"]
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)

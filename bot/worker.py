@@ -10,12 +10,21 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from bot.database import Database, Work
 from bot.gallery import Gallery
 from bot.job_store import JobStore, Unfinished
-from bot.jobs import FairQueue, Job, JobStatus, StepTimes, seconds_ahead, waiting_times
+from bot.jobs import (
+    FairQueue,
+    Job,
+    JobStatus,
+    Review,
+    StepTimes,
+    seconds_ahead,
+    waiting_times,
+)
+from bot.judging import Judging
 from bot.outcomes import (
     ENGINE_LOST_TOO_OFTEN,
     LOST_TOO_OFTEN,
@@ -28,7 +37,9 @@ from bot.outcomes import (
     cancelled,
     given_up,
 )
-from bot.refusals import StorageTrouble
+from bot.refusals import NotAccepting, StorageTrouble
+from bot.screens import Action
+from bot.views import EngineState
 from generation.errors import DegenerateResult, EngineLost, FluxbotError
 from generation.protocols import Executor
 from generation.types import GenerationRequest, GenerationResult, Step
@@ -61,14 +72,6 @@ RETRY_EVERY = 2.0
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
-@dataclass(frozen=True, slots=True)
-class EngineState:
-    """State of drawing, with a sentence for people where nothing can be drawn."""
-
-    status: Literal["loading", "ready", "failed", "paused", "draining", "stopping"]
-    message: str = ""
-
-
 @dataclass(slots=True)
 class _Attempt:
     """One try at a job.
@@ -98,6 +101,7 @@ class Worker:
         store: JobStore,
         outcomes: Outcomes,
         gallery: Gallery,
+        judging: Judging,
         now: Callable[[], float],
     ) -> None:
         self.unfinished: dict[str, Job] = {}
@@ -108,6 +112,7 @@ class Worker:
         self._store = store
         self._outcomes = outcomes
         self._gallery = gallery
+        self._judging = judging
         self._now = now
         self._drawing: dict[str, tuple[Job, asyncio.Task[list[GenerationResult]]]] = {}
         #: Being drawn, and cancelled; and why, unless its own person did it.
@@ -195,7 +200,7 @@ class Worker:
     def take_up(self, left: Unfinished) -> None:
         """Queue the jobs that the last process left, in their old order."""
         self._queue.resume(left.round, left.had_their_turn)
-        for job in (*left.waiting, *left.begun):
+        for job in (*left.waiting, *left.begun, *left.held):
             self.unfinished[job.id] = job
         for job in left.waiting:
             self._queue.put(job)
@@ -344,6 +349,7 @@ class Worker:
             raise
         finally:
             del self._drawing[job.id]
+            self._judging.forget(job)
             concluding = self._in_background(self._conclude(attempt, generation))
         if not generation.cancelled() and isinstance(generation.exception(), EngineLost):
             self._ready.discard(executor)
@@ -382,7 +388,7 @@ class Worker:
                 JobStatus.RUNNING,
                 picture=number,
                 step=step.number,
-                preview=step.preview,
+                preview=self._judging.preview(job, number, step.preview),
                 note=step.note,
             )
 
@@ -429,11 +435,22 @@ class Worker:
             self.pause(CANNOT_WRITE)
 
     async def _keep(self, attempt: _Attempt, results: list[GenerationResult]) -> None:
-        """Encode and store the pictures, off the engine's thread, and end the job."""
+        """Judge, encode and store the pictures, off the engine's thread, and end the job, or have
+        it held for moderators."""
         job = attempt.job
         end = partial(self._end, job, write=self._written, fence=attempt.fence)
+        seconds = sum(result.seconds for result in results)
         try:
+            verdict = await self._judging.pictures(job, [result.image for result in results])
+            if verdict.action is Action.REFUSE:
+                await end(self._judging.refusal(verdict, self._now(), seconds))
+                return
             await asyncio.to_thread(self._save, job, results)
+        except NotAccepting as error:
+            await end(
+                Outcome(JobStatus.FAILED, self._now(), f"{error}; your credits were given back")
+            )
+            return
         except Exception as error:
             logger.exception("the pictures of job %s cannot be stored", job.id)
             await self._delete(job)
@@ -443,10 +460,33 @@ class Worker:
                 self.pause(NO_ROOM_FOR_PICTURES)
             await end(Outcome(JobStatus.FAILED, self._now(), sentence))
             return
-        seconds = sum(result.seconds for result in results)
-        await end(Outcome(JobStatus.SUCCEEDED, self._now(), seconds=seconds))
+        is_spoiler = verdict.action is Action.SPOILER
+        if job.review is Review.DUE or verdict.action is Action.HOLD:
+            await self._hold(attempt, verdict.note or job.verdict, seconds, is_spoiler)
+            return
+        await end(Outcome(JobStatus.SUCCEEDED, self._now(), seconds=seconds, is_spoiler=is_spoiler))
         if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
             await self._delete(job)  # it had ended otherwise meanwhile
+
+    async def _hold(
+        self, attempt: _Attempt, verdict: str, seconds: float, is_spoiler: bool
+    ) -> None:
+        """Leave a job, drawn and stored, to moderators."""
+        job = attempt.job
+        job.verdict, job.seconds, job.is_spoiler = verdict, seconds, job.is_spoiler or is_spoiler
+        hold = partial(self._store.hold, job=job, fence=attempt.fence)
+        if not await self._written(hold):
+            return
+        self._unwanted.pop(job.id, None)
+        job.review = Review.HELD
+        job.update(JobStatus.HELD)
+        self._tell_places()
+
+    def end_held(self, job_id: str, holds: Outcome | None) -> None:
+        """Show the end of a held job, which is written."""
+        job = self.unfinished.pop(job_id, None)
+        if job is not None and holds is not None:
+            holds.show(job)
 
     def _save(self, job: Job, results: list[GenerationResult]) -> None:
         for number, (request, result) in enumerate(zip(job.requests, results, strict=True), 1):

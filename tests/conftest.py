@@ -12,6 +12,7 @@ from bot.config import ENVIRONMENT_PREFIX, SECRET_VARIABLES, Config
 from bot.database import Database
 from bot.gallery import Gallery
 from bot.jobs import new_id
+from bot.screens import Screens
 from bot.service import Service
 from bot.views import About
 from generation.control_images import PillowControlImages
@@ -155,6 +156,7 @@ class Bot:
             self.gallery,
             self.control_images,
             about=self.about,
+            screens=Screens({}),
             read_presets=lambda: self.read_presets(),
             now=self.clock,
             new_id=lambda: self.new_id(),

@@ -192,7 +192,7 @@ async def generate(
     web: TheWeb, source: Asker, request: Request, body: GenerateBody
 ) -> GenerateView | Response:
     job = await _submit(web, source, body)
-    finished = asyncio.ensure_future(job.finished())
+    finished = asyncio.ensure_future(job.drawn())
     waiting = {
         finished,
         asyncio.ensure_future(request.receive()),
@@ -203,6 +203,8 @@ async def generate(
     finally:
         for task in waiting:
             task.cancel()
+    if job.status is JobStatus.HELD:
+        raise sentences.held(job)
     if not job.status.is_final:
         if web.stopping.is_set():
             raise sentences.restarting(job)
@@ -276,7 +278,8 @@ async def again(
     "/api/jobs/{id}/events",
     summary="Follow a job",
     description=(
-        "Server-sent events. `queued`: `{id, status, position, wait}`; `step`: `{id, status,"
+        "Server-sent events. `queued`: `{id, status, position, wait}`; `held`: `{id, status}`,"
+        " while a moderator looks at the picture; `step`: `{id, status,"
         " picture, images, step, steps, preview}` with a small JPEG as a data URL; at the end"
         " `done`, `failed` or `cancelled` with the job. Each says everything, so whoever"
         " connects anew has missed nothing."

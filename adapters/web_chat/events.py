@@ -3,6 +3,7 @@
 | event | when | data |
 | --- | --- | --- |
 | ``queued`` | the job waits; again whenever its place changes | ``id, status, position, wait`` |
+| ``held`` | a moderator looks at the picture first | ``id, status`` |
 | ``step`` | the job is being drawn | ``id, status, picture, images, step, steps, preview`` |
 | ``done``, ``failed``, ``cancelled`` | last, at the job's end | the job, as ``GET`` gives it |
 
@@ -42,6 +43,8 @@ def event(job: Job, progress: Progress) -> tuple[str, dict[str, Any]]:
     data: dict[str, Any] = {"id": job.id, "status": progress.status.value}
     if progress.status is JobStatus.QUEUED:
         return "queued", {**data, "position": progress.position, "wait": progress.wait}
+    if progress.status is JobStatus.HELD:
+        return "held", data
     if progress.status is JobStatus.RUNNING:
         return "step", {
             **data,

@@ -225,7 +225,7 @@ class JobView(BaseModel):
     """A job: its request and its progress."""
 
     id: str
-    status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    status: Literal["queued", "running", "held", "succeeded", "failed", "cancelled"]
     position: int = Field(description="Jobs ahead of this one, running ones included")
     wait: float | None = Field(description="Seconds until it starts; null where that is not known")
     picture: int = Field(description="Number of the picture being drawn, from 1; 0 before")
@@ -264,6 +264,7 @@ class JobView(BaseModel):
     thumbnail: str | None
     control: ControlView | None
     is_pruned: bool = Field(description="Whether its files were deleted for their age")
+    is_spoiler: bool = Field(description="Whether to hide the picture until the person asks for it")
 
     @classmethod
     def of(cls, job: Job) -> Self:
@@ -314,6 +315,7 @@ class JobView(BaseModel):
             if request.pictures and not job.is_pruned
             else None,
             is_pruned=job.is_pruned,
+            is_spoiler=job.is_spoiler,
         )
 
 

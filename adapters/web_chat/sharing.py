@@ -72,7 +72,8 @@ AUTHENTICATE = {"WWW-Authenticate": {"description": "Bearer", "schema": {"type":
 
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "Server-sent events: queued, step, then one of done, failed, cancelled",
+        "description": "Server-sent events: queued, step, held, then one of done, failed,"
+        " cancelled",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }
 }

@@ -26,6 +26,8 @@ from bot.database import Database, DatabaseDamaged, SchemaTooNew
 from bot.gallery import Gallery
 from bot.permissions import secrets_are_open, tighten
 from bot.restarts import Restarts
+from bot.screening import makers
+from bot.screens import Screens
 from bot.service import Service
 from bot.storage import Reserve, has_wal_bug
 from generation import weights
@@ -171,6 +173,7 @@ async def _service(
         Gallery(config.storage.data_dir),
         IsolatedControlImages(decoding, preprocessors),
         about=about_model(config),
+        screens=Screens(makers(config.screens)),
         read_presets=lambda: dict(load_config(config_path).presets),
     )
     await service.start()

@@ -28,6 +28,7 @@ from bot.job_store import JobStore, Unfinished
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import Language
 from bot.ledger import Ledger
+from bot.screens import Screens
 from bot.service import Service
 from bot.source import Source
 from bot.views import About
@@ -249,6 +250,7 @@ async def _run(folder: Path, port: int, failpoint: Failpoints, fault: str | None
         Gallery(folder),
         PillowControlImages(),
         about=About("A test."),
+        screens=Screens({}),
         read_presets=lambda: PRESETS,
     )
     await service.start()

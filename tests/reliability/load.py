@@ -29,6 +29,7 @@ from bot.conversation import converse
 from bot.database import Database
 from bot.gallery import Gallery
 from bot.refusals import QueueFull, QuotaExceeded, TooManyJobs
+from bot.screens import Screens
 from bot.service import Service
 from bot.source import Source
 from bot.views import About
@@ -73,6 +74,7 @@ async def bot(
         Gallery(folder),
         PillowControlImages(),
         about=About("A test."),
+        screens=Screens({}),
         read_presets=lambda: PRESETS,
     )
     await service.start()

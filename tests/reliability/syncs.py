@@ -21,6 +21,7 @@ from bot.commands import ImagineCommand
 from bot.config import Config
 from bot.database import Database
 from bot.gallery import Gallery
+from bot.screens import Screens
 from bot.service import Service
 from bot.source import Source
 from bot.views import About
@@ -118,6 +119,7 @@ async def _accept(folder: Path, synchronous: str) -> None:
         Gallery(folder),
         PillowControlImages(),
         about=About("A test."),
+        screens=Screens({}),
         read_presets=dict,
     )
     await service.start()

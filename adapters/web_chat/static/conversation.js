@@ -51,6 +51,7 @@ export function told(job, engine = "ready") {
     if (job.step >= job.steps && (job.picture || 1) >= job.images) return "Almost done: saving the picture";
     return `Drawing ${which}step ${job.step} of ${job.steps}`;
   }
+  if (job.status === "held") return "A moderator looks at this picture before anybody sees it";
   if (job.status === "cancelled") {
     if (job.error) return job.error;
     if (!job.steps_drawn || job.refunded >= job.cost) return "Cancelled. Your credits were given back.";

@@ -62,7 +62,7 @@ export class Jobs extends EventTarget {
   #open(followed) {
     const stream = new EventSource(`/api/events?job=${followed}`);
     this.#stream = stream;
-    for (const name of ["queued", "step", "done", "failed", "cancelled"]) {
+    for (const name of ["queued", "step", "held", "done", "failed", "cancelled"]) {
       stream.addEventListener(name, (event) => {
         if (stream !== this.#stream) return;
         this.#delay = 1000;
