@@ -235,7 +235,7 @@ class Following:
 
     async def follow_all(self) -> None:
         """Follow all jobs whose answer is owed, or will be."""
-        for job in await self._service.undelivered(self._platform):
+        for job in await self._service.answers.undelivered(self._platform):
             self.follow(job)
 
     async def run(self) -> None:
@@ -267,7 +267,7 @@ class Following:
     async def abandon(self, is_lost: Callable[[Job], bool], reason: str) -> None:
         """End the jobs that *is_lost* picks out, whose people can no longer be reached for
         *reason*, and give their credits back."""
-        for job in await self._service.undelivered(self._platform):
+        for job in await self._service.answers.undelivered(self._platform):
             if not is_lost(job):
                 continue
             followed = self._followed.get(job.id)
@@ -354,14 +354,14 @@ class Following:
                 ways.append(way)
             why = fault.why or why
         if is_known:
-            await self._until_written(job, lambda: self._service.delivered(job))
+            await self._until_written(job, lambda: self._service.answers.delivered(job))
         else:
             await self._give_up(followed, why)
 
     async def _end_delivered(self, followed: _Followed, way: Way) -> None:
         followed.is_over = True
         job = followed.job
-        await self._until_written(job, lambda: self._service.delivered(job))
+        await self._until_written(job, lambda: self._service.answers.delivered(job))
         if way.left_behind:
             await self._note(followed, followed.say(way.left_behind))
         elif followed.was_cut_off and not way.is_new:
@@ -382,7 +382,7 @@ class Following:
                 await self._service.cancel(Source(job.user), job.id, why)
             except FluxbotError:
                 await job.finished()  # it ended at that very moment
-        await self._until_written(job, lambda: self._service.undeliverable(job, why))
+        await self._until_written(job, lambda: self._service.answers.undeliverable(job, why))
 
     # Shared by the steps above
 

@@ -20,6 +20,7 @@ from typing import Any, Literal
 from bot import people
 from bot.administration import CANCELLED, DRAINING, Administration
 from bot.admission import Admission
+from bot.answers import Answers
 from bot.attachments import Attachments
 from bot.commands import ImagineCommand
 from bot.config import Config
@@ -69,6 +70,7 @@ class Service:
         admin: The acts of admins.
         attachments: The way to the content of strangers' files.
         previews: Prices and control maps.
+        answers: Answers that are owed to people on a platform.
         review: The moderators' acts on pictures that a screen holds back.
     """
 
@@ -148,6 +150,7 @@ class Service:
             self.admin,
             now,
         )
+        self.answers = Answers(database, self._store, self._outcomes, self._worker, now)
         self.previews = Previews(
             config.quota, self._drafts, self._admission, self.attachments, self._worker, self.quota
         )
@@ -484,36 +487,6 @@ class Service:
         await self._database.write(forget)
         job.is_pruned = True
         return job
-
-    # Answers that are owed
-
-    async def undelivered(self, platform: str) -> list[Job]:
-        """Jobs whose answers are owed to people on *platform*, oldest first.
-
-        An adapter asks once it can send, and follows them as it follows new ones.
-        """
-        return await self._worker.look_up(partial(self._store.undelivered, platform=platform))
-
-    async def redirect(self, job: Job, reply_to: dict[str, Any]) -> None:
-        """Change the address of the answer to *job*."""
-        await self._database.write(partial(self._store.redirect, job_id=job.id, reply_to=reply_to))
-        job.reply_to = reply_to
-
-    async def delivered(self, job: Job) -> None:
-        """Write that the answer to *job*, which has ended, was delivered."""
-        await self._database.write(
-            partial(self._store.close_delivery, job_id=job.id, delivery=Delivery.DELIVERED)
-        )
-        job.delivery = Delivery.DELIVERED
-
-    async def undeliverable(self, job: Job, reason: str) -> None:
-        """Give up the answer to *job*, which has ended; its credits go back.
-
-        The picture stays in the person's history, with *reason*, a sentence.
-        """
-        give_up = self._outcomes.give_up_delivery
-        await self._database.write(partial(give_up, job_id=job.id, reason=reason, now=self._now()))
-        job.delivery, job.error = Delivery.NONE, job.error or reason
 
     # Own defaults
 

@@ -214,7 +214,7 @@ class SlackWindow:
         return channel == blocks.asker(self._job) or channel.startswith("D")
 
     async def _redirect(self, **changes: Any) -> None:
-        await self._service.redirect(self._job, {**self._where, **changes})
+        await self._service.answers.redirect(self._job, {**self._where, **changes})
 
     async def _post(self, attempt: Attempt) -> None:
         """Post the message; where that may have been done before, look for it first.

@@ -121,7 +121,7 @@ async def test_what_was_given_up_is_replayed_by_an_admin_at_no_charge(bot, gate)
 
     reply = await converse(service, Source(ADMIN), f"admin queue replay {job.id}")
 
-    (new,) = [each for each in await service.undelivered("discord") if each.id != job.id]
+    (new,) = [each for each in await service.answers.undelivered("discord") if each.id != job.id]
     assert reply.text == f"{job.id} is drawn again as {new.id}; it costs {EVE} nothing."
     assert await finished(new) is JobStatus.SUCCEEDED
     assert (new.user, new.parent, new.reply_to) == (EVE, job.id, {"to": 1})

@@ -293,7 +293,7 @@ async def test_a_platform_that_does_not_know_the_bot_is_owed_the_answer(desk, ga
     await desk.settled(job)
 
     assert (desk.gone, sheet.letters) == ([job], [])
-    assert [each.id for each in await desk.bot.service.undelivered("paper")] == [job.id]
+    assert [each.id for each in await desk.bot.service.answers.undelivered("paper")] == [job.id]
 
 
 async def test_progress_tells_too_that_the_platform_does_not_know_the_bot(desk):
@@ -316,7 +316,7 @@ async def test_the_people_of_a_platform_that_is_gone_get_their_credits_back(desk
 
     ended = await desk.bot.service.job(Source(EVE), job.id)
     assert ended.error == "Paper could not be reached: the token was revoked"
-    assert [each.id for each in await desk.bot.service.undelivered("paper")] == [other.id]
+    assert [each.id for each in await desk.bot.service.answers.undelivered("paper")] == [other.id]
 
 
 async def test_where_nothing_can_be_shown_nothing_is_drawn(desk, gate):
@@ -443,7 +443,8 @@ async def test_whose_job_an_admin_cancels_is_told_wherever_that_can_be(desk, gat
 async def test_what_was_done_is_written_once_the_storage_is_back_and_not_done_again(
     desk, gate, monkeypatch, outcome
 ):
-    service, refused, write = desk.bot.service, [], getattr(desk.bot.service, outcome)
+    answers, refused = desk.bot.service.answers, []
+    write = getattr(answers, outcome)
 
     async def troubled(*what):
         if len(refused) < 3:
@@ -451,7 +452,7 @@ async def test_what_was_done_is_written_once_the_storage_is_back_and_not_done_ag
             raise StorageTrouble("the disk is full")
         await write(*what)
 
-    monkeypatch.setattr(service, outcome, troubled)
+    monkeypatch.setattr(answers, outcome, troubled)
     if outcome == "undeliverable":
         desk.prepared["faults"] = {"edit": [Paper(Meaning.REFUSED, "no")]}
     gate.open()
@@ -493,7 +494,7 @@ async def test_what_is_owed_is_looked_for_every_minute(desk, gate):
 
 
 async def test_a_database_that_cannot_be_asked_is_asked_a_minute_later(desk, monkeypatch, caplog):
-    asked, undelivered = [], desk.bot.service.undelivered
+    asked, undelivered = [], desk.bot.service.answers.undelivered
 
     async def troubled(platform):
         asked.append(platform)
@@ -501,7 +502,7 @@ async def test_a_database_that_cannot_be_asked_is_asked_a_minute_later(desk, mon
             raise StorageTrouble("the database is busy")
         return await undelivered(platform)
 
-    monkeypatch.setattr(desk.bot.service, "undelivered", troubled)
+    monkeypatch.setattr(desk.bot.service.answers, "undelivered", troubled)
     looking = asyncio.create_task(desk.following.run())
     await until(lambda: len(asked) > 1)
     looking.cancel()
@@ -548,7 +549,7 @@ async def test_people_who_wait_are_told_that_the_bot_restarts(desk):
 
     assert sheet.lines[-1] == "The bot is restarting; your picture will follow"
     assert sheet.say(sheet.lines[-1]).startswith("Le bot redémarre")
-    assert [each.id for each in await desk.bot.service.undelivered("paper")] == [job.id]
+    assert [each.id for each in await desk.bot.service.answers.undelivered("paper")] == [job.id]
 
 
 async def test_a_silent_end_tells_nobody_anything(desk):

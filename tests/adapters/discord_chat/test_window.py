@@ -52,7 +52,7 @@ async def test_a_delivered_picture_is_owed_no_more(asked, ada, gate, service):
     await asked.until(drawn)
 
     assert (await settled(service, ada)).delivery is Delivery.DELIVERED
-    assert await service.undelivered("discord") == []
+    assert await service.answers.undelivered("discord") == []
 
 
 async def test_a_picture_that_the_last_process_still_owed_comes_after_the_restart(
@@ -365,7 +365,7 @@ async def test_what_was_sent_is_not_sent_again_because_it_could_not_be_written(
     fake, asked, ada, gate, service, impatient, monkeypatch
 ):
     fake.delete(asked.message)
-    refused, delivered = [], service.delivered
+    refused, delivered = [], service.answers.delivered
 
     async def troubled(job):
         if len(refused) < 2:
@@ -373,7 +373,7 @@ async def test_what_was_sent_is_not_sent_again_because_it_could_not_be_written(
             raise StorageTrouble("the disk is full")
         await delivered(job)
 
-    monkeypatch.setattr(service, "delivered", troubled)
+    monkeypatch.setattr(service.answers, "delivered", troubled)
     gate.open()
 
     await settled(service, ada)
@@ -394,7 +394,7 @@ async def test_a_token_that_is_revoked_stops_the_adapter_at_once(presence, fake,
         await asyncio.wait_for(asyncio.shield(presence.running), 20)
 
     assert len(fake.requests) - before < 5
-    assert (await presence.bot.service.undelivered("discord")) != []
+    assert (await presence.bot.service.answers.undelivered("discord")) != []
     presence.running = asyncio.create_task(asyncio.sleep(0))
 
 

@@ -91,7 +91,7 @@ def ours(channel):
 async def delivered(chat):
     """Wait until nobody is owed an answer any more."""
     async with asyncio.timeout(10):
-        while await chat.bot.service.undelivered("slack"):
+        while await chat.bot.service.answers.undelivered("slack"):
             await asyncio.sleep(0.002)
 
 

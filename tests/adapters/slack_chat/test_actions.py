@@ -82,7 +82,7 @@ async def test_a_command_in_a_private_channel_is_answered_directly(chat, slack, 
 
     message = await ada.direct.said("plain", button="Again")
     assert "I am not a member of the channel" in shown_text(message)
-    while await chat.bot.service.undelivered("slack"):
+    while await chat.bot.service.answers.undelivered("slack"):
         await asyncio.sleep(0)
 
 

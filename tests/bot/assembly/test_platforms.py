@@ -84,7 +84,7 @@ async def test_a_platform_is_one_class_and_one_line_and_draws_and_delivers(bot, 
         await until(lambda: {job.delivery for job in board.jobs} == {Delivery.DELIVERED})
 
     assert [png[:4] for png in board.hung] == [b"\x89PNG"] * 3
-    assert await bot.service.undelivered("chalk") == []
+    assert await bot.service.answers.undelivered("chalk") == []
     web, yard = addresses
     assert web.startswith("http://127.0.0.1:")
     assert yard == "the schoolyard"

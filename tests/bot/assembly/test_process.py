@@ -73,7 +73,7 @@ async def test_an_address_that_others_can_reach_needs_tokens(run):
     status, output = await run("run", FLUXBOT_WEB__HOST="0.0.0.0")
 
     assert status == 1
-    assert "set FLUXBOT_WEB_TOKENS" in output
+    assert "FLUXBOT_WEB_TOKENS" in output
 
 
 async def test_a_mistake_in_the_configuration_stops_the_start(run):

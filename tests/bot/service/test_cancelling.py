@@ -208,7 +208,7 @@ async def test_a_cancelled_job_whose_answer_cannot_be_delivered_gives_nothing_mo
     await at_step(job, 20)
     await stepping(gate, bot.service.cancel(Source(EVE), job.id))
 
-    await bot.service.undeliverable(job, "the channel is gone")
+    await bot.service.answers.undeliverable(job, "the channel is gone")
 
     assert await left(bot.service, EVE) == bot.config.quota.credits - 20
 

@@ -12,24 +12,24 @@ from tests.conftest import ADA, BOB, EVE, finished
 async def test_whoever_is_to_be_answered_is_owed_it_until_it_is_delivered(bot, gate):
     service = bot.service
     waiting = await service.submit(Source(EVE, reply_to=HERE), CIRCLE)
-    assert await service.undelivered("discord") == [waiting]
+    assert await service.answers.undelivered("discord") == [waiting]
     gate.open()
     await finished(waiting)
 
     service = await bot.restart()
-    (owed,) = await service.undelivered("discord")
+    (owed,) = await service.answers.undelivered("discord")
     assert (owed.id, owed.status, owed.reply_to) == (waiting.id, JobStatus.SUCCEEDED, HERE)
-    await service.delivered(owed)
+    await service.answers.delivered(owed)
 
-    assert await service.undelivered("discord") == []
+    assert await service.answers.undelivered("discord") == []
 
 
 async def test_each_platform_sees_its_own_people_alone(service):
     await service.submit(Source(ADA, reply_to=HERE), CIRCLE)
     await service.submit(Source(EVE), CIRCLE)
 
-    assert await service.undelivered("discord") == []
-    assert len(await service.undelivered("web")) == 1
+    assert await service.answers.undelivered("discord") == []
+    assert len(await service.answers.undelivered("web")) == 1
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ async def ended_meanwhile(bot, gate, monkeypatch):
 
 async def test_a_job_that_ends_while_it_is_looked_up_is_found_as_it_ended(bot, ended_meanwhile):
     """Whoever waited for the end of one that only looks as if it went on would wait for ever."""
-    (owed,) = await bot.service.undelivered("discord")
+    (owed,) = await bot.service.answers.undelivered("discord")
 
     assert (owed.id, owed.status) == (ended_meanwhile.id, JobStatus.SUCCEEDED)
 
@@ -66,9 +66,9 @@ async def test_a_job_that_ends_while_its_event_comes_again_is_found_as_it_ended(
 async def test_where_the_answer_goes_can_change(bot):
     job = await bot.service.submit(Source(EVE, reply_to=HERE), CIRCLE)
 
-    await bot.service.redirect(job, {**HERE, "message": "m1"})
+    await bot.service.answers.redirect(job, {**HERE, "message": "m1"})
 
-    (unfinished,) = await (await bot.restart()).undelivered("discord")
+    (unfinished,) = await (await bot.restart()).answers.undelivered("discord")
     assert unfinished.reply_to == {"channel": "c1", "message": "m1"}
 
 
@@ -77,10 +77,10 @@ async def test_an_answer_that_cannot_be_given_costs_nothing_and_stays_in_the_his
     job = await service.submit(Source(EVE, reply_to=HERE), CIRCLE)
     await finished(job)
 
-    await service.undeliverable(job, "the channel was deleted")
-    await service.undeliverable(job, "the channel was deleted")
+    await service.answers.undeliverable(job, "the channel was deleted")
+    await service.answers.undeliverable(job, "the channel was deleted")
 
-    assert await service.undelivered("discord") == []
+    assert await service.answers.undelivered("discord") == []
     assert (await service.quota(EVE)).used == 0
     (kept,) = (await service.history(EVE)).jobs
     assert (kept.delivery, kept.error) == (Delivery.NONE, "the channel was deleted")
@@ -91,9 +91,9 @@ async def test_a_delivered_picture_stays_charged(service, gate):
     gate.open()
     job = await service.submit(Source(EVE, reply_to=HERE), CIRCLE)
     await finished(job)
-    await service.delivered(job)
+    await service.answers.delivered(job)
 
-    await service.undeliverable(job, "too late")
+    await service.answers.undeliverable(job, "too late")
 
     assert (await service.quota(EVE)).used == job.cost
 
@@ -108,7 +108,7 @@ async def test_a_deleted_picture_is_gone_and_owed_to_nobody(bot, gate):
     await service.delete(Source(EVE), job.id)
 
     assert not path.exists()
-    assert await service.undelivered("discord") == []
+    assert await service.answers.undelivered("discord") == []
     assert (await service.job(Source(EVE), job.id)).is_pruned
 
 
