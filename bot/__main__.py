@@ -30,6 +30,7 @@ from bot.backups import backups
 from bot.backups import restore as put_back
 from bot.config import Config, ConfigError, Secrets, check_license, load_config, load_secrets
 from bot.database import Database, DatabaseDamaged, SchemaTooNew
+from bot.floods import Floods
 from bot.job_store import JobStore
 from bot.ledger import Ledger, QuotaStatus
 from generation import weights
@@ -73,7 +74,7 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
         level=logging.INFO,
         format="%(message)s",
         datefmt="%H:%M:%S",
-        handlers=[RichHandler(console=console, show_path=False, rich_tracebacks=False)],
+        handlers=[Floods(RichHandler(console=console, show_path=False, rich_tracebacks=False))],
     )
     # These libraries log every request, which would bury our own lines.
     for noisy in ("httpx", "httpcore", "uvicorn", "aiosqlite", "PIL", "slack_sdk"):

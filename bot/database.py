@@ -257,6 +257,7 @@ def _rehearse(db: sqlite3.Connection, path: Path) -> None:
     try:
         for each in (copy, trial):
             each.unlink(missing_ok=True)
+            make_file(each)  # which SQLite fills, where it is empty
             db.execute("VACUUM INTO ?", (str(each),))
         with closing(sqlite3.connect(trial, isolation_level=None)) as other:
             migrate(other)

@@ -20,7 +20,7 @@ OTHERS = 0o077
 
 #: Names in the data folder that are the bot's own; whatever else lies there is left alone.
 OURS = (
-    "bot.sqlite3*",
+    "*.sqlite3*",
     "bot.lock",
     "reserve",
     "starts.json",

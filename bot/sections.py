@@ -217,6 +217,12 @@ class Web(Section):
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     allowed_hosts: Names = ()
+    max_connections: int = Field(500, ge=10, le=50_000)
+    max_connections_per_address: int = Field(50, ge=2)
+    max_streams_per_person: int = Field(20, ge=1)
+    seconds_for_headers: float = Field(10.0, gt=0, le=600)
+    seconds_for_body: float = Field(30.0, gt=0, le=3600)
+    session_days: float = Field(30.0, gt=0, le=400)
 
 
 class Discord(Section):

@@ -40,6 +40,7 @@ NOT_TO_PEOPLE = {"ConfigError", "AssertionError", "OutcomeUnknown", "locale_str"
 NOT_TO_PEOPLE |= {"Field", "Query", "PathParameter", "FastAPI"}
 #: Adapters' files whose sentences are part of a protocol or for operators alone.
 OF_PROTOCOL = {
+    "adapters/web_chat/connections.py": "how a connection ends that has said nothing yet",
     "adapters/web_chat/errors.py": "what can only go wrong over HTTP, and the envelope",
     "adapters/web_chat/security.py": "the gate before all routes, which knows nobody's language",
     "adapters/web_chat/sharing.py": "what each HTTP status means, in the description of the API",

@@ -9,6 +9,7 @@
 | ``schemas`` | bodies of requests and responses |
 | ``errors`` | every refusal as ``{"error": {"code", "message", "field"}}`` |
 | ``security`` | the gate before all routes: Host, Origin, tokens, size; browsers' headers |
+| ``connections`` | how many there may be, and their deadlines |
 | ``exposure`` | whether strangers can reach the bot, which then asks for tokens |
 | ``events`` | jobs as server-sent events |
 | ``pages`` | the page itself, from ``static/`` |

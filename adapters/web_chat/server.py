@@ -6,18 +6,26 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import socket
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import uvicorn
 
 from adapters.web_chat.api import create_app
+from adapters.web_chat.connections import Connection, Connections, Listener
 from adapters.web_chat.exposure import check_closed
 from bot.config import Config, ConfigError, Secrets
 from bot.service import Service
 
 #: Seconds that open requests are given to end by themselves.
 GRACE = 2
+#: Connections that may wait to be accepted.
+BACKLOG = 512
+#: uvicorn looks around ten times a second; we look at connections once.
+TICKS = 10
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +33,9 @@ log = logging.getLogger(__name__)
 class _Server(uvicorn.Server):
     """uvicorn without its signal handlers: the bot has its own, and one of each is enough."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
         super().__init__(config)
+        self._connections = connections
         self.is_up = asyncio.Event()
 
     @contextlib.contextmanager
@@ -37,17 +46,31 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self.is_up.set()
 
+    async def on_tick(self, counter: int) -> bool:
+        if counter % TICKS == 0:
+            self._connections.look()
+        return await super().on_tick(counter)
+
 
 class WebChat:
     """The web chat and HTTP API on one address."""
 
-    def __init__(self, service: Service, config: Config, secrets: Secrets) -> None:
-        """Raises:
-        ConfigError: Others can reach it, and no tokens are set.
+    def __init__(
+        self,
+        service: Service,
+        config: Config,
+        secrets: Secrets,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """*now* is the clock of the deadlines.
+
+        Raises:
+            ConfigError: Others can reach it, and no tokens are set.
         """
         check_closed(config.web, bool(secrets.web_tokens))
         self._web = config.web
         self._app = create_app(service, config, secrets)
+        self.connections = Connections(config.web, trusted_proxies(os.environ), now)
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self._port = config.web.port
@@ -72,7 +95,8 @@ class WebChat:
             uvicorn.Config(
                 self._app,
                 loop="none",
-                http="h11",
+                http=partial(Connection, connections=self.connections),  # type: ignore[arg-type]
+                backlog=BACKLOG,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -80,7 +104,8 @@ class WebChat:
                 server_header=False,
                 timeout_keep_alive=30,
                 timeout_graceful_shutdown=GRACE,
-            )
+            ),
+            self.connections,
         )
         self._serving = asyncio.create_task(self._server.serve([listener]), name="web chat")
         up = asyncio.create_task(self._server.is_up.wait())
@@ -123,6 +148,11 @@ async def serve(
         await chat.close()
 
 
+def trusted_proxies(environ: Mapping[str, str]) -> str:
+    """Addresses from which uvicorn believes forwarding headers."""
+    return environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
+
+
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -133,11 +163,11 @@ def _listen(host: str, port: int) -> socket.socket:
             f"web.host is {host!r}, which is not an address of this machine: set an address such as"
             " 127.0.0.1"
         ) from None
-    listener = socket.socket(family, kind, protocol)
+    listener = Listener(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(2048)
+        listener.listen(BACKLOG)
         listener.setblocking(False)
     except OSError as error:
         listener.close()

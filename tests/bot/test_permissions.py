@@ -2,7 +2,9 @@
 
 import os
 import resource
+import sqlite3
 import stat
+from contextlib import closing
 
 import pytest
 from PIL import Image
@@ -12,7 +14,7 @@ from bot.assembly.doctor import permissions_finding
 from bot.assembly.folder import lock
 from bot.backups import back_up, restore
 from bot.config import Config
-from bot.database import Database
+from bot.database import Database, migrations
 from bot.gallery import Gallery
 from bot.permissions import secrets_are_open, tighten
 from bot.restarts import Restarts
@@ -77,6 +79,19 @@ async def test_a_restored_database_is_the_bot_users_alone(tmp_path):
     copy.chmod(0o600)
 
     assert aside is not None
+    assert open_to_others(data) == []
+
+
+async def test_the_copy_that_a_migration_leaves_is_the_bot_users_alone(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    with closing(sqlite3.connect(data / "bot.sqlite3")) as db:
+        db.executescript(migrations()[0] + "PRAGMA user_version = 1;")
+    (data / "bot.sqlite3").chmod(0o600)
+
+    await (await Database.open(data / "bot.sqlite3")).close()
+
+    assert list(data.glob("before-schema-*.sqlite3"))
     assert open_to_others(data) == []
 
 

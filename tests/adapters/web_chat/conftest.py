@@ -41,7 +41,7 @@ async def make_server(make_bot):
     async def make(secrets=None, **settings):
         settings["web"] = {"port": 0, **settings.get("web", {})}
         bot = await make_bot(**settings)
-        server = WebChat(bot.service, bot.config, secrets or Secrets())
+        server = WebChat(bot.service, bot.config, secrets or Secrets(), bot.clock)
         server.bot = bot
         await server.start()
         servers.append(server)
