@@ -14,8 +14,11 @@ from bot.commands import (
     AdminQueue,
     AdminQuota,
     AdminResume,
+    AdminReview,
     AdminStats,
+    AdminStrikes,
     AdminUnban,
+    AdminWords,
 )
 from bot.config import ConfigError
 from bot.origins import kind_of_group
@@ -42,6 +45,15 @@ async def carry_out(service: Service, source: Source, command: AdminCommand) -> 
             return await _queue(service, user, command)
         case AdminChannels():
             return await _channels(service, source, command)
+        case AdminReview():
+            return await _review(service, source, command)
+        case AdminStrikes(subject, is_lifted):
+            if is_lifted:
+                count = await service.review.lift(user, subject)
+                return f"{subject}: {count} lifted, and they may draw again."
+            return replies.strikes(subject, await service.review.strikes(user, subject))
+        case AdminWords():
+            return await _words(service, source, command)
         case AdminPause():
             await admin.pause(user)
             return "Drawing is paused; waiting jobs are kept."
@@ -129,6 +141,41 @@ async def _queue(service: Service, user: str, command: AdminQueue) -> str:
                 for job in admin.queue(user)
             ]
             return "\n".join(lines) or "The queue is empty."
+
+
+async def _review(service: Service, source: Source, command: AdminReview) -> str:
+    review, user = service.review, source.user
+    match command:
+        case AdminReview("release", job_id):
+            job = await review.release(user, job_id)
+            return f"{job_id} goes to {job.user} now."
+        case AdminReview("reject", job_id, reason):
+            job = await review.reject(user, job_id, reason)
+            return f"{job_id} is deleted, and {job.user} is told."
+        case AdminReview("reveal", job_id):
+            await review.reveal(user, job_id)
+            return f"{job_id} is no longer hidden where it is shown from now on."
+        case AdminReview():
+            return replies.held(await review.held(user, _scope(service, source)))
+
+
+async def _words(service: Service, source: Source, command: AdminWords) -> str:
+    server = source.origin.server
+    if server is None:
+        service.admin.check(source.user)
+        raise not_in_a_server()
+    if command.action == "list":
+        words = await service.review.words(source.user, server)
+    else:
+        words = await service.review.refuse_word(
+            source.user, server, command.word, is_refused=command.action == "refuse"
+        )
+    listed = ", ".join(words)
+    return (
+        f"Refused here, beside the bot's own list: {listed}."
+        if words
+        else ("No further words are refused here.")
+    )
 
 
 async def _channels(service: Service, source: Source, command: AdminChannels) -> str:

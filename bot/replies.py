@@ -253,6 +253,18 @@ def dead_letters(jobs: Iterable[Job]) -> str:
     return "\n".join(lines) or "No job was given up."
 
 
+def held(jobs: Iterable[Job]) -> str:
+    """Pictures that wait for moderators, a line each, oldest first."""
+    lines = [f"{job.id} · {job.user} · {job.verdict or 'no note'} · {short(job)}" for job in jobs]
+    return "\n".join(lines) or "No picture is held."
+
+
+def strikes(user: str, times: Iterable[float]) -> str:
+    """The strikes of *user*, newest first; *times* are unix seconds."""
+    lines = [f"{datetime.fromtimestamp(each, UTC):%Y-%m-%d %H:%M UTC}" for each in times]
+    return f"{user} has {counted(len(lines), 'strike')}{': ' if lines else ''}{', '.join(lines)}."
+
+
 def queue(
     waiting: int,
     running: int,

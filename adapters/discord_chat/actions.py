@@ -141,7 +141,7 @@ class Actions:
             return text_post(reply.text)
         thumbnails = {}
         for job in reply.jobs:
-            if job.status is JobStatus.SUCCEEDED and not job.is_pruned:
+            if job.status is JobStatus.SUCCEEDED and not job.is_pruned and not job.is_spoiler:
                 try:
                     path = await self.service.picture_file(source, job.id, "thumbnail")
                     thumbnails[job.id] = await asyncio.to_thread(path.read_bytes)

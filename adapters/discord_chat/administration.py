@@ -35,8 +35,11 @@ from bot.commands import (
     AdminQueue,
     AdminQuota,
     AdminResume,
+    AdminReview,
     AdminStats,
+    AdminStrikes,
     AdminUnban,
+    AdminWords,
 )
 from bot.commands.vocabulary import MAX_CREDITS
 from bot.config import Config
@@ -258,6 +261,70 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
     @app_commands.rename(channel=locale_str("channel"))
     async def channels_remove(interaction: Interaction, channel: Channel) -> None:
         await carry_out(interaction, AdminChannels("remove", str(channel.id)))
+
+    # Words and pictures
+
+    review = subgroup("review", locale_str("Decides about pictures that the filter holds"))
+
+    @review.command(name=locale_str("list"), description=locale_str("Lists the held pictures"))
+    async def review_list(interaction: Interaction) -> None:
+        await carry_out(interaction, AdminReview())
+
+    @review.command(
+        name=locale_str("release"), description=locale_str("Sends a held picture to its person")
+    )
+    @app_commands.describe(id=locale_str("Which job"))
+    async def review_release(interaction: Interaction, id: JobId) -> None:
+        await carry_out(interaction, AdminReview("release", id))
+
+    @review.command(name=locale_str("reject"), description=locale_str("Deletes a held picture"))
+    @app_commands.describe(
+        id=locale_str("Which job"), reason=locale_str("The reason, shown to them")
+    )
+    @app_commands.rename(reason=locale_str("reason"))
+    async def review_reject(
+        interaction: Interaction, id: JobId, reason: Range[str, 1, 200] | None = None
+    ) -> None:
+        await carry_out(interaction, AdminReview("reject", id, reason or ""))
+
+    @review.command(
+        name=locale_str("reveal"), description=locale_str("Takes the spoiler from a picture")
+    )
+    @app_commands.describe(id=locale_str("Which job"))
+    async def review_reveal(interaction: Interaction, id: JobId) -> None:
+        await carry_out(interaction, AdminReview("reveal", id))
+
+    strikes = subgroup("strikes", locale_str("Manages strikes for refused requests"))
+
+    @strikes.command(name=locale_str("show"), description=locale_str("Shows somebody's strikes"))
+    @app_commands.describe(who=locale_str("A person"))
+    @app_commands.rename(who=locale_str("who"))
+    async def strikes_show(interaction: Interaction, who: Person) -> None:
+        await carry_out(interaction, AdminStrikes(_name(who)))
+
+    @strikes.command(name=locale_str("lift"), description=locale_str("Lifts somebody's strikes"))
+    @app_commands.describe(who=locale_str("A person"))
+    @app_commands.rename(who=locale_str("who"))
+    async def strikes_lift(interaction: Interaction, who: Person) -> None:
+        await carry_out(interaction, AdminStrikes(_name(who), is_lifted=True))
+
+    words = subgroup("words", locale_str("Manages the words that are refused on this server"))
+
+    @words.command(name=locale_str("list"), description=locale_str("Lists the refused words"))
+    async def words_list(interaction: Interaction) -> None:
+        await carry_out(interaction, AdminWords())
+
+    @words.command(name=locale_str("refuse"), description=locale_str("Refuses a word or a phrase"))
+    @app_commands.describe(word=locale_str("A word or a phrase"))
+    @app_commands.rename(word=locale_str("word"))
+    async def words_refuse(interaction: Interaction, word: Range[str, 2, 60]) -> None:
+        await carry_out(interaction, AdminWords("refuse", word))
+
+    @words.command(name=locale_str("allow"), description=locale_str("Allows a word again"))
+    @app_commands.describe(word=locale_str("A word or a phrase"))
+    @app_commands.rename(word=locale_str("word"))
+    async def words_allow(interaction: Interaction, word: Range[str, 2, 60]) -> None:
+        await carry_out(interaction, AdminWords("allow", word))
 
     # The rest
 

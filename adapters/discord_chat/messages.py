@@ -168,6 +168,9 @@ def ended_post(
         number: Number of the picture to show, of several; None for all of them.
     """
     lines = [_asked_for(job)]
+    if picture is not None and job.is_spoiler:
+        # Discord hides an attachment whose name begins so, but no picture in an embed.
+        picture = f"SPOILER_{picture[0]}", picture[1]
     if job.status is JobStatus.SUCCEEDED:
         if picture is None:
             lines.append(reasons.deleted(say))
@@ -184,7 +187,7 @@ def ended_post(
         lines.append(f"-# {note}")
     colour = DONE if job.status is JobStatus.SUCCEEDED else NOT_DONE
     embed = discord.Embed(description="\n".join(lines), colour=colour).set_footer(text=footer)
-    if picture is not None:
+    if picture is not None and not job.is_spoiler:
         embed.set_image(url=f"attachment://{picture[0]}")
     items = job_buttons(job, say, can_upscale, has_picture=picture is not None, number=number)
     return Post([embed], () if picture is None else (picture,), items)

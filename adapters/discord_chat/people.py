@@ -77,7 +77,17 @@ def origin_of(interaction: Interaction) -> Origin:
         server_of(interaction.guild_id),
         tuple(str(place) for place in places if place is not None),
         roles_of(interaction.user),
+        is_age_restricted=is_age_restricted(channel),
     )
+
+
+def is_age_restricted(channel: object) -> bool:
+    """Whether Discord shows *channel* to adults alone; a thread is as its channel is."""
+    return bool(getattr(channel, "nsfw", False) or getattr(_parent(channel), "nsfw", False))
+
+
+def _parent(channel: object) -> object:
+    return channel.parent if isinstance(channel, discord.Thread) else None
 
 
 def is_among_us(interaction: Interaction) -> bool:

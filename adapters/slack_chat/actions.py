@@ -13,7 +13,7 @@ from slack_bolt.app.async_app import AsyncApp
 from adapters.slack_chat import blocks, files, forms
 from adapters.slack_chat.context import Context
 from adapters.slack_chat.forms import Purpose, Purposed
-from adapters.slack_chat.places import Place
+from adapters.slack_chat.places import Place, whisper_blocks
 from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError
 from bot import sentences
 from bot.commands import (
@@ -78,6 +78,8 @@ class Actions:
             )
         elif verb in ("edit", "control"):
             reply = await self._open_about(place, verb, job_id, trigger, url)
+        elif verb == "reveal":
+            return await self._reveal(place, job_id)
         elif verb == "draw":
             await self._context.open(place, Purposed("imagine"), trigger, {}, url)
         elif verb == "settings":
@@ -103,6 +105,18 @@ class Actions:
             if verb == "edit":
                 values = forms.values_of(reply.job)
             await self._context.open(place, about, trigger, values, url)
+        return reply
+
+    async def _reveal(self, place: Place, job_id: str) -> Reply:
+        """Show the pictures of a job that are hidden from others to the person alone."""
+        command = ShowCommand(job_id, 1)
+        reply = await self._context.converse(place, command, shown=job_id)
+        if reply.job is not None:
+            held = list((reply.job.reply_to or {}).get("files") or [])
+            shown = blocks.pictures(reply.job, held)
+            if shown:
+                said = blocks.fallback(reply.job.request.prompt)
+                await whisper_blocks(place, said, shown)
         return reply
 
     async def _delete(self, place: Place, body: dict[str, Any], job: Job) -> None:

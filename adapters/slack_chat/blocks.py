@@ -140,21 +140,19 @@ def picture_message(
     say: Language = ENGLISH,
 ) -> tuple[str, list[Block]]:
     """A job that succeeded: its pictures, their numbers, and buttons. Without *files* the
-    pictures were deleted."""
+    pictures were deleted.
+
+    Slack has no spoilers: a picture that is one is shown to whoever presses a button, alone.
+    """
     summary = replies.summary(job, say)
     text, blocks = fallback(f"{replies.short(job)} · {summary}"), _head(job, note)
     if not files:
         return text, [*blocks, section(reasons.deleted(say)), _buttons_without_picture(job, say)]
-    for number, (file, request) in enumerate(zip(files, job.requests, strict=False), start=1):
-        title = None
-        if job.images > 1:
-            title = say(
-                "{number} of {images}, seed {seed}",
-                number=number,
-                images=job.images,
-                seed=request.seed,
-            )
-        blocks.append(picture(file, job.request.prompt, title))
+    if job.is_spoiler:
+        blocks.append(section(say(Hint.SPOILER)))
+        blocks.append(actions(button(say("Show"), "reveal", job.id)))
+        files = ()
+    blocks.extend(pictures(job, files, say))
     blocks.append(context(plain(summary)))
     blocks.extend(context(plain(remark)) for remark in job.remarks[:5])
     numbered = [("vary", say("Vary")), *([("upscale", say("Upscale"))] if can_upscale else [])]
@@ -179,6 +177,22 @@ def picture_message(
     control = button(say("Use as control image"), "control", job.id)
     blocks.append(actions(*row, edit, control, delete))
     return text, blocks
+
+
+def pictures(job: Job, files: Sequence[str], say: Language = ENGLISH) -> list[Block]:
+    """The pictures of *job*, which are at Slack as *files*, with their numbers and seeds."""
+    blocks: list[Block] = []
+    for number, (file, request) in enumerate(zip(files, job.requests, strict=False), start=1):
+        title = None
+        if job.images > 1:
+            title = say(
+                "{number} of {images}, seed {seed}",
+                number=number,
+                images=job.images,
+                seed=request.seed,
+            )
+        blocks.append(picture(file, job.request.prompt, title))
+    return blocks
 
 
 def ended_message(job: Job, note: str = "", *, say: Language = ENGLISH) -> tuple[str, list[Block]]:

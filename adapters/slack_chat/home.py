@@ -56,7 +56,7 @@ def home(
     blocks.append(_header("Your latest pictures"))
     drawn = [job for job in latest if job.status is JobStatus.SUCCEEDED][:MAX_LISTED]
     for job in drawn:
-        file = first_file(job) if shows_pictures and not job.is_pruned else None
+        file = first_file(job) if shows_pictures and not (job.is_pruned or job.is_spoiler) else None
         more: dict[str, Any] = {}
         if file is not None:
             more["accessory"] = picture(file, job.request.prompt)

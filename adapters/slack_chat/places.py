@@ -67,7 +67,15 @@ async def whisper(place: Place, text: str) -> None:
     Raises:
         SlackError, OutcomeUnknown: It cannot be told there.
     """
-    said, parts = blocks.text_message(text)
+    await whisper_blocks(place, *blocks.text_message(text))
+
+
+async def whisper_blocks(place: Place, said: str, parts: list[blocks.Block]) -> None:
+    """Show *parts* to one person alone; *said* is their text for notifications.
+
+    Raises:
+        SlackError, OutcomeUnknown: It cannot be told there.
+    """
     if place.is_direct:
         await post(place, said, parts)
         return

@@ -23,8 +23,11 @@ from bot.commands.vocabulary import (
     AdminQueue,
     AdminQuota,
     AdminResume,
+    AdminReview,
     AdminStats,
+    AdminStrikes,
     AdminUnban,
+    AdminWords,
     AgainCommand,
     CancelCommand,
     Command,
@@ -66,6 +69,8 @@ _ADMIN_ALONE: dict[str, AdminCommand] = {
     "drain": AdminDrain(),
     "resume": AdminResume(),
     "queue": AdminQueue(),
+    "held": AdminReview(),
+    "words": AdminWords(),
     "stats": AdminStats(),
     "audit": AdminAudit(),
 }
@@ -269,12 +274,18 @@ def _read_admin(message: _Message) -> AdminCommand:
         case ["queue", "failed"]:
             return AdminQueue("failed")
         case ["queue", "first" | "last" | "cancel" | "refund" | "replay" as action, _]:
-            job_id = _as_id(words[2])
-            if job_id is None:
-                raise error_at(
-                    words[2], f"{shown(words[2].text)} is not a job id; admin queue lists them"
-                )
-            return AdminQueue(action, job_id)
+            return AdminQueue(action, _read_job(words[2]))
+        case ["release" | "reveal" as decision, _]:
+            return AdminReview(decision, _read_job(words[1]))
+        case ["reject", _, *_]:
+            reason = message.text[words[1].end :].strip(GAPS)
+            return AdminReview("reject", _read_job(words[1]), reason)
+        case ["strikes", "lift", _]:
+            return AdminStrikes(_read_user(words[2]), is_lifted=True)
+        case ["strikes", _]:
+            return AdminStrikes(_read_user(words[1]))
+        case ["words", "refuse" | "allow" as change, _, *_]:
+            return AdminWords(change, message.text[words[1].end :].strip(GAPS))
         case ["quota", user] if user not in ("grant", "set", "reset"):
             return AdminQuota("show", _read_user(words[1]))
         case ["quota", "reset", _]:
@@ -292,6 +303,13 @@ def _read_admin(message: _Message) -> AdminCommand:
             return AdminUnban(_read_user(words[1]))
     wrong = words[:2][-1] if act in _ADMIN_ALONE else words[-1]
     raise error_at(wrong, f"{shown(wrong.text)} does not fit: write {ADMIN_USAGES[act]}")
+
+
+def _read_job(word: Word) -> str:
+    job_id = _as_id(word)
+    if job_id is None:
+        raise error_at(word, f"{shown(word.text)} is not a job id; admin queue lists them")
+    return job_id
 
 
 def _read_user(word: Word) -> str:

@@ -36,7 +36,8 @@ VERBS: tuple[Verb, ...] = (
     Verb("settings [options | reset]", "Shows, changes or forgets your defaults."),
     Verb("help [topic]", "Explains everything, or one command or option."),
     Verb(
-        "admin presets | quota | pause | drain | resume | ban | unban | queue | stats | audit",
+        "admin presets | quota | pause | drain | resume | ban | unban | queue | held | release"
+        " | reject | reveal | strikes | words | stats | audit",
         "For admins only.",
     ),
 )
@@ -53,6 +54,12 @@ ADMIN_USAGES: dict[str, str] = {
     "unban": "admin unban USER",
     "queue": "admin queue, admin queue first ID, admin queue last ID, admin queue cancel ID,"
     " admin queue refund ID, admin queue failed, admin queue replay ID",
+    "held": "admin held",
+    "release": "admin release ID",
+    "reject": "admin reject ID [reason]",
+    "reveal": "admin reveal ID",
+    "strikes": "admin strikes USER, admin strikes lift USER",
+    "words": "admin words, admin words refuse WORDS, admin words allow WORDS",
     "stats": "admin stats",
     "audit": "admin audit",
 }

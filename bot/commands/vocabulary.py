@@ -257,6 +257,35 @@ class AdminChannels(AdminCommand):
 
 
 @dataclass(frozen=True, slots=True)
+class AdminReview(AdminCommand):
+    """List the pictures that a screen holds, decide about one, or take a spoiler away.
+
+    Attributes:
+        reason: A sentence for the person whose picture is rejected.
+    """
+
+    action: Literal["list", "release", "reject", "reveal"] = "list"
+    job_id: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AdminStrikes(AdminCommand):
+    """Show the strikes of a person, or lift them."""
+
+    user: str
+    is_lifted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AdminWords(AdminCommand):
+    """List the words that a server refuses, refuse one, or allow it again."""
+
+    action: Literal["list", "refuse", "allow"] = "list"
+    word: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AdminAudit(AdminCommand):
     """List the acts of admins; for people who manage one server, the acts there."""
 

@@ -142,6 +142,7 @@ export class JobCard {
       });
       final.addEventListener("load", () => {
         frame.open.disabled = false;
+        if (job.is_spoiler) this.#hide(frame.open);
         frame.open.classList.add("done");
       });
       final.addEventListener("error", () => frame.open.classList.add("gone"));
@@ -156,6 +157,19 @@ export class JobCard {
       frame.preview.style.setProperty("--haze", `${Math.round((1 - done) * 14 + 3)}px`);
       frame.open.classList.add("growing");
     }
+  }
+
+  /** Hide a picture until somebody wants to see it. */
+  #hide(open) {
+    open.classList.add("spoiler");
+    const cover = el("span", { class: "cover", text: "Show" });
+    const reveal = (event) => {
+      event.stopImmediatePropagation();
+      open.classList.remove("spoiler");
+      cover.remove();
+    };
+    open.append(cover);
+    open.addEventListener("click", reveal, { capture: true, once: true });
   }
 
   #settle(job) {
@@ -379,7 +393,7 @@ export function quotaLine(quota) {
 export function jobsCard(jobs, acts) {
   return el("ul", { class: "thumbs" }, jobs.map((job) =>
     el("li", {}, el("button", { type: "button", class: "thumb", onclick: () => acts.open(job, 1), title: job.prompt },
-      job.thumbnail ? el("img", { src: job.thumbnail, alt: job.prompt, loading: "lazy" })
+      job.thumbnail ? el("img", { src: job.thumbnail, alt: job.prompt, loading: "lazy", class: job.is_spoiler ? "spoiler" : "" })
         : el("span", { class: "no-thumb", text: job.status }),
       el("span", { class: "thumb-text", text: job.prompt }),
       el("code", { class: "id", text: job.id })))));

@@ -58,7 +58,7 @@ export class History {
     const known = () => this.#jobs.get(job.id) ?? { previews: [], ...job };
     return el("li", {},
       el("button", { type: "button", class: "row", onclick: () => this.#acts.open(known(), 1) },
-        job.thumbnail ? el("img", { src: job.thumbnail, alt: "", loading: "lazy" })
+        job.thumbnail ? el("img", { src: job.thumbnail, alt: "", loading: "lazy", class: job.is_spoiler ? "spoiler" : "" })
           : el("span", { class: `no-thumb ${job.status}`, "aria-hidden": "true" }),
         el("span", { class: "row-text" },
           el("span", { class: "row-prompt", text: job.prompt }),
