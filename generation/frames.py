@@ -51,9 +51,10 @@ def take(received: bytearray, max_blobs: int = MAX_BLOBS) -> Frame | None:
         return None
     header = json.loads(bytes(received[SIZES.size : SIZES.size + length]), object_hook=_with_paths)
     blobs, start = [], SIZES.size + length
-    for size in header["blobs"]:
-        blobs.append(bytes(received[start : start + size]))
-        start += size
+    with memoryview(received) as view:  # which copies each once
+        for size in header["blobs"]:
+            blobs.append(bytes(view[start : start + size]))
+            start += size
     if start != end:
         raise ValueError("its parts do not add up")
     del received[:end]

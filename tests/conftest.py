@@ -135,20 +135,21 @@ class Bot:
     `restart` ends the process's life as a kill would: what is not on disk is lost.
     """
 
-    def __init__(self, folder, engine, clock, **settings):
+    def __init__(self, folder, engine, clock, *, control_images_by=None, **settings):
         self.folder = folder
         self.engine = engine
         self.clock = clock
         self.settings = {"presets": PRESETS, **settings}
         self.about = About("A test.", ("a red circle",))
         self.new_id = new_id
+        # In this very process, since what tests attach is as they have made it.
+        self.control_images = control_images_by or PillowControlImages()
         self.reserve = None
 
     async def start(self):
         self.config = Config(**self.settings)
         self.database = await Database.open(self.folder / "bot.sqlite3", reserve=self.reserve)
         self.gallery = Gallery(self.folder)
-        self.control_images = PillowControlImages()
         self.service = Service(
             self.config,
             [ThreadExecutor(lambda: self.engine)],

@@ -362,3 +362,12 @@ def test_the_way_to_the_first_answer_does_not_import(heavy):
         f" sys.exit({heavy!r} in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_strangers_files_are_decoded_by_processes_with_limits_alone():
+    """`PillowControlImages` does the same in this very process, for tests and measurements."""
+    for path in [*(ROOT / "bot").rglob("*.py"), *(ROOT / "adapters").rglob("*.py")]:
+        text = path.read_text(encoding="utf-8")
+
+        assert "PillowControlImages" not in text, path
+        assert path.name == "attachments.py" or "control_images.clean" not in text, path

@@ -27,6 +27,7 @@ from bot.permissions import readable_by_others, secrets_are_open
 from bot.storage import has_wal_bug
 from generation import weights
 from generation.cleaning import MIN_SIDE
+from generation.decoders import Decoders
 from generation.errors import FluxbotError
 
 #: Shows that something takes a while, inside of its block.
@@ -57,7 +58,7 @@ def findings(
     yield _folder("data", config.storage.data_dir)
     yield permissions_finding(config, config_path.parent / ".env")
     yield _folder("download", config.storage.download_dir)
-    yield _pictures(config)
+    yield pictures_finding(config, decoders(config.control_images))
     yield _device(config, busy)
     yield model_finding(config, secrets)
     for sentence in faulty_presets(config).values():
@@ -150,9 +151,8 @@ def permissions_finding(config: Config, env: Path) -> Finding:
     return Finding("files", True, "only this user can read the data and the secrets")
 
 
-def _pictures(config: Config) -> Finding:
+def pictures_finding(config: Config, decoding: Decoders) -> Finding:
     """The finding about the processes that decode attached pictures, of which one is started."""
-    decoding = decoders(config.control_images)
     try:
         decoding.clean(encoded(Image.new("RGB", (MIN_SIDE, MIN_SIDE))))
     except FluxbotError as error:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bot.assembly.doctor import model_finding, sqlite_finding
+from bot.assembly.doctor import model_finding, pictures_finding, sqlite_finding
 from bot.assembly.folder import lock
 from bot.assembly.platforms import PLATFORMS
 from bot.config import Config, Secrets, load_config
+from generation.decoders import Decoders
 
 WEB = next(each for each in PLATFORMS if each.name == "web")
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -74,6 +75,22 @@ async def test_check_says_that_the_port_is_in_use_unless_it_is_the_bot_itself(tm
     assert f"the bot is running (process {os.getpid()})" in running
     ((is_right_afterwards, _),) = await WEB.check(config, Secrets())
     assert is_right_afterwards
+
+
+@pytest.mark.parametrize(
+    ("command", "is_right", "words"),
+    [
+        (None, True, "attached ones are decoded apart, within 10 s and 1000 MB"),
+        (("/nowhere/python",), False, "the bot may not start the process"),
+    ],
+)
+def test_check_says_whether_attached_pictures_can_be_decoded(command, is_right, words):
+    decoders = Decoders() if command is None else Decoders(command=command)
+
+    finding = pictures_finding(Config(), decoders)
+
+    assert finding.is_right is is_right
+    assert words in finding.sentence
 
 
 @pytest.mark.parametrize(
