@@ -1,5 +1,7 @@
 """Strangers' files are decoded in processes with limits of time and memory."""
 
+import ctypes
+import errno
 import os
 import signal
 import sys
@@ -149,6 +151,35 @@ def test_a_process_can_open_no_file_and_knows_no_secret(make_decoders, monkeypat
         assert process.rlimit(limit) == (0, 0)
     assert process.rlimit(psutil.RLIMIT_AS) == (1_000_000_000, 1_000_000_000)
     assert process.rlimit(psutil.RLIMIT_CPU)[0] < 15
+
+
+@linux
+def test_code_that_takes_a_process_over_can_open_no_file_either(make_decoders):
+    """It could close a descriptor and so have room for another one; Landlock refuses the path."""
+    taken_over = (
+        "from generation import decoder_process as process\n"
+        "from generation.errors import InvalidImage\n"
+        "def opened(*given):\n"
+        "    os.close(0)\n"
+        "    try:\n"
+        "        return open('/etc/hostname').read()\n"
+        "    except OSError as error:\n"
+        "        raise InvalidImage(f'errno {error.errno}')\n"
+        "process.clean = opened\n"
+        "process.warm_up = lambda: None\n"
+        "process.main()\n"
+    )
+    if not has_landlock():
+        pytest.skip("this kernel has no Landlock")
+    decoders = make_decoders(1, command=(sys.executable, "-c", "import os\n" + taken_over))
+
+    with pytest.raises(InvalidImage, match=f"errno {errno.EACCES}"):
+        decoders.clean(picture())
+
+
+def has_landlock():
+    """Whether the kernel tells a version of it (landlock_create_ruleset(2))."""
+    return ctypes.CDLL(None).syscall(444, None, 0, 1) > 0
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """The API against its own description, and against whatever JSON somebody sends."""
 
+import base64
 import json
+import re
 
 import httpx
 import hypothesis.strategies as st
@@ -11,6 +13,8 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from adapters.web_chat import schemas
+from generation.errors import InvalidImage
 from tests.adapters.web_chat.conftest import House
 from tests.conftest import ADMIN
 from tests.samples import data_url, picture
@@ -190,3 +194,27 @@ def test_no_message_makes_a_500(house, text, options, image):
         if response.status_code != 200:
             assert set(response.json()["error"]) >= {"code", "message", "field"}
         house.call(settled(house))
+
+
+@settings(deadline=None)
+@given(
+    st.one_of(
+        st.binary(max_size=60).map(lambda data: base64.b64encode(data).decode()),
+        st.text("AB=/+- \n", max_size=40),
+    )
+)
+def test_base64_that_is_decoded_in_pieces_means_what_it_means_as_a_whole(text):
+    whole = re.sub(r"[ \t\r\n]", "", text)
+    try:
+        expected = base64.b64decode(whole, validate=True)
+    except ValueError:
+        expected = b""
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schemas, "BASE64_PIECE", 8)
+        try:
+            decoded = schemas.decode_image(text, 1000, "image")
+        except InvalidImage:
+            decoded = b""
+
+    assert decoded == expected
