@@ -6,10 +6,11 @@ import asyncio
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
-from bot import people, refused_words, strikes
+from bot import departed, people, refused_words, strikes
 from bot.administration import DRAINING, Administration, check_may_draw
 from bot.config import Config
 from bot.database import FULL, Database
@@ -20,7 +21,7 @@ from bot.job_store import JobStore
 from bot.jobs import Job, Review
 from bot.judging import Judging
 from bot.ledger import Ledger, cost
-from bot.refusals import NotAccepting, QueueFull, Screened, StorageTrouble, TooManyJobs
+from bot.refusals import Conflict, NotAccepting, QueueFull, Screened, StorageTrouble, TooManyJobs
 from bot.screens import Action, Verdict
 from bot.source import Source
 from bot.worker import Worker
@@ -28,8 +29,15 @@ from bot.worker import Worker
 logger = logging.getLogger(__name__)
 
 
+DELETING = "your data is being deleted: one moment, please"
+
+
 class Admission:
-    """The door of the queue. Jobs that pass it are charged, and on disk."""
+    """The door of the queue. Jobs that pass it are charged, and on disk.
+
+    Attributes:
+        leaving: People whose data is being deleted, and who may ask for nothing meanwhile.
+    """
 
     def __init__(
         self,
@@ -54,7 +62,13 @@ class Admission:
         self._ids = ids
         self._judging = judging
         self._now = now
+        self.leaving: set[str] = set()
+        self._asking: Counter[str] = Counter()
         self._admitting: Counter[str] = Counter()
+        self._changed = asyncio.Event()
+        #: Names of attached pictures whose jobs are on their way, and of those that were meanwhile.
+        self._in_use: Counter[str] = Counter()
+        self._watched: list[set[str]] = []
 
     async def asked_before(self, event_id: str | None) -> Job | None:
         """The job that the platform's event has made already; None if it has made none."""
@@ -62,7 +76,35 @@ class Admission:
             return None
         find = partial(self._store.find_event, event_id=event_id)
         found = await self._worker.look_up(lambda db: [job] if (job := find(db)) else [])
-        return found[0] if found else None
+        return _not_deleted(found[0]) if found else None
+
+    @contextmanager
+    def asking(self, user: str) -> Iterator[None]:
+        """The time in which *user* asks for a job; see `settled`."""
+        self._asking[user] += 1
+        try:
+            yield
+        finally:
+            self._count_down(self._asking, user)
+
+    async def settled(self, user: str) -> None:
+        """Return once *user* (anybody, where it is empty) asks for nothing any more, all jobs that
+        they asked for being in the queue, or refused."""
+        while any(each[user] if user else each for each in (self._asking, self._admitting)):
+            if not user and not self._admitting:
+                return  # others go on asking, for jobs that come later
+            await self._changed.wait()
+
+    @contextmanager
+    def watching(self) -> Iterator[set[str]]:
+        """File names of attached pictures whose jobs are being written, or were begun to be written
+        since."""
+        watched = set(self._in_use)
+        self._watched.append(watched)
+        try:
+            yield watched
+        finally:
+            self._watched.remove(watched)
 
     async def check(self, source: Source) -> None:
         """Raise Refused where no job of *source* can be accepted now, of whatever kind.
@@ -104,6 +146,21 @@ class Admission:
             submitted_at=self._now(),
         )
         job.cost = cost(job, self._config.quota)
+        names = {path.name for path in draft.request.pictures.values()}
+        self._in_use.update(names)
+        for watched in self._watched:
+            watched |= names
+        try:
+            admitting = await self._prepare(job, draft)
+        except BaseException:
+            self._no_longer_uses(names)
+            raise
+        admitting.add_done_callback(lambda _: self._no_longer_uses(names))
+        # Once on disk, the job must be in the queue too, even if the person has gone.
+        return await asyncio.shield(admitting)
+
+    async def _prepare(self, job: Job, draft: Draft) -> asyncio.Task[Job]:
+        """The task that writes *job*, whose pictures are on the disk."""
         await self._judge(job, [clean.png for clean in draft.attached])
         if draft.attached:
             # Checked here already, so that refused requests never fill the disk.
@@ -116,8 +173,7 @@ class Admission:
                 raise StorageTrouble(FULL) from error
         self._check_accepting(job.user)
         self._admitting[job.user] += 1
-        # Once on disk, the job must be in the queue too, even if the person has gone.
-        return await asyncio.shield(asyncio.create_task(self._admit(job)))
+        return asyncio.create_task(self._admit(job))
 
     @property
     def is_admitting(self) -> bool:
@@ -125,6 +181,8 @@ class Admission:
         return bool(self._admitting)
 
     def _check_accepting(self, user: str) -> None:
+        if user in self.leaving:
+            raise Conflict(DELETING)
         state = self._worker.state
         if state.status in ("failed", "stopping"):
             raise NotAccepting(f"no jobs are accepted now: {state.message}", retry_in=30.0)
@@ -195,7 +253,7 @@ class Admission:
             if job.event_id is not None:
                 earlier = self._store.find_event(db, job.event_id)
                 if earlier is not None:
-                    return earlier
+                    return _not_deleted(earlier)
             self._check_person(db, job.user)
             self._store.insert(db, job)
             self._ledger.charge(db, job, job.submitted_at)
@@ -207,12 +265,27 @@ class Admission:
             await self._ids.give(job)
             earlier = await self._database.write(admit)
         finally:
-            self._admitting[job.user] -= 1
-            if not self._admitting[job.user]:
-                del self._admitting[job.user]
+            self._count_down(self._admitting, job.user)
             if earlier is not None and self._worker.unfinished.get(job.id) is job:
                 del self._worker.unfinished[job.id]
         if earlier is not None:
             return self._worker.unfinished.get(earlier.id, earlier)
         self._worker.enqueue(job)
         return job
+
+    def _no_longer_uses(self, names: set[str]) -> None:
+        self._in_use -= Counter(names)
+
+    def _count_down(self, counter: Counter[str], user: str) -> None:
+        counter[user] -= 1
+        if not counter[user]:
+            del counter[user]
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def _not_deleted(job: Job) -> Job:
+    """*job*, unless its person has deleted it; then Conflict is raised."""
+    if job.user.startswith(f"{departed.DELETED}:"):
+        raise Conflict("that was deleted together with your data: ask for it again")
+    return job

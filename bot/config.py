@@ -39,6 +39,7 @@ from bot.sections import (
     PresetTables,
     Queue,
     Quota,
+    Retention,
     ScreenSettings,
     Slack,
     Storage,
@@ -87,6 +88,7 @@ class Config(BaseSettings):
     queue: Queue = Queue()
     quota: Quota = Quota()
     gallery: Gallery = Gallery()
+    retention: Retention = Retention()
     control_images: ControlImageSettings = ControlImageSettings()
     screens: ScreenSettings = ScreenSettings()
     web: Web = Web()

@@ -133,6 +133,13 @@ class Database:
             self._committing = asyncio.create_task(self._commit_pending())
         return await done
 
+    async def checkpoint(self) -> None:
+        """Write all changes into the database's file, and empty its log. Where a reader is just
+        then in the way, that happens at the next checkpoint."""
+        while self._committing is not None:
+            await asyncio.wait([self._committing])
+        await _on_thread_of(self._writer, _checkpoint)
+
     async def close(self) -> None:
         """Finish running transactions and close both connections."""
         if self._committing is not None:
@@ -231,6 +238,12 @@ def _prepare(db: sqlite3.Connection) -> None:
     # a job that was reported as accepted must not be lost.
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA foreign_keys = ON")
+    # What is deleted is overwritten, or it would stay in the file until its page is used again.
+    db.execute("PRAGMA secure_delete = ON")
+
+
+def _checkpoint(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def check_sound(db: sqlite3.Connection) -> None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bot import departed
+from bot.forgetting import hashed_event
 from bot.jobs import Delivery, Job, JobStatus, Progress, Review
 from bot.origins import Origin
 from generation.kinds import picture_names
@@ -237,7 +239,9 @@ class JobStore:
 
     def find_event(self, db: sqlite3.Connection, event_id: str) -> Job | None:
         """The job that the platform's event *event_id* made, or None if it made none yet."""
-        return self._first(db.execute(f"{JOBS} WHERE event_id = ?", (event_id,)))
+        hash = departed.hashed(db, event_id)
+        erased = event_id if hash is None else hashed_event(hash)
+        return self._first(db.execute(f"{JOBS} WHERE event_id IN (?, ?)", (event_id, erased)))
 
     def latest(self, db: sqlite3.Connection, user: str) -> Job | None:
         """The newest job of *user* that succeeded."""
@@ -298,7 +302,11 @@ class JobStore:
         return self._readable(rows)
 
     def redirect(self, db: sqlite3.Connection, job_id: str, reply_to: dict[str, Any]) -> None:
-        db.execute("UPDATE jobs SET reply_to = ? WHERE id = ?", (_json(reply_to), job_id))
+        # An address is never written again where it was deleted.
+        db.execute(
+            "UPDATE jobs SET reply_to = ? WHERE id = ? AND reply_to IS NOT NULL",
+            (_json(reply_to), job_id),
+        )
 
     def close_delivery(
         self, db: sqlite3.Connection, job_id: str, delivery: Delivery, error: str | None = None
@@ -395,6 +403,7 @@ class JobStore:
             seconds=row["seconds"],
             finished_at=row["finished_at"],
             is_pruned=bool(row["is_pruned"]),
+            is_forgotten=row["forgotten_at"] is not None,
             review=review,
             verdict=row["verdict"] or "",
             is_spoiler=bool(row["is_spoiler"]),

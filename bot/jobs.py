@@ -133,6 +133,7 @@ class Job:
         seconds: Time on the engine, all pictures together; None before success.
         finished_at: Unix seconds; None before the end.
         is_pruned: Whether the files were deleted for their age.
+        is_forgotten: Whether the words were forgotten, for their age or because somebody wished so.
         review: State of the moderators' look at it; None without one.
         verdict: A note of the screens for moderators.
         is_spoiler: Whether the picture is hidden until somebody wants to see it.
@@ -159,6 +160,7 @@ class Job:
     seconds: float | None = None
     finished_at: float | None = None
     is_pruned: bool = False
+    is_forgotten: bool = False
     review: Review | None = None
     verdict: str = ""
     is_spoiler: bool = False

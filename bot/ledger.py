@@ -14,7 +14,7 @@ import sqlite3
 from dataclasses import dataclass
 from fractions import Fraction
 
-from bot import people
+from bot import departed, people
 from bot.jobs import Job
 from bot.languages import in_words
 from bot.origins import NOWHERE, Origin
@@ -62,17 +62,18 @@ class Ledger:
     ) -> QuotaStatus:
         """Credits of *user*, asking from *origin*, at *now* (unix seconds)."""
         since = self._window_start(db, user, now)
+        names = departed.names(db, user)
         # A charge and its refund count at the same time, and cancel each other out there.
         row = db.execute(
             "SELECT coalesce(-sum(spent), 0) AS used, min(counts_at) AS oldest FROM ("
             " SELECT counts_at, sum(credits) AS spent FROM entries"
-            " WHERE user = ? AND pot = 'allowance' AND counts_at > ?"
+            " WHERE user IN (?, ?) AND pot = 'allowance' AND counts_at > ?"
             " GROUP BY counts_at HAVING spent != 0)",
-            (user, since),
+            (*names, since),
         ).fetchone()
         (granted,) = db.execute(
-            "SELECT coalesce(sum(credits), 0) FROM entries WHERE user = ? AND pot = 'grant'",
-            (user,),
+            "SELECT coalesce(sum(credits), 0) FROM entries WHERE user IN (?, ?) AND pot = 'grant'",
+            names,
         ).fetchone()
         credits = self._allowance(db, user, origin)
         resets_in = row["oldest"] + self._seconds - now if row["used"] else None
@@ -227,8 +228,8 @@ class Ledger:
     def _window_start(self, db: sqlite3.Connection, user: str, now: float) -> float:
         (reset_at,) = db.execute(
             "SELECT max(counts_at) FROM entries"
-            " WHERE user = ? AND pot = 'allowance' AND kind = 'reset'",
-            (user,),
+            " WHERE user IN (?, ?) AND pot = 'allowance' AND kind = 'reset'",
+            departed.names(db, user),
         ).fetchone()
         return max(now - self._seconds, reset_at or -math.inf)
 
@@ -260,9 +261,9 @@ class Ledger:
         missing += max(0, status.used - status.credits)
         for row in db.execute(
             "SELECT counts_at, -sum(credits) AS credits FROM entries"
-            " WHERE user = ? AND pot = 'allowance' AND counts_at > ?"
+            " WHERE user IN (?, ?) AND pot = 'allowance' AND counts_at > ?"
             " GROUP BY counts_at ORDER BY counts_at",
-            (job.user, self._window_start(db, job.user, now)),
+            (*departed.names(db, job.user), self._window_start(db, job.user, now)),
         ):
             missing -= row["credits"]
             if missing <= 0:

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
+from bot import departed
 from bot.refusals import NotAllowed
 
 
@@ -33,6 +34,8 @@ def keep_settings(db: sqlite3.Connection, user: str, user_defaults: Mapping[str,
 def own_quota(db: sqlite3.Connection, user: str) -> int | None:
     """Credits per window that an admin has set for *user*; None where the general rule holds."""
     row = db.execute("SELECT credits FROM people WHERE user = ?", (user,)).fetchone()
+    if row is None or row["credits"] is None:
+        row = departed.limits(db, user)
     return None if row is None else row["credits"]
 
 
@@ -43,6 +46,7 @@ def set_own_quota(db: sqlite3.Connection, user: str, credits: int | None) -> Non
         " ON CONFLICT (user) DO UPDATE SET credits = excluded.credits",
         (user, credits),
     )
+    departed.set_credits(db, user, credits)
 
 
 def ban(db: sqlite3.Connection, user: str, now: float, reason: str) -> None:
@@ -58,6 +62,22 @@ def ban(db: sqlite3.Connection, user: str, now: float, reason: str) -> None:
 def unban(db: sqlite3.Connection, user: str) -> None:
     """Lift the ban of *user*, if there is one."""
     db.execute("UPDATE people SET banned_at = NULL, ban_reason = NULL WHERE user = ?", (user,))
+    departed.lift_ban(db, user)
+
+
+def everything(db: sqlite3.Connection, user: str) -> dict[str, Any]:
+    """All columns of the row of *user*, and their settings as they are said."""
+    row = db.execute("SELECT * FROM people WHERE user = ?", (user,)).fetchone()
+    return {"user": user, **({} if row is None else dict(row)), "settings": settings(db, user)}
+
+
+def forget(db: sqlite3.Connection, user: str, until: float) -> str:
+    """The stand-in of *user*, whose row is deleted; a ban and an own quota hold on, and credits
+    until *until* (unix seconds), for a person who comes back."""
+    row = db.execute("DELETE FROM people WHERE user = ? RETURNING *", (user,)).fetchone()
+    if row is None:
+        return departed.depart(db, user, until, None, None, None)
+    return departed.depart(db, user, until, row["banned_at"], row["ban_reason"], row["credits"])
 
 
 def check_not_banned(db: sqlite3.Connection, user: str) -> None:
@@ -65,6 +85,9 @@ def check_not_banned(db: sqlite3.Connection, user: str) -> None:
     row = db.execute(
         "SELECT ban_reason FROM people WHERE user = ? AND banned_at IS NOT NULL", (user,)
     ).fetchone()
+    if row is None:
+        before = departed.limits(db, user)
+        row = before if before is not None and before["banned_at"] is not None else None
     if row is not None:
         reason = f": {row['ban_reason']}" if row["ban_reason"] else ""
         raise NotAllowed(f"an admin has banned you from drawing{reason}")

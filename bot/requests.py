@@ -123,6 +123,15 @@ def command_of(request: GenerationRequest, images: int) -> ImagineCommand:
     )
 
 
+def check_remembered(job: Job) -> None:
+    """Raise NotFound where the words of *job* are forgotten, so that it cannot be drawn again."""
+    if job.is_forgotten:
+        raise NotFound(
+            f"the prompt of {job.id} was forgotten for its age: write anew what to draw",
+            field="id",
+        )
+
+
 def check_picture_number(job: Job, number: int) -> None:
     """Raise NotFound where *job* has no picture *number* (from 1)."""
     if not 1 <= number <= job.images:

@@ -174,6 +174,14 @@ class Gallery(Section):
     keep_days: float = Field(30.0, ge=0)
 
 
+class Retention(Section):
+    prompts_days: float = Field(0.0, ge=0)
+    audit_days: float = Field(0.0, ge=0)
+    when_person_leaves: Literal["keep", "delete"] = "keep"
+    when_bot_is_removed: Literal["keep", "delete"] = "keep"
+    grace_days: float = Field(7.0, ge=0)
+
+
 class ControlImageSettings(Section):
     fit: Fit = "crop"
     max_megabytes: float = Field(10.0, gt=0, le=64)

@@ -34,12 +34,14 @@ from bot.judging import Judging
 from bot.ledger import Ledger, QuotaStatus
 from bot.origins import NOWHERE, Origin
 from bot.outcomes import LOST_TOO_OFTEN, MAX_ATTEMPTS, UNREADABLE, Outcomes, given_up
+from bot.own_data import OwnData
 from bot.presets import Presets
 from bot.previews import Previews
 from bot.refusals import Conflict, NotFound
 from bot.requests import (
     changed_settings,
     check_picture_number,
+    check_remembered,
     check_settings,
     model_name,
     only,
@@ -68,6 +70,7 @@ class Service:
     Attributes:
         about: Introduction of the loaded model.
         admin: The acts of admins.
+        own_data: Export and deletion of a person's data.
         attachments: The way to the content of strangers' files.
         previews: Prices and control maps.
         answers: Answers that are owed to people on a platform.
@@ -154,6 +157,16 @@ class Service:
         self.previews = Previews(
             config.quota, self._drafts, self._admission, self.attachments, self._worker, self.quota
         )
+        self.own_data = OwnData(
+            config,
+            database,
+            self._store,
+            self._outcomes,
+            gallery,
+            self._worker,
+            self._admission,
+            now,
+        )
         self._upkeep = Upkeep(config, database, self._store, gallery, self.review, now)
 
     # Start and end
@@ -188,7 +201,7 @@ class Service:
 
     async def run(self) -> None:
         """Draw until cancelled."""
-        pruning = asyncio.create_task(self._upkeep.run())
+        pruning = asyncio.gather(self._upkeep.run(), self.own_data.run())
         loading = asyncio.create_task(self._screens.load())
         try:
             await self._worker.run()
@@ -232,13 +245,14 @@ class Service:
             InvalidRequest: The request can never succeed as written.
             Refused: Not now, or not for this person; see ``bot/refusals.py``.
         """
-        if earlier := await self._admission.asked_before(source.event_id):
-            return earlier
-        await self._admission.check(source)
-        images = [await self._bytes(source, picture) for picture in pictures]
-        draft = await self._drafts.draft(source.user, command, images)
-        parents = [each.job_id for each in pictures if isinstance(each, PictureOf)]
-        return await self._admission.accept(source, draft, next(iter(parents), None))
+        with self._admission.asking(source.user):
+            if earlier := await self._admission.asked_before(source.event_id):
+                return earlier
+            await self._admission.check(source)
+            images = [await self._bytes(source, picture) for picture in pictures]
+            draft = await self._drafts.draft(source.user, command, images)
+            parents = [each.job_id for each in pictures if isinstance(each, PictureOf)]
+            return await self._admission.accept(source, draft, next(iter(parents), None))
 
     async def again(
         self,
@@ -260,21 +274,23 @@ class Service:
             NotFound: There is no such job, or its control image was deleted for its age.
             InvalidRequest, Refused: As for `submit`.
         """
-        if earlier := await self._admission.asked_before(source.event_id):
-            return earlier
-        await self._admission.check(source)
-        if job_id is None:
-            original = await self.latest(source)
-            if original is None:
-                raise NotFound("you have no picture yet that could be drawn again")
-        else:
-            original = await self.job(source, job_id)
-        if number is not None:
-            one = only(original, number, vary=vary)
-            changes = one if changes is None else replace(changes, **one.options)
-        draft = await self._drafts.again(original, changes, vary=vary)
-        draft = replace(draft, remarks=(*remarks, *draft.remarks))
-        return await self._admission.accept(source, draft, original.id)
+        with self._admission.asking(source.user):
+            if earlier := await self._admission.asked_before(source.event_id):
+                return earlier
+            await self._admission.check(source)
+            if job_id is None:
+                original = await self.latest(source)
+                if original is None:
+                    raise NotFound("you have no picture yet that could be drawn again")
+            else:
+                original = await self.job(source, job_id)
+            check_remembered(original)
+            if number is not None:
+                one = only(original, number, vary=vary)
+                changes = one if changes is None else replace(changes, **one.options)
+            draft = await self._drafts.again(original, changes, vary=vary)
+            draft = replace(draft, remarks=(*remarks, *draft.remarks))
+            return await self._admission.accept(source, draft, original.id)
 
     async def from_picture(
         self, source: Source, picture: PictureOf, purpose: Literal["vary", "upscale"]
@@ -295,6 +311,7 @@ class Service:
             raise NotFound("no preset here makes pictures larger")
         job = await self._drawn(source, picture.job_id)
         check_picture_number(job, picture.number)
+        check_remembered(job)
         request = list(job.requests)[picture.number - 1]
         command = varied(request, preset) if purpose == "vary" else upscaled(request, preset)
         return await self.submit(source, command, (picture,))

@@ -258,6 +258,11 @@ class Worker:
         """
         await self._end(job, given_up(error, self._now()), self._database.write)
 
+    async def settled(self) -> None:
+        """Return once the jobs that are ending just now have ended, or wait again."""
+        if self._ending:
+            await asyncio.wait(set(self._ending))
+
     async def look_up(self, read: Work[list[Job]]) -> list[Job]:
         """The jobs that *read* finds in the database; those that go on are the objects that move.
 

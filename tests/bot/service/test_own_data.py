@@ -1,0 +1,312 @@
+"""A person's own data: all of it is handed over, and none of it stays once they delete it."""
+
+import asyncio
+import json
+import zipfile
+from dataclasses import replace
+
+import pytest
+
+from bot.commands import ImagineCommand
+from bot.jobs import JobStatus
+from bot.origins import Origin
+from bot.refusals import Conflict, NotAllowed, NotFound, QuotaExceeded, TooOften
+from bot.source import PictureOf, Source
+from tests.bot.conftest import CIRCLE, HERE, left
+from tests.conftest import ADA, ADMIN, BOB, at_step, finished, stepping
+from tests.samples import picture
+
+MARKER = "quixotrillium"
+WORDS = replace(CIRCLE, prompt=f"a {MARKER} fox", negative_prompt=f"no {MARKER}z")
+SERVER = "web-server:1"
+
+
+async def drawn(bot, gate, user=ADA, command=WORDS, pictures=(), **source):
+    gate.open()
+    job = await bot.service.submit(Source(user, **source), command, pictures)
+    assert await finished(job) is JobStatus.SUCCEEDED
+    gate.close_again()
+    return job
+
+
+def traces(bot, *texts):
+    """Files of the data folder in which one of *texts* stands, by name or by content."""
+    return [
+        path.name
+        for path in bot.folder.rglob("*")
+        for text in texts
+        if text in path.name or (path.is_file() and text.encode() in path.read_bytes())
+    ]
+
+
+async def read(export):
+    """The files of an export, by name; all parts together."""
+    found = {}
+    for path in export.files:
+        with zipfile.ZipFile(path) as archive:
+            assert archive.testzip() is None
+            found |= {name: archive.read(name) for name in archive.namelist()}
+    return found
+
+
+# Handed over
+
+
+async def test_an_export_has_pictures_attachments_and_all_that_is_known(bot, gate):
+    job = await drawn(bot, gate, command=replace(WORDS, preset="canny"), pictures=(picture(),))
+    await bot.service.change_settings(ADA, ImagineCommand(num_inference_steps=5))
+    await bot.service.admin.ban(ADMIN, ADA, "for a test")
+
+    export = await bot.service.own_data.export(ADA)
+
+    files = await read(export)
+    stored = (await bot.service.picture(Source(ADA), job.id)).read_bytes()
+    assert files[f"pictures/{job.id}-1.png"] == stored
+    assert len([name for name in files if name.startswith("attached/")]) == 1
+    (line,) = files["history.jsonl"].decode().splitlines()
+    assert json.loads(line)["request"]["prompt"] == f"a {MARKER} fox"
+    about = json.loads(files["about.json"])
+    assert (about["user"], about["settings"]) == (ADA, {"num_inference_steps": 5})
+    assert about["ban_reason"] == "for a test"
+    assert json.loads(files["credits.json"])[0]["credits"] == -job.cost
+
+
+async def test_an_export_has_nothing_of_other_people(bot, gate):
+    of_bob = await drawn(bot, gate, BOB)
+    gate.open()
+    shown = Source(ADA, shown=of_bob.id)
+    mine = await bot.service.from_picture(shown, PictureOf(of_bob.id, 1), "vary")
+    await finished(mine)
+    await bot.service.admin.ban(ADMIN, ADA, "for a test")
+
+    files = await read(await bot.service.own_data.export(ADA))
+
+    assert not [name for name in files if of_bob.id in name]
+    assert f"pictures/{mine.id}-1.png" in files
+    assert not [
+        name for name, data in files.items() if BOB.encode() in data or b"web:local" in data
+    ]
+
+
+async def test_an_export_comes_in_parts_that_can_be_sent(bot, gate):
+    for seed in range(4):
+        await drawn(bot, gate, command=replace(WORDS, seed=seed))
+    most = (
+        2 * bot.gallery.picture_path((await bot.service.latest(Source(ADA))).id, 1).stat().st_size
+    )
+    most += 6000
+
+    export = await bot.service.own_data.export(ADA, most)
+
+    assert len(export.files) > 1
+    assert all(path.stat().st_size <= most for path in export.files)
+    assert len([name for name in await read(export) if name.startswith("pictures/")]) == 4
+    await export.close()
+    assert not any((bot.folder / "exports").iterdir())
+
+
+async def test_a_person_can_have_their_data_a_few_times_a_day_and_one_at_a_time(bot, clock):
+    own_data = bot.service.own_data
+    first = asyncio.create_task(own_data.export(ADA))
+    await asyncio.sleep(0)
+    with pytest.raises(Conflict, match="put together already"):
+        await own_data.export(ADA)
+    await first
+    await own_data.export(ADA)
+    await own_data.export(ADA)
+
+    with pytest.raises(TooOften, match="3 times a day"):
+        await own_data.export(ADA)
+
+    clock.advance(86401)
+    assert (await own_data.export(ADA)).files
+
+
+# Deleted
+
+
+async def test_nothing_of_a_person_who_deletes_all_is_left_on_the_disk(make_bot, gate):
+    bot = await make_bot(admins={"users": (ADMIN, ADA)})
+    await drawn(bot, gate, BOB, replace(CIRCLE, prompt="a blue square"))
+    for seed in range(30):
+        command = replace(WORDS, seed=seed, prompt=f"a {MARKER}{seed} fox")
+        await drawn(bot, gate, command=command, reply_to={"to": ADA}, event_id=f"e:{ADA}{seed}")
+    await drawn(bot, gate, command=replace(WORDS, preset="canny"), pictures=(picture(),))
+    await bot.service.change_settings(ADA, ImagineCommand(num_inference_steps=5))
+    await bot.service.admin.grant(ADA, BOB, 5)
+    await bot.service.admin.grant(ADMIN, ADA, 5)
+    await bot.database.checkpoint()
+    assert traces(bot, MARKER, ADA)
+
+    deletion = await bot.service.own_data.delete(ADA)
+
+    assert deletion.jobs == 31
+    assert traces(bot, MARKER, ADA) == []
+    (of_bob,) = (await bot.service.history(BOB)).jobs
+    assert (await bot.service.picture(Source(BOB), of_bob.id)).exists()
+    assert not any(bot.gallery.control_images.iterdir())
+    assert not (await bot.service.history(ADA)).jobs
+    assert await bot.service.settings(ADA) == {}
+    acts = await bot.rows("SELECT * FROM audit ORDER BY number")
+    assert [act["act"] for act in acts] == ["grant", "grant"]
+    assert acts[0]["admin"] == acts[1]["subject"]
+    assert acts[0]["admin"].startswith("deleted:")
+
+
+async def test_the_ledger_keeps_its_sums_and_a_person_who_comes_back_their_credits(
+    make_bot, gate, clock
+):
+    bot = await make_bot(quota={"credits": 10, "window_hours": 24})
+    job = await drawn(bot, gate)
+    before = await left(bot.service)
+    total = "SELECT sum(credits) AS sum FROM entries"
+    sums = await bot.rows(total)
+
+    await bot.service.own_data.delete(ADA)
+    await bot.service.own_data.delete(ADA)
+
+    assert await left(bot.service) == before == 10 - job.cost
+    assert await bot.rows(total) == sums
+    clock.advance(25 * 3600)
+    await bot.service.own_data.forget_old()
+    assert await bot.rows("SELECT * FROM departed") == []
+    assert await left(bot.service) == 10
+
+
+async def test_a_person_with_more_to_pay_than_is_left_is_refused_after_coming_back(make_bot, gate):
+    bot = await make_bot(quota={"credits": 1})
+    await drawn(bot, gate)
+
+    await bot.service.own_data.delete(ADA)
+
+    with pytest.raises(QuotaExceeded):
+        await bot.service.submit(Source(ADA), CIRCLE)
+
+
+async def test_a_ban_and_strikes_outlive_a_deletion_until_an_admin_lifts_them(bot, clock):
+    await bot.service.admin.ban(ADMIN, ADA, "spam")
+    await bot.service.own_data.delete(ADA)
+    clock.advance(365 * 86400)
+    await bot.service.own_data.forget_old()
+
+    with pytest.raises(NotAllowed, match="spam"):
+        await bot.service.submit(Source(ADA), CIRCLE)
+
+    await bot.service.admin.unban(ADMIN, ADA)
+    assert await bot.service.submit(Source(ADA), CIRCLE)
+
+
+async def test_a_control_image_that_somebody_else_needs_stays_for_them(bot, gate):
+    command = replace(CIRCLE, preset="canny")
+    await drawn(bot, gate, command=command, pictures=(picture(),))
+    of_bob = await drawn(bot, gate, BOB, command, (picture(),))
+
+    await bot.service.own_data.delete(ADA)
+
+    assert (await bot.service.control_image(Source(BOB), of_bob.id)).exists()
+
+
+async def test_a_repeated_event_of_a_deleted_job_is_not_drawn_again(bot, gate):
+    await drawn(bot, gate, reply_to=HERE, event_id="web:1")
+    await bot.service.own_data.delete(ADA)
+
+    with pytest.raises(Conflict, match="deleted together with your data"):
+        await bot.service.submit(Source(ADA, reply_to=HERE, event_id="web:1"), CIRCLE)
+
+
+async def test_jobs_that_wait_or_are_drawn_are_cancelled_first(bot, gate):
+    running = await bot.service.submit(Source(ADA), replace(WORDS, num_inference_steps=50))
+    await at_step(running, 0)
+    waiting = await bot.service.submit(Source(ADA), WORDS)
+    of_bob = await bot.service.submit(Source(BOB), CIRCLE)
+
+    deleting = asyncio.create_task(bot.service.own_data.delete(ADA))
+    await finished(waiting)
+    await stepping(gate, deleting)
+
+    assert running.status is waiting.status is JobStatus.CANCELLED
+    assert traces(bot, MARKER) == []
+    assert all(path.name.startswith(of_bob.id) for path in bot.gallery.images.iterdir())
+    gate.open()
+    assert await finished(of_bob) is JobStatus.SUCCEEDED
+
+
+async def test_an_address_is_not_written_again_after_it_was_deleted(bot, gate):
+    job = await drawn(bot, gate, reply_to=HERE)
+    await bot.service.own_data.delete(ADA)
+
+    await bot.service.answers.redirect(job, {"to": ADA})
+
+    assert await bot.rows("SELECT reply_to FROM jobs") == [{"reply_to": None}]
+
+
+async def test_a_deletion_that_a_crash_interrupts_is_carried_out_by_the_next_start(
+    bot, gate, monkeypatch
+):
+    await drawn(bot, gate)
+
+    def crash(job_ids):
+        raise OSError("the power is gone")
+
+    monkeypatch.setattr(bot.gallery, "prune_pictures", crash)
+    with pytest.raises(OSError, match="power"):
+        await bot.service.own_data.delete(ADA)
+
+    await bot.restart()
+    await bot.service.own_data.carry_out_due()
+
+    assert traces(bot, MARKER, ADA) == []
+
+
+async def test_deleting_a_person_in_one_server_leaves_their_other_pictures(bot, gate):
+    here = await drawn(bot, gate, origin=Origin(SERVER))
+    there = await drawn(bot, gate, command=CIRCLE)
+    before = await left(bot.service)
+
+    deletion = await bot.service.own_data.delete(ADA, SERVER)
+
+    assert deletion.jobs == 1
+    assert await left(bot.service) == before
+    assert (await bot.service.picture(Source(ADA), there.id)).exists()
+    with pytest.raises(NotFound):
+        await bot.service.picture(Source(ADA), here.id)
+    assert traces(bot, MARKER) == []
+
+
+# Later
+
+
+async def test_a_person_who_comes_back_within_the_days_of_grace_keeps_all(make_bot, gate, clock):
+    bot = await make_bot(retention={"grace_days": 7})
+    kept = await drawn(bot, gate, origin=Origin(SERVER))
+    await bot.service.own_data.delete_later(ADA, SERVER)
+    clock.advance(6 * 86400)
+    assert await bot.service.own_data.carry_out_due() == 0
+    await bot.service.own_data.keep(ADA, SERVER)
+    clock.advance(2 * 86400)
+
+    assert await bot.service.own_data.carry_out_due() == 0
+
+    assert (await bot.service.picture(Source(ADA), kept.id)).exists()
+    await bot.service.own_data.delete_later("", SERVER)
+    clock.advance(8 * 86400)
+    assert await bot.service.own_data.carry_out_due() == 1
+    assert traces(bot, MARKER) == []
+
+
+async def test_old_words_are_forgotten_and_the_history_says_so(make_bot, gate, clock):
+    bot = await make_bot(retention={"prompts_days": 10}, gallery={"keep_days": 0})
+    old = await drawn(bot, gate)
+    clock.advance(11 * 86400)
+    new = await drawn(bot, gate, command=CIRCLE)
+
+    assert await bot.service.own_data.forget_old() == 1
+
+    page = await bot.service.history(ADA)
+    assert [job.request.prompt for job in page.jobs] == [new.request.prompt, "(prompt forgotten)"]
+    assert not (await bot.service.history(ADA, MARKER)).jobs
+    assert (await bot.service.picture(Source(ADA), old.id)).exists()
+    with pytest.raises(NotFound, match="was forgotten for its age"):
+        await bot.service.again(Source(ADA), old.id)
+    kept = {bot.gallery.picture_path(old.id, 1).name}  # what stands in a picture stays with it
+    assert set(traces(bot, MARKER)) <= kept
