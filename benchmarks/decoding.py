@@ -42,6 +42,7 @@ from bot.commands import ImagineCommand
 from bot.config import Config, Secrets
 from bot.database import Database
 from bot.gallery import Gallery
+from bot.screens import Screens
 from bot.service import Service
 from bot.source import Source
 from bot.views import About
@@ -103,7 +104,7 @@ def photograph() -> bytes:
     grain = Image.effect_noise((2048, 1536), 30)
     file = io.BytesIO()
     bands = [Image.blend(soft.rotate(90 * turn), grain, 0.3) for turn in (0, 2, 0)]
-    Image.merge("RGB", bands).save(file, "JPEG", quality=90)
+    Image.merge("RGB", bands).save(file, "JPEG", quality=82)
     return file.getvalue()
 
 
@@ -120,6 +121,7 @@ async def serving(config: Config, images: ControlImages) -> AsyncIterator[tuple[
             Gallery(folder),
             images,
             about=About("A benchmark."),
+            screens=Screens({}),
             read_presets=lambda: PRESETS,
         )
         await service.start()
