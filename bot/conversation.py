@@ -22,6 +22,7 @@ from bot.commands import (
     HistoryCommand,
     HowCommand,
     ImagineCommand,
+    MyDataCommand,
     PresetsCommand,
     PromptCommand,
     QueueCommand,
@@ -63,6 +64,10 @@ class Reply:
             has the same job again, which is followed once.
         kind: Word for the command that was understood, such as "imagine", "history" or "admin";
             empty where none was.
+        is_export: Whether `text` goes with all that is kept about the person, which
+            `OwnData.export` puts together, and which they alone may be given.
+        asks_to_delete: Whether `text` asks whether all of that is to be deleted; a yes is
+            `MyDataCommand`.
     """
 
     text: str = ""
@@ -72,6 +77,8 @@ class Reply:
     error: FluxbotError | None = None
     is_new: bool = False
     kind: str = ""
+    is_export: bool = False
+    asks_to_delete: bool = False
 
     def the_job(self) -> Job:
         """`job`, for adapters that have no other use for a reply.
@@ -237,6 +244,12 @@ async def _answer(
         case SettingsCommand():
             own = await _settings(service, source.user, command)
             return Reply(replies.settings(own, say))
+        case MyDataCommand("export"):
+            return Reply(say("Here is everything that I keep about you."), is_export=True)
+        case MyDataCommand("delete", False):
+            return Reply(replies.ask_to_delete(say), asks_to_delete=True)
+        case MyDataCommand():
+            return Reply(replies.deletion(await service.own_data.delete(source.user), say))
         case HelpCommand(topic):
             model = service.config.model
             text = replies.help_text(topic, f"{model.width}x{model.height}")

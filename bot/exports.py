@@ -14,7 +14,7 @@ import tempfile
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -61,6 +61,14 @@ class Export:
     folder: Path
     files: tuple[Path, ...]
     left_out: int = 0
+
+    def at_most(self, parts: int) -> Export:
+        """The first *parts* files; pictures of the others count as left out."""
+        lost = 0
+        for path in self.files[parts:]:
+            with zipfile.ZipFile(path) as archive:
+                lost += sum(name.startswith("pictures/") for name in archive.namelist())
+        return replace(self, files=self.files[:parts], left_out=self.left_out + lost)
 
     async def close(self) -> None:
         """Delete the files."""

@@ -15,6 +15,7 @@ from bot.jobs import Job, JobStatus, Progress
 from bot.languages import ENGLISH, Language, in_words
 from bot.ledger import QuotaStatus
 from bot.origins import kind_of_group
+from bot.own_data import Deletion
 from bot.requests import command_of
 from bot.sections import Quota
 from bot.sentences import Sentence
@@ -230,6 +231,48 @@ def _kept(job: Job, say: Language) -> str:
         steps=job.steps,
         kept=job.cost - job.refunded,
         refunded=job.refunded,
+    )
+
+
+def ask_to_delete(say: Language = ENGLISH) -> str:
+    """The question before everything of a person is deleted."""
+    return "\n".join(
+        [
+            say(
+                "This deletes your pictures, the pictures you attached, your prompts and your"
+                " settings, for good. Jobs of yours that are not done are cancelled. Credits that"
+                " you have spent stay spent."
+            ),
+            say("To go on: {command}", command="mydata delete --yes"),
+        ]
+    )
+
+
+def deletion(deleted: Deletion, say: Language = ENGLISH) -> str:
+    """The answer to a person who has deleted everything of theirs."""
+    requests = say.counted(deleted.jobs, "1 request", "{count} requests")
+    sentences = [
+        say("Your data is deleted: {requests}, with words and pictures.", requests=requests)
+    ]
+    if deleted.messages_left:
+        sentences.append(
+            say.counted(
+                deleted.messages_left,
+                "1 message of mine is left, which I cannot delete here.",
+                "{count} messages of mine are left, which I cannot delete here.",
+            )
+        )
+    if day := deleted.last_day_in_backups:
+        sentences.append(say("Backups that still have it are gone by {day}.", day=day))
+    return " ".join(sentences)
+
+
+def too_large_to_send(pictures: int, say: Language = ENGLISH) -> str:
+    """A sentence on pictures that an export lacks."""
+    return say.counted(
+        pictures,
+        "1 picture is too large, or one too many, to be sent here.",
+        "{count} pictures are too large, or too many, to be sent here.",
     )
 
 

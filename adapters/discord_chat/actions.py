@@ -10,6 +10,7 @@ from adapters.discord_chat.answers import SECONDS_TO_LOOK_UP, Answers
 from adapters.discord_chat.attachments import Attachments
 from adapters.discord_chat.forms import EditForm, PictureForm
 from adapters.discord_chat.messages import Post, history_post, text_post
+from adapters.discord_chat.own_data import delete_my_data
 from adapters.discord_chat.people import Interaction, lacking, say_of, source_of
 from adapters.discord_chat.window import end
 from bot import replies, sentences
@@ -68,6 +69,12 @@ class Actions:
                 (await self._say(interaction, CancelCommand(job_id), job_id)).the_job()
             case "delete":
                 await self._delete(interaction, job_id, number)
+
+    async def delete_my_data(self, interaction: Interaction) -> None:
+        """Delete everything of the person, who has confirmed it, and tell them."""
+        await interaction.response.defer()
+        reply = await delete_my_data(self.service, interaction)
+        await interaction.edit_original_response(**text_post(reply.text).for_edit())
 
     async def draw(
         self,

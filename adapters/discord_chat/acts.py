@@ -48,6 +48,9 @@ class Acts(Protocol):
             is_private: Whether only they may see it; None takes their own default.
         """
 
+    async def delete_my_data(self, interaction: Interaction) -> None:
+        """Delete everything of the person, who has confirmed it, and tell them."""
+
     async def report_error(self, interaction: Interaction, error: Exception) -> None:
         """Tell the person alone about *error*."""
 

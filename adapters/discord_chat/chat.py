@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -20,6 +21,7 @@ from adapters.discord_chat.attachments import Attachments
 from adapters.discord_chat.buttons import JobButton, JobSelect, PageButton
 from adapters.discord_chat.commands import flux_commands, menus
 from adapters.discord_chat.forms import REMEMBERED, forgotten
+from adapters.discord_chat.own_data import DeleteEverything, erase_message
 from adapters.discord_chat.people import NEEDED, PLATFORM, Interaction, server_of, user_of
 from adapters.discord_chat.window import DiscordWindow, EditPace
 from bot.config import Config, ConfigError
@@ -70,6 +72,7 @@ class DiscordChat:
 
         self.following = Following(service, PLATFORM, open_window, on_gone=end_all)
         answers = Answers(service, self.following)
+        service.own_data.erase_message[PLATFORM] = partial(erase_message, self.client)
         max_bytes = int(config.control_images.max_megabytes * 1e6)
         self.client.actions = Actions(service, answers, Attachments(self.client, max_bytes))
 
@@ -139,7 +142,7 @@ class FluxClient(discord.AutoShardedClient):
     async def setup_hook(self) -> None:
         """Called by discord.py between logging in and connecting."""
         self._owners = _owners(self.application)
-        self.add_dynamic_items(JobButton, PageButton, JobSelect)
+        self.add_dynamic_items(JobButton, PageButton, JobSelect, DeleteEverything)
         service = self.actions.service
         self.tree.add_command(flux_commands(self.actions, self._config))
         self.tree.add_command(admin_commands(service, self.actions.answers, self._config))

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import cast
 
 import aiohttp
@@ -16,6 +17,7 @@ from slack_bolt.authorization import AuthorizeResult
 from adapters.slack_chat.actions import Actions
 from adapters.slack_chat.context import PATIENCE, Context
 from adapters.slack_chat.listeners import Listeners, acknowledge_the_rest
+from adapters.slack_chat.own_data import erase_message
 from adapters.slack_chat.pace import Pace
 from adapters.slack_chat.sockets import PING_INTERVAL, Sockets
 from adapters.slack_chat.window import PLATFORM, SlackWindow, abandon
@@ -115,6 +117,7 @@ class SlackChat:
             self._service, PLATFORM, self._open_window, on_gone=self._on_gone
         )
         self._open.push_async_callback(self.following.close)
+        self._service.own_data.erase_message[PLATFORM] = partial(erase_message, self.workspaces)
         looking = asyncio.create_task(self.following.run(), name="slack follows")
         self._open.callback(looking.cancel)
 

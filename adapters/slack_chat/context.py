@@ -13,6 +13,7 @@ import aiohttp
 from adapters.slack_chat import blocks, files, forms
 from adapters.slack_chat.forms import Purposed
 from adapters.slack_chat.home import home
+from adapters.slack_chat.own_data import hand_over
 from adapters.slack_chat.places import Place, post, whisper
 from adapters.slack_chat.window import show_again
 from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError, Workspace
@@ -166,7 +167,9 @@ class Context:
     async def answer(self, place: Place, reply: Reply, response_url: str | None = None) -> None:
         """Post *reply*, unless it is empty."""
         try:
-            if reply.job is not None:
+            if reply.is_export:
+                await hand_over(self.service, place, self.key(place), reply)
+            elif reply.job is not None:
                 await self._show(place, reply.job)
             elif reply.text:
                 await whisper(place, reply.text)

@@ -107,8 +107,10 @@ async def upload(
     title: str,
     keep: Callable[[str], Awaitable[None]] = forgotten,
     earlier: str | None = None,
+    channel: str | None = None,
 ) -> str:
-    """The id of the picture *data* at Slack, uploaded there, where nobody sees it yet.
+    """The id of the picture *data* at Slack, uploaded there, where nobody sees it yet; or of any
+    file, which is shown in the conversation *channel*.
 
     *keep* is told the id before the upload is completed. Given again as *earlier*, after a crash
     or a lost answer, it keeps a second file from being left behind.
@@ -125,7 +127,7 @@ async def upload(
             )
             await _send(workspace, place["upload_url"], data)
             await keep(place["file_id"])
-            await _complete(workspace, place["file_id"], title)
+            await _complete(workspace, place["file_id"], title, channel)
         except OutcomeUnknown:
             if attempt + 1 == UPLOADS:
                 raise
@@ -146,9 +148,12 @@ async def _send(workspace: Workspace, url: str, data: bytes) -> None:
         raise OutcomeUnknown(f"upload: {type(error).__name__}") from error
 
 
-async def _complete(workspace: Workspace, id: str, title: str) -> None:
+async def _complete(workspace: Workspace, id: str, title: str, channel: str | None) -> None:
+    shown: dict[str, Any] = {} if channel is None else {"channel_id": channel}
     try:
-        await workspace.call("files.completeUploadExternal", files=[{"id": id, "title": title}])
+        await workspace.call(
+            "files.completeUploadExternal", files=[{"id": id, "title": title}], **shown
+        )
     except OutcomeUnknown:
         # The call works once; the file itself tells whether it did.
         if not await _is_complete(workspace, id):

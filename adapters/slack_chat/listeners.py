@@ -114,7 +114,8 @@ class Listeners:
 
         task = self._context.spawn(work())
         await asyncio.wait({task}, timeout=self._context.patience)
-        if task.done() and (reply := self._context.outcome(task)).text:
+        reply = self._context.outcome(task) if task.done() else Reply()
+        if reply.text and not reply.is_export:
             said, parts = blocks.text_message(reply.text)
             await ack(text=said, blocks=parts, response_type="ephemeral")
             return

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, Query, Request
 from starlette.responses import Response
 
-from adapters.web_chat import errors, pages, pictures
+from adapters.web_chat import errors, own_data, pages, pictures
 from adapters.web_chat.errors import response_to
 from adapters.web_chat.events import EventStream, data_url
 from adapters.web_chat.pictures import read
@@ -379,6 +379,8 @@ async def message(web: TheWeb, source: Asker, body: MessageBody) -> MessageView 
         text=reply.text,
         job=JobView.of(shown) if shown else None,
         jobs=[JobView.of(job) for job in reply.jobs],
+        is_export=reply.is_export,
+        asks_to_delete=reply.asks_to_delete,
     )
 
 
@@ -461,6 +463,7 @@ def create_app(service: Service, config: Config, secrets: Secrets) -> FastAPI:
     errors.install(app)
     app.include_router(router)
     app.include_router(pictures.router)
+    app.include_router(own_data.router)
     pages.install(app)
     app.add_middleware(
         Gate,

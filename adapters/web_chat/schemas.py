@@ -378,6 +378,17 @@ class MessageView(BaseModel):
     text: str
     job: JobView | None
     jobs: list[JobView]
+    is_export: bool = Field(False, description="Whether /api/me/export goes with it")
+    asks_to_delete: bool = Field(False, description="Whether a yes is DELETE /api/me")
+
+
+class DeletionView(BaseModel):
+    """What was deleted of a person."""
+
+    jobs: int = Field(description="Jobs whose pictures and words are gone")
+    backups_until: float | None = Field(
+        description="Unix seconds at which the last backup that still has them is deleted"
+    )
 
 
 class PresetView(BaseModel):

@@ -28,8 +28,8 @@ is pure; no text makes `parse` raise anything but `CommandError`.
 **Verbs.** The first word decides, in capitals or not, also with a comma or a ``?`` behind
 it. ``imagine`` makes a prompt of everything after it, and ``/`` before a verb insists on the verb.
 
-- ``again``, ``vary``, ``cancel``, ``history``, ``presets``, ``quota``, ``settings`` and ``admin``
-  hardly ever begin a picture, so they are always verbs. Words that do not fit
+- ``again``, ``vary``, ``cancel``, ``history``, ``presets``, ``quota``, ``settings``, ``mydata`` and
+  ``admin`` hardly ever begin a picture, so they are always verbs. Words that do not fit
   them are an error that shows how to draw the words instead.
 - ``show``, ``help`` and ``queue`` do begin pictures ("show me a fox", "help wanted
   sign"). They are verbs when nothing or exactly one word follows, and that word
@@ -70,6 +70,7 @@ from bot.commands.vocabulary import (
     HistoryCommand,
     HowCommand,
     ImagineCommand,
+    MyDataCommand,
     PresetsCommand,
     PromptCommand,
     QueueCommand,
@@ -112,6 +113,7 @@ __all__ = [
     "HistoryCommand",
     "HowCommand",
     "ImagineCommand",
+    "MyDataCommand",
     "PresetsCommand",
     "PromptCommand",
     "QueueCommand",

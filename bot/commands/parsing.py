@@ -35,6 +35,7 @@ from bot.commands.vocabulary import (
     HelpCommand,
     HistoryCommand,
     ImagineCommand,
+    MyDataCommand,
     PresetsCommand,
     QueueCommand,
     QuotaCommand,
@@ -206,6 +207,8 @@ def _read_verb(message: _Message) -> Command | None:
             return HistoryCommand(parts.prose, **parts.values)
         case "settings":
             return _read_settings(message)
+        case "mydata":
+            return _read_my_data(message)
         case "admin" if [word.text.lower() for word in words] == ["help"]:
             return HelpCommand("admin")
         case "admin":
@@ -254,6 +257,21 @@ def _read_settings(message: _Message) -> SettingsCommand:
     if is_reset and parts.values:
         raise error_at(words[0], "reset forgets all settings, so set new ones afterwards")
     return SettingsCommand(ImagineCommand(**parts.values) if parts.values else None, is_reset)
+
+
+def _read_my_data(message: _Message) -> MyDataCommand:
+    words = message.words
+    match [word.text.lower() for word in words]:
+        case ["export" | "delete" as action]:
+            return MyDataCommand(action)
+        case ["delete", "--yes" | "—yes" | "–yes"]:
+            return MyDataCommand("delete", is_confirmed=True)
+        case []:
+            raise error_at(message.first, "mydata what? Write mydata export or mydata delete")
+    wrong = words[1] if words[0].text.lower() in ("export", "delete") else words[0]
+    raise message.error(
+        wrong, f"{shown(wrong.text)} does not fit: the command is {_USAGES['mydata']}"
+    )
 
 
 def _read_admin(message: _Message) -> AdminCommand:

@@ -34,6 +34,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("queue", "Shows the queue and how long it takes."),
     Verb("cancel [ID]", "Cancels a job and gives its credits back; without an id your latest."),
     Verb("settings [options | reset]", "Shows, changes or forgets your defaults."),
+    Verb("mydata export | delete", "Hands you all that is kept about you, or deletes it."),
     Verb("help [topic]", "Explains everything, or one command or option."),
     Verb(
         "admin presets | quota | pause | drain | resume | ban | unban | queue | held | release"

@@ -184,6 +184,18 @@ class SettingsCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class MyDataCommand:
+    """Hand over, or delete, everything that is kept about the person.
+
+    Attributes:
+        is_confirmed: Whether they have said that it is to be deleted for good.
+    """
+
+    action: Literal["export", "delete"]
+    is_confirmed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class HelpCommand:
     """Show help, on one of `TOPICS` or in general."""
 
@@ -299,5 +311,5 @@ Command = (
     (ImagineCommand | PromptCommand | AgainCommand | VaryCommand | UpscaleCommand)
     | (ShowCommand | HowCommand | HistoryCommand | CancelCommand | DeleteCommand)
     | (PresetsCommand | QuotaCommand | QueueCommand | SettingsCommand | HelpCommand)
-    | AdminCommand
+    | (MyDataCommand | AdminCommand)
 )

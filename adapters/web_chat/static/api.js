@@ -45,6 +45,7 @@ export const api = {
   cancel: (id) => call("DELETE", `/api/jobs/${enc(id)}`),
   again: (id, vary, number) => call("POST", `/api/jobs/${enc(id)}/again`, { vary, number }),
   say: (text, image, options) => call("POST", "/api/messages", { text, image, options }),
+  deleteMe: () => call("DELETE", "/api/me"),
   quote: (body, signal) => call("POST", "/api/quote", body, signal),
   controlMap: (body, signal) => call("POST", "/api/control-map", body, signal),
   signIn: (token) => call("POST", "/api/session", { token }),

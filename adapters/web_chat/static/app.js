@@ -8,6 +8,7 @@ import { History } from "./history.js";
 import { isFinal, Jobs } from "./jobs.js";
 import { Options } from "./options.js";
 import { Viewer } from "./viewer.js";
+import { askToDelete, saveExport } from "./own-data.js";
 
 const RECENT = 12;
 const DRAFT = "fluxbot-draft";
@@ -170,6 +171,13 @@ async function answer(reply, bubble) {
     conversation.answer(...text, jobsCard(known, acts));
   } else {
     conversation.answer(...text);
+    if (reply.is_export) saveExport();
+    if (reply.asks_to_delete) {
+      // The page begins anew, since nothing that it shows is there any longer.
+      askToDelete(reply.text, () => location.reload(), (error) => {
+        conversation.answer(...prose(sentence(error.message)));
+      });
+    }
     if (reply.kind === "settings" || reply.kind === "admin") loadPresets();
     if (reply.kind === "admin") watchEngine();
     refreshQuota();

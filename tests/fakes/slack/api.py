@@ -309,6 +309,7 @@ class WebApi:
             if file is None or file.is_complete or len(file.data) != file.length:
                 raise Refused("file_not_found")
             file.is_complete, file.title = True, each.get("title", "")
+            file.channel = arguments.get("channel_id", "")
             files.append({"id": file.id, "title": file.title})
         return {"files": files}
 

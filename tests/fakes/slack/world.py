@@ -103,6 +103,7 @@ class File:
     lookups: int = 0  # of files.info, until it counts as processed
     url: str = ""
     title: str = ""
+    channel: str = ""  # in which it was shared
 
     def shown(self, is_ready=True):
         """The file object of events and answers."""

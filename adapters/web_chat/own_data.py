@@ -1,0 +1,42 @@
+"""The routes for one's own data: all of it in a file, and its deletion."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.background import BackgroundTask
+from starlette.responses import FileResponse, Response
+
+from adapters.web_chat.schemas import DeletionView
+from adapters.web_chat.sharing import Asker, TheWeb, file, responses
+
+router = APIRouter()
+
+
+@router.get(
+    "/api/me/export",
+    summary="Everything that is kept about oneself",
+    description="A zip of pictures, attached pictures and JSON; a few times a day.",
+    response_class=Response,
+    responses={**responses(409, 429, 503), **file("application/zip")},
+)
+async def export(web: TheWeb, source: Asker) -> Response:
+    made = await web.service.own_data.export(source.user)
+    return FileResponse(
+        made.files[0],
+        media_type="application/zip",
+        filename=made.files[0].name,
+        headers={"Cache-Control": "no-store"},
+        background=BackgroundTask(made.close),
+    )
+
+
+@router.delete(
+    "/api/me",
+    summary="Delete everything that is kept about oneself",
+    description="For good, and without another question: pictures, attached pictures, words and"
+    " settings. Jobs that are not done are cancelled. Spent credits stay spent.",
+    responses=responses(409, 503),
+)
+async def delete(web: TheWeb, source: Asker) -> DeletionView:
+    deleted = await web.service.own_data.delete(source.user)
+    return DeletionView.model_validate(deleted, from_attributes=True)
