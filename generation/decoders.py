@@ -149,9 +149,13 @@ class Decoders:
         """End all processes, also those at work. May be called more than once."""
         with self._changing:
             self._is_closed = True
-            processes, self._all, self._idle = self._all, set(), []
-        for process in processes:
-            process.kill()
+            idle, self._idle = self._idle, []
+            at_work = self._all.difference(idle)
+            self._all = at_work
+        for process in idle:
+            process.close()
+        for process in at_work:
+            process.kill()  # its thread is told, and closes it
 
     def _ask(self, order: str, data: bytes) -> frames.Frame:
         """The frame with the answer of a process to *order* about *data*."""
@@ -197,10 +201,13 @@ class Decoders:
                 if process.is_alive:
                     return process
                 self._all.discard(process)
-                process.kill()
+                process.close()
         process = _Process(self._command, self._limits, self._clock)
         with self._changing:
             self._all.add(process)
+            is_closed = self._is_closed
+        if is_closed:  # meanwhile
+            process.kill()
         return process
 
     def _give_back(self, process: _Process, *, is_sound: bool) -> None:
@@ -209,7 +216,7 @@ class Decoders:
                 self._idle.append(process)
                 return
             self._all.discard(process)
-        process.kill()
+        process.close()
 
     def _broken(self, what: str) -> InvalidImage:
         log.warning("a process that decodes pictures %s", what)
@@ -285,7 +292,7 @@ class _Process:
         try:
             self._exchange(b"", clock() + SECONDS_TO_START)
         except InvalidImage:
-            self.kill()
+            self.close()
             log.error(
                 "the process that decodes pictures ended at once, with status %s",
                 self._process.returncode,
@@ -315,6 +322,10 @@ class _Process:
         """End the process. May be called more than once, and from any thread."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             self._process.kill()
+
+    def close(self) -> None:
+        """End the process and its pipes; nobody else may be using them."""
+        self.kill()
         self._process.wait()
         for pipe in (self._orders, self._answers):
             with contextlib.suppress(OSError):
