@@ -238,7 +238,7 @@ def plant(fault: str | None) -> None:
         Ledger.charge = put_off
         Database.write = split
     elif fault == "no recovery":
-        JobStore.unfinished = lambda self, db: Unfinished([], [], [], [], 0, [])
+        JobStore.unfinished = lambda self, db: Unfinished([], [], [], [], [], 0, [])
 
 
 async def _run(folder: Path, port: int, failpoint: Failpoints, fault: str | None) -> None:
