@@ -208,7 +208,7 @@ class JobStore:
     def held(self, db: sqlite3.Connection, server: str | None = None) -> list[Job]:
         """Jobs that wait for moderators, oldest first; with *server* only those from there."""
         rows = db.execute(
-            "SELECT * FROM jobs WHERE review = 'held' AND status = 'running'"
+            f"{JOBS} WHERE review = 'held' AND status = 'running'"
             " AND (? IS NULL OR server = ?) ORDER BY number",
             (server, server),
         )

@@ -144,6 +144,7 @@ class Bot:
         self.new_id = new_id
         # In this very process, since what tests attach is as they have made it.
         self.control_images = control_images_by or PillowControlImages()
+        self.judges = {}
         self.reserve = None
 
     async def start(self):
@@ -157,7 +158,7 @@ class Bot:
             self.gallery,
             self.control_images,
             about=self.about,
-            screens=Screens({}),
+            screens=Screens(self.judges),
             read_presets=lambda: self.read_presets(),
             now=self.clock,
             new_id=lambda: self.new_id(),

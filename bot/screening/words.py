@@ -131,7 +131,8 @@ class _Words:
 
     def first_in(self, text: str) -> str | None:
         """The first of the words that *text* has in it; None without any."""
-        found = self._filter.check_profanity(text).get("profane_words")
+        spaced = " ".join(text.split())
+        found = self._filter.check_profanity(spaced).get("profane_words")
         if found:
             return str(found[0])
         squeezed = _squeezed(text)
