@@ -198,7 +198,13 @@ def load_config(path: Path) -> Config:
                     "data_dir": path.parent / config.storage.data_dir,
                     "download_dir": path.parent / config.storage.download_dir,
                 }
-            )
+            ),
+            "screens": config.screens.model_copy(
+                update={
+                    "words_file": config.screens.words_file
+                    and path.parent / config.screens.words_file
+                }
+            ),
         }
     )
     name = config.model.default_preset

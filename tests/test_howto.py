@@ -20,9 +20,8 @@ from bot.__main__ import app
 from bot.commands import parse
 from bot.config import Config, load_config
 from bot.conversation import converse
-from bot.drafts import Draft
 from bot.following import Following, Way, Window
-from bot.refusals import NotAllowed
+from bot.refusals import Screened
 from bot.source import Source
 from generation.diffusion.family import Family, Model
 from generation.kinds import KINDS
@@ -260,12 +259,14 @@ async def test_the_executor_on_its_page_draws(fox):
     assert drawn.image.size == (fox.width, fox.height)
 
 
-def test_the_screen_on_its_page_refuses_words(fox):
-    check_words = run_blocks(said_on("add-a-screen"))["check_words"]
+async def test_the_screen_on_its_page_refuses_words(make_bot):
+    bot = await make_bot()
+    bot.judges = {"clouds": run_blocks(said_on("add-a-screen"))["CloudsScreen"]}
+    service = await bot.restart()
 
-    check_words(Draft(fox, 1))
-    with pytest.raises(NotAllowed):
-        check_words(Draft(replace(fox, prompt="A Forbidden fox"), 1))
+    await service.submit(Source("web:ada"), parse("a fox"))
+    with pytest.raises(Screened, match="clouds are not drawn here"):
+        await service.submit(Source("web:ada"), parse("a fox under Clouds"))
 
 
 def members(*protocols):

@@ -20,6 +20,7 @@ from bot.assembly.decoding import decoders
 from bot.assembly.folder import database_path
 from bot.assembly.parts import faulty_presets
 from bot.assembly.platforms import PLATFORMS, Platform
+from bot.assembly.screening import screens_verdict
 from bot.config import Config, ConfigError, Secrets, check_license
 from bot.database import DatabaseDamaged, check_sound, migrations
 from bot.gallery import encoded
@@ -59,6 +60,7 @@ def findings(
     yield permissions_finding(config, config_path.parent / ".env")
     yield _folder("download", config.storage.download_dir)
     yield pictures_finding(config, decoders(config.control_images))
+    yield Finding("screens", *screens_verdict(config))
     yield _device(config, busy)
     yield model_finding(config, secrets)
     for sentence in faulty_presets(config).values():

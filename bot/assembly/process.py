@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from bot.administration import write_down
 from bot.assembly.about import about_model
 from bot.assembly.decoding import decoders
 from bot.assembly.descriptors import raise_limit
@@ -20,6 +21,7 @@ from bot.assembly.engine import SECONDS_TO_STOP, executors
 from bot.assembly.folder import backups_dir, database_path, lock
 from bot.assembly.parts import faulty_presets, preprocessor_models
 from bot.assembly.platforms import PLATFORMS, Host, Platform, running
+from bot.assembly.screening import check_screens
 from bot.backups import back_up_daily, backups
 from bot.config import Config, ConfigError, Secrets, check_license, load_config
 from bot.database import Database, DatabaseDamaged, SchemaTooNew
@@ -59,6 +61,7 @@ def run(
         FluxbotError: The database cannot be written.
     """
     check_license(config)
+    check_screens(config)
     if (sentence := secrets_are_open(config_path.parent / ".env")) is not None:
         logger.warning("%s", sentence)
     raise_limit()
@@ -177,4 +180,11 @@ async def _service(
         read_presets=lambda: dict(load_config(config_path).presets),
     )
     await service.start()
+    if not config.screens.enabled:
+        why = config.screens.off_because
+        logger.warning("the screens are off: nothing filters words or pictures")
+        now = time.time()
+        await database.write(
+            lambda db: write_down(db, now, "operator", "screens off", None, why or None)
+        )
     return service
