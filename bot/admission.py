@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-from bot import departed, people, refused_words, strikes
+from bot import departed, due_deletions, people, refused_words, strikes
 from bot.administration import DRAINING, Administration, check_may_draw
 from bot.config import Config
 from bot.database import FULL, Database
@@ -255,6 +255,8 @@ class Admission:
                 if earlier is not None:
                     return _not_deleted(earlier)
             self._check_person(db, job.user)
+            if job.origin.server is not None:  # they are there, whatever was said of their leaving
+                due_deletions.take_back(db, job.user, job.origin.server, job.submitted_at)
             self._store.insert(db, job)
             self._ledger.charge(db, job, job.submitted_at)
             return None

@@ -25,6 +25,20 @@ def remove(db: sqlite3.Connection, user: str, server: str | None) -> None:
         db.execute("DELETE FROM due_deletions WHERE user = ?", (user,))
 
 
+def is_announced(db: sqlite3.Connection, user: str, server: str, now: float) -> bool:
+    """Whether a deletion is written down that is not due yet at *now* (unix seconds)."""
+    announced = "SELECT 1 FROM due_deletions WHERE user = ? AND server = ? AND due_at > ?"
+    return db.execute(announced, (user, server, now)).fetchone() is not None
+
+
+def take_back(db: sqlite3.Connection, user: str, server: str, now: float) -> None:
+    """Delete nothing of *user* in *server*, unless that is due already at *now* (unix seconds)."""
+    db.execute(
+        "DELETE FROM due_deletions WHERE user = ? AND server = ? AND due_at > ?",
+        (user, server, now),
+    )
+
+
 def due(db: sqlite3.Connection, now: float) -> list[tuple[str, str | None]]:
     """User and server of each deletion that is due, the oldest first."""
     rows = db.execute("SELECT * FROM due_deletions WHERE due_at <= ? ORDER BY due_at", (now,))

@@ -127,17 +127,35 @@ class OwnData:
         await self._database.write(due)
         return await self._carry_out(user, server)
 
-    async def delete_later(self, user: str, server: str | None = None) -> None:
-        """Have `delete` carried out in ``retention.grace_days``, unless `keep` is called before;
-        with an empty *user* for everybody in *server*."""
+    async def person_left(self, user: str, server: str) -> None:
+        """Have what *user* asked for in *server* deleted in ``retention.grace_days``, where
+        ``retention.when_person_leaves`` says so, unless they are `back` before."""
+        if self._config.retention.when_person_leaves == "delete":
+            await self._delete_later(user, server)
+
+    async def bot_removed(self, server: str) -> None:
+        """Have what anybody asked for in *server* deleted in ``retention.grace_days``, where
+        ``retention.when_bot_is_removed`` says so, unless the bot is `back` before.
+
+        An outage is no removal, and no reason to call this.
+        """
+        if self._config.retention.when_bot_is_removed == "delete":
+            await self._delete_later("", server)
+
+    async def back(self, server: str, user: str = "") -> None:
+        """Take back what is still to be deleted because *user*, or the bot, was gone from
+        *server*."""
+        now = self._now()
+        is_announced = partial(due_deletions.is_announced, user=user, server=server, now=now)
+        if await self._database.read(is_announced):
+            back = partial(due_deletions.take_back, user=user, server=server, now=now)
+            await self._database.write(back)
+
+    async def _delete_later(self, user: str, server: str) -> None:
         due_at = self._now() + self._config.retention.grace_days * DAY
         await self._database.write(
             partial(due_deletions.add, user=user, server=server, due_at=due_at)
         )
-
-    async def keep(self, user: str, server: str | None = None) -> None:
-        """Take back what `delete_later` has announced."""
-        await self._database.write(partial(due_deletions.remove, user=user, server=server))
 
     async def run(self) -> None:
         """Carry out what is due, every hour until cancelled."""

@@ -38,6 +38,10 @@ REVOKED = (
     "Discord does not accept DISCORD_TOKEN: copy the bot's token anew from"
     " https://discord.com/developers/applications, under Bot"
 )
+NO_MEMBERS = (
+    'retention.when_person_leaves = "delete" needs the Server Members Intent: switch it on at'
+    " https://discord.com/developers/applications, under Bot"
+)
 
 
 class DiscordChat:
@@ -103,6 +107,8 @@ class DiscordChat:
             await self.client.start(self._token)
         except discord.LoginFailure as error:
             raise ConfigError(REVOKED) from error
+        except discord.PrivilegedIntentsRequired as error:
+            raise ConfigError(NO_MEMBERS) from error
         except discord.ConnectionClosed as error:
             if error.code == CLOSED_FOR_THE_TOKEN:
                 raise ConfigError(REVOKED) from error
@@ -126,7 +132,9 @@ class FluxClient(discord.AutoShardedClient):
     def __init__(self, config: Config, connector: aiohttp.BaseConnector | None) -> None:
         super().__init__(
             # Without reading anybody's messages, since people use commands.
-            intents=discord.Intents(guilds=True),
+            intents=discord.Intents(
+                guilds=True, members=config.retention.when_person_leaves == "delete"
+            ),
             allowed_mentions=discord.AllowedMentions.none(),
             member_cache_flags=discord.MemberCacheFlags.none(),
             chunk_guilds_at_startup=False,
@@ -171,6 +179,23 @@ class FluxClient(discord.AutoShardedClient):
         is_form = interaction.type is discord.InteractionType.modal_submit
         if is_form and REMEMBERED not in interaction.extras:
             await self.actions.report_error(interaction, forgotten(interaction))
+
+    async def on_raw_member_remove(self, payload: discord.RawMemberRemoveEvent) -> None:
+        own_data = self.actions.service.own_data
+        await own_data.person_left(user_of(payload.user), server_of(payload.guild_id))
+
+    async def on_member_join(self, member: discord.Member) -> None:
+        await self.actions.service.own_data.back(server_of(member.guild.id), user_of(member))
+
+    async def on_guild_remove(self, guild: discord.Guild) -> None:
+        """Called by discord.py for a server that the bot was removed from, not in an outage."""
+        await self.actions.service.own_data.bot_removed(server_of(guild.id))
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        await self.actions.service.own_data.back(server_of(guild.id))
+
+    async def on_guild_available(self, guild: discord.Guild) -> None:
+        await self.actions.service.own_data.back(server_of(guild.id))
 
     async def on_ready(self) -> None:
         logger.info("Discord: here as %s, in %d servers", self.user, len(self.guilds))

@@ -42,6 +42,7 @@ class Listeners:
         app.event("app_home_opened")(self._on_home)
         app.event("app_uninstalled")(self._on_uninstalled)
         app.event("tokens_revoked")(self._on_uninstalled)
+        app.event("user_change")(self._on_user_change)
         app.command(context.settings.command)(self._on_command)
 
     async def _on_mention(self, body: dict[str, Any], event: dict[str, Any]) -> None:
@@ -73,7 +74,18 @@ class Listeners:
         if event["type"] == "tokens_revoked" and not event.get("tokens", {}).get("bot"):
             return
         workspace.lost = GONE["app_uninstalled"]
+        await self._context.service.own_data.bot_removed(f"slack-server:{workspace.team}")
         self._context.spawn(abandon(self._context.following, workspace))
+
+    async def _on_user_change(self, body: dict[str, Any], event: dict[str, Any]) -> None:
+        """Hear of people who were taken out of the workspace, or let in again."""
+        place = self._context.place(body, "", "", event["user"]["id"])
+        user, server = self._context.key(place), f"slack-server:{place.workspace.team}"
+        own_data = self._context.service.own_data
+        if event["user"].get("deleted"):
+            await own_data.person_left(user, server)
+        else:
+            await own_data.back(server, user)
 
     async def _once(self, event_id: str, work: Coroutine[Any, Any, None]) -> None:
         """Do *work*, or wait for it where an earlier delivery of the event has begun it."""

@@ -41,6 +41,24 @@ async def test_an_uninstalled_app_is_noticed_by_its_event(chat, slack, ada, gene
     assert (await chat.bot.service.quota(ada.key)).used == 0
 
 
+async def test_who_leaves_a_workspace_is_to_be_forgotten_where_that_is_wanted(
+    make_chat, slack, ada
+):
+    retention = {"when_person_leaves": "delete", "when_bot_is_removed": "delete"}
+    chat = await make_chat(retention=retention)
+    due = "SELECT user, server FROM due_deletions ORDER BY user"
+    gone = {"type": "user_change", "user": {"id": ada.id, "deleted": True}}
+
+    await ada.acked(await ada.event({**gone, "event_ts": slack.ts()}))
+    assert await chat.bot.rows(due) == [{"user": ada.key, "server": "slack-server:T0123"}]
+    back = {"type": "user_change", "user": {"id": ada.id, "deleted": False}}
+    await ada.acked(await ada.event({**back, "event_ts": slack.ts()}))
+    assert await chat.bot.rows(due) == []
+
+    await ada.acked(await ada.event({"type": "app_uninstalled", "event_ts": slack.ts()}))
+    assert await chat.bot.rows(due) == [{"user": "", "server": "slack-server:T0123"}]
+
+
 async def test_a_token_of_a_person_that_is_revoked_is_none_of_our_business(chat, slack, ada):
     event = {"type": "tokens_revoked", "tokens": {"oauth": ["U1"]}, "event_ts": slack.ts()}
 

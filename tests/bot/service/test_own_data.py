@@ -276,22 +276,67 @@ async def test_deleting_a_person_in_one_server_leaves_their_other_pictures(bot, 
 # Later
 
 
+LEAVING = {"grace_days": 7, "when_person_leaves": "delete", "when_bot_is_removed": "delete"}
+
+
 async def test_a_person_who_comes_back_within_the_days_of_grace_keeps_all(make_bot, gate, clock):
-    bot = await make_bot(retention={"grace_days": 7})
+    bot = await make_bot(retention=LEAVING, gallery={"keep_days": 0})
+    own_data = bot.service.own_data
     kept = await drawn(bot, gate, origin=Origin(SERVER))
-    await bot.service.own_data.delete_later(ADA, SERVER)
+    await own_data.person_left(ADA, SERVER)
     clock.advance(6 * 86400)
-    assert await bot.service.own_data.carry_out_due() == 0
-    await bot.service.own_data.keep(ADA, SERVER)
+    assert await own_data.carry_out_due() == 0
+    await own_data.back(SERVER, ADA)
     clock.advance(2 * 86400)
 
-    assert await bot.service.own_data.carry_out_due() == 0
+    assert await own_data.carry_out_due() == 0
 
     assert (await bot.service.picture(Source(ADA), kept.id)).exists()
-    await bot.service.own_data.delete_later("", SERVER)
+
+
+async def test_a_person_who_goes_on_drawing_has_not_left(make_bot, gate, clock):
+    bot = await make_bot(retention=LEAVING)
+    await bot.service.own_data.person_left(ADA, SERVER)
+    await drawn(bot, gate, origin=Origin(SERVER))
     clock.advance(8 * 86400)
+
+    assert await bot.service.own_data.carry_out_due() == 0
+
+
+async def test_a_person_who_stays_away_has_nothing_left_there(make_bot, gate, clock):
+    bot = await make_bot(retention=LEAVING)
+    await drawn(bot, gate, origin=Origin(SERVER))
+    await bot.service.own_data.person_left(ADA, SERVER)
+    clock.advance(8 * 86400)
+
     assert await bot.service.own_data.carry_out_due() == 1
+
     assert traces(bot, MARKER) == []
+    assert await bot.service.own_data.carry_out_due() == 0
+
+
+async def test_a_server_that_the_bot_was_removed_from_is_forgotten(make_bot, gate, clock):
+    bot = await make_bot(retention=LEAVING, admins={"users": (ADMIN,)})
+    await drawn(bot, gate, origin=Origin(SERVER))
+    elsewhere = await drawn(bot, gate, BOB, CIRCLE)
+    await bot.service.admin.set_channel(ADMIN, SERVER, "c1", is_allowed=True)
+    await bot.service.own_data.bot_removed(SERVER)
+    clock.advance(8 * 86400)
+
+    assert await bot.service.own_data.carry_out_due() == 1
+
+    assert traces(bot, MARKER) == []
+    assert await bot.rows("SELECT * FROM channels") == []
+    assert (await bot.service.picture(Source(BOB), elsewhere.id)).exists()
+
+
+async def test_leaving_deletes_nothing_where_nobody_has_said_so(bot, gate, clock):
+    await drawn(bot, gate, origin=Origin(SERVER))
+    await bot.service.own_data.person_left(ADA, SERVER)
+    await bot.service.own_data.bot_removed(SERVER)
+    clock.advance(365 * 86400)
+
+    assert await bot.service.own_data.carry_out_due() == 0
 
 
 async def test_old_words_are_forgotten_and_the_history_says_so(make_bot, gate, clock):
