@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 
-.PHONY: run test soak test-gpu lint types clean help
+.PHONY: run test soak test-gpu audit lint types clean help
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -27,6 +27,9 @@ lint: $(VENV)/.tests ## Check style with ruff
 types: $(VENV)/.tests ## Check types with mypy
 	$(VENV)/bin/mypy
 
+audit: $(VENV)/.audits ## Look for known vulnerabilities, and list all packages in build/
+	$(VENV)/bin/python deploy/audit.py $(ARGS)
+
 clean: ## Delete what was installed, not what was drawn
 	rm -rf $(VENV)
 
@@ -47,5 +50,10 @@ $(VENV)/.runs: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.tests: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing what the tests need into $(VENV): once, a few minutes ..."
 	@$(PIP) install --constraint constraints.txt --progress-bar on '.[discord,slack,dev]'
+	@$(PIP) uninstall --quiet --yes fluxbot
+	@touch $@
+
+$(VENV)/.audits: pyproject.toml constraints.txt | $(VENV)/.runs
+	@$(PIP) install --constraint constraints.txt --progress-bar on '.[audit]'
 	@$(PIP) uninstall --quiet --yes fluxbot
 	@touch $@
