@@ -29,6 +29,15 @@ async def admins(database):
     return [row["admin"] for row in rows]
 
 
+async def test_what_is_deleted_is_overwritten_whatever_the_library_does_by_default(tmp_path):
+    database = await Database.open(tmp_path / "bot.sqlite3")
+
+    (is_on,) = await database.write(lambda db: db.execute("PRAGMA secure_delete").fetchone())
+
+    assert is_on == 1
+    await database.close()
+
+
 async def test_what_was_written_is_on_disk_for_another_process(database, tmp_path):
     await database.write(add("ada"))
 

@@ -231,6 +231,20 @@ async def test_jobs_that_wait_or_are_drawn_are_cancelled_first(bot, gate):
     assert await finished(of_bob) is JobStatus.SUCCEEDED
 
 
+async def test_nothing_new_is_asked_for_while_ones_data_is_being_deleted(bot, gate):
+    running = await bot.service.submit(Source(ADA), replace(WORDS, num_inference_steps=50))
+    await at_step(running, 0)
+    waiting = await bot.service.submit(Source(ADA), WORDS)
+    deleting = asyncio.create_task(bot.service.own_data.delete(ADA))
+    await finished(waiting)  # and the running one is not done before its next step
+
+    with pytest.raises(Conflict, match="your data is being deleted"):
+        await bot.service.submit(Source(ADA), CIRCLE)
+
+    await stepping(gate, deleting)
+    assert await bot.service.submit(Source(ADA), CIRCLE)
+
+
 async def test_an_address_is_not_written_again_after_it_was_deleted(bot, gate):
     job = await drawn(bot, gate, reply_to=HERE)
     await bot.service.own_data.delete(ADA)
