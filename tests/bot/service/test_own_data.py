@@ -183,7 +183,7 @@ async def test_a_person_with_more_to_pay_than_is_left_is_refused_after_coming_ba
         await bot.service.submit(Source(ADA), CIRCLE)
 
 
-async def test_a_ban_and_strikes_outlive_a_deletion_until_an_admin_lifts_them(bot, clock):
+async def test_a_ban_outlives_a_deletion_until_an_admin_lifts_it(bot, clock):
     await bot.service.admin.ban(ADMIN, ADA, "spam")
     await bot.service.own_data.delete(ADA)
     clock.advance(365 * 86400)

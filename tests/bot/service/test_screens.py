@@ -414,3 +414,31 @@ async def test_sexual_words_about_minors_always_are(service, judge):
 
     with pytest.raises(Screened, match="strike 1 of 3"):
         await service.submit(Source(ADA), ImagineCommand("a rude fox"))
+
+
+# One's own data
+
+
+async def test_a_held_picture_is_deleted_with_its_persons_data(bot, service, gate, judge):
+    job = await held(bot, gate, judge)
+    assert bot.gallery.picture_path(job.id, 1).exists()
+
+    await service.own_data.delete(EVE)
+
+    assert job.status is JobStatus.FAILED
+    assert not any(bot.gallery.images.iterdir())
+    assert await service.review.held(ADMIN) == []
+    assert await left(service, EVE) == bot.config.quota.credits - job.cost
+
+
+async def test_strikes_outlive_a_deletion_without_their_reasons(bot, service, gate, judge):
+    job = await held(bot, gate, judge)
+    await service.review.reject(ADMIN, job.id)
+    assert len(await service.review.strikes(ADMIN, EVE)) == 1
+
+    await service.own_data.delete(EVE)
+
+    assert len(await service.review.strikes(ADMIN, EVE)) == 1
+    (row,) = await bot.rows("SELECT user, reason FROM strikes")
+    assert (row["user"].partition(":")[0], row["reason"]) == ("deleted", "")
+    assert await service.review.lift(ADMIN, EVE) == 1
