@@ -351,29 +351,6 @@ class Administration:
         self._worker.enqueue(job)
         return job
 
-    async def channels(self, admin: str, server: str) -> tuple[str, ...]:
-        """Ids of the only channels of *server* in which people may draw; empty for all."""
-        self.check(admin, server)
-        return await self._database.read(partial(channels_of, server=server))
-
-    async def set_channel(
-        self, admin: str, server: str, channel: str, *, is_allowed: bool
-    ) -> tuple[str, ...]:
-        """The only channels of *server* in which people may draw, with *channel* added or
-        removed."""
-
-        def act(db: sqlite3.Connection) -> tuple[str, ...]:
-            if is_allowed:
-                db.execute("INSERT OR IGNORE INTO channels VALUES (?, ?)", (server, channel))
-            else:
-                db.execute(
-                    "DELETE FROM channels WHERE server = ? AND channel = ?", (server, channel)
-                )
-            return channels_of(db, server)
-
-        word = "allow channel" if is_allowed else "disallow channel"
-        return await self.do(admin, word, channel, server, act, server=server)
-
     async def audit(
         self, admin: str, *, limit: int = 20, server: str | None = None
     ) -> list[AuditEntry]:
@@ -437,21 +414,6 @@ def write_down(
         " VALUES (?, ?, ?, ?, ?, ?)",
         (now, admin, act, subject, detail, server),
     )
-
-
-def channels_of(db: sqlite3.Connection, server: str) -> tuple[str, ...]:
-    """Ids of the only channels of *server* in which people may draw; empty for all."""
-    rows = db.execute("SELECT channel FROM channels WHERE server = ? ORDER BY channel", (server,))
-    return tuple(row["channel"] for row in rows)
-
-
-def check_may_draw(db: sqlite3.Connection, origin: Origin) -> None:
-    """Raise NotAllowed where drawing is restricted to other channels of the server."""
-    if origin.server is None:
-        return
-    allowed = channels_of(db, origin.server)
-    if allowed and not set(allowed) & set(origin.channels):
-        raise NotAllowed("this is no channel for drawing: the admins here have chosen others")
 
 
 def _switch(db: sqlite3.Connection, name: str, value: str | None) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-from bot import departed, due_deletions, people, refused_words, strikes
-from bot.administration import DRAINING, Administration, check_may_draw
+from bot import access, departed, due_deletions, people, refused_words, strikes
+from bot.administration import DRAINING, Administration
 from bot.config import Config
 from bot.database import FULL, Database
 from bot.drafts import Draft
@@ -21,6 +21,7 @@ from bot.job_store import JobStore
 from bot.jobs import Job, Review
 from bot.judging import Judging
 from bot.ledger import Ledger, cost
+from bot.origins import Origin
 from bot.refusals import Conflict, NotAccepting, QueueFull, Screened, StorageTrouble, TooManyJobs
 from bot.screens import Action, Verdict
 from bot.source import Source
@@ -118,8 +119,7 @@ class Admission:
         """Raise NotAllowed where the person is banned, or drawing is not allowed in the place."""
 
         def check(db: sqlite3.Connection) -> None:
-            self._check_person(db, source.user)
-            check_may_draw(db, source.origin)
+            self._check_person(db, source.user, source.origin)
 
         await self._database.read(check)
 
@@ -240,12 +240,14 @@ class Admission:
             sentence = f"{sentence}. {told}" if told else sentence
         raise Screened(sentence, field="prompt")
 
-    def _check_person(self, db: sqlite3.Connection, user: str) -> None:
+    def _check_person(self, db: sqlite3.Connection, user: str, origin: Origin) -> None:
         people.check_not_banned(db, user)
+        is_manager = self._admin.manages(user, origin.server)
+        access.check_may_draw(db, user, origin, is_manager=is_manager)
         strikes.check_not_paused(db, user, self._now(), self._config.screens)
 
     def _check_may_pay(self, db: sqlite3.Connection, job: Job) -> None:
-        self._check_person(db, job.user)
+        self._check_person(db, job.user, job.origin)
         self._ledger.check(db, job, job.submitted_at)
 
     async def _admit(self, job: Job) -> Job:
@@ -254,7 +256,7 @@ class Admission:
                 earlier = self._store.find_event(db, job.event_id)
                 if earlier is not None:
                     return _not_deleted(earlier)
-            self._check_person(db, job.user)
+            self._check_person(db, job.user, job.origin)
             if job.origin.server is not None:  # they are there, whatever was said of their leaving
                 due_deletions.take_back(db, job.user, job.origin.server, job.submitted_at)
             self._store.insert(db, job)

@@ -25,6 +25,7 @@ _PEOPLE = (
     ("entries", "user"),
     ("entries", "made_by"),
     ("strikes", "user"),
+    ("members", "user"),
     ("audit", "admin"),
     ("audit", "subject"),
 )
@@ -111,7 +112,9 @@ def replace_person(db: sqlite3.Connection, user: str, stand_in: str) -> None:
     """Put *stand_in* wherever *user* is named, and forget reasons of their strikes."""
     db.execute("UPDATE strikes SET reason = '' WHERE user = ?", (user,))
     for table, column in _PEOPLE:
-        db.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (stand_in, user))
+        db.execute(
+            f"UPDATE OR REPLACE {table} SET {column} = ? WHERE {column} = ?", (stand_in, user)
+        )
     db.execute(
         "UPDATE audit SET detail = replace(detail, ?, ?) WHERE instr(detail, ?)",
         (user, stand_in, user),

@@ -14,7 +14,7 @@ import sqlite3
 from dataclasses import dataclass
 from fractions import Fraction
 
-from bot import departed, people
+from bot import access, departed, people
 from bot.jobs import Job
 from bot.languages import in_words
 from bot.origins import NOWHERE, Origin
@@ -209,7 +209,10 @@ class Ledger:
     def _check_server(self, db: sqlite3.Connection, job: Job, now: float) -> None:
         """Raise QuotaExceeded where all people of the server together have spent too much."""
         server = job.origin.server
-        credits = None if server is None else self.group_quota(db, server)
+        if server is None:
+            return
+        self._check_member(db, job, server, now)
+        credits = self.group_quota(db, server)
         if credits is None:
             return
         (used,) = db.execute(
@@ -223,6 +226,24 @@ class Ledger:
                 f" {max(0, credits - used)} left together (of {credits} for"
                 f" {in_words(self._seconds)}): try again later, or ask for fewer steps or a"
                 " smaller size"
+            )
+
+    def _check_member(self, db: sqlite3.Connection, job: Job, server: str, now: float) -> None:
+        """Raise QuotaExceeded where the person has spent what the managers of *server* let them
+        spend there."""
+        credits = access.quota(db, server, job.user)
+        if credits is None:
+            return
+        (used,) = db.execute(
+            "SELECT coalesce(-sum(credits), 0) FROM entries JOIN jobs ON jobs.id = job_id"
+            " WHERE entries.user IN (?, ?) AND server = ? AND counts_at > ?",
+            (*departed.names(db, job.user), server, now - self._seconds),
+        ).fetchone()
+        if job.cost > credits - used:
+            raise QuotaExceeded(
+                f"this would cost {job.cost} credits, and you have {max(0, credits - used)} left"
+                f" in this server (of {credits} for {in_words(self._seconds)}): try again later,"
+                " or ask for fewer steps or a smaller size"
             )
 
     def _window_start(self, db: sqlite3.Connection, user: str, now: float) -> float:

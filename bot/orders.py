@@ -6,6 +6,7 @@ from bot import replies
 from bot.commands import (
     AdminAudit,
     AdminBan,
+    AdminBans,
     AdminChannels,
     AdminCommand,
     AdminDrain,
@@ -15,6 +16,7 @@ from bot.commands import (
     AdminQuota,
     AdminResume,
     AdminReview,
+    AdminRoles,
     AdminStats,
     AdminStrikes,
     AdminUnban,
@@ -40,7 +42,7 @@ async def carry_out(service: Service, source: Source, command: AdminCommand) -> 
         case AdminPresets():
             return await _presets(service, user, command)
         case AdminQuota():
-            return await _quota(service, user, command)
+            return await _quota(service, source, command)
         case AdminQueue():
             return await _queue(service, user, command)
         case AdminChannels():
@@ -63,12 +65,10 @@ async def carry_out(service: Service, source: Source, command: AdminCommand) -> 
         case AdminResume():
             await admin.resume(user)
             return "Drawing goes on."
-        case AdminBan(subject, reason):
-            await admin.ban(user, subject, reason)
-            return f"{subject} is banned, and their waiting jobs are cancelled."
-        case AdminUnban(subject):
-            await admin.unban(user, subject)
-            return f"{subject} may draw again."
+        case AdminRoles():
+            return await _roles(service, source, command)
+        case AdminBan() | AdminUnban() | AdminBans():
+            return await _bans(service, source, command)
         case AdminStats():
             return replies.stats(await admin.stats(user, _scope(service, source)))
         case AdminAudit():
@@ -101,8 +101,38 @@ async def _presets(service: Service, user: str, command: AdminPresets) -> str:
             return f"The preset {name} {can}."
 
 
-async def _quota(service: Service, user: str, command: AdminQuota) -> str:
-    admin, subject, credits = service.admin, command.user, command.credits
+async def _bans(
+    service: Service, source: Source, command: AdminBan | AdminUnban | AdminBans
+) -> str:
+    """Managers ban people in their own server alone, the bot's admins everywhere."""
+    user, server = source.user, _scope(service, source)
+    match command:
+        case AdminBan(subject, reason) if server is not None:
+            await service.servers.ban(user, server, subject, reason)
+            return f"{subject} is banned in this server, and their jobs here are cancelled."
+        case AdminBan(subject, reason):
+            await service.admin.ban(user, subject, reason)
+            return f"{subject} is banned, and their waiting jobs are cancelled."
+        case AdminUnban(subject) if server is not None:
+            await service.servers.unban(user, server, subject)
+            return f"{subject} may draw in this server again."
+        case AdminUnban(subject):
+            await service.admin.unban(user, subject)
+            return f"{subject} may draw again."
+        case AdminBans():
+            here = source.origin.server
+            if here is None:
+                service.admin.check(user)
+                raise not_in_a_server()
+            names = ", ".join(await service.servers.banned(user, here))
+            return f"Banned in this server: {names}." if names else "Nobody is banned here."
+
+
+async def _quota(service: Service, source: Source, command: AdminQuota) -> str:
+    admin, user, subject, credits = service.admin, source.user, command.user, command.credits
+    server = _scope(service, source)
+    if server is not None and kind_of_group(subject) is None:
+        return await _quota_here(service, user, server, command)
     if command.action in ("show", "set") and kind_of_group(subject):
         if command.action == "set":
             await admin.set_group_quota(user, subject, credits)
@@ -115,6 +145,19 @@ async def _quota(service: Service, user: str, command: AdminQuota) -> str:
     elif command.action == "reset":
         await admin.reset_quota(user, subject)
     return f"{subject}: {replies.quota(await admin.quota(user, subject, command.roles))}"
+
+
+async def _quota_here(service: Service, manager: str, server: str, command: AdminQuota) -> str:
+    """A manager's word on the credits of a person in their own server."""
+    if command.action not in ("show", "set"):
+        service.admin.check(manager)
+    if command.action == "set":
+        await service.servers.set_quota(manager, server, command.user, command.credits)
+    credits = await service.servers.quota(manager, server, command.user)
+    window = service.config.quota.window_hours
+    if credits is None:
+        return f"{command.user} has no limit of their own in this server."
+    return f"{command.user} may spend {credits} credits here in {window:g} hours, and no more."
 
 
 async def _queue(service: Service, user: str, command: AdminQueue) -> str:
@@ -178,14 +221,31 @@ async def _words(service: Service, source: Source, command: AdminWords) -> str:
     )
 
 
-async def _channels(service: Service, source: Source, command: AdminChannels) -> str:
-    admin, user, server = service.admin, source.user, source.origin.server
+async def _roles(service: Service, source: Source, command: AdminRoles) -> str:
+    server = source.origin.server
     if server is None:
-        admin.check(user)
+        service.admin.check(source.user)
         raise not_in_a_server()
     if command.action == "list":
-        allowed = await admin.channels(user, server)
+        roles = await service.servers.roles(source.user, server)
     else:
         is_allowed = command.action == "allow"
-        allowed = await admin.set_channel(user, server, command.channel, is_allowed=is_allowed)
+        roles = await service.servers.set_role(
+            source.user, server, command.role, is_allowed=is_allowed
+        )
+    if not roles:
+        return "Everybody in this server may draw."
+    return f"Only people with one of these roles may draw here: {', '.join(roles)}."
+
+
+async def _channels(service: Service, source: Source, command: AdminChannels) -> str:
+    servers, user, server = service.servers, source.user, source.origin.server
+    if server is None:
+        service.admin.check(user)
+        raise not_in_a_server()
+    if command.action == "list":
+        allowed = await servers.channels(user, server)
+    else:
+        is_allowed = command.action == "allow"
+        allowed = await servers.set_channel(user, server, command.channel, is_allowed=is_allowed)
     return replies.channels(source.platform, allowed)

@@ -235,11 +235,17 @@ class Web(Section):
 
 class Discord(Section):
     home_servers: Names = ()
+    servers: Names = ()
+    roles: Names = ()
+    direct_messages: bool | None = None
+    user_install: bool | None = None
     proxy: str | None = None
 
 
 class Slack(Section):
     mode: Literal["socket", "http"] = "socket"
+    home_workspaces: Names = ()
+    external_people: bool = False
     command: str = Field("/flux", pattern=r"^/[a-z0-9_-]{1,31}$")
     api_base: str = Field("https://slack.com/api/", pattern=r"^https?://.+/$")
     file_hosts: Names = ("files.slack.com",)

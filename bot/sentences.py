@@ -26,6 +26,11 @@ class Sentence(StrEnum):
     NO_TAKER = "no preset here draws from a picture; an admin can add one"
     FORM_IS_LATE = "the form could not be opened in time; please try again"
     NOT_IN_A_SERVER = "that can only be done in a server"
+    OTHER_SERVER = "I only draw in certain servers, and this is none of them"
+    NO_DIRECT_MESSAGES = "I do not draw in direct messages: ask me in a server"
+    NOT_INSTALLED_HERE = "I only draw in servers that have added me"
+    NO_ROLE = "drawing needs a role that you do not have here"
+    EXTERNAL = "I only draw for people of this workspace"
     NO_PROMPT = "the prompt is empty: say what to draw"
     STORED_ELSEWHERE = "the file is stored somewhere else: attach it from your own device"
     FILE_IS_GONE = "the file is gone: attach it again"
@@ -77,6 +82,27 @@ def no_taker() -> FluxbotError:
 def not_in_a_server() -> NotFound:
     """The error of what concerns a server, where there is none."""
     return NotFound(Sentence.NOT_IN_A_SERVER)
+
+
+def other_server() -> NotAllowed:
+    return NotAllowed(Sentence.OTHER_SERVER)
+
+
+def no_direct_messages() -> NotAllowed:
+    return NotAllowed(Sentence.NO_DIRECT_MESSAGES)
+
+
+def not_installed_here() -> NotAllowed:
+    return NotAllowed(Sentence.NOT_INSTALLED_HERE)
+
+
+def no_role() -> NotAllowed:
+    return NotAllowed(Sentence.NO_ROLE)
+
+
+def external() -> NotAllowed:
+    """The error for people of other organisations in a channel that is shared with them."""
+    return NotAllowed(Sentence.EXTERNAL)
 
 
 def form_is_late() -> FluxbotError:

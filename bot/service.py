@@ -51,6 +51,7 @@ from bot.requests import (
 from bot.review import Reviewing
 from bot.screens import BROKEN, Screens
 from bot.sentences import held, not_yours
+from bot.servers import Servers
 from bot.source import Picture, PictureOf, Source
 from bot.upkeep import Upkeep
 from bot.views import About, EngineState, QueueView
@@ -74,6 +75,7 @@ class Service:
         attachments: The way to the content of strangers' files.
         previews: Prices and control maps.
         answers: Answers that are owed to people on a platform.
+        servers: The acts of people who manage a server.
         review: The moderators' acts on pictures that a screen holds back.
     """
 
@@ -153,6 +155,7 @@ class Service:
             self.admin,
             now,
         )
+        self.servers = Servers(database, self._worker, self.admin, self._cancel, now)
         self.answers = Answers(database, self._store, self._outcomes, self._worker, now)
         self.previews = Previews(
             config.quota, self._drafts, self._admission, self.attachments, self._worker, self.quota

@@ -11,6 +11,7 @@ from typing import Literal, Protocol, cast
 
 from adapters.discord_chat.people import Interaction
 from bot.commands import Command
+from bot.refusals import NotAllowed
 from bot.source import Picture
 
 ButtonKind = Literal[
@@ -64,12 +65,17 @@ class Acting(Protocol):
     def recognise(self, interaction: Interaction) -> None:
         """Tell the bot whether Discord says that the person is an admin, here and now."""
 
+    def closed(self, interaction: Interaction) -> NotAllowed | None:
+        """The refusal for the place of *interaction*; None where the bot is open."""
+
 
 async def carry_out(interaction: Interaction, act: Callable[[Acts], Awaitable[None]]) -> None:
     """Carry out *act* for the person behind *interaction*, and tell them if it fails."""
     client = cast(Acting, interaction.client)
     client.recognise(interaction)
     try:
+        if (error := client.closed(interaction)) is not None:
+            raise error
         await act(client.actions)
     except Exception as error:
         await client.actions.report_error(interaction, error)

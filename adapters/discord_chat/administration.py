@@ -27,6 +27,7 @@ from bot import replies, sentences
 from bot.commands import (
     AdminAudit,
     AdminBan,
+    AdminBans,
     AdminChannels,
     AdminCommand,
     AdminDrain,
@@ -36,6 +37,7 @@ from bot.commands import (
     AdminQuota,
     AdminResume,
     AdminReview,
+    AdminRoles,
     AdminStats,
     AdminStrikes,
     AdminUnban,
@@ -262,6 +264,26 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
     async def channels_remove(interaction: Interaction, channel: Channel) -> None:
         await carry_out(interaction, AdminChannels("remove", str(channel.id)))
 
+    roles = subgroup("roles", locale_str("Manages the roles that may draw on this server"))
+
+    @roles.command(name=locale_str("list"), description=locale_str("Lists the roles"))
+    async def roles_list(interaction: Interaction) -> None:
+        await carry_out(interaction, AdminRoles())
+
+    @roles.command(
+        name=locale_str("allow"), description=locale_str("Lets only members of such roles draw")
+    )
+    @app_commands.describe(role=locale_str("A role"))
+    @app_commands.rename(role=locale_str("role"))
+    async def roles_allow(interaction: Interaction, role: discord.Role) -> None:
+        await carry_out(interaction, AdminRoles("allow", role_of(role.id)))
+
+    @roles.command(name=locale_str("remove"), description=locale_str("Removes a role"))
+    @app_commands.describe(role=locale_str("A role"))
+    @app_commands.rename(role=locale_str("role"))
+    async def roles_remove(interaction: Interaction, role: discord.Role) -> None:
+        await carry_out(interaction, AdminRoles("remove", role_of(role.id)))
+
     # Words and pictures
 
     review = subgroup("review", locale_str("Decides about pictures that the filter holds"))
@@ -360,6 +382,12 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
     @app_commands.rename(who=locale_str("who"))
     async def unban(interaction: Interaction, who: Person) -> None:
         await carry_out(interaction, AdminUnban(_name(who)))
+
+    @top.command(
+        name=locale_str("bans"), description=locale_str("Lists who is banned on this server")
+    )
+    async def bans(interaction: Interaction) -> None:
+        await carry_out(interaction, AdminBans())
 
     @top.command(
         name=locale_str("stats"), description=locale_str("Shows statistics of the last 24 hours")

@@ -20,6 +20,7 @@ from adapters.discord_chat.answers import Answers
 from adapters.discord_chat.attachments import Attachments
 from adapters.discord_chat.buttons import JobButton, JobSelect, PageButton
 from adapters.discord_chat.commands import flux_commands, menus
+from adapters.discord_chat.doors import closed
 from adapters.discord_chat.forms import REMEMBERED, forgotten
 from adapters.discord_chat.own_data import DeleteEverything, erase_message
 from adapters.discord_chat.people import NEEDED, PLATFORM, Interaction, server_of, user_of
@@ -28,6 +29,7 @@ from bot.config import Config, ConfigError
 from bot.following import Following
 from bot.jobs import Job
 from bot.languages import Language, language_of
+from bot.refusals import NotAllowed
 from bot.service import Service
 
 logger = logging.getLogger(__name__)
@@ -154,7 +156,7 @@ class FluxClient(discord.AutoShardedClient):
         service = self.actions.service
         self.tree.add_command(flux_commands(self.actions, self._config))
         self.tree.add_command(admin_commands(service, self.actions.answers, self._config))
-        for menu in menus(self.actions):
+        for menu in menus(self.actions, self._config):
             self.tree.add_command(menu)
         await self.tree.set_translator(Translator())
         try:
@@ -173,6 +175,16 @@ class FluxClient(discord.AutoShardedClient):
             or (is_manager and str(guild_id) in self._config.discord.home_servers),
             manages=server_of(guild_id) if guild_id is not None and is_manager else None,
         )
+
+    def closed(self, interaction: Interaction) -> NotAllowed | None:
+        """The refusal for the place of *interaction*; None where the bot is open. Admins of the bot
+        may use it everywhere, and one's own data is one's own."""
+        if self.actions.service.admin.is_admin(user_of(interaction.user)):
+            return None
+        command = interaction.command
+        if command is not None and command.qualified_name.startswith("flux mydata"):
+            return None
+        return closed(interaction, self._config.discord)
 
     async def on_interaction(self, interaction: Interaction) -> None:
         """Called by discord.py once a form that it knows is being carried out."""
@@ -204,7 +216,12 @@ class FluxClient(discord.AutoShardedClient):
 class _Tree(app_commands.CommandTree[FluxClient]):
     async def interaction_check(self, interaction: Interaction, /) -> bool:
         self.client.recognise(interaction)
-        return True
+        error = self.client.closed(interaction)
+        if error is None:
+            return True
+        if interaction.type is not discord.InteractionType.autocomplete:
+            await self.client.actions.report_error(interaction, error)
+        return False
 
     async def on_error(
         self, interaction: Interaction, error: app_commands.AppCommandError, /

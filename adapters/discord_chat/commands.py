@@ -14,6 +14,7 @@ from discord.app_commands import Choice, Range, locale_str
 
 from adapters.discord_chat.actions import Actions
 from adapters.discord_chat.buttons import job_of
+from adapters.discord_chat.doors import has_user_install
 from adapters.discord_chat.forms import PictureForm
 from adapters.discord_chat.messages import MAX_CHOICE, Post, shortened, text_post
 from adapters.discord_chat.own_data import add_own_data
@@ -43,9 +44,18 @@ from generation.errors import FluxbotError
 
 MAX_CHOICES = 25
 
-#: Where the commands can be used, and by whom the app can be installed.
-EVERYWHERE = app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True)
-BY_ANYBODY = app_commands.AppInstallationType(guild=True, user=True)
+
+def contexts(config: Config) -> app_commands.AppCommandContext:
+    """The places where Discord offers the commands. One's own data can be asked for in direct
+    messages even where nobody draws there."""
+    return app_commands.AppCommandContext(
+        guild=True, dm_channel=True, private_channel=has_user_install(config.discord)
+    )
+
+
+def installs(config: Config) -> app_commands.AppInstallationType:
+    """Whether servers alone can install the app, or people too."""
+    return app_commands.AppInstallationType(guild=True, user=has_user_install(config.discord))
 
 
 def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
@@ -55,8 +65,8 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
     group = app_commands.Group(
         name="flux",
         description=locale_str("Draws pictures"),
-        allowed_contexts=EVERYWHERE,
-        allowed_installs=BY_ANYBODY,
+        allowed_contexts=contexts(config),
+        allowed_installs=installs(config),
     )
 
     Prompt = Range[str, 1, MAX_PROMPT_LENGTH]
@@ -258,7 +268,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
     return group
 
 
-def menus(actions: Actions) -> list[app_commands.ContextMenu]:
+def menus(actions: Actions, config: Config) -> list[app_commands.ContextMenu]:
     """The entries behind a right click on a message."""
 
     async def use(interaction: Interaction, message: discord.Message) -> None:
@@ -295,8 +305,8 @@ def menus(actions: Actions) -> list[app_commands.ContextMenu]:
         app_commands.ContextMenu(
             name=locale_str(name),
             callback=callback,
-            allowed_contexts=EVERYWHERE,
-            allowed_installs=BY_ANYBODY,
+            allowed_contexts=contexts(config),
+            allowed_installs=installs(config),
         )
         for name, callback in (
             ("Use as control image", use),

@@ -80,7 +80,15 @@ class Context:
         thread *root*."""
         team = body.get("team_id") or (body.get("team") or {}).get("id") or ""
         is_direct = channel.startswith("D") or channel == user
-        return Place(self.workspaces[team], channel, root, user, thread, is_direct)
+        return Place(
+            self.workspaces[team],
+            channel,
+            root,
+            user,
+            thread,
+            is_direct,
+            is_external=_team_of_person(body) not in ("", team),
+        )
 
     def place_of(self, body: Mapping[str, Any]) -> Place:
         """The place of a button or shortcut: the thread of its message."""
@@ -90,6 +98,12 @@ class Context:
         thread = message.get("thread_ts") or ""
         root = thread if channel.startswith("D") else thread or message.get("ts") or ""
         return self.place(body, channel, root, user, thread)
+
+    def is_home(self, workspace: Workspace) -> bool:
+        """Whether the admins of *workspace* rule the bot: it is named as a home, or the only one
+        there is."""
+        homes = self.settings.home_workspaces
+        return workspace.team in homes if homes else len(self.workspaces) == 1
 
     @staticmethod
     def key(place: Place) -> str:
@@ -124,6 +138,8 @@ class Context:
     ) -> Reply:
         """The reply to *said* that is left to post at *place*, once a new job is followed."""
         source = self.source(place, event_id, shown)
+        if place.is_external and not self.settings.external_people:
+            return refusal(sentences.external())
         reply = await converse(self.service, source, said, pictures)
         if reply.is_new and reply.job is not None:
             self.following.follow(reply.job, is_new=True)
@@ -248,6 +264,16 @@ class Context:
                 return
             except (SlackError, OutcomeUnknown) as error:
                 logger.warning("an App Home cannot be shown: %s", error)
+
+
+def _team_of_person(body: Mapping[str, Any]) -> str:
+    """Id of the workspace that the person behind *body* belongs to, where Slack tells it; empty
+    where it does not, as outside of shared channels."""
+    event = body.get("event") or {}
+    if team := event.get("user_team") or event.get("source_team"):
+        return str(team)
+    user = body.get("user")
+    return str(user.get("team_id") or "") if isinstance(user, Mapping) else ""
 
 
 def _user(body: Mapping[str, Any]) -> str:

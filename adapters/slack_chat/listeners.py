@@ -159,8 +159,13 @@ class Listeners:
         except (SlackError, OutcomeUnknown) as error:
             logger.warning("who is an admin cannot be asked: %s", error)
             member = {}
-        is_admin = bool(member.get("is_admin") or member.get("is_owner"))
-        self._context.service.admin.recognise(self._context.key(place), is_admin=is_admin)
+        is_admin = bool(member.get("is_admin") or member.get("is_owner")) and not place.is_external
+        rules = self._context.is_home(place.workspace)
+        self._context.service.admin.recognise(
+            self._context.key(place),
+            is_admin=is_admin and rules,
+            manages=self._context.origin(place).server if is_admin else None,
+        )
 
 
 def acknowledge_the_rest(app: AsyncApp) -> None:

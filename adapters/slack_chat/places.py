@@ -21,6 +21,7 @@ class Place:
         thread: The thread that the person writes in. In a thread without messages yet, Slack
             would show a message to one person to nobody.
         is_direct: Whether nobody else is there.
+        is_external: Whether the person belongs to another organisation, which shares the channel.
     """
 
     workspace: Workspace
@@ -29,6 +30,7 @@ class Place:
     user: str
     thread: str = ""
     is_direct: bool = False
+    is_external: bool = False
 
     def reply_to(self) -> dict[str, Any]:
         """The address of an answer here, as a job keeps it."""

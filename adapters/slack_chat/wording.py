@@ -15,7 +15,8 @@ _DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 def words(text: str, bot_user: str, team: str, *, names_people: bool = False) -> str:
     """The text as its author sees it, without the mention of the bot.
 
-    *names_people* turns ``<@U1>`` into ``slack:T1-U1``, as admin commands want it.
+    *names_people* turns ``<@U1>`` into ``slack:T1-U1``, and ``<#C1>`` into ``slack-channel:C1``, as
+    admin commands want it.
     """
 
     def plain(token: re.Match[str]) -> str:
@@ -25,6 +26,8 @@ def words(text: str, bot_user: str, team: str, *, names_people: bool = False) ->
                 return ""
             return f"slack:{team}-{target[1:]}" if names_people else f"@{label or target[1:]}"
         if target.startswith("#"):
+            if names_people:
+                return f"slack-channel:{target[1:]}"
             return f"#{label or target[1:]}"
         if target.startswith("!"):
             return label or f"@{target[1:].partition('^')[0]}"

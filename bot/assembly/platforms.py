@@ -20,6 +20,7 @@ from typing import Any
 
 from bot.assembly.folder import lock_owner
 from bot.config import Config, ConfigError, Secrets
+from bot.sections import Discord
 from bot.service import Service
 
 #: Seconds until a platform that could not be reached is tried again, and the longest that they
@@ -216,7 +217,27 @@ async def _check_discord(config: Config, secrets: Secrets) -> list[Verdict]:
         who = await identify(secrets.discord_token, proxy=config.discord.proxy)
     except ConfigError as error:
         return [(False, str(error))]
-    return [(True, f"the token belongs to {who.name}")]
+    return [(True, f"the token belongs to {who.name}; {_reach(config.discord)}")]
+
+
+def _reach(settings: Discord) -> str:
+    """A sentence about the people who can reach the bot on Discord."""
+    from adapters.discord_chat.doors import has_direct_messages, has_user_install
+
+    if not settings.servers:
+        places = "everybody in any server that adds it can use it (discord.servers closes that)"
+    else:
+        places = f"it answers in {len(settings.servers)} servers alone"
+    roles = f", to members of {len(settings.roles)} roles" if settings.roles else ""
+    ways = [
+        name
+        for name, is_open in (
+            ("direct messages", has_direct_messages(settings)),
+            ("people's own accounts", has_user_install(settings)),
+        )
+        if is_open
+    ]
+    return f"{places}{roles}; {' and '.join(ways) or 'nothing else'} beside it"
 
 
 # Slack

@@ -16,6 +16,8 @@ from bot.commands.vocabulary import (
     MAX_CREDITS,
     AdminAudit,
     AdminBan,
+    AdminBans,
+    AdminChannels,
     AdminCommand,
     AdminDrain,
     AdminPause,
@@ -24,6 +26,7 @@ from bot.commands.vocabulary import (
     AdminQuota,
     AdminResume,
     AdminReview,
+    AdminRoles,
     AdminStats,
     AdminStrikes,
     AdminUnban,
@@ -70,6 +73,9 @@ _ADMIN_ALONE: dict[str, AdminCommand] = {
     "drain": AdminDrain(),
     "resume": AdminResume(),
     "queue": AdminQueue(),
+    "bans": AdminBans(),
+    "channels": AdminChannels(),
+    "roles": AdminRoles(),
     "held": AdminReview(),
     "words": AdminWords(),
     "stats": AdminStats(),
@@ -317,10 +323,22 @@ def _read_admin(message: _Message) -> AdminCommand:
         case ["ban", _, *_]:
             reason = message.text[words[1].end :].strip(GAPS)
             return AdminBan(_read_user(words[1]), reason)
+        case ["channels", "allow" | "remove" as change, _]:
+            return AdminChannels(change, _read_channel(words[2]))
+        case ["roles", "allow" | "remove" as change, _]:
+            return AdminRoles(change, _read_user(words[2]))
         case ["unban", _]:
             return AdminUnban(_read_user(words[1]))
     wrong = words[:2][-1] if act in _ADMIN_ALONE else words[-1]
     raise error_at(wrong, f"{shown(wrong.text)} does not fit: write {ADMIN_USAGES[act]}")
+
+
+def _read_channel(word: Word) -> str:
+    """The platform's own id of a channel, which may be written ``platform-channel:id``."""
+    id = word.text.rpartition(":")[2]
+    if not re.fullmatch(r"[A-Za-z0-9]{1,32}", id):
+        raise error_at(word, f"{shown(word.text)} is not a channel")
+    return id
 
 
 def _read_job(word: Word) -> str:

@@ -37,7 +37,8 @@ VERBS: tuple[Verb, ...] = (
     Verb("mydata export | delete", "Hands you all that is kept about you, or deletes it."),
     Verb("help [topic]", "Explains everything, or one command or option."),
     Verb(
-        "admin presets | quota | pause | drain | resume | ban | unban | queue | held | release"
+        "admin presets | quota | pause | drain | resume | ban | unban | bans | channels"
+        " | roles | queue | held | release"
         " | reject | reveal | strikes | words | stats | audit",
         "For admins only.",
     ),
@@ -53,6 +54,9 @@ ADMIN_USAGES: dict[str, str] = {
     "resume": "admin resume",
     "ban": "admin ban USER [reason]",
     "unban": "admin unban USER",
+    "bans": "admin bans",
+    "channels": "admin channels, admin channels allow CHANNEL, admin channels remove CHANNEL",
+    "roles": "admin roles, admin roles allow ROLE, admin roles remove ROLE",
     "queue": "admin queue, admin queue first ID, admin queue last ID, admin queue cancel ID,"
     " admin queue refund ID, admin queue failed, admin queue replay ID",
     "held": "admin held",

@@ -241,6 +241,23 @@ class AdminUnban(AdminCommand):
 
 
 @dataclass(frozen=True, slots=True)
+class AdminBans(AdminCommand):
+    """List the people who are banned in a server."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdminRoles(AdminCommand):
+    """List the roles of a server whose members alone may draw, add one, or remove one.
+
+    Attributes:
+        role: ``platform-role:id``.
+    """
+
+    action: Literal["list", "allow", "remove"] = "list"
+    role: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AdminPause(AdminCommand): ...
 
 

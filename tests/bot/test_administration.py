@@ -89,7 +89,7 @@ async def test_a_group_quota_is_lifted_by_the_default(service, admin):
 
 
 async def test_where_channels_are_chosen_nobody_draws_in_others(service, admin):
-    await admin.set_channel(ADMIN, SERVER, "art", is_allowed=True)
+    await service.servers.set_channel(ADMIN, SERVER, "art", is_allowed=True)
 
     with pytest.raises(NotAllowed, match="no channel for drawing"):
         await service.submit(Source(ADA, origin=asked_in(SERVER, "general")), CIRCLE)
@@ -98,20 +98,20 @@ async def test_where_channels_are_chosen_nobody_draws_in_others(service, admin):
 
 
 async def test_the_last_channel_taken_out_opens_the_server_again(service, admin):
-    await admin.set_channel(ADMIN, SERVER, "art", is_allowed=True)
+    await service.servers.set_channel(ADMIN, SERVER, "art", is_allowed=True)
 
-    assert await admin.set_channel(ADMIN, SERVER, "art", is_allowed=False) == ()
+    assert await service.servers.set_channel(ADMIN, SERVER, "art", is_allowed=False) == ()
     await service.submit(Source(ADA, origin=asked_in(SERVER, "general")), CIRCLE)
 
 
 async def test_who_manages_a_server_decides_there_and_nowhere_else(service, admin):
     admin.recognise(EVE, manages=SERVER)
 
-    await admin.set_channel(EVE, SERVER, "art", is_allowed=True)
+    await service.servers.set_channel(EVE, SERVER, "art", is_allowed=True)
     assert [entry.act for entry in await admin.audit(EVE, server=SERVER)] == ["allow channel"]
     assert (await admin.stats(EVE, SERVER))["jobs"] == 0
     for act in (
-        admin.set_channel(EVE, OTHER_SERVER, "art", is_allowed=True),
+        service.servers.set_channel(EVE, OTHER_SERVER, "art", is_allowed=True),
         admin.audit(EVE),
         admin.stats(EVE),
         admin.pause(EVE),
@@ -132,7 +132,7 @@ async def test_what_a_platform_says_of_a_person_holds_until_it_says_otherwise(ad
 
 
 async def test_what_managers_see_of_the_log_and_the_figures_is_their_server_alone(service, admin):
-    await admin.set_channel(ADMIN, OTHER_SERVER, "art", is_allowed=True)
+    await service.servers.set_channel(ADMIN, OTHER_SERVER, "art", is_allowed=True)
     await admin.pause(ADMIN)
     await service.submit(Source(ADA, origin=asked_in(OTHER_SERVER, "art")), CIRCLE)
     admin.recognise(EVE, manages=SERVER)

@@ -55,7 +55,7 @@ def commands():
 
 
 def command_sentences():
-    found = {str(menu.name) for menu in menus(Mock())}
+    found = {str(menu.name) for menu in menus(Mock(), Config())}
     for command in commands():
         found.add(str(command.description))
         if isinstance(command, app_commands.Command):
@@ -111,7 +111,7 @@ async def test_translations_fit_where_discord_shows_them(language):
         assert not (sentence in described and len(said) > 100), said
     for label, _ in LABELS.values():
         assert len(language(label)) <= 40
-    for menu in menus(Mock()):
+    for menu in menus(Mock(), Config()):
         assert len(language(str(menu.name))) <= 32
 
 

@@ -313,7 +313,7 @@ async def test_people_named_in_the_configuration_are_admins_of_no_workspace(make
 
 
 async def test_a_channel_that_was_not_allowed_draws_nothing(chat, slack, ada, general):
-    await chat.bot.service.admin.set_channel(
+    await chat.bot.service.servers.set_channel(
         "web:local", "slack-server:T0123", "C999", is_allowed=True
     )
 

@@ -91,3 +91,74 @@ async def test_slack_that_cannot_be_reached_is_tried_again(make_chat, slack, ada
     await ada.mention(general, "quota")
 
     await general.whispered(ada.id, "credits left")
+
+
+# Who rules the bot
+
+
+async def test_admins_of_other_workspaces_rule_their_own_people_alone(make_chat, slack, gate):
+    other = slack.add_team("T0456")
+    chat = await make_chat(slack_settings={"home_workspaces": ("T0123",)})
+    boss = slack.person("boss", is_admin=True)
+    guest = slack.person("guest", other, is_admin=True)
+    eve = slack.person("eve", other)
+    here, there = slack.channel(), slack.channel("there", other)
+
+    await guest.mention(there, "admin pause")
+    await there.whispered(guest.id, "Only admins may do that")
+    await guest.mention(there, f"admin quota grant <@{eve.id}> 1000")
+    await there.whispered(guest.id, "Only admins may do that")
+    await guest.mention(there, f"admin ban <@{eve.id}> spam")
+    await there.whispered(guest.id, "is banned in this server")
+    await eve.mention(there, f"a fox {SMALL}")
+    await there.whispered(eve.id, "banned from drawing in this server: spam")
+    await boss.mention(here, "admin pause")
+    await here.whispered(boss.id, "Drawing is paused")
+
+    audit = await chat.bot.service.admin.audit(guest.key, server="slack-server:T0456")
+    assert [entry.act for entry in audit] == ["ban"]
+
+
+async def test_with_several_workspaces_and_no_home_none_of_them_rules_the_bot(make_chat, slack):
+    slack.add_team("T0456")
+    await make_chat()
+    boss = slack.person("boss", is_admin=True)
+    here = slack.channel()
+
+    await boss.mention(here, "admin pause")
+
+    await here.whispered(boss.id, "Only admins may do that")
+
+
+async def test_a_channel_is_chosen_by_its_mention(chat, slack, gate):
+    boss, ada = slack.person("boss", is_admin=True), slack.person("ada")
+    art, general = slack.channel("art"), slack.channel()
+
+    await boss.mention(general, f"admin channels allow <#{art.id}|art>")
+    await general.whispered(boss.id, f"slack-channel:{art.id}")
+
+    await ada.mention(general, f"a fox {SMALL}")
+    await general.whispered(ada.id, "no channel for drawing")
+    await ada.mention(art, f"a fox {SMALL}")
+    await art.said("a fox", button="Cancel")
+
+
+async def test_people_of_other_organisations_draw_only_where_that_is_wanted(
+    make_chat, slack, gate, monkeypatch
+):
+    chat = await make_chat()
+    ada, general = slack.person("ada"), slack.channel()
+    event = ada.event
+
+    async def from_elsewhere(said, *more, **others):
+        return await event({**said, "user_team": "T0999"}, *more, **others)
+
+    monkeypatch.setattr(ada, "event", from_elsewhere)
+    await ada.mention(general, f"a fox {SMALL}")
+    await general.whispered(ada.id, "I only draw for people of this workspace")
+    assert (await chat.bot.service.history(ada.key)).jobs == []
+
+    await chat.close()
+    await make_chat(chat.bot, slack_settings={"external_people": True})
+    await ada.mention(general, f"a cat {SMALL}")
+    await general.said("a cat", button="Cancel")
