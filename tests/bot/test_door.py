@@ -203,7 +203,7 @@ async def test_how_a_picture_was_made_is_told_to_whoever_was_shown_it(service, d
 async def test_a_single_picture_is_shown_where_pictures_may_be(service, draw):
     mine = await draw(Source(EVE))
     server = Origin("discord-server:1", ("talk",))
-    await service.admin.set_channel(ADMIN, "discord-server:1", "art", is_allowed=True)
+    await service.servers.set_channel(ADMIN, "discord-server:1", "art", is_allowed=True)
 
     refused = await converse(service, Source(EVE, server), ShowCommand(mine.id, 1))
     shown = await converse(service, Source(EVE), ShowCommand(mine.id, 1))

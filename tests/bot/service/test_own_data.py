@@ -333,7 +333,7 @@ async def test_a_server_that_the_bot_was_removed_from_is_forgotten(make_bot, gat
     bot = await make_bot(retention=LEAVING, admins={"users": (ADMIN,)})
     await drawn(bot, gate, origin=Origin(SERVER))
     elsewhere = await drawn(bot, gate, BOB, CIRCLE)
-    await bot.service.admin.set_channel(ADMIN, SERVER, "c1", is_allowed=True)
+    await bot.service.servers.set_channel(ADMIN, SERVER, "c1", is_allowed=True)
     await bot.service.own_data.bot_removed(SERVER)
     clock.advance(8 * 86400)
 
