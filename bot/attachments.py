@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from bot.gallery import encoded
+from bot.provenance import MAP, Provenance
 from bot.rates import Rate
 from bot.sections import ControlImageSettings
 from bot.sentences import too_large
@@ -25,6 +25,7 @@ class Attachments:
 
     Args:
         now: Unix seconds.
+        provenance: Encodes control maps.
     """
 
     def __init__(
@@ -32,8 +33,10 @@ class Attachments:
         settings: ControlImageSettings,
         control_images: ControlImages,
         now: Callable[[], float],
+        provenance: Provenance,
     ) -> None:
         self._settings = settings
+        self._provenance = provenance
         self._control_images = control_images
         self._decoding = Turns("decoding", settings.decoders)
         self._mapping = Turns("control-map", MAPS_AT_ONCE)
@@ -79,7 +82,8 @@ class Attachments:
 
         def draw() -> bytes:
             fit = self._settings.fit
-            return encoded(self._control_images.control_map(clean.png, preprocessor, *size, fit))
+            drawn = self._control_images.control_map(clean.png, preprocessor, *size, fit)
+            return self._provenance.png(drawn, MAP)
 
         return await self._mapping.do(user, draw)
 

@@ -37,6 +37,7 @@ from bot.sections import (
     Model,
     PreprocessorModels,
     PresetTables,
+    ProvenanceSettings,
     Queue,
     Quota,
     Retention,
@@ -91,6 +92,7 @@ class Config(BaseSettings):
     retention: Retention = Retention()
     control_images: ControlImageSettings = ControlImageSettings()
     screens: ScreenSettings = ScreenSettings()
+    provenance: ProvenanceSettings = ProvenanceSettings()
     web: Web = Web()
     discord: Discord = Discord()
     slack: Slack = Slack()
@@ -205,6 +207,7 @@ def load_config(path: Path) -> Config:
                     and path.parent / config.screens.words_file
                 }
             ),
+            "provenance": config.provenance.relative_to(path.parent),
         }
     )
     name = config.model.default_preset

@@ -1,32 +1,24 @@
-"""Picture files on disk: written aside, synced, renamed, and deleted when they are old.
-
-A PNG of the bot's carries everything that is needed to make it again, in two text chunks:
-``parameters``, one readable line, and ``fluxbot``, the whole request as JSON.
-"""
+"""Picture files on disk: written aside, synced, renamed, and deleted when they are old."""
 
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from bot.commands.vocabulary import MAX_IMAGES
 from bot.jobs import Job
 from bot.permissions import make_folder
+from bot.provenance import MAP, Facts, Provenance
 from generation.types import GenerationRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: zlib level of our PNGs: against 6, a sixth of the time for a fifth more bytes.
-COMPRESS_LEVEL = 1
 #: Longest side of a thumbnail, in pixels.
 THUMBNAIL_SIZE = 256
 GRID_GAP = 4
@@ -43,9 +35,13 @@ class Gallery:
 
     All methods block; call them off the event loop. Attached pictures are named by
     their content, so that one sent ten times is kept once.
+
+    Args:
+        provenance: Encodes pictures, with the marks that they carry.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, provenance: Provenance | None = None) -> None:
+        self.provenance = provenance or Provenance()
         self.images = folder / "images"
         self.control_images = folder / "control-images"
         for each in (self.images, self.control_images):
@@ -97,18 +93,19 @@ class Gallery:
         """Store picture *number* (from 1) of *job*, and the control map with the first.
 
         Raises:
-            OSError: The disk is full or cannot be written.
+            OSError: The disk is full or cannot be written, or the picture cannot be signed.
         """
-        info = png_info(job, request)
-        _save(self.picture_path(job.id, number), image, pnginfo=info)
+        facts = self.provenance.of(job, request)
+        self._save_png(self.picture_path(job.id, number), image, facts)
         if number == 1 and control_map is not None:
-            _save(self.path(job.id, "map"), control_map)
+            self._save_png(self.path(job.id, "map"), control_map, MAP)
         if job.images == 1:
-            self._save_thumbnail(job.id, image)
+            self._save_thumbnail(job.id, image, facts)
         elif number == job.images:
             grid = tiled([self._open(job.id, each) for each in range(1, job.images + 1)])
-            _save(self.path(job.id, "grid"), grid, pnginfo=png_info(job, job.request))
-            self._save_thumbnail(job.id, grid)
+            facts = self.provenance.of(job, job.request)
+            self._save_png(self.path(job.id, "grid"), grid, facts)
+            self._save_thumbnail(job.id, grid, facts)
 
     def delete(self, job_id: str) -> None:
         """Delete all pictures of a job, if there are any."""
@@ -148,38 +145,15 @@ class Gallery:
         with Image.open(self.picture_path(job_id, number)) as image:
             return image.convert("RGB")
 
-    def _save_thumbnail(self, job_id: str, image: Image.Image) -> None:
+    def _save_png(self, path: Path, image: Image.Image, facts: Facts) -> None:
+        png = self.provenance.png(image, facts)
+        _write_aside(path, lambda file: file.write(png))
+
+    def _save_thumbnail(self, job_id: str, image: Image.Image, facts: Facts) -> None:
         thumbnail = image.copy()
         thumbnail.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Image.Resampling.BICUBIC)
-        path = self.path(job_id, "thumbnail")
-        _write_aside(path, lambda file: thumbnail.save(file, "WEBP", quality=80, method=0))
-
-
-def encoded(image: Image.Image) -> bytes:
-    """*image* as the bytes of a PNG."""
-    file = io.BytesIO()
-    image.save(file, "PNG", compress_level=COMPRESS_LEVEL)
-    return file.getvalue()
-
-
-def fitted(path: Path, max_bytes: int) -> tuple[bytes, str]:
-    """The PNG file *path* in at most *max_bytes*, and the suffix of its format.
-
-    Unchanged where it fits, else a WebP of the best quality that fits, and of fewer pixels where
-    none does.
-    """
-    data = path.read_bytes()
-    if len(data) <= max_bytes:
-        return data, path.suffix
-    with Image.open(io.BytesIO(data)) as image:
-        picture = image.convert("RGB")
-    while True:
-        for quality in (95, 85, 70):
-            file = io.BytesIO()
-            picture.save(file, "WEBP", quality=quality, method=2)
-            if file.tell() <= max_bytes or max(picture.size) <= 16:
-                return file.getvalue(), ".webp"
-        picture = picture.reduce(2)
+        webp = self.provenance.webp(thumbnail, facts, quality=80, method=0)
+        _write_aside(self.path(job_id, "thumbnail"), lambda file: file.write(webp))
 
 
 def tiled(images: list[Image.Image]) -> Image.Image:
@@ -198,40 +172,6 @@ def tiled(images: list[Image.Image]) -> Image.Image:
         row, column = divmod(index, columns)
         grid.paste(image, (column * (width + GRID_GAP), row * (height + GRID_GAP)))
     return grid
-
-
-def png_info(job: Job, request: GenerationRequest) -> PngInfo:
-    """Text chunks with everything that is needed to make the picture again."""
-    info = PngInfo()
-    parameters = (
-        f"{request.prompt}\n"
-        f"Steps: {request.num_inference_steps}, Guidance: {request.guidance_scale:g},"
-        f" Seed: {request.seed}, Size: {request.width}x{request.height},"
-        f" Preset: {request.preset}, Model: {request.model}"
-    )
-    info.add_itxt("parameters", parameters)
-    info.add_itxt("fluxbot", json.dumps({"job": job.id, **request.to_dict()}, ensure_ascii=False))
-    return info
-
-
-def read_request(png: bytes) -> dict[str, Any] | None:
-    """The request inside a PNG of the bot's, as `GenerationRequest.to_dict` wrote it, with
-    the job's id as ``job``; None without one."""
-    try:
-        with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-            image.load()
-            text = getattr(image, "text", {}).get("fluxbot")
-        values = json.loads(text) if text else None
-    except (OSError, SyntaxError, ValueError):
-        return None
-    return values if isinstance(values, dict) else None
-
-
-def _save(path: Path, image: Image.Image, pnginfo: PngInfo | None = None) -> None:
-    _write_aside(
-        path,
-        lambda file: image.save(file, "PNG", compress_level=COMPRESS_LEVEL, pnginfo=pnginfo),
-    )
 
 
 def _write_aside(path: Path, write: Callable[[Any], object]) -> None:

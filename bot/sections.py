@@ -220,6 +220,29 @@ class ScreenSettings(Section):
     words_strike: bool = False
 
 
+#: Begins ``provenance.private_key`` where the key stands in an environment variable.
+ENVIRONMENT = "env:"
+
+
+class ProvenanceSettings(Section):
+    prompt: bool = True
+    certificate: Path | None = None
+    private_key: str | None = None
+    algorithm: Literal["es256", "ps256", "ed25519"] = "es256"
+    timestamp_url: str | None = Field(None, pattern=r"^https?://.+")
+
+    def relative_to(self, folder: Path) -> ProvenanceSettings:
+        """These settings, with paths that start from *folder*."""
+        key = self.private_key
+        is_path = key is not None and not key.startswith(ENVIRONMENT)
+        return self.model_copy(
+            update={
+                "certificate": self.certificate and folder / self.certificate.expanduser(),
+                "private_key": str(folder / Path(key).expanduser()) if key and is_path else key,
+            }
+        )
+
+
 class Web(Section):
     enabled: bool = True
     host: str = "127.0.0.1"

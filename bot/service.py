@@ -97,7 +97,7 @@ class Service:
         self.config = config
         self.about = about
         self._database = database
-        self._gallery = gallery
+        self._gallery, self.provenance = gallery, gallery.provenance
         self._now = now
         self._presets = Presets(dict(config.presets), read_presets)
         self._ledger = Ledger(config.quota)
@@ -123,7 +123,9 @@ class Service:
             self._cancel,
             now,
         )
-        self.attachments = Attachments(config.control_images, control_images, now)
+        self.attachments = Attachments(
+            config.control_images, control_images, now, gallery.provenance
+        )
         self._drafts = Drafts(
             config,
             database,

@@ -393,7 +393,9 @@ class Worker:
                 JobStatus.RUNNING,
                 picture=number,
                 step=step.number,
-                preview=self._judging.preview(job, number, step.preview),
+                preview=self._judging.preview(
+                    job, number, self._gallery.provenance.preview(job, step.preview)
+                ),
                 note=step.note,
             )
 

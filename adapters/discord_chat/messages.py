@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import discord
-from PIL import Image
 
 from adapters.discord_chat.acts import ButtonKind
 from adapters.discord_chat.buttons import JobButton, JobSelect, PageButton
@@ -20,6 +19,7 @@ from adapters.discord_chat.people import PLATFORM
 from bot import reasons, replies
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import Language
+from bot.provenance import enlarged_preview
 
 DRAWING, DONE, NOT_DONE = (
     discord.Colour(0x6C5CE7),
@@ -113,16 +113,6 @@ def text_post(text: str) -> Post:
     return Post([discord.Embed(description=shortened(shown, MAX_DESCRIPTION), colour=DRAWING)])
 
 
-def enlarged(preview: bytes) -> bytes:
-    """A preview in a visible size, as a JPEG."""
-    with Image.open(io.BytesIO(preview)) as image:
-        share = PREVIEW_SIDE / max(image.size)
-        size = (max(1, round(image.width * share)), max(1, round(image.height * share)))
-        file = io.BytesIO()
-        image.convert("RGB").resize(size, Image.Resampling.BICUBIC).save(file, "JPEG", quality=70)
-    return file.getvalue()
-
-
 def progress_post(
     job: Job, progress: Progress, say: Language, now: float, why_not: str = ""
 ) -> Post:
@@ -145,7 +135,7 @@ def progress_post(
     if progress.preview is not None:
         # Another name each time, since clients keep showing a file of the same name.
         name = f"preview-{progress.picture}-{progress.step}.jpg"
-        files.append((name, enlarged(progress.preview)))
+        files.append((name, enlarged_preview(progress.preview, PREVIEW_SIDE)))
         embed.set_image(url=f"attachment://{name}")
     return Post([embed], files, [JobButton(say, "cancel", job.id)])
 

@@ -21,7 +21,6 @@ import discord
 from adapters.discord_chat.messages import Post, ended_post, note_post, progress_post
 from bot import reasons
 from bot.following import Attempt, Fault, Meaning, Way
-from bot.gallery import fitted
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import Language
 from bot.reasons import LeftBehind, Reason
@@ -257,7 +256,7 @@ async def end(
                 path = await service.picture(Source(job.user), job.id, number)
             if shrunk:
                 max_bytes = int(min(max_bytes, path.stat().st_size) * 0.75**shrunk)
-            data, suffix = await asyncio.to_thread(fitted, path, max_bytes)
+            data, suffix = await asyncio.to_thread(service.provenance.fitted, path, max_bytes)
         except (NotFound, FileNotFoundError):
             pass
         else:

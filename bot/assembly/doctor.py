@@ -22,9 +22,10 @@ from bot.assembly.parts import faulty_presets
 from bot.assembly.platforms import PLATFORMS, Platform
 from bot.assembly.screening import screens_verdict
 from bot.config import Config, ConfigError, Secrets, check_license
+from bot.credentials import provenance_verdict
 from bot.database import DatabaseDamaged, check_sound, migrations
-from bot.gallery import encoded
 from bot.permissions import readable_by_others, secrets_are_open
+from bot.provenance import MAP, Provenance
 from bot.storage import has_wal_bug
 from generation import weights
 from generation.cleaning import MIN_SIDE
@@ -61,6 +62,7 @@ def findings(
     yield _folder("download", config.storage.download_dir)
     yield pictures_finding(config, decoders(config.control_images))
     yield Finding("screens", *screens_verdict(config))
+    yield Finding("provenance", *provenance_verdict(config.provenance))
     yield _device(config, busy)
     yield model_finding(config, secrets)
     for sentence in faulty_presets(config).values():
@@ -156,7 +158,7 @@ def permissions_finding(config: Config, env: Path) -> Finding:
 def pictures_finding(config: Config, decoding: Decoders) -> Finding:
     """The finding about the processes that decode attached pictures, of which one is started."""
     try:
-        decoding.clean(encoded(Image.new("RGB", (MIN_SIDE, MIN_SIDE))))
+        decoding.clean(Provenance().png(Image.new("RGB", (MIN_SIDE, MIN_SIDE)), MAP))
     except FluxbotError as error:
         return Finding("pictures", False, str(error))
     finally:

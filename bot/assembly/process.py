@@ -24,6 +24,7 @@ from bot.assembly.platforms import PLATFORMS, Host, Platform, running
 from bot.assembly.screening import check_screens
 from bot.backups import back_up_daily, backups
 from bot.config import Config, ConfigError, Secrets, check_license, load_config
+from bot.credentials import provenance
 from bot.database import Database, DatabaseDamaged, SchemaTooNew
 from bot.gallery import Gallery
 from bot.permissions import secrets_are_open, tighten
@@ -173,7 +174,7 @@ async def _service(
         config,
         executors(config, secrets, preprocessors),
         database,
-        Gallery(config.storage.data_dir),
+        Gallery(config.storage.data_dir, provenance(config.provenance)),
         IsolatedControlImages(decoding, preprocessors),
         about=about_model(config),
         screens=Screens(makers(config.screens)),

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from bot.gallery import PART, Gallery, encoded, fitted, read_request, tiled
+from bot.gallery import PART, Gallery, tiled
 from bot.jobs import Job
+from bot.provenance import Provenance, read_request
 from tests.samples import file, opened
 
 
@@ -54,7 +55,7 @@ def test_a_request_is_whole_only_with_every_picture_that_it_draws_from(gallery):
 
 
 def test_a_picture_that_is_sent_ten_times_is_kept_once(gallery):
-    paths = {gallery.keep_control_image(encoded(plain())) for _ in range(10)}
+    paths = {gallery.keep_control_image(file(plain())) for _ in range(10)}
 
     assert len(paths) == 1
     assert len(list(gallery.control_images.iterdir())) == 1
@@ -109,9 +110,9 @@ def test_a_picture_that_fits_is_sent_as_it_is_and_a_larger_one_as_a_webp(tmp_pat
     Image.effect_noise((256, 256), 120).convert("RGB").save(path)
     whole = path.read_bytes()
 
-    assert fitted(path, len(whole)) == (whole, ".png")
+    assert Provenance().fitted(path, len(whole)) == (whole, ".png")
     for limit in (len(whole) - 1, 20_000, 2_000):
-        data, suffix = fitted(path, limit)
+        data, suffix = Provenance().fitted(path, limit)
         assert (suffix, len(data) <= limit) == (".webp", True)
         with opened(data) as image:
             assert image.format == "WEBP"

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.discord_chat.messages import (
+    PREVIEW_SIDE,
     code,
     ended_post,
-    enlarged,
     history_post,
     inert,
     progress_post,
@@ -16,6 +16,7 @@ from adapters.discord_chat.messages import (
 )
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import ENGLISH, LANGUAGES, language_of
+from bot.provenance import enlarged_preview
 from generation.types import GenerationRequest
 from tests.samples import opened, picture
 
@@ -131,7 +132,7 @@ def test_ids_in_our_own_sentences_become_names():
 
 
 def test_a_preview_is_enlarged_in_its_shape():
-    with opened(enlarged(picture(16, 8, format="JPEG"))) as image:
+    with opened(enlarged_preview(picture(16, 8, format="JPEG"), PREVIEW_SIDE)) as image:
         assert (image.size, image.format) == ((384, 192), "JPEG")
 
 

@@ -6,7 +6,6 @@ import aiohttp
 import discord
 import pytest
 
-from adapters.discord_chat import window
 from adapters.discord_chat.window import judged
 from bot.config import ConfigError
 from bot.following import Meaning
@@ -272,7 +271,9 @@ async def test_what_is_too_large_however_small_goes_another_way(fake, asked, ada
     assert fault.hits < 40
 
 
-async def test_a_trouble_of_the_disk_only_delays_the_picture(asked, gate, impatient, monkeypatch):
+async def test_a_trouble_of_the_disk_only_delays_the_picture(
+    service, asked, gate, impatient, monkeypatch
+):
     calls = []
 
     def fitted(path, max_bytes):
@@ -281,8 +282,8 @@ async def test_a_trouble_of_the_disk_only_delays_the_picture(asked, gate, impati
             raise OSError(24, "Too many open files")
         return real(path, max_bytes)
 
-    real = window.fitted
-    monkeypatch.setattr(window, "fitted", fitted)
+    real = service.provenance.fitted
+    monkeypatch.setattr(service.provenance, "fitted", fitted)
     gate.open()
 
     await asked.until(drawn)

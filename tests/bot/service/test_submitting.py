@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from bot.commands import ImagineCommand
-from bot.gallery import read_request
 from bot.jobs import JobStatus
+from bot.provenance import read_request
 from bot.refusals import NotFound, QueueFull, QuotaExceeded, TooManyJobs
 from bot.source import Source
 from generation.errors import InvalidRequest
