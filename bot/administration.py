@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from bot import people
+from bot import incidents, people
 from bot.database import Database
 from bot.gallery import Gallery
 from bot.job_ids import JobIds
@@ -31,6 +31,11 @@ T = TypeVar("T")
 
 #: Begin of the name of the switch that disables a preset.
 _DISABLED = "preset off: "
+
+#: Acts that a log channel is told of.
+TOLD = frozenset(
+    {"ban", "unban", "release", "reject", "remove", "dismiss", "erase", "lift strikes", "reveal"}
+)
 
 PAUSED = "an admin has paused drawing; waiting jobs are kept"
 DRAINING = "an admin is emptying the queue: waiting jobs are drawn, no new ones are accepted"
@@ -363,11 +368,13 @@ class Administration:
         self.check(admin)
         return tuple(self._worker.in_order())
 
-    async def stats(self, admin: str, server: str | None = None) -> dict[str, float]:
-        """Figures of the last 24 hours: jobs, people, ends, credits spent, seconds on the engine;
+    async def stats(
+        self, admin: str, server: str | None = None, *, days: float = 1
+    ) -> dict[str, float]:
+        """Figures of the last *days*: jobs, people, ends, credits spent, seconds on the engine;
         with *server* only of jobs asked for there."""
         self.check(admin, server)
-        since = self._now() - 86400
+        since = self._now() - days * 86400
         return await self._database.read(partial(_stats, since=since, server=server))
 
     def check(self, user: str, server: str | None = None) -> None:
@@ -394,6 +401,9 @@ class Administration:
         def both(db: sqlite3.Connection) -> T:
             outcome = work(db)
             write_down(db, now, admin, act, subject, detail, server)
+            if act in TOLD:
+                note = " ".join(filter(None, [admin, act, subject, detail]))
+                incidents.add(db, incidents.Kind.ACT, now, note, server=server)
             return outcome
 
         return await self._database.write(both)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-from bot import access, departed, due_deletions, people, refused_words, strikes
+from bot import access, departed, due_deletions, incidents, people, refused_words, strikes
 from bot.administration import DRAINING, Administration
 from bot.config import Config
 from bot.database import FULL, Database
@@ -227,6 +227,17 @@ class Admission:
         """Raise Screened, with a strike where the configuration wants one for words. Sexual words
         about minors always are one."""
         sentence = verdict.reason
+        note = f"{verdict.note}: {job.request.prompt}"
+        await self._database.write(
+            partial(
+                incidents.add,
+                kind=incidents.Kind.REFUSED,
+                now=self._now(),
+                note=note,
+                user=job.user,
+                server=job.origin.server,
+            )
+        )
         if self._config.screens.words_strike or verdict.screen == "minors":
             told = await self._database.write(
                 partial(

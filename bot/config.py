@@ -35,6 +35,7 @@ from bot.sections import (
     KnownModel,
     Limits,
     Model,
+    Moderation,
     PreprocessorModels,
     PresetTables,
     ProvenanceSettings,
@@ -93,6 +94,7 @@ class Config(BaseSettings):
     control_images: ControlImageSettings = ControlImageSettings()
     screens: ScreenSettings = ScreenSettings()
     provenance: ProvenanceSettings = ProvenanceSettings()
+    moderation: Moderation = Moderation()
     web: Web = Web()
     discord: Discord = Discord()
     slack: Slack = Slack()

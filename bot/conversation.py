@@ -27,6 +27,7 @@ from bot.commands import (
     PromptCommand,
     QueueCommand,
     QuotaCommand,
+    ReportCommand,
     SettingsCommand,
     ShowCommand,
     UpscaleCommand,
@@ -254,6 +255,9 @@ async def _answer(
             model = service.config.model
             text = replies.help_text(topic, f"{model.width}x{model.height}")
             return Reply(text if topic else f"{service.about.text}\n\n{text}")
+        case ReportCommand(job_id, reason):
+            await service.moderation.report(source.user, job_id, reason)
+            return Reply(say("Thank you: moderators will look at that picture."))
         case AdminCommand():
             return Reply(await carry_out(service, source, command))
         case _:

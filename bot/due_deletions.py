@@ -47,11 +47,14 @@ def due(db: sqlite3.Connection, now: float) -> list[tuple[str, str | None]]:
 
 def forget_acts(db: sqlite3.Connection, before: float) -> None:
     """Delete acts of admins that are older than *before* (unix seconds)."""
-    db.execute("DELETE FROM audit WHERE made_at < ?", (before,))
+    for table in ("audit", "incidents", "reports"):
+        db.execute(f"DELETE FROM {table} WHERE made_at < ?", (before,))
 
 
 def forget_server(db: sqlite3.Connection, server: str) -> None:
     """Delete the settings of a server that the bot has left."""
     db.execute("DELETE FROM channels WHERE server = ?", (server,))
     db.execute("DELETE FROM refused_words WHERE server = ?", (server,))
+    for table in ("drawing_roles", "members", "log_channels"):
+        db.execute(f"DELETE FROM {table} WHERE server = ?", (server,))
     db.execute("DELETE FROM group_quotas WHERE name = ?", (server,))

@@ -228,6 +228,12 @@ def _about(db: sqlite3.Connection, user: str) -> dict[str, Any]:
     about = people.everything(db, user)
     strikes = "SELECT made_at, reason, job_id, is_lifted FROM strikes WHERE user = ?"
     about["strikes"] = [dict(row) for row in db.execute(strikes, (user,))]
+    members = "SELECT server, banned_at, ban_reason, credits FROM members WHERE user = ?"
+    about["limits_in_servers"] = [dict(row) for row in db.execute(members, (user,))]
+    reports = "SELECT made_at, job_id, reason FROM reports WHERE user = ? ORDER BY number"
+    about["own_reports"] = [dict(row) for row in db.execute(reports, (user,))]
+    noted = "SELECT made_at, kind, job_id, note FROM incidents WHERE user = ? ORDER BY number"
+    about["told_to_moderators"] = [dict(row) for row in db.execute(noted, (user,))]
     # The admin who acted is somebody else.
     acts = "SELECT made_at, act, detail FROM audit WHERE subject = ? ORDER BY number"
     about["acts_of_admins"] = [dict(row) for row in db.execute(acts, (user,))]

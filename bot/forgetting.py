@@ -26,6 +26,8 @@ _PEOPLE = (
     ("entries", "made_by"),
     ("strikes", "user"),
     ("members", "user"),
+    ("reports", "user"),
+    ("incidents", "user"),
     ("audit", "admin"),
     ("audit", "subject"),
 )
@@ -111,6 +113,9 @@ def hashed_event(hash: str) -> str:
 def replace_person(db: sqlite3.Connection, user: str, stand_in: str) -> None:
     """Put *stand_in* wherever *user* is named, and forget reasons of their strikes."""
     db.execute("UPDATE strikes SET reason = '' WHERE user = ?", (user,))
+    db.execute("UPDATE incidents SET note = '' WHERE user = ?", (user,))
+    db.execute("UPDATE incidents SET note = '' WHERE instr(note, ?)", (user,))
+    db.execute("UPDATE reports SET reason = '' WHERE user = ?", (user,))
     for table, column in _PEOPLE:
         db.execute(
             f"UPDATE OR REPLACE {table} SET {column} = ? WHERE {column} = ?", (stand_in, user)

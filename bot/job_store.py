@@ -214,6 +214,15 @@ class JobStore:
         )
         return self._readable(rows)
 
+    def count(self, db: sqlite3.Connection, user: str, server: str | None = None) -> int:
+        """Number of jobs of *user* that succeeded; with *server* of those from there."""
+        (count,) = db.execute(
+            "SELECT count(*) FROM jobs WHERE user = ? AND status = 'succeeded'"
+            " AND (? IS NULL OR server = ?)",
+            (user, server, server),
+        ).fetchone()
+        return int(count)
+
     def set_error(self, db: sqlite3.Connection, job_id: str, error: str) -> None:
         db.execute("UPDATE jobs SET error = ? WHERE id = ?", (error, job_id))
 

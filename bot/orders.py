@@ -10,16 +10,20 @@ from bot.commands import (
     AdminChannels,
     AdminCommand,
     AdminDrain,
+    AdminErase,
+    AdminLog,
     AdminPause,
     AdminPresets,
     AdminQueue,
     AdminQuota,
+    AdminReports,
     AdminResume,
     AdminReview,
     AdminRoles,
     AdminStats,
     AdminStrikes,
     AdminUnban,
+    AdminWho,
     AdminWords,
 )
 from bot.config import ConfigError
@@ -56,6 +60,10 @@ async def carry_out(service: Service, source: Source, command: AdminCommand) -> 
             return replies.strikes(subject, await service.review.strikes(user, subject))
         case AdminWords():
             return await _words(service, source, command)
+        case AdminWho(job_id):
+            return replies.asker(await service.moderation.who(user, job_id))
+        case AdminReports() | AdminErase() | AdminLog():
+            return await _moderate(service, source, command)
         case AdminPause():
             await admin.pause(user)
             return "Drawing is paused; waiting jobs are kept."
@@ -69,8 +77,10 @@ async def carry_out(service: Service, source: Source, command: AdminCommand) -> 
             return await _roles(service, source, command)
         case AdminBan() | AdminUnban() | AdminBans():
             return await _bans(service, source, command)
-        case AdminStats():
-            return replies.stats(await admin.stats(user, _scope(service, source)))
+        case AdminStats(days):
+            scope = _scope(service, source)
+            figures = await service.moderation.figures(user, days, scope)
+            return replies.stats(await admin.stats(user, scope, days=days), figures, days)
         case AdminAudit():
             return replies.audit(await admin.audit(user, server=_scope(service, source)))
         case _:
@@ -200,6 +210,47 @@ async def _review(service: Service, source: Source, command: AdminReview) -> str
             return f"{job_id} is no longer hidden where it is shown from now on."
         case AdminReview():
             return replies.held(await review.held(user, _scope(service, source)))
+
+
+async def _moderate(
+    service: Service, source: Source, command: AdminReports | AdminErase | AdminLog
+) -> str:
+    moderation, user, server = service.moderation, source.user, source.origin.server
+    match command:
+        case AdminReports("dismiss", job_id):
+            count = await moderation.dismiss(user, job_id)
+            return f"Reports about {job_id} dismissed: {count}."
+        case AdminReports("remove", job_id, reason):
+            job = await moderation.remove(user, job_id, reason)
+            return f"The picture {job_id} of {job.user} is deleted."
+        case AdminReports():
+            return replies.reported(await moderation.reported(user, _scope(service, source)))
+    if server is None:
+        service.admin.check(user)
+        raise not_in_a_server()
+    service.admin.check(user, server)
+    match command:
+        case AdminErase(subject, False):
+            return (
+                f"This deletes all pictures and prompts of {subject} in this server, and my"
+                f" messages with them, for good. To go on: admin erase {subject} --yes"
+            )
+        case AdminErase(subject):
+            count = await moderation.erase(user, subject, server)
+            return f"Everything of {subject} in this server is deleted; jobs: {count}."
+        case AdminLog("here"):
+            if not source.origin.channels:
+                raise not_in_a_server()
+            await moderation.set_log_channel(user, server, source.origin.channels[0])
+            return "Moderators are told here of everything that is refused, held or reported."
+        case AdminLog("off"):
+            await moderation.set_log_channel(user, server, None)
+            return "Nothing is told here any more."
+        case _:
+            channel = await moderation.log_channel(server)
+            if channel is None:
+                return "No channel is told. Say admin log here in the one that should be."
+            return f"Told is {source.platform}-channel:{channel}."
 
 
 async def _words(service: Service, source: Source, command: AdminWords) -> str:

@@ -11,7 +11,8 @@ import sqlite3
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from bot import strikes
+from bot import incidents, strikes
+from bot.incidents import Kind
 from bot.job_store import JobStore
 from bot.jobs import Delivery, Job, JobStatus, Review, steps_drawn
 from bot.ledger import NOTHING, Ledger
@@ -166,12 +167,32 @@ class Outcomes:
         found = self._store.find(db, job_id)
         if found is None:
             return outcome
+        if outcome.review is None:
+            incidents.add(
+                db,
+                Kind.REFUSED,
+                outcome.finished_at,
+                f"{outcome.strike}: {found.request.prompt}",
+                user=found.user,
+                server=found.origin.server,
+                job_id=job_id,
+            )
         told = strikes.strike(
             db, found.user, outcome.strike, outcome.finished_at, self._screens, job_id=job_id
         )
         error = ". ".join(filter(None, [outcome.error, told]))
         self._store.set_error(db, job_id, error)
         return replace(outcome, error=error)
+
+    def hold(self, db: sqlite3.Connection, job: Job, fence: int | None, now: float) -> bool:
+        """Hold *job*, which is drawn and stored, and tell moderators; False if that attempt is not
+        the latest."""
+        if not self._store.hold(db, job, fence):
+            return False
+        note = f"{job.verdict}: {job.request.prompt}"
+        server = job.origin.server
+        incidents.add(db, Kind.HELD, now, note, user=job.user, server=server, job_id=job.id)
+        return True
 
     def give_up_delivery(
         self, db: sqlite3.Connection, job_id: str, reason: str, now: float

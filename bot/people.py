@@ -80,6 +80,15 @@ def forget(db: sqlite3.Connection, user: str, until: float) -> str:
     return departed.depart(db, user, until, row["banned_at"], row["ban_reason"], row["credits"])
 
 
+def is_banned(db: sqlite3.Connection, user: str) -> bool:
+    """Whether an admin has banned *user*."""
+    try:
+        check_not_banned(db, user)
+    except NotAllowed:
+        return True
+    return False
+
+
 def check_not_banned(db: sqlite3.Connection, user: str) -> None:
     """Raise NotAllowed, with the reason, where an admin has banned *user*."""
     row = db.execute(

@@ -14,8 +14,10 @@ from bot.commands import ADMIN_USAGES, EXAMPLE, OPTIONS, VERBS, WORDS, ImagineCo
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import ENGLISH, Language, in_words
 from bot.ledger import QuotaStatus
+from bot.moderation import Asker
 from bot.origins import kind_of_group
 from bot.own_data import Deletion
+from bot.reports import Reported
 from bot.requests import command_of
 from bot.sections import Quota
 from bot.sentences import Sentence
@@ -376,13 +378,44 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
-def stats(day: Mapping[str, float]) -> str:
-    """Statistics of the last 24 hours, for admins."""
+def asker(found: Asker) -> str:
+    """Who asked for a picture, for moderators."""
+    job, parent = found.job, found.parent
+    when = datetime.fromtimestamp(job.submitted_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    place = f" in {job.origin.server}" if job.origin.server else ""
+    lines = [
+        f"{job.user} asked for {job.id} on {when}{place}, with the preset {job.request.preset}:",
+        job.request.prompt,
+    ]
+    if job.request.negative_prompt:
+        lines.append(f"Without: {job.request.negative_prompt}")
+    if parent is not None:
+        lines.append(f"It was made from {parent.id} of {parent.user}: {short(parent)}")
+    record = (
+        f"They have {counted(found.pictures, 'picture')} and {counted(found.strikes, 'strike')}"
+    )
+    lines.append(f"{record}{', and are banned' if found.is_banned else ''}.")
+    return "\n".join(lines)
+
+
+def reported(jobs: Iterable[Reported]) -> str:
+    """Reported pictures, a line each, the first reported first."""
+    lines = []
+    for each in jobs:
+        reasons = f": {'; '.join(each.reasons)}" if each.reasons else ""
+        lines.append(f"{each.job_id} · {counted(each.count, 'report')}{reasons}")
+    return "\n".join(lines) or "No picture is reported."
+
+
+def stats(day: Mapping[str, float], told: Mapping[str, int], days: int = 1) -> str:
+    """Statistics of the last *days*, for admins; *told* are numbers of incidents by kind."""
+    window = "24 hours" if days == 1 else f"{days} days"
     return (
-        f"In the last 24 hours: {counted(int(day['jobs']), 'job')} of"
+        f"In the last {window}: {counted(int(day['jobs']), 'job')} of"
         f" {counted(int(day['people']), 'person').replace('persons', 'people')},"
         f" {day['succeeded']:g} drawn, {day['failed']:g} failed, {day['cancelled']:g} cancelled;"
-        f" {day['credits']:g} credits and {in_words(day['seconds'])} of drawing."
+        f" {day['credits']:g} credits and {in_words(day['seconds'])} of drawing;"
+        f" {told['refused']} refused, {told['held']} held, {told['reported']} reported."
     )
 
 

@@ -243,6 +243,12 @@ class ProvenanceSettings(Section):
         )
 
 
+class Moderation(Section):
+    discord_channel: str = ""
+    slack_channel: str = ""
+    reports_to_hide: int = Field(0, ge=0)
+
+
 class Web(Section):
     enabled: bool = True
     host: str = "127.0.0.1"

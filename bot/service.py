@@ -32,6 +32,7 @@ from bot.job_store import HistoryPage, JobStore
 from bot.jobs import Delivery, Job, JobStatus, new_id
 from bot.judging import Judging
 from bot.ledger import Ledger, QuotaStatus
+from bot.moderation import Moderation
 from bot.origins import NOWHERE, Origin
 from bot.outcomes import LOST_TOO_OFTEN, MAX_ATTEMPTS, UNREADABLE, Outcomes, given_up
 from bot.own_data import OwnData
@@ -76,6 +77,7 @@ class Service:
         previews: Prices and control maps.
         answers: Answers that are owed to people on a platform.
         servers: The acts of people who manage a server.
+        moderation: Reports, and the acts of moderators.
         review: The moderators' acts on pictures that a screen holds back.
     """
 
@@ -170,6 +172,17 @@ class Service:
             gallery,
             self._worker,
             self._admission,
+            now,
+        )
+        self.moderation = Moderation(
+            config.moderation,
+            config.screens,
+            database,
+            self._store,
+            self._worker,
+            gallery,
+            self.admin,
+            self.own_data,
             now,
         )
         self._upkeep = Upkeep(config, database, self._store, gallery, self.review, now)

@@ -481,7 +481,7 @@ class Worker:
         """Leave a job, drawn and stored, to moderators."""
         job = attempt.job
         job.verdict, job.seconds, job.is_spoiler = verdict, seconds, job.is_spoiler or is_spoiler
-        hold = partial(self._store.hold, job=job, fence=attempt.fence)
+        hold = partial(self._outcomes.hold, job=job, fence=attempt.fence, now=self._now())
         if not await self._written(hold):
             return
         self._unwanted.pop(job.id, None)

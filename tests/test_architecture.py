@@ -35,7 +35,7 @@ OF_ADMINS = {"recognise", "is_admin", "manages", "queue"}
 SENTENCE = 6
 #: What is called with sentences that are for operators, for programmers, or declared to Discord
 #: in all languages at once.
-NOT_TO_PEOPLE = {"ConfigError", "AssertionError", "OutcomeUnknown", "locale_str"}
+NOT_TO_PEOPLE = {"CannotBeTold", "ConfigError", "AssertionError", "OutcomeUnknown", "locale_str"}
 #: And what describes the HTTP API.
 NOT_TO_PEOPLE |= {"Field", "Query", "PathParameter", "FastAPI"}
 #: Adapters' files whose sentences are part of a protocol or for operators alone.

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import cast
 
 from adapters.discord_chat.acts import ButtonKind
 from adapters.discord_chat.answers import SECONDS_TO_LOOK_UP, Answers
 from adapters.discord_chat.attachments import Attachments
 from adapters.discord_chat.forms import EditForm, PictureForm
 from adapters.discord_chat.messages import Post, history_post, text_post
+from adapters.discord_chat.moderation import Decision, command_of, decided
 from adapters.discord_chat.own_data import delete_my_data
-from adapters.discord_chat.people import Interaction, lacking, say_of, source_of
+from adapters.discord_chat.people import Interaction, lacking, say_of, source_of, user_of
 from adapters.discord_chat.window import end
 from bot import replies, sentences
 from bot.commands import (
+    AdminWho,
     AgainCommand,
     CancelCommand,
     Command,
     DeleteCommand,
     HistoryCommand,
     HowCommand,
+    ReportCommand,
     ShowCommand,
     UpscaleCommand,
     VaryCommand,
 )
 from bot.conversation import Reply, converse
+from bot.gallery import fitted
 from bot.jobs import Job, JobStatus
 from bot.service import Service
 from bot.source import Picture, PictureOf, Source
@@ -69,6 +74,38 @@ class Actions:
                 (await self._say(interaction, CancelCommand(job_id), job_id)).the_job()
             case "delete":
                 await self._delete(interaction, job_id, number)
+            case "report":
+                await self.report(interaction, job_id)
+
+    async def report(self, interaction: Interaction, job_id: str) -> None:
+        """Report a picture that the person sees to moderators."""
+        await self.answers.show(
+            interaction, lambda: self._say(interaction, ReportCommand(job_id), job_id)
+        )
+
+    async def who_asked(self, interaction: Interaction, job_id: str) -> None:
+        """Tell a moderator alone who asked for a picture."""
+        await self.answers.show(interaction, lambda: self._say(interaction, AdminWho(job_id)))
+
+    async def decide(self, interaction: Interaction, what: str, job_id: str) -> None:
+        """Carry out a moderator's decision about a job, or show them its picture alone."""
+        decision = cast(Decision, what)
+        if decision == "show":
+            await self.answers.show(interaction, lambda: self._held_picture(interaction, job_id))
+            return
+        await interaction.response.defer()
+        reply = await self._say(interaction, command_of(decision, job_id))
+        if reply.error is not None:
+            raise reply.error
+        if interaction.message is not None:
+            post = decided(interaction.message, decision, interaction.user)
+            await interaction.edit_original_response(**post.for_edit())
+
+    async def _held_picture(self, interaction: Interaction, job_id: str) -> Post:
+        """The picture of a job that is held or reported, for a moderator."""
+        path = await self.service.moderation.picture(user_of(interaction.user), job_id)
+        data, suffix = await asyncio.to_thread(fitted, path, interaction.filesize_limit)
+        return Post(files=[(f"SPOILER_{job_id}{suffix}", data)])
 
     async def delete_my_data(self, interaction: Interaction) -> None:
         """Delete everything of the person, who has confirmed it, and tell them."""

@@ -15,7 +15,16 @@ from bot.refusals import NotAllowed
 from bot.source import Picture
 
 ButtonKind = Literal[
-    "again", "vary", "edit", "upscale", "control", "cancel", "delete", "single", "variation"
+    "again",
+    "vary",
+    "edit",
+    "upscale",
+    "control",
+    "cancel",
+    "delete",
+    "single",
+    "variation",
+    "report",
 ]
 
 
@@ -48,6 +57,9 @@ class Acts(Protocol):
             shown: Id of the job under which the person asks.
             is_private: Whether only they may see it; None takes their own default.
         """
+
+    async def decide(self, interaction: Interaction, what: str, job_id: str) -> None:
+        """Carry out a moderator's decision about a job, or show them its picture alone."""
 
     async def delete_my_data(self, interaction: Interaction) -> None:
         """Delete everything of the person, who has confirmed it, and tell them."""

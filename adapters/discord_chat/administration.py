@@ -15,6 +15,7 @@ from discord.app_commands import Choice, Range, locale_str
 
 from adapters.discord_chat.answers import Answers
 from adapters.discord_chat.messages import MAX_CHOICE, shortened
+from adapters.discord_chat.moderation import add_moderation
 from adapters.discord_chat.people import (
     Interaction,
     role_of,
@@ -283,6 +284,8 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
     @app_commands.rename(role=locale_str("role"))
     async def roles_remove(interaction: Interaction, role: discord.Role) -> None:
         await carry_out(interaction, AdminRoles("remove", role_of(role.id)))
+
+    add_moderation(top, carry_out)
 
     # Words and pictures
 

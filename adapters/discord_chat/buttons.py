@@ -21,6 +21,7 @@ LABELS: dict[ButtonKind, tuple[str, str]] = {
     "edit": ("Edit prompt", "✏️"),
     "upscale": ("Upscale", "🔍"),
     "control": ("Use as control image", "🖼️"),
+    "report": ("Report", "🚩"),
     "cancel": ("Cancel", "✖️"),
     "delete": ("Delete", "🗑️"),
 }

@@ -22,6 +22,7 @@ from adapters.discord_chat.buttons import JobButton, JobSelect, PageButton
 from adapters.discord_chat.commands import flux_commands, menus
 from adapters.discord_chat.doors import closed
 from adapters.discord_chat.forms import REMEMBERED, forgotten
+from adapters.discord_chat.moderation import ModerationButton, teller
 from adapters.discord_chat.own_data import DeleteEverything, erase_message
 from adapters.discord_chat.people import NEEDED, PLATFORM, Interaction, server_of, user_of
 from adapters.discord_chat.window import DiscordWindow, EditPace
@@ -78,6 +79,9 @@ class DiscordChat:
 
         self.following = Following(service, PLATFORM, open_window, on_gone=end_all)
         answers = Answers(service, self.following)
+        self.log = service.moderation.log(
+            PLATFORM, config.moderation.discord_channel, teller(self.client)
+        )
         service.own_data.erase_message[PLATFORM] = partial(erase_message, self.client)
         max_bytes = int(config.control_images.max_megabytes * 1e6)
         self.client.actions = Actions(service, answers, Attachments(self.client, max_bytes))
@@ -118,7 +122,7 @@ class DiscordChat:
 
     async def _follow(self) -> None:
         await self.client.is_logged_in.wait()
-        await self.following.run()
+        await asyncio.gather(self.following.run(), self.log.run())
 
 
 class FluxClient(discord.AutoShardedClient):
@@ -152,7 +156,7 @@ class FluxClient(discord.AutoShardedClient):
     async def setup_hook(self) -> None:
         """Called by discord.py between logging in and connecting."""
         self._owners = _owners(self.application)
-        self.add_dynamic_items(JobButton, PageButton, JobSelect, DeleteEverything)
+        self.add_dynamic_items(JobButton, PageButton, JobSelect, DeleteEverything, ModerationButton)
         service = self.actions.service
         self.tree.add_command(flux_commands(self.actions, self._config))
         self.tree.add_command(admin_commands(service, self.actions.answers, self._config))

@@ -6,7 +6,9 @@ from the configuration.
 # No `from __future__ import annotations`: discord.py reads the annotations, and those here
 # are made of values.
 
+from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import discord
 from discord import app_commands
@@ -293,13 +295,16 @@ def menus(actions: Actions, config: Config) -> list[app_commands.ContextMenu]:
             return
         await interaction.response.send_modal(form)
 
-    async def how_made(interaction: Interaction, message: discord.Message) -> None:
-        is_ours = message.author.id == interaction.application_id
-        job_id = job_of(message) if is_ours else None
-        if job_id is None:
-            await actions.answers.refuse(interaction, sentences.not_ours())
-            return
-        await actions.how_made(interaction, job_id)
+    def about_job(act: Callable[[Interaction, str], Awaitable[None]]) -> Any:
+        async def menu(interaction: Interaction, message: discord.Message) -> None:
+            is_ours = message.author.id == interaction.application_id
+            job_id = job_of(message) if is_ours else None
+            if job_id is None:
+                await actions.answers.refuse(interaction, sentences.not_ours())
+                return
+            await act(interaction, job_id)
+
+        return menu
 
     return [
         app_commands.ContextMenu(
@@ -310,7 +315,9 @@ def menus(actions: Actions, config: Config) -> list[app_commands.ContextMenu]:
         )
         for name, callback in (
             ("Use as control image", use),
-            ("Show how this was made", how_made),
+            ("Show how this was made", about_job(actions.how_made)),
+            ("Report this picture", about_job(actions.report)),
+            ("Who asked for this?", about_job(actions.who_asked)),
         )
     ]
 

@@ -207,13 +207,14 @@ def job_buttons(
             *(JobButton(say, "variation", job.id, each, row=1) for each in first_four),
             *(
                 JobButton(say, kind, job.id, 0 if kind == "delete" else 1, row=2)
-                for kind in ("again", "edit", "control", "delete")
+                for kind in ("again", "edit", "control", "report", "delete")
             ),
         ]
     upscale: list[ButtonKind] = ["upscale"] if can_upscale else []
     return [
         *(JobButton(say, kind, job.id, number or 1, row=0) for kind in (*one, *upscale)),
         JobButton(say, "control", job.id, number or 1, row=1),
+        JobButton(say, "report", job.id, number or 1, row=1),
         JobButton(say, "delete", job.id, number or 0 if job.images > 1 else 0, row=1),
     ]
 

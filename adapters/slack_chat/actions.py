@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Callable
 from typing import Any
 
 from slack_bolt.app.async_app import AsyncApp
@@ -13,15 +14,18 @@ from slack_bolt.app.async_app import AsyncApp
 from adapters.slack_chat import blocks, files, forms
 from adapters.slack_chat.context import Context
 from adapters.slack_chat.forms import Purpose, Purposed
+from adapters.slack_chat.moderation import command_of, decided, peek
 from adapters.slack_chat.places import Place, whisper_blocks
 from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError
 from bot import sentences
 from bot.commands import (
+    AdminWho,
     AgainCommand,
     CancelCommand,
     Command,
     DeleteCommand,
     HowCommand,
+    ReportCommand,
     SettingsCommand,
     ShowCommand,
     UpscaleCommand,
@@ -36,6 +40,8 @@ logger = logging.getLogger(__name__)
 #: Callback ids of the shortcuts in the menu of a message.
 USE_AS_CONTROL_IMAGE = "flux_control_image"
 SHOW_HOW = "flux_how"
+REPORT = "flux_report"
+WHO_ASKED = "flux_who"
 
 
 class Actions:
@@ -47,6 +53,8 @@ class Actions:
         app.view(forms.CALLBACK)(self._on_form)
         app.message_shortcut(USE_AS_CONTROL_IMAGE)(self._on_use_as_control_image)
         app.message_shortcut(SHOW_HOW)(self._on_show_how)
+        app.message_shortcut(REPORT)(self._on_report)
+        app.message_shortcut(WHO_ASKED)(self._on_who_asked)
 
     async def _on_button(self, ack: Any, body: dict[str, Any], action: dict[str, Any]) -> None:
         _, verb, *more = str(action["action_id"]).split(":")
@@ -71,8 +79,17 @@ class Actions:
         """The reply to the button *verb* of a job's message, or of the App Home."""
         event_id, url = f"slack:{trigger}", body.get("response_url")
         command = _command(verb, job_id, number)
+        decision = command_of(verb, job_id)
         reply = Reply()
-        if command is not None:
+        if verb == "peek" or decision is not None:
+            await self._context.recognise(place)
+        if verb == "peek":
+            await peek(self._context.service, place, self._context.key(place), job_id)
+        elif decision is not None:
+            reply = await self._context.converse(place, decision)
+            if reply.error is None:
+                await self._show_decision(place, body, verb)
+        elif command is not None:
             reply = await self._context.converse(
                 place, command, event_id=event_id, shown=job_id if verb != "forget" else None
             )
@@ -90,8 +107,8 @@ class Actions:
             await self._delete(place, body, reply.job)
         if "view" in body:
             self._context.spawn(self._context.publish_home(place))
-        # The message itself shows the result.
-        return reply if reply.error is not None else Reply()
+        # The message itself shows the result, but for a report.
+        return reply if reply.error is not None or reply.kind == "report" else Reply()
 
     async def _open_about(
         self, place: Place, verb: str, job_id: str, trigger: str, url: str | None
@@ -106,6 +123,17 @@ class Actions:
                 values = forms.values_of(reply.job)
             await self._context.open(place, about, trigger, values, url)
         return reply
+
+    async def _show_decision(self, place: Place, body: dict[str, Any], verb: str) -> None:
+        """Say in the message about an incident what a moderator has decided."""
+        message = body.get("message") or {}
+        text, parts = decided(message, verb, place.user)
+        try:
+            await place.workspace.call(
+                "chat.update", channel=place.channel, ts=message.get("ts"), text=text, blocks=parts
+            )
+        except (SlackError, OutcomeUnknown) as error:
+            logger.info("a decision is not shown: %s", error)
 
     async def _reveal(self, place: Place, job_id: str) -> Reply:
         """Show the pictures of a job that are hidden from others to the person alone."""
@@ -200,6 +228,26 @@ class Actions:
         said = Reply(reply.text)
         self._context.spawn(self._context.answer(place, said, body.get("response_url")))
 
+    async def _on_report(self, ack: Any, body: dict[str, Any]) -> None:
+        await self._about_message(ack, body, ReportCommand)
+
+    async def _on_who_asked(self, ack: Any, body: dict[str, Any]) -> None:
+        await self._about_message(ack, body, AdminWho)
+
+    async def _about_message(
+        self, ack: Any, body: dict[str, Any], command: Callable[[str], Command]
+    ) -> None:
+        """Carry out *command* about the picture of a shortcut's message, and tell the person."""
+        place = self._context.place_of(body)
+        is_ours = body["message"].get("bot_id") == place.workspace.bot_id
+        job_id = blocks.job_of(body["message"]) if is_ours else None
+        reply = refusal(sentences.not_ours())
+        if job_id is not None:
+            await self._context.recognise(place)
+            reply = await self._context.converse(place, command(job_id), shown=job_id)
+        await ack()
+        self._context.spawn(self._context.answer(place, reply, body.get("response_url")))
+
     async def _job_of(self, place: Place, body: dict[str, Any]) -> Job | None:
         """The job in the message of a shortcut; None where the message is not the bot's."""
         message = body["message"]
@@ -230,6 +278,8 @@ def _command(verb: str, job_id: str, number: int) -> Command | None:
             return CancelCommand(job_id)
         case "delete":
             return DeleteCommand(job_id)
+        case "report":
+            return ReportCommand(job_id)
         case "forget":
             return SettingsCommand(is_reset=True)
         case _:

@@ -175,7 +175,8 @@ def picture_message(
     )
     edit = button(say("Edit prompt"), "edit", job.id)
     control = button(say("Use as control image"), "control", job.id)
-    blocks.append(actions(*row, edit, control, delete))
+    report = button(say("Report"), "report", job.id)
+    blocks.append(actions(*row, edit, control, report, delete))
     return text, blocks
 
 

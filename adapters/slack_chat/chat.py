@@ -17,6 +17,7 @@ from slack_bolt.authorization import AuthorizeResult
 from adapters.slack_chat.actions import Actions
 from adapters.slack_chat.context import PATIENCE, Context
 from adapters.slack_chat.listeners import Listeners, acknowledge_the_rest
+from adapters.slack_chat.moderation import teller
 from adapters.slack_chat.own_data import erase_message
 from adapters.slack_chat.pace import Pace
 from adapters.slack_chat.sockets import PING_INTERVAL, Sockets
@@ -118,6 +119,11 @@ class SlackChat:
         )
         self._open.push_async_callback(self.following.close)
         self._service.own_data.erase_message[PLATFORM] = partial(erase_message, self.workspaces)
+        log = self._service.moderation.log(
+            PLATFORM, self._service.config.moderation.slack_channel, teller(self.workspaces)
+        )
+        telling = asyncio.create_task(log.run(), name="slack tells moderators")
+        self._open.callback(telling.cancel)
         looking = asyncio.create_task(self.following.run(), name="slack follows")
         self._open.callback(looking.cancel)
 

@@ -105,6 +105,21 @@ class Context:
         homes = self.settings.home_workspaces
         return workspace.team in homes if homes else len(self.workspaces) == 1
 
+    async def recognise(self, place: Place) -> None:
+        """Learn from Slack whether the person is an admin of the workspace just now."""
+        try:
+            member = (await place.workspace.call("users.info", user=place.user))["user"]
+        except (SlackError, OutcomeUnknown) as error:
+            logger.warning("who is an admin cannot be asked: %s", error)
+            member = {}
+        is_admin = bool(member.get("is_admin") or member.get("is_owner")) and not place.is_external
+        rules = self.is_home(place.workspace)
+        self.service.admin.recognise(
+            self.key(place),
+            is_admin=is_admin and rules,
+            manages=self.origin(place).server if is_admin else None,
+        )
+
     @staticmethod
     def key(place: Place) -> str:
         """The bot's id of a person."""

@@ -21,7 +21,7 @@ from adapters.slack_chat.context import Context
 from adapters.slack_chat.forms import Purposed
 from adapters.slack_chat.places import Place
 from adapters.slack_chat.window import abandon
-from adapters.slack_chat.workspaces import GONE, OutcomeUnknown, SlackError
+from adapters.slack_chat.workspaces import GONE
 from bot import sentences
 from bot.conversation import Reply, refusal
 
@@ -148,24 +148,9 @@ class Listeners:
             text, workspace.bot_user, workspace.team, names_people=is_admin_command
         )
         if is_admin_command:
-            await self._recognise(place)
+            await self._context.recognise(place)
         pictures = self._context.pictures(workspace, attachments)
         return await self._context.converse(place, words, pictures, event_id=event_id)
-
-    async def _recognise(self, place: Place) -> None:
-        """Learn from Slack whether the person is an admin of the workspace just now."""
-        try:
-            member = (await place.workspace.call("users.info", user=place.user))["user"]
-        except (SlackError, OutcomeUnknown) as error:
-            logger.warning("who is an admin cannot be asked: %s", error)
-            member = {}
-        is_admin = bool(member.get("is_admin") or member.get("is_owner")) and not place.is_external
-        rules = self._context.is_home(place.workspace)
-        self._context.service.admin.recognise(
-            self._context.key(place),
-            is_admin=is_admin and rules,
-            manages=self._context.origin(place).server if is_admin else None,
-        )
 
 
 def acknowledge_the_rest(app: AsyncApp) -> None:

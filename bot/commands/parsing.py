@@ -20,16 +20,20 @@ from bot.commands.vocabulary import (
     AdminChannels,
     AdminCommand,
     AdminDrain,
+    AdminErase,
+    AdminLog,
     AdminPause,
     AdminPresets,
     AdminQueue,
     AdminQuota,
+    AdminReports,
     AdminResume,
     AdminReview,
     AdminRoles,
     AdminStats,
     AdminStrikes,
     AdminUnban,
+    AdminWho,
     AdminWords,
     AgainCommand,
     CancelCommand,
@@ -42,6 +46,7 @@ from bot.commands.vocabulary import (
     PresetsCommand,
     QueueCommand,
     QuotaCommand,
+    ReportCommand,
     SettingsCommand,
     ShowCommand,
 )
@@ -77,6 +82,8 @@ _ADMIN_ALONE: dict[str, AdminCommand] = {
     "channels": AdminChannels(),
     "roles": AdminRoles(),
     "held": AdminReview(),
+    "reports": AdminReports(),
+    "log": AdminLog(),
     "words": AdminWords(),
     "stats": AdminStats(),
     "audit": AdminAudit(),
@@ -206,6 +213,8 @@ def _read_verb(message: _Message) -> Command | None:
             return HelpCommand(_read_topic(message, words[0]) if words else None)
         case "show":
             return _read_show(message)
+        case "report":
+            return _read_report(message)
         case "cancel":
             return CancelCommand(message.read_id(words))
         case "history":
@@ -244,6 +253,15 @@ def _read_show(message: _Message) -> ShowCommand | None:
             f"show which picture? Add its id, for example show {EXAMPLE_ID}; history lists yours",
         )
     return ShowCommand(job_id)
+
+
+def _read_report(message: _Message) -> ReportCommand | None:
+    """None where the words are a prompt, such as "report card on a desk"."""
+    words = message.words
+    job_id = _as_id(words[0]) if words else None
+    if job_id is None or job_id.isalpha():
+        return None
+    return ReportCommand(job_id, message.text[words[0].end :].strip(GAPS))
 
 
 def _read_again(message: _Message) -> AgainCommand:
@@ -304,6 +322,21 @@ def _read_admin(message: _Message) -> AdminCommand:
         case ["reject", _, *_]:
             reason = message.text[words[1].end :].strip(GAPS)
             return AdminReview("reject", _read_job(words[1]), reason)
+        case ["who", _]:
+            return AdminWho(_read_job(words[1]))
+        case ["dismiss", _]:
+            return AdminReports("dismiss", _read_job(words[1]))
+        case ["remove", _, *_]:
+            reason = message.text[words[1].end :].strip(GAPS)
+            return AdminReports("remove", _read_job(words[1]), reason)
+        case ["erase", _]:
+            return AdminErase(_read_user(words[1]))
+        case ["erase", _, "--yes" | "—yes" | "–yes"]:
+            return AdminErase(_read_user(words[1]), is_sure=True)
+        case ["log", "here" | "off" as action]:
+            return AdminLog(action)
+        case ["stats", days] if days.isdecimal() and 1 <= int(days) <= 366:
+            return AdminStats(int(days))
         case ["strikes", "lift", _]:
             return AdminStrikes(_read_user(words[2]), is_lifted=True)
         case ["strikes", _]:

@@ -30,6 +30,7 @@ VERBS: tuple[Verb, ...] = (
         "Draws a picture again, with your changes; without an id your latest.",
     ),
     Verb("vary [ID] [options]", "Draws a picture again with a new seed."),
+    Verb("report ID [reason]", "Tells moderators of a picture that should not be here."),
     Verb("quota", "Shows how many credits you have left."),
     Verb("queue", "Shows the queue and how long it takes."),
     Verb("cancel [ID]", "Cancels a job and gives its credits back; without an id your latest."),
@@ -39,7 +40,8 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "admin presets | quota | pause | drain | resume | ban | unban | bans | channels"
         " | roles | queue | held | release"
-        " | reject | reveal | strikes | words | stats | audit",
+        " | reject | reveal | strikes | words | who | reports | dismiss | remove | erase | log"
+        " | stats | audit",
         "For admins only.",
     ),
 )
@@ -65,7 +67,13 @@ ADMIN_USAGES: dict[str, str] = {
     "reveal": "admin reveal ID",
     "strikes": "admin strikes USER, admin strikes lift USER",
     "words": "admin words, admin words refuse WORDS, admin words allow WORDS",
-    "stats": "admin stats",
+    "who": "admin who ID",
+    "reports": "admin reports",
+    "dismiss": "admin dismiss ID",
+    "remove": "admin remove ID [reason]",
+    "erase": "admin erase USER, then admin erase USER --yes",
+    "log": "admin log, admin log here, admin log off",
+    "stats": "admin stats [DAYS]",
     "audit": "admin audit",
 }
 

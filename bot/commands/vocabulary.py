@@ -202,6 +202,14 @@ class HelpCommand:
     topic: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ReportCommand:
+    """Report a picture to moderators."""
+
+    job_id: str
+    reason: str = ""
+
+
 class AdminCommand:
     """A command for admins alone; users are written ``platform:id``."""
 
@@ -299,6 +307,41 @@ class AdminReview(AdminCommand):
 
 
 @dataclass(frozen=True, slots=True)
+class AdminWho(AdminCommand):
+    """Tell who asked for a picture."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdminReports(AdminCommand):
+    """List reported pictures, close the reports about one, or delete a picture."""
+
+    action: Literal["list", "dismiss", "remove"] = "list"
+    job_id: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AdminErase(AdminCommand):
+    """Delete everything of a person within the server where this is said.
+
+    Attributes:
+        is_sure: Whether to do it; else it is asked for once.
+    """
+
+    user: str
+    is_sure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AdminLog(AdminCommand):
+    """Tell the channel where this is said of incidents in its server, or end that."""
+
+    action: Literal["show", "here", "off"] = "show"
+
+
+@dataclass(frozen=True, slots=True)
 class AdminStrikes(AdminCommand):
     """Show the strikes of a person, or lift them."""
 
@@ -321,12 +364,16 @@ class AdminAudit(AdminCommand):
 
 @dataclass(frozen=True, slots=True)
 class AdminStats(AdminCommand):
-    """Show the figures of the last 24 hours; for people who manage one server, those of it."""
+    """Show the figures of the last *days* (1 to 366); for people who manage one server, those of
+    it."""
+
+    days: int = 1
 
 
 Command = (
     (ImagineCommand | PromptCommand | AgainCommand | VaryCommand | UpscaleCommand)
     | (ShowCommand | HowCommand | HistoryCommand | CancelCommand | DeleteCommand)
+    | ReportCommand
     | (PresetsCommand | QuotaCommand | QueueCommand | SettingsCommand | HelpCommand)
     | (MyDataCommand | AdminCommand)
 )

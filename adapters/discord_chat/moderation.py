@@ -1,0 +1,205 @@
+"""Moderation on Discord: the log channel, its buttons, the menus behind a message, and commands."""
+# No `from __future__ import annotations`: discord.py reads the annotations.
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, Self, cast
+
+import discord
+from discord import app_commands
+from discord.app_commands import Range, locale_str
+
+from adapters.discord_chat.acts import carry_out
+from adapters.discord_chat.messages import Post, code, inert, shortened
+from adapters.discord_chat.people import Interaction, user_of
+from bot.commands import (
+    AdminCommand,
+    AdminErase,
+    AdminLog,
+    AdminReports,
+    AdminReview,
+    AdminWho,
+)
+from bot.incidents import Incident, Kind
+from bot.jobs import ID_ALPHABET, ID_LENGTH
+from bot.moderation_log import LABELS, CannotBeTold
+
+Decision = Literal["show", "release", "reject", "dismiss", "remove"]
+DECISIONS: dict[Decision, str] = {
+    "show": "Show",
+    "release": "Release",
+    "reject": "Reject",
+    "dismiss": "Dismiss",
+    "remove": "Delete picture",
+}
+#: Decisions that moderators have about an incident.
+OF_KIND: dict[Kind, tuple[Decision, ...]] = {
+    Kind.HELD: ("show", "release", "reject"),
+    Kind.REPORTED: ("show", "dismiss", "remove"),
+    Kind.REFUSED: (),
+    Kind.ACT: (),
+}
+COLOUR = discord.Colour.orange()
+#: Longest note in a message.
+MAX_NOTE = 1000
+
+JobId = Range[str, ID_LENGTH, ID_LENGTH]
+
+
+class ModerationButton(
+    discord.ui.DynamicItem[discord.ui.Button[Any]],
+    template=rf"flux-mod:(?P<what>[a-z]+):(?P<job>[{ID_ALPHABET}]{{{ID_LENGTH}}})",
+):
+    """A moderator's decision about a job. The bot asks at each press who may decide."""
+
+    def __init__(self, what: Decision, job_id: str) -> None:
+        self.what, self.job_id = what, job_id
+        danger = what in ("reject", "remove")
+        super().__init__(
+            discord.ui.Button(
+                label=DECISIONS[what],
+                style=discord.ButtonStyle.danger if danger else discord.ButtonStyle.secondary,
+                custom_id=f"flux-mod:{what}:{job_id}",
+            )
+        )
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: Any, match: re.Match[str], /
+    ) -> Self:
+        return cls(cast(Decision, match["what"]), match["job"])
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        await carry_out(
+            interaction, lambda actions: actions.decide(interaction, self.what, self.job_id)
+        )
+
+
+def command_of(what: Decision, job_id: str) -> AdminCommand:
+    """The command of a decision other than ``show``."""
+    match what:
+        case "release":
+            return AdminReview("release", job_id)
+        case "reject":
+            return AdminReview("reject", job_id)
+        case "dismiss":
+            return AdminReports("dismiss", job_id)
+        case _:
+            return AdminReports("remove", job_id)
+
+
+def incident_post(incident: Incident) -> Post:
+    """The message about *incident*. What was refused stands behind a spoiler; nobody is pinged."""
+    lines = []
+    if incident.user is not None:
+        lines.append(f"**{LABELS[incident.kind]}** · {_name(incident.user)}")
+    else:
+        lines.append(f"**{LABELS[incident.kind]}**")
+    note = shortened(incident.note, MAX_NOTE)
+    if incident.kind is Kind.ACT:
+        lines.append(inert(note))
+    elif note:
+        lines.append(f"||{code(note)}||")
+    embed = discord.Embed(description="\n".join(lines), colour=COLOUR)
+    if incident.job_id is not None:
+        embed.set_footer(text=incident.job_id)
+    items = (
+        [ModerationButton(what, incident.job_id) for what in OF_KIND[incident.kind]]
+        if (incident.job_id is not None)
+        else []
+    )
+    return Post([embed], (), items)
+
+
+def _name(user: str) -> str:
+    platform, _, id = user.partition(":")
+    return f"<@{id}> ({code(user)})" if platform == "discord" else code(user)
+
+
+def teller(client: discord.Client) -> Callable[[str, Incident], Awaitable[None]]:
+    """A function that tells a channel of an incident."""
+
+    async def tell(channel: str, incident: Incident) -> None:
+        if not channel.isdecimal():
+            raise CannotBeTold(f"{channel!r} is not the id of a channel")
+        try:
+            await client.get_partial_messageable(int(channel)).send(
+                **incident_post(incident).for_send()
+            )
+        except (discord.Forbidden, discord.NotFound) as error:
+            raise CannotBeTold(str(error)) from error
+
+    return tell
+
+
+def decided(message: discord.Message, what: Decision, by: discord.abc.User) -> Post:
+    """The message about an incident, once *by* has decided; without buttons."""
+    embed = message.embeds[0].copy() if message.embeds else discord.Embed()
+    done = {
+        "release": "Released",
+        "reject": "Rejected",
+        "dismiss": "Dismissed",
+        "remove": "Deleted",
+    }[what]
+    embed.description = f"{embed.description or ''}\n\n{done} · {_name(user_of(by))}"
+    return Post([embed])
+
+
+CarryOut = Callable[[Interaction, AdminCommand], Awaitable[None]]
+
+
+def add_moderation(top: app_commands.Group, carry_out: CarryOut) -> None:
+    """Add the commands of moderators to *top*."""
+    log = app_commands.Group(
+        name=locale_str("log"),
+        description=locale_str("Manages the channel where moderators are told"),
+        parent=top,
+    )
+
+    @log.command(name=locale_str("show"), description=locale_str("Shows the channel that is told"))
+    async def log_show(interaction: Interaction) -> None:
+        await carry_out(interaction, AdminLog())
+
+    @log.command(name=locale_str("here"), description=locale_str("Tells moderators here"))
+    async def log_here(interaction: Interaction) -> None:
+        await carry_out(interaction, AdminLog("here"))
+
+    @log.command(name=locale_str("off"), description=locale_str("Tells nobody any more"))
+    async def log_off(interaction: Interaction) -> None:
+        await carry_out(interaction, AdminLog("off"))
+
+    reports = app_commands.Group(
+        name=locale_str("reports"),
+        description=locale_str("Manages pictures that people reported"),
+        parent=top,
+    )
+
+    @reports.command(name=locale_str("list"), description=locale_str("Lists the reported pictures"))
+    async def reports_list(interaction: Interaction) -> None:
+        await carry_out(interaction, AdminReports())
+
+    @reports.command(
+        name=locale_str("dismiss"), description=locale_str("Closes the reports about a picture")
+    )
+    @app_commands.describe(id=locale_str("Which job"))
+    async def reports_dismiss(interaction: Interaction, id: JobId) -> None:
+        await carry_out(interaction, AdminReports("dismiss", id))
+
+    @reports.command(name=locale_str("remove"), description=locale_str("Deletes a picture"))
+    @app_commands.describe(id=locale_str("Which job"))
+    async def reports_remove(interaction: Interaction, id: JobId) -> None:
+        await carry_out(interaction, AdminReports("remove", id))
+
+    @top.command(name=locale_str("ask"), description=locale_str("Tells who asked for a picture"))
+    @app_commands.describe(id=locale_str("Which job"))
+    async def ask(interaction: Interaction, id: JobId) -> None:
+        await carry_out(interaction, AdminWho(id))
+
+    @top.command(
+        name=locale_str("erase"),
+        description=locale_str("Deletes everything of a person on this server"),
+    )
+    @app_commands.describe(who=locale_str("A person"), sure=locale_str("Yes, delete it for good"))
+    @app_commands.rename(who=locale_str("who"), sure=locale_str("sure"))
+    async def erase(interaction: Interaction, who: discord.User, sure: bool = False) -> None:
+        await carry_out(interaction, AdminErase(user_of(who), is_sure=sure))

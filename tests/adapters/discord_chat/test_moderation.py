@@ -1,0 +1,129 @@
+"""Moderation on Discord: reports, the log channel, its buttons, and who asked."""
+
+import pytest
+
+from bot.screens import PASSED, Action, Verdict
+from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, shows, the_job
+from tests.bot.service.test_screens import HIDDEN, Judge
+
+HELD = Verdict(Action.HOLD, "held", "judge", "0.90")
+
+
+@pytest.fixture
+def judge():
+    return Judge()
+
+
+@pytest.fixture
+async def presence(make_presence, fake, judge, monkeypatch):
+    monkeypatch.setattr("bot.moderation_log.SECONDS_BETWEEN_LOOKS", 0.01)
+    mods = fake.guild.add_channel("mods")
+    presence = await make_presence(moderation={"discord_channel": str(mods.id)})
+    presence.bot.judges = {"judge": lambda: judge}
+    await presence.restart()
+    presence.mods = mods
+    return presence
+
+
+@pytest.fixture
+async def boss(presence, fake):
+    return fake.person("boss", permissions=0x20)
+
+
+async def in_log(fake, presence, words):
+    """The message in the log channel that says *words*."""
+
+    def found():
+        return next((each for each in presence.mods.messages if words in each.text), None)
+
+    await fake.until(found)
+    return found()
+
+
+async def asked_for(person, channel):
+    return await person.command(channel, "flux imagine", prompt="a red circle", **SMALL)
+
+
+async def test_a_held_picture_is_released_by_a_button(fake, presence, ada, boss, judge, gate):
+    gate.open()
+    judge.picture = HELD
+    asked = await asked_for(ada, fake.channel)
+    await asked.until(shows("A moderator looks at this picture"))
+    told = await in_log(fake, presence, "Held for you")
+    assert list(told.buttons) == ["Show", "Release", "Reject"]
+
+    shown = await boss.press(told, "Show")
+    message = await shown.until(ended)
+    assert message.is_ephemeral
+    assert message.attachments[0].filename.startswith("SPOILER_")
+    await boss.press(told, "Release")
+
+    await asked.until(drawn)
+    await fake.until(lambda: not told.buttons)
+    assert "Released" in told.text
+
+
+async def test_a_rejected_picture_is_told_to_its_person(fake, presence, ada, boss, judge, gate):
+    gate.open()
+    judge.picture = HELD
+    asked = await asked_for(ada, fake.channel)
+
+    await boss.press(await in_log(fake, presence, "Held for you"), "Reject")
+
+    await asked.until(shows("decided not to show this picture"))
+
+
+async def test_nobody_but_moderators_can_press(fake, presence, ada, bob, boss, judge, gate):
+    gate.open()
+    judge.picture = HELD
+    await asked_for(ada, fake.channel)
+    told = await in_log(fake, presence, "Held for you")
+
+    for button in ("Show", "Release", "Reject"):
+        pressed = await bob.press(told, button)
+        text = (
+            (await pressed.until(ended)).text
+            if button == "Show"
+            else (await pressed.followed_up()).text
+        )
+        assert "Only admins may do that" in text
+
+    job = await the_job(presence.bot.service, ada)
+    assert job.status == "held"
+
+
+async def test_a_report_reaches_the_log_channel_and_the_picture_can_be_deleted_from_there(
+    fake, presence, ada, bob, boss, gate
+):
+    gate.open()
+    message = await (await asked_for(ada, fake.channel)).until(drawn)
+
+    reported = await bob.press(message, "Report")
+    assert "moderators will look" in (await reported.until(ended)).text
+    told = await in_log(fake, presence, "Reported")
+    await boss.press(told, "Delete picture")
+
+    await fake.until(lambda: "Deleted" in told.text)
+    assert (await the_job(presence.bot.service, ada)).is_pruned
+
+
+async def test_a_moderator_asks_a_message_who_is_behind_it(fake, presence, ada, bob, boss, gate):
+    gate.open()
+    message = await (await asked_for(ada, fake.channel)).until(drawn)
+
+    told = await (await boss.menu("Who asked for this?", message)).until(ended)
+    assert told.is_ephemeral
+    assert "a red circle" in told.text
+    refused = await (await bob.menu("Who asked for this?", message)).until(ended)
+    assert "Only admins may do that" in refused.text
+
+
+async def test_a_spoiler_is_an_attachment_that_discord_hides(fake, presence, ada, judge, gate):
+    gate.open()
+    judge.picture = HIDDEN
+
+    message = await (await asked_for(ada, fake.channel)).until(drawn)
+
+    assert message.attachments[0].filename.startswith("SPOILER_")
+    assert not any(embed.get("image") for embed in message.embeds)
+    judge.picture = PASSED

@@ -1,0 +1,71 @@
+"""Moderation in Slack: reports, the log channel, its buttons, and who asked."""
+
+import pytest
+
+from bot.screens import Action, Verdict
+from tests.adapters.slack_chat.conftest import SMALL
+from tests.bot.service.test_screens import HIDDEN, Judge
+
+HELD = Verdict(Action.HOLD, "held", "judge", "0.90")
+
+
+@pytest.fixture
+def judge():
+    return Judge()
+
+
+@pytest.fixture
+def mods(slack):
+    return slack.channel("mods")
+
+
+@pytest.fixture
+async def chat(make_chat, make_bot, judge, mods, monkeypatch):
+    monkeypatch.setattr("bot.moderation_log.SECONDS_BETWEEN_LOOKS", 0.01)
+    bot = await make_bot(moderation={"slack_channel": mods.id})
+    bot.judges = {"judge": lambda: judge}
+    await bot.restart()
+    return await make_chat(bot)
+
+
+async def test_a_held_picture_is_released_by_a_button(chat, slack, mods, judge, gate):
+    gate.open()
+    judge.picture = HELD
+    boss, ada = slack.person("boss", is_admin=True), slack.person("ada")
+    general = slack.channel()
+    await ada.mention(general, f"a fox {SMALL}")
+    await general.said("A moderator looks at this picture")
+    told = await mods.said("Held for you", button="Release")
+
+    await ada.press(told, "Release")
+    await mods.whispered(ada.id, "Only admins may do that")
+    await boss.press(told, "Release")
+
+    await general.said("seed", button="Again")
+    await mods.said("Released")
+
+
+async def test_a_report_reaches_the_log_channel(chat, slack, mods, gate):
+    gate.open()
+    boss, ada, eve = (slack.person("boss", is_admin=True), slack.person("ada"), slack.person("eve"))
+    general = slack.channel()
+    await ada.mention(general, f"a fox {SMALL}")
+    message = await general.said("seed", button="Report")
+
+    await eve.press(message, "Report")
+
+    await general.whispered(eve.id, "moderators will look")
+    told = await mods.said("Reported", button="Dismiss")
+    await boss.press(told, "Dismiss")
+    await mods.said("Dismissed")
+
+
+async def test_a_spoiler_is_shown_to_whoever_asks_for_it_alone(chat, slack, judge, gate):
+    gate.open()
+    judge.picture = HIDDEN
+    ada, general = slack.person("ada"), slack.channel()
+    await ada.mention(general, f"a fox {SMALL}")
+
+    message = await general.said("not everybody wants to see", button="Show")
+
+    assert not any(block["type"] == "image" for block in message["blocks"])
