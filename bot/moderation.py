@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bot import incidents, people, reports, strikes
 from bot.administration import Administration
+from bot.config import Config
 from bot.database import Database
 from bot.gallery import Gallery
 from bot.incidents import Kind
@@ -24,8 +25,6 @@ from bot.own_data import OwnData
 from bot.refusals import Conflict, NotFound
 from bot.reports import Reported
 from bot.requests import check_picture_number
-from bot.sections import Moderation as Settings
-from bot.sections import ScreenSettings
 from bot.worker import Worker
 from generation.checks import check_text, shortened
 
@@ -53,8 +52,7 @@ class Moderation:
 
     def __init__(
         self,
-        settings: Settings,
-        screens: ScreenSettings,
+        config: Config,
         database: Database,
         store: JobStore,
         worker: Worker,
@@ -63,8 +61,8 @@ class Moderation:
         own_data: OwnData,
         now: Callable[[], float],
     ) -> None:
-        self._settings = settings
-        self._screens = screens
+        self._settings = config.moderation
+        self._screens = config.screens
         self._database = database
         self._store = store
         self._worker = worker

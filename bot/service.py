@@ -175,15 +175,7 @@ class Service:
             now,
         )
         self.moderation = Moderation(
-            config.moderation,
-            config.screens,
-            database,
-            self._store,
-            self._worker,
-            gallery,
-            self.admin,
-            self.own_data,
-            now,
+            config, database, self._store, self._worker, gallery, self.admin, self.own_data, now
         )
         self._upkeep = Upkeep(config, database, self._store, gallery, self.review, now)
 

@@ -30,7 +30,6 @@ from bot.commands import (
     VaryCommand,
 )
 from bot.conversation import Reply, converse
-from bot.gallery import fitted
 from bot.jobs import Job, JobStatus
 from bot.service import Service
 from bot.source import Picture, PictureOf, Source
@@ -104,7 +103,9 @@ class Actions:
     async def _held_picture(self, interaction: Interaction, job_id: str) -> Post:
         """The picture of a job that is held or reported, for a moderator."""
         path = await self.service.moderation.picture(user_of(interaction.user), job_id)
-        data, suffix = await asyncio.to_thread(fitted, path, interaction.filesize_limit)
+        data, suffix = await asyncio.to_thread(
+            self.service.provenance.fitted, path, interaction.filesize_limit
+        )
         return Post(files=[(f"SPOILER_{job_id}{suffix}", data)])
 
     async def delete_my_data(self, interaction: Interaction) -> None:

@@ -37,9 +37,9 @@ async def test_a_held_picture_is_released_by_a_button(chat, slack, mods, judge, 
     await general.said("A moderator looks at this picture")
     told = await mods.said("Held for you", button="Release")
 
-    await ada.press(told, "Release")
+    await ada.press(told, "Release", mods)
     await mods.whispered(ada.id, "Only admins may do that")
-    await boss.press(told, "Release")
+    await boss.press(told, "Release", mods)
 
     await general.said("seed", button="Again")
     await mods.said("Released")
@@ -52,11 +52,11 @@ async def test_a_report_reaches_the_log_channel(chat, slack, mods, gate):
     await ada.mention(general, f"a fox {SMALL}")
     message = await general.said("seed", button="Report")
 
-    await eve.press(message, "Report")
+    await eve.press(message, "Report", general)
 
     await general.whispered(eve.id, "moderators will look")
     told = await mods.said("Reported", button="Dismiss")
-    await boss.press(told, "Dismiss")
+    await boss.press(told, "Dismiss", mods)
     await mods.said("Dismissed")
 
 
