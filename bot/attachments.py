@@ -12,7 +12,7 @@ from bot.sentences import too_large
 from bot.turns import Turns
 from generation.kinds import Preprocessor
 from generation.protocols import ControlImages
-from generation.types import CleanImage
+from generation.types import CleanImage, Signature
 
 #: Control maps that are made at once. A model makes some of them, on the CPU.
 MAPS_AT_ONCE = 2
@@ -43,12 +43,12 @@ class Attachments:
         self._previews = Rate(settings.previews_per_minute, now)
 
     def check_rate(self, user: str) -> None:
-        """Count a price or a control map that *user* asks for.
+        """Count a price, a control map or an inspection that *user* asks for.
 
         Raises:
             TooOften: There were too many within a minute.
         """
-        self._previews.count(user, "prices and control maps")
+        self._previews.count(user, "prices, control maps and inspections")
 
     async def clean(self, user: str, data: bytes) -> CleanImage:
         """The picture in the file *data* that *user* has sent.
@@ -70,6 +70,16 @@ class Attachments:
         """
         self._check_bytes(data)
         return await self._decoding.do(user, partial(self._control_images.texts, data))
+
+    async def signature(self, user: str, data: bytes) -> Signature | None:
+        """The C2PA manifest of the file *data* of *user*; None without one, or where c2pa-python
+        is not installed.
+
+        Raises:
+            InvalidImage, Refused, DecodingUnavailable: As for `clean`.
+        """
+        self._check_bytes(data)
+        return await self._decoding.do(user, partial(self._control_images.signature, data))
 
     async def control_map(
         self, user: str, clean: CleanImage, preprocessor: Preprocessor, size: tuple[int, int]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from bot import replies
 from bot.commands import (
+    WITH_PICTURES,
     AdminCommand,
     AgainCommand,
     CancelCommand,
@@ -22,6 +23,7 @@ from bot.commands import (
     HistoryCommand,
     HowCommand,
     ImagineCommand,
+    InspectCommand,
     MyDataCommand,
     PresetsCommand,
     PromptCommand,
@@ -34,6 +36,8 @@ from bot.commands import (
     VaryCommand,
     parse,
 )
+from bot.commands.vocabulary import EXAMPLE_ID
+from bot.inspection import told
 from bot.jobs import Job
 from bot.languages import ENGLISH, Language
 from bot.orders import carry_out
@@ -163,7 +167,7 @@ async def converse(
         kind = _kind(command)
         if options is not None and isinstance(command, ImagineCommand):
             command = _with_options(command, options)
-        if pictures and not isinstance(command, ImagineCommand):
+        if pictures and not isinstance(command, WITH_PICTURES):
             raise InvalidRequest(
                 "a picture goes with a prompt: say what to draw from it", field="control_image"
             )
@@ -223,6 +227,8 @@ async def _answer(
         case HowCommand(job_id):
             job = await service.job(source, job_id)
             return Reply(replies.how(job, say), job=job)
+        case InspectCommand(job_id):
+            return await _inspect(service, source, job_id, pictures)
         case CancelCommand(job_id):
             job = await service.cancel(source, job_id)
             return Reply(replies.cancelled(job, say), job=job)
@@ -262,6 +268,19 @@ async def _answer(
             return Reply(await carry_out(service, source, command))
         case _:
             raise NotImplementedError(f"no answer to {command}")
+
+
+async def _inspect(
+    service: Service, source: Source, job_id: str | None, pictures: Sequence[Picture]
+) -> Reply:
+    if not pictures and job_id is None:
+        raise InvalidRequest(
+            "inspect which picture? Attach one, or add the id of one of yours, for example"
+            f" inspect {EXAMPLE_ID}",
+            field="control_image",
+        )
+    picture = pictures[0] if pictures else PictureOf(job_id or "")
+    return Reply(told(await service.inspections.findings(source, picture), source.language))
 
 
 async def _settings(service: Service, user: str, command: SettingsCommand) -> dict[str, object]:

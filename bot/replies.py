@@ -126,6 +126,13 @@ def how(job: Job, say: Language = ENGLISH) -> str:
     return "\n".join((*lines, *job.remarks))
 
 
+def alternative(job: Job, say: Language = ENGLISH, *, is_unfinished: bool = False) -> str:
+    """A picture of *job* in words, for people who do not see it; it says that AI has made it."""
+    if is_unfinished:
+        return say("Being made by AI: {prompt}", prompt=job.request.prompt)
+    return say("Made by AI: {prompt}", prompt=job.request.prompt)
+
+
 def bar(share: float, length: int = 12) -> str:
     """A bar of *length* characters, filled up to *share*, 0 to 1."""
     done = min(length, round(share * length))

@@ -27,6 +27,7 @@ from bot.config import Config
 from bot.database import Database
 from bot.drafts import Drafts
 from bot.gallery import Gallery, Kind
+from bot.inspection import Inspections
 from bot.job_ids import JobIds
 from bot.job_store import HistoryPage, JobStore
 from bot.jobs import Delivery, Job, JobStatus, new_id
@@ -177,6 +178,7 @@ class Service:
         self.moderation = Moderation(
             config, database, self._store, self._worker, gallery, self.admin, self.own_data, now
         )
+        self.inspections = Inspections(self.attachments, self.check_may_draw, self._bytes)
         self._upkeep = Upkeep(config, database, self._store, gallery, self.review, now)
 
     # Start and end

@@ -93,7 +93,7 @@ def clean(data: bytes, limits: PictureLimits = USUAL) -> CleanImage:
     Raises:
         InvalidImage: They are no PNG, JPEG or WebP, damaged, too large, or cost too much.
     """
-    _check_file(data, limits)
+    check_file(data, limits)
     is_animated = data.startswith(PNG_START) and is_animated_png(data)
     try:
         image = Image.open(io.BytesIO(plain(data)), formats=FORMATS)
@@ -134,11 +134,12 @@ def read_texts(data: bytes, limits: PictureLimits = USUAL) -> dict[str, str]:
     Raises:
         InvalidImage: It is no PNG, JPEG or WebP, cut off, or too large.
     """
-    _check_file(data, limits)
+    check_file(data, limits)
     return texts(data)
 
 
-def _check_file(data: bytes, limits: PictureLimits) -> None:
+def check_file(data: bytes, limits: PictureLimits) -> None:
+    """Raise InvalidImage unless *data* begins as a PNG, JPEG or WebP, and is not too large."""
     if not data:
         raise refusal(f"the file is empty: {WAY_OUT}")
     if len(data) > limits.max_bytes:

@@ -10,7 +10,8 @@ from PIL import Image, ImageOps
 from generation.cleaning import MAX_BYTES, MAX_HEIGHT, MAX_WIDTH, PictureLimits, clean, read_texts
 from generation.kinds import Preprocessor
 from generation.preprocessors import preprocess
-from generation.types import CleanImage, Fit, GenerationRequest
+from generation.signatures import signature_of
+from generation.types import CleanImage, Fit, GenerationRequest, Signature
 
 Preprocess = Callable[[Preprocessor, Image.Image], Image.Image]
 
@@ -47,6 +48,10 @@ class PillowControlImages:
     def texts(self, data: bytes) -> dict[str, str]:
         """The texts in *data*; see `generation.cleaning.read_texts`."""
         return read_texts(data, self.limits)
+
+    def signature(self, data: bytes) -> Signature | None:
+        """The manifest in *data*; see `generation.signatures.signature_of`."""
+        return signature_of(data, self.limits)
 
     def control_map(
         self, png: bytes, preprocessor: Preprocessor, width: int, height: int, fit: Fit

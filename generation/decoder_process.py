@@ -16,6 +16,7 @@ import io
 import os
 import struct
 import sys
+from dataclasses import asdict
 from typing import Any, BinaryIO
 
 from PIL import Image
@@ -30,6 +31,7 @@ from generation.cleaning import (
     read_texts,
 )
 from generation.errors import InvalidImage
+from generation.signatures import signature_of
 
 try:
     import resource
@@ -86,6 +88,7 @@ def warm_up() -> None:
         file = io.BytesIO()
         Image.new("RGB", (MIN_SIDE, MIN_SIDE)).save(file, format, exif=exif)
         clean(file.getvalue())
+        signature_of(file.getvalue())
 
 
 def limit_time(seconds: float) -> None:
@@ -115,6 +118,9 @@ def _answer(order: dict[str, Any], data: bytes) -> tuple[Any, ...]:
     try:
         if order["do"] == "texts":
             return ({"is": "texts", "texts": read_texts(data, limits)},)
+        if order["do"] == "signature":
+            found = signature_of(data, limits)
+            return ({"is": "signature", "signature": found and asdict(found)},)
         cleaned = clean(data, limits)
     except InvalidImage as error:
         return ({"is": "refused", "sentence": str(error)},)

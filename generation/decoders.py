@@ -33,7 +33,8 @@ from generation.control_images import Preprocess, control_map
 from generation.errors import DecodingUnavailable, InvalidImage
 from generation.kinds import Preprocessor
 from generation.preprocessors import preprocess
-from generation.types import CleanImage, Fit
+from generation.signatures import MAX_SIGNER
+from generation.types import CleanImage, Fit, Signature
 
 log = logging.getLogger(__name__)
 
@@ -145,6 +146,21 @@ class Decoders:
             raise self._broken("sent what are no texts")
         return texts
 
+    def signature(self, data: bytes) -> Signature | None:
+        """The C2PA manifest of a stranger's file; see `generation.signatures.signature_of`.
+
+        Raises:
+            InvalidImage: It is no picture, or it costs too much to find that out.
+            DecodingUnavailable: No process can be started.
+        """
+        header, _ = self._ask("signature", data)
+        match header["signature"]:
+            case None:
+                return None
+            case {"is_valid": bool(is_valid), "signer": str(signer), "is_by_ai": bool(is_by_ai)}:
+                return Signature(is_valid, signer[:MAX_SIGNER], is_by_ai)
+        raise self._broken("sent what is no signature")
+
     def close(self) -> None:
         """End all processes, also those at work. May be called more than once."""
         with self._changing:
@@ -185,8 +201,8 @@ class Decoders:
                 case "picture" if order == "clean":
                     frame[0]["width"], frame[0]["height"], frame[0]["remarks"]
                     return frame
-                case "texts" if order == "texts":
-                    frame[0]["texts"]
+                case "texts" | "signature" as answer if order == answer:
+                    frame[0][answer]
                     return frame
         except (KeyError, TypeError):
             pass
@@ -243,6 +259,10 @@ class IsolatedControlImages:
     def texts(self, data: bytes) -> dict[str, str]:
         """The texts in bytes from a stranger; see `Decoders.texts`."""
         return self.decoders.texts(data)
+
+    def signature(self, data: bytes) -> Signature | None:
+        """The manifest in bytes from a stranger; see `Decoders.signature`."""
+        return self.decoders.signature(data)
 
     def control_map(
         self, png: bytes, preprocessor: Preprocessor, width: int, height: int, fit: Fit

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from generation.kinds import Preprocessor
-from generation.types import CleanImage, Fit, GenerationRequest, GenerationResult, Step
+from generation.types import CleanImage, Fit, GenerationRequest, GenerationResult, Signature, Step
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -88,6 +88,14 @@ class ControlImages(Protocol):
 
         Raises:
             InvalidImage: It is no PNG, JPEG or WebP, cut off, or too large.
+        """
+        ...
+
+    def signature(self, data: bytes) -> Signature | None:
+        """The C2PA manifest of a stranger's file; None without one.
+
+        Raises:
+            InvalidImage: It is no PNG, JPEG or WebP, or too large.
         """
         ...
 

@@ -256,6 +256,21 @@ class GenerationResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Signature:
+    """The C2PA manifest of a file.
+
+    Attributes:
+        is_valid: Whether the file is as it was signed.
+        signer: Name in the certificate. Anybody can make a certificate with any name.
+        is_by_ai: Whether it says that a model had a part in the picture.
+    """
+
+    is_valid: bool
+    signer: str = ""
+    is_by_ai: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CleanImage:
     """A picture that a stranger sent, made safe.
 

@@ -24,6 +24,7 @@ from bot.commands import (
     DeleteCommand,
     HistoryCommand,
     HowCommand,
+    InspectCommand,
     ReportCommand,
     ShowCommand,
     UpscaleCommand,
@@ -169,6 +170,16 @@ class Actions:
         """Tell the person alone how a picture that they see was made."""
         await self.answers.show(
             interaction, lambda: self._say(interaction, HowCommand(job_id), job_id)
+        )
+
+    async def inspect(
+        self, interaction: Interaction, picture: Picture, shown: str | None = None
+    ) -> None:
+        """Tell the person alone what *picture* says about itself; *shown* is the id of the job
+        under which they ask."""
+        source = source_of(interaction, shown)
+        await self.answers.show(
+            interaction, lambda: converse(self.service, source, InspectCommand(), [picture])
         )
 
     async def post_of(self, interaction: Interaction, job: Job, number: int | None = None) -> Post:

@@ -40,7 +40,7 @@ from bot.commands import (
 from bot.config import Config
 from bot.conversation import Reply, converse
 from bot.jobs import ID_LENGTH
-from bot.source import Picture, Source
+from bot.source import Picture, PictureOf, Source
 from generation.checks import MAX_PROMPT_LENGTH, MAX_SEED
 from generation.errors import FluxbotError
 
@@ -182,6 +182,15 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
     async def show(interaction: Interaction, id: JobId) -> None:
         await actions.show(interaction, id)
 
+    @group.command(
+        name=locale_str("inspect"),
+        description=locale_str("Reads what a picture says about itself"),
+    )
+    @app_commands.describe(picture=locale_str("The picture: PNG, JPEG or WebP"))
+    @app_commands.rename(**_localised("picture"))
+    async def inspect(interaction: Interaction, picture: discord.Attachment) -> None:
+        await actions.inspect(interaction, attached(picture))
+
     @group.command(name=locale_str("history"), description=locale_str("Lists your pictures"))
     @app_commands.describe(words=locale_str("Words from the prompt"))
     @app_commands.rename(**_localised("words"))
@@ -306,6 +315,18 @@ def menus(actions: Actions, config: Config) -> list[app_commands.ContextMenu]:
 
         return menu
 
+    async def inspect(interaction: Interaction, message: discord.Message) -> None:
+        is_ours = message.author.id == interaction.application_id
+        job_id = job_of(message) if is_ours else None
+        pictures = _pictures(message)
+        if pictures:
+            await actions.inspect(interaction, partial(actions.attachments.read, pictures[0]))
+        elif job_id is not None:
+            # Discord does not list pictures of embeds, which all our messages show.
+            await actions.inspect(interaction, PictureOf(job_id), shown=job_id)
+        else:
+            await actions.answers.refuse(interaction, sentences.no_picture_there())
+
     return [
         app_commands.ContextMenu(
             name=locale_str(name),
@@ -318,6 +339,7 @@ def menus(actions: Actions, config: Config) -> list[app_commands.ContextMenu]:
             ("Show how this was made", about_job(actions.how_made)),
             ("Report this picture", about_job(actions.report)),
             ("Who asked for this?", about_job(actions.who_asked)),
+            ("Inspect", inspect),
         )
     ]
 

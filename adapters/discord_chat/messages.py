@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import discord
@@ -30,6 +30,7 @@ DRAWING, DONE, NOT_DONE = (
 #: Discord's own limits, in characters.
 MAX_DESCRIPTION = 4096
 MAX_LABEL = 80
+MAX_ALTERNATIVE = 1024
 MAX_CHOICE = 100
 
 #: A preview has an eighth of the picture's sides, which on Discord would be a stamp.
@@ -51,12 +52,14 @@ class Post:
         files: Names and bytes; embeds show them as ``attachment://name``.
         items: Buttons and menus, row by row.
         content: Plain text above the embeds; the only part in which a mention pings.
+        alternatives: Files in words, by their names, for people who do not see them.
     """
 
     embeds: Sequence[discord.Embed] = ()
     files: Sequence[tuple[str, bytes]] = ()
     items: Sequence[discord.ui.DynamicItem[Any]] = ()
     content: str | None = None
+    alternatives: Mapping[str, str] = field(default_factory=dict)
 
     def view(self) -> discord.ui.View | None:
         """The buttons, never expiring; None without any."""
@@ -69,7 +72,12 @@ class Post:
 
     def attachments(self) -> list[discord.File]:
         """The files, anew for every attempt, since sending consumes them."""
-        return [discord.File(io.BytesIO(data), name) for name, data in self.files]
+        return [
+            discord.File(
+                io.BytesIO(data), name, description=_alternative(self.alternatives.get(name, ""))
+            )
+            for name, data in self.files
+        ]
 
     def for_edit(self) -> dict[str, Any]:
         """Arguments of `discord.WebhookMessage.edit` and its like."""
@@ -131,13 +139,15 @@ def progress_post(
     elif why_not:
         lines.append(f"-# {inert(why_not)}")
     embed = discord.Embed(description="\n".join([*lines, *_remarks(job)]), colour=DRAWING)
-    files = []
+    files, alternatives = [], {}
     if progress.preview is not None:
         # Another name each time, since clients keep showing a file of the same name.
         name = f"preview-{progress.picture}-{progress.step}.jpg"
         files.append((name, enlarged_preview(progress.preview, PREVIEW_SIDE)))
+        alternatives[name] = replies.alternative(job, say, is_unfinished=True)
         embed.set_image(url=f"attachment://{name}")
-    return Post([embed], files, [JobButton(say, "cancel", job.id)])
+    buttons = [JobButton(say, "cancel", job.id)]
+    return Post([embed], files, buttons, alternatives=alternatives)
 
 
 def ended_post(
@@ -180,7 +190,10 @@ def ended_post(
     if picture is not None and not job.is_spoiler:
         embed.set_image(url=f"attachment://{picture[0]}")
     items = job_buttons(job, say, can_upscale, has_picture=picture is not None, number=number)
-    return Post([embed], () if picture is None else (picture,), items)
+    if picture is None:
+        return Post([embed], (), items)
+    alternatives = {picture[0]: replies.alternative(job, say)}
+    return Post([embed], (picture,), items, alternatives=alternatives)
 
 
 def note_post(job: Job, sentence: str) -> Post:
@@ -229,7 +242,7 @@ def history_post(
     has_more: bool,
 ) -> Post:
     """A page of a person's pictures, each with its thumbnail, and a menu to pick one."""
-    embeds, files, choices = [], [], []
+    embeds, files, choices, alternatives = [], [], [], {}
     for job in jobs:
         embed = discord.Embed(description=code(job.request.prompt, 150), colour=DRAWING)
         done = job.status is JobStatus.SUCCEEDED
@@ -239,6 +252,7 @@ def history_post(
         if job.id in thumbnails:
             name = f"{job.id}.webp"
             files.append((name, thumbnails[job.id]))
+            alternatives[name] = replies.alternative(job, say)
             embed.set_thumbnail(url=f"attachment://{name}")
         embeds.append(embed)
         choices.append(
@@ -251,7 +265,11 @@ def history_post(
         items.append(PageButton(say("Newer"), page - 1, words))
     if has_more:
         items.append(PageButton(say("Older"), page + 1, words))
-    return Post(embeds, files, items)
+    return Post(embeds, files, items, alternatives=alternatives)
+
+
+def _alternative(text: str) -> str | None:
+    return shortened(_HIDDEN.sub("", text), MAX_ALTERNATIVE) or None
 
 
 def _asked_for(job: Job) -> str:

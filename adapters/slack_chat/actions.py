@@ -25,6 +25,7 @@ from bot.commands import (
     Command,
     DeleteCommand,
     HowCommand,
+    InspectCommand,
     ReportCommand,
     SettingsCommand,
     ShowCommand,
@@ -42,6 +43,7 @@ USE_AS_CONTROL_IMAGE = "flux_control_image"
 SHOW_HOW = "flux_how"
 REPORT = "flux_report"
 WHO_ASKED = "flux_who"
+INSPECT = "flux_inspect"
 
 
 class Actions:
@@ -55,6 +57,7 @@ class Actions:
         app.message_shortcut(SHOW_HOW)(self._on_show_how)
         app.message_shortcut(REPORT)(self._on_report)
         app.message_shortcut(WHO_ASKED)(self._on_who_asked)
+        app.message_shortcut(INSPECT)(self._on_inspect)
 
     async def _on_button(self, ack: Any, body: dict[str, Any], action: dict[str, Any]) -> None:
         _, verb, *more = str(action["action_id"]).split(":")
@@ -247,6 +250,23 @@ class Actions:
             reply = await self._context.converse(place, command(job_id), shown=job_id)
         await ack()
         self._context.spawn(self._context.answer(place, reply, body.get("response_url")))
+
+    async def _on_inspect(self, ack: Any, body: dict[str, Any]) -> None:
+        place = self._context.place_of(body)
+        job = await self._job_of(place, body)
+        await ack()
+        pictures: list[Picture] = [PictureOf(job.id)] if job is not None else []
+        if job is None and (attachments := body["message"].get("files")):
+            pictures = self._context.pictures(place.workspace, attachments[:1])
+        shown = None if job is None else job.id
+
+        async def inspect() -> None:
+            reply = refusal(sentences.no_picture_there())
+            if pictures:
+                reply = await self._context.converse(place, InspectCommand(), pictures, shown=shown)
+            await self._context.answer(place, reply, body.get("response_url"))
+
+        self._context.spawn(inspect())
 
     async def _job_of(self, place: Place, body: dict[str, Any]) -> Job | None:
         """The job in the message of a shortcut; None where the message is not the bot's."""

@@ -125,8 +125,7 @@ def progress_message(
     if why_not and progress.status is not JobStatus.RUNNING:
         blocks.append(context(plain(why_not)))
     if preview is not None:
-        alt_text = say("Unfinished: {prompt}", prompt=replies.short(job))
-        blocks.append(picture(preview, alt_text))
+        blocks.append(picture(preview, replies.alternative(job, say, is_unfinished=True)))
     blocks.append(actions(button(say("Cancel"), "cancel", job.id)))
     return fallback(f"{replies.short(job)} · {line}"), blocks
 
@@ -192,7 +191,7 @@ def pictures(job: Job, files: Sequence[str], say: Language = ENGLISH) -> list[Bl
                 images=job.images,
                 seed=request.seed,
             )
-        blocks.append(picture(file, job.request.prompt, title))
+        blocks.append(picture(file, replies.alternative(job, say), title))
     return blocks
 
 

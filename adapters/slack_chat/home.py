@@ -59,7 +59,7 @@ def home(
         file = first_file(job) if shows_pictures and not (job.is_pruned or job.is_spoiler) else None
         more: dict[str, Any] = {}
         if file is not None:
-            more["accessory"] = picture(file, job.request.prompt)
+            more["accessory"] = picture(file, replies.alternative(job))
         blocks.append(section(f"{replies.short(job)}\n{job.id} · {replies.summary(job)}", **more))
     if not drawn:
         blocks.append(section(replies.history([], "", 1, has_more=False)))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, Query, Request
 from starlette.responses import Response
 
-from adapters.web_chat import errors, own_data, pages, pictures
+from adapters.web_chat import errors, inspection, own_data, pages, pictures
 from adapters.web_chat.errors import response_to
 from adapters.web_chat.events import EventStream, data_url
 from adapters.web_chat.pictures import read
@@ -45,6 +45,7 @@ from bot import sentences
 from bot.commands import (
     OPTIONS,
     VERBS,
+    WITH_PICTURES,
     AgainCommand,
     CancelCommand,
     CommandError,
@@ -366,7 +367,7 @@ async def control_map(web: TheWeb, source: Asker, body: ControlMapBody) -> Contr
 )
 async def message(web: TheWeb, source: Asker, body: MessageBody) -> MessageView | Response:
     attached: list[Picture] = []
-    if body.image is not None and _is_prompt(body.text):
+    if body.image is not None and _takes_a_picture(body.text):
         attached.append(partial(web.image, body.image, "image"))
     options = None if body.options is None else _command(body.options, "")
     reply = await converse(web.service, source, body.text, attached, options=options)
@@ -413,10 +414,10 @@ async def sign_out(response: Response) -> None:
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
 
 
-def _is_prompt(text: str) -> bool:
+def _takes_a_picture(text: str) -> bool:
     """Whether an attached picture goes with *text*; else the page keeps it for the next prompt."""
     try:
-        return isinstance(parse(text), ImagineCommand)
+        return isinstance(parse(text), WITH_PICTURES)
     except CommandError:
         return False
 
@@ -464,6 +465,7 @@ def create_app(service: Service, config: Config, secrets: Secrets) -> FastAPI:
     app.include_router(router)
     app.include_router(pictures.router)
     app.include_router(own_data.router)
+    app.include_router(inspection.router)
     pages.install(app)
     app.add_middleware(
         Gate,

@@ -191,6 +191,12 @@ class ControlMapBody(Body):
     height: Pixels | None = None
 
 
+class InspectBody(Body):
+    """A picture, to read what it says about itself."""
+
+    image: ImageText
+
+
 class SessionBody(Body):
     """A bearer token, to be changed into a cookie."""
 
@@ -479,6 +485,31 @@ class ControlMapView(BaseModel):
     height: int
     preset: str
     remarks: list[str]
+
+
+class SignatureView(BaseModel):
+    is_valid: bool = Field(description="Whether the file is as it was signed")
+    signer: str = Field(description="Name in the certificate, which anybody can make")
+    is_by_ai: bool
+
+
+class InspectView(BaseModel):
+    text: str = Field(description="All of it in sentences")
+    again: str = Field(description="Words that ask for it again; empty without a prompt")
+    tool: Literal["", "fluxbot", "A1111", "ComfyUI", "another"]
+    prompt: str
+    negative_prompt: str
+    seed: int | None
+    num_inference_steps: int | None
+    guidance_scale: float | None
+    width: int | None
+    height: int | None
+    model: str
+    preset: str
+    job_id: str
+    source: str = Field(description="Last part of IPTC's term for the digital source")
+    creator_tool: str
+    signature: SignatureView | None
 
 
 class SessionView(BaseModel):

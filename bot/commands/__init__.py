@@ -46,6 +46,7 @@ from bot.commands.sizes import SHAPES, fit_size
 from bot.commands.verbs import ADMIN_USAGES, TOPICS, VERBS
 from bot.commands.vocabulary import (
     EXAMPLE,
+    WITH_PICTURES,
     AdminAudit,
     AdminBan,
     AdminBans,
@@ -76,6 +77,7 @@ from bot.commands.vocabulary import (
     HistoryCommand,
     HowCommand,
     ImagineCommand,
+    InspectCommand,
     MyDataCommand,
     PresetsCommand,
     PromptCommand,
@@ -95,6 +97,7 @@ __all__ = [
     "SHAPES",
     "TOPICS",
     "VERBS",
+    "WITH_PICTURES",
     "WORDS",
     "AdminAudit",
     "AdminBan",
@@ -126,6 +129,7 @@ __all__ = [
     "HistoryCommand",
     "HowCommand",
     "ImagineCommand",
+    "InspectCommand",
     "MyDataCommand",
     "PresetsCommand",
     "PromptCommand",

@@ -42,6 +42,7 @@ from bot.commands.vocabulary import (
     HelpCommand,
     HistoryCommand,
     ImagineCommand,
+    InspectCommand,
     MyDataCommand,
     PresetsCommand,
     QueueCommand,
@@ -215,6 +216,8 @@ def _read_verb(message: _Message) -> Command | None:
             return _read_show(message)
         case "report":
             return _read_report(message)
+        case "inspect":
+            return _read_inspect(message)
         case "cancel":
             return CancelCommand(message.read_id(words))
         case "history":
@@ -262,6 +265,14 @@ def _read_report(message: _Message) -> ReportCommand | None:
     if job_id is None or job_id.isalpha():
         return None
     return ReportCommand(job_id, message.text[words[0].end :].strip(GAPS))
+
+
+def _read_inspect(message: _Message) -> InspectCommand | None:
+    words = message.words
+    job_id = _as_id(words[0]) if len(words) == 1 else None
+    if len(words) > 1 or (words and (job_id is None or job_id.isalpha())):
+        return None  # "inspector", "inspect the engine": a prompt
+    return InspectCommand(job_id)
 
 
 def _read_again(message: _Message) -> AgainCommand:

@@ -24,6 +24,7 @@ VERBS: tuple[Verb, ...] = (
         "history [words] [--page 2]",
         "Lists your pictures, or only those with these words in the prompt.",
     ),
+    Verb("inspect [ID]", "Tells what an attached picture, or one of yours, says about itself."),
     Verb("show ID", "Shows a picture again, with its settings."),
     Verb(
         "again [ID] [options]",

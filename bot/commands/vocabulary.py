@@ -107,6 +107,13 @@ class HowCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class InspectCommand:
+    """Tell what a picture says about itself: the one that came along, or that of a job."""
+
+    job_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AgainCommand:
     """Draw a job again, perhaps with changes; without an id the latest.
 
@@ -370,10 +377,13 @@ class AdminStats(AdminCommand):
     days: int = 1
 
 
+#: Commands that a picture may come along with.
+WITH_PICTURES = (ImagineCommand, InspectCommand)
+
 Command = (
     (ImagineCommand | PromptCommand | AgainCommand | VaryCommand | UpscaleCommand)
     | (ShowCommand | HowCommand | HistoryCommand | CancelCommand | DeleteCommand)
     | ReportCommand
     | (PresetsCommand | QuotaCommand | QueueCommand | SettingsCommand | HelpCommand)
-    | (MyDataCommand | AdminCommand)
+    | (InspectCommand | MyDataCommand | AdminCommand)
 )

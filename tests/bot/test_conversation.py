@@ -338,3 +338,22 @@ async def test_a_search_for_what_is_no_text_is_refused_in_one_that_is(service):
 
     assert isinstance(reply.error, InvalidRequest)
     assert reply.text.encode()
+
+
+async def test_no_picture_of_a_banned_person_is_fetched_to_inspect_it(bot):
+    async def fetched():
+        raise AssertionError("the file was asked for")
+
+    await bot.service.admin.ban(ADMIN, "discord:1")
+
+    reply = await converse(bot.service, Source("discord:1"), "inspect", [fetched])
+
+    assert "banned" in reply.text
+
+
+async def test_pictures_go_with_prompts_and_inspections_alone(bot):
+    inspected = await converse(bot.service, Source(ADMIN), "inspect", [picture()])
+    other = await converse(bot.service, Source(ADMIN), "quota", [picture()])
+
+    assert "says nothing about where it comes from" in inspected.text
+    assert "a picture goes with a prompt" in other.text.lower()

@@ -47,6 +47,7 @@ export const api = {
   say: (text, image, options) => call("POST", "/api/messages", { text, image, options }),
   deleteMe: () => call("DELETE", "/api/me"),
   quote: (body, signal) => call("POST", "/api/quote", body, signal),
+  inspect: (image) => call("POST", "/api/inspect", { image }),
   controlMap: (body, signal) => call("POST", "/api/control-map", body, signal),
   signIn: (token) => call("POST", "/api/session", { token }),
   history: ({ words = "", before, limit = 20 }, signal) => {

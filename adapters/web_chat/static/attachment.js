@@ -1,5 +1,6 @@
 /** The control image: read from a file, and shown with its map in the composer and the drawer. */
 
+import { api } from "./api.js";
 import { $, el, icon } from "./dom.js";
 
 /**
@@ -55,12 +56,30 @@ export function showPicture(image, preset, { onRemove, onChoose }) {
     el("div", { class: "attachment-text" },
       el("strong", { text: image.name }),
       el("span", { class: error ? "wrong" : "quiet", text: error ?? use }),
-      remarks.map((text) => el("span", { class: "quiet", text }))),
+      remarks.map((text) => el("span", { class: "quiet", text })),
+      inspection(image)),
     el("button", { type: "button", class: "round small", "aria-label": "Remove the control image", onclick: onRemove }, icon("close")));
   $("drop").replaceChildren(
     el("div", { class: "side-by-side" }, figures()),
     ...(error ? [el("p", { class: "wrong", text: error })] : []),
     el("button", { type: "button", class: "ghost", onclick: onRemove }, "Remove"));
+}
+
+/** A button that reads how *image* was made, or what it has read. */
+function inspection(image) {
+  const said = (text) => el("span", { class: "says", role: "status", text });
+  if (image.says) return said(image.says);
+  const read = el("button", { type: "button", class: "reads", text: "Read how it was made" });
+  read.addEventListener("click", async () => {
+    read.disabled = true;
+    try {
+      image.says = (await api.inspect(image.url)).text;
+      read.replaceWith(said(image.says));
+    } catch (error) {
+      read.replaceWith(said(error.message));
+    }
+  });
+  return read;
 }
 
 function figure(shown, caption, kind) {

@@ -204,7 +204,7 @@ export class JobCard {
 }
 
 export function alternative(job, which) {
-  return job.images > 1 ? `${job.prompt} (picture ${which} of ${job.images})` : job.prompt;
+  return `Made by AI: ${job.prompt}${job.images > 1 ? ` (picture ${which} of ${job.images})` : ""}`;
 }
 
 /** Buttons for one finished picture. */
@@ -393,7 +393,7 @@ export function quotaLine(quota) {
 export function jobsCard(jobs, acts) {
   return el("ul", { class: "thumbs" }, jobs.map((job) =>
     el("li", {}, el("button", { type: "button", class: "thumb", onclick: () => acts.open(job, 1), title: job.prompt },
-      job.thumbnail ? el("img", { src: job.thumbnail, alt: job.prompt, loading: "lazy", class: job.is_spoiler ? "spoiler" : "" })
+      job.thumbnail ? el("img", { src: job.thumbnail, alt: `Made by AI: ${job.prompt}`, loading: "lazy", class: job.is_spoiler ? "spoiler" : "" })
         : el("span", { class: "no-thumb", text: job.status }),
       el("span", { class: "thumb-text", text: job.prompt }),
       el("code", { class: "id", text: job.id })))));

@@ -5,11 +5,13 @@ from types import SimpleNamespace
 import aiohttp
 import pytest
 
+from bot.jobs import Job
+from bot.provenance import Provenance
 from bot.source import Source
 from generation.errors import InvalidImage
 from tests.adapters.discord_chat.conftest import SMALL, drawn, the_job
 from tests.fakes.discord import File
-from tests.samples import picture
+from tests.samples import picture, square
 
 
 async def test_attachments_come_the_way_that_everything_comes(
@@ -138,3 +140,26 @@ async def test_no_redirect_is_followed_away_from_discord(fake, ada):
 
     assert "attach it again" in (await asked.followed_up()).text
     assert fault.hits == 1
+
+
+async def test_a_picture_is_inspected_for_the_person_alone(fake, ada, fox):
+    marks = Provenance()
+    data = marks.png(square(), marks.of(Job(user="ada", request=fox), fox))
+
+    asked = await ada.command(fake.channel, "flux inspect", picture=File(data, "fox.png"))
+    message = await fake.person("bob").say(fake.channel, "look", File(data, "fox.png"))
+    chosen = await ada.menu("Inspect", message)
+
+    for each in (asked, chosen):
+        answer = await each.until(lambda message: "made by AI" in message.text)
+        assert "a fox in snow" in answer.text
+        assert answer.is_ephemeral
+
+
+async def test_every_picture_says_in_its_alternative_text_that_ai_made_it(fake, ada, gate):
+    gate.open()
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", **SMALL)
+
+    (attachment,) = (await asked.until(drawn)).attachments
+
+    assert attachment.description == "Made by AI: a fox"

@@ -5,8 +5,11 @@ import contextlib
 import pytest
 from aiohttp import web
 
+from bot.jobs import Job
+from bot.provenance import Provenance
 from tests.adapters.slack_chat.conftest import SMALL, jobs
-from tests.samples import picture
+from tests.fakes.slack.world import shown_text
+from tests.samples import picture, square
 
 FILES = [
     ({"url": "http://evil.example/x.png"}, "the file is stored somewhere else"),
@@ -102,3 +105,20 @@ async def test_a_file_of_a_shared_channel_is_looked_up(chat, slack, ada, general
     await ada.acked(await ada.event({**event, "ts": ts, "event_ts": ts}))
 
     await general.said("canny", button="Again")
+
+
+async def test_a_file_is_inspected_by_mention_and_from_the_menu_of_a_message(
+    chat, ada, general, fox
+):
+    marks = Provenance()
+    data = marks.png(square(), marks.of(Job(user="ada", request=fox), fox))
+
+    await ada.mention(general, "inspect", files=[ada.file(data)])
+    by_mention = shown_text(await general.whispered(ada.id, "made by AI"))
+    message = ada.write(general, "look", files=[ada.file(data)])
+    await ada.shortcut("flux_inspect", message, general)
+    await ada.shortcut("flux_inspect", ada.write(general, "hello"), general)
+    await general.whispered(ada.id, "no picture in that message")
+
+    assert "a fox in snow" in by_mention
+    assert await jobs(chat) == []

@@ -69,6 +69,9 @@ def test_the_manifest_names_the_command_and_the_shortcuts(manifest):
     assert {(each["type"], each["callback_id"]) for each in features["shortcuts"]} == {
         ("message", actions.USE_AS_CONTROL_IMAGE),
         ("message", actions.SHOW_HOW),
+        ("message", actions.INSPECT),
+        ("message", actions.REPORT),
+        ("message", actions.WHO_ASKED),
     }
 
 

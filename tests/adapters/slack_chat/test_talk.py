@@ -46,7 +46,7 @@ async def test_a_mention_is_answered_in_its_thread_with_the_picture(
     (job,) = await jobs(chat)
     assert json.loads(shown.text["fluxbot"])["job"] == job.id
     assert (job.user, job.request.seed) == (ada.key, 7)
-    assert message["blocks"][2]["alt_text"] == "a fox in snow"
+    assert message["blocks"][2]["alt_text"] == "Made by AI: a fox in snow"
     assert buttons(message) == ["Again", "Vary", "Edit prompt", "Use as control image", "Delete"]
 
 

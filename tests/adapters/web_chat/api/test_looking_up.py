@@ -2,8 +2,10 @@
 
 import pytest
 
+from bot.jobs import Job
+from bot.provenance import Provenance
 from tests.adapters.web_chat.api.conftest import CIRCLE, said, spent
-from tests.samples import data_url, opened, picture
+from tests.samples import data_url, opened, picture, square
 
 
 async def test_history_is_searched_and_paged(web, gate, bot):
@@ -134,3 +136,34 @@ async def test_about_has_what_the_page_needs_for_completion(web):
     assert about["examples"] == ["a red circle"]
     assert {"preset", "steps", "size", "seed"} <= {word["word"] for word in about["options"]}
     assert {"history", "again", "admin"} <= {word["word"] for word in about["verbs"]}
+
+
+async def test_a_picture_tells_what_it_says_about_itself(web, bot, fox):
+    marks = Provenance()
+    data = marks.png(square(), marks.of(Job(user="ada", request=fox), fox))
+
+    told = (await web.post("/api/inspect", json={"image": data_url(data)})).json()
+    silent = (await web.post("/api/inspect", json={"image": data_url(picture())})).json()
+    damaged = await web.post("/api/inspect", json={"image": data_url(data[:100])})
+
+    assert (told["tool"], told["prompt"], told["seed"]) == ("fluxbot", fox.prompt, fox.seed)
+    assert told["source"] == "trainedAlgorithmicMedia"
+    assert told["signature"] is None
+    assert told["again"].startswith(fox.prompt)
+    assert "says nothing about where it comes from" in silent["text"]
+    assert damaged.status_code == 400
+    assert await spent(bot) == 0
+
+
+async def test_inspect_is_said_with_a_picture_too(web, fox):
+    marks = Provenance()
+    data = marks.png(square(), marks.of(Job(user="ada", request=fox), fox))
+
+    with_picture = await web.post(
+        "/api/messages", json={"text": "inspect", "image": data_url(data)}
+    )
+    without = await web.post("/api/messages", json={"text": "inspect"})
+
+    assert fox.prompt in with_picture.json()["text"]
+    assert without.status_code == 400
+    assert "Attach one" in without.text

@@ -3,6 +3,7 @@
 import pytest
 from playwright.async_api import expect
 
+from bot.source import Source
 from tests.adapters.web_chat.page.conftest import (
     DRIVEN,
     attach,
@@ -135,3 +136,19 @@ async def test_a_reload_takes_the_picture_and_its_preset_and_leaves_the_rest(sit
     await expect(page.locator("#chips li")).to_have_text(["3 steps"])
     await say(page, "a fox")
     await expect(pictures(page)).to_have_count(1)
+
+
+async def test_a_dropped_picture_can_be_asked_how_it_was_made(site, page):
+    site.engine.open()
+    await say(page, "a blue circle --steps 1 --seed 7")
+    await expect(pictures(page)).to_have_count(1)
+    (job,) = (await site.bot.service.history(ADMIN)).jobs
+    path = await site.bot.service.picture(Source(ADMIN), job.id)
+
+    await page.evaluate(GIVE_FILE, ["drop", list(path.read_bytes()), "image/png"])
+    await page.get_by_role("button", name="Read how it was made").click()
+
+    said = page.locator("#attachment .says")
+    await expect(said).to_contain_text("It says of itself that it was made by AI.")
+    await expect(said).to_contain_text("a blue circle --steps 1")
+    await expect(said).to_contain_text("--seed 7")

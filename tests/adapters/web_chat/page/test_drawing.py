@@ -20,7 +20,7 @@ async def test_a_typed_prompt_becomes_a_picture(site, page):
     )
     await expect(pictures(page)).to_have_count(1)
     shown = pictures(page).first
-    await expect(shown).to_have_attribute("alt", "a red circle on a blue background")
+    await expect(shown).to_have_attribute("alt", "Made by AI: a red circle on a blue background")
     assert await shown.evaluate("image => image.naturalWidth") == 256
     await expect(page.locator("#announcer")).to_have_text(
         "The picture is ready: a red circle on a blue background"
