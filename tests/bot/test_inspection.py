@@ -11,7 +11,8 @@ from bot.inspection import MAX_SHOWN, Findings, findings_in, told
 from bot.jobs import Job
 from bot.languages import LANGUAGES, language_of
 from bot.provenance import Provenance
-from generation.containers import texts
+from generation.containers import XMP_KEYWORD, texts
+from generation.decoders import Decoders
 from generation.signatures import signature_of
 from generation.types import Signature
 from tests.samples import file, noise
@@ -122,3 +123,20 @@ def test_files_are_signed_by_the_name_in_their_certificate(fox):
         changed[-20] ^= 1
         assert not signature_of(bytes(changed)).is_valid
     assert signature_of(file(noise())) is None
+
+
+def test_signatures_are_read_in_the_process_with_limits(fox):
+    pytest.importorskip("c2pa")
+    from bot.credentials import Credentials
+    from tests.certificates import signing_chain
+
+    marks = Provenance(sign=Credentials(*signing_chain(), "es256").sign)
+    data = marks.png(noise(), marks.of(Job(user="ada", request=fox), fox))
+    decoders = Decoders(1)
+
+    try:
+        assert decoders.signature(data) == Signature(True, "Fluxbot Test", is_by_ai=True)
+        assert decoders.signature(file(noise())) is None
+        assert XMP_KEYWORD in decoders.texts(data)
+    finally:
+        decoders.close()

@@ -65,21 +65,17 @@ export function showPicture(image, preset, { onRemove, onChoose }) {
     el("button", { type: "button", class: "ghost", onclick: onRemove }, "Remove"));
 }
 
-/** A button that reads how *image* was made, or what it has read. */
+/** A button that reads how *image* was made, or what it has read: one for each picture, since what is around it is drawn anew. */
 function inspection(image) {
-  const said = (text) => el("span", { class: "says", role: "status", text });
-  if (image.says) return said(image.says);
+  if (image.inspection) return image.inspection;
   const read = el("button", { type: "button", class: "reads", text: "Read how it was made" });
+  image.inspection = el("span", { role: "status" }, read);
   read.addEventListener("click", async () => {
     read.disabled = true;
-    try {
-      image.says = (await api.inspect(image.url)).text;
-      read.replaceWith(said(image.says));
-    } catch (error) {
-      read.replaceWith(said(error.message));
-    }
+    const says = await api.inspect(image.url).then(({ text }) => text, (error) => error.message);
+    read.replaceWith(el("span", { class: "says", text: says }));
   });
-  return read;
+  return image.inspection;
 }
 
 function figure(shown, caption, kind) {
