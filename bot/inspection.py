@@ -15,7 +15,7 @@ from html import unescape
 from typing import Any, Literal
 
 from bot.attachments import Attachments
-from bot.commands import ImagineCommand, render
+from bot.commands import CommandError, ImagineCommand, parse, render
 from bot.languages import ENGLISH, Language
 from bot.provenance import XMP_KEYWORD
 from bot.source import Picture, Source
@@ -86,10 +86,15 @@ class Findings:
         options["seed"] = self.seed
         if self.width and self.height and not (self.width % 16 or self.height % 16):
             options |= {"width": self.width, "height": self.height}
-        try:
-            return render(ImagineCommand(self.prompt, **options))
-        except InvalidRequest:
-            return ""
+        # Other programs allow more steps and other sizes than we do.
+        for asked in (options, {"seed": self.seed}, {}):
+            try:
+                words = render(ImagineCommand(self.prompt, **asked))
+                parse(words)
+            except (CommandError, InvalidRequest):
+                continue
+            return words
+        return ""
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON types."""

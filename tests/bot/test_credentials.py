@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from bot.config import ConfigError
+from bot.config import ConfigError, load_config
 from bot.credentials import SETTINGS, Credentials, SignatureFailed, credentials, provenance_verdict
 from bot.gallery import Gallery
 from bot.jobs import Job
@@ -186,3 +186,15 @@ def test_check_says_what_files_carry(settings):
     is_right, sentence = provenance_verdict(settings())
     assert is_right
     assert "signed with" in sentence
+
+
+def test_paths_start_from_the_folder_of_the_configuration(tmp_path, chain):
+    (tmp_path / "config.toml").write_text(
+        '[provenance]\ncertificate = "c.pem"\nprivate_key = "k.pem"\n'
+    )
+    (tmp_path / "c.pem").write_bytes(chain[0])
+    (tmp_path / "k.pem").write_bytes(chain[1])
+
+    configured = load_config(tmp_path / "config.toml").provenance
+
+    assert credentials(configured, {}) is not None

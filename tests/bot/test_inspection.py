@@ -140,3 +140,25 @@ def test_signatures_are_read_in_the_process_with_limits(fox):
         assert XMP_KEYWORD in decoders.texts(data)
     finally:
         decoders.close()
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", -1, 1e300, True, [], "9" * 400])
+def test_numbers_out_of_all_bounds_are_not_taken_for_settings(number):
+    values = dict.fromkeys(("guidance_scale", "seed", "width", "num_inference_steps"), number)
+
+    found = findings_in({"fluxbot": json.dumps({"prompt": "a fox", **values})})
+
+    assert found == Findings(tool="fluxbot", prompt="a fox")
+
+
+def test_json_that_is_nested_deeply_is_not_read():
+    nested = '{"prompt": "a fox", "more": ' + "[" * 30 + "]" * 30 + "}"
+
+    assert findings_in({"fluxbot": nested}) == Findings()
+
+
+def test_settings_that_we_do_not_allow_are_left_out_of_the_words_to_draw_again():
+    found = findings_in({"parameters": "a fox\nSteps: 150, Seed: 7, Size: 500x500"})
+
+    assert found.num_inference_steps == 150
+    assert found.again == "a fox --seed 7"

@@ -120,7 +120,7 @@ def test_a_picture_that_was_drawn_over_counts_as_edited(fox, tmp_path):
 
 
 def test_a_smaller_copy_keeps_the_term_of_its_picture(fox, tmp_path):
-    hostile = replace(fox, prompt=f"a fox >{SourceType.ALTERED}</")
+    hostile = replace(fox, prompt=f"a fox >{SourceType.MADE}</ >{SourceType.ALTERED}</")
     path = tmp_path / "a.png"
     for source in SourceType:
         facts = replace(facts_of(Job(user="ada", request=hostile), hostile), source=source)
