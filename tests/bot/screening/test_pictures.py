@@ -36,6 +36,11 @@ def test_the_strictest_consequence_counts():
     assert verdict_on(0.5, all_at_once).action is Action.REFUSE
 
 
+def test_a_score_that_is_no_number_is_an_error_and_does_not_pass():
+    with pytest.raises(ValueError, match="no score"):
+        verdict_on(float("nan"), PictureThresholds())
+
+
 def test_the_place_decides_between_the_thresholds():
     screen = PicturesScreen(
         PictureThresholds(refuse_at=0.0), AgeRestrictedThresholds(spoiler_at=0.0)
