@@ -340,6 +340,10 @@ class Administration:
             reply_to=old.reply_to,
             parent=old.id,
             remarks=old.remarks,
+            # Nothing is judged twice, so that what the screens said of the words holds on.
+            review=old.review,
+            verdict=old.verdict,
+            is_spoiler=old.is_spoiler,
         )
 
         def act(db: sqlite3.Connection) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from bot.jobs import Job, JobStatus
+from bot.jobs import Job, JobStatus, Review
 from bot.origins import Origin
 from bot.outcomes import Outcome
 from bot.screens import Place, Screens, Verdict, strictest
@@ -88,8 +88,11 @@ class Judging:
         """The newest preview of picture *number* of *job* that may be seen.
 
         *preview*, a JPEG, is judged meanwhile and shown as soon as that is done. After one that
-        may not be seen there are no more of this job.
+        may not be seen there are no more of this job, and none at all of one that is to be held
+        or hidden for its words.
         """
+        if job.review is Review.DUE or job.is_spoiler:
+            return None
         if not self._screens.names:
             return preview
         mine = self._previews.setdefault(job.id, _Previews())

@@ -140,7 +140,10 @@ class Reviewing:
                 continue
             end = Outcome(JobStatus.FAILED, self._now(), EXPIRED, review=Review.REJECTED)
             write = partial(self._outcomes.write, job_id=job.id, outcome=end)
-            self._worker.end_held(job.id, await self._database.write(write))
+            holds = await self._database.write(write)
+            self._worker.end_held(job.id, holds)
+            if holds is None or holds.status is JobStatus.SUCCEEDED:
+                continue  # a moderator has released it meanwhile
             await asyncio.to_thread(self._gallery.delete, job.id)
             count += 1
         return count

@@ -372,7 +372,10 @@ class Service:
         mine = [job for job in self._worker.unfinished.values() if job.user == source.user]
         if not mine:
             raise NotFound("none of your jobs is waiting or being drawn")
-        return await self._cancel(mine[-1])
+        # One that is held cannot be cancelled, and is no reason to go on with the others.
+        return await self._cancel(
+            max(reversed(mine), key=lambda job: job.status is not JobStatus.HELD)
+        )
 
     # Looking things up
 

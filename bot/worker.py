@@ -242,7 +242,7 @@ class Worker:
         elif job.id in self._drawing:
             self._unwanted.setdefault(job.id, reason)
             self._drawing[job.id][1].cancel()
-            await job.finished()
+            await job.drawn()  # where it was too late, moderators may take hours for the end
 
     def move(self, job: Job, *, to_front: bool) -> bool:
         """Move *job* to the front or the end of the queue; False if it does not wait."""

@@ -12,6 +12,8 @@ from bot.origins import Origin
 from bot.refusals import Conflict, NotAccepting, NotAllowed, NotFound, Screened
 from bot.screens import PASSED, Action, Verdict
 from bot.source import PictureOf, Source
+from generation.errors import EngineLost
+from generation.executor import ThreadExecutor
 from tests.bot.conftest import CIRCLE, HERE, left
 from tests.conftest import ADA, ADMIN, BOB, EVE, at_step, finished, until
 from tests.samples import picture
@@ -225,6 +227,21 @@ async def test_after_a_preview_that_may_not_be_seen_there_are_no_more(service, j
     assert len(judge.seen) == 1
 
 
+@pytest.mark.parametrize("verdict", [HELD, HIDDEN])
+async def test_of_a_picture_that_is_held_or_hidden_for_its_words_there_are_no_previews(
+    service, judge, gate, verdict
+):
+    judge.words = {"doubtful": verdict}
+    job = await service.submit(Source(ADA), ImagineCommand("doubtful", num_inference_steps=9))
+    gate.allow(3)
+    await at_step(job, 3)
+
+    await service.submit(Source(BOB), CIRCLE)  # judged after what came before
+
+    assert job.progress.preview is None
+    assert judge.seen == []
+
+
 # A screen that does not work
 
 
@@ -354,6 +371,81 @@ async def test_a_picture_that_nobody_looks_at_is_refunded_in_the_end(bot, servic
     assert job.error.startswith("no moderator looked at this picture in time")
     assert await left(service) == bot.config.quota.credits
     assert await service.review.strikes(ADMIN, ADA) == []
+
+
+async def test_a_picture_that_is_released_just_when_its_time_is_over_stays(
+    bot, service, judge, gate
+):
+    job = await held(bot, gate, judge, Source(ADA))
+    read = bot.database.read
+
+    async def released_meanwhile(work):
+        found = await read(work)
+        bot.database.read = read
+        await service.review.release(ADMIN, job.id)
+        return found
+
+    bot.database.read = released_meanwhile
+    expired = await service.review.expire(bot.clock() + 1)
+
+    assert expired == 0
+    assert job.status is JobStatus.SUCCEEDED
+    assert (await service.picture(Source(ADA), job.id)).exists()
+
+
+async def test_cancelling_without_an_id_passes_over_what_is_held(service, judge, gate):
+    judge.picture = HELD
+    await service.admin.pause(ADMIN)
+    first, second, newest = [await service.submit(Source(ADA), CIRCLE) for _ in range(3)]
+    await service.admin.move(ADMIN, newest.id, to_front=True)
+    gate.allow(CIRCLE.num_inference_steps)
+    await service.admin.resume(ADMIN)
+    await until(lambda: newest.status is JobStatus.HELD)
+    await service.admin.pause(ADMIN)
+
+    assert await service.cancel(Source(ADA)) is second
+    cancelling = asyncio.create_task(service.cancel(Source(ADA)))
+    gate.open()
+    assert await cancelling is first
+    with pytest.raises(Conflict, match="moderator"):
+        await service.cancel(Source(ADA))
+
+
+async def test_whoever_cancels_too_late_is_not_kept_waiting_for_moderators(
+    service, judge, gate, monkeypatch
+):
+    judge.picture = HELD
+    draw = ThreadExecutor.generate
+    cancelling = []
+
+    async def draw_and_cancel(executor, request, on_step):
+        result = await draw(executor, request, on_step)
+        cancelling.append(asyncio.create_task(service.cancel(Source(ADA))))
+        return result
+
+    monkeypatch.setattr(ThreadExecutor, "generate", draw_and_cancel)
+    gate.open()
+    job = await service.submit(Source(ADA), CIRCLE)
+    await until(lambda: job.status is JobStatus.HELD)
+
+    await until(lambda: cancelling[0].done())
+    with pytest.raises(Conflict, match="moderator"):
+        await cancelling[0]
+
+
+async def test_what_was_to_be_held_is_held_when_it_is_replayed(bot, service, judge, gate):
+    judge.words = {"circle": HELD}
+    gate.open()
+    gate.fault = EngineLost("it has died")
+    job = await service.submit(Source(ADA), CIRCLE)
+    assert await finished(job) is JobStatus.FAILED
+    gate.fault = None
+
+    new = await service.admin.replay(ADMIN, job.id)
+
+    await until(lambda: new.status in (JobStatus.HELD, JobStatus.SUCCEEDED))
+    assert new.status is JobStatus.HELD
+    assert new.verdict == HELD.note
 
 
 async def test_a_moderator_can_take_a_spoiler_away(service, judge, gate):
