@@ -112,7 +112,9 @@ class Context:
         except (SlackError, OutcomeUnknown) as error:
             logger.warning("who is an admin cannot be asked: %s", error)
             member = {}
-        is_admin = bool(member.get("is_admin") or member.get("is_owner")) and not place.is_external
+        is_admin = bool(member.get("is_admin") or member.get("is_owner"))
+        # Not every event from a shared channel says whose person it is, but this answer does.
+        is_admin &= not place.is_external and _is_member(member, place.workspace.team)
         rules = self.is_home(place.workspace)
         self.service.admin.recognise(
             self.key(place),
@@ -289,6 +291,13 @@ def _team_of_person(body: Mapping[str, Any]) -> str:
         return str(team)
     user = body.get("user")
     return str(user.get("team_id") or "") if isinstance(user, Mapping) else ""
+
+
+def _is_member(member: Mapping[str, Any], team: str) -> bool:
+    """Whether *member*, as ``users.info`` tells it, belongs to *team*: alone, or among the
+    workspaces of an organisation."""
+    teams = (member.get("enterprise_user") or {}).get("teams") or ()
+    return not member.get("is_stranger") and team in (member.get("team_id"), *teams)
 
 
 def _user(body: Mapping[str, Any]) -> str:

@@ -119,6 +119,25 @@ async def test_admins_of_other_workspaces_rule_their_own_people_alone(make_chat,
     assert [entry.act for entry in audit] == ["ban"]
 
 
+@pytest.mark.parametrize(
+    "elsewhere", [{"team_id": "T0999"}, {"team_id": "T0123", "is_stranger": True}]
+)
+async def test_an_admin_of_another_organisation_rules_nothing_here_whatever_the_event_says(
+    chat, slack, monkeypatch, elsewhere
+):
+    boss, here = slack.person("boss", is_admin=True), slack.channel()
+    users_info = slack.api.users_info
+    monkeypatch.setattr(
+        slack.api,
+        "users_info",
+        lambda *asked: {"user": {**users_info(*asked)["user"], **elsewhere}},
+    )
+
+    await boss.mention(here, "admin pause")
+
+    await here.whispered(boss.id, "Only admins may do that")
+
+
 async def test_with_several_workspaces_and_no_home_none_of_them_rules_the_bot(make_chat, slack):
     slack.add_team("T0456")
     await make_chat()
