@@ -23,7 +23,7 @@ from adapters.discord_chat.commands import flux_commands, menus
 from adapters.discord_chat.doors import closed
 from adapters.discord_chat.forms import REMEMBERED, forgotten
 from adapters.discord_chat.moderation import ModerationButton, teller
-from adapters.discord_chat.own_data import DeleteEverything, erase_message
+from adapters.discord_chat.own_data import DELETE_EVERYTHING, DeleteEverything, erase_message
 from adapters.discord_chat.people import NEEDED, PLATFORM, Interaction, server_of, user_of
 from adapters.discord_chat.window import DiscordWindow, EditPace
 from bot.config import Config, ConfigError
@@ -187,6 +187,9 @@ class FluxClient(discord.AutoShardedClient):
             return None
         command = interaction.command
         if command is not None and command.qualified_name.startswith("flux mydata"):
+            return None
+        data = interaction.data
+        if data is not None and data.get("custom_id") == DELETE_EVERYTHING:
             return None
         return closed(interaction, self._config.discord)
 

@@ -27,10 +27,11 @@ from bot.service import Service
 #: member of the server.
 MOST_FILES = 5
 
+#: The ``custom_id`` of the button that confirms it.
+DELETE_EVERYTHING = "flux-mydata:delete"
 
-class DeleteEverything(
-    discord.ui.DynamicItem[discord.ui.Button[Any]], template="flux-mydata:delete"
-):
+
+class DeleteEverything(discord.ui.DynamicItem[discord.ui.Button[Any]], template=DELETE_EVERYTHING):
     """The button with which people confirm that everything of theirs is to be deleted."""
 
     def __init__(self, say: Language) -> None:
@@ -38,7 +39,7 @@ class DeleteEverything(
             discord.ui.Button(
                 label=say("Delete everything"),
                 style=discord.ButtonStyle.danger,
-                custom_id="flux-mydata:delete",
+                custom_id=DELETE_EVERYTHING,
             )
         )
 

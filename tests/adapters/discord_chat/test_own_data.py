@@ -66,3 +66,16 @@ async def test_everything_is_deleted_once_the_person_has_said_yes(fake, ada, ser
     await pressed.until(shows("Your data is deleted: 1 request"))
     assert not (await service.history(f"discord:{ada.id}")).jobs
     assert shown not in fake.channel.messages
+
+
+async def test_ones_own_data_can_be_deleted_where_nobody_draws(fake, make_presence, gate):
+    gate.open()
+    presence = await make_presence()
+    ada = fake.person("ada")
+    await (await ada.command(ada.direct, "flux imagine", prompt="a fox", **SMALL)).until(drawn)
+    await presence.restart(discord={"direct_messages": False})
+    asked = await ada.command(ada.direct, "flux mydata delete")
+
+    pressed = await ada.press(await asked.until(shows("for good")), "Delete everything")
+
+    await pressed.until(shows("Your data is deleted: 1 request"))
