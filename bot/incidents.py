@@ -5,9 +5,11 @@ All functions run inside a transaction of `bot.database.Database.write` (or a re
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Kind(StrEnum):
@@ -27,6 +29,8 @@ class Incident:
         user: The person it is about; None where there is none.
         server: ``platform-server:id``; None outside of servers.
         note: A sentence or a prompt, plain.
+        reply_to: Address of the job's answer, which only the adapter understands; None without
+            one.
     """
 
     number: int
@@ -36,6 +40,7 @@ class Incident:
     server: str | None
     job_id: str | None
     note: str
+    reply_to: dict[str, Any] | None = None
 
 
 def add(
@@ -59,9 +64,15 @@ def add(
 def after(db: sqlite3.Connection, number: int, limit: int) -> list[Incident]:
     """The first *limit* incidents behind *number*, in order."""
     rows = db.execute(
-        "SELECT * FROM incidents WHERE number > ? ORDER BY number LIMIT ?", (number, limit)
+        "SELECT *, (SELECT reply_to FROM jobs WHERE jobs.id = job_id) AS reply_to"
+        " FROM incidents WHERE number > ? ORDER BY number LIMIT ?",
+        (number, limit),
     )
-    return [Incident(**{**dict(row), "kind": Kind(row["kind"])}) for row in rows]
+    found = []
+    for row in rows:
+        reply_to = None if row["reply_to"] is None else json.loads(row["reply_to"])
+        found.append(Incident(**{**dict(row), "kind": Kind(row["kind"]), "reply_to": reply_to}))
+    return found
 
 
 def newest(db: sqlite3.Connection) -> int:

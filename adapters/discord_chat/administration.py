@@ -15,7 +15,7 @@ from discord.app_commands import Choice, Range, locale_str
 
 from adapters.discord_chat.answers import Answers
 from adapters.discord_chat.messages import MAX_CHOICE, shortened
-from adapters.discord_chat.moderation import add_moderation
+from adapters.discord_chat.moderation import add_moderation, show_revealed
 from adapters.discord_chat.people import (
     Interaction,
     role_of,
@@ -318,6 +318,7 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
     @app_commands.describe(id=locale_str("Which job"))
     async def review_reveal(interaction: Interaction, id: JobId) -> None:
         await carry_out(interaction, AdminReview("reveal", id))
+        await show_revealed(interaction, service, id)
 
     strikes = subgroup("strikes", locale_str("Manages strikes for refused requests"))
 

@@ -1,6 +1,7 @@
 """Moderation on Discord: the log channel, its buttons, the menus behind a message, and commands."""
 # No `from __future__ import annotations`: discord.py reads the annotations.
 
+import logging
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, Self, cast
@@ -11,7 +12,8 @@ from discord.app_commands import Range, locale_str
 
 from adapters.discord_chat.acts import carry_out
 from adapters.discord_chat.messages import Post, code, inert, shortened
-from adapters.discord_chat.people import Interaction, user_of
+from adapters.discord_chat.people import PLATFORM, Interaction, source_of, user_of
+from adapters.discord_chat.window import end
 from bot.commands import (
     AdminCommand,
     AdminErase,
@@ -22,7 +24,12 @@ from bot.commands import (
 )
 from bot.incidents import Incident, Kind
 from bot.jobs import ID_ALPHABET, ID_LENGTH
+from bot.languages import language_of
 from bot.moderation_log import LABELS, CannotBeTold
+from bot.service import Service
+from generation.errors import FluxbotError
+
+logger = logging.getLogger(__name__)
 
 Decision = Literal["show", "release", "reject", "dismiss", "remove"]
 DECISIONS: dict[Decision, str] = {
@@ -96,6 +103,8 @@ def incident_post(incident: Incident) -> Post:
     else:
         lines.append(f"**{LABELS[incident.kind]}**")
     note = shortened(incident.note, MAX_NOTE)
+    if (link := _link(incident)) is not None:
+        lines.append(link)
     if incident.kind is Kind.ACT:
         lines.append(inert(note))
     elif note:
@@ -109,6 +118,16 @@ def incident_post(incident: Incident) -> Post:
         else []
     )
     return Post([embed], (), items)
+
+
+def _link(incident: Incident) -> str | None:
+    """A link to the message in which the picture is shown to others; None where there is none."""
+    to, (platform, _, guild) = incident.reply_to, (incident.server or "").partition(":")
+    if not to or platform != f"{PLATFORM}-server" or to.get("is_private"):
+        return None
+    if not to.get("channel") or not to.get("message"):
+        return None
+    return f"https://discord.com/channels/{guild}/{to['channel']}/{to['message']}"
 
 
 def _name(user: str) -> str:
@@ -143,6 +162,24 @@ def decided(message: discord.Message, what: Decision, by: discord.abc.User) -> P
     }[what]
     embed.description = f"{embed.description or ''}\n\n{done} · {_name(user_of(by))}"
     return Post([embed])
+
+
+async def show_revealed(interaction: Interaction, service: Service, job_id: str) -> None:
+    """Show a picture without its spoiler in the message of the job, where the bot may edit it."""
+    source = source_of(interaction, job_id)
+    try:
+        job = await service.job(source, job_id)
+    except FluxbotError:
+        return
+    to = job.reply_to or {}
+    if job.is_spoiler or not to.get("is_member") or not to.get("message"):
+        return
+    post = await end(service, job, language_of(to.get("locale")), int(to["max_bytes"]))
+    place = interaction.client.get_partial_messageable(int(to["channel"]))
+    try:
+        await place.get_partial_message(int(to["message"])).edit(**post.for_edit())
+    except discord.HTTPException as error:
+        logger.info("the spoiler of %s stays in its message: %s", job_id, error)
 
 
 CarryOut = Callable[[Interaction, AdminCommand], Awaitable[None]]

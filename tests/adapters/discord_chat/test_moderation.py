@@ -127,3 +127,25 @@ async def test_a_spoiler_is_an_attachment_that_discord_hides(fake, presence, ada
     assert message.attachments[0].filename.startswith("SPOILER_")
     assert not any(embed.get("image") for embed in message.embeds)
     judge.picture = PASSED
+
+
+async def test_a_moderator_takes_the_spoiler_from_a_message(fake, presence, ada, boss, judge, gate):
+    gate.open()
+    judge.picture = HIDDEN
+    message = await (await asked_for(ada, fake.channel)).until(drawn)
+    job = await the_job(presence.bot.service, ada)
+
+    await boss.command(fake.channel, "flux-admin review reveal", id=job.id)
+
+    await fake.until(lambda: not message.attachments[0].filename.startswith("SPOILER_"))
+    assert any(embed.get("image") for embed in message.embeds)
+
+
+async def test_a_log_entry_leads_to_the_message(fake, presence, ada, bob, gate):
+    gate.open()
+    message = await (await asked_for(ada, fake.channel)).until(drawn)
+
+    await bob.press(message, "Report")
+
+    told = await in_log(fake, presence, "Reported")
+    assert f"https://discord.com/channels/{fake.guild.id}/{fake.channel.id}/" in told.text
