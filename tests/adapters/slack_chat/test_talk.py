@@ -47,7 +47,14 @@ async def test_a_mention_is_answered_in_its_thread_with_the_picture(
     assert json.loads(shown.text["fluxbot"])["job"] == job.id
     assert (job.user, job.request.seed) == (ada.key, 7)
     assert message["blocks"][2]["alt_text"] == "Made by AI: a fox in snow"
-    assert buttons(message) == ["Again", "Vary", "Edit prompt", "Use as control image", "Delete"]
+    assert buttons(message) == [
+        "Again",
+        "Vary",
+        "Edit prompt",
+        "Use as control image",
+        "Report",
+        "Delete",
+    ]
 
 
 async def test_one_message_is_edited_from_its_place_to_the_picture(chat, ada, general, gate):
