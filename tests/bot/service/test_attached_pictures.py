@@ -167,7 +167,7 @@ async def test_prices_and_control_maps_are_given_at_a_limited_rate(make_bot, clo
     await previews.quote(Source(ADA), CIRCLE)
     await previews.control_map(Source(ADA), picture(), "canny")
 
-    with pytest.raises(TooOften, match="at most 2 prices and control maps a minute"):
+    with pytest.raises(TooOften, match="at most 2 prices, control maps and inspections a minute"):
         await previews.quote(Source(ADA), CIRCLE)
     with pytest.raises(TooOften):
         await previews.control_map(Source(ADA), picture(), "canny")
