@@ -30,6 +30,7 @@ from bot.worker import Worker
 logger = logging.getLogger(__name__)
 
 
+UNREADABLE = "the attached picture cannot be read; nothing was charged, please attach it again"
 DELETING = "your data is being deleted: one moment, please"
 
 
@@ -161,7 +162,8 @@ class Admission:
 
     async def _prepare(self, job: Job, draft: Draft) -> asyncio.Task[Job]:
         """The task that writes *job*, whose pictures are on the disk."""
-        await self._judge(job, [clean.png for clean in draft.attached])
+        kept = await asyncio.to_thread(_kept_pictures, draft)
+        await self._judge(job, [*kept, *(clean.png for clean in draft.attached)])
         if draft.attached:
             # Checked here already, so that refused requests never fill the disk.
             await self._database.read(partial(self._check_may_pay, job=job))
@@ -297,6 +299,22 @@ class Admission:
             del counter[user]
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _kept_pictures(draft: Draft) -> list[bytes]:
+    """The pictures that *draft* has from an earlier job, PNG files. They are judged again: the
+    verdict on that job, or in its place, may have been another.
+
+    Raises:
+        StorageTrouble: One cannot be read.
+    """
+    if draft.attached:  # then all of its pictures are new
+        return []
+    try:
+        return [path.read_bytes() for path in draft.request.pictures.values()]
+    except OSError as error:
+        logger.error("a control image cannot be read: %s", error)
+        raise StorageTrouble(UNREADABLE) from error
 
 
 def _not_deleted(job: Job) -> Job:

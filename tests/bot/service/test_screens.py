@@ -3,6 +3,7 @@ what is held."""
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -137,6 +138,21 @@ async def test_an_attached_picture_is_judged_before_the_charge(bot, service, jud
 
     assert await left(service) == bot.config.quota.credits
     assert list(bot.gallery.control_images.glob("*.png")) == []
+
+
+async def test_drawing_again_is_no_way_round_the_judgement_of_an_attached_picture(
+    bot, service, judge, gate
+):
+    gate.open()
+    drawn = await service.submit(Source(ADA), replace(CIRCLE, preset="canny"), (picture(),))
+    await finished(drawn)
+    spent = (await service.quota(ADA)).used
+    judge.picture = NOT_SHOWN
+
+    with pytest.raises(Screened):
+        await service.again(Source(ADA), drawn.id)
+
+    assert (await service.quota(ADA)).used == spent
 
 
 async def test_a_servers_own_words_reach_the_screen_from_there_alone(bot, service, judge):
