@@ -16,11 +16,16 @@ from bot.backups import back_up, restore
 from bot.config import Config
 from bot.database import Database, migrations
 from bot.gallery import Gallery
+from bot.jobs import Job
 from bot.permissions import secrets_are_open, tighten
 from bot.restarts import Restarts
 from bot.storage import Reserve
+from generation.types import GenerationRequest
 
 NOW = 1_700_000_000.0
+FOX = GenerationRequest(
+    prompt="a fox", num_inference_steps=3, guidance_scale=3.5, width=64, height=64, seed=1
+)
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +53,8 @@ async def filled(data):
         back_up(data / "bot.sqlite3", data / "backups", NOW)
         gallery = Gallery(data)
         gallery.keep_control_image(b"a picture")
-        gallery._save_thumbnail("k7m2p9xd", Image.new("RGB", (8, 8)))
+        job = Job(id="k7m2p9xd", user="web:ada", request=FOX)
+        gallery.save(job, 1, FOX, Image.new("RGB", (8, 8)), None)
         await database.close()
     return names
 

@@ -367,5 +367,7 @@ async def test_old_words_are_forgotten_and_the_history_says_so(make_bot, gate, c
     assert (await bot.service.picture(Source(ADA), old.id)).exists()
     with pytest.raises(NotFound, match="was forgotten for its age"):
         await bot.service.again(Source(ADA), old.id)
-    kept = {bot.gallery.picture_path(old.id, 1).name}  # what stands in a picture stays with it
+    # What stands in a picture stays with it.
+    files = (bot.gallery.picture_path(old.id, 1), bot.gallery.path(old.id, "thumbnail"))
+    kept = {file.name for file in files}
     assert set(traces(bot, MARKER)) <= kept
