@@ -40,6 +40,10 @@ async def test_direct_messages_can_be_closed_and_are_where_servers_are_named(
     asked = await ada.command(ada.direct, "flux imagine", prompt="a fox", **SMALL)
     assert "I do not draw in direct messages" in await refused(asked)
 
+    await presence.restart(discord={"roles": ("1234",)})
+    asked = await ada.command(ada.direct, "flux imagine", prompt="a fox", **SMALL)
+    assert "I do not draw in direct messages" in await refused(asked)
+
     await presence.restart(discord={"servers": (str(fake.guild.id),), "direct_messages": True})
     await (await ada.command(ada.direct, "flux imagine", prompt="a fox", **SMALL)).until(drawn)
 

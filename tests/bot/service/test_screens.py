@@ -258,6 +258,46 @@ async def test_of_a_picture_that_is_held_or_hidden_for_its_words_there_are_no_pr
     assert judge.seen == []
 
 
+@pytest.mark.parametrize("verdict", [HIDDEN, HELD, NOT_SHOWN])
+async def test_only_a_preview_that_passes_is_shown(service, judge, gate, verdict):
+    judge.picture = verdict
+    job = await service.submit(Source(ADA), ImagineCommand("a fox", num_inference_steps=9))
+    gate.allow(2)
+    await at_step(job, 2)
+    await until(lambda: judge.seen)
+    await service.submit(Source(BOB), CIRCLE)  # judged after what came before
+
+    gate.allow(1)
+    await at_step(job, 3)
+
+    assert job.progress.preview is None
+
+
+@pytest.mark.parametrize("verdict", [PASSED, HELD])
+async def test_a_picture_that_is_hidden_for_its_words_stays_hidden(
+    bot, service, judge, gate, verdict
+):
+    judge.words = {"circle": HIDDEN}
+    judge.picture = verdict
+    gate.open()
+    job = await service.submit(Source(ADA), CIRCLE)
+    await until(lambda: job.status in (JobStatus.SUCCEEDED, JobStatus.HELD))
+    if job.status is JobStatus.HELD:
+        await service.review.release(ADMIN, job.id)
+
+    assert job.is_spoiler
+    service = await bot.restart()
+    assert (await service.job(Source(ADA), job.id)).is_spoiler
+
+
+async def test_a_server_refuses_so_many_words_and_no_more(service):
+    for number in range(200):
+        await service.review.refuse_word(ADMIN, SERVER, f"word {number}", is_refused=True)
+
+    with pytest.raises(Conflict, match="200 words already"):
+        await service.review.refuse_word(ADMIN, SERVER, "one more", is_refused=True)
+
+
 # A screen that does not work
 
 
