@@ -237,6 +237,21 @@ async def test_history_has_thumbnails_pages_and_a_menu(fake, ada, gate, service)
     assert job.id in message.text
 
 
+async def test_history_shows_no_thumbnail_of_a_hidden_picture(fake, make_presence, gate):
+    gate.open()
+    service = (await make_presence(moderation={"reports_to_hide": 1})).bot.service
+    ada = fake.person("ada")
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", **SMALL)
+    await asked.until(drawn)
+    job = await the_job(service, ada)
+    await service.moderation.report("discord:77", job.id)
+
+    page = await (await ada.command(fake.channel, "flux history")).until(ended)
+
+    assert "a fox" in page.text
+    assert not page.attachments
+
+
 async def test_history_is_searched_by_words(fake, ada, gate):
     gate.open()
     for prompt in ("a red fox", "a blue boat"):

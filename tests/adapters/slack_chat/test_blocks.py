@@ -76,6 +76,16 @@ def test_messages_fit_whatever_the_prompt_is(prompt, images, text):
 
 
 @needs(SLACK_TYPES)
+def test_the_home_shows_no_picture_that_is_hidden():
+    def shown(latest):
+        quota, queue = QuotaStatus(100, 40, 0, 60, 86400.0, None), QueueView(0, 0, ())
+        view = home(quota, queue, [latest], {}, {}, "")
+        return [each["accessory"] for each in view["blocks"] if "accessory" in each]
+
+    assert shown(job())
+    assert not shown(job(is_spoiler=True))
+
+
 @given(PROMPTS, st.text(max_size=300))
 @settings(max_examples=40, deadline=None)
 def test_forms_and_the_home_fit_whatever_is_in_them(prompt, text):
