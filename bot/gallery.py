@@ -14,6 +14,7 @@ from bot.commands.vocabulary import MAX_IMAGES
 from bot.jobs import Job
 from bot.permissions import make_folder
 from bot.provenance import MAP, Facts, Provenance
+from bot.refusals import NotFound
 from generation.types import GenerationRequest
 
 if TYPE_CHECKING:
@@ -192,3 +193,18 @@ def _write_aside(path: Path, write: Callable[[Any], object]) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def existing(path: Path, job: Job) -> Path:
+    """*path*, a file of *job*.
+
+    Raises:
+        NotFound: It was deleted, or never was.
+    """
+    if not path.exists():
+        raise NotFound(
+            f"the picture of {job.id} was deleted; `again {job.id}` draws it again"
+            if job.is_pruned
+            else f"there is no such picture of {job.id}"
+        )
+    return path

@@ -88,7 +88,7 @@ class Screen(Protocol):
     """One judge. It is made on the thread on which its methods are called, and nowhere else."""
 
     def judge_words(self, texts: Sequence[str], place: Place) -> Verdict:
-        """The verdict on *texts*: the prompt, the negative prompt."""
+        """The verdict on *texts*: the prompt, then the negative prompt."""
 
     def judge_picture(self, image: Image.Image, place: Place) -> Verdict:
         """The verdict on *image*, RGB, of any size."""
@@ -133,6 +133,10 @@ class _Loaded:
         try:
             async with asyncio.timeout(SECONDS_TO_JUDGE):
                 return await loop.run_in_executor(self._thread, judge, screen)
+        except TimeoutError:
+            # Its thread may hang for good, and with it everything that waits for it.
+            self.problem = f"the screen {self.name!r} does not answer; restart the bot"
+            raise
         finally:
             self.is_busy = False
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from bot.jobs import Job
 from bot.languages import Language
-from bot.refusals import Conflict, NotAccepting, NotAllowed, NotFound, StorageTrouble
+from bot.refusals import Conflict, NotAccepting, NotAllowed, NotFound, StorageTrouble, TooOften
 from generation.errors import FluxbotError, GenerationError, InvalidImage
 
 
@@ -173,6 +173,11 @@ def not_handed_out(platform: str, status: int) -> InvalidImage:
 def no_longer_kept() -> NotFound:
     """The error for a picture that is deleted while it is fetched."""
     return NotFound("the picture was deleted for its age; `again` draws it again")
+
+
+def too_many_streams(most: int) -> TooOften:
+    """The error of a person who follows jobs in more than *most* places at once."""
+    return TooOften(f"you have {most} streams open: close a tab of the page", retry_in=30)
 
 
 def restarting(job: Job) -> NotAccepting:

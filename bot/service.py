@@ -26,7 +26,7 @@ from bot.commands import ImagineCommand
 from bot.config import Config
 from bot.database import Database
 from bot.drafts import Drafts
-from bot.gallery import Gallery, Kind
+from bot.gallery import Gallery, Kind, existing
 from bot.inspection import Inspections
 from bot.job_ids import JobIds
 from bot.job_store import HistoryPage, JobStore
@@ -54,6 +54,7 @@ from bot.review import Reviewing
 from bot.screens import BROKEN, Screens
 from bot.sentences import held, not_yours
 from bot.servers import Servers
+from bot.sessions import Sessions
 from bot.source import Picture, PictureOf, Source
 from bot.upkeep import Upkeep
 from bot.views import About, EngineState, QueueView
@@ -76,6 +77,7 @@ class Service:
         own_data: Export and deletion of a person's data.
         attachments: The way to the content of strangers' files.
         previews: Prices and control maps.
+        sessions: Who is signed in on the page.
         answers: Answers that are owed to people on a platform.
         servers: The acts of people who manage a server.
         moderation: Reports, and the acts of moderators.
@@ -162,6 +164,7 @@ class Service:
         )
         self.servers = Servers(database, self._worker, self.admin, self._cancel, now)
         self.answers = Answers(database, self._store, self._outcomes, self._worker, now)
+        self.sessions = Sessions(database, config.web.session_days, now)
         self.previews = Previews(
             config.quota, self._drafts, self._admission, self.attachments, self._worker, self.quota
         )
@@ -199,6 +202,7 @@ class Service:
                 job.request = replace(job.request, model=model_name(self.config.model))
         self._worker.take_up(left)
         await self._database.read(self.admin.start)
+        await self.sessions.start()
         await self._upkeep.sweep(math.inf)
 
     async def finish(self, seconds: float) -> None:
@@ -471,7 +475,7 @@ class Service:
         """
         job = await self._drawn(source, job_id)
         check_picture_number(job, number)
-        return _existing(self._gallery.picture_path(job.id, number), job)
+        return existing(self._gallery.picture_path(job.id, number), job)
 
     async def picture_file(self, source: Source, job_id: str, kind: Kind) -> Path:
         """The file with all pictures of a job (``grid``, a PNG), a small WebP of it
@@ -483,8 +487,8 @@ class Service:
         """
         job = await self._drawn(source, job_id)
         if kind == "grid" and job.images == 1:
-            return _existing(self._gallery.picture_path(job.id, 1), job)
-        return _existing(self._gallery.path(job.id, kind), job)
+            return existing(self._gallery.picture_path(job.id, 1), job)
+        return existing(self._gallery.path(job.id, kind), job)
 
     async def control_image(self, source: Source, job_id: str) -> Path:
         """The attached picture (PNG, cleaned) that a job was made from.
@@ -495,7 +499,7 @@ class Service:
         job = await self.job(source, job_id)
         if job.request.control_image is None:
             raise NotFound(f"{job.id} was made without a control image")
-        return _existing(job.request.control_image, job)
+        return existing(job.request.control_image, job)
 
     async def delete(self, source: Source, job_id: str) -> Job:
         """The job, which has ended, with its pictures deleted; its line in the history stays.
@@ -587,13 +591,3 @@ class Service:
             verb = "has" if job.status.is_final else "is"
             raise Conflict(f"{job.id} has no picture: it {verb} {job.status}")
         return job
-
-
-def _existing(path: Path, job: Job) -> Path:
-    if not path.exists():
-        raise NotFound(
-            f"the picture of {job.id} was deleted; `again {job.id}` draws it again"
-            if job.is_pruned
-            else f"there is no such picture of {job.id}"
-        )
-    return path

@@ -49,6 +49,7 @@ FOR_OPERATORS = {
     "adapters/discord_chat/chat.py": "what stands in the log, and in bot check",
     "adapters/slack_chat/chat.py": "what stands in the log, and in bot check",
     "adapters/web_chat/server.py": "why it cannot listen",
+    "adapters/web_chat/guesses.py": "what stands in the log of wrong tokens",
     "adapters/slack_chat/workspaces.py": "what each of Slack's permissions is for",
 }
 

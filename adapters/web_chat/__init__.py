@@ -11,6 +11,8 @@
 | ``security`` | the gate before all routes: Host, Origin, tokens, size; browsers' headers |
 | ``connections`` | how many there may be, and their deadlines |
 | ``exposure`` | whether strangers can reach the bot, which then asks for tokens |
+| ``guesses`` | wrong tokens, and the waits after them |
+| ``signing_in`` | a token for a cookie, and the cookie back |
 | ``events`` | jobs as server-sent events |
 | ``pages`` | the page itself, from ``static/`` |
 """

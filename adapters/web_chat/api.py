@@ -9,9 +9,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, Query, Request
 from starlette.responses import Response
 
-from adapters.web_chat import errors, inspection, own_data, pages, pictures
+from adapters.web_chat import errors, inspection, own_data, pages, pictures, signing_in
 from adapters.web_chat.errors import response_to
-from adapters.web_chat.events import EventStream, data_url
+from adapters.web_chat.events import data_url
 from adapters.web_chat.pictures import read
 from adapters.web_chat.schemas import (
     AboutView,
@@ -34,12 +34,10 @@ from adapters.web_chat.schemas import (
     QuotaView,
     QuoteBody,
     QuoteView,
-    SessionBody,
-    SessionView,
     StatusView,
     Word,
 )
-from adapters.web_chat.security import COOKIE, LOCAL_USER, Gate, is_guarded
+from adapters.web_chat.security import COOKIE, Gate, is_guarded
 from adapters.web_chat.sharing import EVENTS, Asker, JobId, TheWeb, Web, file, responses
 from bot import sentences
 from bot.commands import (
@@ -287,10 +285,10 @@ async def again(
     ),
     status_code=200,
     response_class=Response,
-    responses={**responses(404, 503), **EVENTS},
+    responses={**responses(404, 429, 503), **EVENTS},
 )
-async def job_events(web: TheWeb, source: Asker, id: JobId) -> Response:
-    return EventStream([await web.service.job(source, id)], web.stopping)
+async def job_events(web: TheWeb, source: Asker, request: Request, id: JobId) -> Response:
+    return web.stream(request, source, [await web.service.job(source, id)])
 
 
 @router.get(
@@ -299,15 +297,16 @@ async def job_events(web: TheWeb, source: Asker, id: JobId) -> Response:
     description="As for one job; browsers open only a few connections to one host.",
     status_code=200,
     response_class=Response,
-    responses={**responses(404, 503), **EVENTS},
+    responses={**responses(404, 429, 503), **EVENTS},
 )
 async def events(
     web: TheWeb,
     source: Asker,
+    request: Request,
     job: Annotated[list[str], Query(min_length=1, max_length=MAX_FOLLOWED)],
 ) -> Response:
     jobs = [await web.service.job(source, id) for id in dict.fromkeys(job)]
-    return EventStream(jobs, web.stopping)
+    return web.stream(request, source, jobs)
 
 
 @router.get("/api/history", summary="One's own jobs, newest first", responses=responses(503))
@@ -385,35 +384,6 @@ async def message(web: TheWeb, source: Asker, body: MessageBody) -> MessageView 
     )
 
 
-@router.post(
-    "/api/session",
-    response_model=SessionView,
-    summary="Change a bearer token into a cookie",
-    responses=responses(),
-)
-async def sign_in(web: TheWeb, request: Request, body: SessionBody) -> SessionView | Response:
-    if not web.tokens:
-        return SessionView(user=LOCAL_USER)
-    user = web.tokens.user(body.token)
-    if user is None:
-        return errors.unknown_token()
-    signed_in = Response(SessionView(user=user).model_dump_json(), media_type="application/json")
-    signed_in.set_cookie(
-        COOKIE,
-        web.tokens.cookie(body.token),
-        max_age=90 * 24 * 3600,
-        httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https",
-    )
-    return signed_in
-
-
-@router.delete("/api/session", status_code=204, summary="Sign out", responses=responses())
-async def sign_out(response: Response) -> None:
-    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
-
-
 def _takes_a_picture(text: str) -> bool:
     """Whether an attached picture goes with *text*; else the page keeps it for the next prompt."""
     try:
@@ -466,12 +436,15 @@ def create_app(service: Service, config: Config, secrets: Secrets) -> FastAPI:
     app.include_router(pictures.router)
     app.include_router(own_data.router)
     app.include_router(inspection.router)
+    app.include_router(signing_in.router)
     pages.install(app)
     app.add_middleware(
         Gate,
         host=config.web.host,
         allowed_hosts=config.web.allowed_hosts,
         tokens=web.tokens,
+        user_of_session=service.sessions.user,
+        guesses=web.guesses,
         max_body_bytes=web.max_image_bytes * 4 // 3 + BODY_OVERHEAD,
     )
     return app

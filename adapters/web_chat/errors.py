@@ -170,6 +170,28 @@ def response_to(error: FluxbotError, sentence: str | None = None) -> Response:
     )
 
 
+def not_signed_in() -> Response:
+    """The response to a request that needs a token and has none."""
+    return error_response(
+        401,
+        CODES[401],
+        "sign in first: send the header Authorization: Bearer YOUR-TOKEN, or use the page",
+        headers={"WWW-Authenticate": 'Bearer realm="fluxbot"'},
+    )
+
+
+def guessed_too_often(wait: float) -> Response:
+    """The response to any token for *wait* more seconds, after wrong ones from that address."""
+    seconds = max(1, math.ceil(wait))
+    return error_response(
+        429,
+        "too_many_wrong_tokens",
+        f"too many wrong tokens came from your address: try again in {seconds} s",
+        "token",
+        headers={"Retry-After": str(seconds)},
+    )
+
+
 def unknown_token() -> Response:
     """The response to a bearer token that the operator has not given to anybody."""
     message = "this token is not known: ask the operator for yours"

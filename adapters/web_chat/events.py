@@ -17,14 +17,18 @@ import asyncio
 import base64
 import contextlib
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from adapters.web_chat.errors import response_to
 from adapters.web_chat.schemas import JobView
+from bot import sentences
 from bot.jobs import Job, JobStatus, Progress
+from bot.refusals import TooOften
 
 #: Seconds of silence after which a comment shows proxies that the stream lives.
 KEEP_ALIVE = 15.0
@@ -61,25 +65,69 @@ def data_url(media_type: str, data: bytes) -> str:
     return f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"
 
 
+class Streams:
+    """How many streams each person has open, of *most* that they may have."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._open: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def of(self, person: str) -> Iterator[None]:
+        """A block in which *person* has one more stream open.
+
+        Raises:
+            TooOften: They have as many as they may have.
+        """
+        if self._open[person] >= self.most:
+            raise sentences.too_many_streams(self.most)
+        self._open[person] += 1
+        try:
+            yield
+        finally:
+            self._open[person] -= 1
+            if not self._open[person]:
+                del self._open[person]
+
+
 class EventStream(Response):
     """A stream of *jobs*, until all have ended, the client has gone or *stopping* is set.
 
     Several jobs share one stream, because browsers open few connections to one host. A
     client that reads slowly is sent the latest of each job, never a backlog.
+
+    Args:
+        places: Entered while the stream is open; it may refuse one.
+        is_allowed: Whether the person may still see it.
     """
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, jobs: Sequence[Job], stopping: asyncio.Event, keep_alive: float = KEEP_ALIVE
+        self,
+        jobs: Sequence[Job],
+        stopping: asyncio.Event,
+        keep_alive: float = KEEP_ALIVE,
+        *,
+        places: contextlib.AbstractContextManager[None] | None = None,
+        is_allowed: Callable[[], bool] = lambda: True,
     ) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._jobs = jobs
         self._stopping = stopping
         self._keep_alive = keep_alive
+        self._places = places or contextlib.nullcontext()
+        self._is_allowed = is_allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            with self._places:
+                await self._stream(receive, send)
+        except TooOften as error:
+            await response_to(error)(scope, receive, send)
+
+    async def _stream(self, receive: Receive, send: Send) -> None:
         await send(
             {"type": "http.response.start", "status": 200, "headers": self.raw_headers},
         )
@@ -116,7 +164,7 @@ class EventStream(Response):
         try:
             await write(f"retry: {RECONNECT}\n\n")
             open_jobs = {job.id for job in self._jobs}
-            while open_jobs:
+            while open_jobs and self._is_allowed():
                 try:
                     await asyncio.wait_for(changed.wait(), self._keep_alive)
                 except TimeoutError:

@@ -18,19 +18,29 @@ import hashlib
 import hmac
 import ipaddress
 import logging
-from collections.abc import Iterable, Mapping, MutableMapping
+import secrets
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
 from fastapi import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from adapters.web_chat.errors import CODES, MAX_ECHO, error_response
+from adapters.web_chat.errors import (
+    CODES,
+    MAX_ECHO,
+    error_response,
+    guessed_too_often,
+    not_signed_in,
+)
 from adapters.web_chat.exposure import WAY_OUT, is_loopback, trace_of_a_proxy
+from adapters.web_chat.guesses import Guesses
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 #: The user of every request when no tokens are set.
 LOCAL_USER = "web:local"
 COOKIE = "fluxbot_session"
+#: The path to sign in at, and the bytes that a body there may have.
+SIGN_IN, SIGN_IN_BYTES = "/api/session", 4000
 
 SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
@@ -65,15 +75,28 @@ def host_name(header: str) -> str:
 
 def is_guarded(path: str) -> bool:
     """Whether *path* needs a token where there are tokens; the page itself does not."""
-    return path.startswith("/api/") and path != "/api/session"
+    return path.startswith("/api/") and path != SIGN_IN
+
+
+def address_of(scope: Scope) -> str:
+    """The address of a request's sender, as a trusted proxy has it; empty where unknown."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+def cookie_of(headers: Mapping[str, str]) -> str | None:
+    """The secret in the session's cookie; None without one."""
+    for pair in headers.get("cookie", "").split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name == COOKIE:
+            return value or None
+    return None
 
 
 class Tokens:
-    """Bearer tokens and the cookies made of them.
+    """Bearer tokens, and the secrets of the sessions that they begin.
 
-    A cookie is a keyed hash of its token: it needs no memory, outlives a restart, ends
-    when the token is taken out of the configuration, and does not give the token away
-    to another program on this machine, since cookies are shared between ports.
+    A session is known by a hash of its secret with the token as the key; see `bot.sessions`.
     """
 
     def __init__(self, names: Mapping[str, str]) -> None:
@@ -87,13 +110,25 @@ class Tokens:
         """The user of *token*; None where it is unknown."""
         return self._find(token, self._users)
 
-    def user_of_cookie(self, cookie: str) -> str | None:
-        """The user who was given *cookie*; None where it is unknown."""
-        return self._find(cookie, {self.cookie(token): who for token, who in self._users.items()})
+    def new_session(self, token: str) -> tuple[str, str]:
+        """A new secret for a browser, and the hash that is kept of it."""
+        secret = secrets.token_urlsafe(32)
+        return secret, self._hash(token, secret)
+
+    def session(self, secret: str, user_of: Callable[[str], str | None]) -> tuple[str, str] | None:
+        """Hash and user of the open session with *secret*; None where there is none.
+
+        *user_of* gives the user of an open session by its hash.
+        """
+        for token, user in self._users.items():
+            hash = self._hash(token, secret)
+            if user_of(hash) == user:
+                return hash, user
+        return None
 
     @staticmethod
-    def cookie(token: str) -> str:
-        return hmac.digest(token.encode(), b"fluxbot web session", "sha256").hex()
+    def _hash(token: str, secret: str) -> str:
+        return hmac.digest(token.encode(), secret.encode("utf-8", "replace"), "sha256").hex()
 
     @staticmethod
     def _find(secret: str, users: Mapping[str, str]) -> str | None:
@@ -110,9 +145,9 @@ class Gate:
     """ASGI middleware around the whole application.
 
     Sets ``request.state.user``. Answers 400 to an unknown Host, 403 to a foreign site,
-    401 without a token where one is needed, 413 to a body that is too large (counted as
-    it arrives, so a missing Content-Length does not help), and 500 without details to
-    exceptions of the application.
+    401 without a token where one is needed, 429 after wrong ones, 413 to a body that is too
+    large (counted as it arrives, so a missing Content-Length does not help), and 500 without
+    details to exceptions of the application.
     """
 
     def __init__(
@@ -122,6 +157,8 @@ class Gate:
         host: str,
         allowed_hosts: Iterable[str],
         tokens: Tokens,
+        user_of_session: Callable[[str], str | None],
+        guesses: Guesses,
         max_body_bytes: int,
     ) -> None:
         self._app = app
@@ -130,6 +167,8 @@ class Gate:
             self._names |= {host_name(name) for name in allowed_hosts}
         self._admits_addresses = not is_loopback(host)
         self._tokens = tokens
+        self._user_of_session = user_of_session
+        self._guesses = guesses
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -144,9 +183,10 @@ class Gate:
         if response is not None:
             await response(scope, receive, answer)
             return
-        body = _Body(receive, self._max_body_bytes)
+        limit = SIGN_IN_BYTES if scope["path"] == SIGN_IN else self._max_body_bytes
+        body = _Body(receive, limit)
         length = headers.get("content-length", "")
-        if length.isdecimal() and int(length[:20]) > self._max_body_bytes:
+        if length.isdecimal() and int(length[:20]) > limit:
             await body.discard()
             await body.too_large()(scope, receive, answer)
             return
@@ -177,18 +217,33 @@ class Gate:
             )
         if self._is_foreign(scope, headers, host):
             return error_response(403, "foreign_site", "requests from other sites are not answered")
-        scope.setdefault("state", {})["user"] = LOCAL_USER
-        if self._tokens and is_guarded(scope["path"]):
-            user = self._user(headers)
-            if user is None:
-                return error_response(
-                    401,
-                    CODES[401],
-                    "sign in first: send the header Authorization: Bearer YOUR-TOKEN,"
-                    " or use the page",
-                    headers={"WWW-Authenticate": 'Bearer realm="fluxbot"'},
-                )
-            scope["state"]["user"] = user
+        state = scope.setdefault("state", {})
+        state.update(user=LOCAL_USER, session=None)
+        if not self._tokens or not is_guarded(scope["path"]):
+            return None
+        authorization = headers.get("authorization")
+        if authorization is not None:
+            return self._with_token(scope, authorization)
+        secret = cookie_of(headers)
+        found = self._tokens.session(secret, self._user_of_session) if secret else None
+        if found is None:
+            return not_signed_in()
+        state["session"], state["user"] = found
+        return None
+
+    def _with_token(self, scope: Scope, authorization: str) -> ASGIApp | None:
+        scheme, _, token = authorization.partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            return not_signed_in()
+        address = address_of(scope)
+        if wait := self._guesses.wait(address):
+            return guessed_too_often(wait)
+        user = self._tokens.user(token)
+        if user is None:
+            self._guesses.wrong(address)
+            return not_signed_in()
+        scope["state"]["user"] = user
         return None
 
     def _knows(self, host: str) -> bool:
@@ -220,17 +275,6 @@ class Gate:
             and headers.get("sec-fetch-mode") == "navigate"
             and scope["path"] == "/"
         )
-
-    def _user(self, headers: Mapping[str, str]) -> str | None:
-        authorization = headers.get("authorization")
-        if authorization is not None:
-            scheme, _, token = authorization.partition(" ")
-            return self._tokens.user(token.strip()) if scheme.lower() == "bearer" else None
-        for pair in headers.get("cookie", "").split(";"):
-            name, _, value = pair.strip().partition("=")
-            if name == COOKIE:
-                return self._tokens.user_of_cookie(value)
-        return None
 
 
 class _Answer:
@@ -283,6 +327,8 @@ class _Body:
 
     @property
     def _sentence(self) -> str:
+        if self._limit <= SIGN_IN_BYTES:
+            return f"the request is larger than the {self._limit / 1000:g} kB allowed"
         return (
             f"the request is larger than the {self._limit / 1e6:.1f} MB allowed, in which a"
             " picture takes a third more than its file: send a smaller one"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi import Path as PathParameter
 
+from adapters.web_chat.events import EventStream, Streams
+from adapters.web_chat.guesses import Guesses
 from adapters.web_chat.schemas import ErrorView, decode_image
 from adapters.web_chat.security import Tokens
 from bot.config import Config, Secrets
+from bot.jobs import Job
 from bot.service import Service
 from bot.source import Source
 
@@ -29,6 +33,8 @@ class Web:
         self.service = service
         self.config = config
         self.tokens = Tokens(secrets.web_tokens)
+        self.guesses = Guesses()
+        self.streams = Streams(config.web.max_streams_per_person)
         self.stopping = asyncio.Event()
         self.max_image_bytes = int(config.control_images.max_megabytes * 1e6)
 
@@ -37,6 +43,16 @@ class Web:
         if len(text) <= DECODED_HERE:
             return decode_image(text, self.max_image_bytes, field)
         return await asyncio.to_thread(decode_image, text, self.max_image_bytes, field)
+
+    def stream(self, request: Request, source: Source, jobs: Sequence[Job]) -> EventStream:
+        """The stream of *jobs* for the person who asks; it ends with their session."""
+        session = request.state.session
+        return EventStream(
+            jobs,
+            self.stopping,
+            places=self.streams.of(source.user),
+            is_allowed=lambda: session is None or self.service.sessions.user(session) is not None,
+        )
 
 
 def _web(request: Request) -> Web:
@@ -61,8 +77,8 @@ ERRORS: dict[int, str] = {
     409: "The job is past the point where that is possible",
     413: "The body or the picture is too large",
     422: "The body or a parameter has the wrong type or is out of range",
-    429: "The quota or the number of waiting jobs is used up, or this was asked for too often;"
-    " Retry-After says when to ask again",
+    429: "Too many wrong tokens or open streams; or the quota or the number of waiting jobs is"
+    " used up, or this was asked for too often; Retry-After says when to ask again",
     500: "A fault in the bot",
     503: "Not now: the queue is full, the bot is paused, the disk is full or the model failed;"
     " nothing was charged, or it was given back",

@@ -80,7 +80,8 @@ class WordsScreen:
 
     def judge_words(self, texts: Sequence[str], place: Place) -> Verdict:
         text = "\n".join(texts)
-        if self._is_about_a_minor(text):
+        # What a negative prompt names is to be kept out of the picture.
+        if texts and self._is_about_a_minor(texts[0]):
             return Verdict(Action.REFUSE, MINORS, "minors", "sexual words about a minor")
         found = self._refused.first_in(text)
         if found is None and place.words:

@@ -10,6 +10,7 @@ from adapters.discord_chat import DiscordChat, identify, invitation
 from adapters.discord_chat.chat import _owners
 from bot.config import ConfigError
 from tests.adapters.discord_chat.conftest import SMALL, drawn, ended
+from tests.conftest import until
 
 
 async def test_a_token_that_is_none_is_said_in_one_sentence(bot, fake):
@@ -126,8 +127,11 @@ def test_the_invitation_asks_for_what_is_needed_and_no_more():
 async def test_when_it_leaves_it_leaves_nothing_running(presence, fake):
     await presence.stop()
 
-    left = [task for task in asyncio.all_tasks() if "discord" in task.get_name().lower()]
-    assert left == []
+    def left():
+        return [task for task in asyncio.all_tasks() if "discord" in task.get_name().lower()]
+
+    # discord.py does not wait for what it has told of an event that has just come.
+    await until(lambda: not left())
 
 
 def test_who_was_only_invited_to_the_team_or_may_only_read_is_no_admin():

@@ -42,6 +42,12 @@ def test_the_words_of_a_negative_prompt_are_judged_too(screen):
     assert screen.judge_words(["a fox", "whore"], ANYWHERE).action is Action.REFUSE
 
 
+def test_a_negative_prompt_may_keep_out_what_a_prompt_may_not_ask_for(screen):
+    verdict = screen.judge_words(["a family on a beach", "nude, child, blurry"], ANYWHERE)
+
+    assert verdict == PASSED
+
+
 @pytest.mark.parametrize("prompt", MINORS)
 def test_sexual_words_about_minors_are_refused_as_such(screen, prompt):
     verdict = screen.judge_words([prompt], ANYWHERE)
