@@ -361,11 +361,28 @@ class Administration:
         return job
 
     async def audit(
-        self, admin: str, *, limit: int = 20, server: str | None = None
+        self,
+        admin: str,
+        *,
+        limit: int = 20,
+        server: str | None = None,
+        words: str = "",
+        days: float | None = None,
+        skip: int = 0,
     ) -> list[AuditEntry]:
-        """The latest acts, newest first; with *server* only acts that concern it."""
+        """The latest acts, newest first; with *server* only acts that concern it.
+
+        Args:
+            words: Text that admin, act, subject or detail has in it, in any case.
+            days: Only acts of so many days.
+            skip: Acts to leave out, for further pages.
+        """
         self.check(admin, server)
-        return await self._database.read(partial(_audit, limit=limit, server=server))
+        check_text("text", words)
+        since = 0.0 if days is None else self._now() - days * 86400
+        return await self._database.read(
+            partial(_audit, limit=limit, server=server, words=words, since=since, skip=skip)
+        )
 
     def queue(self, admin: str) -> tuple[Job, ...]:
         """Everybody's unfinished jobs, in the order in which they will be drawn."""
@@ -437,11 +454,16 @@ def _switch(db: sqlite3.Connection, name: str, value: str | None) -> None:
         db.execute("INSERT OR REPLACE INTO switches VALUES (?, ?)", (name, value))
 
 
-def _audit(db: sqlite3.Connection, limit: int, server: str | None) -> list[AuditEntry]:
+def _audit(
+    db: sqlite3.Connection, limit: int, server: str | None, words: str, since: float, skip: int
+) -> list[AuditEntry]:
     rows = db.execute(
         "SELECT made_at, admin, act, subject, detail FROM audit"
-        " WHERE ? IS NULL OR server = ? ORDER BY number DESC LIMIT ?",
-        (server, server, limit),
+        " WHERE (? IS NULL OR server = ?) AND made_at > ?"
+        " AND instr(lower(admin || ' ' || act || ' ' || coalesce(subject, '') || ' '"
+        " || coalesce(detail, '')), ?)"
+        " ORDER BY number DESC LIMIT ? OFFSET ?",
+        (server, server, since, words.lower(), limit, skip),
     )
     return [AuditEntry(**dict(row)) for row in rows]
 

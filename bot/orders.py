@@ -33,6 +33,9 @@ from bot.service import Service
 from bot.source import Source
 from generation.errors import InvalidRequest
 
+#: Acts on a page of the audit log.
+PAGE_OF_ACTS = 20
+
 
 async def carry_out(service: Service, source: Source, command: AdminCommand) -> str:
     """The answer to *command* of *source*, once it is carried out.
@@ -81,8 +84,15 @@ async def carry_out(service: Service, source: Source, command: AdminCommand) -> 
             scope = _scope(service, source)
             figures = await service.moderation.figures(user, days, scope)
             return replies.stats(await admin.stats(user, scope, days=days), figures, days)
-        case AdminAudit():
-            return replies.audit(await admin.audit(user, server=_scope(service, source)))
+        case AdminAudit(words, page):
+            acts = await admin.audit(
+                user,
+                limit=PAGE_OF_ACTS,
+                server=_scope(service, source),
+                words=words,
+                skip=(page - 1) * PAGE_OF_ACTS,
+            )
+            return replies.audit(acts)
         case _:
             raise NotImplementedError(f"no answer to {command}")
 

@@ -28,8 +28,8 @@ LONGER: dict[str, str] = {}
 #: What is asked for, which goes through `converse` alone.
 ACTS = {"submit", "again", "from_picture", "cancel", "delete", "change_settings"}
 #: What a platform may ask the administration itself: who somebody is, and what to complete an
-#: id with.
-OF_ADMINS = {"recognise", "is_admin", "manages", "queue"}
+#: id with, and the log as a file.
+OF_ADMINS = {"recognise", "is_admin", "manages", "queue", "audit"}
 
 #: Words from which on a text is a sentence, and no label; with a full stop one word less.
 SENTENCE = 6
@@ -49,7 +49,6 @@ FOR_OPERATORS = {
     "adapters/discord_chat/chat.py": "what stands in the log, and in bot check",
     "adapters/slack_chat/chat.py": "what stands in the log, and in bot check",
     "adapters/web_chat/server.py": "why it cannot listen",
-    "adapters/web_chat/guesses.py": "what stands in the log of wrong tokens",
     "adapters/slack_chat/workspaces.py": "what each of Slack's permissions is for",
 }
 

@@ -400,8 +400,10 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
         await carry_out(interaction, AdminStats())
 
     @top.command(name=locale_str("audit"), description=locale_str("Shows what admins have done"))
-    async def audit(interaction: Interaction) -> None:
-        await carry_out(interaction, AdminAudit())
+    @app_commands.describe(words=locale_str("Words that an act has in it"))
+    @app_commands.rename(words=locale_str("words"))
+    async def audit(interaction: Interaction, words: Range[str, 1, 100] | None = None) -> None:
+        await carry_out(interaction, AdminAudit(words or ""))
 
     return top
 

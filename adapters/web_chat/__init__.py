@@ -5,6 +5,7 @@
 | ``server`` | uvicorn in the bot's own event loop; the only door: `serve` |
 | ``api`` | the routes, each three moves: parse, converse, put the reply into JSON |
 | ``pictures`` | the routes that hand out files |
+| ``moderation`` | held pictures for moderators, and the audit log as a file |
 | ``sharing`` | what all routes share: the service, who asks, how errors are described |
 | ``schemas`` | bodies of requests and responses |
 | ``errors`` | every refusal as ``{"error": {"code", "message", "field"}}`` |

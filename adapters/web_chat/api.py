@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, Query, Request
 from starlette.responses import Response
 
-from adapters.web_chat import errors, inspection, own_data, pages, pictures, signing_in
+from adapters.web_chat import errors, inspection, moderation, own_data, pages, pictures, signing_in
 from adapters.web_chat.errors import response_to
 from adapters.web_chat.events import data_url
 from adapters.web_chat.pictures import read
@@ -437,6 +437,7 @@ def create_app(service: Service, config: Config, secrets: Secrets) -> FastAPI:
     app.include_router(own_data.router)
     app.include_router(inspection.router)
     app.include_router(signing_in.router)
+    app.include_router(moderation.router)
     pages.install(app)
     app.add_middleware(
         Gate,

@@ -17,7 +17,7 @@ CROWD, MINUTE = 60, 60.0
 #: Seconds after its last wrong token that an address is forgotten, and addresses to remember.
 MEMORY, MOST = 900.0, 10_000
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -59,4 +59,4 @@ class Guesses:
         self._guessers[network] = guesser
         while len(self._guessers) > MOST:
             self._guessers.popitem(last=False)
-        log.warning("%s sent a token that is not known (%d of late)", network, guesser.wrong)
+        logger.warning("%s sent a token that is not known (%d of late)", network, guesser.wrong)

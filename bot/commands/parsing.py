@@ -346,6 +346,9 @@ def _read_admin(message: _Message) -> AdminCommand:
             return AdminErase(_read_user(words[1]), is_sure=True)
         case ["log", "here" | "off" as action]:
             return AdminLog(action)
+        case ["audit", *_]:
+            parts = take_apart(message.text, words[0].end, HISTORY)
+            return AdminAudit(parts.prose, **parts.values)
         case ["stats", days] if days.isdecimal() and 1 <= int(days) <= 366:
             return AdminStats(int(days))
         case ["strikes", "lift", _]:

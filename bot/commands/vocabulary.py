@@ -366,7 +366,15 @@ class AdminWords(AdminCommand):
 
 @dataclass(frozen=True, slots=True)
 class AdminAudit(AdminCommand):
-    """List the acts of admins; for people who manage one server, the acts there."""
+    """List the acts of admins; for people who manage one server, the acts there.
+
+    Attributes:
+        words: Text that an act has in it: a name, an act, a reason.
+        page: Counts from 1.
+    """
+
+    words: str = ""
+    page: int = 1
 
 
 @dataclass(frozen=True, slots=True)

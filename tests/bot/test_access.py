@@ -143,6 +143,7 @@ ORDERS = {
     f"admin erase {BOB}": "for good",
     f"admin erase {BOB} --yes": "is deleted",
     "admin audit": "No admin has done anything yet.",
+    "admin audit spam --page 2": "No admin has done anything yet.",
 }
 ONLY_ADMINS = [
     f"admin quota grant {BOB} 5",
