@@ -146,7 +146,9 @@ def progress_post(
         files.append((name, enlarged_preview(progress.preview, PREVIEW_SIDE)))
         alternatives[name] = replies.alternative(job, say, is_unfinished=True)
         embed.set_image(url=f"attachment://{name}")
-    buttons = [JobButton(say, "cancel", job.id)]
+    # Nobody but moderators decides about a held picture.
+    is_held = progress.status is JobStatus.HELD
+    buttons = [] if is_held else [JobButton(say, "cancel", job.id)]
     return Post([embed], files, buttons, alternatives=alternatives)
 
 

@@ -126,7 +126,8 @@ def progress_message(
         blocks.append(context(plain(why_not)))
     if preview is not None:
         blocks.append(picture(preview, replies.alternative(job, say, is_unfinished=True)))
-    blocks.append(actions(button(say("Cancel"), "cancel", job.id)))
+    if progress.status is not JobStatus.HELD:
+        blocks.append(actions(button(say("Cancel"), "cancel", job.id)))
     return fallback(f"{replies.short(job)} · {line}"), blocks
 
 

@@ -121,7 +121,7 @@ export class JobCard {
     this.bar.firstChild.style.inlineSize = `${percent}%`;
     this.bar.setAttribute("aria-valuenow", percent);
     this.bar.setAttribute("aria-valuetext", line);
-    this.bar.hidden = isFinal(job);
+    this.bar.hidden = isFinal(job) || job.status === "held";
     for (const [index, frame] of this.#frames.entries()) this.#draw(job, index, frame);
     const state = `${job.status} ${job.is_pruned}`;
     if (state !== this.#state) {
@@ -189,7 +189,7 @@ export class JobCard {
           ...(!hasPictures ? [] : job.images === 1 ? pictureButtons(job, 1, acts)
             : [saveLink("Download all", job.grid, `${job.id}.png`), seedButton(job.seed)]),
         ]
-      : [button("Cancel", "close", () => acts.cancel(this.#job))]));
+      : job.status === "held" ? [] : [button("Cancel", "close", () => acts.cancel(this.#job))]));
   }
 
   /** Announce the place, the halves and the end, in few words for screen readers. */

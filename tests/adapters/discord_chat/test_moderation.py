@@ -48,7 +48,8 @@ async def test_a_held_picture_is_released_by_a_button(fake, presence, ada, boss,
     gate.open()
     judge.picture = HELD
     asked = await asked_for(ada, fake.channel)
-    await asked.until(shows("A moderator looks at this picture"))
+    waiting = await asked.until(shows("A moderator looks at this picture"))
+    assert not waiting.buttons
     told = await in_log(fake, presence, "Held for you")
     assert list(told.buttons) == ["Show", "Release", "Reject"]
 

@@ -34,7 +34,8 @@ async def test_a_held_picture_is_released_by_a_button(chat, slack, mods, judge, 
     boss, ada = slack.person("boss", is_admin=True), slack.person("ada")
     general = slack.channel()
     await ada.mention(general, f"a fox {SMALL}")
-    await general.said("A moderator looks at this picture")
+    waiting = await general.said("A moderator looks at this picture")
+    assert not any(block["type"] == "actions" for block in waiting["blocks"])
     told = await mods.said("Held for you", button="Release")
 
     await ada.press(told, "Release", mods)
