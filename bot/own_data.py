@@ -28,6 +28,7 @@ from bot.gallery import Gallery
 from bot.job_store import JobStore
 from bot.jobs import Job, JobStatus, Review
 from bot.outcomes import Outcome, Outcomes
+from bot.sessions import Sessions
 from bot.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ class OwnData:
         gallery: Gallery,
         worker: Worker,
         admission: Admission,
+        sessions: Sessions,
         now: Callable[[], float],
     ) -> None:
         self._config = config
@@ -93,6 +95,7 @@ class OwnData:
         self._gallery = gallery
         self._worker = worker
         self._admission = admission
+        self._sessions = sessions
         self._now = now
         self._turn = asyncio.Lock()
         self._exports = Exports(config, database, store, gallery, now)
@@ -206,6 +209,8 @@ class OwnData:
                 self._admission.leaving.discard(user)
 
     async def _delete(self, user: str, server: str | None) -> Deletion:
+        if server is None:
+            await self._sessions.end_all(user)
         await self._end_jobs(user, server)
         ids = await self._database.read(partial(forgetting.jobs_of, user=user, server=server))
         messages = await self._database.read(partial(forgetting.addresses, job_ids=ids))

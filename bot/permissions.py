@@ -27,6 +27,7 @@ OURS = (
     "backups",
     "images",
     "control-images",
+    "exports",
     "replaced-*",
 )
 

@@ -128,9 +128,7 @@ class Service:
             self._cancel,
             now,
         )
-        self.attachments = Attachments(
-            config.control_images, control_images, now, gallery.provenance
-        )
+        self.attachments = Attachments(config.control_images, control_images, now, self.provenance)
         self._drafts = Drafts(
             config,
             database,
@@ -176,6 +174,7 @@ class Service:
             gallery,
             self._worker,
             self._admission,
+            self.sessions,
             now,
         )
         self.moderation = Moderation(
@@ -189,11 +188,9 @@ class Service:
     async def start(self) -> None:
         """Take up the jobs that the last process left. Nobody may submit before this is done."""
         left = await self._database.read(self._store.unfinished)
+        give_up = partial(self._outcomes.write, outcome=given_up(UNREADABLE, self._now()))
         for job_id in left.unreadable:
-            outcome = given_up(UNREADABLE, self._now())
-            await self._database.write(
-                partial(self._outcomes.write, job_id=job_id, outcome=outcome)
-            )
+            await self._database.write(partial(give_up, job_id=job_id))
         for jobs in (left.begun, left.waiting):
             for job in [job for job in jobs if job.attempts >= MAX_ATTEMPTS]:
                 jobs.remove(job)

@@ -127,6 +127,16 @@ async def test_the_database_holds_nothing_that_would_sign_anybody_in(bot, make_c
     assert await asks(make_client, bot, {"fluxbot_session": row["hash"]}) == 401
 
 
+async def test_deleting_ones_data_signs_one_out_everywhere(bot, make_client):
+    async with make_client(bot, SECRETS) as web:
+        cookies = await signed_in(web)
+
+    await bot.service.own_data.delete("web:ada")
+
+    assert await asks(make_client, bot, cookies) == 401
+    assert await bot.rows("SELECT * FROM web_sessions") == []
+
+
 async def test_a_person_has_only_so_many_sessions(bot, make_client, clock):
     async with make_client(bot, SECRETS) as web:
         first = await signed_in(web)
