@@ -39,5 +39,4 @@ async def export(web: TheWeb, source: Asker) -> Response:
 )
 async def delete(web: TheWeb, source: Asker) -> DeletionView:
     deleted = await web.service.own_data.delete(source.user)
-    await web.service.sessions.end_all(source.user)
     return DeletionView.model_validate(deleted, from_attributes=True)
