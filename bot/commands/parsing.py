@@ -262,7 +262,7 @@ def _read_report(message: _Message) -> ReportCommand | None:
     """None where the words are a prompt, such as "report card on a desk"."""
     words = message.words
     job_id = _as_id(words[0]) if words else None
-    if job_id is None or job_id.isalpha():
+    if job_id is None:
         return None
     return ReportCommand(job_id, message.text[words[0].end :].strip(GAPS))
 

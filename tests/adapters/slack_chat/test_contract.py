@@ -27,7 +27,10 @@ class Asked:
         return int(found[1]), int(found[2])
 
     async def picture(self):
-        ids = await self.channel.until(lambda _: images(self.message))
+        # Beside a button to cancel it is a preview.
+        ids = await self.channel.until(
+            lambda _: "Cancel" not in buttons(self.message) and images(self.message)
+        )
         return self.person.slack.files[ids[0]].data
 
     async def cancel(self):
