@@ -64,6 +64,12 @@ class Reviewing:
         self._admin.check(moderator, server)
         return await self._worker.look_up(partial(self._store.held, server=server))
 
+    def waiting(self, user: str) -> int | None:
+        """Number of jobs that wait for a decision; None for anybody but admins."""
+        if not self._admin.is_admin(user):
+            return None
+        return sum(job.status is JobStatus.HELD for job in self._worker.unfinished.values())
+
     async def job(self, moderator: str, job_id: str) -> Job:
         """A held job.
 

@@ -103,14 +103,16 @@ async def about(web: TheWeb, source: Asker) -> AboutView:
 
 
 @router.get("/api/status", summary="The engine, the queue, one's own jobs", responses=responses())
-async def status(web: TheWeb, source: Asker) -> StatusView:
+async def status(web: TheWeb, source: Asker, request: Request) -> StatusView:
     queue = web.service.queue(source.user)
     state = web.service.state
     return StatusView(
         user=source.user,
+        is_signed_in=request.state.session is not None,
         engine=EngineView(status=state.status, message=state.message),
         waiting=queue.waiting,
         running=queue.running,
+        held=web.service.review.waiting(source.user),
         mine=[JobView.of(job) for job in queue.mine],
     )
 

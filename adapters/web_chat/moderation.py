@@ -28,6 +28,8 @@ class HeldView(BaseModel):
     user: str = Field(description="Who asked for it, as platform:id")
     prompt: str
     images: int
+    width: int
+    height: int
     submitted_at: float = Field(description="Unix seconds")
     verdict: str = Field(description="The screen's note")
 
@@ -55,6 +57,8 @@ async def held(web: TheWeb, source: Asker) -> list[HeldView]:
             user=job.user,
             prompt=job.request.prompt,
             images=job.images,
+            width=job.request.width,
+            height=job.request.height,
             submitted_at=job.submitted_at,
             verdict=job.verdict,
         )

@@ -448,9 +448,13 @@ class StatusView(BaseModel):
     """State that changes while the page is open."""
 
     user: str
+    is_signed_in: bool = Field(description="Whether a session's cookie was sent, to sign out of")
     engine: EngineView
     waiting: int
     running: int
+    held: int | None = Field(
+        description="Jobs whose pictures wait for moderators; null for people who decide on none"
+    )
     mine: list[JobView] = Field(description="The person's own jobs that have not ended")
 
 

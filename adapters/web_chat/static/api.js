@@ -49,6 +49,10 @@ export const api = {
   quote: (body, signal) => call("POST", "/api/quote", body, signal),
   inspect: (image) => call("POST", "/api/inspect", { image }),
   controlMap: (body, signal) => call("POST", "/api/control-map", body, signal),
+  held: () => call("GET", "/api/admin/held"),
+  release: (id) => call("POST", `/api/admin/held/${enc(id)}/release`),
+  reject: (id, reason) => call("POST", `/api/admin/held/${enc(id)}/reject`, { reason }),
+  signOut: (everywhere) => call("DELETE", `/api/session?everywhere=${everywhere}`),
   signIn: (token) => call("POST", "/api/session", { token }),
   history: ({ words = "", before, limit = 20 }, signal) => {
     const query = new URLSearchParams({ words, limit });

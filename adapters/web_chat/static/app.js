@@ -4,11 +4,13 @@ import { $, announce, debounce, duration, el, number, prose } from "./dom.js";
 import { api, whenSignedOut } from "./api.js";
 import { Composer } from "./composer.js";
 import { Conversation, jobsCard, presetsCard, quotaCard, quotaLine } from "./conversation.js";
+import { Held } from "./held.js";
 import { History } from "./history.js";
 import { isFinal, Jobs } from "./jobs.js";
 import { Options } from "./options.js";
 import { Viewer } from "./viewer.js";
 import { askToDelete, saveExport } from "./own-data.js";
+import { ask } from "./question.js";
 
 const RECENT = 12;
 const DRAFT = "fluxbot-draft";
@@ -89,6 +91,7 @@ const options = new Options({
 const conversation = new Conversation({ acts, jobs, presets: () => byDefault(options.presets) });
 const viewer = new Viewer(acts);
 const history = new History({ acts, jobs });
+const held = new Held();
 
 /** The presets, the default one first: a job's chips name only what differs from it. */
 function byDefault(presets) {
@@ -195,6 +198,8 @@ async function watchEngine() {
   try {
     const status = await api.status();
     showEngine(status.engine);
+    held.count = status.held;
+    $("sign-out").hidden = !status.is_signed_in;
     if (status.engine.status !== "ready") pause = status.engine.status === "loading" ? 700 : 2000;
     for (const job of status.mine) {
       // A stream is newer than an answer that crosses it.
@@ -366,6 +371,27 @@ $("sign-in-form").addEventListener("submit", async (event) => {
   }
 });
 
+const SIGNED_OUT = "signed out";
+
+/** Sign out, and leave nothing of the person on any open page. */
+async function signOut(everywhere) {
+  await api.signOut(everywhere);
+  sessionStorage.removeItem(DRAFT);
+  others?.postMessage(SIGNED_OUT);
+  location.reload();
+}
+
+$("sign-out").addEventListener("click", () => ask(
+  "Sign out",
+  "Your pictures stay, and waiting ones are drawn. You need your token to sign in again.",
+  [
+    { text: "Stay" },
+    { text: "Sign out everywhere", act: () => signOut(true) },
+    { text: "Sign out here", act: () => signOut(false) },
+  ],
+  (error) => composer.notice(error.message),
+));
+
 /* The beginning. */
 
 let hasLoaded = false;
@@ -403,6 +429,10 @@ function welcome() {
 }
 
 others?.addEventListener("message", ({ data: job }) => {
+  if (job === SIGNED_OUT) {
+    location.reload();
+    return;
+  }
   const known = jobs.put(job);
   if (hasLoaded && !conversation.has(job.id)) conversation.showJob(known);
 });

@@ -82,3 +82,13 @@ async def test_the_audit_log_is_searched_and_handed_out_as_lines(admin, held, bo
     assert await acts(words=held.id) == ["release"]
     bot.clock.advance(2 * 86400)
     assert await acts(days=1) == []
+
+
+async def test_the_number_of_held_pictures_is_told_to_admins_alone(admin, held, bot, make_client):
+    assert (await admin.get("/api/status")).json()["held"] == 1
+
+    secrets = Secrets(web_tokens={"a-token-of-sixteen-characters": "ada"})
+    bearer = {"Authorization": "Bearer a-token-of-sixteen-characters"}
+    async with make_client(bot, secrets, **bearer) as ada:
+        status = (await ada.get("/api/status")).json()
+        assert (status["held"], status["is_signed_in"]) == (None, False)
