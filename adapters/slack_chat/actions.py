@@ -14,7 +14,7 @@ from slack_bolt.app.async_app import AsyncApp
 from adapters.slack_chat import blocks, files, forms
 from adapters.slack_chat.context import Context
 from adapters.slack_chat.forms import Purpose, Purposed
-from adapters.slack_chat.moderation import command_of, decided, peek
+from adapters.slack_chat.moderation import decided, decision_of, peek
 from adapters.slack_chat.places import Place, whisper_blocks
 from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError
 from bot import sentences
@@ -33,6 +33,7 @@ from bot.commands import (
     VaryCommand,
 )
 from bot.conversation import Reply, refusal
+from bot.decisions import Decision, command_of
 from bot.jobs import Job
 from bot.source import Picture, PictureOf
 
@@ -82,16 +83,16 @@ class Actions:
         """The reply to the button *verb* of a job's message, or of the App Home."""
         event_id, url = f"slack:{trigger}", body.get("response_url")
         command = _command(verb, job_id, number)
-        decision = command_of(verb, job_id)
+        decision = decision_of(verb)
         reply = Reply()
-        if verb == "peek" or decision is not None:
+        if decision is not None:
             await self._context.recognise(place)
-        if verb == "peek":
+        if decision is Decision.SHOW:
             await peek(self._context.service, place, self._context.key(place), job_id)
         elif decision is not None:
-            reply = await self._context.converse(place, decision)
+            reply = await self._context.converse(place, command_of(decision, job_id))
             if reply.error is None:
-                await self._show_decision(place, body, verb)
+                await self._show_decision(place, body, decision)
         elif command is not None:
             reply = await self._context.converse(
                 place, command, event_id=event_id, shown=job_id if verb != "forget" else None
@@ -127,10 +128,10 @@ class Actions:
             await self._context.open(place, about, trigger, values, url)
         return reply
 
-    async def _show_decision(self, place: Place, body: dict[str, Any], verb: str) -> None:
+    async def _show_decision(self, place: Place, body: dict[str, Any], decision: Decision) -> None:
         """Say in the message about an incident what a moderator has decided."""
         message = body.get("message") or {}
-        text, parts = decided(message, verb, place.user)
+        text, parts = decided(message, decision, place.user)
         try:
             await place.workspace.call(
                 "chat.update", channel=place.channel, ts=message.get("ts"), text=text, blocks=parts

@@ -9,73 +9,61 @@ from typing import Any
 from adapters.slack_chat import blocks, files
 from adapters.slack_chat.blocks import Block
 from adapters.slack_chat.places import Place, post, whisper_blocks
-from adapters.slack_chat.wording import clipped
-from adapters.slack_chat.workspaces import SlackError, Workspace
-from bot.commands import AdminCommand, AdminReports, AdminReview
-from bot.incidents import Incident, Kind
+from adapters.slack_chat.wording import clipped, escape
+from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError, Workspace
+from bot.decisions import OF_KIND, WORDS, Decision
+from bot.incidents import Incident
 from bot.moderation_log import LABELS, CannotBeTold
 from bot.service import Service
 
-#: Buttons under an incident: action and label.
-OF_KIND: dict[Kind, tuple[tuple[str, str], ...]] = {
-    Kind.HELD: (("peek", "Show"), ("release", "Release"), ("reject", "Reject")),
-    Kind.REPORTED: (("peek", "Show"), ("dismiss", "Dismiss"), ("remove", "Delete picture")),
-    Kind.REFUSED: (),
-    Kind.ACT: (),
-}
-DONE = {
-    "release": "Released",
-    "reject": "Rejected",
-    "dismiss": "Dismissed",
-    "remove": "Deleted",
-}
+#: The action of the button that shows a picture; "show" is a button of pictures in a grid.
+PEEK = "peek"
 #: Slack's words for a channel in which the bot cannot write.
 CLOSED = frozenset({"channel_not_found", "not_in_channel", "is_archived", "restricted_action"})
 MAX_NOTE = 1000
 
 
-def command_of(verb: str, job_id: str) -> AdminCommand | None:
-    """The command of a moderator's button; None for another button."""
-    match verb:
-        case "release":
-            return AdminReview("release", job_id)
-        case "reject":
-            return AdminReview("reject", job_id)
-        case "dismiss":
-            return AdminReports("dismiss", job_id)
-        case "remove":
-            return AdminReports("remove", job_id)
-        case _:
-            return None
+def decision_of(verb: str) -> Decision | None:
+    """The decision behind the button *verb*; None for another button."""
+    if verb == PEEK:
+        return Decision.SHOW
+    final = {each.value: each for each in Decision if each is not Decision.SHOW}
+    return final.get(verb)
 
 
-def incident_message(incident: Incident) -> tuple[str, list[Block]]:
-    """Text and blocks of the message about *incident*, in which nobody is pinged."""
+def incident_message(incident: Incident, link: str = "") -> tuple[str, list[Block]]:
+    """Text and blocks of the message about *incident*, in which nobody is pinged.
+
+    *link* is the address of the message in which the picture is shown; empty for none.
+    """
     who = f" · {incident.user}" if incident.user else ""
     head = f"{LABELS[incident.kind]}{who}"
     parts = [blocks.section(head)]
     if note := clipped(incident.note, MAX_NOTE).strip():
         parts.append(blocks.context(blocks.plain(note)))
+    if link:
+        parts.append(blocks.context(blocks.marked(f"<{escape(link)}|Go to the message>")))
     if incident.job_id is not None:
         parts.append(blocks.context(blocks.plain(incident.job_id)))
         buttons = [
             blocks.button(
-                label,
-                action,
+                WORDS[decision].label,
+                PEEK if decision is Decision.SHOW else decision,
                 incident.job_id,
-                style="danger" if action in ("reject", "remove") else None,
+                style="danger" if WORDS[decision].is_danger else None,
             )
-            for action, label in OF_KIND[incident.kind]
+            for decision in OF_KIND[incident.kind]
         ]
         if buttons:
             parts.append(blocks.actions(*buttons))
     return blocks.fallback(head), parts
 
 
-def decided(message: Mapping[str, Any], verb: str, user: str) -> tuple[str, list[Block]]:
+def decided(message: Mapping[str, Any], decision: Decision, user: str) -> tuple[str, list[Block]]:
     """The message about an incident, once *user* has decided; without buttons."""
     kept = [each for each in message.get("blocks", ()) if each.get("type") != "actions"]
-    return f"{DONE[verb]}", [*kept, blocks.context(blocks.marked(f"{DONE[verb]} · <@{user}>"))]
+    done = WORDS[decision].done
+    return done, [*kept, blocks.context(blocks.marked(f"{done} · <@{user}>"))]
 
 
 def teller(
@@ -88,7 +76,7 @@ def teller(
         team = server.partition(":")[2] if server.startswith("slack-server:") else ""
         # The channel for all incidents may be in another workspace than the incident.
         candidates = sorted(workspaces.values(), key=lambda each: each.team != team)
-        text, parts = incident_message(incident)
+        text, parts = incident_message(incident, await _link(workspaces, incident))
         for workspace in candidates:
             try:
                 await post(Place(workspace, channel, "", ""), text, parts)
@@ -99,6 +87,22 @@ def teller(
         raise CannotBeTold("no workspace lets the bot write there")
 
     return tell
+
+
+async def _link(workspaces: Mapping[str, Workspace], incident: Incident) -> str:
+    """The address of the message in which the picture of *incident* is shown to others; empty
+    where there is none, or where Slack does not say."""
+    to = incident.reply_to or {}
+    workspace = workspaces.get(str(to.get("team")))
+    channel, message = str(to.get("channel", "")), to.get("ts")
+    # Nobody else can follow a link into a direct message.
+    if workspace is None or not message or channel.startswith("D"):
+        return ""
+    try:
+        answer = await workspace.call("chat.getPermalink", channel=channel, message_ts=message)
+    except (SlackError, OutcomeUnknown):
+        return ""
+    return str(answer["permalink"])
 
 
 async def peek(service: Service, place: Place, moderator: str, job_id: str) -> None:

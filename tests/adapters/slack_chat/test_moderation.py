@@ -70,3 +70,17 @@ async def test_a_spoiler_is_shown_to_whoever_asks_for_it_alone(chat, slack, judg
     message = await general.said("not everybody wants to see", button="Show")
 
     assert not any(block["type"] == "image" for block in message["blocks"])
+
+
+async def test_a_log_entry_leads_to_the_message(chat, slack, mods, gate):
+    gate.open()
+    ada, bob, general = slack.person("ada"), slack.person("bob"), slack.channel()
+    await ada.mention(general, f"a fox {SMALL}")
+    message = await general.said("seed", button="Report")
+
+    await bob.press(message, "Report", general)
+
+    told = await mods.said("Reported")
+    assert f"/archives/{general.id}/p{message['ts'].replace('.', '')}|Go to the message>" in str(
+        told
+    )

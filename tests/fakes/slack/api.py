@@ -253,6 +253,14 @@ class WebApi:
         channel.touch()
         return {"channel": channel.id, "ts": arguments["ts"], "text": arguments.get("text", "")}
 
+    def chat_getPermalink(self, team, arguments):
+        channel = self._channel(team, arguments["channel"])
+        if arguments["message_ts"] not in channel.messages:
+            raise Refused("message_not_found")
+        path = f"archives/{channel.id}/p{arguments['message_ts'].replace('.', '')}"
+        link = f"https://{team.id.lower()}.slack.com/{path}"
+        return {"channel": channel.id, "permalink": link}
+
     def chat_delete(self, team, arguments):
         channel = self._channel(team, arguments["channel"])
         message = channel.messages.get(arguments["ts"])

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 
 TOKEN = re.compile(r"<([^<>]*)>")
+HARMLESS = re.compile(r"@[UW]\w+|https://\w+\.slack\.com/archives/\w+/p\d+\|[\w ]+")
 LOOSE = re.compile(r"&(?!amp;|lt;|gt;)")
 
 
@@ -257,8 +258,9 @@ def markup_problems(node):
 
 
 def loose(text):
-    """Markup in *text* that was not escaped; naming one person is no fault."""
-    found = [f"<{each}>" for each in TOKEN.findall(text) if not re.fullmatch(r"@[UW]\w+", each)]
+    """Markup in *text* that was not escaped; naming one person is no fault, nor is leading to a
+    message of Slack's own."""
+    found = [f"<{each}>" for each in TOKEN.findall(text) if not HARMLESS.fullmatch(each)]
     found += [match[0] + text[match.start() : match.start() + 12] for match in LOOSE.finditer(text)]
     bare = TOKEN.sub("", text)
     return found + [f"bare {each}" for each in "<>" if each in bare]
