@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import cast
 
 from adapters.discord_chat.acts import ButtonKind
 from adapters.discord_chat.answers import SECONDS_TO_LOOK_UP, Answers
 from adapters.discord_chat.attachments import Attachments
 from adapters.discord_chat.forms import EditForm, PictureForm
 from adapters.discord_chat.messages import Post, history_post, text_post
-from adapters.discord_chat.moderation import Decision, command_of, decided
+from adapters.discord_chat.moderation import decided
 from adapters.discord_chat.own_data import delete_my_data
 from adapters.discord_chat.people import Interaction, lacking, say_of, source_of, user_of
 from adapters.discord_chat.window import end
@@ -31,6 +30,7 @@ from bot.commands import (
     VaryCommand,
 )
 from bot.conversation import Reply, converse
+from bot.decisions import Decision, command_of
 from bot.jobs import Job, JobStatus
 from bot.service import Service
 from bot.source import Picture, PictureOf, Source
@@ -87,10 +87,9 @@ class Actions:
         """Tell a moderator alone who asked for a picture."""
         await self.answers.show(interaction, lambda: self._say(interaction, AdminWho(job_id)))
 
-    async def decide(self, interaction: Interaction, what: str, job_id: str) -> None:
+    async def decide(self, interaction: Interaction, decision: Decision, job_id: str) -> None:
         """Carry out a moderator's decision about a job, or show them its picture alone."""
-        decision = cast(Decision, what)
-        if decision == "show":
+        if decision is Decision.SHOW:
             await self.answers.show(interaction, lambda: self._held_picture(interaction, job_id))
             return
         await interaction.response.defer()
@@ -107,7 +106,7 @@ class Actions:
         data, suffix = await asyncio.to_thread(
             self.service.provenance.fitted, path, interaction.filesize_limit
         )
-        return Post(files=[(f"SPOILER_{job_id}{suffix}", data)])
+        return Post(files=[(f"{job_id}{suffix}", data)], is_spoiler=True)
 
     async def delete_my_data(self, interaction: Interaction) -> None:
         """Delete everything of the person, who has confirmed it, and tell them."""

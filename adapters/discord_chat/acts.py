@@ -11,6 +11,7 @@ from typing import Literal, Protocol, cast
 
 from adapters.discord_chat.people import Interaction
 from bot.commands import Command
+from bot.decisions import Decision
 from bot.refusals import NotAllowed
 from bot.source import Picture
 
@@ -58,7 +59,7 @@ class Acts(Protocol):
             is_private: Whether only they may see it; None takes their own default.
         """
 
-    async def decide(self, interaction: Interaction, what: str, job_id: str) -> None:
+    async def decide(self, interaction: Interaction, decision: Decision, job_id: str) -> None:
         """Carry out a moderator's decision about a job, or show them its picture alone."""
 
     async def delete_my_data(self, interaction: Interaction) -> None:

@@ -43,6 +43,28 @@ _ROLE = re.compile(rf"\b{PLATFORM}-role:(\d{{5,20}})\b")
 _CHANNEL = re.compile(rf"\b{PLATFORM}-channel:(\d{{5,20}})\b")
 
 
+class _Spoiler(discord.File):
+    """A file that Discord hides until somebody wants to see it.
+
+    discord.py says so by the file's name, which nobody can take back; by Discord's own word,
+    ``is_spoiler`` of an attachment, an edit of the message lifts it.
+    """
+
+    def to_dict(self, index: int) -> dict[str, Any]:
+        return {**super().to_dict(index), "is_spoiler": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Lifted:
+    """An attachment that stays in an edited message, hidden no longer; stands where discord.py
+    takes a `discord.Attachment`."""
+
+    attachment: discord.Attachment
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**self.attachment.to_dict(), "is_spoiler": False}
+
+
 @dataclass(frozen=True, slots=True)
 class Post:
     """The look of a message.
@@ -53,6 +75,7 @@ class Post:
         items: Buttons and menus, row by row.
         content: Plain text above the embeds; the only part in which a mention pings.
         alternatives: Files in words, by their names, for people who do not see them.
+        is_spoiler: Whether the files are hidden until somebody wants to see them.
     """
 
     embeds: Sequence[discord.Embed] = ()
@@ -60,6 +83,7 @@ class Post:
     items: Sequence[discord.ui.DynamicItem[Any]] = ()
     content: str | None = None
     alternatives: Mapping[str, str] = field(default_factory=dict)
+    is_spoiler: bool = False
 
     def view(self) -> discord.ui.View | None:
         """The buttons, never expiring; None without any."""
@@ -72,10 +96,9 @@ class Post:
 
     def attachments(self) -> list[discord.File]:
         """The files, anew for every attempt, since sending consumes them."""
+        kind = _Spoiler if self.is_spoiler else discord.File
         return [
-            discord.File(
-                io.BytesIO(data), name, description=_alternative(self.alternatives.get(name, ""))
-            )
+            kind(io.BytesIO(data), name, description=_alternative(self.alternatives.get(name, "")))
             for name, data in self.files
         ]
 
@@ -170,9 +193,6 @@ def ended_post(
         number: Number of the picture to show, of several; None for all of them.
     """
     lines = [_asked_for(job)]
-    if picture is not None and job.is_spoiler:
-        # Discord hides an attachment whose name begins so, but no picture in an embed.
-        picture = f"SPOILER_{picture[0]}", picture[1]
     if job.status is JobStatus.SUCCEEDED:
         if picture is None:
             lines.append(reasons.deleted(say))
@@ -189,13 +209,14 @@ def ended_post(
         lines.append(f"-# {note}")
     colour = DONE if job.status is JobStatus.SUCCEEDED else NOT_DONE
     embed = discord.Embed(description="\n".join(lines), colour=colour).set_footer(text=footer)
+    # Discord hides an attachment, but no picture in an embed.
     if picture is not None and not job.is_spoiler:
         embed.set_image(url=f"attachment://{picture[0]}")
     items = job_buttons(job, say, can_upscale, has_picture=picture is not None, number=number)
     if picture is None:
         return Post([embed], (), items)
     alternatives = {picture[0]: replies.alternative(job, say)}
-    return Post([embed], (picture,), items, alternatives=alternatives)
+    return Post([embed], (picture,), items, alternatives=alternatives, is_spoiler=job.is_spoiler)
 
 
 def note_post(job: Job, sentence: str) -> Post:

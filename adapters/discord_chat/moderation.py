@@ -4,14 +4,14 @@
 import logging
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, Self, cast
+from typing import Any, Self
 
 import discord
 from discord import app_commands
 from discord.app_commands import Range, locale_str
 
 from adapters.discord_chat.acts import carry_out
-from adapters.discord_chat.messages import Post, code, inert, shortened
+from adapters.discord_chat.messages import Lifted, Post, code, inert, shortened
 from adapters.discord_chat.people import PLATFORM, Interaction, source_of, user_of
 from adapters.discord_chat.window import end
 from bot.commands import (
@@ -19,9 +19,9 @@ from bot.commands import (
     AdminErase,
     AdminLog,
     AdminReports,
-    AdminReview,
     AdminWho,
 )
+from bot.decisions import OF_KIND, WORDS, Decision
 from bot.incidents import Incident, Kind
 from bot.jobs import ID_ALPHABET, ID_LENGTH
 from bot.languages import language_of
@@ -31,21 +31,6 @@ from generation.errors import FluxbotError
 
 logger = logging.getLogger(__name__)
 
-Decision = Literal["show", "release", "reject", "dismiss", "remove"]
-DECISIONS: dict[Decision, str] = {
-    "show": "Show",
-    "release": "Release",
-    "reject": "Reject",
-    "dismiss": "Dismiss",
-    "remove": "Delete picture",
-}
-#: Decisions that moderators have about an incident.
-OF_KIND: dict[Kind, tuple[Decision, ...]] = {
-    Kind.HELD: ("show", "release", "reject"),
-    Kind.REPORTED: ("show", "dismiss", "remove"),
-    Kind.REFUSED: (),
-    Kind.ACT: (),
-}
 COLOUR = discord.Colour.orange()
 #: Longest note in a message.
 MAX_NOTE = 1000
@@ -55,17 +40,18 @@ JobId = Range[str, ID_LENGTH, ID_LENGTH]
 
 class ModerationButton(
     discord.ui.DynamicItem[discord.ui.Button[Any]],
-    template=rf"flux-mod:(?P<what>[a-z]+):(?P<job>[{ID_ALPHABET}]{{{ID_LENGTH}}})",
+    template=rf"flux-mod:(?P<what>{'|'.join(Decision)}):(?P<job>[{ID_ALPHABET}]{{{ID_LENGTH}}})",
 ):
     """A moderator's decision about a job. The bot asks at each press who may decide."""
 
     def __init__(self, what: Decision, job_id: str) -> None:
         self.what, self.job_id = what, job_id
-        danger = what in ("reject", "remove")
+        words = WORDS[what]
+        danger, plain = discord.ButtonStyle.danger, discord.ButtonStyle.secondary
         super().__init__(
             discord.ui.Button(
-                label=DECISIONS[what],
-                style=discord.ButtonStyle.danger if danger else discord.ButtonStyle.secondary,
+                label=words.label,
+                style=danger if words.is_danger else plain,
                 custom_id=f"flux-mod:{what}:{job_id}",
             )
         )
@@ -74,25 +60,12 @@ class ModerationButton(
     async def from_custom_id(
         cls, interaction: discord.Interaction[Any], item: Any, match: re.Match[str], /
     ) -> Self:
-        return cls(cast(Decision, match["what"]), match["job"])
+        return cls(Decision(match["what"]), match["job"])
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         await carry_out(
             interaction, lambda actions: actions.decide(interaction, self.what, self.job_id)
         )
-
-
-def command_of(what: Decision, job_id: str) -> AdminCommand:
-    """The command of a decision other than ``show``."""
-    match what:
-        case "release":
-            return AdminReview("release", job_id)
-        case "reject":
-            return AdminReview("reject", job_id)
-        case "dismiss":
-            return AdminReports("dismiss", job_id)
-        case _:
-            return AdminReports("remove", job_id)
 
 
 def incident_post(incident: Incident) -> Post:
@@ -154,13 +127,7 @@ def teller(client: discord.Client) -> Callable[[str, Incident], Awaitable[None]]
 def decided(message: discord.Message, what: Decision, by: discord.abc.User) -> Post:
     """The message about an incident, once *by* has decided; without buttons."""
     embed = message.embeds[0].copy() if message.embeds else discord.Embed()
-    done = {
-        "release": "Released",
-        "reject": "Rejected",
-        "dismiss": "Dismissed",
-        "remove": "Deleted",
-    }[what]
-    embed.description = f"{embed.description or ''}\n\n{done} · {_name(user_of(by))}"
+    embed.description = f"{embed.description or ''}\n\n{WORDS[what].done} · {_name(user_of(by))}"
     return Post([embed])
 
 
@@ -176,8 +143,12 @@ async def show_revealed(interaction: Interaction, service: Service, job_id: str)
         return
     post = await end(service, job, language_of(to.get("locale")), int(to["max_bytes"]))
     place = interaction.client.get_partial_messageable(int(to["channel"]))
+    arguments = post.for_edit()
     try:
-        await place.get_partial_message(int(to["message"])).edit(**post.for_edit())
+        message = await place.get_partial_message(int(to["message"])).fetch()
+        if [each.filename for each in message.attachments] == [name for name, _ in post.files]:
+            arguments["attachments"] = [Lifted(each) for each in message.attachments]
+        await message.edit(**arguments)
     except discord.HTTPException as error:
         logger.info("the spoiler of %s stays in its message: %s", job_id, error)
 

@@ -56,7 +56,7 @@ async def test_a_held_picture_is_released_by_a_button(fake, presence, ada, boss,
     shown = await boss.press(told, "Show")
     message = await shown.until(ended)
     assert message.is_ephemeral
-    assert message.attachments[0].filename.startswith("SPOILER_")
+    assert message.attachments[0].is_spoiler
     await boss.press(told, "Release")
 
     await asked.until(drawn)
@@ -125,7 +125,7 @@ async def test_a_spoiler_is_an_attachment_that_discord_hides(fake, presence, ada
 
     message = await (await asked_for(ada, fake.channel)).until(drawn)
 
-    assert message.attachments[0].filename.startswith("SPOILER_")
+    assert message.attachments[0].is_spoiler
     assert not any(embed.get("image") for embed in message.embeds)
     judge.picture = PASSED
 
@@ -136,9 +136,12 @@ async def test_a_moderator_takes_the_spoiler_from_a_message(fake, presence, ada,
     message = await (await asked_for(ada, fake.channel)).until(drawn)
     job = await the_job(presence.bot.service, ada)
 
+    (hidden,) = message.attachments
+
     await boss.command(fake.channel, "flux-admin review reveal", id=job.id)
 
-    await fake.until(lambda: not message.attachments[0].filename.startswith("SPOILER_"))
+    await fake.until(lambda: not message.attachments[0].is_spoiler)
+    assert message.attachments[0].id == hidden.id
     assert any(embed.get("image") for embed in message.embeds)
 
 

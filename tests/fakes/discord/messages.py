@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import re
 import urllib.parse
+from dataclasses import replace
 from itertools import count
 
 from . import payloads, rules
@@ -201,7 +202,8 @@ def _attachments(
         id = int(item["id"])
         form.length(["attachments", index, "description"], item.get("description"), 1024)
         if id in old:
-            kept.append(old[id])
+            is_spoiler = item.get("is_spoiler", old[id].is_spoiler)
+            kept.append(replace(old[id], is_spoiler=is_spoiler))
         elif id in files:
             described[id] = item
         else:
@@ -212,7 +214,11 @@ def _attachments(
         named = File(file.data, item.get("filename") or file.filename, None)
         kept.append(
             Attachment.of(
-                discord.snowflake(), named, item.get("description"), bool(flags & EPHEMERAL)
+                discord.snowflake(),
+                named,
+                item.get("description"),
+                bool(flags & EPHEMERAL),
+                bool(item.get("is_spoiler")),
             )
         )
     for attachment in kept:

@@ -173,6 +173,10 @@ def guild_create(of: Guild, bot: User) -> dict:
     }
 
 
+#: A flag of attachments.
+IS_SPOILER = 1 << 5
+
+
 def attachment(of: Attachment, url: str) -> dict:
     payload = {
         "id": str(of.id),
@@ -187,6 +191,8 @@ def attachment(of: Attachment, url: str) -> dict:
         payload["description"] = of.description
     if of.is_ephemeral:
         payload["ephemeral"] = True
+    if of.is_spoiler:
+        payload["flags"] = IS_SPOILER
     if of.size_in_pixels:
         payload["width"], payload["height"] = of.size_in_pixels
     return payload

@@ -165,9 +165,17 @@ class Attachment:
     description: str | None = None
     is_ephemeral: bool = False
     size_in_pixels: tuple[int, int] | None = None
+    is_spoiler: bool = False
 
     @classmethod
-    def of(cls, id: int, file: File, description: str | None = None, is_ephemeral: bool = False):
+    def of(
+        cls,
+        id: int,
+        file: File,
+        description: str | None = None,
+        is_ephemeral: bool = False,
+        is_spoiler: bool = False,
+    ):
         kind = file.content_type or mimetypes.guess_type(file.filename)[0]
         size = None
         if (kind or "").startswith("image/"):
@@ -175,7 +183,7 @@ class Attachment:
                 size = Image.open(io.BytesIO(file.data)).size
             except (UnidentifiedImageError, OSError, ValueError):
                 size = None
-        return cls(id, file.filename, file.data, kind, description, is_ephemeral, size)
+        return cls(id, file.filename, file.data, kind, description, is_ephemeral, size, is_spoiler)
 
 
 @dataclass(frozen=True)
