@@ -6,41 +6,45 @@ import asyncio
 import logging
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
-from dotenv import load_dotenv
-from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 from rich.text import Text
 
-from bot import replies
-from bot.administration import write_down
+from bot import audit_log, replies
 from bot.assembly import doctor, process
-from bot.assembly.folder import FolderInUse, backups_dir, database_path, lock, with_database
+from bot.assembly.command_line import (
+    DEFAULT_CONFIG,
+    EX_INTERRUPTED,
+    ConfigOption,
+    UserArgument,
+    console,
+    fail,
+    failing,
+    read,
+)
+from bot.assembly.folder import backups_dir, database_path, lock, with_database
 from bot.assembly.parts import faulty_presets, wanted
 from bot.assembly.platforms import check_person
 from bot.backups import backups
 from bot.backups import restore as put_back
-from bot.config import Config, ConfigError, Secrets, check_license, load_config, load_secrets
-from bot.database import Database, DatabaseDamaged, SchemaTooNew
+from bot.config import Config, check_license
+from bot.database import Database, DatabaseDamaged
 from bot.floods import Floods
 from bot.job_store import JobStore
 from bot.ledger import Ledger, QuotaStatus
 from generation import weights
-from generation.errors import FluxbotError
 
 #: The admin of acts from the command line, in the audit log.
 COMMAND_LINE = "command line"
-
-EX_INTERRUPTED = 130  # as shells report Ctrl-C
-EX_TEMPFAIL = 75  # sysexits.h: another process holds the resource; try again later
 
 app = typer.Typer(
     help="A chat bot that draws with FLUX.1-dev and ControlNet presets.",
@@ -53,23 +57,13 @@ app.add_typer(quota_app, name="quota")
 cache_app = typer.Typer(help="The weights in the cache.", no_args_is_help=True)
 app.add_typer(cache_app, name="cache")
 
-# Without markup, since prompts and file names may well contain [brackets].
-console = Console(highlight=False, markup=False)
 logger = logging.getLogger("bot")
-
-ConfigOption = Annotated[
-    Path, typer.Option("--config", help="The configuration file.", show_default=True)
-]
-DEFAULT_CONFIG = Path("config.toml")
-UserArgument = Annotated[
-    str, typer.Argument(help="A person, as platform:id, such as discord:1234.")
-]
 
 
 @app.command()
 def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Start the bot: the web chat, and every adapter whose tokens are set."""
-    settings, secrets = _read(config)
+    settings, secrets = read(config)
     logging.basicConfig(
         level=logging.INFO,
         format="%(message)s",
@@ -83,7 +77,7 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     def announce(address: str) -> None:
         console.print("\n  Open", Text(address, style="bold"), " (Ctrl-C stops)\n")
 
-    with _failing():
+    with failing():
         process.run(settings, secrets, config, announce)
 
 
@@ -91,7 +85,7 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
 def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Report findings about everything that a run needs. The exit status is 0 if nothing is
     missing."""
-    settings, secrets = _read(config)
+    settings, secrets = read(config)
     findings = list(doctor.findings(settings, secrets, config, console.status))
     doctor.show(findings, console)
     if not all(finding.is_right for finding in findings):
@@ -101,12 +95,12 @@ def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
 @app.command()
 def invite(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Print the links that add the bot to a Discord server, and to one's own account."""
-    settings, secrets = _read(config)
+    settings, secrets = read(config)
     if secrets.discord_token is None:
-        _fail("DISCORD_TOKEN is not set; docs/discord.md says where to get it")
+        fail("DISCORD_TOKEN is not set; docs/discord.md says where to get it")
     from adapters.discord_chat import identify, invitation
 
-    with _failing():
+    with failing():
         who = asyncio.run(identify(secrets.discord_token, proxy=settings.discord.proxy))
     for purpose, link in (
         ("to a server", invitation(who.application_id)),
@@ -118,7 +112,7 @@ def invite(config: ConfigOption = DEFAULT_CONFIG) -> None:
 @app.command()
 def presets(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """List the presets."""
-    settings, _ = _read(config)
+    settings, _ = read(config)
     table = Table("preset", "picture", "made with", "description", box=None, padding=(0, 2, 0, 0))
     for preset in settings.presets.values():
         made_with = preset.kind.conditioning_model or preset.lora or preset.kind.label
@@ -136,10 +130,10 @@ def download(
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Fetch weights of the model and the presets. Ctrl-C stops; the next call goes on."""
-    settings, secrets = _read(config)
+    settings, secrets = read(config)
     for name in names or ():
         if name not in settings.presets:
-            _fail(f"there is no preset {name}: there are {', '.join(settings.presets)}")
+            fail(f"there is no preset {name}: there are {', '.join(settings.presets)}")
     with _weights(settings) as show:
         check_license(settings)
         chosen = names or list(settings.presets)
@@ -150,13 +144,13 @@ def download(
         elif not faults:
             console.print("Nothing to fetch: all weights are here.")
         if faults:
-            _fail("\n".join(faults.values()))
+            fail("\n".join(faults.values()))
 
 
 @cache_app.command("list")
 def cache_list(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """List the weights in the cache, with their sizes."""
-    with _weights(_read(config)[0]) as show:
+    with _weights(read(config)[0]) as show:
         show.list_cache(console)
 
 
@@ -179,14 +173,14 @@ def cache_clear(
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Delete weights from the cache; the bot fetches them again when it needs them."""
-    settings, _ = _read(config)
+    settings, _ = read(config)
     with _weights(settings):
         from generation import hub
 
         names = [each.name for each in hub.list_cache()]
         if repository is not None and repository not in names:
             there = f"there are {', '.join(names)}" if names else "it is empty"
-            _fail(f"{repository} is not in the cache: {there}")
+            fail(f"{repository} is not in the cache: {there}")
         if not names:
             console.print("The cache is empty.")
             return
@@ -196,10 +190,10 @@ def cache_clear(
 
 
 def _verify(path: Path, *, repairs: bool) -> None:
-    settings, secrets = _read(path)
+    settings, secrets = read(path)
     with _weights(settings) as show:
         if not show.verify(console, secrets.hf_token, repairs=repairs):
-            _fail("the cache is damaged" if repairs else "the cache is damaged; try: cache repair")
+            fail("the cache is damaged" if repairs else "the cache is damaged; try: cache repair")
 
 
 @app.command()
@@ -210,10 +204,10 @@ def history(
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """List somebody's pictures, newest first."""
-    settings, _ = _read(config)
+    settings, _ = read(config)
     store = JobStore(settings.storage.data_dir / "control-images")
     work = partial(store.history, user=user, words=" ".join(words or []), before=None, limit=limit)
-    with _failing():
+    with failing():
         check_person(user)
         page = with_database(settings, lambda database: database.read(work))
     table = Table("id", "status", "preset", "seed", "prompt", box=None, padding=(0, 2, 0, 0))
@@ -224,6 +218,26 @@ def history(
 
 
 @app.command()
+def audit(
+    words: Annotated[str, typer.Argument(help="Text that an act has in it.")] = "",
+    days: Annotated[float, typer.Option(help="Only acts of so many days.")] = 36_600,
+    limit: Annotated[int, typer.Option(help="Most acts, the latest first.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="An act a line, as JSON.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Print what admins have done."""
+    settings, _ = read(config)
+    since = time.time() - days * 86400
+    find = partial(audit_log.acts, limit=limit, words=words, since=since)
+    with failing():
+        found = with_database(settings, lambda database: database.read(find))
+    if as_json:
+        sys.stdout.write(audit_log.as_lines(found))
+    else:
+        console.print(replies.audit(found), soft_wrap=True)
+
+
+@app.command()
 def restore(
     backup: Annotated[
         Path | None, typer.Argument(help="The backup; the newest sound one if left out.")
@@ -231,12 +245,12 @@ def restore(
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Replace the database by a backup. Everything written since is lost."""
-    settings, _ = _read(config)
+    settings, _ = read(config)
     database = database_path(settings)
     candidates = backups(backups_dir(settings)) if backup is None else [backup]
     if not candidates:
-        _fail(f"there is no backup in {backups_dir(settings)}")
-    with _failing(), lock(settings.storage.data_dir):
+        fail(f"there is no backup in {backups_dir(settings)}")
+    with failing(), lock(settings.storage.data_dir):
         for candidate in candidates:
             try:
                 aside = put_back(database, candidate, time.time())
@@ -247,7 +261,7 @@ def restore(
                 console.print(f"The old files are in {aside}.")
             console.print(f"{database} is restored from {candidate.name}.")
             return
-    _fail("no backup could be restored; the database is unchanged")
+    fail("no backup could be restored; the database is unchanged")
 
 
 @quota_app.command("show")
@@ -283,33 +297,10 @@ def _weights(config: Config) -> Iterator[Any]:
     from generation import console as show  # imports huggingface_hub, which reads the environment
 
     try:
-        with _failing():
+        with failing():
             yield show
     except KeyboardInterrupt:
-        _fail("stopped; the files that are whole are kept", EX_INTERRUPTED)
-
-
-def _read(path: Path) -> tuple[Config, Secrets]:
-    load_dotenv(path.parent / ".env")
-    with _failing():
-        return load_config(path), load_secrets()
-
-
-@contextmanager
-def _failing() -> Iterator[None]:
-    """A block in which an error for the operator ends the command with its sentence."""
-    try:
-        yield
-    except FolderInUse as error:
-        _fail(str(error), EX_TEMPFAIL)
-    except (ConfigError, SchemaTooNew, DatabaseDamaged, FluxbotError) as error:
-        _fail(str(error))
-
-
-def _fail(sentence: str, status: int = 1) -> NoReturn:
-    errors = Console(stderr=True, highlight=False, markup=False)
-    errors.print(Text("error:", style="red"), sentence, soft_wrap=True)
-    raise typer.Exit(status)
+        fail("stopped; the files that are whole are kept", EX_INTERRUPTED)
 
 
 def _quota(
@@ -320,7 +311,7 @@ def _quota(
     detail: str | None = None,
 ) -> None:
     """Print the credits of *user*, after *act*, which the audit log calls *word*."""
-    config, _ = _read(path)
+    config, _ = read(path)
     ledger, now = Ledger(config.quota), time.time()
 
     async def go(database: Database) -> QuotaStatus:
@@ -328,12 +319,12 @@ def _quota(
 
             def change(db: sqlite3.Connection) -> None:
                 act(ledger, db, now=now)
-                write_down(db, now, COMMAND_LINE, word, user, detail)
+                audit_log.write_down(db, now, COMMAND_LINE, word, user, detail)
 
             await database.write(change)
         return await database.read(lambda db: ledger.status(db, user, now))
 
-    with _failing():
+    with failing():
         check_person(user)
         console.print(f"{user}: {replies.quota(with_database(config, go))}")
 

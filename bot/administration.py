@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from bot import incidents, people
+from bot import audit_log, incidents, people
+from bot.audit_log import Act
 from bot.database import Database
 from bot.gallery import Gallery
 from bot.job_ids import JobIds
@@ -41,17 +42,6 @@ PAUSED = "an admin has paused drawing; waiting jobs are kept"
 DRAINING = "an admin is emptying the queue: waiting jobs are drawn, no new ones are accepted"
 
 CANCELLED = "an admin cancelled this job; your credits were given back"
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """One act of an admin: time (unix seconds), admin, act, subject, and details."""
-
-    made_at: float
-    admin: str
-    act: str
-    subject: str | None
-    detail: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,7 +359,7 @@ class Administration:
         words: str = "",
         days: float | None = None,
         skip: int = 0,
-    ) -> list[AuditEntry]:
+    ) -> list[Act]:
         """The latest acts, newest first; with *server* only acts that concern it.
 
         Args:
@@ -381,7 +371,7 @@ class Administration:
         check_text("text", words)
         since = 0.0 if days is None else self._now() - days * 86400
         return await self._database.read(
-            partial(_audit, limit=limit, server=server, words=words, since=since, skip=skip)
+            partial(audit_log.acts, limit=limit, server=server, words=words, since=since, skip=skip)
         )
 
     def queue(self, admin: str) -> tuple[Job, ...]:
@@ -421,7 +411,7 @@ class Administration:
 
         def both(db: sqlite3.Connection) -> T:
             outcome = work(db)
-            write_down(db, now, admin, act, subject, detail, server)
+            audit_log.write_down(db, now, admin, act, subject, detail, server)
             if act in TOLD:
                 note = " ".join(filter(None, [admin, act, subject, detail]))
                 incidents.add(db, incidents.Kind.ACT, now, note, server=server)
@@ -430,42 +420,11 @@ class Administration:
         return await self._database.write(both)
 
 
-def write_down(
-    db: sqlite3.Connection,
-    now: float,
-    admin: str,
-    act: str,
-    subject: str | None,
-    detail: str | None,
-    server: str | None = None,
-) -> None:
-    """Write one act into the audit log; see `AuditEntry` for the arguments."""
-    db.execute(
-        "INSERT INTO audit (made_at, admin, act, subject, detail, server)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (now, admin, act, subject, detail, server),
-    )
-
-
 def _switch(db: sqlite3.Connection, name: str, value: str | None) -> None:
     if value is None:
         db.execute("DELETE FROM switches WHERE name = ?", (name,))
     else:
         db.execute("INSERT OR REPLACE INTO switches VALUES (?, ?)", (name, value))
-
-
-def _audit(
-    db: sqlite3.Connection, limit: int, server: str | None, words: str, since: float, skip: int
-) -> list[AuditEntry]:
-    rows = db.execute(
-        "SELECT made_at, admin, act, subject, detail FROM audit"
-        " WHERE (? IS NULL OR server = ?) AND made_at > ?"
-        " AND instr(lower(admin || ' ' || act || ' ' || coalesce(subject, '') || ' '"
-        " || coalesce(detail, '')), ?)"
-        " ORDER BY number DESC LIMIT ? OFFSET ?",
-        (server, server, since, words.lower(), limit, skip),
-    )
-    return [AuditEntry(**dict(row)) for row in rows]
 
 
 def _stats(db: sqlite3.Connection, since: float, server: str | None) -> dict[str, float]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from bot import replies
 from bot.commands import (
     WITH_PICTURES,
+    AdminAudit,
     AdminCommand,
     AgainCommand,
     CancelCommand,
@@ -40,7 +41,7 @@ from bot.commands.vocabulary import EXAMPLE_ID
 from bot.inspection import told
 from bot.jobs import Job
 from bot.languages import ENGLISH, Language
-from bot.orders import carry_out
+from bot.orders import audit_file, carry_out
 from bot.service import Service
 from bot.source import Picture, PictureOf, Source
 from generation.checks import check_text
@@ -52,6 +53,14 @@ PAGE_SIZE = 10
 _SAME = re.compile(r"\s*same\b(?:\s*[,;:.]|\s+but\b|(?=\s*$)|(?=\s+(?:--|[—–])))", re.IGNORECASE)
 #: Text that may go on from the last picture.
 _GOES_ON = re.compile(r"\s*/?(?:same|again|vary)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class TextFile:
+    """A file that goes with a reply: its name and its text."""
+
+    name: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,7 @@ class Reply:
             empty where none was.
         is_export: Whether `text` goes with all that is kept about the person, which
             `OwnData.export` puts together, and which they alone may be given.
+        file: A file that goes with `text`, which the person alone may be given.
         asks_to_delete: Whether `text` asks whether all of that is to be deleted; a yes is
             `MyDataCommand`.
     """
@@ -83,7 +93,13 @@ class Reply:
     is_new: bool = False
     kind: str = ""
     is_export: bool = False
+    file: TextFile | None = None
     asks_to_delete: bool = False
+
+    @property
+    def has_files(self) -> bool:
+        """Whether more than `text` is to be handed to the person alone."""
+        return self.is_export or self.file is not None
 
     def the_job(self) -> Job:
         """`job`, for adapters that have no other use for a reply.
@@ -264,6 +280,9 @@ async def _answer(
         case ReportCommand(job_id, reason):
             await service.moderation.report(source.user, job_id, reason)
             return Reply(say("Thank you: moderators will look at that picture."))
+        case AdminAudit(words, is_export=True):
+            lines = await audit_file(service, source, words)
+            return Reply(replies.exported_acts(lines), file=TextFile("audit.jsonl", lines))
         case AdminCommand():
             return Reply(await carry_out(service, source, command))
         case _:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bot import replies
+from bot.audit_log import as_lines
 from bot.commands import (
     AdminAudit,
     AdminBan,
@@ -33,8 +34,10 @@ from bot.service import Service
 from bot.source import Source
 from generation.errors import InvalidRequest
 
-#: Acts on a page of the audit log.
+#: Acts on a page of the audit log, and most of them in a file, which is to fit in a message.
 PAGE_OF_ACTS = 20
+MOST_ACTS_IN_A_FILE = 20_000
+MOST_BYTES_IN_A_FILE = 8_000_000
 
 
 async def carry_out(service: Service, source: Source, command: AdminCommand) -> str:
@@ -95,6 +98,19 @@ async def carry_out(service: Service, source: Source, command: AdminCommand) -> 
             return replies.audit(acts)
         case _:
             raise NotImplementedError(f"no answer to {command}")
+
+
+async def audit_file(service: Service, source: Source, words: str) -> str:
+    """The acts that have *words* in them, newest first, as JSON lines; for people who manage one
+    server, the acts there.
+
+    Raises:
+        NotAllowed: *source* may not see them.
+    """
+    acts = await service.admin.audit(
+        source.user, limit=MOST_ACTS_IN_A_FILE, server=_scope(service, source), words=words
+    )
+    return as_lines(acts, MOST_BYTES_IN_A_FILE)
 
 
 def _scope(service: Service, source: Source) -> str | None:

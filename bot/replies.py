@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from bot.administration import AuditEntry
+from bot.audit_log import Act
 from bot.commands import ADMIN_USAGES, EXAMPLE, OPTIONS, VERBS, WORDS, ImagineCommand, render
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import ENGLISH, Language, in_words
@@ -285,7 +285,7 @@ def too_large_to_send(pictures: int, say: Language = ENGLISH) -> str:
     )
 
 
-def audit(entries: Iterable[AuditEntry]) -> str:
+def audit(entries: Iterable[Act]) -> str:
     """The acts of admins, a line each, newest first."""
     lines = []
     for entry in entries:
@@ -293,6 +293,15 @@ def audit(entries: Iterable[AuditEntry]) -> str:
         what = " ".join(part for part in (entry.act, entry.subject, entry.detail) if part)
         lines.append(f"{when} · {entry.admin} · {what}")
     return "\n".join(lines) or "No admin has done anything yet."
+
+
+def exported_acts(lines: str) -> str:
+    """The sentence beside a file of acts, one a line."""
+    count = lines.count("\n")
+    return (
+        f"Here are the latest {counted(count, 'act')} of admins as JSON lines, newest first; the"
+        " operator has all of them with: python -m bot audit --json"
+    )
 
 
 def dead_letters(jobs: Iterable[Job]) -> str:

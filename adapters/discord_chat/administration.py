@@ -400,10 +400,14 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
         await carry_out(interaction, AdminStats())
 
     @top.command(name=locale_str("audit"), description=locale_str("Shows what admins have done"))
-    @app_commands.describe(words=locale_str("Words that an act has in it"))
-    @app_commands.rename(words=locale_str("words"))
-    async def audit(interaction: Interaction, words: Range[str, 1, 100] | None = None) -> None:
-        await carry_out(interaction, AdminAudit(words or ""))
+    @app_commands.describe(
+        words=locale_str("Words that an act has in it"), file=locale_str("All of them, in a file")
+    )
+    @app_commands.rename(words=locale_str("words"), file=locale_str("file"))
+    async def audit(
+        interaction: Interaction, words: Range[str, 1, 100] | None = None, file: bool = False
+    ) -> None:
+        await carry_out(interaction, AdminAudit(words or "", is_export=file))
 
     return top
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import aiohttp
 import discord
 
-from adapters.discord_chat.messages import Post, text_post
+from adapters.discord_chat.messages import Post, reply_post, text_post
 from adapters.discord_chat.people import (
     PLATFORM,
     Interaction,
@@ -122,7 +122,7 @@ class Answers:
             found = await look_up()
         except FluxbotError as error:
             found = refusal(error, say_of(interaction))
-        post = text_post(found.text) if isinstance(found, Reply) else found
+        post = reply_post(found) if isinstance(found, Reply) else found
         await interaction.edit_original_response(**post.for_edit())
 
     async def update(

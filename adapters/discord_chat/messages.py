@@ -17,6 +17,7 @@ from adapters.discord_chat.acts import ButtonKind
 from adapters.discord_chat.buttons import JobButton, JobSelect, PageButton
 from adapters.discord_chat.people import PLATFORM
 from bot import reasons, replies
+from bot.conversation import Reply
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import Language
 from bot.provenance import enlarged_preview
@@ -142,6 +143,14 @@ def text_post(text: str) -> Post:
     shown = _PERSON.sub(r"<@\1>", inert(text))
     shown = _CHANNEL.sub(r"<#\1>", _ROLE.sub(r"<@&\1>", shown))
     return Post([discord.Embed(description=shortened(shown, MAX_DESCRIPTION), colour=DRAWING)])
+
+
+def reply_post(reply: Reply) -> Post:
+    """A reply of several lines, with its file; for the person alone."""
+    post = text_post(reply.text)
+    if reply.file is None:
+        return post
+    return replace(post, files=[(reply.file.name, reply.file.text.encode())])
 
 
 def progress_post(

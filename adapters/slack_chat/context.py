@@ -13,7 +13,7 @@ import aiohttp
 from adapters.slack_chat import blocks, files, forms
 from adapters.slack_chat.forms import Purposed
 from adapters.slack_chat.home import home
-from adapters.slack_chat.own_data import hand_over
+from adapters.slack_chat.own_data import hand_file_over, hand_over
 from adapters.slack_chat.places import Place, post, whisper
 from adapters.slack_chat.window import show_again
 from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError, Workspace
@@ -202,6 +202,8 @@ class Context:
         try:
             if reply.is_export:
                 await hand_over(self.service, place, self.key(place), reply)
+            elif reply.file is not None:
+                await hand_file_over(place, reply.text, reply.file)
             elif reply.job is not None:
                 await self._show(place, reply.job)
             elif reply.text:

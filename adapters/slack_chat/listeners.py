@@ -127,7 +127,7 @@ class Listeners:
         task = self._context.spawn(work())
         await asyncio.wait({task}, timeout=self._context.patience)
         reply = self._context.outcome(task) if task.done() else Reply()
-        if reply.text and not reply.is_export:
+        if reply.text and not reply.has_files:
             said, parts = blocks.text_message(reply.text)
             await ack(text=said, blocks=parts, response_type="ephemeral")
             return

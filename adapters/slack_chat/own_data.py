@@ -1,5 +1,5 @@
-"""One's own data in Slack: files in the person's own conversation with the bot, and messages
-that are deleted."""
+"""Files for one person in Slack, in their own conversation with the bot, such as their own data;
+and messages that are deleted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from adapters.slack_chat import blocks, files
 from adapters.slack_chat.places import Place, post
 from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError, Workspace
 from bot import replies
-from bot.conversation import Reply
+from bot.conversation import Reply, TextFile
 from bot.service import Service
 
 #: Bytes of one file of an export; all of it is in memory while it is sent.
@@ -32,8 +32,7 @@ async def hand_over(service: Service, place: Place, user: str, reply: Reply) -> 
         text = reply.text
         if sent.left_out:
             text += "\n" + replies.too_large_to_send(sent.left_out)
-        home = Place(place.workspace, place.user, "", place.user, is_direct=True)
-        answer = await post(home, *blocks.text_message(text))
+        answer = await post(_home(place), *blocks.text_message(text))
         for path in sent.files:
             data = await asyncio.to_thread(path.read_bytes)
             await files.upload(
@@ -41,6 +40,22 @@ async def hand_over(service: Service, place: Place, user: str, reply: Reply) -> 
             )
     finally:
         await made.close()
+
+
+async def hand_file_over(place: Place, text: str, file: TextFile) -> None:
+    """Send the person *text* and *file*, in their own conversation with the bot.
+
+    Raises:
+        SlackError, OutcomeUnknown: It cannot be sent.
+    """
+    answer = await post(_home(place), *blocks.text_message(text))
+    data = file.text.encode()
+    await files.upload(place.workspace, data, file.name, file.name, channel=answer["channel"])
+
+
+def _home(place: Place) -> Place:
+    """The person's own conversation with the bot."""
+    return Place(place.workspace, place.user, "", place.user, is_direct=True)
 
 
 async def erase_message(workspaces: Mapping[str, Workspace], reply_to: Mapping[str, Any]) -> bool:

@@ -19,6 +19,7 @@ from adapters.web_chat.schemas import (
     ControlMapBody,
     ControlMapView,
     EngineView,
+    FileView,
     GenerateBody,
     GenerateView,
     HealthView,
@@ -383,6 +384,7 @@ async def message(web: TheWeb, source: Asker, body: MessageBody) -> MessageView 
         jobs=[JobView.of(job) for job in reply.jobs],
         is_export=reply.is_export,
         asks_to_delete=reply.asks_to_delete,
+        file=FileView(name=reply.file.name, text=reply.file.text) if reply.file else None,
     )
 
 

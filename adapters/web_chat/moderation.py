@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -12,6 +10,7 @@ from starlette.responses import Response
 
 from adapters.web_chat.pictures import read
 from adapters.web_chat.sharing import Asker, JobId, TheWeb, file, responses
+from bot.audit_log import as_lines
 from bot.commands import AdminReview
 from bot.conversation import converse
 
@@ -114,12 +113,11 @@ async def audit(
     days: Annotated[float | None, Query(gt=0, le=36_600)] = None,
 ) -> Response:
     acts = await web.service.admin.audit(source.user, limit=MOST_ACTS, words=words, days=days)
-    lines = "".join(f"{json.dumps(asdict(act), ensure_ascii=False)}\n" for act in acts)
     headers = {
         "Cache-Control": "no-store",
         "Content-Disposition": 'attachment; filename="audit.jsonl"',
     }
-    return Response(lines, media_type="application/jsonl", headers=headers)
+    return Response(as_lines(acts), media_type="application/jsonl", headers=headers)
 
 
 async def _decided(web: TheWeb, source: Asker, command: AdminReview) -> DecidedView:

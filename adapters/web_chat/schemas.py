@@ -375,6 +375,13 @@ class GenerateView(BaseModel):
     metadata: Metadata
 
 
+class FileView(BaseModel):
+    """A file that goes with a reply."""
+
+    name: str
+    text: str
+
+
 class MessageView(BaseModel):
     """The bot's reply."""
 
@@ -386,6 +393,7 @@ class MessageView(BaseModel):
     jobs: list[JobView]
     is_export: bool = Field(False, description="Whether /api/me/export goes with it")
     asks_to_delete: bool = Field(False, description="Whether a yes is DELETE /api/me")
+    file: FileView | None = None
 
 
 class DeletionView(BaseModel):

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from bot.administration import write_down
 from bot.assembly.about import about_model
 from bot.assembly.decoding import decoders
 from bot.assembly.descriptors import raise_limit
@@ -22,6 +21,7 @@ from bot.assembly.folder import backups_dir, database_path, lock
 from bot.assembly.parts import faulty_presets, preprocessor_models
 from bot.assembly.platforms import PLATFORMS, Host, Platform, running
 from bot.assembly.screening import check_screens
+from bot.audit_log import write_down
 from bot.backups import back_up_daily, backups
 from bot.config import Config, ConfigError, Secrets, check_license, load_config
 from bot.credentials import provenance

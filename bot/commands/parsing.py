@@ -346,6 +346,8 @@ def _read_admin(message: _Message) -> AdminCommand:
             return AdminErase(_read_user(words[1]), is_sure=True)
         case ["log", "here" | "off" as action]:
             return AdminLog(action)
+        case ["audit", "export", *_]:
+            return AdminAudit(message.text[words[1].end :].strip(GAPS), is_export=True)
         case ["audit", *_]:
             parts = take_apart(message.text, words[0].end, HISTORY)
             return AdminAudit(parts.prose, **parts.values)

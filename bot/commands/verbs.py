@@ -75,7 +75,7 @@ ADMIN_USAGES: dict[str, str] = {
     "erase": "admin erase USER, then admin erase USER --yes",
     "log": "admin log, admin log here, admin log off",
     "stats": "admin stats [DAYS]",
-    "audit": "admin audit [words] [--page 2]",
+    "audit": "admin audit [words] [--page 2] | admin audit export [words]",
 }
 
 _NAMES = (*(verb.name for verb in VERBS), *(option.name for option in OPTIONS))

@@ -371,10 +371,12 @@ class AdminAudit(AdminCommand):
     Attributes:
         words: Text that an act has in it: a name, an act, a reason.
         page: Counts from 1.
+        is_export: Whether all of them are wanted, in a file.
     """
 
     words: str = ""
     page: int = 1
+    is_export: bool = False
 
 
 @dataclass(frozen=True, slots=True)

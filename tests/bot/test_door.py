@@ -1,7 +1,10 @@
 """The one door: who asks, where, and what the platform says of it."""
 
+import json
+
 import pytest
 
+from bot.audit_log import Act, as_lines
 from bot.commands import (
     AdminAudit,
     AdminChannels,
@@ -309,6 +312,38 @@ async def test_who_manages_a_server_decides_and_sees_what_concerns_it_alone(serv
     assert "2 jobs of 2 people" in every.text
     removed = await converse(service, source, AdminChannels("remove", "art"))
     assert removed.text == "I may be used in every channel of this server."
+
+
+async def test_the_audit_log_is_handed_out_as_a_file_as_far_as_somebody_may_see_it(service):
+    server = "discord-server:1"
+    source = Source(EVE, Origin(server, ("art",)))
+    refused = await converse(service, source, AdminAudit(is_export=True))
+    assert (type(refused.error), refused.file) == (NotAllowed, None)
+    service.admin.recognise(EVE, manages=server)
+    await converse(service, source, AdminChannels("allow", "art"))
+    await converse(service, Source(ADMIN), "admin ban discord:5 spam")
+
+    there = await converse(service, source, "admin audit export")
+    every = await converse(service, Source(ADMIN), "admin audit export")
+    about = await converse(service, Source(ADMIN), "admin audit export SPAM")
+
+    assert acts(there) == ["allow channel"]
+    assert acts(every) == ["ban", "allow channel"]
+    assert acts(about) == ["ban"]
+    assert "latest 2 acts" in every.text
+
+
+def acts(reply):
+    assert reply.has_files
+    return [json.loads(line)["act"] for line in reply.file.text.splitlines()]
+
+
+def test_a_file_of_acts_ends_where_a_message_would_be_too_large_for_it():
+    acts = [Act(1.0, ADMIN, "ban", "discord:5", "ü" * 50)] * 9
+    line = len(as_lines(acts[:1]).encode())
+
+    assert as_lines(acts, 4 * line) == as_lines(acts[:4])
+    assert len(as_lines(acts, 4 * line - 1).encode()) == 3 * line
 
 
 async def test_channels_are_chosen_in_a_server(service):

@@ -9,7 +9,7 @@ import { History } from "./history.js";
 import { isFinal, Jobs } from "./jobs.js";
 import { Options } from "./options.js";
 import { Viewer } from "./viewer.js";
-import { askToDelete, saveExport } from "./own-data.js";
+import { askToDelete, saveExport, saveText } from "./own-data.js";
 import { ask } from "./question.js";
 
 const RECENT = 12;
@@ -175,6 +175,7 @@ async function answer(reply, bubble) {
   } else {
     conversation.answer(...text);
     if (reply.is_export) saveExport();
+    if (reply.file) saveText(reply.file.name, reply.file.text);
     if (reply.asks_to_delete) {
       // The page begins anew, since nothing that it shows is there any longer.
       askToDelete(reply.text, () => location.reload(), (error) => {

@@ -1,4 +1,4 @@
-/** One's own data: the file with all of it, and the question before it is deleted. */
+/** Files that the browser saves, such as one's own data, and the question before it is deleted. */
 
 import { api } from "./api.js";
 import { el } from "./dom.js";
@@ -6,7 +6,18 @@ import { ask } from "./question.js";
 
 /** Have the browser save all that is kept about the person. */
 export function saveExport() {
-  const link = el("a", { href: "/api/me/export", download: "" });
+  save("/api/me/export", "");
+}
+
+/** Have the browser save *text* in a file. */
+export function saveText(name, text) {
+  const address = URL.createObjectURL(new Blob([text]));
+  save(address, name);
+  setTimeout(() => URL.revokeObjectURL(address), 60000);
+}
+
+function save(address, name) {
+  const link = el("a", { href: address, download: name });
   document.body.append(link);
   link.click();
   link.remove();

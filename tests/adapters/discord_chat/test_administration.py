@@ -1,5 +1,7 @@
 """`/flux-admin …`: who may, who may not, and what comes of it."""
 
+import json
+
 import discord
 import pytest
 
@@ -193,3 +195,15 @@ async def test_every_act_is_in_the_audit_log(fake, manager, ada):
 
     assert f"<@{manager.id}>" in log
     assert f"grant <@{ada.id}> 50" in log
+
+
+async def test_the_audit_log_is_a_file_for_the_person_alone(fake, manager, ada):
+    await said(manager, fake.channel, "quota grant", who=ada, credits=50)
+
+    asked = await manager.command(fake.channel, "flux-admin audit", words="grant", file=True)
+
+    message = await asked.until(lambda message: message.attachments)
+    assert message.is_ephemeral
+    (file,) = message.attachments
+    assert file.filename == "audit.jsonl"
+    assert json.loads(file.data)["act"] == "grant"

@@ -1,10 +1,13 @@
 """Moderation in Slack: reports, the log channel, its buttons, and who asked."""
 
+import json
+
 import pytest
 
 from bot.screens import Action, Verdict
 from tests.adapters.slack_chat.conftest import SMALL
 from tests.bot.service.test_screens import HIDDEN, Judge
+from tests.conftest import until
 
 HELD = Verdict(Action.HOLD, "held", "judge", "0.90")
 
@@ -84,3 +87,16 @@ async def test_a_log_entry_leads_to_the_message(chat, slack, mods, gate):
     assert f"/archives/{general.id}/p{message['ts'].replace('.', '')}|Go to the message>" in str(
         told
     )
+
+
+async def test_the_audit_log_is_a_file_for_the_person_alone(chat, slack, mods):
+    boss = slack.person("boss", is_admin=True)
+    await boss.mention(mods, "admin ban slack:U5 spam")
+    await mods.whispered(boss.id, "banned")
+
+    await boss.slash(mods, "admin audit export")
+
+    await until(lambda: any(file.is_complete for file in slack.files.values()))
+    (file,) = slack.files.values()
+    assert file.channel.startswith("D")
+    assert json.loads(file.data)["act"] == "ban"

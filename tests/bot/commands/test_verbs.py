@@ -8,6 +8,7 @@ from bot.commands import (
     OPTIONS,
     TOPICS,
     VERBS,
+    AdminAudit,
     AdminBan,
     AdminPause,
     AdminPresets,
@@ -89,6 +90,9 @@ from tests.bot.commands.conftest import ID, LETTER_ID, refusal
         ("admin unban web:eve", AdminUnban("web:eve")),
         ("ADMIN Queue", AdminQueue()),
         ("admin stats", AdminStats()),
+        ("admin audit export", AdminAudit(is_export=True)),
+        ("admin audit export  ban web:eve", AdminAudit("ban web:eve", is_export=True)),
+        ("admin audit exported", AdminAudit("exported")),
     ],
 )
 def test_a_verb_is_understood(text, command):

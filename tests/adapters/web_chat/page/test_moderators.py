@@ -8,7 +8,7 @@ from playwright.async_api import expect
 from bot.config import Secrets
 from bot.jobs import JobStatus
 from bot.source import Source
-from tests.adapters.web_chat.page.conftest import DRIVEN, PHONE, Site, ready
+from tests.adapters.web_chat.page.conftest import DRIVEN, PHONE, Site, ready, say
 from tests.bot.conftest import CIRCLE
 from tests.bot.service.test_screens import HELD, Judge
 from tests.conftest import ADA, until
@@ -134,3 +134,15 @@ async def test_signing_out_everywhere_ends_the_sessions_of_other_browsers(watche
 
     answer = await elsewhere.request.get(f"{watched.chat.address}/api/quota")
     assert answer.status == 401
+
+
+async def test_the_browser_saves_the_audit_log(watched):
+    await watched.bot.service.admin.ban("web:local", "discord:1234", "spam")
+    page = await signed_in(watched, "admin-token-0123456789")
+
+    async with page.expect_download() as download:
+        await say(page, "admin audit export")
+
+    saved = await download.value
+    assert saved.suggested_filename == "audit.jsonl"
+    assert '"spam"' in (await saved.path()).read_text()
