@@ -101,15 +101,14 @@ class Judging:
         is_time = self._clock() - mine.judged_at >= SECONDS_BETWEEN_PREVIEWS
         if preview is not None and is_time and mine.judging is None and not mine.is_refused:
             mine.judged_at = self._clock()
-            mine.judging = asyncio.create_task(self._judge(job, number, preview))
+            mine.judging = asyncio.create_task(self._judge(mine, job, number, preview))
         return mine.shown
 
     def forget(self, job: Job) -> None:
         """Forget the previews of *job*, which is no longer being drawn."""
         self._previews.pop(job.id, None)
 
-    async def _judge(self, job: Job, number: int, preview: bytes) -> None:
-        mine = self._previews[job.id]
+    async def _judge(self, mine: _Previews, job: Job, number: int, preview: bytes) -> None:
         may_show = await self._screens.may_show(preview, _place(job))
         mine.judging = None
         if may_show is None:

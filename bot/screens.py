@@ -17,22 +17,24 @@ import asyncio
 import io
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol, TypeVar
+from functools import partial
+from typing import Protocol
 
 from PIL import Image
 
 from bot.refusals import NotAccepting
-
-T = TypeVar("T")
+from bot.threads import Thread
 
 logger = logging.getLogger(__name__)
 
 #: Seconds that a verdict may take. Loading comes on top, for the first one.
 SECONDS_TO_JUDGE = 30.0
 SECONDS_TO_LOAD = 120.0
+
+#: Threads in a row that may hang before a screen is given up.
+MOST_HUNG = 3
 
 #: What people read while a screen does not work.
 BROKEN = "the filter for words and pictures does not work; an admin must look at the log"
@@ -106,42 +108,69 @@ class _Loaded:
         self.name = name
         self.problem = ""
         self._make = make
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"screen-{name}")
+        self._thread: Thread | None = None
         self._screen: asyncio.Future[Screen] | None = None
-        self.is_busy = False
+        self._judging = 0
+        self._hung = 0
 
-    async def ready(self) -> Screen:
-        """The screen. Raises the error with which it could not be made."""
+    @property
+    def is_busy(self) -> bool:
+        return self._judging > 0
+
+    async def judged(self, judge: Callable[[Screen], Verdict]) -> Verdict:
+        """The verdict. Raises the error with which the screen could not be made, or failed."""
+        thread, screen = await self.ready()
+        self._judging += 1
+        try:
+            async with asyncio.timeout(SECONDS_TO_JUDGE):
+                verdict = await thread.call(partial(judge, screen))
+        except TimeoutError:
+            self._give_up(thread, f"did not answer within {SECONDS_TO_JUDGE:g} s")
+            raise
+        finally:
+            self._judging -= 1
+        self._hung = 0
+        return verdict
+
+    async def ready(self) -> tuple[Thread, Screen]:
+        """The screen, and its thread. Raises the error with which it could not be made."""
+        if self._hung >= MOST_HUNG:
+            raise TimeoutError(self.problem)
+        if self._thread is None:
+            self._thread = Thread(f"screen-{self.name}")
+        thread = self._thread
         if self._screen is None or (self._screen.done() and self._screen.exception()):
-            loop = asyncio.get_running_loop()
-            self._screen = loop.run_in_executor(self._thread, self._make)
+            self._screen = thread.call(self._make)
         try:
             async with asyncio.timeout(SECONDS_TO_LOAD):
                 screen = await asyncio.shield(self._screen)
+        except TimeoutError:
+            self._give_up(thread, f"could not be loaded within {SECONDS_TO_LOAD:g} s")
+            raise
         except Exception as error:
             if not self.problem:
                 logger.error("the screen %r cannot be loaded: %s", self.name, error)
             self.problem = f"the screen {self.name!r} cannot be loaded: {error}"
             raise
         self.problem = ""
-        return screen
-
-    async def judged(self, judge: Callable[[Screen], Verdict]) -> Verdict:
-        screen = await self.ready()
-        loop = asyncio.get_running_loop()
-        self.is_busy = True
-        try:
-            async with asyncio.timeout(SECONDS_TO_JUDGE):
-                return await loop.run_in_executor(self._thread, judge, screen)
-        except TimeoutError:
-            # Its thread may hang for good, and with it everything that waits for it.
-            self.problem = f"the screen {self.name!r} does not answer; restart the bot"
-            raise
-        finally:
-            self.is_busy = False
+        return thread, screen
 
     def close(self) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        if self._thread is not None:
+            self._thread.end()
+
+    def _give_up(self, thread: Thread, fault: str) -> None:
+        """Leave *thread*, which hangs, alone; the next call makes the screen on another. After
+        some of them in a row there is none, since each may hold memory and a core for ever."""
+        if thread is not self._thread:
+            return  # one that waited behind another in the same thread
+        thread.end()
+        self._thread = self._screen = None
+        self._hung += 1
+        is_last = self._hung >= MOST_HUNG
+        then = "restart the bot" if is_last else "the next picture starts it anew"
+        self.problem = f"the screen {self.name!r} {fault}; {then}"
+        logger.error("%s", self.problem)
 
 
 class Screens:
