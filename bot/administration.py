@@ -114,6 +114,10 @@ class Administration:
         else:
             self._recognised.pop(user, None)
 
+    def is_recognised(self, user: str) -> bool:
+        """Whether *user* has rights by the platform's last word on them."""
+        return user in self._recognised
+
     def is_admin(self, user: str) -> bool:
         recognised = self._recognised.get(user)
         return user in self._admins or (recognised is not None and recognised.is_admin)

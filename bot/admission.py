@@ -194,10 +194,12 @@ class Admission:
             raise StorageTrouble(FULL)
         queue = self._config.queue
         waiting, mine = self._worker.waiting(user)
-        if mine + self._admitting[user] >= queue.max_waiting_per_user:
+        held = self._worker.held(user)
+        if mine + held + self._admitting[user] >= queue.max_waiting_per_user:
+            held_too = f" ({held} of them for a moderator)" if held else ""
             raise TooManyJobs(
-                f"you have {queue.max_waiting_per_user} jobs waiting already, the most one person"
-                " may have: wait for one, or cancel one",
+                f"you have {queue.max_waiting_per_user} jobs waiting already{held_too}, the most"
+                " one person may have: wait for one, or cancel one",
                 retry_in=self._worker.soon(),
             )
         if waiting + self._admitting.total() >= queue.max_waiting:

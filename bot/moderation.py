@@ -24,7 +24,7 @@ from bot.moderation_log import ModerationLog, Tell
 from bot.own_data import OwnData
 from bot.refusals import Conflict, NotFound
 from bot.reports import Reported
-from bot.requests import check_picture_number
+from bot.review import looked_at
 from bot.worker import Worker
 from generation.checks import check_text, shortened
 
@@ -219,12 +219,7 @@ class Moderation:
             NotAllowed: It is another server's.
         """
         job = await self._job(job_id)
-        self._admin.check(moderator, job.origin.server)
-        check_picture_number(job, number)
-        path = self._gallery.picture_path(job.id, number)
-        if not path.exists():
-            raise NotFound(f"the picture of {job.id} is gone")
-        return path
+        return await looked_at(self._admin, self._gallery, moderator, job, number)
 
     async def _job(self, job_id: str) -> Job:
         job = self._worker.unfinished.get(job_id) or await self._database.read(

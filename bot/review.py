@@ -99,11 +99,7 @@ class Reviewing:
             NotFound, Conflict, NotAllowed: As for `job`.
         """
         job = await self.job(moderator, job_id)
-        check_picture_number(job, number)
-        path = self._gallery.picture_path(job.id, number)
-        if not path.exists():
-            raise NotFound(f"the picture of {job.id} is gone")
-        return path
+        return await looked_at(self._admin, self._gallery, moderator, job, number)
 
     async def release(self, moderator: str, job_id: str) -> Job:
         """The job, whose picture goes to the person now.
@@ -228,3 +224,24 @@ class Reviewing:
                 logger.error("the pictures of %s cannot be deleted: %s", job.id, error)
         self._worker.end_held(job.id, holds)
         return job
+
+
+async def looked_at(
+    admin: Administration, gallery: Gallery, moderator: str, job: Job, number: int
+) -> Path:
+    """The PNG file of picture *number* of *job*, at which *moderator* looks: it goes into the
+    audit log.
+
+    Raises:
+        NotFound: It was deleted.
+        NotAllowed: It is another server's.
+    """
+    server = job.origin.server
+    admin.check(moderator, server)
+    check_picture_number(job, number)
+    path = gallery.picture_path(job.id, number)
+    if not await asyncio.to_thread(path.exists):
+        raise NotFound(f"the picture of {job.id} is gone")
+    which = f"picture {number}" if job.images > 1 else None
+    await admin.do(moderator, "look", job.id, which, lambda db: None, server=server)
+    return path

@@ -282,6 +282,11 @@ class Worker:
         """Number of waiting jobs, and of those of *user*."""
         return len(self._queue), self._queue.waiting(user)
 
+    def held(self, user: str) -> int:
+        """Number of jobs of *user* that wait for a moderator."""
+        jobs = self.unfinished.values()
+        return sum(job.user == user and job.status is JobStatus.HELD for job in jobs)
+
     def prospect(self) -> tuple[int, float | None]:
         """Place of a job that joined the end of the queue now: number of jobs ahead, and seconds
         until the start (None where a time is not known)."""

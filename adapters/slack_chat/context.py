@@ -18,7 +18,7 @@ from adapters.slack_chat.places import Place, post, whisper
 from adapters.slack_chat.window import show_again
 from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError, Workspace
 from bot import replies, sentences
-from bot.commands import Command
+from bot.commands import Command, CommandError, MyDataCommand, parse
 from bot.conversation import Reply, converse, refusal
 from bot.following import Following
 from bot.jobs import Job
@@ -155,8 +155,11 @@ class Context:
     ) -> Reply:
         """The reply to *said* that is left to post at *place*, once a new job is followed."""
         source = self.source(place, event_id, shown)
-        if place.is_external and not self.settings.external_people:
+        if place.is_external and not self.settings.external_people and not _is_own_data(said):
             return refusal(sentences.external())
+        if self.service.admin.is_recognised(source.user):
+            # Slack tells nobody when somebody is an admin no longer.
+            await self.recognise(place)
         reply = await converse(self.service, source, said, pictures)
         if reply.is_new and reply.job is not None:
             self.following.follow(reply.job, is_new=True)
@@ -293,6 +296,15 @@ def _team_of_person(body: Mapping[str, Any]) -> str:
         return str(team)
     user = body.get("user")
     return str(user.get("team_id") or "") if isinstance(user, Mapping) else ""
+
+
+def _is_own_data(said: str | Command) -> bool:
+    """Whether *said* asks for one's own data, which everybody may at any place."""
+    try:
+        command = parse(said) if isinstance(said, str) else said
+    except CommandError:
+        return False
+    return isinstance(command, MyDataCommand)
 
 
 def _is_member(member: Mapping[str, Any], team: str) -> bool:

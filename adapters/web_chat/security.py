@@ -18,6 +18,7 @@ import hashlib
 import hmac
 import ipaddress
 import logging
+import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any
@@ -40,6 +41,8 @@ LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 LOCAL_USER = "web:local"
 COOKIE = "fluxbot_session"
 #: The path to sign in at, and the bytes that a body there may have.
+#: A host and perhaps a port, in the characters that DNS and addresses have (RFC 9110, 7.2).
+HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[\w.-]+))(?::\d{1,5})?")
 SIGN_IN, SIGN_IN_BYTES = "/api/session", 4000
 
 SECURITY_HEADERS = {
@@ -66,11 +69,9 @@ def _port(scope: Scope) -> str:
 
 
 def host_name(header: str) -> str:
-    """The name in a Host header: lower case, without port and brackets."""
-    header = header.strip().lower()
-    if header.startswith("["):
-        return header[1:].partition("]")[0]
-    return header.partition(":")[0]
+    """The name in a Host header: lower case, without port and brackets; empty where it is none."""
+    match = HOST.fullmatch(header.strip().lower())
+    return (match["address"] or match["name"]) if match else ""
 
 
 def is_guarded(path: str) -> bool:

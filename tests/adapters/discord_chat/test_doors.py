@@ -59,6 +59,25 @@ async def test_the_app_is_offered_to_servers_alone_where_people_may_not_bring_it
     assert all(2 not in (each["contexts"] or ()) for each in commands)
 
 
+async def test_under_a_picture_that_somebody_drew_with_an_app_of_their_own_nothing_is_drawn_later(
+    fake, make_presence, gate
+):
+    gate.open()
+    presence = await make_presence()
+    elsewhere = fake.add_guild("Elsewhere", has_bot=False)
+    there = elsewhere.add_channel("general")
+    ada = fake.person("ada", has_installed=True)
+    ada.join(elsewhere)
+    asked = await ada.command(there, "flux imagine", prompt="a fox", **SMALL)
+    message = await asked.until(drawn)
+    await presence.restart(discord={"user_install": False})
+
+    pressed = await ada.press(message, "Again")
+
+    assert "in servers that have added me" in await refused(pressed)
+    assert len((await presence.bot.service.history(f"discord:{ada.id}")).jobs) == 1
+
+
 async def test_only_members_of_the_named_roles_may_use_it(fake, make_presence, gate):
     gate.open()
     role = fake.guild.add_role("artists", 0)

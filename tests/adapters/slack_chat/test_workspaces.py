@@ -176,8 +176,27 @@ async def test_people_of_other_organisations_draw_only_where_that_is_wanted(
     await ada.mention(general, f"a fox {SMALL}")
     await general.whispered(ada.id, "I only draw for people of this workspace")
     assert (await chat.bot.service.history(ada.key)).jobs == []
+    await ada.mention(general, "mydata delete")
+    await general.whispered(ada.id, "for good")
 
     await chat.close()
     await make_chat(chat.bot, slack_settings={"external_people": True})
     await ada.mention(general, f"a cat {SMALL}")
     await general.said("a cat", button="Cancel")
+
+
+async def test_whoever_was_an_admin_sees_no_pictures_of_others(make_chat, slack, gate):
+    gate.open()
+    chat = await make_chat()
+    boss, ada = slack.person("boss", is_admin=True), slack.person("ada")
+    general, other = slack.channel(), slack.channel("other")
+    await ada.mention(general, f"a fox {SMALL}")
+    await general.said("seed", button="Again")
+    (job,) = (await chat.bot.service.history(ada.key)).jobs
+    await boss.mention(other, "admin stats")
+    await other.whispered(boss.id, "1 job of 1 person")
+
+    boss.is_admin = False
+    await boss.mention(other, f"show {job.id}")
+
+    await other.whispered(boss.id, "of yours")

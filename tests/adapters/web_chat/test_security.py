@@ -4,7 +4,10 @@ import re
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from adapters.web_chat.security import host_name
 from bot.config import Secrets
 from tests.samples import data_url, picture
 
@@ -31,6 +34,35 @@ async def test_a_rebinding_page_gets_nothing(web, path, host):
     assert response.status_code == 400
     assert response.json()["error"]["code"] == "unknown_host"
     assert "open http://localhost:8080, or" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "[::1",
+        "[::1]evil.example",
+        "[::1]:80:80",
+        "localhost:1@evil.example",
+        "localhost:",
+        "localhost/evil",
+        "localhost evil.example",
+        "localhost,evil.example",
+        "localhost:http",
+    ],
+)
+async def test_a_host_that_is_none_is_no_name_of_this_machine(web, host):
+    response = await web.get("/api/quota", headers={"Host": host})
+
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "unknown_host")
+
+
+@given(st.text(st.characters(max_codepoint=255, exclude_categories=("Cc",)), max_size=40))
+def test_a_host_is_a_name_an_address_or_nothing(header):
+    name = host_name(header)
+
+    assert not name or re.fullmatch(r"[\w.-]+|[0-9a-f:.]+", name)
+    assert not name or header.strip().lower().lstrip("[").startswith(name)
+    assert host_name(f"{header}@localhost") == ""
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8080", "LOCALHOST:80", "[::1]:8080"])

@@ -10,7 +10,7 @@ import pytest
 from bot.commands import ImagineCommand
 from bot.jobs import Delivery, JobStatus, Review
 from bot.origins import Origin
-from bot.refusals import Conflict, NotAccepting, NotAllowed, NotFound, Screened
+from bot.refusals import Conflict, NotAccepting, NotAllowed, NotFound, Screened, TooManyJobs
 from bot.screens import PASSED, Action, Verdict
 from bot.source import PictureOf, Source
 from generation.errors import EngineLost
@@ -351,6 +351,37 @@ async def test_nobody_but_moderators_gets_a_held_picture(bot, service, judge, ga
     assert (await service.review.picture(ADMIN, job.id)).exists()
     with pytest.raises(NotAllowed):
         await service.review.picture(BOB, job.id)
+
+
+async def test_whoever_looks_at_a_held_picture_is_in_the_audit_log(service, judge, gate):
+    judge.picture = HELD
+    gate.open()
+    job = await service.submit(Source(ADA), replace(CIRCLE, images=2))
+    await until(lambda: job.status is JobStatus.HELD)
+
+    await service.review.picture(ADMIN, job.id, 2)
+    with pytest.raises(NotAllowed):
+        await service.moderation.picture(EVE, job.id)
+
+    acts = await service.admin.audit(ADMIN)
+    assert [(act.admin, act.act, act.subject, act.detail) for act in acts] == [
+        (ADMIN, "look", job.id, "picture 2")
+    ]
+
+
+async def test_held_pictures_count_among_those_that_one_person_may_have_waiting(
+    make_judged, judge, gate
+):
+    service = (await make_judged(queue={"max_waiting_per_user": 2})).service
+    judge.picture = HELD
+    gate.open()
+    for _ in range(2):
+        job = await service.submit(Source(ADA), CIRCLE)
+        await until(lambda job=job: job.status is JobStatus.HELD)
+
+    with pytest.raises(TooManyJobs, match=r"2 jobs waiting already \(2 of them for a moderator\)"):
+        await service.submit(Source(ADA), CIRCLE)
+    await service.submit(Source(BOB), CIRCLE)
 
 
 async def test_a_released_picture_goes_to_its_person(bot, service, judge, gate):
