@@ -4,7 +4,7 @@ import pytest
 
 from bot.screens import PASSED, Action, Verdict
 from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, shows, the_job
-from tests.bot.service.test_screens import HIDDEN, Judge
+from tests.judges import HIDDEN, Judge
 
 HELD = Verdict(Action.HOLD, "held", "judge", "0.90")
 

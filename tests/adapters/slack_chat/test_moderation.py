@@ -6,8 +6,8 @@ import pytest
 
 from bot.screens import Action, Verdict
 from tests.adapters.slack_chat.conftest import SMALL
-from tests.bot.service.test_screens import HIDDEN, Judge
 from tests.conftest import until
+from tests.judges import HIDDEN, Judge
 
 HELD = Verdict(Action.HOLD, "held", "judge", "0.90")
 

@@ -10,8 +10,8 @@ from bot.origins import Origin
 from bot.refusals import Conflict, NotAllowed, NotFound, Screened, TooOften
 from bot.source import Source
 from tests.bot.conftest import CIRCLE
-from tests.bot.service.test_screens import REFUSED, Judge
 from tests.conftest import ADA, ADMIN, BOB, EVE, finished
+from tests.judges import REFUSED, Judge
 
 SERVER, OTHER = "discord-server:1", "discord-server:2"
 

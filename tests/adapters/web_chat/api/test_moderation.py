@@ -9,8 +9,8 @@ from bot.jobs import JobStatus
 from bot.source import Source
 from tests.adapters.web_chat.api.conftest import said
 from tests.bot.conftest import CIRCLE
-from tests.bot.service.test_screens import HELD, Judge
 from tests.conftest import ADA, until
+from tests.judges import HELD, Judge
 from tests.samples import opened
 
 

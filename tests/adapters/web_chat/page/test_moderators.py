@@ -10,8 +10,8 @@ from bot.jobs import JobStatus
 from bot.source import Source
 from tests.adapters.web_chat.page.conftest import DRIVEN, PHONE, Site, ready, say
 from tests.bot.conftest import CIRCLE
-from tests.bot.service.test_screens import HELD, Judge
 from tests.conftest import ADA, until
+from tests.judges import HELD, Judge
 
 pytestmark = DRIVEN
 
