@@ -19,7 +19,7 @@ from rich.logging import RichHandler
 from rich.table import Table
 from rich.text import Text
 
-from bot import audit_log, replies
+from bot import audit_log, deletion_record, replies
 from bot.assembly import doctor, process
 from bot.assembly.command_line import (
     DEFAULT_CONFIG,
@@ -34,7 +34,7 @@ from bot.assembly.command_line import (
 from bot.assembly.folder import backups_dir, database_path, lock, with_database
 from bot.assembly.parts import faulty_presets, wanted
 from bot.assembly.platforms import check_person
-from bot.backups import backups
+from bot.backups import backups, made_at
 from bot.backups import restore as put_back
 from bot.config import Config, check_license
 from bot.database import Database, DatabaseDamaged
@@ -259,9 +259,19 @@ def restore(
                 continue
             if aside is not None:
                 console.print(f"The old files are in {aside}.")
-            console.print(f"{database} is restored from {candidate.name}.")
-            return
-    fail("no backup could be restored; the database is unchanged")
+            break
+        else:
+            fail("no backup could be restored; the database is unchanged")
+    console.print(f"{database} is restored from {candidate.name}.")
+    record = backups_dir(settings) / deletion_record.NAME
+    since = made_at(candidate) if candidate in backups(candidate.parent) else 0.0
+    repeat = partial(deletion_record.repeat, path=record, since=since, now=time.time())
+    with failing():
+        count = with_database(settings, lambda database: database.write(repeat))
+    if count:
+        console.print(
+            f"Deletions asked for since, which the next start repeats: {count}."
+        )
 
 
 @quota_app.command("show")

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bot import departed, due_deletions, forgetting, people
+from bot import deletion_record, departed, due_deletions, forgetting, people
 from bot.admission import Admission
 from bot.backups import DAY
 from bot.config import Config
@@ -28,12 +28,14 @@ from bot.gallery import Gallery
 from bot.job_store import JobStore
 from bot.jobs import Job, JobStatus, Review
 from bot.outcomes import Outcome, Outcomes
+from bot.refusals import StorageTrouble
 from bot.sessions import Sessions
 from bot.worker import Worker
 
 logger = logging.getLogger(__name__)
 
 DELETED_HERE = "what was drawn here is being deleted; your credits were given back"
+LATER = "nothing can be saved right now: your data is deleted as soon as that works again"
 DELETED_WHILE_HELD = "the person deleted it before a moderator had decided"
 #: Jobs that one transaction changes, and whose files are deleted together.
 JOBS_AT_ONCE = 50
@@ -126,8 +128,8 @@ class OwnData:
         Raises:
             StorageTrouble: The database cannot be written now. It is carried out later.
         """
-        due = partial(due_deletions.add, user=user, server=server, due_at=self._now())
-        await self._database.write(due)
+        now = self._now()
+        await self._database.write(partial(due_deletions.add, user=user, server=server, due_at=now))
         return await self._carry_out(user, server)
 
     async def person_left(self, user: str, server: str) -> None:
@@ -209,6 +211,7 @@ class OwnData:
                 self._admission.leaving.discard(user)
 
     async def _delete(self, user: str, server: str | None) -> Deletion:
+        await self._note(user, server)
         if server is None:
             await self._sessions.end_all(user)
         await self._end_jobs(user, server)
@@ -229,6 +232,20 @@ class OwnData:
         until = self._now() + (keep + 1) * DAY if keep else None
         logger.info("the data of %d jobs was deleted for a person", len(ids))
         return Deletion(len(ids), left, until)
+
+    async def _note(self, user: str, server: str | None) -> None:
+        """Write the deletion down for a backup that may be restored."""
+        storage = self._config.storage
+        if not storage.keep_backups:
+            return
+        path = storage.data_dir / "backups" / deletion_record.NAME
+        keep_for = (storage.keep_backups + 2) * DAY
+        note = partial(deletion_record.note, path, user, server, self._now(), keep_for)
+        try:
+            await asyncio.to_thread(note)
+        except OSError as error:
+            logger.error("a deletion waits, since it cannot be written down: %s", error)
+            raise StorageTrouble(LATER) from error
 
     async def _end_jobs(self, user: str, server: str | None) -> None:
         """End all jobs of *user*, whatever state they are in."""

@@ -148,7 +148,8 @@ class Bot:
         self.reserve = None
 
     async def start(self):
-        self.config = Config(**self.settings)
+        storage = {"data_dir": self.folder, **self.settings.get("storage", {})}
+        self.config = Config(**{**self.settings, "storage": storage})
         self.database = await Database.open(self.folder / "bot.sqlite3", reserve=self.reserve)
         self.gallery = Gallery(self.folder)
         self.service = Service(

@@ -10,6 +10,7 @@ import httpx
 import psutil
 import pytest
 
+from bot import deletion_record
 from bot.backups import back_up
 from tests.processes import Process
 
@@ -109,6 +110,21 @@ async def test_a_backup_takes_the_place_of_a_damaged_database(run, tmp_path):
     assert f"{copy.name} can take its place: python -m bot restore" in refused
     assert "The old files are in" in output
     assert "10050 credits left" in (await run("quota", "show", "discord:5"))[1]
+
+
+async def test_a_restored_backup_does_not_bring_back_what_was_deleted_since(run, tmp_path):
+    data = tmp_path / "data"
+    await run("quota", "grant", "discord:5", "50")
+    back_up(data / "bot.sqlite3", data / "backups", 1_700_000_000)
+    record = data / "backups" / "deletions.json"
+    deletion_record.note(record, "discord:5", None, 1_700_000_001, keep_for=60)
+
+    _, output = await run("restore")
+
+    assert "Deletions asked for since, which the next start repeats: 1." in output
+    db = sqlite3.connect(data / "bot.sqlite3")
+    assert db.execute("SELECT user FROM due_deletions").fetchall() == [("discord:5",)]
+    db.close()
 
 
 async def test_a_bot_that_keeps_crashing_waits_and_can_be_stopped_meanwhile(tmp_path):

@@ -2,15 +2,19 @@
 
 import asyncio
 import json
+import sqlite3
 import zipfile
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
+from bot import deletion_record
+from bot.backups import back_up, made_at, restore
 from bot.commands import ImagineCommand
 from bot.jobs import JobStatus
 from bot.origins import Origin
-from bot.refusals import Conflict, NotAllowed, NotFound, QuotaExceeded, TooOften
+from bot.refusals import Conflict, NotAllowed, NotFound, QuotaExceeded, StorageTrouble, TooOften
 from bot.source import PictureOf, Source
 from tests.bot.conftest import CIRCLE, HERE, left
 from tests.conftest import ADA, ADMIN, BOB, at_step, finished, stepping
@@ -371,3 +375,66 @@ async def test_old_words_are_forgotten_and_the_history_says_so(make_bot, gate, c
     files = (bot.gallery.picture_path(old.id, 1), bot.gallery.path(old.id, "thumbnail"))
     kept = {file.name for file in files}
     assert set(traces(bot, MARKER)) <= kept
+
+
+# A backup that brings deleted things back
+
+
+async def test_a_deletion_is_repeated_after_a_backup_is_restored(make_bot, gate, clock):
+    bot = await make_bot()
+    await drawn(bot, gate, command=replace(WORDS, prompt=f"a {MARKER} fox"))
+    await drawn(bot, gate, BOB)
+    record = bot.folder / "backups" / deletion_record.NAME
+    copy = back_up(bot.folder / "bot.sqlite3", bot.folder / "backups", clock.now)
+    clock.advance(60)
+    await bot.service.own_data.delete(ADA)
+    assert ADA not in record.read_text()
+    await bot.stop()
+    restore(bot.folder / "bot.sqlite3", copy, clock.now)
+    await bot.start()
+    assert len((await bot.service.history(ADA)).jobs) == 1
+
+    repeat = partial(deletion_record.repeat, path=record, since=made_at(copy), now=clock.now)
+    assert await bot.database.write(repeat) == 1
+    assert await bot.service.own_data.carry_out_due() == 1
+
+    assert not (await bot.service.history(ADA)).jobs
+    assert len((await bot.service.history(BOB)).jobs) == 1
+
+
+def test_the_record_of_deletions_forgets_what_no_backup_is_older_than(tmp_path):
+    path = tmp_path / deletion_record.NAME
+    db = sqlite3.connect(":memory:")
+    for table in ("jobs (user, server)", "people (user)", "entries (user)"):
+        db.execute(f"CREATE TABLE {table}")
+    db.execute("CREATE TABLE due_deletions (user, server, due_at, UNIQUE (user, server))")
+    db.execute("INSERT INTO jobs VALUES ('web:ada', 's:1'), ('web:bob', 's:1'), ('web:eve', NULL)")
+
+    def again(since):
+        db.execute("DELETE FROM due_deletions")
+        deletion_record.repeat(db, path, since, 500.0)
+        return set(db.execute("SELECT user, server FROM due_deletions"))
+
+    assert again(0) == set()
+    deletion_record.note(path, "web:eve", None, 100.0, keep_for=50)
+    deletion_record.note(path, "web:ada", "s:1", 120.0, keep_for=50)
+    assert again(0) == {("web:eve", ""), ("web:ada", "s:1")}
+    assert again(100) == {("web:ada", "s:1")}
+    deletion_record.note(path, "", "s:1", 160.0, keep_for=50)
+
+    assert again(0) == {("web:ada", "s:1"), ("", "s:1")}
+    assert path.stat().st_mode & 0o077 == 0
+
+
+async def test_a_deletion_that_cannot_be_written_down_is_carried_out_later(make_bot, gate):
+    bot = await make_bot()
+    await drawn(bot, gate)
+    (bot.folder / "backups").write_text("no folder")
+    with pytest.raises(StorageTrouble, match="as soon as that works again"):
+        await bot.service.own_data.delete(ADA)
+    assert (await bot.service.history(ADA)).jobs
+
+    (bot.folder / "backups").unlink()
+    await bot.service.own_data.carry_out_due()
+
+    assert not (await bot.service.history(ADA)).jobs
