@@ -269,9 +269,7 @@ def restore(
     with failing():
         count = with_database(settings, lambda database: database.write(repeat))
     if count:
-        console.print(
-            f"Deletions asked for since, which the next start repeats: {count}."
-        )
+        console.print(f"Deletions asked for since, which the next start repeats: {count}.")
 
 
 @quota_app.command("show")

@@ -15,7 +15,7 @@ import sqlite3
 from pathlib import Path
 from typing import TypedDict
 
-from bot import due_deletions
+from bot import due_deletions, people
 from bot.permissions import make_folder, opener
 
 #: Name of the record, in the folder of backups.
@@ -64,12 +64,12 @@ def repeat(db: sqlite3.Connection, path: Path, since: float, now: float) -> int:
     wanted = {each["hash"] for each in record["deletions"] if each["made_at"] > since}
     if not wanted:
         return 0
-    people = db.execute(
+    there = db.execute(
         "SELECT user, server FROM jobs UNION SELECT '', server FROM jobs"
-        " UNION SELECT user, NULL FROM jobs UNION SELECT user, NULL FROM people"
-        " UNION SELECT user, NULL FROM entries"
+        " UNION SELECT user, NULL FROM jobs UNION SELECT user, NULL FROM entries"
     ).fetchall()
-    found = [row for row in people if _hash(record["key"], *row) in wanted]
+    known = {*map(tuple, there), *((user, None) for user in people.known(db))}
+    found = [each for each in known if _hash(record["key"], *each) in wanted]
     for user, server in found:
         due_deletions.add(db, user, server, now)
     return len(found)

@@ -71,6 +71,11 @@ def everything(db: sqlite3.Connection, user: str) -> dict[str, Any]:
     return {"user": user, **({} if row is None else dict(row)), "settings": settings(db, user)}
 
 
+def known(db: sqlite3.Connection) -> list[str]:
+    """Everybody who has a row."""
+    return [user for (user,) in db.execute("SELECT user FROM people")]
+
+
 def forget(db: sqlite3.Connection, user: str, until: float) -> str:
     """The stand-in of *user*, whose row is deleted; a ban and an own quota hold on, and credits
     until *until* (unix seconds), for a person who comes back."""
