@@ -20,6 +20,7 @@ class Reason(StrEnum):
     NO_REPLIES = "the thread takes no replies"
     THREAD_DELETED = "the thread was deleted"
     NOT_ALLOWED = "the workspace does not let me write there"
+    FAILING = "Slack did not take the message there"
     FILTERED = "the server's filter blocked the message"
     NOWHERE = "the picture could not be posted anywhere; your history still has it"
     REMOVED = "the app was removed from the workspace"
@@ -36,6 +37,7 @@ class LeftBehind(StrEnum):
 
     IN_CHANNEL = "Answered in a new message further down."
     DIRECTLY = "Answered in a direct message."
+    TO_YOU = "I cannot post here: the picture will be shown to you alone."
 
 
 #: The note of a job that goes on after a restart.

@@ -3,12 +3,14 @@
 | module | content |
 | --- | --- |
 | ``chat`` | `SlackChat`: starts and stops everything |
-| ``workspaces`` | one installation: its token, its calls, the meaning of failures |
+| ``workspaces`` | one installation: its token and its calls |
+| ``errors`` | Slack's errors, and their meaning |
 | ``sockets`` | Socket Mode, with acknowledgements once jobs are on disk |
 | ``listeners`` | mentions, direct messages, commands |
 | ``actions`` | buttons, forms and shortcuts |
 | ``context`` | shared by both: the person, the place, the ways to answer |
 | ``places`` | places in Slack where people talk to the bot, and messages there |
+| ``hooks`` | answers by ``response_url``, in any conversation |
 | ``window`` | the message of a job, edited until it shows the picture |
 | ``previews`` | unfinished pictures, as files at Slack |
 | ``pace`` | about one message a second in a channel |

@@ -13,10 +13,10 @@ from slack_bolt.app.async_app import AsyncApp
 
 from adapters.slack_chat import blocks, files, forms
 from adapters.slack_chat.context import Context
+from adapters.slack_chat.errors import OutcomeUnknown, SlackError
 from adapters.slack_chat.forms import Purpose, Purposed
 from adapters.slack_chat.moderation import decided, decision_of, peek
 from adapters.slack_chat.places import Place, whisper_blocks
-from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError
 from bot import sentences
 from bot.commands import (
     AdminWho,
@@ -69,7 +69,7 @@ class Actions:
         task = self._context.spawn(self._press(place, body, verb, job_id, number, trigger))
         await asyncio.wait({task}, timeout=self._context.patience)
         await ack()
-        self._context.spawn(self._context.answer_later(place, task, body.get("response_url")))
+        self._context.spawn(self._context.answer_later(place, task))
 
     async def _press(
         self,
@@ -81,7 +81,7 @@ class Actions:
         trigger: str,
     ) -> Reply:
         """The reply to the button *verb* of a job's message, or of the App Home."""
-        event_id, url = f"slack:{trigger}", body.get("response_url")
+        event_id = f"slack:{trigger}"
         command = _command(verb, job_id, number)
         decision = decision_of(verb)
         reply = Reply()
@@ -98,15 +98,15 @@ class Actions:
                 place, command, event_id=event_id, shown=job_id if verb != "forget" else None
             )
         elif verb in ("edit", "control"):
-            reply = await self._open_about(place, verb, job_id, trigger, url)
+            reply = await self._open_about(place, verb, job_id, trigger)
         elif verb == "reveal":
             return await self._reveal(place, job_id)
         elif verb == "draw":
-            await self._context.open(place, Purposed("imagine"), trigger, {}, url)
+            await self._context.open(place, Purposed("imagine"), trigger, {})
         elif verb == "settings":
             own = await self._context.service.settings(self._context.key(place))
             values = forms.values_of_settings(own)
-            await self._context.open(place, Purposed("settings"), trigger, values, url)
+            await self._context.open(place, Purposed("settings"), trigger, values)
         if reply.kind == "delete" and reply.job is not None:
             await self._delete(place, body, reply.job)
         if "view" in body:
@@ -114,9 +114,7 @@ class Actions:
         # The message itself shows the result, but for a report.
         return reply if reply.error is not None or reply.kind == "report" else Reply()
 
-    async def _open_about(
-        self, place: Place, verb: str, job_id: str, trigger: str, url: str | None
-    ) -> Reply:
+    async def _open_about(self, place: Place, verb: str, job_id: str, trigger: str) -> Reply:
         """Open the form that draws a job differently, or from its picture."""
         reply = await self._context.converse(place, ShowCommand(job_id), shown=job_id)
         if reply.job is not None:
@@ -125,7 +123,7 @@ class Actions:
             values = {"prompt": reply.job.request.prompt, "preset": self._taker()}
             if verb == "edit":
                 values = forms.values_of(reply.job)
-            await self._context.open(place, about, trigger, values, url)
+            await self._context.open(place, about, trigger, values)
         return reply
 
     async def _show_decision(self, place: Place, body: dict[str, Any], decision: Decision) -> None:
@@ -167,9 +165,8 @@ class Actions:
         if filled.errors:
             await ack(response_action="errors", errors=filled.errors)
             return
-        place = self._context.place(
-            body, about.channel or body["user"]["id"], about.root, str(body["user"]["id"])
-        )
+        user = str(body["user"]["id"])
+        place = self._context.place(body, about.channel or user, about.root, user, hook=about.hook)
         task = self._context.spawn(self._submit(place, about, filled, body["trigger_id"]))
         await asyncio.wait({task}, timeout=self._context.patience)
         if task.done() and (reply := self._context.outcome(task)).text:
@@ -178,7 +175,7 @@ class Actions:
             await ack(response_action="errors", errors={block: reply.text})
             return
         await ack()
-        self._context.spawn(self._context.answer_later(place, task, None))
+        self._context.spawn(self._context.answer_later(place, task))
 
     async def _submit(
         self, place: Place, about: Purposed, filled: forms.Filled, trigger: str
@@ -203,44 +200,44 @@ class Actions:
         return reply if reply.error is not None else Reply()
 
     async def _on_use_as_control_image(self, ack: Any, body: dict[str, Any]) -> None:
-        place = self._context.place_of(body)
-        message = body["message"]
+        await ack()
+        self._context.spawn(self._use_as_control_image(self._context.place_of(body), body))
+
+    async def _use_as_control_image(self, place: Place, body: dict[str, Any]) -> None:
         job = await self._job_of(place, body)
         about = Purposed("control", channel=place.channel, root=place.root)
-        attachments = message.get("files") or []
+        attachments = body["message"].get("files") or []
         if job is not None:
             about = Purposed("control", job.id, place.channel, place.root)
         elif attachments:
             about = Purposed("control", "", place.channel, place.root, str(attachments[0]["id"]))
         else:
-            await ack()
-            nothing = refusal(sentences.no_picture_there())
-            self._context.spawn(self._context.answer(place, nothing, body.get("response_url")))
+            await self._context.answer(place, refusal(sentences.no_picture_there()))
             return
         values = {"prompt": job.request.prompt if job else "", "preset": self._taker()}
-        await self._context.open(place, about, body["trigger_id"], values, body.get("response_url"))
-        await ack()
+        await self._context.open(place, about, body["trigger_id"], values)
 
     async def _on_show_how(self, ack: Any, body: dict[str, Any]) -> None:
-        place = self._context.place_of(body)
+        await ack()
+        self._context.spawn(self._show_how(self._context.place_of(body), body))
+
+    async def _show_how(self, place: Place, body: dict[str, Any]) -> None:
         job = await self._job_of(place, body)
         reply = refusal(sentences.not_ours())
         if job is not None:
             reply = await self._context.converse(place, HowCommand(job.id), shown=job.id)
-        await ack()
         # The words alone: the picture is there already.
-        said = Reply(reply.text)
-        self._context.spawn(self._context.answer(place, said, body.get("response_url")))
+        await self._context.answer(place, Reply(reply.text))
 
     async def _on_report(self, ack: Any, body: dict[str, Any]) -> None:
-        await self._about_message(ack, body, ReportCommand)
+        await ack()
+        self._context.spawn(self._about_message(body, ReportCommand))
 
     async def _on_who_asked(self, ack: Any, body: dict[str, Any]) -> None:
-        await self._about_message(ack, body, AdminWho)
+        await ack()
+        self._context.spawn(self._about_message(body, AdminWho))
 
-    async def _about_message(
-        self, ack: Any, body: dict[str, Any], command: Callable[[str], Command]
-    ) -> None:
+    async def _about_message(self, body: dict[str, Any], command: Callable[[str], Command]) -> None:
         """Carry out *command* about the picture of a shortcut's message, and tell the person."""
         place = self._context.place_of(body)
         is_ours = body["message"].get("bot_id") == place.workspace.bot_id
@@ -249,25 +246,22 @@ class Actions:
         if job_id is not None:
             await self._context.recognise(place)
             reply = await self._context.converse(place, command(job_id), shown=job_id)
-        await ack()
-        self._context.spawn(self._context.answer(place, reply, body.get("response_url")))
+        await self._context.answer(place, reply)
 
     async def _on_inspect(self, ack: Any, body: dict[str, Any]) -> None:
-        place = self._context.place_of(body)
-        job = await self._job_of(place, body)
         await ack()
+        self._context.spawn(self._inspect(self._context.place_of(body), body))
+
+    async def _inspect(self, place: Place, body: dict[str, Any]) -> None:
+        job = await self._job_of(place, body)
         pictures: list[Picture] = [PictureOf(job.id)] if job is not None else []
         if job is None and (attachments := body["message"].get("files")):
             pictures = self._context.pictures(place.workspace, attachments[:1])
-        shown = None if job is None else job.id
-
-        async def inspect() -> None:
-            reply = refusal(sentences.no_picture_there())
-            if pictures:
-                reply = await self._context.converse(place, InspectCommand(), pictures, shown=shown)
-            await self._context.answer(place, reply, body.get("response_url"))
-
-        self._context.spawn(inspect())
+        reply = refusal(sentences.no_picture_there())
+        if pictures:
+            shown = None if job is None else job.id
+            reply = await self._context.converse(place, InspectCommand(), pictures, shown=shown)
+        await self._context.answer(place, reply)
 
     async def _job_of(self, place: Place, body: dict[str, Any]) -> Job | None:
         """The job in the message of a shortcut; None where the message is not the bot's."""

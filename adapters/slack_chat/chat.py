@@ -16,21 +16,14 @@ from slack_bolt.authorization import AuthorizeResult
 
 from adapters.slack_chat.actions import Actions
 from adapters.slack_chat.context import PATIENCE, Context
+from adapters.slack_chat.errors import GONE, OutcomeUnknown, SlackError
 from adapters.slack_chat.listeners import Listeners, acknowledge_the_rest
 from adapters.slack_chat.moderation import teller
 from adapters.slack_chat.own_data import erase_message
 from adapters.slack_chat.pace import Pace
 from adapters.slack_chat.sockets import PING_INTERVAL, Sockets
 from adapters.slack_chat.window import PLATFORM, SlackWindow, abandon
-from adapters.slack_chat.workspaces import (
-    GONE,
-    NEEDED_SCOPES,
-    SCOPES,
-    TIMEOUT,
-    OutcomeUnknown,
-    SlackError,
-    Workspace,
-)
+from adapters.slack_chat.workspaces import NEEDED_SCOPES, SCOPES, TIMEOUT, Workspace
 from bot.config import ConfigError, Secrets
 from bot.following import Following
 from bot.jobs import Job
@@ -153,7 +146,6 @@ class SlackChat:
             self._settings,
             self.workspaces,
             self.following,
-            session,
             self._patience,
         )
         self._open.push_async_callback(context.close)

@@ -6,17 +6,18 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
-import aiohttp
-
 from adapters.slack_chat import blocks, files, forms
+from adapters.slack_chat.errors import OutcomeUnknown, SlackError
 from adapters.slack_chat.forms import Purposed
 from adapters.slack_chat.home import home
+from adapters.slack_chat.hooks import respond
 from adapters.slack_chat.own_data import hand_file_over, hand_over
-from adapters.slack_chat.places import Place, post, whisper
+from adapters.slack_chat.places import Place, patiently, post, whisper
 from adapters.slack_chat.window import show_again
-from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError, Workspace
+from adapters.slack_chat.workspaces import Workspace
 from bot import replies, sentences
 from bot.commands import Command, CommandError, MyDataCommand, parse
 from bot.conversation import Reply, converse, refusal
@@ -35,9 +36,12 @@ PATIENCE = 2.0
 #: Seconds that background work may take at the end.
 GRACE = 5.0
 
+#: Seconds until a form is opened once more.
+PAUSE_FOR_A_FORM = 0.3
+
 
 class Context:
-    """The surroundings of listeners. *session* is for addresses that Slack hands out.
+    """The surroundings of listeners.
 
     Attributes:
         workspaces: The workspaces by team.
@@ -50,7 +54,6 @@ class Context:
         settings: Slack,
         workspaces: Mapping[str, Workspace],
         following: Following,
-        session: aiohttp.ClientSession,
         patience: float = PATIENCE,
     ) -> None:
         self.service = service
@@ -58,7 +61,6 @@ class Context:
         self.workspaces = workspaces
         self.following = following
         self.patience = patience
-        self._session = session
         self._background: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
@@ -74,10 +76,17 @@ class Context:
     # Who and where
 
     def place(
-        self, body: Mapping[str, Any], channel: str, root: str, user: str, thread: str = ""
+        self,
+        body: Mapping[str, Any],
+        channel: str,
+        root: str,
+        user: str,
+        thread: str = "",
+        hook: str = "",
     ) -> Place:
         """The place of *user*: in *thread* of *channel*, if in any. Pictures are answered in the
-        thread *root*."""
+        thread *root*. *hook* is the address for answers where *body* has none."""
+        hook = str(body.get("response_url") or hook)
         team = body.get("team_id") or (body.get("team") or {}).get("id") or ""
         is_direct = channel.startswith("D") or channel == user
         return Place(
@@ -87,6 +96,7 @@ class Context:
             user,
             thread,
             is_direct,
+            hook,
             is_external=_team_of_person(body) not in ("", team),
         )
 
@@ -200,7 +210,7 @@ class Context:
 
     # Answering
 
-    async def answer(self, place: Place, reply: Reply, response_url: str | None = None) -> None:
+    async def answer(self, place: Place, reply: Reply) -> None:
         """Post *reply*, unless it is empty."""
         try:
             if reply.is_export:
@@ -210,22 +220,18 @@ class Context:
             elif reply.job is not None:
                 await self._show(place, reply.job)
             elif reply.text:
-                await whisper(place, reply.text)
+                await patiently(place.workspace, lambda: whisper(place, reply.text))
         except FluxbotError as error:
-            await self.whisper_somehow(place, refusal(error).text, response_url)
-        except SlackError as error:
+            await self.whisper_somehow(place, refusal(error).text)
+        except (SlackError, OutcomeUnknown) as error:
             logger.info("an answer takes another way: %s", error)
             text = reply.text or (replies.how(reply.job) if reply.job else "")
-            await self.whisper_somehow(place, text, response_url)
-        except OutcomeUnknown as error:
-            logger.warning("an answer is lost: %s", error)
+            await self.whisper_somehow(place, text)
 
-    async def answer_later(
-        self, place: Place, task: asyncio.Task[Reply], response_url: str | None
-    ) -> None:
+    async def answer_later(self, place: Place, task: asyncio.Task[Reply]) -> None:
         """Post the outcome of *task*, once it is done."""
         await asyncio.wait({task})
-        await self.answer(place, self.outcome(task), response_url)
+        await self.answer(place, self.outcome(task))
 
     async def _show(self, place: Place, job: Job) -> None:
         if job.status.is_final and not job.is_pruned and not job.error:
@@ -234,37 +240,31 @@ class Context:
             line = replies.progress_line(job, job.progress)
             await whisper(place, f"{job.request.prompt}\n{job.id} · {line}")
 
-    async def whisper_somehow(self, place: Place, text: str, response_url: str | None) -> None:
+    async def whisper_somehow(self, place: Place, text: str) -> None:
         """Tell one person *text* where nothing can be posted in the channel."""
-        said, parts = blocks.text_message(text)
+        workspace, said = place.workspace, blocks.text_message(text)
+        if place.hook:
+            try:
+                await respond(workspace, place.hook, *said)
+                return
+            except (SlackError, OutcomeUnknown) as error:
+                logger.info("an answer takes another way: %s", error)
         try:
-            if response_url is not None:
-                body = {"response_type": "ephemeral", "text": said, "blocks": parts}
-                async with self._session.post(response_url, json=body) as response:
-                    response.raise_for_status()
-            else:
-                home_place = Place(place.workspace, place.user, "", place.user, is_direct=True)
-                await post(home_place, said, parts)
-        except (TimeoutError, SlackError, OutcomeUnknown, aiohttp.ClientError) as error:
+            await patiently(workspace, lambda: post(place.home(), *said))
+        except (SlackError, OutcomeUnknown) as error:
             logger.warning("%s cannot be told anything: %s", place.user, error)
 
     async def open(
-        self,
-        place: Place,
-        about: Purposed,
-        trigger: str,
-        values: Mapping[str, str],
-        response_url: str | None,
+        self, place: Place, about: Purposed, trigger: str, values: Mapping[str, str]
     ) -> None:
         """Open a form, which Slack allows for 3 seconds."""
         default = self.service.config.model.default_preset
-        view = forms.form(about, self.service.presets, default, values)
+        view = forms.form(replace(about, hook=place.hook), self.service.presets, default, values)
         try:
-            await place.workspace.call("views.open", trigger_id=trigger, view=view)
+            await _open(place.workspace, trigger, view)
         except (SlackError, OutcomeUnknown) as error:
             logger.warning("a form cannot be opened: %s", error)
-            text = refusal(sentences.form_is_late()).text
-            await self.whisper_somehow(place, text, response_url)
+            await self.whisper_somehow(place, refusal(sentences.form_is_late()).text)
 
     async def publish_home(self, place: Place) -> None:
         """Show a person their App Home as it is now; without its pictures if need be, since Slack
@@ -286,6 +286,19 @@ class Context:
                 return
             except (SlackError, OutcomeUnknown) as error:
                 logger.warning("an App Home cannot be shown: %s", error)
+
+
+async def _open(workspace: Workspace, trigger: str, view: Mapping[str, Any]) -> None:
+    """Open *view*, where Slack fails once more: a *trigger* serves once, whatever happens."""
+    try:
+        await workspace.call("views.open", trigger_id=trigger, view=view)
+    except OutcomeUnknown:
+        await workspace.pace.sleep(PAUSE_FOR_A_FORM)
+        try:
+            await workspace.call("views.open", trigger_id=trigger, view=view)
+        except SlackError as error:
+            if error.error != "exchanged_trigger_id":  # it is open already
+                raise
 
 
 def _team_of_person(body: Mapping[str, Any]) -> str:

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError, Workspace
+from adapters.slack_chat.errors import OutcomeUnknown, SlackError
+from adapters.slack_chat.workspaces import Workspace
 from bot import sentences
 from bot.sections import Slack
 from bot.sentences import Sentence, unreadable

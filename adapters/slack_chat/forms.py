@@ -43,6 +43,7 @@ class Purposed:
         channel: Channel of the answer; empty for the person's own conversation with the bot.
         root: The thread there.
         file: Id of the file at Slack to draw from.
+        hook: Address for answers to the person where they opened the modal.
     """
 
     purpose: Purpose
@@ -50,6 +51,7 @@ class Purposed:
     channel: str = ""
     root: str = ""
     file: str = ""
+    hook: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ from slack_bolt.app.async_app import AsyncApp
 
 from adapters.slack_chat import blocks, wording
 from adapters.slack_chat.context import Context
+from adapters.slack_chat.errors import GONE
 from adapters.slack_chat.forms import Purposed
 from adapters.slack_chat.places import Place
 from adapters.slack_chat.window import abandon
-from adapters.slack_chat.workspaces import GONE
 from bot import sentences
 from bot.conversation import Reply, refusal
 
@@ -114,11 +114,9 @@ class Listeners:
         place = self._context.place(command, command["channel_id"], "", command["user_id"])
         text = command.get("text") or ""
         if not text.strip():
+            await ack()  # Slack allows 3 seconds for both this and the form
             about = Purposed("imagine", channel=place.channel)
-            await self._context.open(
-                place, about, command["trigger_id"], {}, command["response_url"]
-            )
-            await ack()
+            self._context.spawn(self._context.open(place, about, command["trigger_id"], {}))
             return
 
         async def work() -> Reply:
@@ -132,7 +130,7 @@ class Listeners:
             await ack(text=said, blocks=parts, response_type="ephemeral")
             return
         await ack()
-        self._context.spawn(self._context.answer_later(place, task, command["response_url"]))
+        self._context.spawn(self._context.answer_later(place, task))
 
     async def _converse(
         self,

@@ -8,9 +8,10 @@ from typing import Any
 
 from adapters.slack_chat import blocks, files
 from adapters.slack_chat.blocks import Block
+from adapters.slack_chat.errors import OutcomeUnknown, SlackError
 from adapters.slack_chat.places import Place, post, whisper_blocks
 from adapters.slack_chat.wording import clipped, escape
-from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError, Workspace
+from adapters.slack_chat.workspaces import Workspace
 from bot.decisions import OF_KIND, WORDS, Decision
 from bot.incidents import Incident
 from bot.moderation_log import LABELS, CannotBeTold

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.slack_chat import blocks, files
+from adapters.slack_chat.errors import OutcomeUnknown, SlackError
 from adapters.slack_chat.places import Place, post
-from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError, Workspace
+from adapters.slack_chat.workspaces import Workspace
 from bot import replies
 from bot.conversation import Reply, TextFile
 from bot.service import Service
@@ -32,7 +33,7 @@ async def hand_over(service: Service, place: Place, user: str, reply: Reply) -> 
         text = reply.text
         if sent.left_out:
             text += "\n" + replies.too_large_to_send(sent.left_out)
-        answer = await post(_home(place), *blocks.text_message(text))
+        answer = await post(place.home(), *blocks.text_message(text))
         for path in sent.files:
             data = await asyncio.to_thread(path.read_bytes)
             await files.upload(
@@ -48,14 +49,9 @@ async def hand_file_over(place: Place, text: str, file: TextFile) -> None:
     Raises:
         SlackError, OutcomeUnknown: It cannot be sent.
     """
-    answer = await post(_home(place), *blocks.text_message(text))
+    answer = await post(place.home(), *blocks.text_message(text))
     data = file.text.encode()
     await files.upload(place.workspace, data, file.name, file.name, channel=answer["channel"])
-
-
-def _home(place: Place) -> Place:
-    """The person's own conversation with the bot."""
-    return Place(place.workspace, place.user, "", place.user, is_direct=True)
 
 
 async def erase_message(workspaces: Mapping[str, Workspace], reply_to: Mapping[str, Any]) -> bool:

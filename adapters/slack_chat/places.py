@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from adapters.slack_chat import blocks
+from adapters.slack_chat.errors import OutcomeUnknown, RateLimited
 from adapters.slack_chat.workspaces import Workspace
+
+#: Seconds between attempts to tell one person something.
+PAUSES = (1.0, 4.0, 15.0, 60.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,7 @@ class Place:
         thread: The thread that the person writes in. In a thread without messages yet, Slack
             would show a message to one person to nobody.
         is_direct: Whether nobody else is there.
+        hook: Address for an answer to the person where they asked; see `hooks`. Empty without one.
         is_external: Whether the person belongs to another organisation, which shares the channel.
     """
 
@@ -30,11 +36,17 @@ class Place:
     user: str
     thread: str = ""
     is_direct: bool = False
+    hook: str = ""
     is_external: bool = False
 
     def reply_to(self) -> dict[str, Any]:
         """The address of an answer here, as a job keeps it."""
-        return {"team": self.workspace.team, "channel": self.channel, "root": self.root}
+        where = {"team": self.workspace.team, "channel": self.channel, "root": self.root}
+        return {**where, "hook": self.hook} if self.hook else where
+
+    def home(self) -> Place:
+        """The person's own conversation with the bot."""
+        return Place(self.workspace, self.user, "", self.user, is_direct=True)
 
 
 async def post(
@@ -61,6 +73,24 @@ async def post(
         **more,
     )
     return answer
+
+
+async def patiently(workspace: Workspace, tell: Callable[[], Awaitable[object]]) -> None:
+    """Have *tell* tell a person something, several times where Slack fails or is busy. Said twice
+    does less harm than not at all.
+
+    Raises:
+        SlackError, OutcomeUnknown: It cannot be told.
+    """
+    for pause in PAUSES:
+        try:
+            await tell()
+            return
+        except RateLimited as error:
+            await workspace.pace.sleep(max(pause, error.seconds))
+        except OutcomeUnknown:
+            await workspace.pace.sleep(pause)
+    await tell()
 
 
 async def whisper(place: Place, text: str) -> None:

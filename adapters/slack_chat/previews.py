@@ -6,7 +6,8 @@ import logging
 from collections.abc import Iterable
 
 from adapters.slack_chat import files
-from adapters.slack_chat.workspaces import OutcomeUnknown, SlackError, Workspace
+from adapters.slack_chat.errors import OutcomeUnknown, SlackError
+from adapters.slack_chat.workspaces import Workspace
 from bot.jobs import Job
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from adapters.slack_chat.workspaces import GONE
+from adapters.slack_chat.errors import GONE
 
 logger = logging.getLogger(__name__)
 

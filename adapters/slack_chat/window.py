@@ -3,10 +3,12 @@
 Everything that a restart needs to go on stands in the job's ``reply_to``: ``team``, ``channel``,
 ``root`` (the thread; empty without one), ``note`` (a line above the picture, such as the settings
 that it inherits), ``ts`` (the message, once it is posted), ``files`` (the pictures at Slack),
-``left`` (channel and ts of a message that was given up for another) and ``locale`` (the person's
-language).
+``left`` (channel and ts of a message that was given up for another), ``home`` (whether that is
+the person's own conversation with the bot), ``hook`` (the address for answers to the person alone)
+and ``locale`` (the person's language).
 
-Where a channel is closed, the answer moves to the person's own conversation with the bot.
+Where a channel is closed, the answer moves to the person's own conversation with the bot, and
+where that is closed too, it comes by the hook.
 """
 
 from __future__ import annotations
@@ -19,17 +21,18 @@ from dataclasses import replace
 from typing import Any
 
 from adapters.slack_chat import blocks, files
-from adapters.slack_chat.places import Place, post
-from adapters.slack_chat.previews import Previews
-from adapters.slack_chat.workspaces import (
+from adapters.slack_chat.errors import (
     CLOSED,
-    PASSING,
     OutcomeUnknown,
     RateLimited,
     SlackError,
     TokenRevoked,
-    Workspace,
+    is_about_content,
 )
+from adapters.slack_chat.hooks import respond
+from adapters.slack_chat.places import Place, post, whisper_blocks
+from adapters.slack_chat.previews import Previews
+from adapters.slack_chat.workspaces import Workspace
 from bot import reasons
 from bot.following import Attempt, Fault, Following, Meaning, Way
 from bot.jobs import Job, JobStatus, Progress
@@ -81,7 +84,13 @@ class SlackWindow:
         except Closed as closed:
             if self._is_home:
                 raise
-            await self._move_home(closed.reason, attempt)
+            try:
+                await self._move_home(closed.reason, attempt)
+            except Closed:
+                if not await self._respond(LeftBehind.TO_YOU):
+                    raise
+            else:
+                await self._respond(LeftBehind.DIRECTLY)
 
     async def ready(self) -> None:
         await self._workspace.pace.spare(self._where["channel"])
@@ -107,6 +116,8 @@ class SlackWindow:
         yield Way(self._finish, left_behind=LeftBehind.DIRECTLY if self._where.get("left") else "")
         if not self._is_home:
             yield Way(self._finish_at_home, is_new=True, left_behind=LeftBehind.DIRECTLY)
+        if self._where.get("hook"):
+            yield Way(self._finish_by_hook, is_new=True)
 
     async def note(self, sentence: str) -> None:
         text, parts = blocks.note_message(self._job, sentence)
@@ -114,14 +125,18 @@ class SlackWindow:
         messages = [where["left"]] if where.get("left") else []
         if where.get("ts") and not self._is_finished:
             messages.append([where["channel"], where["ts"]])
+        is_told = self._is_finished
         for channel, ts in messages:
             await self._workspace.pace.turn(channel)
             try:
                 await self._update(channel, ts, text, parts)
+                is_told = True
             except (SlackError, Closed) as error:
                 if _passes(error):
                     raise
                 await self._delete(channel, ts)
+        if not is_told and not await self._respond(sentence):
+            await self._tell(text, parts)
         await self._previews.delete()
 
     def judge(self, error: Exception) -> Fault | None:
@@ -134,10 +149,9 @@ class SlackWindow:
                 return Fault(Meaning.PASSES, retry_in=error.seconds)
             case OutcomeUnknown():
                 return Fault(Meaning.UNKNOWN)
-            case SlackError() if error.error in PASSING:
-                return Fault(Meaning.UNKNOWN)
             case SlackError():
-                return Fault(Meaning.REFUSED, reasons.refused("Slack", error.error, self._say))
+                meaning = Meaning.REFUSED if is_about_content(error.error) else Meaning.CLOSED
+                return Fault(meaning, reasons.refused("Slack", error.error, self._say))
         return None
 
     # The end
@@ -157,8 +171,13 @@ class SlackWindow:
 
     async def _finish_at_home(self, attempt: Attempt) -> None:
         if not self._is_home:
-            await self._move_home(self._closed or Reason.NO_MEMBER, attempt)
+            await self._move_home(self._closed or Reason.FAILING, attempt)
         await self._finish(attempt)
+
+    async def _finish_by_hook(self, attempt: Attempt) -> None:
+        await respond(self._workspace, self._where["hook"], *await self._end())
+        self._is_finished = True
+        await self._previews.delete()
 
     async def _end(self) -> tuple[str, list[blocks.Block]]:
         """The message of the end, with its pictures at Slack."""
@@ -210,8 +229,12 @@ class SlackWindow:
 
     @property
     def _is_home(self) -> bool:
-        channel = str(self._where["channel"])
-        return channel == blocks.asker(self._job) or channel.startswith("D")
+        where = self._where
+        channel = str(where["channel"])
+        # A command may come from a conversation of two others. Only one in which the bot has a
+        # message is its own; rows of older versions do not say so.
+        is_ours = where.get("home", channel.startswith("D") and bool(where.get("ts")))
+        return channel == blocks.asker(self._job) or bool(is_ours)
 
     async def _redirect(self, **changes: Any) -> None:
         await self._service.answers.redirect(self._job, {**self._where, **changes})
@@ -262,7 +285,8 @@ class SlackWindow:
         root = self._where["root"]
         if not root and not channel.startswith("D"):
             root = ts
-        await self._redirect(channel=channel, ts=ts, root=root)
+        is_home = channel.startswith("D")
+        await self._redirect(channel=channel, ts=ts, root=root, home=is_home)
 
     async def _find(self) -> str | None:
         """The ts of a message that Slack posted while its answer was lost; None without one."""
@@ -314,10 +338,41 @@ class SlackWindow:
         try:
             yield
         except SlackError as error:
-            if error.error not in CLOSED:
+            word = error.error
+            if _passes(error) or word in MUST_POST_ANEW or is_about_content(word):
                 raise
-            self._closed = CLOSED[error.error]
+            self._closed = CLOSED.get(word, Reason.NOT_ALLOWED)
             raise Closed(self._closed) from error
+
+    async def _respond(self, sentence: str) -> bool:
+        """Whether the person could be told *sentence* by the hook, if there is one."""
+        hook = self._where.get("hook")
+        if not hook:
+            return False
+        try:
+            said = blocks.note_message(self._job, self._say(sentence))
+            await respond(self._workspace, hook, *said)
+        except (SlackError, OutcomeUnknown) as error:
+            logger.info("no answer by the hook of %s: %s", self._job.id, error)
+            return False
+        return True
+
+    async def _tell(self, text: str, parts: list[blocks.Block]) -> None:
+        """Tell the person *text* somehow, where no message of theirs can say it.
+
+        Raises:
+            SlackError, OutcomeUnknown: They cannot be told.
+        """
+        where, user = self._where, blocks.asker(self._job)
+        there = Place(self._workspace, where["channel"], where["root"], user)
+        if not self._is_home:
+            try:
+                await whisper_blocks(there, text, parts)
+                return
+            except SlackError as error:
+                if _passes(error):
+                    raise
+        await post(there.home(), text, parts)
 
     async def _delete(self, channel: str, ts: str) -> None:
         """Delete a message of the bot that would be wrong from now on."""
@@ -333,7 +388,7 @@ def _passes(error: SlackError | Closed) -> bool:
     """Whether *error* has nothing to do with the message or its conversation."""
     if isinstance(error, Closed):
         return False
-    return isinstance(error, (TokenRevoked, RateLimited)) or error.error in PASSING
+    return isinstance(error, (TokenRevoked, RateLimited))
 
 
 async def abandon(following: Following, workspace: Workspace) -> None:

@@ -1,4 +1,4 @@
-"""A workspace in which the app is installed: its token, its calls, the meaning of failures."""
+"""A workspace in which the app is installed: its token, and its calls."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
 
+from adapters.slack_chat.errors import (
+    GONE,
+    OutcomeUnknown,
+    RateLimited,
+    SlackError,
+    TokenRevoked,
+    is_limit,
+    is_passing,
+)
 from adapters.slack_chat.pace import Pace
-from bot.reasons import Reason
 from bot.sections import Slack
 
 logger = logging.getLogger(__name__)
@@ -32,35 +40,6 @@ SCOPES = {
 #: Without these it cannot do anything; without others it does less.
 NEEDED_SCOPES = frozenset({"chat:write", "app_mentions:read", "commands"})
 
-#: Slack's errors for a token that will not work again by itself.
-GONE = {
-    "account_inactive": Reason.REMOVED,
-    "app_uninstalled": Reason.REMOVED,
-    "invalid_auth": Reason.UNKNOWN_TOKEN,
-    "not_allowed_token_type": Reason.OTHER_TOKEN,
-    "not_authed": Reason.NO_TOKEN,
-    "team_access_not_granted": Reason.SHUT_OUT,
-    "token_expired": Reason.EXPIRED,
-    "token_revoked": Reason.REVOKED,
-}
-#: Slack's errors for a conversation that nothing can be posted to.
-CLOSED = {
-    "cannot_reply_to_message": Reason.NO_REPLIES,
-    "channel_not_found": Reason.NO_MEMBER,
-    "ekm_access_denied": Reason.NOT_ALLOWED,
-    "is_archived": Reason.ARCHIVED,
-    "is_inactive": Reason.ARCHIVED,
-    "not_in_channel": Reason.NO_MEMBER,
-    "restricted_action": Reason.NOT_ALLOWED,
-    "restricted_action_read_only_channel": Reason.READ_ONLY,
-    "restricted_action_thread_only_channel": Reason.THREADS_ONLY,
-    "thread_locked": Reason.NO_REPLIES,
-    "thread_not_found": Reason.THREAD_DELETED,
-}
-#: Slack's errors for faults of its own, after which the call may have succeeded.
-PASSING = frozenset(
-    {"fatal_error", "internal_error", "request_timeout", "service_unavailable", "team_added_to_org"}
-)
 #: Methods whose arguments go as a form; the others take JSON.
 FORMS = frozenset(
     {
@@ -73,33 +52,9 @@ FORMS = frozenset(
     }
 )
 #: Methods that can be called twice with the effect of once.
-REPEATABLE = FORMS | {"chat.update", "views.publish"}
+REPEATABLE = FORMS | {"chat.delete", "chat.update", "files.delete", "views.publish"}
 ATTEMPTS = 4
 TIMEOUT = 30
-
-
-class SlackError(Exception):
-    """A call that Slack refused; *error* is its word for the reason."""
-
-    def __init__(self, method: str, error: str, more: str = "") -> None:
-        super().__init__(f"{method}: {error}{more}")
-        self.error = error
-
-
-class TokenRevoked(SlackError):
-    """The workspace cannot be reached with this token any more."""
-
-
-class RateLimited(SlackError):
-    """Too many calls; the next may come *seconds* later."""
-
-    def __init__(self, method: str, seconds: float) -> None:
-        super().__init__(method, "ratelimited")
-        self.seconds = seconds
-
-
-class OutcomeUnknown(Exception):
-    """No answer came, so that the call may or may not have succeeded."""
 
 
 class Workspace:
@@ -195,12 +150,12 @@ class Workspace:
 
     def _meaning(self, method: str, response: Any) -> Exception:
         data = response.data if isinstance(getattr(response, "data", None), dict) else {}
-        error = data.get("error")
+        error = str(data.get("error") or "")
         status = getattr(response, "status_code", getattr(response, "status", 0))
-        if status == 429 or error == "ratelimited":
+        if is_limit(error, status):
             return RateLimited(method, float(response.headers.get("Retry-After", 30)))
-        if not error:
-            return OutcomeUnknown(f"{method}: HTTP {status}")
+        if not error or is_passing(error, status):
+            return OutcomeUnknown(f"{method}: HTTP {status} {error}".rstrip())
         if error in GONE:
             self.lost = GONE[error]
             return TokenRevoked(method, error)

@@ -140,7 +140,7 @@ async def test_a_trigger_serves_once_and_three_seconds(slack, client):
     await slack.advance(3.5)
     late, _ = await refused(client.views_open(trigger_id=second, view=view))
 
-    assert (again, late) == ("expired_trigger_id",) * 2
+    assert (again, late) == ("exchanged_trigger_id", "expired_trigger_id")
 
 
 async def test_a_response_url_serves_five_times_within_half_an_hour(slack):

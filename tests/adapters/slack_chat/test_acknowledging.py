@@ -106,7 +106,7 @@ async def test_a_form_is_acknowledged_in_time_though_its_picture_takes_longer(
     await ada.slash(general)
 
     filled = {"prompt": "a fox", "preset": "canny", "image": [ada.file(b"no picture")]}
-    assert await ada.submit(ada.view, **filled) is None
+    assert await ada.submit(await ada.form(), **filled) is None
     goes_on.set()
 
     await general.whispered(ada.id, "PNG, JPEG or WebP")

@@ -90,7 +90,7 @@ async def test_a_command_alone_opens_a_form_with_every_option(chat, slack, ada, 
     gate.open()
 
     await ada.slash(general)
-    assert {block["block_id"] for block in ada.view["blocks"]} == {
+    assert {block["block_id"] for block in (await ada.form())["blocks"]} == {
         "prompt", "preset", "steps", "size", "guidance", "seed", "images", "strength",
         "negative", "image",
     }  # fmt: skip
@@ -113,7 +113,7 @@ async def test_a_command_alone_opens_a_form_with_every_option(chat, slack, ada, 
 
 async def test_a_form_says_beside_the_field_what_is_wrong(chat, ada, general):
     await ada.slash(general)
-    view = ada.view
+    view = await ada.form()
 
     assert "sides must be multiples" in (await ada.submit(view, prompt="a", size="65x65"))["size"]
     assert "empty" in (await ada.submit(view, prompt="\u200b"))["prompt"]
@@ -203,12 +203,13 @@ async def test_edit_prompt_opens_the_form_as_it_was_and_draws_what_is_changed(
     chat, ada, general, fox
 ):
     await ada.press(fox, "Edit prompt", general)
-    fields = {block["block_id"]: element for block, element in elements(ada.view["blocks"])}
+    view = await ada.form()
+    fields = {block["block_id"]: element for block, element in elements(view["blocks"])}
     assert fields["prompt"]["initial_value"] == "a fox"
     assert fields["seed"]["initial_value"] == "7"
     before = set(general.messages)
 
-    assert await ada.submit(ada.view, prompt="a wolf", steps="2") is None
+    assert await ada.submit(await ada.form(), prompt="a wolf", steps="2") is None
     wolf = await one_more(general, before)
 
     job = (await jobs(chat))[1]
@@ -221,7 +222,7 @@ async def test_a_picture_can_be_the_control_image_of_the_next(chat, ada, general
     await ada.press(fox, "Use as control image", general)
     before = set(general.messages)
 
-    assert await ada.submit(ada.view, prompt="a cat", steps="2") is None
+    assert await ada.submit(await ada.form(), prompt="a cat", steps="2") is None
     await one_more(general, before)
 
     first, second = await jobs(chat)
@@ -295,7 +296,7 @@ async def test_a_shortcut_uses_the_picture_of_any_message(chat, ada, general, ga
     message = ada.write(general, "look", [ada.file(picture())])
 
     await ada.shortcut("flux_control_image", message, general)
-    assert await ada.submit(ada.view, prompt="a fox", size="64x64", steps="2") is None
+    assert await ada.submit(await ada.form(), prompt="a fox", size="64x64", steps="2") is None
     await general.said("canny", button="Again")
 
     (job,) = await jobs(chat)
@@ -306,7 +307,7 @@ async def test_a_shortcut_uses_the_picture_of_any_message(chat, ada, general, ga
 async def test_a_shortcut_uses_a_picture_of_ours(chat, ada, general, fox):
     await ada.shortcut("flux_control_image", fox, general)
     before = set(general.messages)
-    assert await ada.submit(ada.view, prompt="a cat", steps="2") is None
+    assert await ada.submit(await ada.form(), prompt="a cat", steps="2") is None
     await one_more(general, before)
 
     first, second = await jobs(chat)
@@ -364,12 +365,12 @@ async def test_own_defaults_are_changed_and_forgotten_in_the_home(chat, ada, gat
     gate.open()
     await ada.open_home()
     await ada.press(await ada.sees(lambda ada: ada.home), "Change")
-    view = await ada.sees(lambda ada: ada.view)
+    view = await ada.form()
     assert await ada.submit(view, steps="20", size="16:9") is None
     await ada.sees(lambda ada: "steps 20, ar 16:9" in shown_text(ada.home))
 
     await ada.press(ada.home, "Change")
-    fields = {b["block_id"]: e for b, e in elements(ada.view["blocks"])}
+    fields = {b["block_id"]: e for b, e in elements((await ada.form())["blocks"])}
     assert fields["size"]["initial_value"] == "16:9"
     errors = await ada.submit(ada.view, steps="5", size="", preset="plain")
     assert errors is None
@@ -383,7 +384,7 @@ async def test_a_picture_is_asked_for_from_the_home_and_answered_directly(chat, 
     await ada.open_home()
     await ada.press(await ada.sees(lambda ada: ada.home), "Draw a picture")
 
-    assert await ada.submit(ada.view, prompt="a fox", size="64x64", steps="2") is None
+    assert await ada.submit(await ada.form(), prompt="a fox", size="64x64", steps="2") is None
 
     await ada.direct.said("a fox", button="Again")
 
@@ -411,7 +412,7 @@ async def test_the_home_is_shown_though_an_answer_was_lost(chat, slack, ada):
 async def test_defaults_that_are_not_allowed_leave_those_there_are(chat, ada):
     await ada.open_home()
     await ada.press(await ada.sees(lambda ada: ada.home), "Change")
-    assert await ada.submit(ada.view, steps="20") is None
+    assert await ada.submit(await ada.form(), steps="20") is None
     await ada.sees(lambda ada: "steps 20" in shown_text(ada.home))
 
     await ada.press(ada.home, "Change")
@@ -426,7 +427,7 @@ async def test_the_form_of_defaults_leaves_what_it_does_not_show(chat, ada):
     await ada.open_home()
     await ada.press(await ada.sees(lambda ada: ada.home), "Change")
 
-    assert await ada.submit(await ada.sees(lambda ada: ada.view), steps="20", images="") is None
+    assert await ada.submit(await ada.form(), steps="20", images="") is None
     await ada.sees(lambda ada: "steps 20" in shown_text(ada.home))
 
     own = await chat.bot.service.settings(ada.key)

@@ -39,7 +39,9 @@ async def test_a_conversation_in_a_thread_ends_in_the_picture_that_was_asked_for
     assert checker.look(sketch)[0] == "blue"
 
     await ada.press(first, "Use as control image", general)
-    assert await ada.submit(ada.view, prompt="a yellow circle on a green background") is None
+    assert (
+        await ada.submit(await ada.form(), prompt="a yellow circle on a green background") is None
+    )
     last, followed = await said_by_the_bot()
     ground, found = checker.look(followed)
     assert "canny" in shown_text(last)

@@ -51,7 +51,7 @@ def test_the_manifest_names_every_event_that_is_listened_to_and_no_other(manifes
 def test_the_manifest_asks_for_every_scope_that_is_used_and_no_other(manifest, code):
     methods = set(re.findall(r'"((?:auth|chat|conversations|files|users)\.\w+)"', code))
     used = {api.SCOPES[method] for method in methods if method in api.SCOPES}
-    assert methods <= {*api.SCOPES, "auth.test"}
+    assert methods <= {*api.SCOPES, "auth.test", "chat.getPermalink"}
     # Reading a conversation takes the scope of its kind, an event and a command their own.
     used |= {"groups:history", "im:history", "app_mentions:read", "commands"}
     # Asked for by posting in a channel without being a member.
@@ -205,7 +205,7 @@ async def test_over_http_everything_works_as_over_sockets(over_http, slack, ada,
     await ada.mention(general, f"a fox {SMALL}", event_id="Ev1")
     assert "credits left" in (await ada.slash(general, "quota"))["text"]
     await ada.press(fox, "Edit prompt", general)
-    assert "size" in await ada.submit(ada.view, size="65x65")
+    assert "size" in await ada.submit(await ada.form(), size="65x65")
 
     assert slack.api.called("apps.connections.open") == []
     assert (await over_http.bot.rows("SELECT count(*) AS n FROM jobs"))[0]["n"] == 1

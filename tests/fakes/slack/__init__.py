@@ -13,6 +13,7 @@ What the bot does wrong is kept in ``violations``, which a test finds empty at i
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from dataclasses import dataclass, field
@@ -79,7 +80,7 @@ class FakeSlack:
         self.called_people = []
         self.api = WebApi(self)
         self.sockets = Sockets(self)
-        self._triggers = {}
+        self._triggers, self._exchanged = {}, set()
         self._numbers = itertools.count(1)
         self._last_ts = 0.0
         self.add_team("T0123")
@@ -133,6 +134,19 @@ class FakeSlack:
         (team or self.team).channels[channel.id] = channel
         return channel
 
+    def conversation_of_two(self, team=None):
+        """A direct message between two people, which no bot can join."""
+        channel = Channel(self.id("D"), "directmessage", is_im=True, is_private=True)
+        channel.has_bot = False
+        (team or self.team).channels[channel.id] = channel
+        return channel
+
+    def hold_up(self, method):
+        """The next call of *method* waits until the returned event is set."""
+        goes_on = asyncio.Event()
+        self.api.fault(method, goes_on)
+        return goes_on
+
     def new_file(self, team, name, data, owner):
         id = self.id("F")
         url = f"{self.url}/files-pri/{id}/{name}"
@@ -154,9 +168,12 @@ class FakeSlack:
         return trigger
 
     def use_trigger(self, trigger):
-        """Whose it is, the first time and within 3 seconds; else None."""
-        person, expires = self._triggers.pop(trigger, (None, 0.0))
-        return person if self.time.waited <= expires else None
+        """Whose it is, the first time and within 3 seconds; Slack's word for the fault else."""
+        if trigger not in self._triggers:
+            return "exchanged_trigger_id" if trigger in self._exchanged else "invalid_trigger_id"
+        person, expires = self._triggers.pop(trigger)
+        self._exchanged.add(trigger)
+        return person if self.time.waited <= expires else "expired_trigger_id"
 
     def new_hook(self, channel, user):
         key = self.id("hook")

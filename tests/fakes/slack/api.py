@@ -335,8 +335,8 @@ class WebApi:
 
     def views_open(self, team, arguments):
         person = self.slack.use_trigger(arguments["trigger_id"])
-        if person is None:
-            raise Refused("expired_trigger_id")
+        if isinstance(person, str):
+            raise Refused(person)
         view = self._view(team, arguments["view"], "ModalView")
         person.show(view)
         return {"view": view}
@@ -451,6 +451,12 @@ class WebApi:
         """A response_url: 5 times within 30 minutes."""
         body = await request.json()
         self.calls.append(("response_url", body))
+        fault = self._fault("response_url")
+        if fault == "lost":
+            request.transport.abort()
+            return web.Response()
+        if isinstance(fault, int):
+            return web.Response(status=fault)
         hook = self.slack.hooks.get(request.match_info["key"])
         if hook is None or hook.left == 0 or self.slack.time() > hook.expires:
             return web.Response(status=404, text="expired_url")

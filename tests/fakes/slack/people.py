@@ -55,6 +55,10 @@ class Person:
                     return answer
                 await changed.wait()
 
+    async def form(self):
+        """The modal that opens for them."""
+        return await self.sees(lambda person: person.view)
+
     # What they do
 
     def file(self, data, name="fox.png", mimetype="image/png", url=None):
@@ -90,6 +94,11 @@ class Person:
         return envelope
 
     async def send_mention(self, channel, text, files=(), thread=None, event_id=None):
+        event = self.mention_event(channel, text, files, thread)
+        return await self.event(event, event_id, "EnvelopedEvent<AppMentionEvent>")
+
+    def mention_event(self, channel, text, files=(), thread=None):
+        """The event of a message that they write, in which the bot is mentioned."""
         message = self.write(channel, text, files, thread)
         event = {
             "type": "app_mention",
@@ -105,7 +114,7 @@ class Person:
             event["thread_ts"] = thread
         if files:
             event["files"] = message["files"]
-        return await self.event(event, event_id, "EnvelopedEvent<AppMentionEvent>")
+        return event
 
     async def tell(self, text, files=()):
         """Write to the bot directly; returns the envelope, acknowledged."""
