@@ -10,6 +10,7 @@
 | ``schemas`` | bodies of requests and responses |
 | ``errors`` | every refusal as ``{"error": {"code", "message", "field"}}`` |
 | ``security`` | the gate before all routes: Host, Origin, tokens, size; browsers' headers |
+| ``bodies`` | large bodies, read quickly and a few at once |
 | ``connections`` | how many there may be, and their deadlines |
 | ``exposure`` | whether strangers can reach the bot, which then asks for tokens |
 | ``guesses`` | wrong tokens, and the waits after them |

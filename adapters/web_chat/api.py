@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI, Query, Request
 from starlette.responses import Response
 
 from adapters.web_chat import errors, inspection, moderation, own_data, pages, pictures, signing_in
+from adapters.web_chat.bodies import BodyRoute
 from adapters.web_chat.errors import response_to
 from adapters.web_chat.events import data_url
 from adapters.web_chat.pictures import read
@@ -63,7 +64,7 @@ BODY_OVERHEAD = 64 * 1024
 MAX_FOLLOWED = 50
 MAX_ROW = 2**63 - 1
 
-router = APIRouter()
+router = APIRouter(route_class=BodyRoute)
 
 
 @router.get("/health", summary="Whether the bot is alive", responses=responses(503))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from adapters.web_chat.bodies import BodyRoute
 from adapters.web_chat.schemas import InspectBody, InspectView
 from adapters.web_chat.sharing import Asker, TheWeb, responses
 from bot.inspection import told
 
-router = APIRouter()
+router = APIRouter(route_class=BodyRoute)
 
 
 @router.post(

@@ -20,12 +20,11 @@ import ipaddress
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
 
-from fastapi import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from adapters.web_chat.bodies import Body, Reading
 from adapters.web_chat.errors import (
     CODES,
     MAX_ECHO,
@@ -171,6 +170,7 @@ class Gate:
         self._user_of_session = user_of_session
         self._guesses = guesses
         self._max_body_bytes = max_body_bytes
+        self._reading = Reading()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -185,11 +185,13 @@ class Gate:
             await response(scope, receive, answer)
             return
         limit = SIGN_IN_BYTES if scope["path"] == SIGN_IN else self._max_body_bytes
-        body = _Body(receive, limit)
+        body = Body(receive, limit, self._reading, scope["state"]["user"])
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length[:20]) > limit:
             await body.discard()
-            await body.too_large()(scope, receive, answer)
+            await error_response(413, CODES[413], body.too_large, headers={"Connection": "close"})(
+                scope, receive, answer
+            )
             return
         try:
             await self._app(scope, body.receive, answer)
@@ -199,6 +201,8 @@ class Gate:
                 await error_response(500, CODES[500], "something went wrong on our side")(
                     scope, receive, answer
                 )
+        finally:
+            body.give_turn_back()
 
     def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> ASGIApp | None:
         if not self._tokens and (trace := trace_of_a_proxy(scope["http_version"], headers)):
@@ -298,48 +302,3 @@ class _Answer:
             ]
             message = {**message, "headers": headers}
         await self._send(message)
-
-
-class _Body:
-    """``receive`` that counts, and the 413 for a body over the limit."""
-
-    def __init__(self, receive: Receive, limit: int) -> None:
-        self._receive = receive
-        self._limit = limit
-        self._received = 0
-        self._is_complete = False
-
-    async def receive(self) -> MutableMapping[str, Any]:
-        message = await self._next()
-        if message["type"] == "http.request" and self._received > self._limit:
-            await self.discard()
-            # This type and no other passes through FastAPI's reading of the body.
-            raise HTTPException(413, self._sentence, {"Connection": "close"})
-        return message
-
-    async def discard(self) -> None:
-        """Read on and forget, up to a bound: most clients listen only after they have
-        sent everything, and would see a broken connection instead of the answer."""
-        while not self._is_complete and self._received <= 4 * self._limit:
-            await self._next()
-
-    def too_large(self) -> ASGIApp:
-        return error_response(413, CODES[413], self._sentence, headers={"Connection": "close"})
-
-    @property
-    def _sentence(self) -> str:
-        if self._limit <= SIGN_IN_BYTES:
-            return f"the request is larger than the {self._limit / 1000:g} kB allowed"
-        return (
-            f"the request is larger than the {self._limit / 1e6:.1f} MB allowed, in which a"
-            " picture takes a third more than its file: send a smaller one"
-        )
-
-    async def _next(self) -> Message:
-        message = await self._receive()
-        if message["type"] == "http.request":
-            self._received += len(message.get("body", b""))
-            self._is_complete = not message.get("more_body", False)
-        else:
-            self._is_complete = True
-        return message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -17,6 +18,7 @@ from bot.config import Config, Secrets
 from bot.jobs import Job
 from bot.service import Service
 from bot.source import Source
+from bot.threads import Thread
 
 #: Pictures larger than this are decoded on a thread, so that nobody else waits for them.
 DECODED_HERE = 256 * 1024
@@ -37,12 +39,14 @@ class Web:
         self.streams = Streams(config.web.max_streams_per_person)
         self.stopping = asyncio.Event()
         self.max_image_bytes = int(config.control_images.max_megabytes * 1e6)
+        self._decoding = Thread("base64")
 
     async def image(self, text: str, field: str) -> bytes:
         """The bytes of an attached picture; see `decode_image`."""
         if len(text) <= DECODED_HERE:
             return decode_image(text, self.max_image_bytes, field)
-        return await asyncio.to_thread(decode_image, text, self.max_image_bytes, field)
+        # One at a time, and not on the threads that read files for everybody.
+        return await self._decoding.call(partial(decode_image, text, self.max_image_bytes, field))
 
     def stream(self, request: Request, source: Source, jobs: Sequence[Job]) -> EventStream:
         """The stream of *jobs* for the person who asks; it ends with their session."""
