@@ -14,6 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Message, Receive
 
+from adapters.web_chat.errors import body_too_large
+
 #: Bytes from which on a body is large: Python's own parser takes long enough to be noticed.
 LARGE = 64 * 1024
 #: Large bodies of one person that are read at once; the others stay unread in their connections.
@@ -92,12 +94,7 @@ class Body:
     @property
     def too_large(self) -> str:
         """A sentence for a body that is."""
-        if self._limit <= LARGE:
-            return f"the request is larger than the {self._limit / 1000:g} kB allowed"
-        return (
-            f"the request is larger than the {self._limit / 1e6:.1f} MB allowed, in which a"
-            " picture takes a third more than its file: send a smaller one"
-        )
+        return body_too_large(self._limit)
 
     async def _next(self) -> Message:
         message = await self._receive()

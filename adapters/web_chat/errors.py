@@ -335,3 +335,13 @@ def _detail(problem: Mapping[str, Any]) -> str:
     detail: str = problem.get("ctx", {}).get("error", problem["msg"])
     position = problem["loc"][-1]
     return f"{detail} at character {position}" if isinstance(position, int) else detail
+
+
+def body_too_large(limit: int) -> str:
+    """The sentence for a body of more than *limit* bytes."""
+    if limit < 10_000:
+        return f"the request is larger than the {limit / 1000:g} kB allowed"
+    return (
+        f"the request is larger than the {limit / 1e6:.1f} MB allowed, in which a picture takes a"
+        " third more than its file: send a smaller one"
+    )
