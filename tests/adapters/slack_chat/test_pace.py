@@ -42,14 +42,14 @@ async def test_a_picture_that_is_done_waits_for_nobodys_progress(chat, slack, ad
     await ada.mention(general, f"a fox {SMALL}")
     message = await general.said("Drawing step 0", button="Cancel")
     slack.time.hold()
-    chat.workspaces["T0123"].pace.hold("elsewhere", 600)  # hundreds have something to show
+    chat.workspaces["T0123"].pace.hold("elsewhere", 600_000)  # hundreds have something to show
 
     gate.open()
     async with asyncio.timeout(10):
         while "Again" not in buttons(message):
             await slack.time.advance(0.001)
 
-    assert slack.time.waited < 60
+    assert slack.time.waited < 60_000
 
 
 async def test_what_must_be_said_waits_as_long_as_slack_wants(chat, slack, ada, general, gate):
