@@ -277,7 +277,7 @@ class Slack(Section):
     external_people: bool = False
     command: str = Field("/flux", pattern=r"^/[a-z0-9_-]{1,31}$")
     api_base: str = Field("https://slack.com/api/", pattern=r"^https?://.+/$")
-    file_hosts: Names = ("files.slack.com",)
+    file_hosts: Names = ("files.slack.com", "files-origin.slack.com")
     connections: int = Field(2, ge=1, le=10)
     host: str = "127.0.0.1"
     port: int = Field(3000, ge=0, le=65535)

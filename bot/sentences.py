@@ -36,6 +36,7 @@ class Sentence(StrEnum):
     FILE_IS_GONE = "the file is gone: attach it again"
     HELD = "a moderator looks at this picture before anybody sees it"
     NOT_FETCHED = "the file could not be fetched: attach it again"
+    LED_AWAY = "Slack leads elsewhere for this file, where I do not follow: attach another one"
     MAY_NOT_READ = (
         "I need the files:read permission to see your picture: an admin of the workspace must"
         " install the app anew"

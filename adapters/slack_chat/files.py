@@ -3,9 +3,10 @@ uploads of the bot's pictures."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import aiohttp
 
@@ -16,11 +17,17 @@ from bot.sections import Slack
 from bot.sentences import Sentence, unreadable
 from bot.source import Picture
 
-#: Attempts to upload a picture, and to ask Slack whether it can be shown.
+logger = logging.getLogger(__name__)
+
+#: Attempts to upload a picture, to fetch one, and to ask Slack whether it can be shown.
 UPLOADS = 4
+FETCHES = 3
 LOOKS = 10
 #: Bytes that are looked at to tell a page from a picture.
 BEGINNING = 512
+#: Times that a file may be somewhere else, and the statuses that say so.
+HOPS = 3
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 def pictures(
@@ -53,31 +60,71 @@ async def read(
     if (size := int(file.get("size") or 0)) > max_bytes:
         raise sentences.too_large(size, max_bytes)
     url = str(file.get("url_private_download") or file.get("url_private") or "")
-    parts = urlsplit(url)
-    scheme = urlsplit(settings.api_base).scheme
-    if parts.scheme != scheme or parts.netloc not in settings.file_hosts:
+    if not _is_ours(url, settings):
         raise unreadable(Sentence.STORED_ELSEWHERE)
+    for attempt in range(FETCHES):
+        try:
+            data, kind = await _fetch(workspace, url, settings, max_bytes)
+            break
+        except (OutcomeUnknown, TimeoutError, aiohttp.ClientError, OSError) as error:
+            if attempt + 1 == FETCHES:
+                raise unreadable(Sentence.NOT_FETCHED) from error
+            await workspace.pace.sleep(2.0**attempt)
+    # Without the permission to read a file Slack answers a page with status 200.
+    if "html" not in str(file.get("mimetype")) and (kind == "text/html" or _is_page(data)):
+        raise unreadable(Sentence.MAY_NOT_READ)
+    if len(data) > max_bytes:
+        raise sentences.too_large(len(data), max_bytes)
+    return data
+
+
+async def _fetch(
+    workspace: Workspace, url: str, settings: Slack, max_bytes: int
+) -> tuple[bytes, str]:
+    """At most *max_bytes* + 1 bytes from *url*, and their content type.
+
+    In organisations (Enterprise Grid) Slack leads from one of its hosts to another, which wants
+    the token too; a client that follows by itself would leave it out.
+
+    Raises:
+        InvalidImage: Slack does not hand the file out.
+        OutcomeUnknown: It may a little later.
+    """
     headers = {"Authorization": f"Bearer {workspace.token}"}
-    try:
+    for _ in range(HOPS + 1):
         async with workspace.session.get(url, headers=headers, allow_redirects=False) as answer:
+            if answer.status in REDIRECTS:
+                url = urljoin(url, answer.headers.get("Location", ""))
+                if "redir" in parse_qs(urlsplit(url).query):  # to sign in first
+                    raise unreadable(Sentence.MAY_NOT_READ)
+                if not _is_ours(url, settings):
+                    logger.warning(
+                        "Slack leads to %s for a file, which is not among slack.file_hosts",
+                        urlsplit(url).netloc,
+                    )
+                    raise unreadable(Sentence.LED_AWAY)
+                continue
             if answer.status == 404:
                 raise unreadable(Sentence.FILE_IS_GONE)
-            if answer.status != 200 and not 300 <= answer.status < 400:
+            if answer.status == 429 or answer.status >= 500:
+                raise OutcomeUnknown(f"file: HTTP {answer.status}")
+            if answer.status != 200:
                 raise sentences.not_handed_out("Slack", answer.status)
-            data = await answer.content.read(max_bytes + 1)
+            data = b""
             while len(data) <= max_bytes and (
                 more := await answer.content.read(max_bytes + 1 - len(data))
             ):
                 data += more
-            is_page = answer.content_type == "text/html" or _is_page(data)
-            if answer.status != 200 or is_page:
-                # Without the permission to read a file Slack answers a page with status 200.
-                raise unreadable(Sentence.MAY_NOT_READ)
-    except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        raise unreadable(Sentence.NOT_FETCHED) from error
-    if len(data) > max_bytes:
-        raise sentences.too_large(len(data), max_bytes)
-    return data
+            return data, answer.content_type
+    raise unreadable(Sentence.NOT_FETCHED)
+
+
+def _is_ours(url: str, settings: Slack) -> bool:
+    """Whether the token may go to *url*: by TLS, unless the API itself has none, as on a loopback,
+    and to a host that is named."""
+    parts = urlsplit(url)
+    is_safe = parts.scheme in ("https", urlsplit(settings.api_base).scheme)
+    return is_safe and parts.netloc in settings.file_hosts
 
 
 async def _info(workspace: Workspace, id: str) -> dict[str, Any]:

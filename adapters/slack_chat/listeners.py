@@ -56,7 +56,7 @@ class Listeners:
     async def _on_message(self, body: dict[str, Any], event: dict[str, Any]) -> None:
         if event.get("channel_type") != "im" or event.get("bot_id") or "user" not in event:
             return
-        if event.get("subtype") not in (None, "file_share"):
+        if event.get("subtype") not in (None, "file_share", "thread_broadcast"):
             return  # edited, deleted, joined, …
         thread = event.get("thread_ts") or ""
         place = self._context.place(body, event["channel"], thread, event["user"], thread)

@@ -5,8 +5,11 @@ import contextlib
 import pytest
 from aiohttp import web
 
+from adapters.slack_chat.files import read
 from bot.jobs import Job
 from bot.provenance import Provenance
+from bot.sections import Slack
+from generation.errors import InvalidImage
 from tests.adapters.slack_chat.conftest import SMALL, jobs
 from tests.fakes.slack.world import shown_text
 from tests.samples import picture, square
@@ -50,9 +53,68 @@ async def test_a_file_that_is_gone_is_asked_for_again(chat, slack, ada, general)
     await general.whispered(ada.id, "The file is gone: attach it again")
 
 
-async def test_the_token_is_sent_to_slacks_hosts_alone_and_no_redirect_is_followed(
+@pytest.mark.parametrize("fault", [503, 429])
+async def test_a_file_that_slack_cannot_hand_out_just_now_is_fetched_again(
+    chat, slack, ada, general, gate, fault
+):
+    """I8"""
+    gate.open()
+    slack.api.fault("file", fault, fault)
+
+    await ada.mention(general, f"a fox --preset canny {SMALL}", files=[ada.file(picture())])
+
+    await general.said("canny", button="Again")
+
+
+async def test_in_an_organisation_slack_leads_to_another_of_its_hosts_for_a_file(
+    make_chat, slack, ada, general, gate
+):
+    """D11: which wants the token too."""
+    slack.is_grid = True
+    gate.open()
+    await make_chat(slack_settings={"file_hosts": (slack.host, slack.origin_host)})
+
+    await ada.mention(general, f"a fox --preset canny {SMALL}", files=[ada.file(picture())])
+
+    await general.said("canny", button="Again")
+    hosts = [arguments["host"] for arguments in slack.api.called("file")]
+    assert hosts == [slack.host, slack.origin_host]
+
+
+async def test_a_file_that_slack_leads_to_in_circles_is_given_up(chat, slack, ada, general):
+    """D11"""
+    file = ada.file(picture())
+    slack.api.fault("file", *[file.url] * 20)
+
+    await ada.mention(general, f"a fox --preset canny {SMALL}", files=[file])
+
+    await general.whispered(ada.id, "The file could not be fetched")
+    assert len(slack.api.called("file")) == 4
+
+
+async def test_a_file_for_which_slack_wants_a_signature_first_takes_a_permission(
     chat, slack, ada, general
 ):
+    """D11"""
+    slack.api.fault("file", "https://team.slack.com/?redir=%2Ffiles-pri%2Ffox.png")
+
+    await ada.mention(general, f"a fox --preset canny {SMALL}", files=[ada.file(picture())])
+
+    await general.whispered(ada.id, "I need the files:read permission")
+
+
+async def test_a_page_that_somebody_attaches_takes_no_permission(chat, ada, general):
+    page = ada.file(b"<!DOCTYPE html><p>hi", name="notes.html", mimetype="text/html")
+
+    await ada.mention(general, f"a fox --preset canny {SMALL}", files=[page])
+
+    await general.whispered(ada.id, "PNG, JPEG or WebP")
+
+
+async def test_the_token_is_sent_to_slacks_hosts_alone_wherever_slack_leads(
+    chat, slack, ada, general, caplog
+):
+    """D11"""
     hits = []
 
     async def elsewhere(request):
@@ -73,11 +135,30 @@ async def test_the_token_is_sent_to_slacks_hosts_alone_and_no_redirect_is_follow
         slack.api.fault("file", url)
         moved = ada.file(picture())
         await ada.mention(general, f"a fox --preset canny {SMALL}", files=[moved])
-        await general.whispered(ada.id, "I need the files:read permission")
+        await general.whispered(ada.id, "Slack leads elsewhere for this file")
     await runner.cleanup()
 
     assert hits == []
+    assert "not among slack.file_hosts" in caplog.text
     assert len(general.whispers) == 2
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://files.slack.com/fox.png",
+        "https://files.slack.com.evil.example/fox.png",
+        "https://files.slack.com@evil.example/fox.png",
+        "https://files.slack.com:8443/fox.png",
+        "ftp://files.slack.com/fox.png",
+        "files.slack.com/fox.png",
+        "",
+    ],
+)
+async def test_the_token_goes_by_tls_and_to_the_very_hosts_that_are_named(chat, url):
+    """D11"""
+    with pytest.raises(InvalidImage, match="stored somewhere else"):
+        await read(chat.workspaces["T0123"], {"id": "F1", "url_private": url}, Slack(), 100)
 
 
 async def test_of_several_files_none_is_guessed(chat, ada, general):

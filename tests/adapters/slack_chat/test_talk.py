@@ -352,3 +352,18 @@ async def test_bots_are_not_answered(chat, slack, ada, general):
     await ada.acked(await ada.event(event))
 
     assert await jobs(chat) == []
+
+
+async def test_a_reply_that_is_also_sent_to_the_conversation_is_heard(
+    chat, slack, ada, general, gate
+):
+    """D17: Slack delivers a direct message of that kind as a ``thread_broadcast``."""
+    gate.open()
+    root = ada.write(ada.direct, "about foxes")["ts"]
+    message = ada.write(ada.direct, f"a fox {SMALL}", thread=root)
+    said = {"subtype": "thread_broadcast", "channel_type": "im", "channel": ada.direct.id}
+
+    event = {**message, **said, "event_ts": message["ts"], "root": {"ts": root}}
+    await ada.acked(await ada.event(event))
+
+    assert (await ada.direct.said("seed", button="Again"))["thread_ts"] == root

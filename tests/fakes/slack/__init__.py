@@ -74,6 +74,7 @@ class FakeSlack:
         self.signing_secret = "8f742231b10e8888abcd99yyyzzz85a5"
         self.request_url = None
         self.enforces_rates = True
+        self.is_grid = False  # files then lie on another host, to which the first one leads
         self.teams = {}
         self.files = {}
         self.hooks = {}
@@ -93,6 +94,9 @@ class FakeSlack:
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
         self.port = site._server.sockets[0].getsockname()[1]
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.origin_host = f"127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
         return self
 
     async def close(self):

@@ -414,7 +414,7 @@ class WebApi:
 
     async def file(self, request):
         file = self.slack.files.get(request.match_info["id"])
-        self.calls.append(("file", {"id": request.match_info["id"]}))
+        self.calls.append(("file", {"id": request.match_info["id"], "host": request.host}))
         fault = self._fault("file")
         if isinstance(fault, asyncio.Event):
             await fault.wait()
@@ -422,6 +422,9 @@ class WebApi:
             return web.Response(status=302, headers={"Location": fault})
         elif isinstance(fault, int):
             return web.Response(status=fault)
+        elif self.slack.is_grid and request.host == self.slack.host:
+            location = f"http://{self.slack.origin_host}{request.path}"
+            return web.Response(status=302, headers={"Location": location})
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         is_known = any(team.token == token for team in self.slack.teams.values())
         if not is_known or "files:read" not in self.slack.scopes:
