@@ -4,6 +4,7 @@
 | --- | --- |
 | ``chat`` | `SlackChat`: starts and stops everything |
 | ``workspaces`` | one installation: its token and its calls |
+| ``installations`` | whose a payload is: the installation's, and the person's own workspace |
 | ``errors`` | Slack's errors, and their meaning |
 | ``sockets`` | Socket Mode, with acknowledgements once jobs are on disk |
 | ``listeners`` | mentions, direct messages, commands |

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import cast
 
 import aiohttp
 from aiohttp import web
@@ -120,11 +119,11 @@ class SlackChat:
         looking = asyncio.create_task(self.following.run(), name="slack follows")
         self._open.callback(looking.cancel)
 
-        async def authorize(team_id: str | None) -> AuthorizeResult:
-            workspace = self.workspaces.get(team_id or "")
-            if workspace is None:
-                # Bolt then tells the person that the app is not installed there.
-                return cast(AuthorizeResult, None)
+        async def authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
+            # Bolt reads fewer fields than `installations`, which has the last word: here any
+            # workspace will do, and nothing of it is used.
+            ids = (team_id, enterprise_id, *self.workspaces)
+            workspace = next(self.workspaces[id] for id in ids if id in self.workspaces)
             return AuthorizeResult(
                 enterprise_id=None,
                 team_id=workspace.team,

@@ -14,6 +14,13 @@ from adapters.slack_chat.errors import OutcomeUnknown, SlackError
 from adapters.slack_chat.forms import Purposed
 from adapters.slack_chat.home import home
 from adapters.slack_chat.hooks import respond
+from adapters.slack_chat.installations import (
+    installation,
+    is_admin,
+    is_member,
+    is_shared,
+    team_of_person,
+)
 from adapters.slack_chat.own_data import hand_file_over, hand_over
 from adapters.slack_chat.places import Place, patiently, post, whisper
 from adapters.slack_chat.window import show_again
@@ -75,6 +82,13 @@ class Context:
 
     # Who and where
 
+    def workspace_of(self, body: Mapping[str, Any]) -> Workspace:
+        """The workspace that *body* was sent to. `Listeners` lets no other body pass."""
+        workspace = installation(self.workspaces, body)
+        if workspace is None:
+            raise LookupError("unknown workspace")
+        return workspace
+
     def place(
         self,
         body: Mapping[str, Any],
@@ -87,17 +101,18 @@ class Context:
         """The place of *user*: in *thread* of *channel*, if in any. Pictures are answered in the
         thread *root*. *hook* is the address for answers where *body* has none."""
         hook = str(body.get("response_url") or hook)
-        team = body.get("team_id") or (body.get("team") or {}).get("id") or ""
+        workspace = self.workspace_of(body)
         is_direct = channel.startswith("D") or channel == user
         return Place(
-            self.workspaces[team],
+            workspace,
             channel,
             root,
             user,
             thread,
             is_direct,
             hook,
-            is_external=_team_of_person(body) not in ("", team),
+            team_of_person(body),
+            is_shared(body, workspace),
         )
 
     def place_of(self, body: Mapping[str, Any]) -> Place:
@@ -117,20 +132,36 @@ class Context:
 
     async def recognise(self, place: Place) -> None:
         """Learn from Slack whether the person is an admin of the workspace just now."""
-        try:
-            member = (await place.workspace.call("users.info", user=place.user))["user"]
-        except (SlackError, OutcomeUnknown) as error:
-            logger.warning("who is an admin cannot be asked: %s", error)
-            member = {}
-        is_admin = bool(member.get("is_admin") or member.get("is_owner"))
+        member = await self._member(place)
         # Not every event from a shared channel says whose person it is, but this answer does.
-        is_admin &= not place.is_external and _is_member(member, place.workspace.team)
+        is_ours = place.team in ("", place.workspace.team) or place.workspace.is_org
+        is_chief = is_ours and is_admin(member, place.workspace)
         rules = self.is_home(place.workspace)
         self.service.admin.recognise(
             self.key(place),
-            is_admin=is_admin and rules,
-            manages=self.origin(place).server if is_admin else None,
+            is_admin=is_chief and rules,
+            manages=self.origin(place).server if is_chief else None,
         )
+
+    async def _member(self, place: Place) -> Mapping[str, Any]:
+        """The person, as Slack knows them just now; empty where it does not say."""
+        try:
+            found = await place.workspace.call("users.info", user=place.user)
+        except (SlackError, OutcomeUnknown) as error:
+            logger.warning("who %s is cannot be asked: %s", place.user, error)
+            return {}
+        member: Mapping[str, Any] = found["user"]
+        return member
+
+    async def _is_external(self, place: Place) -> bool:
+        """Whether the person belongs to another organisation, which shares the channel."""
+        workspace = place.workspace
+        if place.team == workspace.team:
+            return False
+        if place.team and not workspace.is_org:
+            return True
+        # An organisation has many workspaces, and not every payload says whose person it is.
+        return place.is_shared and not is_member(await self._member(place), workspace)
 
     @staticmethod
     def key(place: Place) -> str:
@@ -165,7 +196,8 @@ class Context:
     ) -> Reply:
         """The reply to *said* that is left to post at *place*, once a new job is followed."""
         source = self.source(place, event_id, shown)
-        if place.is_external and not self.settings.external_people and not _is_own_data(said):
+        lets_everybody = self.settings.external_people or _is_own_data(said)
+        if not lets_everybody and await self._is_external(place):
             return refusal(sentences.external())
         if self.service.admin.is_recognised(source.user):
             # Slack tells nobody when somebody is an admin no longer.
@@ -301,16 +333,6 @@ async def _open(workspace: Workspace, trigger: str, view: Mapping[str, Any]) -> 
                 raise
 
 
-def _team_of_person(body: Mapping[str, Any]) -> str:
-    """Id of the workspace that the person behind *body* belongs to, where Slack tells it; empty
-    where it does not, as outside of shared channels."""
-    event = body.get("event") or {}
-    if team := event.get("user_team") or event.get("source_team"):
-        return str(team)
-    user = body.get("user")
-    return str(user.get("team_id") or "") if isinstance(user, Mapping) else ""
-
-
 def _is_own_data(said: str | Command) -> bool:
     """Whether *said* asks for one's own data, which everybody may at any place."""
     try:
@@ -318,13 +340,6 @@ def _is_own_data(said: str | Command) -> bool:
     except CommandError:
         return False
     return isinstance(command, MyDataCommand)
-
-
-def _is_member(member: Mapping[str, Any], team: str) -> bool:
-    """Whether *member*, as ``users.info`` tells it, belongs to *team*: alone, or among the
-    workspaces of an organisation."""
-    teams = (member.get("enterprise_user") or {}).get("teams") or ()
-    return not member.get("is_stranger") and team in (member.get("team_id"), *teams)
 
 
 def _user(body: Mapping[str, Any]) -> str:

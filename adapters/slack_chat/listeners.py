@@ -15,15 +15,19 @@ from collections.abc import Coroutine
 from typing import Any
 
 from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.response import BoltResponse
 
 from adapters.slack_chat import blocks, wording
 from adapters.slack_chat.context import Context
 from adapters.slack_chat.errors import GONE
 from adapters.slack_chat.forms import Purposed
+from adapters.slack_chat.hooks import respond
+from adapters.slack_chat.installations import installation
 from adapters.slack_chat.places import Place
 from adapters.slack_chat.window import abandon
 from bot import sentences
 from bot.conversation import Reply, refusal
+from generation.errors import FluxbotError
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +41,8 @@ class Listeners:
     def __init__(self, app: AsyncApp, context: Context) -> None:
         self._context = context
         self._events: OrderedDict[str, asyncio.Task[None]] = OrderedDict()
+        app.use(self._identify)
+        app.error(self._on_error)
         app.event("app_mention")(self._on_mention)
         app.event("message")(self._on_message)
         app.event("app_home_opened")(self._on_home)
@@ -44,6 +50,28 @@ class Listeners:
         app.event("tokens_revoked")(self._on_uninstalled)
         app.event("user_change")(self._on_user_change)
         app.command(context.settings.command)(self._on_command)
+
+    async def _identify(self, body: dict[str, Any], next: Any) -> BoltResponse | None:
+        """Let pass what was sent to a workspace that the bot has a token for. The rest is
+        acknowledged, since Slack would repeat it, and answered where that needs no token."""
+        if installation(self._context.workspaces, body) is not None:
+            await next()
+            return None
+        logger.warning("Slack: no token for the workspace of a request: see docs/slack.md")
+        await self._say_by_hook(body, sentences.not_installed_here())
+        return BoltResponse(status=200)
+
+    async def _on_error(self, error: Exception, body: dict[str, Any]) -> BoltResponse:
+        """Acknowledge a payload of an unknown form: the next one would be no better."""
+        logger.error("a request of Slack's cannot be read", exc_info=error)
+        await self._say_by_hook(body, sentences.our_fault())
+        return BoltResponse(status=200)
+
+    async def _say_by_hook(self, body: dict[str, Any], error: FluxbotError) -> None:
+        if hook := body.get("response_url"):
+            anyone = next(iter(self._context.workspaces.values()))
+            said = blocks.text_message(refusal(error).text)
+            self._context.spawn(respond(anyone, str(hook), *said))
 
     async def _on_mention(self, body: dict[str, Any], event: dict[str, Any]) -> None:
         if event.get("bot_id") or "user" not in event:
@@ -68,9 +96,7 @@ class Listeners:
             self._context.spawn(self._context.publish_home(place))
 
     async def _on_uninstalled(self, body: dict[str, Any], event: dict[str, Any]) -> None:
-        workspace = self._context.workspaces.get(body["team_id"])
-        if workspace is None:
-            return
+        workspace = self._context.workspace_of(body)
         if event["type"] == "tokens_revoked" and not event.get("tokens", {}).get("bot"):
             return
         workspace.lost = GONE["app_uninstalled"]

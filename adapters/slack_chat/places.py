@@ -27,7 +27,8 @@ class Place:
             would show a message to one person to nobody.
         is_direct: Whether nobody else is there.
         hook: Address for an answer to the person where they asked; see `hooks`. Empty without one.
-        is_external: Whether the person belongs to another organisation, which shares the channel.
+        team: The person's own workspace, where Slack tells it; empty where it does not.
+        is_shared: Whether organisations may share the channel.
     """
 
     workspace: Workspace
@@ -37,7 +38,8 @@ class Place:
     thread: str = ""
     is_direct: bool = False
     hook: str = ""
-    is_external: bool = False
+    team: str = ""
+    is_shared: bool = False
 
     def reply_to(self) -> dict[str, Any]:
         """The address of an answer here, as a job keeps it."""

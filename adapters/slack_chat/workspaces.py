@@ -61,7 +61,8 @@ class Workspace:
     """An installation, known by its token; `connect` learns the rest.
 
     Attributes:
-        team: Slack's id of the workspace.
+        team: Slack's id of the workspace, or of the organisation.
+        is_org: Whether the app is installed for a whole organisation (Enterprise Grid).
         name: The workspace's name.
         bot_user, bot_id: Ids of the bot, as a member and as an app.
         scopes: Permissions of the token.
@@ -75,6 +76,7 @@ class Workspace:
         self.session = session
         self.pace = pace
         self.team = self.name = self.bot_user = self.bot_id = ""
+        self.is_org = False
         self.scopes: frozenset[str] = frozenset()
         self.lost: str | None = None
         self.patient = self._client(settings, [AsyncRateLimitErrorRetryHandler(max_retry_count=3)])
@@ -99,7 +101,9 @@ class Workspace:
             OutcomeUnknown: Slack cannot be reached.
         """
         answer = await self.call("auth.test")
-        self.team, self.name = answer["team_id"], answer.get("team") or answer["team_id"]
+        self.is_org = bool(answer.get("is_enterprise_install"))
+        self.team = answer["enterprise_id" if self.is_org else "team_id"]
+        self.name = answer.get("team") or self.team
         self.bot_user, self.bot_id = answer["user_id"], answer.get("bot_id") or ""
         self.scopes = answer["scopes"]
 

@@ -42,15 +42,29 @@ ALL_SCOPES = (
 
 @dataclass(eq=False)
 class Team:
-    """A workspace in which the app is installed; *error* is what its token gets, if anything."""
+    """A workspace in which the app is installed; *error* is what its token gets, if anything.
+
+    An organisation (`is_org`) has it in all its workspaces: payloads name one of those, or none.
+    """
 
     id: str
     token: str
     bot_user: str
     bot_id: str
     error: str | None = None
+    is_org: bool = False
     people: dict[str, Person] = field(default_factory=dict)
     channels: dict[str, Channel] = field(default_factory=dict)
+
+    @property
+    def workspace(self):
+        """The workspace that payloads name."""
+        return "T0777" if self.is_org else self.id
+
+    @property
+    def enterprise(self):
+        """The organisation that payloads name."""
+        return self.id if self.is_org else None
 
 
 @dataclass
@@ -121,9 +135,9 @@ class FakeSlack:
     def team(self):
         return next(iter(self.teams.values()))
 
-    def add_team(self, id):
+    def add_team(self, id, **more):
         number = len(self.teams) + 1
-        team = Team(id, f"xoxb-{number}-secret", f"UBOT{number}", f"B{number}")
+        team = Team(id, f"xoxb-{number}-secret", f"UBOT{number}", f"B{number}", **more)
         self.teams[id] = team
         return team
 

@@ -191,10 +191,11 @@ class WebApi:
             "url": f"https://{team.id.lower()}.slack.com/",
             "team": f"team {team.id}",
             "user": "flux",
-            "team_id": team.id,
+            "team_id": team.workspace,
             "user_id": team.bot_user,
             "bot_id": team.bot_id,
-            "is_enterprise_install": False,
+            **({"enterprise_id": team.id} if team.is_org else {}),
+            "is_enterprise_install": team.is_org,
         }
 
     def users_info(self, team, arguments):
@@ -204,12 +205,14 @@ class WebApi:
         return {
             "user": {
                 "id": person.id,
-                "team_id": team.id,
+                "team_id": person.workspace,
+                "is_stranger": person.elsewhere is not None,
                 "name": person.name,
                 "deleted": False,
                 "is_bot": False,
                 "is_admin": person.is_admin,
                 "is_owner": person.is_owner,
+                **({"enterprise_user": person.in_the_organisation} if team.is_org else {}),
             }
         }
 

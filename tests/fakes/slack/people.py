@@ -13,14 +13,27 @@ class Person:
 
     Attributes:
         direct: Their conversation with the bot.
+        elsewhere: Id of their own workspace, where that is another organisation's and shares
+            channels with this one (Slack Connect): payloads then name that.
+        is_org_admin: Whether they are an admin of all the organisation.
         view: The modal that is open for them; None without one.
         home: The App Home that was last published for them.
     """
 
-    def __init__(self, slack, team, name, is_admin=False, is_owner=False):
+    def __init__(
+        self,
+        slack,
+        team,
+        name,
+        is_admin=False,
+        is_owner=False,
+        elsewhere=None,
+        is_org_admin=False,
+    ):
         self.slack, self.team, self.name = slack, team, name
         self.id = slack.id("U")
         self.is_admin, self.is_owner = is_admin, is_owner
+        self.elsewhere, self.is_org_admin = elsewhere, is_org_admin
         self.direct = Channel(slack.id("D"), "directmessage", is_im=True)
         team.channels[self.direct.id] = self.direct
         self.view = None
@@ -31,6 +44,32 @@ class Person:
     def key(self):
         """The bot's id of them."""
         return f"slack:{self.team.id}-{self.id}"
+
+    @property
+    def workspace(self):
+        """Their own workspace."""
+        return self.elsewhere or self.team.workspace
+
+    @property
+    def in_the_organisation(self):
+        """What Slack says of them as one of an organisation."""
+        if self.elsewhere is not None:
+            return {}
+        return {
+            "id": self.id,
+            "enterprise_id": self.team.id,
+            "teams": [self.workspace],
+            "is_admin": self.is_org_admin,
+            "is_owner": False,
+        }
+
+    @property
+    def of_the_team(self):
+        """The fields by which an interactive payload names the place."""
+        if self.team.is_org:
+            organisation = {"id": self.team.id, "name": "org"}
+            return {"team": None, "enterprise": organisation, "is_enterprise_install": True}
+        return {"team": {"id": self.workspace, "domain": "team"}}
 
     # What they see
 
@@ -140,7 +179,8 @@ class Person:
     async def event(self, event, event_id=None, kind=None):
         payload = {
             "token": "verification",
-            "team_id": self.team.id,
+            "team_id": self.workspace,
+            **({"enterprise_id": self.team.enterprise} if self.team.is_org else {}),
             "api_app_id": "A111",
             "event": event,
             "type": "event_callback",
@@ -148,14 +188,14 @@ class Person:
             "event_time": int(self.slack.time()),
             "authorizations": [
                 {
-                    "enterprise_id": None,
-                    "team_id": self.team.id,
+                    "enterprise_id": self.team.enterprise,
+                    "team_id": None if self.team.is_org else self.team.id,
                     "user_id": self.team.bot_user,
                     "is_bot": True,
-                    "is_enterprise_install": False,
+                    "is_enterprise_install": self.team.is_org,
                 }
             ],
-            "is_ext_shared_channel": False,
+            "is_ext_shared_channel": self.elsewhere is not None,
         }
         if kind is not None:
             self.slack.hold(schema.problems(kind, payload))
@@ -179,10 +219,12 @@ class Person:
 
     async def slash(self, channel, text="", command="/flux"):
         """Type a command; returns what the acknowledgement says, None where it says nothing."""
+        assert self.elsewhere is None, "Slack offers commands to people of the workspace alone"
         payload = {
             "token": "verification",
-            "team_id": self.team.id,
+            "team_id": self.workspace,
             "team_domain": "team",
+            **({"enterprise_id": self.team.id} if self.team.is_org else {}),
             "channel_id": channel.id,
             "channel_name": channel.name,
             "user_id": self.id,
@@ -190,7 +232,7 @@ class Person:
             "command": command,
             "text": text,
             "api_app_id": "A111",
-            "is_enterprise_install": "false",
+            "is_enterprise_install": "true" if self.team.is_org else "false",
             "response_url": self.slack.new_hook(channel, self.id),
             "trigger_id": self.slack.new_trigger(self),
         }
@@ -220,11 +262,11 @@ class Person:
         payload = {
             "type": "block_actions",
             "user": {"id": self.id, "username": self.name, "name": self.name}
-            | {"team_id": self.team.id},
+            | {"team_id": self.workspace},
             "api_app_id": "A111",
             "token": "verification",
             "trigger_id": trigger or self.slack.new_trigger(self),
-            "team": {"id": self.team.id, "domain": "team"},
+            **self.of_the_team,
             "actions": [action],
         }
         if channel is None:
@@ -253,11 +295,11 @@ class Person:
             "type": "message_action",
             "token": "verification",
             "action_ts": self.slack.ts(),
-            "team": {"id": self.team.id, "domain": "team"},
-            "user": {"id": self.id, "username": self.name, "team_id": self.team.id}
-            | {"name": self.name},
             "is_enterprise_install": False,
             "enterprise": None,
+            **self.of_the_team,
+            "user": {"id": self.id, "username": self.name, "team_id": self.workspace}
+            | {"name": self.name},
             "channel": {"id": channel.id, "name": channel.name},
             "callback_id": callback_id,
             "trigger_id": self.slack.new_trigger(self),
@@ -282,12 +324,13 @@ class Person:
         assert not values, f"the modal has no {list(values)}"
         payload = {
             "type": "view_submission",
-            "team": {"id": self.team.id, "domain": "team"},
-            "user": {"id": self.id, "name": self.name, "team_id": self.team.id},
+            **self.of_the_team,
+            "user": {"id": self.id, "name": self.name, "team_id": self.workspace},
             "api_app_id": "A111",
             "token": "verification",
             "trigger_id": self.slack.new_trigger(self),
-            "view": _view_out(view) | {"state": {"values": state}},
+            "view": _view_out(view)
+            | {"state": {"values": state}, "app_installed_team_id": self.team.id},
             "response_urls": [],
         }
         self.slack.hold(schema.problems("ViewSubmitAction", payload))
