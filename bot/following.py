@@ -1,21 +1,10 @@
 """Following jobs on a platform, and delivering their ends at least once, whatever happens.
 
-A platform brings a `Window` for each job: the message in which a person watches it, and the ways
-on which its end may reach them. The rest is the same everywhere and stands here. A job is shown
-until it ends; then its ways are tried in turn, each until the platform has taken the answer or
-refuses it for good. An answer that was taken is written as delivered; a job whose answer can be
-delivered nowhere is refunded.
-
-The platform tells the meaning of a fault (`Window.judge`):
-
-| meaning | consequence |
-| --- | --- |
-| `Meaning.PASSES` | the same again, a little later |
-| `Meaning.UNKNOWN` | the same again, by an `Attempt` that looks first whether it was carried out |
-| `Meaning.TOO_LARGE` | the same again, with a smaller file |
-| `Meaning.CLOSED` | the next way |
-| `Meaning.REFUSED` | no other way: the person is told why, and refunded |
-| `Meaning.GONE` | nothing more; the platform does not know the bot any longer |
+A platform brings a `bot.windows.Window` for each job: the message in which a person watches it,
+and the ways on which its end may reach them. The rest is the same everywhere and stands here. A
+job is shown until it ends; then its ways are tried in turn, each with patience, until the platform
+has taken the answer or refuses it for good. An answer that was taken is written as delivered; a
+job whose answer can be delivered nowhere is refunded. No way is tried without end.
 
 Jobs of an earlier process are followed by the same code as new ones, since all facts that a
 window needs stand in the job's ``reply_to``. Its ``locale`` is the person's language.
@@ -25,20 +14,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from typing import Protocol
 
 from bot import reasons
-from bot.jobs import Delivery, Job, JobStatus, Progress
+from bot.jobs import Delivery, Job, JobStatus
 from bot.languages import Language, language_of
 from bot.reasons import RESTARTS, Reason
 from bot.refusals import StorageTrouble
 from bot.service import Service
 from bot.source import Source
+from bot.windows import Attempt, Fault, Meaning, OpenWindow, Way, Window
 from generation.errors import FluxbotError
 
 logger = logging.getLogger(__name__)
@@ -47,12 +35,17 @@ logger = logging.getLogger(__name__)
 SECONDS_BETWEEN_LOOKS = 60.0
 #: Seconds between two attempts: at first, and at most. Each pause is twice the one before.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-#: Attempts on one way, some ten minutes, before the others have another chance.
-TRIES_ON_A_WAY = 15
+#: Rounds in which all ways that may open again are tried once more, and the longest pause between
+#: two, in seconds: the platform may be away for half a day.
+MOST_ROUNDS, LONGEST_PAUSE_OF_ROUNDS = 100, 600.0
+#: Seconds after which an attempt hangs. The pictures of one message have 25 MB at most.
+SECONDS_FOR_AN_ATTEMPT = 300.0
+#: Faults of our own, one a minute, after which a job is given up.
+MOST_FAULTS_OF_OURS = 5
 #: How often a file that is too large is made smaller for one way.
 MOST_SHRINKS = 8
-#: Attempts to have a last word in a message.
-TRIES_FOR_A_NOTE = 5
+#: Attempts to have a last word in a message, some seven minutes.
+TRIES_FOR_A_NOTE = 12
 #: Seconds that an edit which is under way may still take once the job has ended. An edit takes
 #: some 0.2 s, and one that is cut off may arrive after the picture.
 SECONDS_FOR_AN_EDIT = 0.75
@@ -60,96 +53,6 @@ SECONDS_FOR_AN_EDIT = 0.75
 SECONDS_UNTIL_ARRIVED = 15.0
 #: Seconds that leaving may take for the sake of a last word.
 SECONDS_TO_LEAVE = 3.0
-
-
-class Meaning(StrEnum):
-    """Meaning of a fault for the attempt in which it came."""
-
-    PASSES = "passes"  #: Not carried out, and may be a little later.
-    UNKNOWN = "unknown"  #: No answer came, so that nobody knows whether it was carried out.
-    TOO_LARGE = "too large"  #: The file; a smaller one may pass.
-    CLOSED = "closed"  #: Final for this way.
-    REFUSED = "refused"  #: Final for every way.
-    GONE = "gone"  #: The platform no longer knows the bot.
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A platform's fault, judged.
-
-    Attributes:
-        why: A sentence for the person, in their language; empty without one.
-        retry_in: Seconds before which the platform wants no other attempt.
-    """
-
-    meaning: Meaning
-    why: str = ""
-    retry_in: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """Facts about an attempt that a window takes into account.
-
-    Attributes:
-        is_repeated: Whether the act may have been carried out before without our knowing: in
-            another process, or because an answer was lost. Look first, where the platform can.
-        shrunk: Times that the platform has found the file too large.
-    """
-
-    is_repeated: bool = False
-    shrunk: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One way on which the end of a job reaches a person.
-
-    Attributes:
-        finish: Sends the end of the job. Raises errors that `Window.judge` understands.
-        is_new: Whether it is another message than the one that showed progress. People who have
-            cancelled the job themselves do not get one.
-        left_behind: Sentence in the message that showed progress, once this way has succeeded.
-    """
-
-    finish: Callable[[Attempt], Awaitable[None]]
-    is_new: bool = False
-    left_behind: str = ""
-
-
-class Window(Protocol):
-    """The message in which a person watches one job.
-
-    All methods but `ready` may raise errors that `judge` understands.
-    """
-
-    async def open(self, attempt: Attempt) -> None:
-        """Have a message in which progress can be shown, posted now or found again. Where
-        nothing can be shown a fault that is `Meaning.CLOSED` ends the job, and refunds it."""
-
-    async def ready(self) -> None:
-        """Wait until the platform may be told of progress."""
-
-    async def show(self, progress: Progress, why_not: str) -> None:
-        """Show the progress of the job; *why_not* is the reason why nothing is being drawn.
-
-        Cancelled when the job ends meanwhile. Faults do no harm, since newer progress follows.
-        """
-
-    def ways(self) -> Iterable[Way]:
-        """The ways to the person, in the order in which they are tried."""
-
-    async def note(self, sentence: str) -> None:
-        """Leave *sentence* as the last word in every message that still shows the job on its
-        way, without a way to cancel."""
-
-    def judge(self, error: Exception) -> Fault | None:
-        """The meaning of *error*; None where the platform is not at fault."""
-
-
-#: Opens the window of a job, for a person of that language; None where that is not possible
-#: now, and the answer stays owed.
-OpenWindow = Callable[[Job, Language], Window | None]
 
 
 class _Gone(Exception):
@@ -162,7 +65,6 @@ class _Followed:
 
     Attributes:
         attempt: Facts for the next attempt.
-        pause: Seconds until the next attempt.
         is_showing: Whether an edit is under way.
         was_cut_off: Whether an edit was under way when the job ended, and may still arrive.
         is_over: Whether the person has the answer, or will never have it.
@@ -173,7 +75,6 @@ class _Followed:
     say: Language
     task: asyncio.Task[None] | None = None
     attempt: Attempt = field(default_factory=Attempt)
-    pause: float = 0.0
     is_showing: bool = False
     was_cut_off: bool = False
     is_over: bool = False
@@ -203,6 +104,7 @@ class Following:
         self._on_gone = on_gone
         self._sleep = sleep
         self._followed: dict[str, _Followed] = {}
+        self._faults_of_ours: Counter[str] = Counter()
         self._closed = asyncio.Event()
 
     def follow(self, job: Job, *, is_new: bool = False) -> None:
@@ -220,6 +122,7 @@ class Following:
             window = self._open_window(job, say)
         except Exception:
             logger.exception("job %s cannot be shown, and is still owed", job.id)
+            self._faults_of_ours[job.id] += 1
             return
         if window is None:
             logger.warning("job %s waits until %s lets the bot in", job.id, self._platform)
@@ -234,9 +137,14 @@ class Following:
         return job.id in self._followed
 
     async def follow_all(self) -> None:
-        """Follow all jobs whose answer is owed, or will be."""
+        """Follow all jobs whose answer is owed, or will be; those that faults of our own have
+        kept from their people too often are given up."""
         for job in await self._service.answers.undelivered(self._platform):
-            self.follow(job)
+            if self._faults_of_ours[job.id] < MOST_FAULTS_OF_OURS:
+                self.follow(job)
+            elif job.id not in self._followed:
+                say = language_of((job.reply_to or {}).get("locale"))
+                await self._end_undelivered(job, say(Reason.OUR_FAULT))
 
     async def run(self) -> None:
         """Follow all owed jobs, and look again now and then, until cancelled: an admin may have
@@ -283,11 +191,10 @@ class Following:
     async def _follow(self, followed: _Followed) -> None:
         job = followed.job
         try:
-            fault = await self._carry_out(followed, followed.window.open)
+            fault = await self._open(followed) or await self._show_progress(followed)
             if fault is not None:
                 await self._give_up(followed, fault.why)
                 return
-            await self._show_progress(followed)
             await self._deliver(followed)
         except _Gone:
             logger.error("%s no longer knows the bot; job %s is owed", self._platform, job.id)
@@ -295,12 +202,31 @@ class Following:
                 await self._on_gone(job)
         except Exception:
             logger.exception("the answer to job %s is still owed", job.id)
+            self._faults_of_ours[job.id] += 1
+            if self._faults_of_ours[job.id] == MOST_FAULTS_OF_OURS:
+                with suppress(Exception):  # the next look ends it, if need be
+                    await self._give_up(followed, followed.say(Reason.OUR_FAULT))
         finally:
             del self._followed[job.id]
 
-    async def _show_progress(self, followed: _Followed) -> None:
+    async def _open(self, followed: _Followed) -> Fault | None:
+        """The fault that keeps the message of the job from being there for good. Where it only
+        passes, the job is drawn meanwhile, and its ways begin with a message at its end."""
+        pause, tries = LONGEST_PAUSE, None
+        for _ in range(MOST_ROUNDS):
+            fault = await self._carry_out(followed, followed.window.open, tries)
+            if fault is None or not fault.is_passing:
+                return fault
+            if followed.job.status.is_final:
+                break
+            await _first(self._sleep(pause), followed.job.finished())
+            pause, tries = min(2 * pause, LONGEST_PAUSE_OF_ROUNDS), 1
+        return None
+
+    async def _show_progress(self, followed: _Followed) -> Fault | None:
         """Show the progress of the job until it has ended. After that only an edit that is being
-        carried out may take a moment longer."""
+        carried out may take a moment longer. Returns the fault for which no end would be taken
+        either; None without one."""
         showing = asyncio.ensure_future(self._keep_showing(followed))
         try:
             await _first(showing, followed.job.finished())
@@ -310,18 +236,17 @@ class Following:
         finally:
             showing.cancel()
             await asyncio.gather(showing, return_exceptions=True)
-        if not showing.cancelled():
-            showing.result()
+        return None if showing.cancelled() else showing.result()
 
-    async def _keep_showing(self, followed: _Followed) -> None:
+    async def _keep_showing(self, followed: _Followed) -> Fault | None:
         job, window = followed.job, followed.window
         async for progress in job.watch():
             if progress.status.is_final:
-                return
+                return None
             await window.ready()
             progress = job.progress  # it went on meanwhile
             if progress.status.is_final:
-                return
+                return None
             state = self._service.state
             why_not = state.message if state.status not in ("ready", "draining") else ""
             followed.is_showing = True
@@ -333,26 +258,34 @@ class Following:
                     raise _Gone from error
                 level = logging.ERROR if fault is None else logging.DEBUG
                 logger.log(level, "progress of job %s is not shown: %r", job.id, error)
+                if fault is not None and fault.meaning is Meaning.REFUSED:
+                    followed.is_showing = False
+                    return fault
             followed.is_showing = False
+        return None
 
     async def _deliver(self, followed: _Followed) -> None:
         """Send the end of the job on the first way that works."""
         job, why = followed.job, ""
         is_known = job.status is JobStatus.CANCELLED and job.error is None
-        ways = deque(way for way in followed.window.ways() if not (is_known and way.is_new))
-        followed.pause = FIRST_PAUSE
-        while ways:
-            way = ways.popleft()
-            fault = await self._carry_out(followed, way.finish, TRIES_ON_A_WAY)
-            if fault is None:
-                await self._end_delivered(followed, way)
-                return
-            if fault.meaning is Meaning.REFUSED:
-                await self._give_up(followed, fault.why)
-                return
-            if fault.meaning in (Meaning.PASSES, Meaning.UNKNOWN):
-                ways.append(way)
-            why = fault.why or why
+        ways = [way for way in followed.window.ways() if not (is_known and way.is_new)]
+        pause, tries = LONGEST_PAUSE, None
+        for _ in range(MOST_ROUNDS):
+            for way in list(ways):
+                fault = await self._carry_out(followed, way.finish, tries)
+                if fault is None:
+                    await self._end_delivered(followed, way)
+                    return
+                why = fault.why or why
+                if fault.meaning is Meaning.REFUSED:
+                    await self._give_up(followed, why)
+                    return
+                if not fault.is_passing:
+                    ways.remove(way)
+            if not ways:
+                break
+            await self._sleep(pause)
+            pause, tries = min(2 * pause, LONGEST_PAUSE_OF_ROUNDS), 1
         if is_known:
             await self._until_written(job, lambda: self._service.answers.delivered(job))
         else:
@@ -361,22 +294,39 @@ class Following:
     async def _end_delivered(self, followed: _Followed, way: Way) -> None:
         followed.is_over = True
         job = followed.job
+        self._faults_of_ours.pop(job.id, None)
         await self._until_written(job, lambda: self._service.answers.delivered(job))
         if way.left_behind:
-            await self._note(followed, followed.say(way.left_behind))
+            await self._leave(followed, followed.say(way.left_behind))
         elif followed.was_cut_off and not way.is_new:
             # Progress that arrives after the picture would take its place.
-            await _first(self._sleep(SECONDS_UNTIL_ARRIVED), self._closed.wait())
-            await self._once(followed, lambda: way.finish(Attempt(is_repeated=True)))
+            await self._until_arrived()
+            followed.attempt = Attempt(is_repeated=True)
+            await self._insist(followed, way.finish)
 
     async def _give_up(self, followed: _Followed, why: str) -> None:
         why = why or followed.say(Reason.NOWHERE)
         await self._end_undelivered(followed.job, why)
         followed.is_over = True
-        await self._note(followed, reasons.given_up(why, followed.say))
+        await self._leave(followed, reasons.given_up(why, followed.say))
+
+    async def _leave(self, followed: _Followed, sentence: str) -> None:
+        """Leave *sentence* as the last word in the message, if possible."""
+
+        async def note(_: Attempt) -> None:
+            await followed.window.note(sentence)
+
+        await self._insist(followed, note)
+        if followed.was_cut_off:
+            await self._until_arrived()
+            await self._insist(followed, note)
+
+    async def _until_arrived(self) -> None:
+        await _first(self._sleep(SECONDS_UNTIL_ARRIVED), self._closed.wait())
 
     async def _end_undelivered(self, job: Job, why: str) -> None:
         logger.warning("job %s cannot be delivered: %s", job.id, why)
+        self._faults_of_ours.pop(job.id, None)
         if not job.status.is_final:
             try:
                 await self._service.cancel(Source(job.user), job.id, why)
@@ -394,15 +344,17 @@ class Following:
     ) -> Fault | None:
         """The fault that keeps *work* from being done; None once it is done.
 
-        Work is tried again for as long as the platform is away, or at most *tries* times.
+        A fault that passes is returned after *tries* attempts; None takes the fault's own number.
 
         Raises:
             _Gone: The platform no longer knows the bot.
         """
         shrunk = failures = 0
+        pause = FIRST_PAUSE
         while True:
             try:
-                await work(replace(followed.attempt, shrunk=shrunk))
+                async with asyncio.timeout(SECONDS_FOR_AN_ATTEMPT):
+                    await work(replace(followed.attempt, shrunk=shrunk))
             except Exception as error:
                 fault = _judged(followed.window, error)
                 level = logging.INFO if fault.meaning is Meaning.CLOSED else logging.WARNING
@@ -414,39 +366,30 @@ class Following:
             if fault.meaning is Meaning.TOO_LARGE and shrunk < MOST_SHRINKS:
                 shrunk += 1
                 continue
-            if fault.meaning not in (Meaning.PASSES, Meaning.UNKNOWN):
+            if not fault.is_passing:
                 return fault
             if fault.meaning is Meaning.UNKNOWN:
                 followed.attempt = Attempt(is_repeated=True)
             failures += 1
-            await self._wait(followed, fault)
-            if failures == tries:
+            if failures >= (tries or fault.tries):
                 return fault
+            await self._sleep(max(pause, fault.retry_in))
+            pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _wait(self, followed: _Followed, fault: Fault) -> None:
-        pause = followed.pause or FIRST_PAUSE
-        followed.pause = min(2 * pause, LONGEST_PAUSE)
-        await self._sleep(max(pause, fault.retry_in))
-
-    async def _note(self, followed: _Followed, sentence: str) -> None:
-        """Leave a last word in the message, if possible."""
-        followed.pause = FIRST_PAUSE
-        for _ in range(TRIES_FOR_A_NOTE):
-            fault = await self._once(followed, lambda: followed.window.note(sentence))
-            if fault is None or fault.meaning not in (Meaning.PASSES, Meaning.UNKNOWN):
-                return
-            await self._wait(followed, fault)
-
-    async def _once(self, followed: _Followed, work: Callable[[], Awaitable[None]]) -> Fault | None:
-        """The fault of *work*, tried once, since nothing depends on it; None without one."""
+    async def _insist(
+        self, followed: _Followed, work: Callable[[Attempt], Awaitable[None]]
+    ) -> None:
+        """Carry out *work* on the message of a job that is over, if possible: nothing more
+        depends on it."""
         try:
-            await work()
-        except Exception as error:
-            fault = followed.window.judge(error)
-            level = logging.ERROR if fault is None else logging.INFO
-            logger.log(level, "the message of job %s stays as it is: %r", followed.job.id, error)
-            return fault
-        return None
+            fault = await self._carry_out(followed, work, TRIES_FOR_A_NOTE)
+        except _Gone:
+            return
+        except Exception:
+            logger.exception("the message of job %s stays as it is", followed.job.id)
+            return
+        if fault is not None:
+            logger.info("the message of job %s stays as it is", followed.job.id)
 
     async def _until_written(self, job: Job, write: Callable[[], Awaitable[None]]) -> None:
         """Write the end of the delivery of *job*, however long that takes: an answer must not be
@@ -490,6 +433,8 @@ def _judged(window: Window, error: Exception) -> Fault:
     fault = window.judge(error)
     if fault is not None:
         return fault
+    if isinstance(error, TimeoutError):
+        return Fault(Meaning.UNKNOWN)
     if isinstance(error, (StorageTrouble, OSError)):  # the disk, or too many open files
         return Fault(Meaning.PASSES)
     raise error

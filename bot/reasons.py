@@ -22,6 +22,7 @@ class Reason(StrEnum):
     NOT_ALLOWED = "the workspace does not let me write there"
     FAILING = "Slack did not take the message there"
     FILTERED = "the server's filter blocked the message"
+    OUR_FAULT = "something went wrong on our side"
     NOWHERE = "the picture could not be posted anywhere; your history still has it"
     REMOVED = "the app was removed from the workspace"
     SHUT_OUT = "the workspace no longer lets the app in"

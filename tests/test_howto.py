@@ -20,9 +20,10 @@ from bot.__main__ import app
 from bot.commands import parse
 from bot.config import Config, load_config
 from bot.conversation import converse
-from bot.following import Following, Way, Window
+from bot.following import Following
 from bot.refusals import Screened
 from bot.source import Source
+from bot.windows import Way, Window
 from generation.diffusion.family import Family, Model
 from generation.kinds import KINDS
 from generation.stub import StubEngine

@@ -20,13 +20,13 @@ import discord
 
 from adapters.discord_chat.messages import Post, ended_post, note_post, progress_post
 from bot import reasons
-from bot.following import Attempt, Fault, Meaning, Way
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import Language
 from bot.reasons import LeftBehind, Reason
 from bot.refusals import NotFound
 from bot.service import Service
 from bot.source import Source
+from bot.windows import Attempt, Fault, Meaning, Way
 
 #: Edits of all messages together that Discord is asked for in a second; it allows 50 requests.
 EDITS_PER_SECOND = 15

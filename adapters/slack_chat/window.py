@@ -34,13 +34,14 @@ from adapters.slack_chat.places import Place, post, whisper_blocks
 from adapters.slack_chat.previews import Previews
 from adapters.slack_chat.workspaces import Workspace
 from bot import reasons
-from bot.following import Attempt, Fault, Following, Meaning, Way
+from bot.following import Following
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import ENGLISH, Language
 from bot.reasons import LeftBehind, Reason
 from bot.refusals import NotFound
 from bot.service import Service
 from bot.source import Source
+from bot.windows import Attempt, Fault, Meaning, Way
 
 logger = logging.getLogger(__name__)
 

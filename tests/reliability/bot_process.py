@@ -22,7 +22,7 @@ import bot.following
 from bot.config import Config
 from bot.conversation import converse
 from bot.database import Database
-from bot.following import Attempt, Fault, Following, Meaning, Way
+from bot.following import Following
 from bot.gallery import Gallery
 from bot.job_store import JobStore, Unfinished
 from bot.jobs import Job, JobStatus, Progress
@@ -32,6 +32,7 @@ from bot.screens import Screens
 from bot.service import Service
 from bot.source import Source
 from bot.views import About
+from bot.windows import Attempt, Fault, Meaning, Way
 from generation.control_images import PillowControlImages
 from generation.errors import EngineLost, GenerationError
 from generation.executor import ThreadExecutor

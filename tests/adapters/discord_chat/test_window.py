@@ -8,10 +8,10 @@ import pytest
 
 from adapters.discord_chat.window import judged
 from bot.config import ConfigError
-from bot.following import Meaning
 from bot.jobs import Delivery, JobStatus
 from bot.refusals import StorageTrouble
 from bot.source import Source
+from bot.windows import Meaning
 from tests.adapters.discord_chat.conftest import SMALL, drawn, shows
 from tests.conftest import ADMIN, stepping
 

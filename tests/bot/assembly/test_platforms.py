@@ -9,9 +9,10 @@ from bot.assembly.platforms import PLATFORMS, Host, Platform, check_person, keep
 from bot.commands import ImagineCommand
 from bot.config import Config, ConfigError, Secrets
 from bot.conversation import converse
-from bot.following import Following, Way
+from bot.following import Following
 from bot.jobs import Delivery
 from bot.source import Source
+from bot.windows import Way
 from tests.conftest import until
 
 
