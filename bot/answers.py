@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -36,6 +37,15 @@ class Answers:
         An adapter asks once it can send, and follows them as it follows new ones.
         """
         return await self._worker.look_up(partial(self._store.undelivered, platform=platform))
+
+    async def to_event(self, event_id: str) -> Job | None:
+        """The job that the platform's event *event_id* has made; None if it has made none."""
+
+        def find(db: sqlite3.Connection) -> list[Job]:
+            job = self._store.find_event(db, event_id)
+            return [] if job is None else [job]
+
+        return next(iter(await self._worker.look_up(find)), None)
 
     async def redirect(self, job: Job, reply_to: dict[str, Any]) -> None:
         """Change the address of the answer to *job*."""

@@ -31,6 +31,10 @@ class Sentence(StrEnum):
     NOT_INSTALLED_HERE = "I only draw in servers that have added me"
     NO_ROLE = "drawing needs a role that you do not have here"
     EXTERNAL = "I only draw for people of this workspace"
+    EDITED = "you changed your message, and its new words are drawn instead"
+    EDITED_TOO_LATE = (
+        "this picture is drawn from the words as you first wrote them; write again for another one"
+    )
     NO_PROMPT = "the prompt is empty: say what to draw"
     STORED_ELSEWHERE = "the file is stored somewhere else: attach it from your own device"
     FILE_IS_GONE = "the file is gone: attach it again"
@@ -108,6 +112,11 @@ def external() -> NotAllowed:
 
 def form_is_late() -> FluxbotError:
     return FluxbotError(Sentence.FORM_IS_LATE)
+
+
+def edited_too_late() -> Conflict:
+    """The error for new words of a message whose picture is drawn already."""
+    return Conflict(Sentence.EDITED_TOO_LATE)
 
 
 def no_prompt() -> FluxbotError:

@@ -8,6 +8,7 @@
 | ``errors`` | Slack's errors, and their meaning |
 | ``sockets`` | Socket Mode, with acknowledgements once jobs are on disk |
 | ``listeners`` | mentions, direct messages, commands |
+| ``messages`` | messages that were heard, since people edit them |
 | ``actions`` | buttons, forms and shortcuts |
 | ``context`` | shared by both: the person, the place, the ways to answer |
 | ``places`` | places in Slack where people talk to the bot, and messages there |

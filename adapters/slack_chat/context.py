@@ -31,6 +31,7 @@ from bot.conversation import Reply, converse, refusal
 from bot.following import Following
 from bot.jobs import Job
 from bot.origins import Origin
+from bot.revisions import revise
 from bot.sections import Slack
 from bot.service import Service
 from bot.source import Picture, Source
@@ -193,8 +194,12 @@ class Context:
         *,
         event_id: str | None = None,
         shown: str | None = None,
+        is_edited: bool = False,
     ) -> Reply:
-        """The reply to *said* that is left to post at *place*, once a new job is followed."""
+        """The reply to *said* that is left to post at *place*, once a new job is followed.
+
+        *is_edited* means that *said* are the new words of the message *event_id*.
+        """
         source = self.source(place, event_id, shown)
         lets_everybody = self.settings.external_people or _is_own_data(said)
         if not lets_everybody and await self._is_external(place):
@@ -202,7 +207,8 @@ class Context:
         if self.service.admin.is_recognised(source.user):
             # Slack tells nobody when somebody is an admin no longer.
             await self.recognise(place)
-        reply = await converse(self.service, source, said, pictures)
+        talk = revise if is_edited else converse
+        reply = await talk(self.service, source, said, pictures)
         if reply.is_new and reply.job is not None:
             self.following.follow(reply.job, is_new=True)
             return Reply()

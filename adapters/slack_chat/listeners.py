@@ -23,6 +23,7 @@ from adapters.slack_chat.errors import GONE
 from adapters.slack_chat.forms import Purposed
 from adapters.slack_chat.hooks import respond
 from adapters.slack_chat.installations import installation
+from adapters.slack_chat.messages import Messages
 from adapters.slack_chat.places import Place
 from adapters.slack_chat.window import abandon
 from bot import sentences
@@ -41,6 +42,7 @@ class Listeners:
     def __init__(self, app: AsyncApp, context: Context) -> None:
         self._context = context
         self._events: OrderedDict[str, asyncio.Task[None]] = OrderedDict()
+        self._messages = Messages()
         app.use(self._identify)
         app.error(self._on_error)
         app.event("app_mention")(self._on_mention)
@@ -79,16 +81,23 @@ class Listeners:
         thread = event.get("thread_ts") or ""
         root = thread or event["ts"]
         place = self._context.place(body, event["channel"], root, event["user"], thread)
-        await self._once(body["event_id"], self._hear(place, body, event))
+        await self._once(body["event_id"], self._hear(place, event))
 
     async def _on_message(self, body: dict[str, Any], event: dict[str, Any]) -> None:
-        if event.get("channel_type") != "im" or event.get("bot_id") or "user" not in event:
+        if event.get("channel_type") != "im":
+            return
+        if event.get("subtype") == "message_changed":
+            message, previous = event["message"], event.get("previous_message") or {}
+            if message.get("text") == previous.get("text"):
+                return  # Slack itself changes messages too, to show a link
+            event = {**message, "channel": event["channel"]}
+        if event.get("bot_id") or "user" not in event:
             return
         if event.get("subtype") not in (None, "file_share", "thread_broadcast"):
-            return  # edited, deleted, joined, …
+            return  # deleted, joined, …
         thread = event.get("thread_ts") or ""
         place = self._context.place(body, event["channel"], thread, event["user"], thread)
-        await self._once(body["event_id"], self._hear(place, body, event))
+        await self._once(body["event_id"], self._hear(place, event))
 
     async def _on_home(self, body: dict[str, Any], event: dict[str, Any]) -> None:
         if event.get("tab") == "home":
@@ -124,15 +133,21 @@ class Listeners:
             work.close()
         await asyncio.shield(task)
 
-    async def _hear(self, place: Place, body: dict[str, Any], event: dict[str, Any]) -> None:
+    async def _hear(self, place: Place, event: dict[str, Any]) -> None:
         """Carry out a message; done when its job is on disk."""
-        text = str(event.get("text") or "")
-        event_id = f"slack:{body['event_id']}"
-        try:
-            reply = await self._converse(place, text, event.get("files") or [], event_id)
-        except Exception:
-            logger.exception("an event cannot be carried out")
-            reply = refusal(sentences.our_fault())
+        # An edited message is another event about the same message.
+        id = f"{place.workspace.team}-{place.channel}-{event['ts']}"
+        async with self._messages.turn(id):
+            text, is_edited = str(event.get("text") or ""), "edited" in event
+            if is_edited and not self._messages.may_be_heard_again(id, text):
+                return
+            files = event.get("files") or []
+            try:
+                reply = await self._converse(place, text, files, f"slack:{id}", is_edited)
+            except Exception:
+                logger.exception("an event cannot be carried out")
+                reply = refusal(sentences.our_fault())
+            self._messages.remember(id, text, is_refused=reply.error is not None)
         # The reply is not worth waiting for: Slack wants its acknowledgement.
         self._context.spawn(self._context.answer(place, reply))
 
@@ -164,8 +179,9 @@ class Listeners:
         text: str,
         attachments: list[dict[str, Any]],
         event_id: str,
+        is_edited: bool = False,
     ) -> Reply:
-        """The reply to *text*."""
+        """The reply to *text*; see `Context.converse`."""
         workspace = place.workspace
         is_admin_command = wording.is_admin_command(text)
         words = wording.words(
@@ -174,7 +190,9 @@ class Listeners:
         if is_admin_command:
             await self._context.recognise(place)
         pictures = self._context.pictures(workspace, attachments)
-        return await self._context.converse(place, words, pictures, event_id=event_id)
+        return await self._context.converse(
+            place, words, pictures, event_id=event_id, is_edited=is_edited
+        )
 
 
 def acknowledge_the_rest(app: AsyncApp) -> None:

@@ -133,6 +133,9 @@ class Person:
         return envelope
 
     async def send_mention(self, channel, text, files=(), thread=None, event_id=None):
+        told = next((each for each in self.slack.sockets.envelopes if each.is_of(event_id)), None)
+        if told is not None:  # Slack delivers the very same event again
+            return await self.slack.sockets.deliver(told.kind, told.payload)
         event = self.mention_event(channel, text, files, thread)
         return await self.event(event, event_id, "EnvelopedEvent<AppMentionEvent>")
 
@@ -176,6 +179,31 @@ class Person:
         await self.acked(envelope)
         return envelope
 
+    async def edit(self, channel, message, text):
+        """Change the words of *message*; the bot is told by an event of its own, acknowledged.
+
+        Where it is mentioned that is one more ``app_mention``, of the same ``ts``.
+        """
+        before = dict(message)
+        mention = "" if channel is self.direct else f"<@{self.team.bot_user}> "
+        edited = {"user": self.id, "ts": self.slack.ts()}
+        message |= {"text": mention + text, "edited": edited}
+        channel.messages[message["ts"]] = message
+        if channel is self.direct:
+            event = {
+                "type": "message",
+                "subtype": "message_changed",
+                "hidden": True,
+                "channel_type": "im",
+                "message": message,
+                "previous_message": before,
+                "ts": edited["ts"],
+            }
+        else:
+            event = {**message, "type": "app_mention"}
+        event |= {"channel": channel.id, "event_ts": edited["ts"]}
+        await self.acked(await self.event(event))
+
     async def event(self, event, event_id=None, kind=None):
         payload = {
             "token": "verification",
@@ -200,8 +228,9 @@ class Person:
         if kind is not None:
             self.slack.hold(schema.problems(kind, payload))
         if event["type"] == "app_mention":
-            # The sample is of a mention without files; the types know of those.
-            bare = {**payload, "event": {k: v for k, v in event.items() if k != "files"}}
+            # The sample is of a mention without these; the types know of them.
+            more = ("files", "edited")
+            bare = {**payload, "event": {k: v for k, v in event.items() if k not in more}}
             self.slack.hold(schema.strangers(bare, schema.mention()))
         return await self.slack.sockets.deliver("events_api", payload)
 

@@ -46,6 +46,10 @@ class Envelope:
     def is_event(self):
         return self.kind == "events_api"
 
+    def is_of(self, event_id):
+        """Whether it brings the event of that id."""
+        return event_id is not None and self.payload.get("event_id") == event_id
+
     def frame(self):
         frame = {
             "envelope_id": self.id,
