@@ -20,6 +20,7 @@ class Sentence(StrEnum):
 
     NOT_YOURS = "only the person who asked for this picture, or an admin, may do that"
     OUR_FAULT = "something went wrong on our side; nothing was charged"
+    FILTERED = "the server's filter blocked my answer"
     BUSY = "the bot is busy; please try again"
     NO_PICTURE_THERE = "there is no picture in that message"
     NOT_OURS = "I did not draw that"
@@ -59,6 +60,11 @@ class Hint(StrEnum):
 def our_fault() -> FluxbotError:
     """The error for a fault of the bot's own; the log has the details."""
     return FluxbotError(Sentence.OUR_FAULT)
+
+
+def filtered() -> FluxbotError:
+    """The error for an answer that a filter of the platform blocks."""
+    return FluxbotError(Sentence.FILTERED)
 
 
 def not_yours() -> NotAllowed:

@@ -63,13 +63,14 @@ class Actions:
             case "edit":
                 job = await self._job_at_once(interaction, ShowCommand(job_id))
                 presets = self.service.presets.values()
-                await interaction.response.send_modal(EditForm(presets, job, say_of(interaction)))
+                form = EditForm(presets, job, say_of(interaction))
+                await self.answers.open_form(interaction, form)
             case "control":
                 await self.use_as_control_image(interaction, job_id, number)
             case "single":
                 await self._show_single(interaction, job_id, number)
             case "cancel":
-                await interaction.response.defer()
+                await self.answers.acknowledge(interaction)
                 # Its follower shows the end in the message.
                 (await self._say(interaction, CancelCommand(job_id), job_id)).the_job()
             case "delete":
@@ -92,13 +93,13 @@ class Actions:
         if decision is Decision.SHOW:
             await self.answers.show(interaction, lambda: self._held_picture(interaction, job_id))
             return
-        await interaction.response.defer()
+        await self.answers.acknowledge(interaction)
         reply = await self._say(interaction, command_of(decision, job_id))
         if reply.error is not None:
             raise reply.error
         if interaction.message is not None:
             post = decided(interaction.message, decision, interaction.user)
-            await interaction.edit_original_response(**post.for_edit())
+            await self.answers.finish(interaction, post)
 
     async def _held_picture(self, interaction: Interaction, job_id: str) -> Post:
         """The picture of a job that is held or reported, for a moderator."""
@@ -110,9 +111,9 @@ class Actions:
 
     async def delete_my_data(self, interaction: Interaction) -> None:
         """Delete everything of the person, who has confirmed it, and tell them."""
-        await interaction.response.defer()
+        await self.answers.acknowledge(interaction)
         reply = await delete_my_data(self.service, interaction)
-        await interaction.edit_original_response(**text_post(reply.text).for_edit())
+        await self.answers.finish(interaction, text_post(reply.text))
 
     async def draw(
         self,
@@ -140,7 +141,8 @@ class Actions:
     ) -> None:
         """Open the form that draws from picture *number* of a job."""
         job = await self._job_at_once(interaction, ShowCommand(job_id))
-        await interaction.response.send_modal(
+        await self.answers.open_form(
+            interaction,
             PictureForm(
                 self.service.presets.values(),
                 say_of(interaction),
@@ -149,7 +151,7 @@ class Actions:
                 number=number,
                 shown=job_id,
                 is_private=is_private,
-            )
+            ),
         )
 
     async def turn_page(self, interaction: Interaction, page: int, words: str) -> None:
@@ -233,17 +235,16 @@ class Actions:
         is_private = is_private or bool(lacking(interaction))
         # Before an answer is promised, since refusals are for the person alone.
         job = await self._job_at_once(interaction, ShowCommand(job_id, number))
-        await interaction.response.defer(thinking=True, ephemeral=is_private)
-        post = await self.post_of(interaction, job, number)
-        await interaction.edit_original_response(**post.for_edit())
+        await self.answers.promise(interaction, is_private=is_private)
+        await self.answers.finish(interaction, await self.post_of(interaction, job, number))
 
     async def _delete(self, interaction: Interaction, job_id: str, number: int) -> None:
         """Delete a job's pictures and their message; for one of several (*number* is not 0) the
         message alone, which the person who had it shown may do as well."""
-        await interaction.response.defer()
+        await self.answers.acknowledge(interaction)
         shown = interaction.message.interaction_metadata if interaction.message else None
         if number == 0:
             (await self._say(interaction, DeleteCommand(job_id), job_id)).the_job()
         elif shown is None or shown.user.id != interaction.user.id:
             await self.service.own_job(source_of(interaction, job_id), job_id)
-        await interaction.delete_original_response()
+        await self.answers.remove(interaction)

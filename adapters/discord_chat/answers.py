@@ -12,11 +12,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple
 
-import aiohttp
 import discord
 
+from adapters.discord_chat.faults import BLOCKED, FAULTS, UNKNOWN_MESSAGE, patiently
+from adapters.discord_chat.first_answers import PERHAPS_ANSWERED, FirstAnswers, Unanswerable
 from adapters.discord_chat.messages import Post, reply_post, text_post
 from adapters.discord_chat.people import (
     PLATFORM,
@@ -39,26 +39,34 @@ logger = logging.getLogger(__name__)
 
 #: Seconds for look-ups before the first answer; Discord waits three seconds in all.
 SECONDS_TO_LOOK_UP = 1.0
-#: Marks an interaction whose first answer may or may not have arrived.
-PERHAPS_ANSWERED = "perhaps answered"
-ALREADY_ANSWERED, TOO_LATE = 40060, 10062
+#: Seconds for which an interaction's token serves, less some for what is on its way.
+SECONDS_OF_A_TOKEN = 15 * 60 - 30
+#: Seconds by which our clock may differ from Discord's without harm.
+TOLERABLE_SECONDS = 10.0
 
 Ask = Callable[[Source], Awaitable[Reply]]
 
 
-class _Begun(NamedTuple):
-    """Whether the person waits for the answer, and the id of its message if Discord told us."""
-
-    is_awaited: bool
-    message: int | None = None
-
-
 class Answers:
-    """Answers to interactions; *following* follows their jobs."""
+    """Answers to interactions.
 
-    def __init__(self, service: Service, following: Following) -> None:
+    Args:
+        following: Follows their jobs.
+        first: Gives their first answers.
+        now: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        following: Following,
+        first: FirstAnswers,
+        now: Callable[[], float],
+    ) -> None:
         self._service = service
         self._following = following
+        self._first = first
+        self._now = now
 
     async def draw(
         self,
@@ -82,15 +90,16 @@ class Answers:
         if missing:
             await self.refuse(interaction, sentences.cannot_post(missing, source.language))
             return
-        begun = await self._defer(interaction, is_private)
-        if not begun.is_awaited:
-            return
+        message = await self._promise(interaction, is_private)
+        now = self._now()
+        ahead = now - interaction.created_at.timestamp()
         reply_to: ReplyTo = {
             "application": interaction.application_id,
             "token": interaction.token,
-            "expires": interaction.expires_at.timestamp() - 30,
+            "expires": now + SECONDS_OF_A_TOKEN,
+            "ahead": ahead if abs(ahead) > TOLERABLE_SECONDS else 0.0,
             "channel": interaction.channel_id,
-            "message": begun.message,
+            "message": message,
             "person": interaction.user.id,
             "is_private": is_private,
             "is_member": is_among_us(interaction),
@@ -103,11 +112,7 @@ class Answers:
             job = reply.the_job()
         except Exception as error:
             if not is_private:
-                # A message after a promise of an answer takes its place, and would be seen by
-                # all: so the promise is kept, then taken back.
-                with suppress(discord.NotFound):
-                    await interaction.edit_original_response(content="…")
-                    await interaction.delete_original_response()
+                await self._take_back(interaction)
             await self.report_error(interaction, error)
             return
         self._following.follow(job, is_new=True)
@@ -116,26 +121,60 @@ class Answers:
         self, interaction: Interaction, look_up: Callable[[], Awaitable[Post | Reply]]
     ) -> None:
         """Answer the person alone with the result of *look_up*, which may take its time."""
-        if not (await self._defer(interaction, is_private=True)).is_awaited:
-            return
+        await self._promise(interaction, is_private=True)
         try:
             found = await look_up()
         except FluxbotError as error:
             found = refusal(error, say_of(interaction))
-        post = reply_post(found) if isinstance(found, Reply) else found
-        await interaction.edit_original_response(**post.for_edit())
+        await self.finish(interaction, reply_post(found) if isinstance(found, Reply) else found)
 
     async def update(
         self, interaction: Interaction, look_up: Callable[[], Awaitable[Post]]
     ) -> None:
         """Change the message whose button was pressed."""
-        await interaction.response.defer()
+        await self.acknowledge(interaction)
         try:
             post = await look_up()
         except FluxbotError as error:
             await self.refuse(interaction, error)
             return
-        await interaction.edit_original_response(**post.for_edit())
+        await self.finish(interaction, post)
+
+    async def acknowledge(self, interaction: Interaction) -> None:
+        """Tell Discord that a button was understood, which changes nothing yet."""
+        await self._first.give(interaction, lambda: interaction.response.defer())
+
+    async def open_form(self, interaction: Interaction, form: discord.ui.Modal) -> None:
+        """Open *form* for the person."""
+        # discord.py remembers those alone that it is sure of, and any may be open.
+        seconds, form.timeout = form.timeout, None
+        interaction.client.add_view(form)
+        form.timeout = seconds
+        try:
+            await self._first.give(interaction, lambda: interaction.response.send_modal(form))
+        except Exception:
+            form.stop()
+            raise
+
+    async def promise(self, interaction: Interaction, *, is_private: bool) -> None:
+        """Show that an answer is on its way, which `finish` brings."""
+        await self._promise(interaction, is_private)
+
+    async def finish(self, interaction: Interaction, post: Post) -> None:
+        """Put *post* in the place of what was promised, or of the message with the button."""
+        await patiently(lambda: interaction.edit_original_response(**post.for_edit()), is_new=True)
+
+    async def remove(self, interaction: Interaction) -> None:
+        """Remove the promise of an answer, or the message whose button was pressed."""
+
+        async def delete() -> None:
+            try:
+                await interaction.delete_original_response()
+            except discord.NotFound as error:
+                if error.code != UNKNOWN_MESSAGE:  # which an attempt before may have removed
+                    raise
+
+        await patiently(delete, is_new=True)
 
     async def refuse(self, interaction: Interaction, error: FluxbotError) -> None:
         """Tell the person alone the reason of a refusal."""
@@ -148,22 +187,40 @@ class Answers:
         """
         if interaction.client.is_closed():
             return  # it is on disk or it is not; nobody can be told any more
+        if isinstance(error, Unanswerable):
+            logger.info("an event is not answered, for %s: %s", error, interaction.id)
+            return
+        if isinstance(error, discord.HTTPException) and error.code in BLOCKED:
+            error = sentences.filtered()
         if not isinstance(error, FluxbotError):
             logger.error("an interaction failed", exc_info=error)
             error = sentences.our_fault()
-        with suppress(discord.HTTPException, aiohttp.ClientError, OSError):
+        with suppress(Unanswerable, *FAULTS):
             await self.refuse(interaction, error)
 
     async def tell(self, interaction: Interaction, post: Post) -> None:
         """Show *post* to the person alone, at once."""
         if interaction.response.is_done() or PERHAPS_ANSWERED in interaction.extras:
             try:
-                await interaction.followup.send(**post.for_send(), ephemeral=True)
+                await patiently(
+                    lambda: interaction.followup.send(**post.for_send(), ephemeral=True),
+                    is_new=interaction.response.is_done(),
+                )
                 return
             except discord.NotFound:
                 if interaction.response.is_done():
                     raise
-        await interaction.response.send_message(**post.for_send(), ephemeral=True)
+        await self._first.give(
+            interaction,
+            lambda: interaction.response.send_message(**post.for_send(), ephemeral=True),
+        )
+
+    async def _take_back(self, interaction: Interaction) -> None:
+        """Take back the promise of an answer that all would see. The next message to the person
+        would take its place otherwise, so the promise is kept before."""
+        with suppress(*FAULTS):
+            await patiently(lambda: interaction.edit_original_response(content="…"), is_new=True)
+            await self.remove(interaction)
 
     async def _is_private(self, interaction: Interaction) -> bool:
         if interaction.message is not None and interaction.message.flags.ephemeral:
@@ -175,23 +232,16 @@ class Answers:
             return True  # a public answer can still be shown to all
         return bool(own.get("private", False))
 
-    async def _defer(self, interaction: Interaction, is_private: bool) -> _Begun:
-        """Promise Discord an answer."""
-        try:
-            response = await interaction.response.defer(thinking=True, ephemeral=is_private)
-        except (aiohttp.ClientError, OSError) as error:
-            # Carried out or not: the picture finds another way if need be.
-            logger.warning("the answer to the first word was lost: %s", error)
-            interaction.extras[PERHAPS_ANSWERED] = True
-            return _Begun(True)
-        except discord.HTTPException as error:
-            if error.code == ALREADY_ANSWERED:
-                logger.info("an event came twice: %s", interaction.id)
-                return _Begun(False)
-            if error.code == TOO_LATE:
-                logger.warning("an event came too late to be answered: %s", interaction.id)
-                return _Begun(False)
-            if error.status >= 500:
-                return _Begun(True)
-            raise
-        return _Begun(True, None if response is None else response.message_id)
+    async def _promise(self, interaction: Interaction, is_private: bool) -> int | None:
+        """Promise an answer; returns the id of its message, if Discord tells it.
+
+        Raises:
+            Unanswerable: Nobody waits for the answer.
+        """
+        response = await self._first.give(
+            interaction, lambda: interaction.response.defer(thinking=True, ephemeral=is_private)
+        )
+        if response is not None:
+            return response.message_id
+        # Carried out or not: the picture finds another way if need be.
+        return await self._first.message(interaction)

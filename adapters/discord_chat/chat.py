@@ -21,6 +21,8 @@ from adapters.discord_chat.attachments import Attachments
 from adapters.discord_chat.buttons import JobButton, JobSelect, PageButton
 from adapters.discord_chat.commands import flux_commands, menus
 from adapters.discord_chat.doors import closed
+from adapters.discord_chat.faults import SECONDS_FOR_A_CALL
+from adapters.discord_chat.first_answers import FirstAnswers
 from adapters.discord_chat.forms import REMEMBERED, forgotten
 from adapters.discord_chat.moderation import ModerationButton, teller
 from adapters.discord_chat.own_data import DELETE_EVERYTHING, DeleteEverything, erase_message
@@ -68,7 +70,8 @@ class DiscordChat:
     ) -> None:
         self._token = token
         self._revoked = asyncio.Event()
-        self.client = FluxClient(config, connector)
+        first = FirstAnswers()
+        self.client = FluxClient(config, connector, first.trace)
         self.pace = EditPace(seconds_between_edits)
 
         def open_window(job: Job, say: Language) -> DiscordWindow:
@@ -78,7 +81,7 @@ class DiscordChat:
             self._revoked.set()
 
         self.following = Following(service, PLATFORM, open_window, on_gone=end_all)
-        answers = Answers(service, self.following)
+        answers = Answers(service, self.following, first, now)
         self.log = service.moderation.log(
             PLATFORM, config.moderation.discord_channel, teller(self.client)
         )
@@ -135,7 +138,12 @@ class FluxClient(discord.AutoShardedClient):
 
     actions: Actions
 
-    def __init__(self, config: Config, connector: aiohttp.BaseConnector | None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        connector: aiohttp.BaseConnector | None,
+        trace: aiohttp.TraceConfig,
+    ) -> None:
         super().__init__(
             # Without reading anybody's messages, since people use commands.
             intents=discord.Intents(
@@ -147,6 +155,8 @@ class FluxClient(discord.AutoShardedClient):
             max_messages=None,
             connector=connector,
             proxy=config.discord.proxy,
+            http_trace=trace,
+            max_ratelimit_timeout=SECONDS_FOR_A_CALL,
         )
         self._config = config
         self._owners: frozenset[int] = frozenset()

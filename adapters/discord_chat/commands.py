@@ -302,7 +302,7 @@ def menus(actions: Actions, config: Config) -> list[app_commands.ContextMenu]:
         except FluxbotError as error:
             await actions.answers.refuse(interaction, error)
             return
-        await interaction.response.send_modal(form)
+        await actions.answers.open_form(interaction, form)
 
     def about_job(act: Callable[[Interaction, str], Awaitable[None]]) -> Any:
         async def menu(interaction: Interaction, message: discord.Message) -> None:

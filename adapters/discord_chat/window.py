@@ -2,7 +2,8 @@
 
 In the order in which `bot.following` tries them:
 
-1. by the interaction's token, which edits the message for 15 minutes;
+1. by the interaction's token, which edits the message for 15 minutes by Discord's clock; ours may
+   be wrong, so that Discord alone knows the end of them;
 2. by the bot's own right to edit its message, where it is a member;
 3. by a new message in the channel that mentions the person, with a nonce, so that Discord
    drops the second of two;
@@ -13,16 +14,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, TypedDict, cast
+from contextlib import suppress
+from typing import Any, NotRequired, TypedDict, cast
 
-import aiohttp
 import discord
 
+from adapters.discord_chat.faults import (
+    EXPIRED,
+    FAULTS,
+    UNKNOWN_MESSAGE,
+    NotYet,
+    fault_of,
+    in_time,
+    judged,
+)
 from adapters.discord_chat.messages import Post, ended_post, note_post, progress_post
 from bot import reasons
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import Language
-from bot.reasons import LeftBehind, Reason
+from bot.reasons import LeftBehind
 from bot.refusals import NotFound
 from bot.service import Service
 from bot.source import Source
@@ -30,11 +40,10 @@ from bot.windows import Attempt, Fault, Meaning, Way
 
 #: Edits of all messages together that Discord is asked for in a second; it allows 50 requests.
 EDITS_PER_SECOND = 15
-TOO_LARGE = 40005
-#: AutoMod, and its word for a title.
-BLOCKED = (200000, 200001)
-#: Discord's words for an interaction whose token serves no more.
-EXPIRED = (10015, 10062, 50027)
+#: Seconds for which an interaction's token can serve at most.
+MOST_SECONDS_OF_A_TOKEN = 15 * 60.0
+#: Last words that are tried before a message that takes none is deleted.
+NOTES_BEFORE_DELETING = 4
 
 
 class ReplyTo(TypedDict):
@@ -42,7 +51,8 @@ class ReplyTo(TypedDict):
 
     Attributes:
         application, token, expires: The interaction's application and token, and the time (unix
-            seconds) at which the token expires.
+            seconds, by our own clock) at which the token expires.
+        ahead: Seconds by which our clock was ahead of Discord's; absent in old rows.
         channel: Id of the interaction's channel.
         message: Id of the message to edit; None until it is known.
         person: Id of the person who asked.
@@ -55,6 +65,7 @@ class ReplyTo(TypedDict):
     application: int
     token: str
     expires: float
+    ahead: NotRequired[float]
     channel: int | None
     message: int | None
     person: int
@@ -102,7 +113,13 @@ class DiscordWindow:
         self._job = job
         self._say = say
         self._to = cast(ReplyTo, job.reply_to)
+        # The clock may leap, and the bot's may be wrong: from here on a monotonic one counts.
+        left = min(max(self._to["expires"] - now(), 0.0), MOST_SECONDS_OF_A_TOKEN)
+        self._expires = asyncio.get_running_loop().time() + left
         self._is_refused = False  # the token, by Discord
+        self._has_edited = False
+        self._has_answered = False
+        self._notes = 0
         self._edited_at = float("-inf")
 
     async def open(self, attempt: Attempt) -> None:
@@ -114,7 +131,8 @@ class DiscordWindow:
         await self._pace.turn()
 
     async def show(self, progress: Progress, why_not: str) -> None:
-        post = progress_post(self._job, progress, self._say, self._now(), why_not)
+        now = self._now() - self._to.get("ahead", 0.0)
+        post = progress_post(self._job, progress, self._say, now, why_not)
         try:
             for edit in self._edits():
                 await edit(post)
@@ -136,21 +154,16 @@ class DiscordWindow:
         )
 
     async def note(self, sentence: str) -> None:
+        self._notes += 1
         post = note_post(self._job, sentence)
-        # Also by a token that has expired by our clock, which may be wrong.
-        for edit in (self._by_token, *self._edits_by_right()):
-            try:
-                await edit(post)
-                return
-            except discord.HTTPException as error:
-                if judged(error) is not Meaning.CLOSED:
-                    raise
+        passing = await self._last_word(post)
+        if passing is not None:
+            raise passing
+        if not self._has_answered:
+            await self._tell(post)
 
     def judge(self, error: Exception) -> Fault | None:
-        if not isinstance(error, (discord.HTTPException, aiohttp.ClientError, OSError)):
-            return None
-        meaning = judged(error)
-        return Fault(meaning, self._say(Reason.FILTERED) if meaning is Meaning.REFUSED else "")
+        return fault_of(error, self._say)
 
     def _finishing(
         self, send: Callable[[Post], Awaitable[None]]
@@ -158,37 +171,107 @@ class DiscordWindow:
         async def finish(attempt: Attempt) -> None:
             max_bytes, shrunk = self._to["max_bytes"], attempt.shrunk
             await send(await end(self._service, self._job, self._say, max_bytes, shrunk=shrunk))
+            self._has_answered = True
 
         return finish
+
+    # The last word
+
+    async def _last_word(self, post: Post) -> Exception | None:
+        """Put *post* in the place of the message, or delete that where it takes no edit: it must
+        not look as if the job were on its way. Returns the fault because of which neither worked,
+        but may a little later."""
+        passing: Exception | None = None
+        # Also by a token that has expired by our clock, which may be wrong.
+        for edit in (self._by_token, *self._edits_by_right()):
+            try:
+                await edit(post)
+            except (*FAULTS, NotYet) as error:
+                if _is_gone(error):
+                    return None
+                if judged(error) is not Meaning.CLOSED:
+                    passing = error
+            else:
+                self._has_answered = True
+                return None
+        if passing is None or self._notes > NOTES_BEFORE_DELETING:
+            for delete in self._deletions():
+                with suppress(*FAULTS):
+                    await in_time(delete())
+                    return None
+        return passing
+
+    async def _tell(self, post: Post) -> None:
+        """Tell the person alone what their message cannot say."""
+        for send in (self._by_follow_up, self._by_direct_message):
+            try:
+                await send(post)
+            except FAULTS as error:
+                if judged(error) is Meaning.CLOSED:
+                    continue
+                raise
+            self._has_answered = True
+            return
+
+    async def _by_follow_up(self, post: Post) -> None:
+        await in_time(self._webhook().send(**post.for_send(), ephemeral=True, wait=True))
+
+    def _deletions(self) -> Iterator[Callable[[], Awaitable[None]]]:
+        to = self._to
+        message: Any = to["message"] or "@original"
+        yield lambda: self._webhook().delete_message(message)
+        if (place := self._place()) is not None:
+            yield place.delete
 
     # Sending a post
 
     def _edits(self) -> Iterator[Callable[[Post], Awaitable[None]]]:
         """Ways to edit the message, best first."""
-        if not self._is_refused and self._now() < self._to["expires"]:
+        by_right = list(self._edits_by_right())
+        is_in_time = asyncio.get_running_loop().time() < self._expires
+        if not self._is_refused and (is_in_time or not by_right):
             yield self._by_token
-        yield from self._edits_by_right()
+        yield from by_right
 
     def _edits_by_right(self) -> Iterator[Callable[[Post], Awaitable[None]]]:
-        to = self._to
-        if to["is_member"] and not to["is_private"] and to["channel"] and to["message"]:
-            yield self._by_right(to["channel"], to["message"])
+        if (place := self._place()) is not None:
+            yield self._by_right(place)
 
-    async def _by_token(self, post: Post) -> None:
+    def _place(self) -> discord.PartialMessage | None:
+        """The message as the bot's own; None where it has no right to it."""
+        to = self._to
+        if not to["is_member"] or to["is_private"] or not to["channel"] or not to["message"]:
+            return None
+        channel = self._client.get_partial_messageable(to["channel"])
+        return channel.get_partial_message(to["message"])
+
+    def _webhook(self) -> discord.Webhook:
         to = self._to
         webhook = discord.Webhook.partial(to["application"], to["token"], client=self._client)
+        webhook.type = discord.WebhookType.application  # which alone may send to one person
+        return webhook
+
+    async def _by_token(self, post: Post) -> None:
         # Discord takes the word for the first answer, whose id may have been lost on the way.
-        message: Any = to["message"] or "@original"
+        message: Any = self._to["message"] or "@original"
         try:
-            await webhook.edit_message(message, **post.for_edit())
+            await in_time(self._webhook().edit_message(message, **post.for_edit()))
         except discord.HTTPException as error:
+            is_over = asyncio.get_running_loop().time() >= self._expires
+            if error.status == 404 and not is_over and not self._is_deleted(error):
+                # A place of Discord's may not have heard of the interaction yet.
+                raise NotYet(str(error)) from error
             self._is_refused = self._is_refused or error.code in EXPIRED
             raise
+        self._has_edited = True
 
-    def _by_right(self, channel: int, message: int) -> Callable[[Post], Awaitable[None]]:
+    def _is_deleted(self, error: discord.HTTPException) -> bool:
+        """Whether a message that was there is there no longer."""
+        return self._has_edited and error.code == UNKNOWN_MESSAGE
+
+    def _by_right(self, message: discord.PartialMessage) -> Callable[[Post], Awaitable[None]]:
         async def edit(post: Post) -> None:
-            place = self._client.get_partial_messageable(channel)
-            await place.get_partial_message(message).edit(**post.for_edit())
+            await in_time(message.edit(**post.for_edit()))
 
         return edit
 
@@ -196,40 +279,26 @@ class DiscordWindow:
         person = self._to["person"]
 
         async def send(post: Post) -> None:
-            await self._client.get_partial_messageable(channel).send(
-                **{**post.for_send(), "content": f"<@{person}>"},
-                nonce=f"flux-{self._job.id}",
-                allowed_mentions=discord.AllowedMentions(
-                    everyone=False, roles=False, users=[discord.Object(person)]
-                ),
+            await in_time(
+                self._client.get_partial_messageable(channel).send(
+                    **{**post.for_send(), "content": f"<@{person}>"},
+                    nonce=f"flux-{self._job.id}",
+                    allowed_mentions=discord.AllowedMentions(
+                        everyone=False, roles=False, users=[discord.Object(person)]
+                    ),
+                )
             )
 
         return send
 
     async def _by_direct_message(self, post: Post) -> None:
-        person = await self._client.create_dm(discord.Object(self._to["person"]))
-        await person.send(**post.for_send(), nonce=f"flux-dm-{self._job.id}")
+        person = await in_time(self._client.create_dm(discord.Object(self._to["person"])))
+        await in_time(person.send(**post.for_send(), nonce=f"flux-dm-{self._job.id}"))
 
 
-def judged(error: Exception) -> Meaning:
-    """The meaning of a fault of Discord's, or of the line to it.
-
-    Edits can be repeated, and nonces keep new messages from being posted twice, so that a lost
-    answer is no other matter than a busy server.
-    """
-    if not isinstance(error, discord.HTTPException):
-        return Meaning.UNKNOWN
-    if error.status >= 500:
-        return Meaning.UNKNOWN
-    if error.status == 429:
-        return Meaning.PASSES
-    if error.code == TOO_LARGE or error.status == 413:
-        return Meaning.TOO_LARGE
-    if error.code in BLOCKED:
-        return Meaning.REFUSED
-    if error.status == 401 and error.code == 0:  # not the interaction's token, but our own
-        return Meaning.GONE
-    return Meaning.CLOSED
+def _is_gone(error: Exception) -> bool:
+    """Whether the message is there no longer."""
+    return isinstance(error, discord.NotFound) and error.code == UNKNOWN_MESSAGE
 
 
 async def end(

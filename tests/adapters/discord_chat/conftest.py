@@ -4,6 +4,7 @@ import contextlib
 import pytest
 
 from adapters.discord_chat import DiscordChat
+from bot.jobs import Delivery
 from tests.fakes.discord import FakeDiscord
 
 #: Fast enough for a test, slow enough that progress is dropped.
@@ -91,6 +92,14 @@ async def bob(presence, fake):
     return fake.person("bob")
 
 
+EDIT = "/webhooks/.*/messages/.*"
+
+
+def no(code):
+    """Discord's answer of a refusal."""
+    return {"code": code, "message": "No"}
+
+
 SMALL = {"size": "64x64", "steps": 3}
 
 
@@ -109,12 +118,49 @@ def ended(message):
     return not message.is_loading
 
 
+class _Impatient:
+    """asyncio for discord.py, without its pauses after a fault."""
+
+    def __getattr__(self, name):
+        return getattr(asyncio, name)
+
+    async def sleep(self, seconds):
+        await asyncio.sleep(min(seconds, 0.01))
+
+
 @pytest.fixture
 def impatient(monkeypatch):
     """Tries again at once what a fault kept back, ours and discord.py's."""
     monkeypatch.setattr("bot.following.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("bot.following.LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr("adapters.discord_chat.faults.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("adapters.discord_chat.faults.LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr("discord.webhook.async_.asyncio", _Impatient())
+    monkeypatch.setattr("discord.http.asyncio", _Impatient())
 
 
 async def the_job(service, person):
     (job, *_) = (await service.history(f"discord:{person.id}")).jobs
     return job
+
+
+@pytest.fixture
+async def asked(fake, ada):
+    """A picture of ada's that is just being begun, its message on Discord."""
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", seed=7, **SMALL)
+    await asked.until(shows("step 0"))
+    return asked
+
+
+async def settled(service, person):
+    """The newest job of *person*, once nobody is owed its answer."""
+    async with asyncio.timeout(20):
+        while True:
+            (job, *_) = (await service.history(f"discord:{person.id}")).jobs
+            if job.status.is_final and job.delivery is not Delivery.OWED:
+                return job
+            await asyncio.sleep(0)
+
+
+def mentioning(person):
+    return lambda messages: [each for each in messages if person in each.mentions and drawn(each)]

@@ -6,43 +6,14 @@ import aiohttp
 import discord
 import pytest
 
-from adapters.discord_chat.window import judged
+from adapters.discord_chat.faults import judged
 from bot.config import ConfigError
 from bot.jobs import Delivery, JobStatus
 from bot.refusals import StorageTrouble
 from bot.source import Source
 from bot.windows import Meaning
-from tests.adapters.discord_chat.conftest import SMALL, drawn, shows
+from tests.adapters.discord_chat.conftest import EDIT, SMALL, drawn, mentioning, no, settled, shows
 from tests.conftest import ADMIN, stepping
-
-EDIT = "/webhooks/.*/messages/.*"
-
-
-def no(code):
-    """Discord's answer of a refusal."""
-    return {"code": code, "message": "No"}
-
-
-@pytest.fixture
-async def asked(fake, ada):
-    """A picture of ada's that is just being begun, its message on Discord."""
-    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", seed=7, **SMALL)
-    await asked.until(shows("step 0"))
-    return asked
-
-
-async def settled(service, person):
-    """The newest job of *person*, once nobody is owed its answer."""
-    async with asyncio.timeout(20):
-        while True:
-            (job, *_) = (await service.history(f"discord:{person.id}")).jobs
-            if job.status.is_final and job.delivery is not Delivery.OWED:
-                return job
-            await asyncio.sleep(0)
-
-
-def mentioning(person):
-    return lambda messages: [each for each in messages if person in each.mentions and drawn(each)]
 
 
 async def test_a_delivered_picture_is_owed_no_more(asked, ada, gate, service):
@@ -454,11 +425,11 @@ def quiet(presence, asked):
 
 
 async def test_the_message_of_a_picture_that_came_directly_says_so(presence, fake, ada, gate):
-    """By our clock, which is ahead, the message cannot be edited any more; by Discord's it can."""
-    presence.skew = 20 * 60
-    gate.open()
-
     asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", private=True, **SMALL)
+    await asked.until(shows("step 0"))
+    presence.chat.pace.seconds_between_edits = 3600.0
+    fake.fail("PATCH", EDIT, status=400, body=no(50035), times=1)
+    gate.open()
 
     await ada.direct.until(lambda messages: [each for each in messages if drawn(each)])
     message = await asked.until(shows("Answered in a direct message."))

@@ -72,7 +72,8 @@ class Call:
         if interaction is None or self.discord.clock() > interaction.made + TOKEN_SECONDS:
             raise Refusal(401, 50027, "Invalid Webhook Token")
         if interaction.answer is None:
-            raise Refusal(404, 10015, "Unknown Webhook", is_violation=True)
+            is_violation = not interaction.is_troubled
+            raise Refusal(404, 10015, "Unknown Webhook", is_violation=is_violation)
         return interaction
 
     def response(self, interaction: Interaction) -> Message:
@@ -225,6 +226,9 @@ def create_message(call: Call):
     _need_to_write(call, where)
     if where.guild is None and not where.recipients[0].accepts_direct_messages:
         raise Refusal(403, 50007, "Cannot send messages to this user")
+    if where.guild is None and not discord.is_acquainted(where.recipients[0]):
+        said = "Cannot send messages to this user due to having no mutual guilds"
+        raise Refusal(403, 50278, said)
     nonce = body.get("nonce")
     if body.get("enforce_nonce") and (twin := _twin(discord, where, nonce)) is not None:
         return 200, messages.render(discord, twin)

@@ -15,6 +15,7 @@ class Fault:
         status: The status of the answer; None cuts the connection without one.
         times: How many requests it meets; `hits` counts those that it met.
         lose_answer: Carry the request out, then cut the connection.
+        misreport: Carry the request out, then answer with `status` all the same.
         gate: Hold the request back until this event is set, before anything else.
     """
 
@@ -26,6 +27,7 @@ class Fault:
     body: dict | str | None
     headers: dict[str, str]
     gate: asyncio.Event | None
+    misreport: bool = False
     hits: int = 0
 
     def meets(self, method: str, path: str) -> bool:

@@ -56,6 +56,8 @@ class Interaction:
         followups: The further messages.
         modal: The form that the answer opened.
         choices: What autocomplete offers.
+        is_troubled: Whether a fault met the first answer, so that the bot may give it again, or
+            take it for given.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Interaction:
         self.followups: list[Message] = []
         self.modal: Modal | None = None
         self.choices: list[dict] | None = None
+        self.is_troubled = False
 
     @property
     def message(self) -> Message | None:
@@ -197,9 +200,9 @@ class Interaction:
         if self._discord.clock() > self.made + rules.FIRST_ANSWER_SECONDS:
             raise Refusal(404, 10062, "Unknown interaction", is_violation=True)
         if self.answer is not None:
-            raise Refusal(
-                400, 40060, "Interaction has already been acknowledged.", is_violation=True
-            )
+            is_violation = not self.is_troubled
+            said = "Interaction has already been acknowledged."
+            raise Refusal(400, 40060, said, is_violation=is_violation)
         allowed = set(ANSWERS[self.kind])
         if self.kind == MODAL and self.source is not None:
             allowed |= {DEFERRED_UPDATE, UPDATE}

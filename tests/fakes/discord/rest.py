@@ -52,7 +52,7 @@ class Rest:
         discord, arrived = self._discord, time.monotonic()
         method, path = request.method, request.path.removeprefix(PREFIX)
         template, values = self._route(request, method, path)
-        body, files, status, answer = None, {}, 0, None
+        body, files, status, answer, fault = None, {}, 0, None, None
         headers = _headers(method, template or path)
         lost = False
         try:
@@ -60,11 +60,14 @@ class Rest:
                 discord.violation(f"The fake knows no call {method} {request.path}.")
                 raise Refusal(404, 0, "404: Not Found")
             fault = discord.fault(method, path)
+            if fault is not None:
+                self._trouble(values)
             held = None
             if fault is not None and fault.gate is not None:
                 held = await _read(request)  # it has arrived, whether or not anybody still waits
                 await fault.gate.wait()
-            if fault is not None and not fault.lose_answer and fault.gate is None:
+            is_carried_out = fault is not None and (fault.lose_answer or fault.misreport)
+            if fault is not None and not is_carried_out and fault.gate is None:
                 status = fault.status or 0
                 return self._fail(request, fault, headers)
             lost = fault is not None and fault.lose_answer
@@ -92,6 +95,8 @@ class Rest:
         self._check_answer(method, template, status, answer)
         if lost:
             return cut(request)
+        if fault is not None and fault.misreport and status < 400:
+            return self._fail(request, fault, headers)
         return _response(status, answer, headers)
 
     def _route(self, request, method: str, path: str) -> tuple[str | None, dict]:
@@ -99,6 +104,12 @@ class Rest:
             if known == method and (match := pattern.match(path)) is not None:
                 return template, match.groupdict()
         return None, {}
+
+    def _trouble(self, values: dict) -> None:
+        """Remember the interaction that a fault meets: its bot cannot know whether it answered."""
+        interaction = self._discord.interactions.get(values.get("interaction_token"))
+        if interaction is not None:
+            interaction.is_troubled = True
 
     def _authorize(self, request: web.Request) -> None:
         if request.headers.get("Authorization") != f"Bot {self._discord.token}":

@@ -248,6 +248,7 @@ class FakeDiscord:
         body: dict | str | None = "",
         headers: dict[str, str] | None = None,
         lose_answer: bool = False,
+        misreport: bool = False,
         gate: asyncio.Event | None = None,
     ) -> Fault:
         """Let the next requests fail that match a method (``*`` is any) and a pattern of the path.
@@ -258,6 +259,7 @@ class FakeDiscord:
             body: JSON, or text as a broken proxy sends it.
             headers: More headers; an empty value takes one away, such as ``{"Via": ""}``.
             lose_answer: Do what was asked, then cut the connection.
+            misreport: Do what was asked, then answer with `status` all the same, as proxies do.
             gate: Hold the requests back until it is set, then serve them.
         """
         more = dict(headers or {})
@@ -265,6 +267,7 @@ class FakeDiscord:
             body = TOO_MANY
             more.setdefault("Retry-After", "1")
         fault = Fault(method, re.compile(path), status, times, lose_answer, body, more, gate)
+        fault.misreport = misreport
         self._faults.append(fault)
         return fault
 
@@ -344,6 +347,12 @@ class FakeDiscord:
         text = json.dumps(body, ensure_ascii=False)
         if any(word in text for word in self.blocked_words):
             raise Refusal(400, 200000, "Message was blocked by automatic moderation")
+
+    def is_acquainted(self, who: User) -> bool:
+        """Whether the bot may write to somebody directly: they share a server, or they have
+        installed the app."""
+        guilds = [guild for guild in self.guilds.values() if guild.has_bot]
+        return who.has_installed or any(who.id in guild.members for guild in guilds)
 
     def app_permissions(self, channel: Channel) -> int:
         """The app's permissions where it was used."""
