@@ -188,7 +188,7 @@ class Answers:
         if interaction.client.is_closed():
             return  # it is on disk or it is not; nobody can be told any more
         if isinstance(error, Unanswerable):
-            logger.info("an event is not answered, for %s: %s", error, interaction.id)
+            logger.info("event %s is not answered: %r", interaction.id, error.__cause__)
             return
         if isinstance(error, discord.HTTPException) and error.code in BLOCKED:
             error = sentences.filtered()

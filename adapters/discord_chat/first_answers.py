@@ -66,13 +66,13 @@ class FirstAnswers:
                 return await self._tried(interaction, answer)
         except (aiohttp.ClientError, OSError, Garbled) as error:
             if self._faults.get(interaction.id) == 429:
-                raise Unanswerable("Discord limited the rate of answers") from error
+                raise Unanswerable from error
             logger.warning("the answer to the first word was lost: %r", error)
         except discord.HTTPException as error:
             if error.code == UNKNOWN_INTERACTION:
-                raise Unanswerable("it came too late to be answered") from error
+                raise Unanswerable from error
             if error.code == ALREADY_ANSWERED and interaction.id not in self._faults:
-                raise Unanswerable("it came twice") from error
+                raise Unanswerable from error
             if error.code != ALREADY_ANSWERED and error.status < 500:
                 raise
             logger.warning("the answer to the first word was reported lost: %s", error)
