@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from bot import audit_log, incidents, people
+from bot import audit_log, incidents, people, statistics
 from bot.audit_log import Act
 from bot.database import Database
 from bot.gallery import Gallery
@@ -390,7 +390,7 @@ class Administration:
         with *server* only of jobs asked for there."""
         self.check(admin, server)
         since = self._now() - days * 86400
-        return await self._database.read(partial(_stats, since=since, server=server))
+        return await statistics.figures(self._database, since, server)
 
     def check(self, user: str, server: str | None = None) -> None:
         """Raise NotAllowed unless *user* is an admin, or manages *server*."""
@@ -429,18 +429,3 @@ def _switch(db: sqlite3.Connection, name: str, value: str | None) -> None:
         db.execute("DELETE FROM switches WHERE name = ?", (name,))
     else:
         db.execute("INSERT OR REPLACE INTO switches VALUES (?, ?)", (name, value))
-
-
-def _stats(db: sqlite3.Connection, since: float, server: str | None) -> dict[str, float]:
-    return dict(
-        db.execute(
-            "SELECT count(*) AS jobs, count(DISTINCT user) AS people,"
-            " coalesce(sum(status = 'succeeded'), 0) AS succeeded,"
-            " coalesce(sum(status = 'failed'), 0) AS failed,"
-            " coalesce(sum(status = 'cancelled'), 0) AS cancelled,"
-            " coalesce(sum(iif(status = 'succeeded', cost, 0)), 0) AS credits,"
-            " coalesce(sum(seconds), 0) AS seconds"
-            " FROM jobs WHERE submitted_at > ? AND (? IS NULL OR server = ?)",
-            (since, server, server),
-        ).fetchone()
-    )

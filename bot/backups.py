@@ -11,8 +11,8 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +25,11 @@ DAY = 86400.0
 LOOK_EVERY = 3600.0
 #: Name of a copy: the time (UTC) at which it was made.
 NAME = "%Y-%m-%dT%H-%M-%S.sqlite3"
+
+#: Bytes of a copy that are synced together, and a pause after them, for others who use the disk.
+SYNCED_AT_ONCE, SECONDS_BETWEEN_SYNCS = 4 * 2**20, 0.01
+#: Steps of SQLite's machine after which that is looked at.
+STEPS_BETWEEN_LOOKS = 20_000
 
 #: Files that SQLite keeps beside a database.
 BESIDE = ("-wal", "-shm", "-journal")
@@ -43,7 +48,7 @@ def back_up(database: Path, folder: Path, now: float) -> Path:
     part.unlink(missing_ok=True)
     try:
         make_file(part)  # which SQLite fills, where it is empty
-        with closing(sqlite3.connect(database, isolation_level=None)) as db:
+        with closing(sqlite3.connect(database, isolation_level=None)) as db, _gently(db, part):
             db.execute("VACUUM INTO ?", (str(part),))
         verify(part)
         _sync(part)
@@ -53,6 +58,29 @@ def back_up(database: Path, folder: Path, now: float) -> Path:
         part.unlink(missing_ok=True)
         raise
     return copy
+
+
+@contextmanager
+def _gently(db: sqlite3.Connection, part: Path) -> Iterator[None]:
+    """A block in which what *db* writes into *part* goes to the disk a little at a time, or the
+    bot's own syncs would wait behind all of it."""
+    handle = os.open(part, os.O_RDONLY)
+    synced = 0
+
+    def pause() -> None:
+        nonlocal synced
+        size = os.fstat(handle).st_size
+        if size - synced >= SYNCED_AT_ONCE:
+            os.fsync(handle)
+            synced = size
+            time.sleep(SECONDS_BETWEEN_SYNCS)
+
+    db.set_progress_handler(pause, STEPS_BETWEEN_LOOKS)
+    try:
+        yield
+    finally:
+        db.set_progress_handler(None, 0)
+        os.close(handle)
 
 
 def verify(copy: Path) -> None:

@@ -34,13 +34,15 @@ _PEOPLE = (
 
 
 def jobs_of(db: sqlite3.Connection, user: str, server: str | None = None) -> list[str]:
-    """Ids of all jobs of *user* (everybody's, where it is empty), oldest first; with *server* only
-    of those from there."""
-    rows = db.execute(
-        "SELECT id FROM jobs WHERE (? = '' OR user = ?) AND (? IS NULL OR server = ?)"
-        " ORDER BY number",
-        (user, user, server, server),
-    )
+    """Ids of all jobs of *user*, oldest first; with *server* only of those from there, and then an
+    empty *user* is everybody."""
+    if not user:
+        rows = db.execute("SELECT id FROM jobs WHERE server = ? ORDER BY number", (server,))
+    elif server is None:
+        rows = db.execute("SELECT id FROM jobs WHERE user = ? ORDER BY number", (user,))
+    else:
+        mine = "SELECT id FROM jobs WHERE user = ? AND server = ? ORDER BY number"
+        rows = db.execute(mine, (user, server))
     return [row["id"] for row in rows]
 
 

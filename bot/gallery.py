@@ -177,6 +177,8 @@ def tiled(images: list[Image.Image]) -> Image.Image:
 
 def _write_aside(path: Path, write: Callable[[Any], object]) -> None:
     """Write a file so that *path* is whole or absent, whatever happens in between."""
+    if path.parent.parent.is_dir():  # else the whole data folder is away, perhaps with its disk
+        make_folder(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=PART)
     try:
         with os.fdopen(handle, "wb") as file:

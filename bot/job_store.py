@@ -10,6 +10,7 @@ import logging
 import re
 import sqlite3
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,12 @@ JOBS = (
     "SELECT jobs.*, (SELECT coalesce(sum(credits), 0) FROM entries"
     " WHERE job_id = jobs.id AND kind = 'refund') AS refunded FROM jobs"
 )
+
+
+#: Hits of a search that are few enough to look at each.
+RARE = 500
+#: Rows that a search for frequent words looks at first, and at once at most.
+FIRST_ROWS, MOST_ROWS = 100, 3200
 
 
 class JobStore:
@@ -279,7 +286,11 @@ class JobStore:
 
     def unfinished(self, db: sqlite3.Connection) -> Unfinished:
         """Jobs that still have to be drawn, in the order of their arrival."""
-        (round,) = db.execute("SELECT coalesce(max(turn), 0) FROM jobs").fetchone()
+        # Not max(turn), for which SQLite 3.40 does not use the index.
+        latest = db.execute(
+            "SELECT turn FROM jobs WHERE turn IS NOT NULL ORDER BY turn DESC LIMIT 1"
+        ).fetchone()
+        round = 0 if latest is None else latest["turn"]
         people = db.execute("SELECT DISTINCT user FROM jobs WHERE turn = ?", (round,))
         had_their_turn = [row["user"] for row in people]
         found = Unfinished([], [], [], [], [], round, had_their_turn)
@@ -303,8 +314,10 @@ class JobStore:
 
     def undelivered(self, db: sqlite3.Connection, platform: str) -> list[Job]:
         """Jobs on *platform* whose answer is owed, or will be, oldest first."""
+        # Each in its own index of few rows; an OR of both would read the whole table.
         rows = db.execute(
-            f"{JOBS} WHERE (status IN ('queued', 'running') OR delivery = 'owed')"
+            f"{JOBS} WHERE number IN (SELECT number FROM jobs WHERE status IN ('queued', 'running')"
+            " UNION SELECT number FROM jobs WHERE delivery = 'owed')"
             " AND reply_to IS NOT NULL AND user GLOB ? ORDER BY number",
             (f"{platform}:*",),
         )
@@ -332,41 +345,55 @@ class JobStore:
         self, db: sqlite3.Connection, user: str, words: str, before: int | None, limit: int
     ) -> HistoryPage:
         """Jobs of *user* whose prompt has all of *words*, or words that begin with them."""
-        where, values = "jobs.user = ?", [user]
         match = match_expression(words)
         if words.strip() and match is None:
             return HistoryPage([], None)  # asked for punctuation alone
-        if match is not None:
-            where += " AND number IN (SELECT rowid FROM jobs_words WHERE jobs_words MATCH ?)"
-            values.append(match)
+        before = 2**62 if before is None else before
+        numbers = (
+            _numbers_of(db, user, before, limit + 1)
+            if match is None
+            else _numbers_with(db, user, match, before, limit + 1)
+        )
         rows = db.execute(
-            f"{JOBS} WHERE {where} AND number < ? ORDER BY number DESC LIMIT ?",
-            (*values, 2**62 if before is None else before, limit + 1),
-        ).fetchall()
-        more = rows[limit - 1]["number"] if len(rows) > limit else None
-        return HistoryPage(self._readable(rows[:limit]), more)
+            f"{JOBS} WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number DESC",
+            (json.dumps(numbers[:limit]),),
+        )
+        more = numbers[limit - 1] if len(numbers) > limit else None
+        return HistoryPage(self._readable(rows), more)
 
-    def prunable(self, db: sqlite3.Connection, before: float) -> list[str]:
-        """Ids of jobs that ended before *before* (unix seconds) and still have files."""
+    def prunable(self, db: sqlite3.Connection, before: float, limit: int) -> list[str]:
+        """Ids of at most *limit* jobs that ended before *before* (unix seconds) and still have
+        files."""
         rows = db.execute(
-            "SELECT id FROM jobs WHERE finished_at < ? AND NOT is_pruned AND delivery != 'owed'",
-            (before,),
+            "SELECT id FROM jobs WHERE finished_at < ? AND NOT is_pruned AND delivery != 'owed'"
+            " LIMIT ?",
+            (before, limit),
         )
         return [row["id"] for row in rows]
 
     def prune(self, db: sqlite3.Connection, job_ids: list[str]) -> None:
         db.executemany("UPDATE jobs SET is_pruned = 1 WHERE id = ?", [(id,) for id in job_ids])
 
-    def control_images(self, db: sqlite3.Connection) -> set[str]:
-        """File names of attached pictures that jobs with files still refer to."""
-        rows = db.execute(
-            " UNION ".join(
-                f"SELECT json_extract(request, '$.{name}') AS file FROM jobs"
-                " WHERE NOT is_pruned AND json_valid(request)"
-                for name in picture_names()
+    def control_images(
+        self, db: sqlite3.Connection, after: int, count: int
+    ) -> tuple[set[str], int | None]:
+        """File names of attached pictures that jobs with files refer to, among *count* rows of
+        which the first is after *after*; and the last of these rows, None after the end."""
+        (last,) = db.execute(
+            "SELECT max(number) FROM (SELECT number FROM jobs WHERE number > ? LIMIT ?)",
+            (after, count),
+        ).fetchone()
+        if last is None:
+            return set(), None
+        found: set[str] = set()
+        for name in picture_names():
+            rows = db.execute(
+                "SELECT json_extract(request, ?) AS file FROM jobs"
+                " WHERE number > ? AND number <= ? AND NOT is_pruned AND json_valid(request)",
+                (f"$.{name}", after, last),
             )
-        )
-        return {row["file"] for row in rows}
+            found.update(row["file"] for row in rows if row["file"] is not None)
+        return found, last
 
     def without_pictures(self, db: sqlite3.Connection, job_ids: Iterable[str]) -> list[str]:
         """Ids among *job_ids* of jobs that ended without a picture."""
@@ -418,6 +445,76 @@ class JobStore:
             is_spoiler=bool(row["is_spoiler"]),
             progress=Progress(status),
         )
+
+
+def _numbers_of(db: sqlite3.Connection, user: str, before: int, limit: int) -> list[int]:
+    """Numbers of the newest jobs of *user* before *before*, newest first."""
+    rows = db.execute(
+        "SELECT number FROM jobs WHERE user = ? AND number < ? ORDER BY number DESC LIMIT ?",
+        (user, before, limit),
+    )
+    return [row["number"] for row in rows]
+
+
+def _numbers_with(
+    db: sqlite3.Connection, user: str, match: str, before: int, limit: int
+) -> list[int]:
+    """Numbers of the newest jobs of *user* before *before* whose words *match*, newest first.
+
+    Rare words are looked up first, and the person's among their jobs kept. Of words that many
+    jobs have, the person's jobs are gone through, newest first, as far as the page needs.
+    """
+    # First as whole words, since for the beginning of a word all hits are collected.
+    for expression in (match.replace("*", ""), match):
+        rows = db.execute(
+            "SELECT rowid FROM jobs_words WHERE jobs_words MATCH ? AND rowid < ?"
+            " ORDER BY rowid DESC LIMIT ?",
+            (expression, before, RARE),
+        )
+        hits = [row["rowid"] for row in rows]
+        if len(hits) == RARE:
+            break
+    else:
+        mine = db.execute(
+            "SELECT number FROM jobs WHERE user = ?"
+            " AND number IN (SELECT value FROM json_each(?)) ORDER BY number DESC LIMIT ?",
+            (user, json.dumps(hits), limit),
+        )
+        return [row["number"] for row in mine]
+    if len(found := _numbers_among_newest(db, user, match, before)) >= limit:
+        return found[:limit]
+    found = []
+    rows_at_once = FIRST_ROWS
+    while len(found) < limit and (some := _numbers_of(db, user, before, rows_at_once)):
+        before, rows_at_once = some[-1], min(2 * rows_at_once, MOST_ROWS)
+        among = db.execute(
+            "SELECT rowid FROM jobs_words WHERE jobs_words MATCH ? AND rowid BETWEEN ? AND ?",
+            (match, some[-1], some[0]),
+        )
+        matching = {row["rowid"] for row in among}
+        found += [number for number in some if number in matching]
+    return found[:limit]
+
+
+def _numbers_among_newest(db: sqlite3.Connection, user: str, match: str, before: int) -> list[int]:
+    """Numbers among the newest `FIRST_ROWS` jobs of *user* before *before* whose words *match*,
+    newest first; by an index of these alone, since for the beginning of a word the large one
+    collects all hits there are."""
+    newest = db.execute(
+        "SELECT number, prompt FROM jobs WHERE user = ? AND number < ? ORDER BY number DESC"
+        " LIMIT ?",
+        (user, before, FIRST_ROWS),
+    )
+    with closing(sqlite3.connect(":memory:")) as small:
+        small.execute(
+            "CREATE VIRTUAL TABLE words USING fts5 ("
+            "prompt, tokenize = 'unicode61 remove_diacritics 2')"
+        )
+        small.executemany("INSERT INTO words (rowid, prompt) VALUES (?, ?)", map(tuple, newest))
+        rows = small.execute(
+            "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid DESC", (match,)
+        )
+        return [number for (number,) in rows]
 
 
 def _json(value: Any) -> str:

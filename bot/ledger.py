@@ -21,6 +21,8 @@ from bot.origins import NOWHERE, Origin
 from bot.refusals import QuotaExceeded
 from bot.sections import Quota
 
+#: Seconds that may lie between a request and its charge.
+SLACK = 3600.0
 #: Share of a charge that is kept where everything is given back.
 NOTHING = Fraction(0)
 
@@ -216,9 +218,10 @@ class Ledger:
         if credits is None:
             return
         (used,) = db.execute(
-            "SELECT coalesce(-sum(credits), 0) FROM entries JOIN jobs ON jobs.id = job_id"
-            " WHERE server = ? AND counts_at > ?",
-            (server, now - self._seconds),
+            # A charge counts from a moment after its job was asked for.
+            "SELECT coalesce(-sum(credits), 0) FROM jobs JOIN entries ON jobs.id = job_id"
+            " WHERE server = ? AND submitted_at > ? AND counts_at > ?",
+            (server, now - self._seconds - SLACK, now - self._seconds),
         ).fetchone()
         if job.cost > credits - used:
             raise QuotaExceeded(
@@ -236,7 +239,8 @@ class Ledger:
             return
         (used,) = db.execute(
             "SELECT coalesce(-sum(credits), 0) FROM entries JOIN jobs ON jobs.id = job_id"
-            " WHERE entries.user IN (?, ?) AND server = ? AND counts_at > ?",
+            " WHERE entries.user IN (?, ?) AND pot IN ('allowance', 'grant') AND server = ?"
+            " AND counts_at > ?",
             (*departed.names(db, job.user), server, now - self._seconds),
         ).fetchone()
         if job.cost > credits - used:
@@ -248,8 +252,7 @@ class Ledger:
 
     def _window_start(self, db: sqlite3.Connection, user: str, now: float) -> float:
         (reset_at,) = db.execute(
-            "SELECT max(counts_at) FROM entries"
-            " WHERE user IN (?, ?) AND pot = 'allowance' AND kind = 'reset'",
+            "SELECT max(counts_at) FROM entries WHERE user IN (?, ?) AND kind = 'reset'",
             departed.names(db, user),
         ).fetchone()
         return max(now - self._seconds, reset_at or -math.inf)

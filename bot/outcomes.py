@@ -25,7 +25,6 @@ MAX_ATTEMPTS = 3
 MAX_ENGINE_LOSSES = 2
 
 OUR_FAULT = "something went wrong on our side; your credits were given back"
-STORAGE_FULL = "the bot's disk is full; your credits were given back, please try again later"
 UNREADABLE = "the bot can no longer read this job; your credits were given back"
 LOST_TOO_OFTEN = (
     f"the bot went down {MAX_ATTEMPTS} times while drawing this; your credits were given back"

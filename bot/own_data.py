@@ -30,6 +30,7 @@ from bot.jobs import Job, JobStatus, Review
 from bot.outcomes import Outcome, Outcomes
 from bot.refusals import StorageTrouble
 from bot.sessions import Sessions
+from bot.upkeep import kept_control_images
 from bot.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -277,7 +278,7 @@ class OwnData:
     async def _delete_attached(self, names: Iterable[str]) -> None:
         """Delete the attached pictures *names* that no other job needs."""
         with self._admission.watching() as in_use:
-            kept = await self._database.read(self._store.control_images)
+            kept = await kept_control_images(self._database, self._store)
             for name in names:
                 # Nothing may come between this look and the deletion, so no thread does it.
                 if name not in kept and name not in in_use:

@@ -6,7 +6,6 @@ It makes a request complete and durable, and hands out a `Job` to watch.
 from __future__ import annotations
 
 import asyncio
-import math
 import secrets
 import sqlite3
 import time
@@ -200,12 +199,17 @@ class Service:
         self._worker.take_up(left)
         await self._database.read(self.admin.start)
         await self.sessions.start()
-        await self._upkeep.sweep(math.inf)
+        self._upkeep.sweep_before = self._now()
 
     async def finish(self, seconds: float) -> None:
         """Accept and begin no more jobs; returns when running ones are done, after *seconds* at
         most. `run` is to be cancelled next, and gives back unfinished jobs."""
         await self._worker.finish(seconds)
+
+    def fail(self, reason: str) -> None:
+        """Accept and draw nothing until a restart, for *reason*; looking things up still works as
+        far as it does."""
+        self._worker.fail(reason)
 
     @property
     def is_drawing(self) -> bool:

@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 PRUNE_EVERY = 3600.0
 #: Seconds after which an attached picture without a job will never have one.
 ORPHANED_FOR = 3600.0
+#: Jobs that are pruned together, and rows that are read together.
+JOBS_AT_ONCE, ROWS_AT_ONCE = 500, 1000
 
 
 class Upkeep:
@@ -51,24 +53,43 @@ class Upkeep:
     async def prune(self) -> int:
         """Number of jobs whose files were older than ``gallery.keep_days``. These are deleted, and
         files that belong to no job as well."""
-        old: list[str] = []
+        count = 0
         if self._config.gallery.keep_days:
             before = self._now() - self._config.gallery.keep_days * 86400
             await self._review.expire(before)
-            old = await self._database.read(partial(self._store.prunable, before=before))
-            await asyncio.to_thread(self._gallery.prune_pictures, old)
-        # Rows are marked afterwards: a crash in between repeats the deletion, never forgets it.
-        if old:
-            await self._database.write(partial(self._store.prune, job_ids=old))
+            prunable = partial(self._store.prunable, before=before, limit=JOBS_AT_ONCE)
+            while old := await self._database.read(prunable):
+                await asyncio.to_thread(self._gallery.prune_pictures, old)
+                # Rows are marked afterwards: a crash in between repeats the deletion.
+                await self._database.write(partial(self._store.prune, job_ids=old))
+                count += len(old)
         # Files whose job is still being written are newer.
         await self.sweep(self._now() - ORPHANED_FOR)
-        return len(old)
+        return count
 
     async def sweep(self, before: float) -> None:
         """Delete pictures of jobs that ended without one, and attached pictures older than *before*
         (unix seconds) that no job refers to: leftovers of a killed process."""
-        kept = await self._database.read(self._store.control_images)
+        kept = await kept_control_images(self._database, self._store)
         await asyncio.to_thread(self._gallery.prune_control_images, kept, before)
-        found = await asyncio.to_thread(self._gallery.job_ids)
-        orphans = await self._database.read(partial(self._store.without_pictures, job_ids=found))
-        await asyncio.to_thread(self._gallery.prune_pictures, orphans)
+        found = sorted(await asyncio.to_thread(self._gallery.job_ids))
+        for begin in range(0, len(found), JOBS_AT_ONCE):
+            some = found[begin : begin + JOBS_AT_ONCE]
+            look = partial(self._store.without_pictures, job_ids=some)
+            orphans = await self._database.read(look)
+            await asyncio.to_thread(self._gallery.prune_pictures, orphans)
+
+
+async def kept_control_images(database: Database, store: JobStore) -> set[str]:
+    """File names of attached pictures that jobs with files refer to.
+
+    They are read in slices, so that nobody who reads something else waits for all of them; what
+    is written meanwhile comes after the last slice, or was seen by `Admission.watching`.
+    """
+    found: set[str] = set()
+    last: int | None = -1
+    while last is not None:
+        look = partial(store.control_images, after=last, count=ROWS_AT_ONCE)
+        names, last = await database.read(look)
+        found |= names
+    return found

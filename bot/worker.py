@@ -31,7 +31,6 @@ from bot.outcomes import (
     MAX_ATTEMPTS,
     MAX_ENGINE_LOSSES,
     OUR_FAULT,
-    STORAGE_FULL,
     Outcome,
     Outcomes,
     cancelled,
@@ -39,6 +38,7 @@ from bot.outcomes import (
 )
 from bot.refusals import NotAccepting, StorageTrouble
 from bot.screens import Action
+from bot.standstill import Standstill
 from bot.views import EngineState
 from generation.errors import DegenerateResult, EngineLost, FluxbotError
 from generation.protocols import Executor
@@ -49,7 +49,8 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 CANNOT_WRITE = "something is wrong with the bot's storage; an admin must look at the log"
-NO_ROOM_FOR_PICTURES = "the bot's disk is full; an admin must free some space and resume"
+CANNOT_SAVE = "the bot cannot save anything right now; waiting jobs are kept"
+NO_ROOM_FOR_PICTURES = "the bot's disk is full; waiting jobs are kept until there is room"
 
 #: Notes in the message of a job that waits again, or still.
 GPU_RESTARTED = "the GPU had to restart, drawing your picture again"
@@ -64,9 +65,6 @@ RELOAD_AFTER_MOST = 300.0
 
 #: Jobs that are being stored and ended while the engine is already at the next.
 MAX_ENDING = 4
-
-#: Seconds between attempts to write while the storage refuses.
-RETRY_EVERY = 2.0
 
 #: The system's errors for a full disk.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -120,23 +118,18 @@ class Worker:
         self._ending: set[asyncio.Task[None]] = set()
         self._ready: set[Executor] = set()
         self._load_error = ""
-        self._try_again = asyncio.Event()
-        self._pause_reason: str | None = None  # an admin says when it is over
-        self._trouble: str | None = None  # over as soon as something can be written
-        self._is_stopping = False
+        self._standstill = Standstill(self._queue)
 
     @property
     def state(self) -> EngineState:
-        if self._is_stopping:
-            return EngineState(
-                "stopping", "the bot is restarting; waiting jobs are kept and drawn afterwards"
-            )
+        against = self._standstill.state
+        if against is not None and against.status != "paused":
+            return against
         if self._load_error and not self._ready:
             return EngineState("failed", self._load_error)
         if not self._ready:
             return EngineState("loading", "loading the model")
-        reason = self._pause_reason or self._trouble
-        return EngineState("ready") if reason is None else EngineState("paused", reason)
+        return against or EngineState("ready")
 
     @property
     def loaded(self) -> dict[str, int]:
@@ -162,8 +155,7 @@ class Worker:
                 for executor in self._executors:
                     group.create_task(self._serve(executor))
         finally:
-            self._is_stopping = True
-            self._try_again.set()
+            self._standstill.stop()
             if self._ending:
                 await asyncio.wait(self._ending)
             for executor in self._executors:
@@ -171,22 +163,20 @@ class Worker:
 
     def pause(self, reason: str) -> None:
         """Begin no job until `resume`; running jobs are finished."""
-        self._pause_reason = reason
-        self._queue.hold()
+        self._standstill.pause(reason)
 
     def resume(self) -> None:
-        """Draw again, and at once retry loading an engine or writing a row."""
-        self._pause_reason = None
-        self._try_again.set()
-        if self._trouble is None:
-            self._queue.release()
+        """Draw again, and at once retry loading an engine or storing something."""
+        self._standstill.resume()
+
+    def fail(self, reason: str) -> None:
+        """Begin no job any more: the database cannot be relied upon, for *reason*."""
+        self._standstill.fail(reason)
 
     async def finish(self, seconds: float) -> None:
         """Begin no more jobs, tell waiting people that the bot restarts, and wait for running
         jobs: *seconds* at most, and not at all where a job is known to take longer."""
-        self._is_stopping = True
-        self._try_again.set()
-        self._queue.hold()
+        self._standstill.stop()
         for job in self._queue:
             self._tell(job, note=RESTARTING)
         soon = []
@@ -325,8 +315,8 @@ class Worker:
     async def _load(self, executor: Executor) -> None:
         """Load the engine, also after it was lost. Returns once it is ready or the bot stops."""
         wait = RELOAD_AFTER
-        while not self._is_stopping:
-            self._try_again.clear()
+        while not self._standstill.is_stopping:
+            self._standstill.begin_attempt()
             try:
                 await executor.start()
             except FluxbotError as error:
@@ -341,7 +331,7 @@ class Worker:
                     self._load_error = ""
                     logger.info("the model is loaded: ready to draw")
                 return
-            await self._told_to_try_again(wait)
+            await self._standstill.told_to_try_again(wait)
             wait = min(2 * wait, RELOAD_AFTER_MOST)
 
     async def _draw(self, attempt: _Attempt, executor: Executor) -> None:
@@ -353,7 +343,7 @@ class Worker:
         try:
             await asyncio.wait([generation])
         except asyncio.CancelledError:
-            self._is_stopping = True
+            self._standstill.stop()
             generation.cancel()
             await asyncio.wait([generation])
             raise
@@ -426,7 +416,7 @@ class Worker:
         end = partial(self._end, job, write=self._written, fence=attempt.fence)
         try:
             if generation.cancelled():
-                if self._is_stopping and job.id not in self._unwanted:
+                if self._standstill.is_stopping and job.id not in self._unwanted:
                     await self._give_back(attempt)
                 else:
                     await end(cancelled(job, self._now(), self._unwanted.get(job.id)))
@@ -457,7 +447,7 @@ class Worker:
             if verdict.action is Action.REFUSE:
                 await end(self._judging.refusal(verdict, self._now(), seconds))
                 return
-            await asyncio.to_thread(self._save, job, results)
+            await self._stored(job, results)
         except NotAccepting as error:
             await end(
                 Outcome(JobStatus.FAILED, self._now(), f"{error}; your credits were given back")
@@ -466,11 +456,10 @@ class Worker:
         except Exception as error:
             logger.exception("the pictures of job %s cannot be stored", job.id)
             await self._delete(job)
-            sentence = OUR_FAULT
-            if isinstance(error, OSError) and error.errno in NO_ROOM:
-                sentence = STORAGE_FULL
-                self.pause(NO_ROOM_FOR_PICTURES)
-            await end(Outcome(JobStatus.FAILED, self._now(), sentence))
+            if self._standstill.is_stopping and isinstance(error, OSError):
+                await self._give_back(attempt)
+            else:
+                await end(Outcome(JobStatus.FAILED, self._now(), OUR_FAULT))
             return
         is_spoiler = verdict.action is Action.SPOILER
         if job.review is Review.DUE or verdict.action is Action.HOLD:
@@ -572,27 +561,25 @@ class Worker:
         Raises:
             StorageTrouble: The bot is stopping; the next start finds the job as it was.
         """
-        while True:
-            self._try_again.clear()
-            try:
-                outcome = await self._database.write(work)
-            except StorageTrouble as error:
-                if self._is_stopping:
-                    raise
-                logger.error("trying again in %g s: %s", RETRY_EVERY, error)
-                self._trouble = "the bot cannot save anything right now; waiting jobs are kept"
-                self._queue.hold()
-            else:
-                if self._trouble is not None:
-                    self._trouble = None
-                    if self._pause_reason is None:
-                        self._queue.release()
-                return outcome
-            await self._told_to_try_again(RETRY_EVERY)
 
-    async def _told_to_try_again(self, seconds: float) -> None:
-        """Return when `resume` or the stop says so, or after *seconds*."""
-        # Not wait_for, which loses a cancellation that comes together with the word (3.11).
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._try_again.wait()
+        def trouble_of(error: Exception) -> str | None:
+            return CANNOT_SAVE if isinstance(error, StorageTrouble) else None
+
+        return await self._standstill.until_done(
+            "the database", partial(self._database.write, work), trouble_of
+        )
+
+    async def _stored(self, job: Job, results: list[GenerationResult]) -> None:
+        """Store the pictures of *job*, however long it takes until the storage is back.
+
+        Raises:
+            OSError: The bot is stopping, or nobody could store them.
+        """
+
+        def trouble_of(error: Exception) -> str | None:
+            if not isinstance(error, OSError) or error.errno is None:
+                return None
+            return NO_ROOM_FOR_PICTURES if error.errno in NO_ROOM else CANNOT_SAVE
+
+        save = partial(asyncio.to_thread, self._save, job, results)
+        await self._standstill.until_done("pictures", save, trouble_of)

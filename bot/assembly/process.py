@@ -32,6 +32,7 @@ from bot.restarts import Restarts
 from bot.screening import makers
 from bot.screens import Screens
 from bot.service import Service
+from bot.soundness import Watch, is_checked_first
 from bot.storage import Reserve, has_wal_bug
 from generation import weights
 from generation.decoders import Decoders, IsolatedControlImages
@@ -108,9 +109,11 @@ async def _run(
             await asyncio.wait_for(stop.wait(), wait)
             restarts.end()
             return
+    path = database_path(config)
+    is_checked = is_checked_first(path)
     database = await Database.open(
-        database_path(config),
-        is_checked=True,
+        path,
+        is_checked=is_checked,
         reserve=Reserve(config.storage.data_dir / "reserve"),
     )
     decoding = decoders(config.control_images)
@@ -120,10 +123,12 @@ async def _run(
             # Only now, since importing torch keeps everything else waiting.
             working = asyncio.create_task(service.run())
             stopping = asyncio.create_task(stop.wait())
-            backing_up = asyncio.create_task(_back_up(config))
+            watch = Watch(path, has_been_checked=is_checked, on_problem=service.fail)
+            beside = [asyncio.create_task(each) for each in (_back_up(config), watch.run())]
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
             logger.info("stopping; waiting jobs are kept (a second signal stops at once)")
-            backing_up.cancel()
+            for task in beside:
+                task.cancel()
             if not working.done():
                 await service.finish(config.queue.seconds_to_finish)
             working.cancel()

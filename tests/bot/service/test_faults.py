@@ -3,19 +3,22 @@
 import asyncio
 import errno
 import os
+import shutil
 import sqlite3
 import threading
+from dataclasses import replace
 
 import pytest
 
 from bot.jobs import JobStatus
-from bot.outcomes import OUR_FAULT, STORAGE_FULL
+from bot.outcomes import OUR_FAULT
 from bot.refusals import NotAccepting, StorageTrouble
 from bot.source import Source
 from generation.errors import GenerationError, ModelUnavailable, OutOfMemory
 from tests.bot.conftest import CIRCLE, left
 from tests.bot.faults import BEGIN, FINISH, INSERT, Storage, sqlite3_full, sqlite_error
 from tests.conftest import ADA, ADMIN, BOB, at_step, finished, until
+from tests.samples import picture
 
 
 @pytest.mark.parametrize(
@@ -39,17 +42,74 @@ async def test_a_failed_job_is_refunded_once_and_the_queue_goes_on(bot, gate, fa
     assert await finished(await bot.service.submit(Source(ADA), CIRCLE)) is JobStatus.SUCCEEDED
 
 
-@pytest.mark.parametrize(
-    ("number", "sentence", "state"),
-    [(errno.ENOSPC, STORAGE_FULL, "paused"), (errno.EACCES, OUR_FAULT, "ready")],
-)
-async def test_a_picture_that_cannot_be_stored_is_refunded(
-    bot, gate, monkeypatch, number, sentence, state
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO, errno.EACCES])
+async def test_a_picture_in_hand_is_stored_as_soon_as_the_storage_is_back(
+    bot, gate, monkeypatch, number
 ):
-    """A full disk would swallow the next pictures too, so nothing more is drawn."""
+    """I1, A8: nothing is drawn for nothing meanwhile, and nobody loses what was drawn."""
+    save = bot.gallery.save
 
     def refuse(*args):
         raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(bot.gallery, "save", refuse)
+    gate.open()
+    job = await bot.service.submit(Source(ADA), CIRCLE)
+    await until(lambda: bot.service.state.status == "paused")
+    second = await bot.service.submit(Source(BOB), CIRCLE)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert (job.status, second.status) == (JobStatus.RUNNING, JobStatus.QUEUED)
+    is_full = number == errno.ENOSPC
+    assert ("disk is full" in bot.service.state.message) is is_full
+
+    monkeypatch.setattr(bot.gallery, "save", save)
+    await bot.service.admin.resume(ADMIN)
+
+    assert await finished(job) is JobStatus.SUCCEEDED
+    assert await finished(second) is JobStatus.SUCCEEDED
+    assert len(gate.drawn) == 2
+    assert bot.service.state.status == "ready"
+
+
+async def test_folders_that_were_deleted_are_made_anew(bot, gate):
+    """I1: the pictures, and the folder of attached ones."""
+    shutil.rmtree(bot.gallery.images)
+    shutil.rmtree(bot.gallery.control_images)
+    gate.open()
+
+    job = await bot.service.submit(
+        Source(ADA), replace(CIRCLE, preset="canny"), pictures=(picture(),)
+    )
+
+    assert await finished(job) is JobStatus.SUCCEEDED
+    assert (await bot.service.picture(Source(ADA), job.id)).exists()
+
+
+async def test_a_picture_that_cannot_be_stored_before_the_stop_is_drawn_after_it(
+    bot, gate, monkeypatch
+):
+    """I1: its attempt is not counted."""
+
+    def refuse(*args):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(bot.gallery, "save", refuse)
+    gate.open()
+    job = await bot.service.submit(Source(ADA), CIRCLE)
+    await until(lambda: bot.service.state.status == "paused")
+
+    await bot.stop()
+    service = await bot.start()
+
+    again = await service.job(Source(ADA), job.id)
+    assert await finished(again) is JobStatus.SUCCEEDED
+    assert again.attempts == 1
+
+
+async def test_a_picture_that_nobody_could_store_is_refunded(bot, gate, monkeypatch):
+    def refuse(*args):
+        raise ValueError("no picture at all")
 
     monkeypatch.setattr(bot.gallery, "save", refuse)
     gate.open()
@@ -57,10 +117,10 @@ async def test_a_picture_that_cannot_be_stored_is_refunded(
     job = await bot.service.submit(Source(ADA), CIRCLE)
 
     assert await finished(job) is JobStatus.FAILED
-    assert job.error == sentence
+    assert job.error == OUR_FAULT
     assert await left(bot.service) == bot.config.quota.credits
     assert list(bot.gallery.images.iterdir()) == []
-    assert bot.service.state.status == state
+    assert bot.service.state.status == "ready"
 
 
 @pytest.mark.parametrize("statement", [BEGIN, FINISH], ids=["begin", "finish"])

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from bot.job_store import JobStore
+from bot.jobs import Job
 from bot.refusals import Conflict
 from bot.source import Source
 from tests.bot.conftest import CIRCLE
@@ -45,3 +47,47 @@ async def test_what_is_not_drawn_has_no_picture(service):
 
     with pytest.raises(Conflict, match="has no picture: it is"):
         await service.picture(Source(ADA), job.id)
+
+
+@pytest.fixture
+async def many(bot, fox, monkeypatch):
+    """A history of two people, in which some words are frequent and some rare, looked at in small
+    steps."""
+    monkeypatch.setattr("bot.job_store.RARE", 8)
+    monkeypatch.setattr("bot.job_store.FIRST_ROWS", 2)
+    monkeypatch.setattr("bot.job_store.MOST_ROWS", 5)
+    prompts = [f"a fox {'in snow' if n % 3 else 'and foxes'} number{n}" for n in range(60)]
+    store = JobStore(bot.gallery.control_images)
+
+    def insert(db):
+        for number, prompt in enumerate(prompts):
+            request = replace(fox, prompt=prompt)
+            user = ADA if number % 4 else BOB
+            store.insert(db, Job(user=user, request=request, id=f"k7m2{number:04d}"))
+
+    await bot.database.write(insert)
+    return bot.service, prompts
+
+
+@pytest.mark.parametrize("user", [ADA, BOB])
+@pytest.mark.parametrize(
+    "words", ["", "fox", "foxes", "fo", "snow fox", "number5", "number57", "number56 snow", "zebra"]
+)
+async def test_a_search_finds_the_same_however_frequent_its_words_are(many, words, user):
+    service, prompts = many
+    mine = [prompt for n, prompt in enumerate(prompts) if (ADA if n % 4 else BOB) == user]
+    wanted = [
+        prompt
+        for prompt in reversed(mine)
+        if all(any(word.startswith(each) for word in prompt.split()) for each in words.split())
+    ]
+
+    found, before = [], None
+    while True:
+        page = await service.history(user, words, before=before, limit=4)
+        found += [job.request.prompt for job in page.jobs]
+        assert len(page.jobs) == 4 or page.next is None
+        if (before := page.next) is None:
+            break
+
+    assert found == wanted
