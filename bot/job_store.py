@@ -148,7 +148,8 @@ class JobStore:
         """Record that a waiting job was moved, after all earlier moves."""
         db.execute(
             "UPDATE jobs SET moved = ? * (1 + (SELECT coalesce(max(abs(moved)), 0) FROM jobs"
-            " WHERE status = 'queued')) WHERE id = ? AND status = 'queued'",
+            " WHERE status IN ('queued', 'running') AND status = 'queued'))"
+            " WHERE id = ? AND status = 'queued'",
             (-1 if to_front else 1, job_id),
         )
 

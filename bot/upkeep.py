@@ -23,7 +23,12 @@ JOBS_AT_ONCE, ROWS_AT_ONCE = 500, 1000
 
 
 class Upkeep:
-    """The deletion of files that the configuration does not want to keep."""
+    """The deletion of files that the configuration does not want to keep.
+
+    Attributes:
+        sweep_before: Unix seconds of the start: files that belong to no job and are older are
+            leftovers of an earlier process.
+    """
 
     def __init__(
         self,
@@ -40,11 +45,16 @@ class Upkeep:
         self._gallery = gallery
         self._review = review
         self._now = now
+        self.sweep_before = 0.0
 
     async def run(self) -> None:
-        """Prune every hour until cancelled."""
+        """Sweep up what an earlier process left, and prune every hour until cancelled."""
+        before: float | None = self.sweep_before
         while True:
             try:
+                if before is not None:
+                    await self.sweep(before)
+                    before = None
                 await self.prune()
             except Exception:
                 logger.exception("old pictures cannot be deleted")

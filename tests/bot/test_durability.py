@@ -1,6 +1,7 @@
 """Every accepted job ends once, whatever dies: the engine, the bot, the disk, a stored row."""
 
 import asyncio
+import os
 import sqlite3
 from dataclasses import replace
 
@@ -426,10 +427,12 @@ async def test_a_start_clears_away_what_a_killed_process_left(bot, gate):
     )
     orphan = bot.gallery.keep_control_image(b"nobody's")
     waiting.write_bytes(b"its row came with a backup that was put back")
+    os.utime(orphan, (0, 0))
 
     await bot.restart()
 
-    assert not orphan.exists()
+    await until(lambda: not orphan.exists())
+    await until(lambda: not bot.gallery.picture_path(failed.id, 1).exists())
     assert not bot.gallery.picture_path(failed.id, 1).exists()
     assert waiting.exists(), "a picture without a row may be all that is left of it"
     assert bot.gallery.picture_path(kept.id, 1).exists()
