@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
+from bot import reasons
 from bot.jobs import Job
-from bot.languages import Language
+from bot.languages import ENGLISH, Language
 from bot.refusals import Conflict, NotAccepting, NotAllowed, NotFound, StorageTrouble, TooOften
 from generation.errors import FluxbotError, GenerationError, InvalidImage
 
@@ -42,6 +43,10 @@ class Sentence(StrEnum):
     HELD = "a moderator looks at this picture before anybody sees it"
     NOT_FETCHED = "the file could not be fetched: attach it again"
     LED_AWAY = "Slack leads elsewhere for this file, where I do not follow: attach another one"
+    MAY_NOT_SHOW = (
+        "I need the files:write permission to show pictures: an admin of the workspace must"
+        " install the app anew; nothing was charged"
+    )
     MAY_NOT_READ = (
         "I need the files:read permission to see your picture: an admin of the workspace must"
         " install the app anew"
@@ -114,6 +119,16 @@ def no_role() -> NotAllowed:
 def external() -> NotAllowed:
     """The error for people of other organisations in a channel that is shared with them."""
     return NotAllowed(Sentence.EXTERNAL)
+
+
+def may_not_show() -> NotAllowed:
+    """The error for a workspace that has not given the permission to show pictures."""
+    return NotAllowed(Sentence.MAY_NOT_SHOW)
+
+
+def out_of_reach(platform: str, reason: str) -> NotAllowed:
+    """The error for a person on *platform*, which no longer lets the bot in for *reason*."""
+    return NotAllowed(reasons.unreachable(platform, reason, ENGLISH))
 
 
 def form_is_late() -> FluxbotError:

@@ -26,7 +26,16 @@ from adapters.slack_chat.places import Place, patiently, post, whisper
 from adapters.slack_chat.window import show_again
 from adapters.slack_chat.workspaces import Workspace
 from bot import replies, sentences
-from bot.commands import Command, CommandError, MyDataCommand, parse
+from bot.commands import (
+    AgainCommand,
+    Command,
+    CommandError,
+    ImagineCommand,
+    MyDataCommand,
+    UpscaleCommand,
+    VaryCommand,
+    parse,
+)
 from bot.conversation import Reply, converse, refusal
 from bot.following import Following
 from bot.jobs import Job
@@ -125,6 +134,23 @@ class Context:
         root = thread if channel.startswith("D") else thread or message.get("ts") or ""
         return self.place(body, channel, root, user, thread)
 
+    async def is_back(self, workspace: Workspace) -> bool:
+        """Whether *workspace*, which had been lost, lets the bot in, as after a reinstallation."""
+        try:
+            await workspace.connect()
+        except (SlackError, OutcomeUnknown) as error:
+            logger.error(
+                "workspace %s still uses the app, but its token does not work (%s): put the one"
+                " from OAuth & Permissions into SLACK_BOT_TOKEN, and restart",
+                workspace.name,
+                error,
+            )
+            return False
+        logger.info("workspace %s is back", workspace.name)
+        await self.service.own_data.back(f"slack-server:{workspace.team}")
+        self.spawn(self.following.follow_all())
+        return True
+
     def is_home(self, workspace: Workspace) -> bool:
         """Whether the admins of *workspace* rule the bot: it is named as a home, or the only one
         there is."""
@@ -204,6 +230,8 @@ class Context:
         lets_everybody = self.settings.external_people or _is_own_data(said)
         if not lets_everybody and await self._is_external(place):
             return refusal(sentences.external())
+        if _draws(said) and not await _may_show(place.workspace):
+            return refusal(sentences.may_not_show())
         if self.service.admin.is_recognised(source.user):
             # Slack tells nobody when somebody is an admin no longer.
             await self.recognise(place)
@@ -339,13 +367,31 @@ async def _open(workspace: Workspace, trigger: str, view: Mapping[str, Any]) -> 
                 raise
 
 
+async def _may_show(workspace: Workspace) -> bool:
+    """Whether pictures can be shown in *workspace*; Slack is asked again where they could not be,
+    since the app may have been installed anew."""
+    if not workspace.may("files:write"):
+        await workspace.is_open()
+    return workspace.may("files:write")
+
+
 def _is_own_data(said: str | Command) -> bool:
     """Whether *said* asks for one's own data, which everybody may at any place."""
+    return isinstance(_understood(said), MyDataCommand)
+
+
+def _draws(said: str | Command) -> bool:
+    """Whether *said* asks for a picture."""
+    return isinstance(
+        _understood(said), (ImagineCommand, AgainCommand, VaryCommand, UpscaleCommand)
+    )
+
+
+def _understood(said: str | Command) -> Command | None:
     try:
-        command = parse(said) if isinstance(said, str) else said
+        return parse(said) if isinstance(said, str) else said
     except CommandError:
-        return False
-    return isinstance(command, MyDataCommand)
+        return None
 
 
 def _user(body: Mapping[str, Any]) -> str:

@@ -212,16 +212,22 @@ async def _is_complete(workspace: Workspace, id: str) -> bool:
     try:
         await workspace.call("files.info", file=id)
     except SlackError as error:
-        if error.error == "file_not_found":
+        if error.error in ("file_not_found", "missing_scope"):
             return False
         raise
     return True
 
 
 async def until_shown(workspace: Workspace, id: str) -> None:
-    """Wait until Slack has looked at the picture; before that it refuses blocks with it."""
+    """Wait until Slack has looked at the picture; before that it refuses blocks with it. Without
+    the permission to ask, such blocks are tried later."""
     for _ in range(LOOKS):
-        if (await workspace.call("files.info", file=id))["file"].get("mimetype"):
+        try:
+            if (await workspace.call("files.info", file=id))["file"].get("mimetype"):
+                return
+        except SlackError as error:
+            if error.error != "missing_scope":
+                raise
             return
         await workspace.pace.sleep(1.0)
 

@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 #: Events that are remembered, so that one that is delivered again is not answered again.
 REMEMBERED = 1000
+#: Events about the end of an installation.
+FAREWELLS = ("app_uninstalled", "tokens_revoked")
 
 
 class Listeners:
@@ -56,12 +58,17 @@ class Listeners:
     async def _identify(self, body: dict[str, Any], next: Any) -> BoltResponse | None:
         """Let pass what was sent to a workspace that the bot has a token for. The rest is
         acknowledged, since Slack would repeat it, and answered where that needs no token."""
-        if installation(self._context.workspaces, body) is not None:
-            await next()
-            return None
-        logger.warning("Slack: no token for the workspace of a request: see docs/slack.md")
-        await self._say_by_hook(body, sentences.not_installed_here())
-        return BoltResponse(status=200)
+        workspace = installation(self._context.workspaces, body)
+        if workspace is None:
+            logger.warning("Slack: no token for the workspace of a request: see docs/slack.md")
+            await self._say_by_hook(body, sentences.not_installed_here())
+            return BoltResponse(status=200)
+        is_farewell = (body.get("event") or {}).get("type") in FAREWELLS
+        if workspace.lost and not is_farewell and not await self._context.is_back(workspace):
+            await self._say_by_hook(body, sentences.out_of_reach("Slack", workspace.lost))
+            return BoltResponse(status=200)
+        await next()
+        return None
 
     async def _on_error(self, error: Exception, body: dict[str, Any]) -> BoltResponse:
         """Acknowledge a payload of an unknown form: the next one would be no better."""
@@ -107,6 +114,10 @@ class Listeners:
     async def _on_uninstalled(self, body: dict[str, Any], event: dict[str, Any]) -> None:
         workspace = self._context.workspace_of(body)
         if event["type"] == "tokens_revoked" and not event.get("tokens", {}).get("bot"):
+            return
+        # The event may be about an earlier installation, whose token was another.
+        if not workspace.lost and await workspace.is_open():
+            logger.info("workspace %s has the app again", workspace.name)
             return
         workspace.lost = GONE["app_uninstalled"]
         await self._context.service.own_data.bot_removed(f"slack-server:{workspace.team}")

@@ -24,7 +24,7 @@ class Previews:
         self._since = workspace.pace.now()
         self._files: list[str] = []
         self._shown: str | None = None
-        self._is_off = False
+        self._is_off = not workspace.may("files:read")  # else nobody knows when it can be shown
 
     async def of(self, job: Job, preview: bytes | None) -> str | None:
         """Id of the file to show; *preview* is a JPEG of the unfinished picture."""

@@ -65,7 +65,7 @@ class Workspace:
         is_org: Whether the app is installed for a whole organisation (Enterprise Grid).
         name: The workspace's name.
         bot_user, bot_id: Ids of the bot, as a member and as an app.
-        scopes: Permissions of the token.
+        scopes: Permissions of the token, as Slack told them last; empty where it did not.
         lost: Reason why the workspace cannot be reached any more; None while it can.
     """
 
@@ -105,7 +105,19 @@ class Workspace:
         self.team = answer["enterprise_id" if self.is_org else "team_id"]
         self.name = answer.get("team") or self.team
         self.bot_user, self.bot_id = answer["user_id"], answer.get("bot_id") or ""
-        self.scopes = answer["scopes"]
+        self.lost = None
+
+    def may(self, scope: str) -> bool:
+        """Whether the token has the permission *scope*, as far as is known."""
+        return not self.scopes or scope in self.scopes
+
+    async def is_open(self) -> bool:
+        """Whether the token works just now."""
+        try:
+            await self.connect()
+        except (SlackError, OutcomeUnknown):
+            return False
+        return True
 
     @property
     def missing(self) -> list[str]:
@@ -148,9 +160,10 @@ class Workspace:
             raise self._meaning(method, error.response) from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise OutcomeUnknown(f"{method}: {type(error).__name__} {error}") from error
-        scopes = response.headers.get("X-OAuth-Scopes", "")
-        answer = response.data if isinstance(response.data, dict) else {}
-        return {**answer, "scopes": frozenset(filter(None, map(str.strip, scopes.split(","))))}
+        # Installing the app anew changes them.
+        if scopes := response.headers.get("X-OAuth-Scopes"):
+            self.scopes = frozenset(map(str.strip, scopes.split(",")))
+        return response.data if isinstance(response.data, dict) else {}
 
     def _meaning(self, method: str, response: Any) -> Exception:
         data = response.data if isinstance(getattr(response, "data", None), dict) else {}

@@ -1,10 +1,13 @@
 """Tokens that are wrong or revoked, and workspaces that are gone."""
 
+import asyncio
+
 import pytest
 
 from bot.config import ConfigError
 from tests.adapters.slack_chat.conftest import SMALL, delivered
 from tests.conftest import stepping
+from tests.fakes.slack.world import images
 
 
 @pytest.mark.parametrize("error", ["token_revoked", "account_inactive", "invalid_auth"])
@@ -34,6 +37,7 @@ async def test_an_uninstalled_app_is_noticed_by_its_event(chat, slack, ada, gene
     await ada.mention(general, f"a fox {SMALL}")
     await general.said("a fox", button="Cancel")
 
+    slack.team.error = "account_inactive"
     await ada.acked(await ada.event({"type": "app_uninstalled", "event_ts": slack.ts()}))
     await stepping(gate, delivered(chat))
 
@@ -55,8 +59,127 @@ async def test_who_leaves_a_workspace_is_to_be_forgotten_where_that_is_wanted(
     await ada.acked(await ada.event({**back, "event_ts": slack.ts()}))
     assert await chat.bot.rows(due) == []
 
+    slack.team.error = "account_inactive"
     await ada.acked(await ada.event({"type": "app_uninstalled", "event_ts": slack.ts()}))
     assert await chat.bot.rows(due) == [{"user": "", "server": "slack-server:T0123"}]
+
+
+REVOKED = {"type": "tokens_revoked", "tokens": {"bot": ["UBOT1"]}}
+
+
+async def test_a_workspace_that_installs_the_app_again_is_served_again(
+    make_chat, slack, ada, general, gate
+):
+    """D4, D18: the token may be the same."""
+    chat = await make_chat(retention={"when_bot_is_removed": "delete"})
+    slack.team.error = "token_revoked"
+    await ada.acked(await ada.event({**REVOKED, "event_ts": slack.ts()}))
+    due = "SELECT server FROM due_deletions"
+    assert await chat.bot.rows(due) == [{"server": "slack-server:T0123"}]
+
+    slack.team.error = None
+    gate.open()
+    await ada.mention(general, f"a fox {SMALL}")
+
+    await general.said("seed", button="Again")
+    assert chat.workspaces["T0123"].lost is None
+    assert await chat.bot.rows(due) == []
+
+
+async def test_the_end_of_an_installation_counts_though_a_call_has_met_it_before(
+    make_chat, slack, ada, general
+):
+    """D4"""
+    chat = await make_chat(retention={"when_bot_is_removed": "delete"})
+    slack.team.error = "token_revoked"
+    await ada.mention(general, "quota")
+    while chat.workspaces["T0123"].lost is None:
+        await asyncio.sleep(0)
+
+    await ada.acked(await ada.event({"type": "app_uninstalled", "event_ts": slack.ts()}))
+
+    due = await chat.bot.rows("SELECT server FROM due_deletions")
+    assert due == [{"server": "slack-server:T0123"}]
+
+
+async def test_a_workspace_that_needs_another_token_is_told_so(chat, slack, ada, general, caplog):
+    """D18: and so is the operator."""
+    slack.team.error = "token_revoked"
+    await ada.acked(await ada.event({**REVOKED, "event_ts": slack.ts()}))
+
+    await ada.mention(general, f"a fox {SMALL}")
+    await ada.slash(general, f"a fox {SMALL}")
+
+    await general.whispered(ada.id, "Slack could not be reached")
+    assert "put the one from OAuth & Permissions into SLACK_BOT_TOKEN" in caplog.text
+
+
+@pytest.mark.parametrize("farewell", [REVOKED, {"type": "app_uninstalled"}])
+async def test_the_end_of_an_earlier_installation_is_not_that_of_this_one(
+    chat, slack, ada, general, gate, farewell
+):
+    """D18: Slack may tell it late, or again."""
+    await ada.mention(general, f"a fox {SMALL}")
+    await general.said("a fox", button="Cancel")
+
+    await ada.acked(await ada.event({**farewell, "event_ts": slack.ts()}))
+    gate.open()
+
+    await general.said("seed", button="Again")
+
+
+async def test_without_the_permission_to_show_pictures_nothing_is_drawn(
+    chat, slack, ada, general, gate
+):
+    """D15: neither before it is given nor once it was taken."""
+    gate.open()
+    await ada.mention(general, f"a fox {SMALL}")
+    fox = await general.said("seed", button="Again")
+    slack.scopes.discard("files:write")
+    await ada.mention(general, "quota")
+    await general.whispered(ada.id, "credits left")
+
+    for text in (f"a cat {SMALL}", "again", "vary"):
+        general.whispers.clear()
+        await ada.mention(general, text)
+        await general.whispered(ada.id, "I need the files:write permission to show pictures")
+    general.whispers.clear()
+    await ada.press(fox, "Again", general)
+    await general.whispered(ada.id, "I need the files:write permission")
+
+    assert len((await chat.bot.service.history(ada.key)).jobs) == 1
+    slack.scopes.add("files:write")
+    await ada.mention(general, f"a dog {SMALL}")
+    await general.said("a dog", button="Again")
+
+
+async def test_a_permission_that_was_taken_in_silence_costs_one_picture_and_no_credits(
+    chat, slack, ada, general, gate
+):
+    """D15: Slack says so when it is missed."""
+    await ada.mention(general, f"a fox {SMALL}")
+    await general.said("Drawing step 0", button="Cancel")
+    slack.scopes.discard("files:write")
+    gate.open()
+    await general.said("Not delivered: Slack refused the picture (missing_scope)")
+
+    await ada.mention(general, f"a fox {SMALL}")
+
+    await general.whispered(ada.id, "I need the files:write permission")
+    assert (await chat.bot.service.quota(ada.key)).used == 0
+
+
+async def test_without_the_permission_to_read_files_pictures_are_shown_all_the_same(
+    make_chat, slack, ada, general, gate
+):
+    """D15: nobody says then when Slack has looked at them."""
+    slack.scopes.discard("files:read")
+    await make_chat()
+    gate.open()
+
+    await ada.mention(general, f"a fox {SMALL}")
+
+    assert images(await general.said("seed", button="Again"))
 
 
 async def test_a_token_of_a_person_that_is_revoked_is_none_of_our_business(chat, slack, ada):

@@ -168,7 +168,8 @@ class FakeSlack:
     def new_file(self, team, name, data, owner):
         id = self.id("F")
         url = f"{self.url}/files-pri/{id}/{name}"
-        self.files[id] = File(id, name, data, len(data), owner=owner, url=url)
+        now = self.time()
+        self.files[id] = File(id, name, data, len(data), owner=owner, url=url, completed_at=now)
         return self.files[id]
 
     # What Slack hands out

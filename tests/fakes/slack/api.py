@@ -44,6 +44,8 @@ ANSWERS = {
 #: What the types want of an answer to a response_url, whose kinds they have mixed up.
 NOTHING = {"attachments": [], "markdown_text": ""}
 SIGN_IN = "<!DOCTYPE html><html><head><title>Sign in to Slack</title></head><body></body></html>"
+#: Seconds after which Slack has looked at a picture, though nobody asks whether it has.
+SECONDS_OF_LOOKING = 3.0
 HISTORY = {"channel": "channels:history", "group": "groups:history", "im": "im:history"}
 
 
@@ -320,6 +322,7 @@ class WebApi:
             if file is None or file.is_complete or len(file.data) != file.length:
                 raise Refused("file_not_found")
             file.is_complete, file.title = True, each.get("title", "")
+            file.completed_at = self.slack.time()
             file.channel = arguments.get("channel_id", "")
             files.append({"id": file.id, "title": file.title})
         return {"files": files}
@@ -410,8 +413,15 @@ class WebApi:
         shown = images({"blocks": [*blocks, *(each for each in shown if each["type"] == "image")]})
         for id in shown:
             file = self.slack.files.get(id)
-            if file is None or not file.is_complete or file.lookups < 2:
+            is_young = (
+                file is not None and self.slack.time() - file.completed_at < SECONDS_OF_LOOKING
+            )
+            if file is None or not file.is_complete or (file.lookups < 2 and is_young):
                 raise Refused("invalid_blocks")  # it is not processed yet
+
+    def _is_processed(self, file):
+        age = self.slack.time() - file.completed_at
+        return file.is_complete and (file.lookups >= 2 or age >= SECONDS_OF_LOOKING)
 
     # Files
 

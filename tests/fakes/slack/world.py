@@ -101,7 +101,8 @@ class File:
     mimetype: str = "image/png"
     owner: str = ""
     is_complete: bool = True
-    lookups: int = 0  # of files.info, until it counts as processed
+    lookups: int = 0  # of files.info, until it counts as processed; or with time
+    completed_at: float = 0.0
     url: str = ""
     title: str = ""
     channel: str = ""  # in which it was shared
