@@ -6,7 +6,7 @@ error, in the language of the person who asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 from bot import reasons
@@ -151,6 +151,15 @@ def form_is_old(prompt: str, say: Language) -> FluxbotError:
     if prompt:
         sentence = say("{notice}. You had written: {prompt}", notice=sentence, prompt=prompt)
     return FluxbotError(sentence)
+
+
+def more_presets(names: Sequence[str], say: Language) -> str:
+    """A hint beside a menu of presets that has no room for *names*."""
+    return say(
+        "{count} more: name one under Options, as in --preset {name}",
+        count=len(names),
+        name=names[0],
+    )
 
 
 def cannot_post(permissions: Iterable[str], say: Language) -> NotAllowed:

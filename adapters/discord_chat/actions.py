@@ -9,7 +9,7 @@ from adapters.discord_chat.acts import ButtonKind
 from adapters.discord_chat.answers import SECONDS_TO_LOOK_UP, Answers
 from adapters.discord_chat.attachments import Attachments
 from adapters.discord_chat.forms import EditForm, PictureForm
-from adapters.discord_chat.messages import Post, history_post, text_post
+from adapters.discord_chat.messages import Post, history_post, presets_post, text_post
 from adapters.discord_chat.moderation import decided
 from adapters.discord_chat.own_data import delete_my_data
 from adapters.discord_chat.people import Interaction, lacking, say_of, source_of, user_of
@@ -24,6 +24,7 @@ from bot.commands import (
     HistoryCommand,
     HowCommand,
     InspectCommand,
+    PresetsCommand,
     ReportCommand,
     ShowCommand,
     UpscaleCommand,
@@ -157,6 +158,14 @@ class Actions:
     async def turn_page(self, interaction: Interaction, page: int, words: str) -> None:
         """Show another page of the history in the same message."""
         await self.answers.update(interaction, lambda: self.history(interaction, words, page))
+
+    async def turn_presets(self, interaction: Interaction, page: int) -> None:
+        """Show another page of the presets in the same message."""
+        await self.answers.update(interaction, lambda: self.presets(interaction, page))
+
+    async def presets(self, interaction: Interaction, page: int) -> Post:
+        """A page of the presets."""
+        return presets_post((await self._say(interaction, PresetsCommand())).text, page)
 
     async def show(self, interaction: Interaction, job_id: str) -> None:
         """Show one of the person's own pictures, to them alone."""

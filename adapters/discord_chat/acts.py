@@ -40,6 +40,9 @@ class Acts(Protocol):
     async def turn_page(self, interaction: Interaction, page: int, words: str) -> None:
         """Show another page of the history in the same message."""
 
+    async def turn_presets(self, interaction: Interaction, page: int) -> None:
+        """Show another page of the presets in the same message."""
+
     async def show(self, interaction: Interaction, job_id: str) -> None:
         """Show one of the person's own pictures, to them alone."""
 

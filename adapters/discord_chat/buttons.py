@@ -94,6 +94,25 @@ class PageButton(
         )
 
 
+class PresetsButton(
+    discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"flux-presets:(?P<page>\d{1,4})"
+):
+    """A button for another page of the presets."""
+
+    def __init__(self, label: str, page: int) -> None:
+        self.page = page
+        super().__init__(discord.ui.Button(label=label, custom_id=f"flux-presets:{page}"))
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: Any, match: re.Match[str], /
+    ) -> Self:
+        return cls("…", int(match["page"]))
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        await carry_out(interaction, lambda actions: actions.turn_presets(interaction, self.page))
+
+
 class JobSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template="flux-show"):
     """A menu of the pictures on a page of the history."""
 

@@ -18,7 +18,7 @@ from adapters.discord_chat.actions import Actions
 from adapters.discord_chat.administration import admin_commands
 from adapters.discord_chat.answers import Answers
 from adapters.discord_chat.attachments import Attachments
-from adapters.discord_chat.buttons import JobButton, JobSelect, PageButton
+from adapters.discord_chat.buttons import JobButton, JobSelect, PageButton, PresetsButton
 from adapters.discord_chat.commands import flux_commands, menus
 from adapters.discord_chat.doors import closed
 from adapters.discord_chat.faults import SECONDS_FOR_A_CALL
@@ -27,6 +27,7 @@ from adapters.discord_chat.forms import REMEMBERED, forgotten
 from adapters.discord_chat.moderation import ModerationButton, teller
 from adapters.discord_chat.own_data import DELETE_EVERYTHING, DeleteEverything, erase_message
 from adapters.discord_chat.people import NEEDED, PLATFORM, Interaction, server_of, user_of
+from adapters.discord_chat.registration import register
 from adapters.discord_chat.window import DiscordWindow, EditPace
 from bot.config import Config, ConfigError
 from bot.following import Following
@@ -125,7 +126,7 @@ class DiscordChat:
 
     async def _follow(self) -> None:
         await self.client.is_logged_in.wait()
-        await asyncio.gather(self.following.run(), self.log.run())
+        await asyncio.gather(self.following.run(), self.log.run(), register(self.client.tree))
 
 
 class FluxClient(discord.AutoShardedClient):
@@ -166,17 +167,14 @@ class FluxClient(discord.AutoShardedClient):
     async def setup_hook(self) -> None:
         """Called by discord.py between logging in and connecting."""
         self._owners = _owners(self.application)
-        self.add_dynamic_items(JobButton, PageButton, JobSelect, DeleteEverything, ModerationButton)
+        self.add_dynamic_items(JobButton, PageButton, PresetsButton, JobSelect)
+        self.add_dynamic_items(DeleteEverything, ModerationButton)
         service = self.actions.service
         self.tree.add_command(flux_commands(self.actions, self._config))
         self.tree.add_command(admin_commands(service, self.actions.answers, self._config))
         for menu in menus(self.actions, self._config):
             self.tree.add_command(menu)
         await self.tree.set_translator(Translator())
-        try:
-            await self.tree.sync()
-        except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
-            logger.error("the commands cannot be registered, the old ones stay: %s", error)
         self.is_logged_in.set()
 
     def recognise(self, interaction: Interaction) -> None:

@@ -29,7 +29,6 @@ from bot.commands import (
     Command,
     CommandError,
     ImagineCommand,
-    PresetsCommand,
     PromptCommand,
     QueueCommand,
     QuotaCommand,
@@ -219,7 +218,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
 
     @group.command(name=locale_str("presets"), description=locale_str("Lists the presets"))
     async def presets(interaction: Interaction) -> None:
-        await tell_at_once(interaction, PresetsCommand())
+        await answers.tell(interaction, await actions.presets(interaction, 1))
 
     @group.command(
         name=locale_str("settings"),

@@ -25,7 +25,7 @@ from generation.checks import MAX_PROMPT_LENGTH
 from generation.errors import FluxbotError
 from generation.types import Preset
 
-MAX_CHOICES = 25
+MAX_CHOICES, MAX_HINT = 25, 100
 #: Longest line of options that a form takes.
 MAX_OPTIONS = 400
 #: Seconds for which an open form is remembered, since Discord never reports its closing.
@@ -58,6 +58,11 @@ class _Form(discord.ui.Modal):
             max_length=MAX_PROMPT_LENGTH,
             required=False,
         )
+        offered = presets[:MAX_CHOICES]
+        if old.preset not in [preset.name for preset in offered]:
+            own = [preset for preset in presets if preset.name == old.preset]
+            offered = [*own, *offered][:MAX_CHOICES]
+        left_out = [preset.name for preset in presets if preset not in offered]
         self.preset: discord.ui.Select[Any] = discord.ui.Select(
             custom_id="preset",
             options=[
@@ -66,7 +71,7 @@ class _Form(discord.ui.Modal):
                     description=shortened(preset.description, MAX_CHOICE) or None,
                     default=preset.name == old.preset,
                 )
-                for preset in presets[:MAX_CHOICES]
+                for preset in offered
             ],
         )
         self.options: discord.ui.TextInput[Any] = discord.ui.TextInput(
@@ -76,25 +81,29 @@ class _Form(discord.ui.Modal):
             max_length=MAX_OPTIONS,
             required=False,
         )
-        for text, component in (
-            (say("Prompt"), self.prompt),
-            (say("What to avoid"), self.negative),
-            (say("Preset"), self.preset),
-            (say("Options"), self.options),
+        more = sentences.more_presets(left_out, say) if left_out else None
+        for text, component, hint in (
+            (say("Prompt"), self.prompt, None),
+            (say("What to avoid"), self.negative, None),
+            (say("Preset"), self.preset, more and shortened(more, MAX_HINT)),
+            (say("Options"), self.options, None),
         ):
-            self.add_item(discord.ui.Label(text=text, component=component))
+            self.add_item(discord.ui.Label(text=text, component=component, description=hint))
 
     def command(self) -> ImagineCommand:
-        """The command of the filled-in fields.
+        """The command of the filled-in fields. A preset among the options counts before the one
+        that is chosen, since the menu does not have room for all.
 
         Raises:
             CommandError: The options cannot be read.
         """
+        options = read_options(self.options.value)
+        chosen = self.preset.values[0] if self.preset.values else None
         return replace(
-            read_options(self.options.value),
+            options,
             prompt=self.prompt.value.strip(),
             negative_prompt=self.negative.value.strip() or None,
-            preset=self.preset.values[0] if self.preset.values else None,
+            preset=options.preset or chosen,
         )
 
     async def on_submit(self, interaction: Interaction) -> None:

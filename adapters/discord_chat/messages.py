@@ -14,7 +14,7 @@ from typing import Any
 import discord
 
 from adapters.discord_chat.acts import ButtonKind
-from adapters.discord_chat.buttons import JobButton, JobSelect, PageButton
+from adapters.discord_chat.buttons import JobButton, JobSelect, PageButton, PresetsButton
 from adapters.discord_chat.people import PLATFORM
 from bot import reasons, replies
 from bot.conversation import Reply
@@ -33,6 +33,9 @@ MAX_DESCRIPTION = 4096
 MAX_LABEL = 80
 MAX_ALTERNATIVE = 1024
 MAX_CHOICE = 100
+
+#: Presets of one page, at most.
+PRESETS_ON_A_PAGE = 20
 
 #: A preview has an eighth of the picture's sides, which on Discord would be a stamp.
 PREVIEW_SIDE = 384
@@ -139,10 +142,32 @@ def shortened(text: str, length: int) -> str:
 
 
 def text_post(text: str) -> Post:
-    """A reply of several lines. Ids become names, which ping nobody, since embeds never do."""
+    """A reply of several lines. Ids become names, which ping nobody, since embeds never do. A text
+    that is too long for a message is attached as a whole."""
     shown = _PERSON.sub(r"<@\1>", inert(text))
     shown = _CHANNEL.sub(r"<#\1>", _ROLE.sub(r"<@&\1>", shown))
-    return Post([discord.Embed(description=shortened(shown, MAX_DESCRIPTION), colour=DRAWING)])
+    embed = discord.Embed(description=shortened(shown, MAX_DESCRIPTION), colour=DRAWING)
+    is_too_long = len(shown) > MAX_DESCRIPTION
+    return Post([embed], [("answer.txt", text.encode())] if is_too_long else ())
+
+
+def presets_post(text: str, page: int) -> Post:
+    """Page *page* (from 1) of the presets, of which *text* has a line each."""
+    pages: list[list[str]] = [[]]
+    size = 0
+    for line in text.splitlines():
+        size += len(inert(line)) + 1
+        if pages[-1] and (size > MAX_DESCRIPTION or len(pages[-1]) == PRESETS_ON_A_PAGE):
+            pages.append([])
+            size = len(inert(line)) + 1
+        pages[-1].append(line)
+    page = min(max(page, 1), len(pages))
+    items = []
+    if page > 1:
+        items.append(PresetsButton(f"◀ {page - 1}", page - 1))
+    if page < len(pages):
+        items.append(PresetsButton(f"{page + 1} ▶", page + 1))
+    return replace(text_post("\n".join(pages[page - 1])), items=items)
 
 
 def reply_post(reply: Reply) -> Post:

@@ -74,18 +74,50 @@ async def test_several_shards_serve_several_servers(make_presence, fake, gate):
     assert len(fake.gateway.sessions) == 2
 
 
-async def test_commands_that_cannot_be_registered_do_not_keep_the_bot_away(
-    bot, fake, gate, make_presence
-):
+async def test_commands_that_cannot_be_registered_do_not_keep_the_bot_away(fake, make_presence):
+    """I8"""
     presence = await make_presence()
     await presence.stop()
-    fake.fail("PUT", "/applications/.*/commands", status=400, body={"code": 50035, "message": "No"})
+    (before,) = [each for each in fake.requests if each.method == "PUT"]
+    held = asyncio.Event()
+    fake.fail("PUT", "/applications/.*/commands", gate=held)
 
     await presence.start()
 
     ada = fake.person("ada")
     asked = await ada.command(fake.channel, "flux quota")
     await asked.until(ended)
+    assert [each for each in fake.requests if each.method == "PUT"] == [before]
+    held.set()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 400, "body": {"code": 30034, "message": "No"}},
+        {"status": 429, "body": {"message": "No", "retry_after": 3600.0, "global": False}},
+        {"status": 503},
+    ],
+)
+async def test_commands_that_discord_does_not_take_are_offered_again(
+    fake, make_presence, monkeypatch, fault
+):
+    """I8"""
+    pauses, sleep = [], asyncio.sleep
+
+    async def recorded(seconds):
+        pauses.append(seconds)
+        await sleep(0)
+
+    quick = SimpleNamespace(sleep=recorded)
+    monkeypatch.setattr("adapters.discord_chat.registration.asyncio", quick)
+    headers = {"Via": "1.1 google", "Retry-After": "3600"} if fault["status"] == 429 else {}
+    fake.fail("PUT", "/applications/.*/commands", **fault, headers=headers)
+
+    await make_presence()
+
+    await fake.registered()
+    assert pauses == [3600.0 if fault["status"] == 429 else 5.0]
 
 
 async def test_a_token_is_known_by_its_bot(fake):
