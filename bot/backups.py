@@ -21,7 +21,7 @@ from bot.permissions import make_file, make_folder
 
 logger = logging.getLogger(__name__)
 
-DAY = 86400.0
+DAY, HOUR = 86400.0, 3600.0
 LOOK_EVERY = 3600.0
 #: Name of a copy: the time (UTC) at which it was made.
 NAME = "%Y-%m-%dT%H-%M-%S.sqlite3"
@@ -146,7 +146,8 @@ async def back_up_daily(
 def back_up_if_due(database: Path, folder: Path, keep: int, now: float) -> Path | None:
     """A new copy, if the newest is a day old, else None. All but *keep* copies are deleted."""
     found = backups(folder)
-    if found and now - made_at(found[0]) < DAY:
+    # One from a time that has not come yet was made while the clock was wrong.
+    if any(-HOUR < now - made_at(each) < DAY for each in found):
         return None
     copy = back_up(database, folder, now)
     logger.info("the database was backed up as %s", copy)

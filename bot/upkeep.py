@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from functools import partial
 
+from bot import later_times
 from bot.config import Config
 from bot.database import Database
 from bot.gallery import Gallery
@@ -63,6 +65,12 @@ class Upkeep:
     async def prune(self) -> int:
         """Number of jobs whose files were older than ``gallery.keep_days``. These are deleted, and
         files that belong to no job as well."""
+        now = self._now()
+        if await self._database.read(partial(later_times.exist, now=now)):
+            changed = await self._database.write(partial(later_times.bring_back, now=now))
+            logger.warning(
+                "%d rows were of a time that has not come yet; it is now theirs", changed
+            )
         count = 0
         if self._config.gallery.keep_days:
             before = self._now() - self._config.gallery.keep_days * 86400
@@ -74,7 +82,8 @@ class Upkeep:
                 await self._database.write(partial(self._store.prune, job_ids=old))
                 count += len(old)
         # Files whose job is still being written are newer.
-        await self.sweep(self._now() - ORPHANED_FOR)
+        # Files have the system's time, which may be another.
+        await self.sweep(min(now, time.time()) - ORPHANED_FOR)
         return count
 
     async def sweep(self, before: float) -> None:

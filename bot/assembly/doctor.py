@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import textwrap
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
@@ -17,10 +18,11 @@ from rich.console import Console
 from rich.text import Text
 
 from bot.assembly.decoding import decoders
-from bot.assembly.folder import database_path
+from bot.assembly.folder import CLOCK, database_path
 from bot.assembly.parts import faulty_presets
 from bot.assembly.platforms import PLATFORMS, Platform
 from bot.assembly.screening import screens_verdict
+from bot.clock import EVEN, LONG_REST, in_days, last_seen
 from bot.config import Config, ConfigError, Secrets, check_license
 from bot.credentials import provenance_verdict
 from bot.database import DatabaseDamaged, check_sound, migrations
@@ -57,6 +59,7 @@ def findings(
     yield Finding("config", True, sound)
     yield _database(config)
     yield sqlite_finding(sqlite3.sqlite_version_info)
+    yield clock_finding(last_seen(config.storage.data_dir / CLOCK), time.time())
     yield _folder("data", config.storage.data_dir)
     yield permissions_finding(config, config_path.parent / ".env")
     yield _folder("download", config.storage.download_dir)
@@ -113,6 +116,21 @@ def _database(config: Config) -> Finding:
         sentence = f"{path} has schema {version}, this version knows {known}"
         return Finding("database", False, sentence)
     return Finding("database", True, f"{path} is sound")
+
+
+def clock_finding(left: float | None, now: float) -> Finding:
+    """The finding about the system's clock, which says *now* (unix seconds), where the last run
+    has left *left*."""
+    if left is None:
+        return Finding("clock", True, "there is no earlier run to compare it with")
+    if left - EVEN <= now <= left + LONG_REST:
+        return Finding("clock", True, "it fits to the last run")
+    return Finding(
+        "clock",
+        now > left,
+        f"it is {in_days(now - left)} than when the bot was last seen running; if that is wrong,"
+        " set it right: nothing is deleted for its age until it has held for a day",
+    )
 
 
 def sqlite_finding(version: tuple[int, ...]) -> Finding:

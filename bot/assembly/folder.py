@@ -30,6 +30,10 @@ def database_path(config: Config) -> Path:
     return config.storage.data_dir / "bot.sqlite3"
 
 
+#: Name of the file that keeps the time for the next start.
+CLOCK = "clock.json"
+
+
 def backups_dir(config: Config) -> Path:
     return config.storage.data_dir / "backups"
 

@@ -17,12 +17,13 @@ from bot.assembly.about import about_model
 from bot.assembly.decoding import decoders
 from bot.assembly.descriptors import raise_limit
 from bot.assembly.engine import SECONDS_TO_STOP, executors
-from bot.assembly.folder import backups_dir, database_path, lock
+from bot.assembly.folder import CLOCK, backups_dir, database_path, lock
 from bot.assembly.parts import faulty_presets, preprocessor_models
 from bot.assembly.platforms import PLATFORMS, Host, Platform, running
 from bot.assembly.screening import check_screens
 from bot.audit_log import write_down
 from bot.backups import back_up_daily, backups
+from bot.clock import Clock
 from bot.config import Config, ConfigError, Secrets, check_license, load_config
 from bot.credentials import provenance
 from bot.database import Database, DatabaseDamaged, SchemaTooNew
@@ -118,13 +119,14 @@ async def _run(
     )
     decoding = decoders(config.control_images)
     try:
-        service = await _service(config, secrets, database, config_path, decoding)
+        clock = Clock(config.storage.data_dir / CLOCK)
+        service = await _service(config, secrets, database, config_path, decoding, clock)
         async with running(Host(service, config, secrets, announce), platforms):
             # Only now, since importing torch keeps everything else waiting.
             working = asyncio.create_task(service.run())
             stopping = asyncio.create_task(stop.wait())
             watch = Watch(path, has_been_checked=is_checked, on_problem=service.fail)
-            beside = [asyncio.create_task(each) for each in (_back_up(config), watch.run())]
+            beside = [asyncio.create_task(each) for each in (_back_up(config, clock), watch.run())]
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
             logger.info("stopping; waiting jobs are kept (a second signal stops at once)")
             for task in beside:
@@ -161,14 +163,19 @@ def _stop_on_signals() -> asyncio.Event:
     return stop
 
 
-async def _back_up(config: Config) -> None:
+async def _back_up(config: Config, now: Callable[[], float]) -> None:
     if config.storage.keep_backups:
         keep = config.storage.keep_backups
-        await back_up_daily(database_path(config), backups_dir(config), keep)
+        await back_up_daily(database_path(config), backups_dir(config), keep, now)
 
 
 async def _service(
-    config: Config, secrets: Secrets, database: Database, config_path: Path, decoding: Decoders
+    config: Config,
+    secrets: Secrets,
+    database: Database,
+    config_path: Path,
+    decoding: Decoders,
+    now: Callable[[], float],
 ) -> Service:
     """The service over *database*, with the jobs that the last run left taken up."""
     weights.prepare_environment(config.storage.download_dir, os.environ)
@@ -184,13 +191,14 @@ async def _service(
         about=about_model(config),
         screens=Screens(makers(config.screens)),
         read_presets=lambda: dict(load_config(config_path).presets),
+        now=now,
     )
     await service.start()
     if not config.screens.enabled:
         why = config.screens.off_because
         logger.warning("the screens are off: nothing filters words or pictures")
-        now = time.time()
+        at = now()
         await database.write(
-            lambda db: write_down(db, now, "operator", "screens off", None, why or None)
+            lambda db: write_down(db, at, "operator", "screens off", None, why or None)
         )
     return service

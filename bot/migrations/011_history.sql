@@ -10,3 +10,5 @@ CREATE INDEX incidents_by_time ON incidents (made_at);
 CREATE INDEX incidents_by_user ON incidents (user) WHERE user IS NOT NULL;
 CREATE INDEX reports_by_time ON reports (made_at);
 CREATE INDEX reports_by_user ON reports (user, made_at);
+CREATE INDEX entries_by_time ON entries (counts_at);
+CREATE INDEX strikes_by_time ON strikes (made_at);
