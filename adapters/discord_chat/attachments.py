@@ -6,15 +6,13 @@ still a stranger's; `Service.submit` cleans it.
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 import aiohttp
 import discord
 
+from adapters.discord_chat.pictures import Listed, is_kept_by_discord
 from bot import sentences
 from bot.sentences import Sentence
 
-HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
 TYPES = ("image/png", "image/jpeg", "image/webp")
 SECONDS = 20
 
@@ -26,7 +24,7 @@ class Attachments:
         self._client = client
         self._max_bytes = max_bytes
 
-    async def read(self, attachment: discord.Attachment) -> bytes:
+    async def read(self, attachment: Listed) -> bytes:
         """The file's bytes.
 
         Raises:
@@ -38,8 +36,7 @@ class Attachments:
             raise sentences.wrong_kind(kind)
         if attachment.size > self._max_bytes:
             raise sentences.too_large(attachment.size, self._max_bytes)
-        url = urlsplit(attachment.url)
-        if url.scheme != "https" or url.hostname not in HOSTS:
+        if not is_kept_by_discord(attachment.url):
             raise sentences.unreadable(Sentence.STORED_ELSEWHERE)
         return await self._fetch(attachment.url)
 

@@ -21,6 +21,7 @@ from adapters.discord_chat.forms import PictureForm
 from adapters.discord_chat.messages import MAX_CHOICE, Post, shortened, text_post
 from adapters.discord_chat.own_data import add_own_data
 from adapters.discord_chat.people import Interaction, say_of, source_of, user_of
+from adapters.discord_chat.pictures import pictures_of
 from bot import replies, sentences
 from bot.commands import (
     SHAPES,
@@ -282,7 +283,6 @@ def menus(actions: Actions, config: Config) -> list[app_commands.ContextMenu]:
     """The entries behind a right click on a message."""
 
     async def use(interaction: Interaction, message: discord.Message) -> None:
-        # Discord does not list pictures of embeds, which all our messages show.
         is_ours = message.author.id == interaction.application_id
         job_id = job_of(message) if is_ours else None
         try:
@@ -291,12 +291,13 @@ def menus(actions: Actions, config: Config) -> list[app_commands.ContextMenu]:
                     interaction, job_id, is_private=message.flags.ephemeral or None
                 )
                 return
-            if not _pictures(message):
+            pictures = pictures_of(message)
+            if not pictures:
                 raise sentences.no_picture_there()
             form = PictureForm(
                 actions.service.presets.values(),
                 say_of(interaction),
-                [partial(actions.attachments.read, each) for each in _pictures(message)],
+                [partial(actions.attachments.read, each) for each in pictures],
             )
         except FluxbotError as error:
             await actions.answers.refuse(interaction, error)
@@ -317,12 +318,11 @@ def menus(actions: Actions, config: Config) -> list[app_commands.ContextMenu]:
     async def inspect(interaction: Interaction, message: discord.Message) -> None:
         is_ours = message.author.id == interaction.application_id
         job_id = job_of(message) if is_ours else None
-        pictures = _pictures(message)
-        if pictures:
-            await actions.inspect(interaction, partial(actions.attachments.read, pictures[0]))
-        elif job_id is not None:
-            # Discord does not list pictures of embeds, which all our messages show.
+        pictures = pictures_of(message)
+        if job_id is not None and not message.attachments:
             await actions.inspect(interaction, PictureOf(job_id), shown=job_id)
+        elif pictures:
+            await actions.inspect(interaction, partial(actions.attachments.read, pictures[0]))
         else:
             await actions.answers.refuse(interaction, sentences.no_picture_there())
 
@@ -345,12 +345,3 @@ def menus(actions: Actions, config: Config) -> list[app_commands.ContextMenu]:
 
 def _localised(*names: str) -> dict[str, str | locale_str]:
     return {name: locale_str(name) for name in names}
-
-
-def _pictures(message: discord.Message) -> list[discord.Attachment]:
-    """The attached pictures of a message; all attachments where Discord names no types."""
-    return [
-        each
-        for each in message.attachments
-        if each.content_type is None or each.content_type.startswith("image/")
-    ]

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 
 import trustme
 
-HOSTS = ("discord.com", "gateway.discord.gg", "cdn.discordapp.com", "media.discordapp.net")
+HOSTS = (
+    "discord.com",
+    "gateway.discord.gg",
+    "cdn.discordapp.com",
+    "media.discordapp.net",
+    "images-ext-1.discordapp.net",
+)
 
 
 @dataclass(frozen=True)

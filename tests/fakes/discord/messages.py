@@ -52,13 +52,13 @@ def render(discord, message: Message) -> dict:
     urls = {file.filename: address(discord, message.channel, file) for file in message.attachments}
     embeds, used = [], set()
     for embed in message.embeds:
-        shown = copy.deepcopy(embed) | {"type": "rich"}
+        shown = {"type": "rich"} | copy.deepcopy(embed)
         for key in ("image", "thumbnail"):
             if key in shown:
                 name = _attached(shown[key]["url"])
                 used.add(name)
                 url = urls.get(name, shown[key]["url"])
-                shown[key] |= {"url": url, "proxy_url": url}
+                shown[key] = {"proxy_url": url} | shown[key] | {"url": url}
         embeds.append(shown)
     listed = [
         payloads.attachment(file, urls[file.filename])
@@ -68,9 +68,29 @@ def render(discord, message: Message) -> dict:
     reference = message.channel.stored.get(message.reference)
     if reference is not None and reference.is_deleted:
         reference = None
-    return payloads.message(message, listed, reference) | {
+    shown = payloads.message(message, listed, reference) | {
         "embeds": embeds,
         "components": _shown_components(message.components, urls),
+    }
+    return shown if message.forwarded is None else shown | _forwarding(discord, message.forwarded)
+
+
+#: All that a forwarded message keeps.
+SNAPSHOT = (
+    "type", "content", "mentions", "mention_roles", "attachments", "embeds", "timestamp",
+    "edited_timestamp", "flags", "components",
+)  # fmt: skip
+
+
+def _forwarding(discord, message: Message) -> dict:
+    """The parts of a message that forwards another, which stands in it without its author."""
+    whole = render(discord, message)
+    reference = {"type": 1, "channel_id": whole["channel_id"], "message_id": whole["id"]}
+    if message.channel.guild is not None:
+        reference["guild_id"] = str(message.channel.guild.id)
+    return {
+        "message_reference": reference,
+        "message_snapshots": [{"message": {key: whole[key] for key in SNAPSHOT}}],
     }
 
 

@@ -30,6 +30,8 @@ USE_COMMANDS = library.Permissions.use_application_commands.flag
 TEXT, INTEGER, BOOLEAN, NUMBER, ATTACHMENT = 3, 4, 5, 10, 11
 ENTITIES = {6: (User,), 7: (Channel,), 8: (Role,), 9: (User, Role)}
 LINK = 5
+HAS_SNAPSHOT = 1 << 14
+CDN, PROXY = "cdn.discordapp.com", "images-ext-1.discordapp.net"
 
 
 class RefusedByDiscord(Exception):
@@ -108,6 +110,34 @@ class Person(User):
         )
         self._discord.tell("MESSAGE_CREATE", message)
         return message
+
+    async def forward(self, channel: Channel, message: Message) -> Message:
+        """Forward a message; Discord copies it, and names it in the new one."""
+        self._expect_visible(message)
+        made = Message(
+            self._discord.snowflake(),
+            channel,
+            self,
+            self._discord.clock(),
+            flags=HAS_SNAPSHOT,
+            forwarded=message,
+        )
+        made.keep()
+        channel.stored[made.id] = made
+        self._discord.tell("MESSAGE_CREATE", made)
+        return made
+
+    async def link(self, channel: Channel, url: str, file: File) -> Message:
+        """Write the address of a picture, which Discord looks up through a proxy of its own and
+        shows in an embed."""
+        kept = Attachment.of(self._discord.snowflake(), file)
+        self._discord.files[kept.id] = kept
+        proxy = messages.address(self._discord, channel, kept).replace(CDN, PROXY)
+        thumbnail = {"url": url, "proxy_url": proxy, "width": 96, "height": 96}
+        said = await self.say(channel, url)
+        said.embeds = [{"type": "image", "url": url, "thumbnail": thumbnail}]
+        self._discord.tell("MESSAGE_UPDATE", said)
+        return said
 
     async def command(self, channel: Channel, path: str, /, **options) -> Interaction:
         """Use a slash command: ``ada.command(channel, "flux imagine", prompt="a fox")``."""

@@ -44,6 +44,15 @@ def protocol_truth() -> "Truth | None":
     return None if rest is None or gateway is None else Truth(rest, gateway)
 
 
+def _mend_snapshots(definitions: dict) -> None:
+    """The document takes each field of a forwarded message for a whole message."""
+    broken, message = definitions["APIMessageSnapshotFields"], definitions["APIMessage"]
+    definitions["APIMessageSnapshotFields"] = broken | {
+        "properties": {name: message["properties"][name] for name in broken["properties"]},
+        "required": [name for name in broken["required"] if name in message["required"]],
+    }
+
+
 class Truth:
     """Validators, each compiled when it is first asked for.
 
@@ -66,6 +75,7 @@ class Truth:
             name: {"type": "integer", "minimum": 0} if name.endswith("Flags") else definition
             for name, definition in gateway["definitions"].items()
         }
+        _mend_snapshots(definitions)
         self._gateway = _registry({"definitions": definitions})
         self._events = {
             definition["properties"]["t"]["const"]: name

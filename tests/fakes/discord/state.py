@@ -205,6 +205,7 @@ class Message:
         embeds, components: In Discord's own JSON.
         mentions: Whom it mentions, after `allowed_mentions`.
         edits: Every state so far, the creation first.
+        forwarded: The message that this one forwards, as it was then.
         seen_by: The one person who sees an ephemeral message; None is everybody.
     """
 
@@ -222,6 +223,7 @@ class Message:
     flags: int = 0
     edited: float | None = None
     reference: int | None = None
+    forwarded: "Message | None" = None
     nonce: str | int | None = None
     interaction_metadata: dict | None = None
     webhook_id: int | None = None
