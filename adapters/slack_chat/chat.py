@@ -15,7 +15,7 @@ from slack_bolt.authorization import AuthorizeResult
 
 from adapters.slack_chat.actions import Actions
 from adapters.slack_chat.context import PATIENCE, Context
-from adapters.slack_chat.errors import GONE, OutcomeUnknown, SlackError
+from adapters.slack_chat.errors import GONE, OutcomeUnknown, RateLimited, SlackError
 from adapters.slack_chat.listeners import Listeners, acknowledge_the_rest
 from adapters.slack_chat.moderation import teller
 from adapters.slack_chat.own_data import erase_message
@@ -170,7 +170,7 @@ class SlackChat:
             try:
                 await workspace.connect()
                 break
-            except OutcomeUnknown as error:
+            except (OutcomeUnknown, RateLimited) as error:
                 logger.warning("Slack cannot be reached, trying again: %s", error)
                 await workspace.pace.sleep(RECONNECT)
             except SlackError as error:

@@ -292,6 +292,8 @@ class Context:
         except (SlackError, OutcomeUnknown) as error:
             logger.info("an answer takes another way: %s", error)
             text = reply.text or (replies.how(reply.job) if reply.job else "")
+            if reply.has_files:  # which are all that it is about
+                text = refusal(sentences.our_fault()).text
             await self.whisper_somehow(place, text)
 
     async def answer_later(self, place: Place, task: asyncio.Task[Reply]) -> None:

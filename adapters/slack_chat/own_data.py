@@ -9,7 +9,7 @@ from typing import Any
 
 from adapters.slack_chat import blocks, files
 from adapters.slack_chat.errors import OutcomeUnknown, SlackError
-from adapters.slack_chat.places import Place, post
+from adapters.slack_chat.places import Place, patiently, post
 from adapters.slack_chat.workspaces import Workspace
 from bot import replies
 from bot.conversation import Reply, TextFile
@@ -33,7 +33,8 @@ async def hand_over(service: Service, place: Place, user: str, reply: Reply) -> 
         text = reply.text
         if sent.left_out:
             text += "\n" + replies.too_large_to_send(sent.left_out)
-        answer = await post(place.home(), *blocks.text_message(text))
+        said = blocks.text_message(text)
+        answer = await patiently(place.workspace, lambda: post(place.home(), *said))
         for path in sent.files:
             data = await asyncio.to_thread(path.read_bytes)
             await files.upload(
@@ -49,7 +50,8 @@ async def hand_file_over(place: Place, text: str, file: TextFile) -> None:
     Raises:
         SlackError, OutcomeUnknown: It cannot be sent.
     """
-    answer = await post(place.home(), *blocks.text_message(text))
+    said = blocks.text_message(text)
+    answer = await patiently(place.workspace, lambda: post(place.home(), *said))
     data = file.text.encode()
     await files.upload(place.workspace, data, file.name, file.name, channel=answer["channel"])
 

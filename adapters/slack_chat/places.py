@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from adapters.slack_chat import blocks
 from adapters.slack_chat.errors import OutcomeUnknown, RateLimited
 from adapters.slack_chat.workspaces import Workspace
+
+T = TypeVar("T")
 
 #: Seconds between attempts to tell one person something.
 PAUSES = (1.0, 4.0, 15.0, 60.0)
@@ -77,22 +79,21 @@ async def post(
     return answer
 
 
-async def patiently(workspace: Workspace, tell: Callable[[], Awaitable[object]]) -> None:
-    """Have *tell* tell a person something, several times where Slack fails or is busy. Said twice
-    does less harm than not at all.
+async def patiently(workspace: Workspace, tell: Callable[[], Awaitable[T]]) -> T:
+    """The result of *tell*, which tells a person something: several times where Slack fails or is
+    busy. Said twice does less harm than not at all.
 
     Raises:
         SlackError, OutcomeUnknown: It cannot be told.
     """
     for pause in PAUSES:
         try:
-            await tell()
-            return
+            return await tell()
         except RateLimited as error:
             await workspace.pace.sleep(max(pause, error.seconds))
         except OutcomeUnknown:
             await workspace.pace.sleep(pause)
-    await tell()
+    return await tell()
 
 
 async def whisper(place: Place, text: str) -> None:

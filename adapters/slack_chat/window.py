@@ -132,9 +132,10 @@ class SlackWindow:
             try:
                 await self._update(channel, ts, text, parts)
                 is_told = True
-            except (SlackError, Closed) as error:
+            except (SlackError, Closed, OutcomeUnknown) as error:
                 if _passes(error):
                     raise
+                # Also where Slack fails at every edit of this message: it must not stay as it is.
                 await self._delete(channel, ts)
         if not is_told and not await self._respond(sentence):
             await self._tell(text, parts)
@@ -385,7 +386,7 @@ class SlackWindow:
             logger.info("a message of %s stays as it is: %s", self._job.id, error)
 
 
-def _passes(error: SlackError | Closed) -> bool:
+def _passes(error: Exception) -> bool:
     """Whether *error* has nothing to do with the message or its conversation."""
     if isinstance(error, Closed):
         return False

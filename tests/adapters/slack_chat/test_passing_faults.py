@@ -71,6 +71,7 @@ def test_the_word_for_a_fault_says_what_it_is_about():
 
 
 METHODS = [
+    "chat.postMessage",
     "chat.update",
     "files.getUploadURLExternal",
     "files.completeUploadExternal",
@@ -78,13 +79,12 @@ METHODS = [
 ]
 
 
-@pytest.mark.parametrize("method", ["chat.postMessage", *METHODS])
-@pytest.mark.parametrize("fault", ["update_failed", "team_added_to_org", ("ratelimited", 0)])
+@pytest.mark.parametrize("method", METHODS)
 async def test_a_passing_fault_of_any_method_only_delays_the_picture(
-    chat, slack, ada, general, gate, method, fault
+    chat, slack, ada, general, gate, method
 ):
     """I8"""
-    slack.api.fault(method, fault)
+    slack.api.fault(method, "update_failed", 502, "team_added_to_org", "lost", ("ratelimited", 0))
     gate.open()
 
     await ada.mention(general, f"a fox {SMALL}")
@@ -96,10 +96,9 @@ async def test_a_passing_fault_of_any_method_only_delays_the_picture(
     assert job.delivery is Delivery.DELIVERED
 
 
-@pytest.mark.parametrize("fault", ["internal_error", 503, "lost"])
-async def test_an_answer_is_told_again_until_slack_takes_it(chat, slack, ada, general, fault):
+async def test_an_answer_is_told_again_until_slack_takes_it(chat, slack, ada, general):
     """I8"""
-    slack.api.fault("chat.postEphemeral", *[fault] * 3)
+    slack.api.fault("chat.postEphemeral", "internal_error", 503, ("ratelimited", 0), "lost")
 
     await ada.mention(general, "quota")
 
@@ -158,10 +157,41 @@ async def test_a_form_that_opened_though_slack_says_otherwise_is_not_complained_
     assert general.whispers == []
 
 
+@pytest.fixture
+def hurried(monkeypatch):
+    monkeypatch.setattr("bot.following.LONGEST_PAUSE", 0.01)
+
+
+async def test_a_channel_in_which_slack_fails_for_good_is_left_for_a_direct_message(
+    chat, slack, ada, general, gate, hurried
+):
+    """I8: on this way with patience, and then on the next."""
+    general.broken["chat.postMessage"] = "internal_error"
+    gate.open()
+
+    await ada.mention(general, f"a fox {SMALL}")
+
+    message = await ada.direct.said("seed", button="Again")
+    assert "Slack did not take the message there" in shown_text(message)
+
+
+async def test_a_message_at_which_every_edit_fails_is_not_left_as_if_it_were_drawn(
+    chat, slack, ada, general, gate, hurried
+):
+    """I8"""
+    await without_progress(chat, slack, ada, general)
+    general.broken["chat.update"] = "internal_error"
+    gate.open()
+
+    await passing(slack, lambda: ours(general) == [])
+
+    assert any(images(each) for each in ours(ada.direct))
+
+
 # Final faults
 
 
-@pytest.mark.parametrize("error", ["no_permission", "messages_tab_disabled", "any_new_word"])
+@pytest.mark.parametrize("error", ["messages_tab_disabled", "any_new_word"])
 async def test_a_place_that_refuses_for_any_reason_is_left_for_a_direct_message(
     chat, slack, ada, general, gate, error
 ):

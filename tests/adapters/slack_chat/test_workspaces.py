@@ -207,8 +207,10 @@ async def test_an_app_token_that_opens_no_socket_is_refused_in_a_sentence(make_c
         await make_chat()
 
 
-async def test_slack_that_cannot_be_reached_is_tried_again(make_chat, slack, ada, general):
-    slack.api.fault("auth.test", *["lost"] * 5)
+@pytest.mark.parametrize("fault", ["lost", "fatal_error", ("ratelimited", 0)])
+async def test_slack_that_cannot_be_reached_is_tried_again(make_chat, slack, ada, general, fault):
+    """I8"""
+    slack.api.fault("auth.test", *[fault] * 5)
 
     await make_chat()
     await ada.mention(general, "quota")

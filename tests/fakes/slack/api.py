@@ -109,6 +109,9 @@ class WebApi:
             if isinstance(fault, str) and fault != "drop":
                 raise Refused(fault)
             team = self._team(method, token)
+            about = team.channels.get(arguments.get("channel")) if team is not None else None
+            if about is not None and method in about.broken:
+                raise Refused(about.broken[method])
             if method in ARGUMENTS:
                 self.slack.hold(schema.problems(ARGUMENTS[method], arguments))
             if method == "apps.connections.open":

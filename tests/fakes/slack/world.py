@@ -147,6 +147,7 @@ class Channel:
         messages: By timestamp, oldest first; what was deleted is gone.
         whispers: (user, message) that only that person sees.
         texts: Every text that each message ever had, by timestamp.
+        broken: The error of each call of a method that is about this conversation, by method.
     """
 
     def __init__(self, id, name="general", is_im=False, is_private=False):
@@ -156,6 +157,7 @@ class Channel:
         self.messages = {}
         self.whispers = []
         self.texts = {}
+        self.broken = {}
         self._changed = asyncio.Event()
 
     @property
