@@ -206,6 +206,10 @@ class Service:
         most. `run` is to be cancelled next, and gives back unfinished jobs."""
         await self._worker.finish(seconds)
 
+    async def rest(self, seconds: float) -> None:
+        """Accept jobs and draw none for *seconds*, after crash upon crash."""
+        await self._worker.rest(seconds)
+
     def fail(self, reason: str) -> None:
         """Accept and draw nothing until a restart, for *reason*; looking things up still works as
         far as it does."""

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 #: Seconds between attempts while the storage refuses.
 RETRY_EVERY = 2.0
 
+CRASHED = "the bot has crashed again and again: it draws again in {seconds} s; jobs are kept"
 STOPPING = "the bot is restarting; waiting jobs are kept and drawn afterwards"
 
 
@@ -101,6 +102,17 @@ class Standstill:
                     self._release()
                 return outcome
             await self.told_to_try_again(RETRY_EVERY)
+
+    async def rest(self, seconds: float) -> None:
+        """Begin no job for *seconds*, after crash upon crash; `resume` ends that earlier."""
+        self._troubles["rest"] = CRASHED.format(seconds=round(seconds))
+        self._queue.hold()
+        self._try_again.clear()
+        try:
+            await self.told_to_try_again(seconds)
+        finally:
+            del self._troubles["rest"]
+            self._release()
 
     async def told_to_try_again(self, seconds: float) -> None:
         """Return when `resume` or the stop says so, or after *seconds*."""

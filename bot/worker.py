@@ -169,6 +169,10 @@ class Worker:
         """Draw again, and at once retry loading an engine or storing something."""
         self._standstill.resume()
 
+    async def rest(self, seconds: float) -> None:
+        """Begin no job for *seconds*, after crash upon crash; `resume` ends that earlier."""
+        await self._standstill.rest(seconds)
+
     def fail(self, reason: str) -> None:
         """Begin no job any more: the database cannot be relied upon, for *reason*."""
         self._standstill.fail(reason)

@@ -73,8 +73,12 @@ class Platform:
 
 
 @asynccontextmanager
-async def running(host: Host, platforms: Iterable[Platform]) -> AsyncIterator[None]:
+async def running(
+    host: Host, platforms: Iterable[Platform], wait: float = 0.0
+) -> AsyncIterator[None]:
     """All of *platforms* that are on, running inside the block.
+
+    Those that call somebody else, who may limit how often, begin after *wait* seconds.
 
     Raises:
         ConfigError: A platform that must listen cannot.
@@ -85,6 +89,8 @@ async def running(host: Host, platforms: Iterable[Platform]) -> AsyncIterator[No
                 continue
             listens = asyncio.Event()
             run = partial(platform.run, replace(host, announce=_announced(host, listens)))
+            if wait and not platform.must_listen:
+                run = partial(_after, wait, run)
             going = keep_going(
                 platform.name.capitalize(), run, started=listens if platform.must_listen else None
             )
@@ -93,6 +99,11 @@ async def running(host: Host, platforms: Iterable[Platform]) -> AsyncIterator[No
             if platform.must_listen:
                 await _first_of(task, listens)
         yield
+
+
+async def _after(wait: float, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    await asyncio.sleep(wait)
+    await run()
 
 
 def _announced(host: Host, listens: asyncio.Event) -> Callable[[str], None]:

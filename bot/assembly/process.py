@@ -10,7 +10,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from bot.assembly.about import about_model
@@ -104,12 +103,13 @@ async def _run(
     restarts: Restarts,
 ) -> None:
     stop = _stop_on_signals()
-    if wait := restarts.begin(time.time()):
-        logger.warning("the bot was restarted again and again: waiting %g s this time", wait)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), wait)
-            restarts.end()
-            return
+    wait = restarts.begin(time.time())
+    if wait:
+        logger.warning(
+            "the bot has crashed again and again: chat platforms are called, and pictures drawn, in"
+            " %g s; jobs are accepted now",
+            wait,
+        )
     path = database_path(config)
     is_checked = is_checked_first(path)
     database = await Database.open(
@@ -121,12 +121,14 @@ async def _run(
     try:
         clock = Clock(config.storage.data_dir / CLOCK)
         service = await _service(config, secrets, database, config_path, decoding, clock)
-        async with running(Host(service, config, secrets, announce), platforms):
+        async with running(Host(service, config, secrets, announce), platforms, wait):
             # Only now, since importing torch keeps everything else waiting.
             working = asyncio.create_task(service.run())
             stopping = asyncio.create_task(stop.wait())
             watch = Watch(path, has_been_checked=is_checked, on_problem=service.fail)
             beside = [asyncio.create_task(each) for each in (_back_up(config, clock), watch.run())]
+            if wait:
+                beside.append(asyncio.create_task(service.rest(wait)))
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
             logger.info("stopping; waiting jobs are kept (a second signal stops at once)")
             for task in beside:

@@ -69,3 +69,19 @@ async def test_an_error_that_does_not_pass_is_raised_at_once(queue):
         await Standstill(queue).until_done("pictures", attempt, lambda error: None)
 
     assert await is_begun(queue)
+
+
+async def test_a_rest_ends_by_itself_or_by_an_admins_word(queue):
+    """I4"""
+    standstill = Standstill(queue)
+    resting = asyncio.create_task(standstill.rest(3600))
+    await asyncio.sleep(0)
+    assert not await is_begun(queue)
+    assert "it draws again in 3600 s" in standstill.state.message
+
+    standstill.resume()
+    await resting
+    assert standstill.state is None
+
+    await standstill.rest(0.001)
+    assert await is_begun(queue)

@@ -107,6 +107,29 @@ async def test_a_platform_that_is_off_is_not_run():
         assert len(ran) == (secrets.discord_token is not None)
 
 
+async def test_after_crashes_those_that_call_others_wait_and_those_that_listen_do_not():
+    """I4"""
+    ran = []
+
+    async def call(host):
+        ran.append("caller")
+
+    async def listen(host):
+        ran.append("listener")
+        host.announce("here")
+
+    host = Host(None, Config(), Secrets(), lambda address: None)
+    platforms = [
+        Platform("caller", always, call),
+        Platform("listener", always, listen, must_listen=True),
+    ]
+    async with running(host, platforms, wait=3600.0):
+        await asyncio.sleep(0)
+        assert ran == ["listener"]
+    async with running(host, platforms, wait=0.001):
+        await until(lambda: "caller" in ran)
+
+
 async def test_the_model_waits_until_a_platform_listens_that_must():
     events = []
     opening = asyncio.Event()

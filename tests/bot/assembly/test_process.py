@@ -1,5 +1,6 @@
 """One run of the bot, as an operator meets it: real processes, told by what they print."""
 
+import asyncio
 import json
 import re
 import signal
@@ -127,18 +128,25 @@ async def test_a_restored_backup_does_not_bring_back_what_was_deleted_since(run,
     db.close()
 
 
-async def test_a_bot_that_keeps_crashing_waits_and_can_be_stopped_meanwhile(tmp_path):
+async def test_a_bot_that_keeps_crashing_listens_at_once_and_says_when_it_draws(started, tmp_path):
+    """I4: the page never goes dark, and what people ask for meanwhile is kept."""
     (tmp_path / "data").mkdir()
     now = time.time()
-    (tmp_path / "data" / "starts.json").write_text(json.dumps([now - 3, now - 2, now - 1]))
-    bot = await Process(tmp_path).start("run")
-    await bot.until("waiting 10 s this time")
+    (tmp_path / "data" / "starts.json").write_text(json.dumps([now - 1] * 9))
 
+    bot = await started()
+
+    assert "pictures drawn, in 300 s; jobs are accepted now" in bot.output
+    async with httpx.AsyncClient(base_url=bot.address, timeout=60) as web:
+        asked = await web.post("/api/jobs", json={"prompt": "a red circle"})
+        assert asked.status_code == 202
+        while (engine := (await web.get("/api/status")).json()["engine"])["status"] == "loading":
+            await asyncio.sleep(0.05)
+        assert engine["status"] == "paused"
+        assert "crashed again and again: it draws again in 300 s" in engine["message"]
     bot.process.send_signal(signal.SIGTERM)
-
     assert await bot.ended() == 0
     assert not (tmp_path / "data" / "starts.json").exists()
-    assert "Open" not in bot.output
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
