@@ -148,6 +148,19 @@ async def test_every_old_schema_is_brought_up_to_date_and_a_copy_of_it_stays(tmp
     assert list(tmp_path.glob("*.trial*")) == []
 
 
+@pytest.mark.parametrize("left", ["sqlite3", "trial"])
+async def test_what_a_killed_migration_left_is_not_in_the_way_of_the_next(tmp_path, left):
+    path = tmp_path / "bot.sqlite3"
+    old_database(path, 1)
+    leftover = tmp_path / f"before-schema-{len(migrations())}.{left}"
+    leftover.write_bytes(b"half of a copy" * 1000)
+
+    await (await Database.open(path)).close()
+
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (len(migrations()),)
+
+
 async def test_a_migration_that_fails_is_found_out_on_a_copy(tmp_path, monkeypatch):
     path = tmp_path / "bot.sqlite3"
     old_database(path, 1)

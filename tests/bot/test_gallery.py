@@ -1,7 +1,9 @@
 """Files are whole or absent, and a picture carries what made it."""
 
+import contextlib
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,6 +54,22 @@ def test_a_request_is_whole_only_with_every_picture_that_it_draws_from(gallery):
     assert gallery.still_keeps_pictures_of(request)
     second.unlink()
     assert not gallery.still_keeps_pictures_of(request)
+
+
+@pytest.mark.parametrize("is_failing", [False, True])
+def test_a_file_that_was_stored_or_refused_is_not_held_open(gallery, monkeypatch, is_failing):
+    def refuse(source, target):
+        raise OSError(28, "No space left on device")
+
+    if is_failing:
+        monkeypatch.setattr("os.replace", refuse)
+    before = psutil.Process().num_fds()
+
+    for colour in ("red", "green", "blue"):
+        with contextlib.suppress(OSError):
+            gallery.keep_control_image(file(plain(colour)))
+
+    assert psutil.Process().num_fds() == before
 
 
 def test_a_picture_that_is_sent_ten_times_is_kept_once(gallery):

@@ -88,6 +88,17 @@ def test_what_can_never_be_paid_is_told_so_and_not_to_wait(books):
     assert refused.value.retry_in is None
 
 
+def test_what_was_granted_counts_towards_what_one_can_ever_have(books):
+    ledger, db = books
+    ledger.grant(db, "ada", 50, now=0.0, admin="web:local")
+    charged(*books, 60, now=0.0)
+
+    with pytest.raises(QuotaExceeded, match="and 50 granted.: try again in 60 minutes"):
+        charged(*books, 150, now=0.0)
+    with pytest.raises(QuotaExceeded, match="never have more than 100 .* and 50 granted: ask"):
+        charged(*books, 151, now=0.0)
+
+
 def test_a_refund_gives_back_once_and_leaves_the_window_with_its_charge(books):
     job = charged(*books, 60, now=0.0)
     ledger, db = books

@@ -12,7 +12,8 @@ import pytest
 from generation.errors import GenerationCancelled, ModelUnavailable
 from generation.executor import ThreadExecutor
 from generation.stub import StubEngine
-from tests.conftest import until
+from tests.conftest import PRESETS, until
+from tests.samples import picture
 
 
 def ignore(step):
@@ -51,6 +52,21 @@ async def test_steps_are_reported_on_the_event_loops_thread_in_order(executor, g
     )
 
     assert seen == [(number, asyncio.get_running_loop()) for number in (1, 2, 3)]
+
+
+async def test_what_lies_in_memory_is_told_once_there_is_an_engine(gate, fox, tmp_path):
+    sketch = tmp_path / "sketch.png"
+    sketch.write_bytes(picture())
+    controlled = replace(fox, kind=PRESETS["canny"].kind, pictures={"control_image": sketch})
+    executor = ThreadExecutor(lambda: gate)
+    assert executor.loaded == {}
+    gate.open()
+
+    await executor.start()
+    await executor.generate(controlled, ignore)
+
+    assert executor.loaded == {"demo/controlnet-canny": 0}
+    await executor.close()
 
 
 async def test_what_the_engine_raises_is_raised_to_who_asked_and_the_next_one_works(

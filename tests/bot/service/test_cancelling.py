@@ -1,6 +1,8 @@
 """Cancelling, wherever the job is by then."""
 
 import asyncio
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -40,6 +42,25 @@ async def test_cancelling_a_waiting_job_never_reaches_the_engine(bot, gate):
     await finished(running)
     assert len(gate.drawn) == 1
     assert await left(bot.service, BOB) == bot.config.quota.credits
+
+
+async def test_why_a_job_was_cancelled_is_kept_no_longer_than_the_job(bot, gate):
+    class Reason(str):
+        """A sentence whose end can be waited for."""
+
+    reason = Reason("the channel was deleted; your credits were given back")
+    job = await bot.service.submit(Source(ADA), CIRCLE)
+    await at_step(job, 0, picture=1)
+    await stepping(gate, bot.service.cancel(Source(ADA), job.id, reason))
+    assert job.error == reason
+    kept = weakref.ref(reason)
+
+    del reason, job
+
+    gate.open()
+    await finished(await bot.service.submit(Source(ADA), CIRCLE))
+    gc.collect()
+    assert kept() is None
 
 
 async def test_a_job_cancelled_the_moment_it_is_picked_up_still_ends(bot, gate):

@@ -34,6 +34,18 @@ async def test_waiting_jobs_outlive_a_restart_in_their_order(make_bot, gate):
     assert row["attempts"] == 1, "an attempt that we broke off ourselves does not count"
 
 
+async def test_who_waits_is_told_their_place_again_after_a_restart(make_bot):
+    """Even where nothing moves: a pause outlives the restart too."""
+    bot = await make_bot()
+    await bot.service.admin.pause(ADMIN)
+    before = [await bot.service.submit(Source(user), CIRCLE) for user in (ADA, BOB)]
+
+    service = await bot.restart()
+
+    after = [await service.job(Source(ADMIN), job.id) for job in before]
+    assert [job.progress.position for job in after] == [0, 1]
+
+
 async def test_a_job_that_took_the_bot_down_three_times_is_given_up_and_refunded(make_bot, gate):
     bot = await make_bot()
     running = await bot.service.submit(Source(ADA), replace(CIRCLE, num_inference_steps=50))
