@@ -93,9 +93,9 @@ def test_what_was_granted_counts_towards_what_one_can_ever_have(books):
     ledger.grant(db, "ada", 50, now=0.0, admin="web:local")
     charged(*books, 60, now=0.0)
 
-    with pytest.raises(QuotaExceeded, match="and 50 granted.: try again in 60 minutes"):
+    with pytest.raises(QuotaExceeded, match=r"and 50 granted\): try again in 60 minutes"):
         charged(*books, 150, now=0.0)
-    with pytest.raises(QuotaExceeded, match="never have more than 100 .* and 50 granted: ask"):
+    with pytest.raises(QuotaExceeded, match=r"never have more than 100 .* and 50 granted: ask"):
         charged(*books, 151, now=0.0)
 
 
