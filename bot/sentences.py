@@ -45,7 +45,7 @@ class Sentence(StrEnum):
     LED_AWAY = "Slack leads elsewhere for this file, where I do not follow: attach another one"
     MAY_NOT_SHOW = (
         "I need the files:write permission to show pictures: an admin of the workspace must"
-        " install the app anew; nothing was charged"
+        " install the app anew"
     )
     MAY_NOT_READ = (
         "I need the files:read permission to see your picture: an admin of the workspace must"

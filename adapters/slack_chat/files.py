@@ -71,7 +71,9 @@ async def read(
                 raise unreadable(Sentence.NOT_FETCHED) from error
             await workspace.pace.sleep(2.0**attempt)
     # Without the permission to read a file Slack answers a page with status 200.
-    if "html" not in str(file.get("mimetype")) and (kind == "text/html" or _is_page(data)):
+    # Of canvases and the like pages are the content.
+    is_picture = str(file.get("mimetype") or "image/").startswith(("image/", "application/octet"))
+    if is_picture and (kind == "text/html" or _is_page(data)):
         raise unreadable(Sentence.MAY_NOT_READ)
     if len(data) > max_bytes:
         raise sentences.too_large(len(data), max_bytes)

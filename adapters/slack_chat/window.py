@@ -39,6 +39,7 @@ from bot.jobs import Job, JobStatus, Progress
 from bot.languages import ENGLISH, Language
 from bot.reasons import LeftBehind, Reason
 from bot.refusals import NotFound
+from bot.sentences import Sentence
 from bot.service import Service
 from bot.source import Source
 from bot.windows import Attempt, Fault, Meaning, Way
@@ -151,6 +152,8 @@ class SlackWindow:
                 return Fault(Meaning.PASSES, retry_in=error.seconds)
             case OutcomeUnknown():
                 return Fault(Meaning.UNKNOWN)
+            case SlackError() if error.error == "missing_scope" and "files:write" in str(error):
+                return Fault(Meaning.REFUSED, self._say(Sentence.MAY_NOT_SHOW))
             case SlackError():
                 meaning = Meaning.REFUSED if is_about_content(error.error) else Meaning.CLOSED
                 return Fault(meaning, reasons.refused("Slack", error.error, self._say))

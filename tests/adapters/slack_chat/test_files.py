@@ -103,8 +103,9 @@ async def test_a_file_for_which_slack_wants_a_signature_first_takes_a_permission
     await general.whispered(ada.id, "I need the files:read permission")
 
 
-async def test_a_page_that_somebody_attaches_takes_no_permission(chat, ada, general):
-    page = ada.file(b"<!DOCTYPE html><p>hi", name="notes.html", mimetype="text/html")
+@pytest.mark.parametrize("kind", ["text/html", "application/vnd.slack-docs"])
+async def test_a_page_that_somebody_attaches_takes_no_permission(chat, ada, general, kind):
+    page = ada.file(b"<!DOCTYPE html><p>hi", name="notes", mimetype=kind)
 
     await ada.mention(general, f"a fox --preset canny {SMALL}", files=[page])
 

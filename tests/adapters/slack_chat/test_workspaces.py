@@ -161,7 +161,7 @@ async def test_a_permission_that_was_taken_in_silence_costs_one_picture_and_no_c
     await general.said("Drawing step 0", button="Cancel")
     slack.scopes.discard("files:write")
     gate.open()
-    await general.said("Not delivered: Slack refused the picture (missing_scope)")
+    await general.said("Not delivered: I need the files:write permission")
 
     await ada.mention(general, f"a fox {SMALL}")
 
