@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 #: Seconds between attempts while the storage refuses.
 RETRY_EVERY = 2.0
 
+CANNOT_WRITE = "something is wrong with the bot's storage; an admin must look at the log"
+CANNOT_SAVE = "the bot cannot save anything right now; waiting jobs are kept"
+NO_ROOM_FOR_PICTURES = "the bot's disk is full; waiting jobs are kept until there is room"
 CRASHED = "the bot has crashed again and again: it draws again in {seconds} s; jobs are kept"
 STOPPING = "the bot is restarting; waiting jobs are kept and drawn afterwards"
 

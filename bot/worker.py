@@ -38,7 +38,7 @@ from bot.outcomes import (
 )
 from bot.refusals import NotAccepting, StorageTrouble
 from bot.screens import Action
-from bot.standstill import Standstill
+from bot.standstill import CANNOT_SAVE, CANNOT_WRITE, NO_ROOM_FOR_PICTURES, Standstill
 from bot.views import EngineState
 from generation.errors import DegenerateResult, EngineLost, FluxbotError
 from generation.protocols import Executor
@@ -47,10 +47,6 @@ from generation.types import GenerationRequest, GenerationResult, Step
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
-
-CANNOT_WRITE = "something is wrong with the bot's storage; an admin must look at the log"
-CANNOT_SAVE = "the bot cannot save anything right now; waiting jobs are kept"
-NO_ROOM_FOR_PICTURES = "the bot's disk is full; waiting jobs are kept until there is room"
 
 #: Notes in the message of a job that waits again, or still.
 GPU_RESTARTED = "the GPU had to restart, drawing your picture again"
@@ -313,8 +309,22 @@ class Worker:
             await self._load(executor)
             while len(self._ending) >= MAX_ENDING:
                 await asyncio.wait(self._ending, return_when=asyncio.FIRST_COMPLETED)
-            job = await self._queue.get()
-            await self._draw(_Attempt(job, self._queue.round), executor)
+            job = await self._next(executor)
+            if job is None:
+                self._ready.discard(executor)
+            else:
+                await self._draw(_Attempt(job, self._queue.round), executor)
+
+    async def _next(self, executor: Executor) -> Job | None:
+        """The next job; None where the engine has died before there was one."""
+        getting = asyncio.create_task(self._queue.get())
+        died = asyncio.create_task(executor.died())
+        try:
+            await asyncio.wait({getting, died}, return_when=asyncio.FIRST_COMPLETED)
+            return getting.result() if getting.done() else None
+        finally:
+            getting.cancel()
+            died.cancel()
 
     async def _load(self, executor: Executor) -> None:
         """Load the engine, also after it was lost. Returns once it is ready or the bot stops."""

@@ -101,6 +101,12 @@ class ChildEngine:
         self._loaded: dict[str, int] = {}
 
     @property
+    def is_alive(self) -> bool:
+        """Whether the child's process is there."""
+        child = self._child
+        return child is not None and child.process.poll() is None
+
+    @property
     def pid(self) -> int | None:
         """Number of the child's process; None while there is none."""
         return None if self._child is None else self._child.process.pid

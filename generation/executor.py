@@ -26,6 +26,10 @@ Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
 
+#: Seconds between two looks at an idle engine.
+LOOK_EVERY = 0.5
+
+
 class ThreadExecutor:
     """An `Executor` over one engine on a thread of its own.
 
@@ -95,6 +99,15 @@ class ThreadExecutor:
         finally:
             over.set()
 
+    async def died(self) -> None:
+        """Return once the engine is found dead while nothing is drawn; `start` loads a fresh
+        one."""
+        while True:
+            if (engine := self._engine) is not None and not engine.is_alive:
+                log.error("the idle engine has died: it is loaded again")
+                return
+            await asyncio.sleep(LOOK_EVERY)
+
     async def close(self) -> None:
         """End the generations, free the engine and end the thread. May be called more than once.
 
@@ -128,6 +141,8 @@ class ThreadExecutor:
         return self._thread.submit(work)
 
     def _load(self) -> None:
+        if self._engine is not None and not self._engine.is_alive:
+            self._lost, self._engine = self._engine, None
         if self._engine is not None:
             return
         if self._lost is not None:
@@ -146,6 +161,7 @@ class ThreadExecutor:
             raise GenerationCancelled
         if self._engine is None:
             raise ModelUnavailable("the model is not loaded")
+        self._load()  # afresh, where it has died since the last picture
         try:
             return self._engine.generate(request, on_step)
         except EngineLost:

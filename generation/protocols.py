@@ -40,6 +40,11 @@ class Engine(Protocol):
         """Give the memory back. May be called more than once."""
 
     @property
+    def is_alive(self) -> bool:
+        """Whether it could draw, as far as can be told without drawing. Any thread may ask."""
+        ...
+
+    @property
     def loaded(self) -> dict[str, int]:
         """Bytes of each repository's weights that are in memory. Any thread may ask."""
         ...
@@ -61,6 +66,10 @@ class Executor(Protocol):
     async def generate(self, request: GenerationRequest, on_step: OnStep) -> GenerationResult:
         """Make one picture; *on_step* is called on the event loop's thread."""
         ...
+
+    async def died(self) -> None:
+        """Return once the engine is found dead while nothing is drawn; `start` loads a fresh
+        one."""
 
     async def close(self) -> None:
         """End the thread. May be called more than once."""

@@ -64,6 +64,11 @@ class StubEngine:
             on_step(Step(number, preview(small, number / request.steps_taken)))
         return GenerationResult(image, time.monotonic() - started, map_shown)
 
+    @property
+    def is_alive(self) -> bool:
+        """Always, since it lives in this process."""
+        return True
+
     def close(self) -> None:
         self._is_loaded = False
         self._weights = frozenset()

@@ -16,6 +16,7 @@ from bot.screens import Screens
 from bot.service import Service
 from bot.views import About
 from generation.control_images import PillowControlImages
+from generation.errors import EngineLost
 from generation.executor import ThreadExecutor
 from generation.kinds import ControlNet, ImageToImage
 from generation.stub import StubEngine
@@ -51,7 +52,10 @@ class Gate(StubEngine):
         loads: How often it was loaded.
         waits: Set whenever a step waits to be allowed.
         report: Tells of something else than a step, while a picture is being drawn.
+        is_alive: Whether it could draw; loading brings it back.
     """
+
+    is_alive = True
 
     def __init__(self):
         super().__init__()
@@ -80,12 +84,15 @@ class Gate(StubEngine):
 
     def load(self):
         self.loads += 1
+        self.is_alive = True
         self.threads.append(threading.current_thread())
         super().load()
 
     def generate(self, request, on_step):
         self.threads.append(threading.current_thread())
         self.drawn.append(request)
+        if not self.is_alive:
+            raise EngineLost("it is dead")
         if self.fault is not None:
             raise self.fault
 

@@ -215,6 +215,11 @@ class DiffusionEngine:
         if self._current is not None:
             self._current.encoder.forget()
 
+    @property
+    def is_alive(self) -> bool:
+        """Always, since it lives in this process."""
+        return True
+
     def close(self) -> None:
         """Give the memory back. May be called more than once; `load` works again after it."""
         device = None if self._current is None else self._current.device

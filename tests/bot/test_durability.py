@@ -83,6 +83,37 @@ async def test_a_fresh_engine_is_loaded_before_the_next_picture(service, gate):
     assert service.state.status == "ready"
 
 
+async def test_an_engine_that_died_while_idle_is_replaced_before_anybody_asks(service, gate):
+    """I5"""
+    await until(lambda: service.state.status == "ready")
+    assert gate.loads == 1
+
+    gate.is_alive = False
+
+    await until(lambda: gate.loads == 2)
+    await until(lambda: service.state.status == "ready")
+    gate.open()
+    job = await service.submit(Source(ADA), CIRCLE)
+    assert await finished(job) is JobStatus.SUCCEEDED
+    assert (job.attempts, job.engine_losses) == (1, 0)
+
+
+async def test_a_job_that_comes_just_when_the_engine_has_died_waits_for_the_next_and_pays_nothing(
+    service, gate, monkeypatch
+):
+    """I5"""
+    monkeypatch.setattr("generation.executor.LOOK_EVERY", 3600.0)
+    await until(lambda: service.state.status == "ready")
+    gate.is_alive = False
+    gate.open()
+
+    job = await service.submit(Source(ADA), CIRCLE)
+
+    assert await finished(job) is JobStatus.SUCCEEDED
+    assert gate.loads == 2
+    assert (job.attempts, job.engine_losses) == (1, 0)
+
+
 async def test_a_job_whose_engine_died_twice_is_refunded_and_kept_for_an_admin(bot, gate):
     gate.open()
     service = bot.service

@@ -1,5 +1,6 @@
 """Promises of an engine in a child process."""
 
+import asyncio
 import logging
 import os
 import signal
@@ -366,3 +367,25 @@ def test_a_frame_is_read_whole_or_not_at_all_and_nothing_huge_is_waited_for(tmp_
     ):
         with pytest.raises((ValueError, KeyError)):
             frames.take(bytearray(broken))
+
+
+async def test_a_child_that_is_killed_while_idle_is_found_dead(fox, monkeypatch):
+    """I5"""
+    monkeypatch.setattr("generation.executor.LOOK_EVERY", 0.01)
+    engines = []
+
+    def make_engine():
+        engines.append(ChildEngine(FAULTY))
+        return engines[-1]
+
+    executor = ThreadExecutor(make_engine)
+    await executor.start()
+    os.kill(engines[0].pid, signal.SIGKILL)
+
+    async with asyncio.timeout(20):
+        await executor.died()
+    result = await executor.generate(fox, lambda step: None)
+
+    assert result.image.size == (fox.width, fox.height)
+    assert len(engines) == 2
+    await executor.close()
