@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 
-.PHONY: run test soak test-gpu audit lint types clean help
+.PHONY: run test soak test-gpu mutants audit lint types clean help
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -19,6 +19,9 @@ soak: $(VENV)/.tests ## Run the tests that take minutes of load
 
 test-gpu: $(VENV)/.tests ## Run the tests that need a CUDA device
 	$(VENV)/bin/python -m pytest -q -m gpu $(ARGS)
+
+mutants: $(VENV)/.mutants ## Break the core at random, and see which faults the tests find
+	$(VENV)/bin/python -m benchmarks.mutants $(ARGS)
 
 lint: $(VENV)/.tests ## Check style with ruff
 	$(VENV)/bin/ruff check .
@@ -55,5 +58,10 @@ $(VENV)/.tests: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.audits: pyproject.toml constraints.txt | $(VENV)/.runs
 	@$(PIP) install --constraint constraints.txt --progress-bar on '.[audit]'
+	@$(PIP) uninstall --quiet --yes fluxbot
+	@touch $@
+
+$(VENV)/.mutants: pyproject.toml constraints.txt | $(VENV)/.tests
+	@$(PIP) install --constraint constraints.txt --progress-bar on '.[mutants]'
 	@$(PIP) uninstall --quiet --yes fluxbot
 	@touch $@
