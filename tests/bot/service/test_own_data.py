@@ -17,7 +17,8 @@ from bot.origins import Origin
 from bot.refusals import Conflict, NotAllowed, NotFound, QuotaExceeded, StorageTrouble, TooOften
 from bot.source import PictureOf, Source
 from tests.bot.conftest import CIRCLE, HERE, left
-from tests.conftest import ADA, ADMIN, BOB, at_step, finished, stepping
+from tests.conftest import ADA, ADMIN, BOB, EVE, at_step, finished, stepping, until
+from tests.judges import HELD
 from tests.samples import picture
 
 MARKER = "quixotrillium"
@@ -233,6 +234,37 @@ async def test_jobs_that_wait_or_are_drawn_are_cancelled_first(bot, gate):
     assert all(path.name.startswith(of_bob.id) for path in bot.gallery.images.iterdir())
     gate.open()
     assert await finished(of_bob) is JobStatus.SUCCEEDED
+
+
+async def test_a_held_picture_that_its_person_deletes_is_not_paid_back(make_judged, gate, judge):
+    """Nobody has judged it, and it was drawn."""
+    bot = await make_judged()
+    judge.picture = HELD
+    gate.open()
+    job = await bot.service.submit(Source(ADA), WORDS)
+    await until(lambda: job.status is JobStatus.HELD)
+    before = await left(bot.service)
+
+    await bot.service.own_data.delete(ADA)
+
+    assert job.status is JobStatus.FAILED
+    assert await left(bot.service) == before == bot.config.quota.credits - job.cost
+
+
+async def test_a_person_is_told_how_many_messages_could_not_be_deleted(bot, gate):
+    deleted = []
+
+    async def erase(reply_to):
+        deleted.append(reply_to)
+        return len(deleted) != 2
+
+    bot.service.own_data.erase_message["discord"] = erase
+    for message in range(4):
+        await drawn(bot, gate, user=EVE, reply_to={"platform": "discord", "message": message})
+
+    deletion = await bot.service.own_data.delete(EVE)
+
+    assert (len(deleted), deletion.messages_left) == (4, 1)
 
 
 async def test_nothing_new_is_asked_for_while_ones_data_is_being_deleted(bot, gate):
