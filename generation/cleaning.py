@@ -1,8 +1,9 @@
 """Clean RGB images from hostile bytes.
 
-Only PNG, JPEG and WebP are opened: by their first bytes and by Pillow's allow-list,
-so no other decoder ever sees a stranger's file. The size is read from the header
-before a pixel is decoded, and a picture that leaves is always encoded anew.
+Only PNG, JPEG, WebP, GIF and AVIF are opened: by their first bytes and by Pillow's
+allow-list, so no other decoder ever sees a stranger's file. The size is read from the
+header before a pixel is decoded, and a picture that leaves is always encoded anew.
+Photographs, as JPEG, may be larger than others: they are scaled down while decoding.
 
 The bot does not call this itself: a process with limits does, for which `generation.decoders`
 asks. It imports Pillow alone, so that such a process is there at once.
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 
 # Named here, so that nothing is imported once no more files may be opened.
 from PIL import (
+    AvifImagePlugin,  # noqa: F401
+    GifImagePlugin,  # noqa: F401
     Image,
     ImageChops,
     JpegImagePlugin,  # noqa: F401
@@ -22,10 +25,12 @@ from PIL import (
     PngImagePlugin,  # noqa: F401
     TiffImagePlugin,  # noqa: F401
     WebPImagePlugin,  # noqa: F401
+    features,
 )
 
 from generation.checks import MAX_SIZE
 from generation.containers import (
+    GIF_STARTS,
     JPEG_START,
     PNG_START,
     damaged,
@@ -37,17 +42,22 @@ from generation.containers import (
 from generation.errors import InvalidImage
 from generation.types import CleanImage
 
-FORMATS = ("PNG", "JPEG", "WEBP")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", *(("AVIF",) if features.check("avif") else ()))
 MAX_BYTES = 10_000_000
 MAX_WIDTH = MAX_HEIGHT = 4096
+#: Of a JPEG, which is decoded at a half, a quarter or an eighth of its size: pixels in all, fewer
+#: than Pillow takes for an attack, and of each side.
+MAX_PHOTO, MAX_PHOTO_SIDE = 80_000_000, 16_384
 MIN_SIDE = 16
 MAX_ASPECT = 8
 WHITE = (255, 255, 255)
 WAY_OUT = "send a PNG, JPEG or WebP file"
+#: Brands of files of the ISO base media format that hold a picture (ISO/IEC 23008-12, AVIF 1.1).
+AVIF_BRANDS = (b"avif", b"avis")
+HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 
 #: First bytes of files that people send by mistake, so that the answer can name them.
 OTHER_FILES = (
-    (b"GIF8", "a GIF"),
     (b"%PDF", "a PDF"),
     (b"%!PS", "a PostScript file"),
     (b"BM", "a BMP"),
@@ -75,13 +85,17 @@ class PictureLimits:
 
     Attributes:
         max_bytes: Size of the largest file that is looked at.
-        max_width: Pixels, as the header says it.
+        max_width: Pixels, as the header says it, but of a JPEG.
         max_height: Pixels, likewise.
+        max_photo: Pixels of a JPEG.
+        max_photo_side: Pixels of each of its sides.
     """
 
     max_bytes: int = MAX_BYTES
     max_width: int = MAX_WIDTH
     max_height: int = MAX_HEIGHT
+    max_photo: int = MAX_PHOTO
+    max_photo_side: int = MAX_PHOTO_SIDE
 
 
 USUAL = PictureLimits()
@@ -91,7 +105,7 @@ def clean(data: bytes, limits: PictureLimits = USUAL) -> CleanImage:
     """The picture in bytes from a stranger.
 
     Raises:
-        InvalidImage: They are no PNG, JPEG or WebP, damaged, too large, or cost too much.
+        InvalidImage: They are no such file, damaged, too large, or cost too much.
     """
     check_file(data, limits)
     is_animated = data.startswith(PNG_START) and is_animated_png(data)
@@ -100,13 +114,14 @@ def clean(data: bytes, limits: PictureLimits = USUAL) -> CleanImage:
     except InvalidImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _too_large(limits) from None
+        too_large = _too_large_photo if data.startswith(JPEG_START) else _too_large
+        raise too_large(limits) from None
     except MemoryError:
         raise
     except Exception:  # Pillow's readers raise a dozen types on damaged files
         raise damaged() from None
     with image:
-        _check_size(*image.size, limits)
+        _check_size(*image.size, limits, is_photo=image.format == "JPEG")
         # No output is larger, so what is cannot be seen and only costs everybody time.
         excess = max(1, max(image.size) // MAX_SIZE)
         try:
@@ -139,7 +154,7 @@ def read_texts(data: bytes, limits: PictureLimits = USUAL) -> dict[str, str]:
 
 
 def check_file(data: bytes, limits: PictureLimits) -> None:
-    """Raise InvalidImage unless *data* begins as a PNG, JPEG or WebP, and is not too large."""
+    """Raise InvalidImage unless *data* begins as a file that is read, and is not too large."""
     if not data:
         raise refusal(f"the file is empty: {WAY_OUT}")
     if len(data) > limits.max_bytes:
@@ -151,9 +166,12 @@ def check_file(data: bytes, limits: PictureLimits) -> None:
         raise refusal(f"the file is {_kind(data)}: {WAY_OUT}")
 
 
-def _check_size(width: int, height: int, limits: PictureLimits) -> None:
-    if width > limits.max_width or height > limits.max_height:
-        raise _too_large(limits, f", not {width} × {height}")
+def _check_size(width: int, height: int, limits: PictureLimits, *, is_photo: bool) -> None:
+    if is_photo:
+        if width * height > limits.max_photo or max(width, height) > limits.max_photo_side:
+            raise _too_large_photo(limits, f", not {width} × {height}")
+    elif width > limits.max_width or height > limits.max_height:
+        raise _too_large(limits, f", not {width} × {height}, unless it is a JPEG")
     if min(width, height) < MIN_SIDE:
         raise refusal(
             f"the picture is {width} × {height} pixels; each side must have at least"
@@ -173,9 +191,18 @@ def _too_large(limits: PictureLimits, given: str = "") -> InvalidImage:
     )
 
 
+def _too_large_photo(limits: PictureLimits, given: str = "") -> InvalidImage:
+    return refusal(
+        f"a JPEG may have at most {limits.max_photo / 1e6:g} million pixels, and"
+        f" {limits.max_photo_side} on each side{given}: send a smaller one"
+    )
+
+
 def _is_allowed(data: bytes) -> bool:
-    return data.startswith((PNG_START, JPEG_START)) or (
-        data.startswith(b"RIFF") and data[8:12] == b"WEBP"
+    return (
+        data.startswith((PNG_START, JPEG_START, *GIF_STARTS))
+        or (data.startswith(b"RIFF") and data[8:12] == b"WEBP")
+        or ("AVIF" in FORMATS and data[4:8] == b"ftyp" and data[8:12] in AVIF_BRANDS)
     )
 
 
@@ -185,7 +212,10 @@ def _kind(data: bytes) -> str:
         if data.startswith(start):
             return name
     if data[4:8] == b"ftyp":
-        return "a HEIC, an AVIF or a video"
+        brand = data[8:12]
+        if brand in HEIC_BRANDS:
+            return "a HEIC, which cannot be read here"
+        return "an AVIF, which cannot be read here" if brand in AVIF_BRANDS else "a video"
     text = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith(b"<"):
         return "an SVG" if b"<svg" in text else "a web page" if b"<html" in text else "a text"

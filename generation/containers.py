@@ -16,6 +16,7 @@ from typing import NamedTuple
 from generation.errors import InvalidImage
 
 PNG_START, JPEG_START = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+GIF_STARTS = (b"GIF87a", b"GIF89a")
 
 #: Scans of a JPEG. Each is a pass over all pixels, even one that holds a few bytes, and the
 #: standard sets no limit; libjpeg-turbo leaves that to its callers (its issue 284). Encoders
@@ -66,8 +67,9 @@ def plain(data: bytes) -> bytes:
         return _plain_png(data)
     if data.startswith(JPEG_START):
         return _plain_jpeg(data)
-    for _ in webp_chunks(data):
-        pass
+    if data.startswith(b"RIFF"):
+        for _ in webp_chunks(data):
+            pass
     return data
 
 

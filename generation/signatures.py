@@ -23,6 +23,8 @@ def signature_of(data: bytes, limits: PictureLimits = USUAL) -> Signature | None
         InvalidImage: It is no PNG, JPEG or WebP, or too large.
     """
     check_file(data, limits)
+    if (media_type := _media_type(data)) is None:
+        return None
     try:
         import c2pa
     except ImportError:
@@ -30,7 +32,7 @@ def signature_of(data: bytes, limits: PictureLimits = USUAL) -> Signature | None
     try:
         with (
             c2pa.Context.from_dict(SETTINGS) as context,
-            c2pa.Reader(_media_type(data), io.BytesIO(data), context=context) as reader,
+            c2pa.Reader(media_type, io.BytesIO(data), context=context) as reader,
         ):
             state, manifest = reader.get_validation_state(), reader.get_active_manifest() or {}
     except c2pa.C2paError.ManifestNotFound:
@@ -47,7 +49,9 @@ def signature_of(data: bytes, limits: PictureLimits = USUAL) -> Signature | None
     )
 
 
-def _media_type(data: bytes) -> str:
+def _media_type(data: bytes) -> str | None:
     if data.startswith(PNG_START):
         return "image/png"
-    return "image/jpeg" if data.startswith(JPEG_START) else "image/webp"
+    if data.startswith(JPEG_START):
+        return "image/jpeg"
+    return "image/webp" if data.startswith(b"RIFF") else None

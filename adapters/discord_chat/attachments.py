@@ -13,7 +13,8 @@ from adapters.discord_chat.pictures import Listed, is_kept_by_discord
 from bot import sentences
 from bot.sentences import Sentence
 
-TYPES = ("image/png", "image/jpeg", "image/webp")
+#: Types that are never pictures; all others, wrong ones too, are judged by their bytes.
+NO_PICTURES = ("audio/", "video/", "text/", "application/json", "application/pdf")
 SECONDS = 20
 
 
@@ -28,11 +29,11 @@ class Attachments:
         """The file's bytes.
 
         Raises:
-            InvalidImage: The file is too large or of another kind, which is judged before any
+            InvalidImage: The file is too large or no picture at all, which is judged before any
                 fetching, or Discord no longer has it.
         """
         kind = (attachment.content_type or "").partition(";")[0]
-        if kind and kind not in TYPES:
+        if kind.startswith(NO_PICTURES):
             raise sentences.wrong_kind(kind)
         if attachment.size > self._max_bytes:
             raise sentences.too_large(attachment.size, self._max_bytes)

@@ -35,6 +35,9 @@ def looked_at(clean):
     return image
 
 
+ANIMATED = ("The picture is animated; only its first frame is used.",)
+
+
 @cache
 def files():
     return {
@@ -70,8 +73,57 @@ def test_png_jpeg_and_webp_become_rgb_png(images, name):
     assert clean.remarks == ()
 
 
+@pytest.mark.parametrize("format", ["GIF", "AVIF"])
+def test_the_first_frame_of_a_gif_or_an_avif_is_used_and_that_is_said(images, format):
+    colours = ["red", "blue", "green"]
+    frames = [Image.new("RGB", (64, 48), colour) for colour in colours]
+    still = file(frames[0], format)
+    moving = file(frames[0], format, save_all=True, append_images=frames[1:])
+
+    for data, remarks in ((still, ()), (moving, ANIMATED)):
+        clean = images.clean(data)
+        red, green, blue = looked_at(clean).getpixel((30, 20))
+        assert red > 240
+        assert max(green, blue) < 16
+        assert clean.remarks == remarks
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("size", [(8064, 6048), (12_000, 1600)])
+def test_photographs_are_scaled_down_while_they_are_decoded(images, size, progressive):
+    """48 megapixels, as phones take them."""
+    photo = Image.linear_gradient("L").resize(size).convert("RGB")
+    data = file(photo, "JPEG", quality=80, progressive=progressive)
+
+    clean = images.clean(data)
+
+    assert max(clean.width, clean.height) <= 4096
+    assert clean.width / clean.height == pytest.approx(size[0] / size[1], rel=0.01)
+    shades = np.asarray(looked_at(clean).convert("L"), int)
+    assert shades[0].mean() < 10
+    assert shades[-1].mean() > 245
+
+
+def test_a_photograph_of_more_than_any_camera_takes_is_refused_before_it_is_decoded(images):
+    jpeg = bytearray(files()["jpeg"])
+    start = jpeg.index(b"\xff\xc0")
+    for size in ((16_385, 4000), (9000, 9000), (12_000, 12_000)):
+        jpeg[start + 5 : start + 9] = struct.pack(">HH", *size)
+        with pytest.raises(InvalidImage, match="at most 80 million pixels, and 16384 on each"):
+            images.clean(bytes(jpeg))
+
+
+def test_a_small_gif_or_avif_that_says_it_is_huge_is_refused(images):
+    gif = bytearray(file(noise().convert("P"), "GIF"))
+    gif[6:10] = struct.pack("<HH", 60_000, 60_000)
+    with pytest.raises(InvalidImage, match="at most 4096 × 4096 pixels"):
+        images.clean(bytes(gif))
+    with pytest.raises(InvalidImage, match="at most 4096 × 4096 pixels"):
+        images.clean(file(Image.new("L", (5000, 600)), "AVIF"))
+
+
 OTHERS = {
-    "a GIF": file(noise().convert("P"), "GIF"),
+    "a video": b"\0\0\0\x18ftypisom" + b"\0" * 100,
     "a BMP": file(noise(), "BMP"),
     "a TIFF": file(noise(), "TIFF"),
     "a PDF": b"%PDF-1.7\n" + b"0" * 2000,
@@ -79,7 +131,7 @@ OTHERS = {
     "an SVG": b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>',
     "a web page": b"\n<!doctype html><html><body>Sign in to Slack</body></html>",
     "a ZIP archive": b"PK\3\4" + b"0" * 100,
-    "a HEIC": b"\0\0\0\x18ftypheic" + b"\0" * 100,
+    "a HEIC, which cannot be read here": b"\0\0\0\x18ftypheic" + b"\0" * 100,
     "no picture that I can read": b"hello",
 }
 

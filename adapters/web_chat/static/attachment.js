@@ -8,8 +8,9 @@ import { $, el, icon } from "./dom.js";
  * shape to ask for a price with. Throws an Error with a sentence for the person.
  */
 export async function readPicture(file, maxBytes) {
-  if (!["image/png", "image/jpeg", "image/webp"].includes(file.type)) {
-    throw new Error(`${file.name || "That"} is not a PNG, JPEG or WebP picture.`);
+  // Types may be wrong or missing: the bot judges by the bytes.
+  if (file.type && !/^image\/(?!svg)|octet-stream/.test(file.type)) {
+    throw new Error(`${file.name || "That"} is not a picture: a PNG, JPEG, WebP, GIF or AVIF is.`);
   }
   if (file.size > maxBytes) {
     throw new Error(`${file.name || "The picture"} has ${(file.size / 1e6).toFixed(1)} MB; at most ${maxBytes / 1e6} MB are allowed.`);
@@ -25,7 +26,7 @@ export async function readPicture(file, maxBytes) {
   try {
     await image.decode();
   } catch {
-    throw new Error(`${file.name || "The picture"} is damaged: the browser cannot show it.`);
+    throw new Error(`${file.name || "The picture"} cannot be shown by the browser: it is damaged, or should be saved as PNG or JPEG.`);
   }
   const { naturalWidth: width, naturalHeight: height } = image;
   const scale = Math.min(1, 256 / Math.max(width, height));

@@ -72,7 +72,9 @@ async def test_a_control_image_may_be_dropped_or_pasted_anywhere(site, page, how
 async def test_a_file_that_is_no_picture_is_explained(page):
     await page.evaluate(GIVE_FILE, ["drop", list(b"<svg/>"), "image/svg+xml"])
 
-    await expect(page.locator("#notice")).to_contain_text("not a PNG, JPEG or WebP")
+    await expect(page.locator("#notice")).to_contain_text(
+        "is not a picture: a PNG, JPEG, WebP, GIF or AVIF is"
+    )
 
 
 async def test_an_attached_picture_leaves_with_the_prompt_it_was_sent_with(site, page):
