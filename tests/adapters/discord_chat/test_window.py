@@ -95,6 +95,8 @@ async def test_where_the_message_is_gone_a_new_one_mentions_the_person_alone(
 
     assert message.mentions == [ada]
     assert message.content == f"<@{ada.id}>"
+    tried = [each for each in fake.requests if each.code == 10008]
+    assert len(tried) < 5, "a message that was there is not waited for"
 
 
 async def test_where_the_channel_is_closed_the_picture_comes_directly(fake, asked, ada, gate):
@@ -264,7 +266,7 @@ async def test_a_failed_job_keeps_its_reason_where_it_cannot_be_delivered(
     fake, asked, ada, gate, presence, service, monkeypatch
 ):
     def broken(*_):
-        raise OSError(5, "Input/output error")
+        raise ValueError("no picture")
 
     monkeypatch.setattr(presence.bot.gallery, "save", broken)
     fake.clock.advance(16 * 60)
