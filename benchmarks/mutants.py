@@ -260,17 +260,20 @@ def distances(test: str) -> dict[str, int]:
 
 @cache
 def tests_of(path: str) -> tuple[str, ...]:
-    """Test files that reach the module at *path*: its own, then those that are the fewest imports
-    away from it, and name it most often."""
+    """Test files that reach the module at *path*: its own, those of modules that import it, then
+    those that are the fewest imports away from it, and name it most often."""
     stem, folder = Path(path).stem, f"tests/{Path(path).parent}"
-    tests = [each for each in kept_files() if re.fullmatch(r"tests/.*test_\w+\.py", each)]
+    importers = {Path(each).stem for each in modules([]) if path in imported(each)}
     ranked = []
-    for test in tests:
-        is_own = Path(test).stem == f"test_{stem}"
+    for test in kept_files():
+        if not re.fullmatch(r"tests/.*test_\w+\.py", test):
+            continue
+        tested = Path(test).stem.removeprefix("test_")
         far = distances(test).get(path)
-        if far is not None or is_own:
+        if far is not None or tested == stem:
             named = (ROOT / test).read_text(encoding="utf-8").count(stem)
-            ranked.append((not is_own, far or 0, -named, not test.startswith(folder), test))
+            kinship = 0 if tested == stem else 1 if tested in importers else 2
+            ranked.append((kinship, not test.startswith(folder), far or 0, -named, test))
     return tuple(test for *_, test in sorted(ranked))
 
 

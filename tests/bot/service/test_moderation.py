@@ -81,6 +81,17 @@ async def test_after_enough_reports_a_picture_is_hidden(make_bot, gate):
     assert (await bot.service.job(Source(ADA), job.id)).is_spoiler
 
 
+async def test_moderators_read_how_many_reports_there_are_and_the_reason_of_each(
+    bot, service, moderation, gate
+):
+    job = await drawn(service, gate)
+    await moderation.report(BOB, job.id)
+    await moderation.report(EVE, job.id, "not for this channel")
+
+    rows = await bot.rows("SELECT note FROM incidents ORDER BY number")
+    assert [row["note"] for row in rows] == ["1 reports", "2 reports: not for this channel"]
+
+
 async def test_a_person_cannot_report_everything(service, moderation, gate):
     jobs = [await drawn(service, gate) for _ in range(11)]
     for job in jobs[:10]:
@@ -130,7 +141,7 @@ async def test_everything_of_a_person_in_a_server_is_deleted_and_nothing_else(
 
 
 async def test_the_figures_of_a_server_count_what_was_refused_held_and_reported(
-    service, moderation, gate
+    bot, service, moderation, gate
 ):
     job = await drawn(service, gate)
     await moderation.report(BOB, job.id)
@@ -140,6 +151,10 @@ async def test_the_figures_of_a_server_count_what_was_refused_held_and_reported(
     reply = await converse(service, here(EVE), "admin stats 7")
     assert reply.text.startswith("In the last 7 days: 1 job")
     assert reply.text.endswith("0 refused, 0 held, 1 reported.")
+    bot.clock.advance(86399)
+    assert (await moderation.figures(EVE, 1, SERVER))["reported"] == 1
+    bot.clock.advance(2)
+    assert (await moderation.figures(EVE, 1, SERVER))["reported"] == 0
 
 
 # The log channel

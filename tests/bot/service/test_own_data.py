@@ -267,6 +267,16 @@ async def test_a_person_is_told_how_many_messages_could_not_be_deleted(bot, gate
     assert (len(deleted), deletion.messages_left) == (4, 1)
 
 
+async def test_what_a_person_wrote_in_a_report_is_deleted_with_their_data(bot, gate):
+    job = await drawn(bot, gate, user=EVE)
+    await bot.service.moderation.report(BOB, job.id, f"a {MARKER} that I know")
+
+    await bot.service.own_data.delete(BOB)
+
+    rows = await bot.rows("SELECT reason FROM reports")
+    assert [row["reason"] for row in rows] == [""]
+
+
 async def test_nothing_new_is_asked_for_while_ones_data_is_being_deleted(bot, gate):
     running = await bot.service.submit(Source(ADA), replace(WORDS, num_inference_steps=50))
     await at_step(running, 0)

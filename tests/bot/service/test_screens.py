@@ -284,7 +284,11 @@ async def test_three_refused_pictures_pause_a_person_for_a_day(bot, service, jud
         await service.submit(Source(ADA), CIRCLE)
     await service.submit(Source(BOB), CIRCLE)
 
-    bot.clock.advance(86401)
+    for seconds, words in ((86400 - 120, "2 minutes"), (61, "1 minute")):
+        bot.clock.advance(seconds)
+        with pytest.raises(NotAllowed, match=f"you cannot draw for another {words},"):
+            await service.submit(Source(ADA), CIRCLE)
+    bot.clock.advance(60)
     await service.submit(Source(ADA), CIRCLE)
 
 
