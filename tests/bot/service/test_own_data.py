@@ -419,6 +419,18 @@ async def test_old_words_are_forgotten_and_the_history_says_so(make_bot, gate, c
     assert set(traces(bot, MARKER)) <= kept
 
 
+async def test_acts_of_admins_are_forgotten_once_they_are_old(make_bot, clock):
+    bot = await make_bot(retention={"audit_days": 10})
+    await bot.service.admin.ban(ADMIN, EVE)
+    clock.advance(6 * 86400)
+    await bot.service.admin.ban(ADMIN, BOB)
+    clock.advance(5 * 86400)
+
+    await bot.service.own_data.forget_old()
+
+    assert [act.subject for act in await bot.service.admin.audit(ADMIN)] == [BOB]
+
+
 # A backup that brings deleted things back
 
 

@@ -106,6 +106,16 @@ async def test_a_rejected_picture_is_deleted_refunded_and_a_strike(bot, service,
     assert len(await service.review.strikes(ADMIN, EVE)) == 1
 
 
+async def test_admins_alone_see_how_many_pictures_wait_for_a_decision(bot, judge, gate):
+    assert bot.service.review.waiting(ADMIN) == 0
+
+    await held(bot, gate, judge)
+    await held(bot, gate, judge)
+
+    assert bot.service.review.waiting(ADMIN) == 2
+    assert bot.service.review.waiting(EVE) is None
+
+
 async def test_a_held_picture_is_still_held_after_a_restart_and_not_drawn_again(bot, judge, gate):
     job = await held(bot, gate, judge)
     drawn = len(bot.engine.drawn)
