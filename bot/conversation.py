@@ -33,6 +33,7 @@ from bot.commands import (
     ReportCommand,
     SettingsCommand,
     ShowCommand,
+    ThanksCommand,
     UpscaleCommand,
     VaryCommand,
     parse,
@@ -277,6 +278,8 @@ async def _answer(
             model = service.config.model
             text = replies.help_text(topic, f"{model.width}x{model.height}")
             return Reply(text if topic else f"{service.about.text}\n\n{text}")
+        case ThanksCommand():
+            return Reply(say("You are welcome! Tell me what to draw next whenever you like."))
         case ReportCommand(job_id, reason):
             await service.moderation.report(source.user, job_id, reason)
             return Reply(say("Thank you: moderators will look at that picture."))

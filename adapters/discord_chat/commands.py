@@ -22,6 +22,7 @@ from adapters.discord_chat.messages import MAX_CHOICE, Post, shortened, text_pos
 from adapters.discord_chat.own_data import add_own_data
 from adapters.discord_chat.people import Interaction, say_of, source_of, user_of
 from adapters.discord_chat.pictures import pictures_of
+from adapters.discord_chat.wording import words
 from bot import replies, sentences
 from bot.commands import (
     SHAPES,
@@ -153,14 +154,14 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
     ) -> None:
         async def ask(source: Source) -> Reply:
             command = ImagineCommand(
-                prompt=prompt,
+                prompt=words(prompt),
                 preset=preset and preset.lower(),
                 num_inference_steps=steps,
                 guidance_scale=guidance,
                 seed=seed,
                 images=images,
                 strength=strength,
-                negative_prompt=negative,
+                negative_prompt=None if negative is None else words(negative),
                 **(read_option("size", size) if size else {}),
             )
             pictures = [] if control_image is None else [attached(control_image)]

@@ -15,6 +15,7 @@ import discord
 from adapters.discord_chat.acts import Acts, carry_out
 from adapters.discord_chat.messages import MAX_CHOICE, shortened
 from adapters.discord_chat.people import Interaction, say_of
+from adapters.discord_chat.wording import words
 from bot import sentences
 from bot.commands import EXAMPLE, AgainCommand, ImagineCommand, read_options, render_options
 from bot.jobs import Job
@@ -101,8 +102,8 @@ class _Form(discord.ui.Modal):
         chosen = self.preset.values[0] if self.preset.values else None
         return replace(
             options,
-            prompt=self.prompt.value.strip(),
-            negative_prompt=self.negative.value.strip() or None,
+            prompt=words(self.prompt.value),
+            negative_prompt=words(self.negative.value) or None,
             preset=options.preset or chosen,
         )
 

@@ -12,6 +12,21 @@ _TOKEN = re.compile(r"<([^<>]*)>")
 _DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
+#: Slack's marks: bold, italic, struck out, code; each around words, and none within one.
+_MARKS = [
+    re.compile(
+        rf"(?<![\w{re.escape(mark)}]){re.escape(mark)}(?=\S)([^\n{re.escape(mark)}]+?)(?<=\S)"
+        rf"{re.escape(mark)}(?![\w{re.escape(mark)}])"
+    )
+    for mark in "*_~`"
+]
+_BLOCK = re.compile(r"```(.*?)```", re.DOTALL)
+#: ``:red_circle:``, perhaps with a tone of skin; no time of day, and no ratio.
+_EMOJI = re.compile(r"(?<![\w:]):([a-z][a-z0-9_+'-]*)(?:::skin-tone-\d)?:(?![\w:])")
+#: What people put between the bot's name and what they want.
+_AFTER_THE_NAME = ", :;\n\t"
+
+
 def words(text: str, bot_user: str, team: str, *, names_people: bool = False) -> str:
     """The text as its author sees it, without the mention of the bot.
 
@@ -33,7 +48,15 @@ def words(text: str, bot_user: str, team: str, *, names_people: bool = False) ->
             return label or f"@{target[1:].partition('^')[0]}"
         return label or target
 
-    return html.unescape(_TOKEN.sub(plain, text)).strip()
+    return html.unescape(_unmarked(_TOKEN.sub(plain, text)).lstrip(_AFTER_THE_NAME)).strip()
+
+
+def _unmarked(text: str) -> str:
+    """*text* without Slack's marks; emoji as words."""
+    text = _BLOCK.sub(r"\1", text)
+    for mark in _MARKS:
+        text = mark.sub(r"\1", text)
+    return _EMOJI.sub(lambda emoji: re.sub(r"[_-]+", " ", emoji[1]), text)
 
 
 def is_admin_command(text: str) -> bool:

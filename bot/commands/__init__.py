@@ -86,6 +86,7 @@ from bot.commands.vocabulary import (
     ReportCommand,
     SettingsCommand,
     ShowCommand,
+    ThanksCommand,
     UpscaleCommand,
     VaryCommand,
 )
@@ -138,6 +139,7 @@ __all__ = [
     "ReportCommand",
     "SettingsCommand",
     "ShowCommand",
+    "ThanksCommand",
     "UpscaleCommand",
     "VaryCommand",
     "fit_size",

@@ -9,6 +9,7 @@ from typing import Any
 
 from bot.commands.options import HISTORY, IMAGINE, Number, WrongValue, normal
 from bot.commands.parts import take_apart
+from bot.commands.smalltalk import is_greeting, is_thanks
 from bot.commands.verbs import ADMIN_USAGES, TOPICS, VERBS
 from bot.commands.vocabulary import (
     EXAMPLE,
@@ -50,6 +51,7 @@ from bot.commands.vocabulary import (
     ReportCommand,
     SettingsCommand,
     ShowCommand,
+    ThanksCommand,
 )
 from bot.commands.words import (
     GAP,
@@ -97,6 +99,10 @@ def parse(text: str) -> Command:
     Raises:
         CommandError: *text* is not a command. No text raises anything else.
     """
+    if is_greeting(text):
+        return HelpCommand()
+    if is_thanks(text):
+        return ThanksCommand()
     first = _FIRST_WORD.match(text)
     assert first
     is_explicit, name = bool(first[1]), first[2].lower().rstrip(",;:.!?")  # “again, …”

@@ -210,6 +210,11 @@ class HelpCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class ThanksCommand:
+    """Take thanks or praise, and draw nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReportCommand:
     """Report a picture to moderators."""
 
@@ -393,7 +398,7 @@ WITH_PICTURES = (ImagineCommand, InspectCommand)
 Command = (
     (ImagineCommand | PromptCommand | AgainCommand | VaryCommand | UpscaleCommand)
     | (ShowCommand | HowCommand | HistoryCommand | CancelCommand | DeleteCommand)
-    | ReportCommand
+    | (ReportCommand | ThanksCommand)
     | (PresetsCommand | QuotaCommand | QueueCommand | SettingsCommand | HelpCommand)
     | (InspectCommand | MyDataCommand | AdminCommand)
 )

@@ -350,7 +350,7 @@ async def test_a_scripted_prompt_pings_nobody_and_links_nowhere(fake, ada, bob, 
     assert message.mentions == []
     assert not message.mention_everyone
     description = message.embeds[0]["description"]
-    assert description.startswith("`@everyone <@")
+    assert description.startswith("`@everyone ")
     assert description.split("\n")[0].endswith("discord.gg/abc evil`")
     assert description.split("\n")[0].count("`") == 2
 

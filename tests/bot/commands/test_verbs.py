@@ -27,6 +27,7 @@ from bot.commands import (
     QuotaCommand,
     SettingsCommand,
     ShowCommand,
+    ThanksCommand,
     parse,
 )
 from tests.bot.commands.conftest import ID, LETTER_ID, refusal
@@ -93,6 +94,12 @@ from tests.bot.commands.conftest import ID, LETTER_ID, refusal
         ("admin audit export", AdminAudit(is_export=True)),
         ("admin audit export  ban web:eve", AdminAudit("ban web:eve", is_export=True)),
         ("admin audit exported", AdminAudit("exported")),
+        ("hi", HelpCommand()),
+        ("Hello there!", HelpCommand()),
+        ("What can you do?", HelpCommand()),
+        ("Thanks!!", ThanksCommand()),
+        ("thank you :-)", ThanksCommand()),
+        ("Danke schön", ThanksCommand()),
     ],
 )
 def test_a_verb_is_understood(text, command):
@@ -102,6 +109,9 @@ def test_a_verb_is_understood(text, command):
 @pytest.mark.parametrize(
     "prompt",
     [
+        "hi in neon letters",
+        "thanks giving dinner",
+        "a card that says thank you",
         "show me a fox",
         "show backyard at night",
         "show 3 foxes",
@@ -125,6 +135,7 @@ def test_imagine_makes_a_prompt_of_whatever_follows():
     for verb in VERBS:
         assert parse(f"imagine {verb.name} 123") == ImagineCommand(f"{verb.name} 123")
     assert parse("imagine imagine") == ImagineCommand("imagine")
+    assert parse("imagine hi") == ImagineCommand("hi")
 
 
 @pytest.mark.parametrize(
