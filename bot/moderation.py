@@ -94,7 +94,8 @@ class Moderation:
             is_hidden = bool(most) and count >= most
             if is_hidden:
                 self._store.set_spoiler(db, job_id, True)
-            note = f"{count} reports: {reason}" if reason else f"{count} reports"
+            number = "1 report" if count == 1 else f"{count} reports"
+            note = f"{number}: {reason}" if reason else number
             server = job.origin.server
             incidents.add(db, Kind.REPORTED, now, note, user=job.user, server=server, job_id=job_id)
             return is_hidden

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bot.assembly.decoding import decoders
-from bot.assembly.folder import CLOCK, database_path
+from bot.assembly.folder import CLOCK, check_database_is_there, database_path
 from bot.assembly.parts import faulty_presets
 from bot.assembly.platforms import PLATFORMS, Platform
 from bot.assembly.screening import screens_verdict
@@ -104,6 +104,10 @@ def platform_findings(
 def _database(config: Config) -> Finding:
     path = database_path(config)
     if not path.exists():
+        try:
+            check_database_is_there(config)
+        except DatabaseDamaged as error:
+            return Finding("database", False, str(error))
         return Finding("database", True, f"{path} will be made at the first start")
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:

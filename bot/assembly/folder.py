@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from bot.backups import backups
 from bot.config import Config, ConfigError
 from bot.database import Database, DatabaseDamaged, SchemaTooNew
 from bot.permissions import make_folder, opener
@@ -36,6 +37,27 @@ CLOCK = "clock.json"
 
 def backups_dir(config: Config) -> Path:
     return config.storage.data_dir / "backups"
+
+
+def check_database_is_there(config: Config) -> None:
+    """Raise DatabaseDamaged where the database is gone, and something shows that there was one.
+
+    An empty one in its place would have nobody's credits, history or bans.
+    """
+    path, folder = database_path(config), config.storage.data_dir
+    if path.exists():
+        return
+    pictures = folder / "images"
+    if copies := backups(backups_dir(config)):
+        found, way_out = f"there are backups of it ({copies[0].name})", "python -m bot restore"
+    elif pictures.is_dir() and any(pictures.glob("*-*")):
+        found, way_out = f"there are pictures in {pictures}", f"move {pictures} elsewhere"
+    else:
+        return
+    raise DatabaseDamaged(
+        f"the database {path} is gone, while {found}: bring it back, or {way_out}; to begin anew,"
+        f" move {folder} elsewhere"
+    )
 
 
 def lock(data_dir: Path) -> IO[str]:

@@ -16,7 +16,13 @@ from bot.assembly.about import about_model
 from bot.assembly.decoding import decoders
 from bot.assembly.descriptors import raise_limit
 from bot.assembly.engine import SECONDS_TO_STOP, executors
-from bot.assembly.folder import CLOCK, backups_dir, database_path, lock
+from bot.assembly.folder import (
+    CLOCK,
+    backups_dir,
+    check_database_is_there,
+    database_path,
+    lock,
+)
 from bot.assembly.parts import faulty_presets, preprocessor_models
 from bot.assembly.platforms import PLATFORMS, Host, Platform, running
 from bot.assembly.screening import check_screens
@@ -69,6 +75,7 @@ def run(
     raise_limit()
     with lock(config.storage.data_dir):
         tighten(config.storage.data_dir)
+        check_database_is_there(config)
         if has_wal_bug(sqlite3.sqlite_version_info):
             logger.info(
                 "SQLite %s has a rare bug, which the bot guards against: python -m bot check says"

@@ -103,7 +103,7 @@ class ConversationContract:
 
     async def test_a_bad_picture_is_refused_before_it_costs(self, bot, asker):
         damaged = await asker.refused("a fox --preset canny", jpeg_without_an_end())
-        foreign = await asker.refused("a fox --preset canny", b"GIF89a" + b"\0" * 100)
+        foreign = await asker.refused("a fox --preset canny", b"%PDF-1.7" + b"\0" * 100)
 
         assert "damaged" in damaged
         assert "PNG, JPEG or WebP" in foreign

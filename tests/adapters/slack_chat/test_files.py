@@ -18,7 +18,7 @@ FILES = [
     ({"url": "http://evil.example/x.png"}, "the file is stored somewhere else"),
     ({"data": b"x" * 200_000}, "0.2 MB; at most 0.1 MB are allowed"),
     ({"data": b"<!DOCTYPE html><title>x</title>"}, "I need the files:read permission"),
-    ({"data": b"GIF89a"}, "PNG, JPEG or WebP"),
+    ({"data": b"%PDF-1.7"}, "PNG, JPEG or WebP"),
 ]
 
 

@@ -113,6 +113,35 @@ async def test_a_backup_takes_the_place_of_a_damaged_database(run, tmp_path):
     assert "10050 credits left" in (await run("quota", "show", "discord:5"))[1]
 
 
+async def test_a_database_that_is_gone_is_not_replaced_by_an_empty_one(run, tmp_path):
+    """I2"""
+    data = tmp_path / "data"
+    await run("quota", "grant", "discord:5", "50")
+    copy = back_up(data / "bot.sqlite3", data / "backups", 1_700_000_000)
+    (data / "bot.sqlite3").unlink()
+
+    status, output = await run("run")
+    checked, findings = await run("check")
+
+    assert (status, checked) == (1, 1)
+    sentence = f"is gone, while there are backups of it ({copy.name}): bring it back, or python -m"
+    assert sentence in output
+    assert re.search(r"✗ +database", findings)
+    assert not (data / "bot.sqlite3").exists()
+    assert (await run("restore"))[0] == 0
+    assert "10050 credits left" in (await run("quota", "show", "discord:5"))[1]
+
+
+async def test_pictures_without_a_database_are_not_taken_over_by_an_empty_one(run, tmp_path):
+    """I2"""
+    (tmp_path / "data" / "images").mkdir(parents=True)
+    (tmp_path / "data" / "images" / "k7m2p9qa-1.png").write_bytes(b"a picture")
+
+    status, output = await run("run")
+
+    assert (status, "is gone, while there are pictures in" in output) == (1, True)
+
+
 async def test_a_restored_backup_does_not_bring_back_what_was_deleted_since(run, tmp_path):
     data = tmp_path / "data"
     await run("quota", "grant", "discord:5", "50")

@@ -89,7 +89,7 @@ async def test_moderators_read_how_many_reports_there_are_and_the_reason_of_each
     await moderation.report(EVE, job.id, "not for this channel")
 
     rows = await bot.rows("SELECT note FROM incidents ORDER BY number")
-    assert [row["note"] for row in rows] == ["1 reports", "2 reports: not for this channel"]
+    assert [row["note"] for row in rows] == ["1 report", "2 reports: not for this channel"]
 
 
 async def test_a_person_cannot_report_everything(service, moderation, gate):
