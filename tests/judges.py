@@ -2,7 +2,11 @@
 
 import threading
 
+from bot.jobs import JobStatus
 from bot.screens import PASSED, Action, Verdict
+from bot.source import Source
+from tests.bot.conftest import CIRCLE, HERE
+from tests.conftest import EVE, until
 
 
 class Judge:
@@ -44,3 +48,12 @@ REFUSED = Verdict(Action.REFUSE, "these words are not drawn here", "judge", "a w
 HELD = Verdict(Action.HOLD, "held", "judge", "0.90")
 HIDDEN = Verdict(Action.SPOILER, "", "judge", "0.70")
 NOT_SHOWN = Verdict(Action.REFUSE, "the picture was not shown", "judge", "0.99")
+
+
+async def held(bot, gate, judge, source=None):
+    """A job of *bot* that *judge*'s verdict holds."""
+    judge.picture = HELD
+    gate.open()
+    job = await bot.service.submit(source or Source(EVE, reply_to=HERE), CIRCLE)
+    await until(lambda: job.status is JobStatus.HELD)
+    return job

@@ -13,7 +13,7 @@ from generation.errors import EngineLost
 from generation.executor import ThreadExecutor
 from tests.bot.conftest import CIRCLE, HERE, left
 from tests.conftest import ADA, ADMIN, BOB, EVE, finished, until
-from tests.judges import HELD, HIDDEN
+from tests.judges import HELD, HIDDEN, held
 
 SERVER = "discord-server:1"
 
@@ -21,14 +21,6 @@ SERVER = "discord-server:1"
 @pytest.fixture
 async def bot(make_judged):
     return await make_judged()
-
-
-async def held(bot, gate, judge, source=None):
-    judge.picture = HELD
-    gate.open()
-    job = await bot.service.submit(source or Source(EVE, reply_to=HERE), CIRCLE)
-    await until(lambda: job.status is JobStatus.HELD)
-    return job
 
 
 async def test_nobody_but_moderators_gets_a_held_picture(bot, service, judge, gate):

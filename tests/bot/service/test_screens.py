@@ -10,9 +10,9 @@ from bot.origins import Origin
 from bot.refusals import Conflict, NotAccepting, NotAllowed, Screened
 from bot.screens import PASSED, Action, Verdict
 from bot.source import PictureOf, Source
-from tests.bot.conftest import CIRCLE, HERE, left
+from tests.bot.conftest import CIRCLE, left
 from tests.conftest import ADA, ADMIN, BOB, EVE, at_step, finished, until
-from tests.judges import HELD, HIDDEN, NOT_SHOWN, REFUSED
+from tests.judges import HELD, HIDDEN, NOT_SHOWN, REFUSED, held
 from tests.samples import picture
 
 SERVER = "discord-server:1"
@@ -21,14 +21,6 @@ SERVER = "discord-server:1"
 @pytest.fixture
 async def bot(make_judged):
     return await make_judged()
-
-
-async def held(bot, gate, judge, source=None):
-    judge.picture = HELD
-    gate.open()
-    job = await bot.service.submit(source or Source(EVE, reply_to=HERE), CIRCLE)
-    await until(lambda: job.status is JobStatus.HELD)
-    return job
 
 
 # Words
