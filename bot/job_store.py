@@ -73,8 +73,9 @@ JOBS = (
 
 #: Hits of a search that are few enough to look at each.
 RARE = 500
-#: Rows that a search for frequent words looks at first, and at once at most.
-FIRST_ROWS, MOST_ROWS = 100, 3200
+#: Rows that a search for frequent words looks at first, and at once at most; from so many on it
+#: asks the large index.
+FIRST_ROWS, MANY_ROWS, MOST_ROWS = 100, 800, 3200
 
 
 class JobStore:
@@ -482,10 +483,14 @@ def _numbers_with(
             (user, json.dumps(hits), limit),
         )
         return [row["number"] for row in mine]
-    if len(found := _numbers_among_newest(db, user, match, before)) >= limit:
-        return found[:limit]
-    found = []
+    found: list[int] = []
     rows_at_once = FIRST_ROWS
+    while len(found) < limit and rows_at_once < MANY_ROWS:
+        newest, last = _numbers_among_newest(db, user, match, before, rows_at_once)
+        found += newest
+        if last is None:
+            return found[:limit]
+        before, rows_at_once = last, 2 * rows_at_once
     while len(found) < limit and (some := _numbers_of(db, user, before, rows_at_once)):
         before, rows_at_once = some[-1], min(2 * rows_at_once, MOST_ROWS)
         among = db.execute(
@@ -497,25 +502,33 @@ def _numbers_with(
     return found[:limit]
 
 
-def _numbers_among_newest(db: sqlite3.Connection, user: str, match: str, before: int) -> list[int]:
-    """Numbers among the newest `FIRST_ROWS` jobs of *user* before *before* whose words *match*,
-    newest first; by an index of these alone, since for the beginning of a word the large one
-    collects all hits there are."""
-    newest = db.execute(
+def _numbers_among_newest(
+    db: sqlite3.Connection, user: str, match: str, before: int, count: int
+) -> tuple[list[int], int | None]:
+    """Numbers among the newest *count* jobs of *user* before *before* whose words *match*, newest
+    first; and the number of the last that was looked at, None where there was none.
+
+    It makes an index of these alone, since for the beginning of a word the large one collects all
+    hits there are.
+    """
+    rows = db.execute(
         "SELECT number, prompt FROM jobs WHERE user = ? AND number < ? ORDER BY number DESC"
         " LIMIT ?",
-        (user, before, FIRST_ROWS),
+        (user, before, count),
     )
+    newest = [(row["number"], row["prompt"]) for row in rows]
+    if not newest:
+        return [], None
     with closing(sqlite3.connect(":memory:")) as small:
         small.execute(
             "CREATE VIRTUAL TABLE words USING fts5 ("
             "prompt, tokenize = 'unicode61 remove_diacritics 2')"
         )
-        small.executemany("INSERT INTO words (rowid, prompt) VALUES (?, ?)", map(tuple, newest))
-        rows = small.execute(
+        small.executemany("INSERT INTO words (rowid, prompt) VALUES (?, ?)", newest)
+        hits = small.execute(
             "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid DESC", (match,)
         )
-        return [number for (number,) in rows]
+        return [number for (number,) in hits], newest[-1][0]
 
 
 def _json(value: Any) -> str:

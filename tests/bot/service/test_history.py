@@ -55,6 +55,7 @@ async def many(bot, fox, monkeypatch):
     steps."""
     monkeypatch.setattr("bot.job_store.RARE", 8)
     monkeypatch.setattr("bot.job_store.FIRST_ROWS", 2)
+    monkeypatch.setattr("bot.job_store.MANY_ROWS", 5)
     monkeypatch.setattr("bot.job_store.MOST_ROWS", 5)
     prompts = [f"a fox {'in snow' if n % 3 else 'and foxes'} number{n}" for n in range(60)]
     store = JobStore(bot.gallery.control_images)
