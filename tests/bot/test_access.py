@@ -39,6 +39,7 @@ async def test_where_roles_are_chosen_only_their_members_draw(service, servers):
 
 
 async def test_a_manager_bans_in_their_own_server_alone(service, servers):
+    await service.admin.pause(ADMIN)
     waiting = await service.submit(here(), CIRCLE)
     elsewhere = await service.submit(here(server=OTHER), CIRCLE)
 

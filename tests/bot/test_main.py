@@ -41,14 +41,14 @@ async def test_quotas_are_granted_shown_and_reset_from_the_command_line(run, tmp
 
 
 async def test_the_audit_log_is_searched_on_the_command_line(run):
-    assert (await run("audit"))[1] == "No admin has done anything yet.\n"
     await run("quota", "grant", "discord:5", "50")
     await run("quota", "reset", "discord:6")
 
-    assert "command line · grant discord:5 50" in (await run("audit", "discord:5"))[1]
     lines = (await run("audit", "--json"))[1].splitlines()
     assert [json.loads(line)["act"] for line in lines] == ["reset quota", "grant"]
-    assert (await run("audit", "--json", "--limit", "1"))[1].count("\n") == 1
+    found = (await run("audit", "discord:5", "--limit", "1"))[1]
+    assert "command line · grant discord:5 50" in found
+    assert found.count("\n") == 1
 
 
 @pytest.mark.parametrize("user", ["somebody", "web:", ":", "myspace:ada", "web:a b"])

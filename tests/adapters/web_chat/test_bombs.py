@@ -63,7 +63,7 @@ async def test_while_bombs_are_in_the_air_others_have_their_pictures(make_besieg
 
     assert (thumbnail.status_code, control_map.status_code, drawn.status_code) == (200,) * 3
     assert not any(bomb.done() for bomb in bombs)
-    assert len(decoders.pids) == 2
+    await until(lambda: len(decoders.pids) == 2)
     decoders.close()
     ends = await asyncio.gather(*bombs, return_exceptions=True)
     assert {type(end) for end in ends} == {InvalidImage, DecodingUnavailable}

@@ -47,7 +47,7 @@ def test_every_route_does_what_its_description_says(house, mode):
     for operation in operations(house):
         cases = operation.as_strategy(generation_mode=mode)
 
-        @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
         @given(case=cases)
         def behaves(case):
             case.call_and_validate(excluded_checks=UNTOLD, timeout=20)
