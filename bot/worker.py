@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from bot.database import Database, Work
+from bot.engines import Engines
 from bot.gallery import Gallery
 from bot.job_store import JobStore, Unfinished
 from bot.jobs import (
@@ -55,10 +55,6 @@ RESTARTING = "the bot is restarting, your picture will follow"
 DRAWING_AGAIN = "the picture came out blank, trying again"
 NOTES = (GPU_RESTARTED, BOT_RESTARTED, RESTARTING, DRAWING_AGAIN)
 
-#: Seconds until loading is tried again: at first, and at most.
-RELOAD_AFTER = 30.0
-RELOAD_AFTER_MOST = 300.0
-
 #: Jobs that are being stored and ended while the engine is already at the next.
 MAX_ENDING = 4
 
@@ -100,7 +96,6 @@ class Worker:
     ) -> None:
         self.unfinished: dict[str, Job] = {}
         self.times = StepTimes()
-        self._executors = executors
         self._queue = FairQueue()
         self._database = database
         self._store = store
@@ -112,28 +107,20 @@ class Worker:
         #: Being drawn, and cancelled; and why, unless its own person did it.
         self._unwanted: dict[str, str | None] = {}
         self._ending: set[asyncio.Task[None]] = set()
-        self._ready: set[Executor] = set()
-        self._load_error = ""
         self._standstill = Standstill(self._queue)
+        self._engines = Engines(executors, self._standstill)
 
     @property
     def state(self) -> EngineState:
         against = self._standstill.state
         if against is not None and against.status != "paused":
             return against
-        if self._load_error and not self._ready:
-            return EngineState("failed", self._load_error)
-        if not self._ready:
-            return EngineState("loading", "loading the model")
-        return against or EngineState("ready")
+        return self._engines.state or against or EngineState("ready")
 
     @property
     def loaded(self) -> dict[str, int]:
         """Bytes in memory by repository, all engines together."""
-        total: Counter[str] = Counter()
-        for executor in self._executors:
-            total.update(executor.loaded)
-        return dict(total)
+        return self._engines.loaded
 
     @property
     def running(self) -> list[Job]:
@@ -148,14 +135,13 @@ class Worker:
         """
         try:
             async with asyncio.TaskGroup() as group:
-                for executor in self._executors:
+                for executor in self._engines:
                     group.create_task(self._serve(executor))
         finally:
             self._standstill.stop()
             if self._ending:
                 await asyncio.wait(self._ending)
-            for executor in self._executors:
-                await executor.close()
+            await self._engines.close()
 
     def pause(self, reason: str) -> None:
         """Begin no job until `resume`; running jobs are finished."""
@@ -214,7 +200,7 @@ class Worker:
         # joining costs the same however many wait.
         wait, seconds = before.progress.wait, self.times.estimate(before)
         if wait is not None and seconds is not None:
-            wait += seconds / len(self._executors)
+            wait += seconds / len(self._engines)
         position = self._queue.position(job) + len(self._drawing)
         self._tell(job, position=position, wait=wait if seconds else None)
 
@@ -282,7 +268,7 @@ class Worker:
         until the start (None where a time is not known)."""
         everybody = list(self.in_order())
         seconds = seconds_ahead(everybody, self.times.estimate)
-        return len(everybody), None if seconds is None else seconds / len(self._executors)
+        return len(everybody), None if seconds is None else seconds / len(self._engines)
 
     def soon(self) -> float:
         """Seconds after which the queue will have moved, 1 to 60; 10 before any measurement."""
@@ -293,7 +279,7 @@ class Worker:
     def _tell_places(self) -> None:
         """Tell waiting jobs their places, where these have changed."""
         for job, position, wait in waiting_times(
-            self._queue, self.running, len(self._executors), self.times.estimate
+            self._queue, self.running, len(self._engines), self.times.estimate
         ):
             if (job.progress.position, job.progress.wait) != (position, wait):
                 self._tell(job, position=position, wait=wait)
@@ -306,12 +292,12 @@ class Worker:
 
     async def _serve(self, executor: Executor) -> None:
         while True:
-            await self._load(executor)
+            await self._engines.load(executor)
             while len(self._ending) >= MAX_ENDING:
                 await asyncio.wait(self._ending, return_when=asyncio.FIRST_COMPLETED)
             job = await self._next(executor)
             if job is None:
-                self._ready.discard(executor)
+                self._engines.lose(executor)
             else:
                 await self._draw(_Attempt(job, self._queue.round), executor)
 
@@ -325,28 +311,6 @@ class Worker:
         finally:
             getting.cancel()
             died.cancel()
-
-    async def _load(self, executor: Executor) -> None:
-        """Load the engine, also after it was lost. Returns once it is ready or the bot stops."""
-        wait = RELOAD_AFTER
-        while not self._standstill.is_stopping:
-            self._standstill.begin_attempt()
-            try:
-                await executor.start()
-            except FluxbotError as error:
-                self._load_error = str(error)
-                logger.error("the model cannot be loaded: %s", error)
-            except Exception as error:
-                self._load_error = f"the model cannot be loaded ({error}); the log says more"
-                logger.exception("the model cannot be loaded")
-            else:
-                if executor not in self._ready:
-                    self._ready.add(executor)
-                    self._load_error = ""
-                    logger.info("the model is loaded: ready to draw")
-                return
-            await self._standstill.told_to_try_again(wait)
-            wait = min(2 * wait, RELOAD_AFTER_MOST)
 
     async def _draw(self, attempt: _Attempt, executor: Executor) -> None:
         """Make an attempt at a job, and have its end seen to while the engine goes on."""
@@ -366,7 +330,7 @@ class Worker:
             self._judging.forget(job)
             concluding = self._in_background(self._conclude(attempt, generation))
         if not generation.cancelled() and isinstance(generation.exception(), EngineLost):
-            self._ready.discard(executor)
+            self._engines.lose(executor)
             await asyncio.wait([concluding])  # so that it is this job's turn again
 
     async def _generate(self, attempt: _Attempt, executor: Executor) -> list[GenerationResult]:

@@ -167,7 +167,7 @@ async def test_what_was_given_up_is_replayed_by_an_admin_at_no_charge(bot, gate)
 async def test_an_engine_that_died_and_cannot_be_loaded_is_tried_again_by_itself(
     make_bot, gate, monkeypatch
 ):
-    monkeypatch.setattr("bot.worker.RELOAD_AFTER", 0.0)
+    monkeypatch.setattr("bot.engines.RELOAD_AFTER", 0.0)
     loads = []
     load = gate.load
 
