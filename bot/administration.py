@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from bot import audit_log, incidents, people, statistics
+from bot import audit_log, incidents, people, statistics, switches
 from bot.audit_log import Act
 from bot.database import Database
 from bot.gallery import Gallery
@@ -196,22 +196,24 @@ class Administration:
         """Begin no job until `resume`, across restarts; waiting jobs are kept."""
 
         def act(db: sqlite3.Connection) -> None:
-            _switch(db, "paused", PAUSED)
+            switches.write(db, "paused", PAUSED)
 
         await self.do(admin, "pause", None, None, act)
         self._worker.pause(PAUSED)
 
     async def drain(self, admin: str) -> None:
         """Accept no new job until `resume`, across restarts; waiting jobs are drawn."""
-        await self.do(admin, "drain", None, None, partial(_switch, name="draining", value="yes"))
+        await self.do(
+            admin, "drain", None, None, partial(switches.write, name="draining", value="yes")
+        )
         self.is_draining = True
 
     async def resume(self, admin: str) -> None:
         """Accept and draw again; also retries to load a model that could not be loaded."""
 
         def act(db: sqlite3.Connection) -> None:
-            _switch(db, "paused", None)
-            _switch(db, "draining", None)
+            switches.write(db, "paused", None)
+            switches.write(db, "draining", None)
 
         await self.do(admin, "resume", None, None, act)
         self.is_draining = False
@@ -244,7 +246,7 @@ class Administration:
                 f"{name} is the default preset and stays on: name another one in config.toml first"
             )
         value = None if is_enabled else "off"
-        act = partial(_switch, name=_DISABLED + name, value=value)
+        act = partial(switches.write, name=_DISABLED + name, value=value)
         await self.do(admin, "enable" if is_enabled else "disable", name, None, act)
         self._presets.disabled = self._presets.disabled - {name} | (
             frozenset() if is_enabled else {name}
@@ -422,10 +424,3 @@ class Administration:
             return outcome
 
         return await self._database.write(both)
-
-
-def _switch(db: sqlite3.Connection, name: str, value: str | None) -> None:
-    if value is None:
-        db.execute("DELETE FROM switches WHERE name = ?", (name,))
-    else:
-        db.execute("INSERT OR REPLACE INTO switches VALUES (?, ?)", (name, value))

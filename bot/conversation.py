@@ -262,7 +262,7 @@ async def _answer(
         case QueueCommand():
             view = service.queue(source.user)
             state = service.state
-            why_not = "" if state.status == "draining" else state.message
+            why_not = "" if state.status == "draining" else state.said(say)
             text = replies.queue(view.waiting, view.running, view.mine, why_not, say)
             return Reply(text, jobs=view.mine)
         case SettingsCommand():

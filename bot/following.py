@@ -248,10 +248,11 @@ class Following:
             if progress.status.is_final:
                 return None
             state = self._service.state
-            why_not = state.message if state.status not in ("ready", "draining") else ""
+            is_drawing = state.status in ("ready", "draining")
+            why_not = "" if is_drawing else state.said(followed.say)
             followed.is_showing = True
             try:
-                await window.show(progress, followed.say(why_not))
+                await window.show(progress, why_not)
             except Exception as error:
                 fault = window.judge(error)
                 if fault is not None and fault.meaning is Meaning.GONE:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from bot import switches
+
 
 class Kind(StrEnum):
     REFUSED = "refused"  #: Words or a picture, by a screen.
@@ -109,11 +111,10 @@ def set_channel(db: sqlite3.Connection, server: str, channel: str | None) -> Non
 def told_until(db: sqlite3.Connection, platform: str) -> int:
     """Number of the last incident that moderators on *platform* were told of. The first time, it
     is the newest there is: nobody is told of what was before."""
-    name = f"log: {platform}"
-    row = db.execute("SELECT value FROM switches WHERE name = ?", (name,)).fetchone()
-    return newest(db) if row is None else int(row["value"])
+    number = switches.read(db, f"log: {platform}")
+    return newest(db) if number is None else int(number)
 
 
 def set_told(db: sqlite3.Connection, platform: str, number: int) -> None:
     """Write that moderators on *platform* were told of incidents up to *number*."""
-    db.execute("INSERT OR REPLACE INTO switches VALUES (?, ?)", (f"log: {platform}", str(number)))
+    switches.write(db, f"log: {platform}", str(number))

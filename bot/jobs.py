@@ -428,15 +428,16 @@ def waiting_times(
     running: list[Job],
     engines: int,
     estimate: Callable[[Job], float | None],
+    until_one_draws: float = 0.0,
 ) -> Iterator[tuple[Job, int, float | None]]:
     """Each waiting job with the number of jobs ahead of it, running ones included,
     and the seconds until it starts (None where a time is not known).
 
-    The work ahead is shared by *engines*.
+    The work ahead is shared by *engines*, after *until_one_draws* seconds.
     """
     ahead = seconds_ahead(running, estimate)
     for position, job in enumerate(queue, start=len(running)):
-        yield job, position, None if ahead is None else ahead / engines
+        yield job, position, None if ahead is None else until_one_draws + ahead / engines
         seconds = estimate(job)
         ahead = None if ahead is None or seconds is None else ahead + seconds
 

@@ -333,12 +333,13 @@ def queue(
     why_not: str = "",
     say: Language = ENGLISH,
 ) -> str:
-    """The queue as one person sees it; *why_not* says why nothing is drawn, if nothing is."""
+    """The queue as one person sees it; *why_not* says why nothing is drawn, if nothing
+    is, in their language."""
     lines = [f"{job.id} · {progress_line(job, job.progress, say)} · {short(job)}" for job in mine]
     return "\n".join(
         [
             *(
-                [say("No pictures are being drawn right now: {reason}.", reason=say(why_not))]
+                [say("No pictures are being drawn right now: {reason}.", reason=why_not)]
                 if why_not
                 else []
             ),

@@ -109,8 +109,9 @@ class Service:
         self._outcomes = Outcomes(self._store, self._ledger, config.screens)
         self._screens = screens
         judging = Judging(screens, config.screens)
+        model = model_name(config.model)
         self._worker = Worker(
-            executors, database, self._store, self._outcomes, gallery, judging, now
+            executors, database, self._store, self._outcomes, gallery, judging, model, now
         )
         ids = JobIds(database, self._store, gallery, self._worker.unfinished, new_id)
         self.admin = Administration(
@@ -120,7 +121,7 @@ class Service:
             self._worker,
             self._presets,
             config.model.default_preset,
-            model_name(config.model),
+            model,
             self._store,
             gallery,
             ids,

@@ -21,23 +21,28 @@ RETRY_EVERY = 2.0
 CANNOT_WRITE = "something is wrong with the bot's storage; an admin must look at the log"
 CANNOT_SAVE = "the bot cannot save anything right now; waiting jobs are kept"
 NO_ROOM_FOR_PICTURES = "the bot's disk is full; waiting jobs are kept until there is room"
-CRASHED = "the bot has crashed again and again: it draws again in {seconds} s; jobs are kept"
+CRASHED = "the bot has crashed again and again: it draws again in {time}; jobs are kept"
 STOPPING = "the bot is restarting; waiting jobs are kept and drawn afterwards"
+SENTENCES = (CANNOT_WRITE, CANNOT_SAVE, NO_ROOM_FOR_PICTURES, CRASHED, STOPPING)
 
 
 class Standstill:
     """The reasons against drawing; *queue* hands out nothing while there is one.
 
+    Args:
+        on_change: Called when there are other reasons than before.
+
     Attributes:
         is_stopping: Whether the bot stops.
     """
 
-    def __init__(self, queue: FairQueue) -> None:
+    def __init__(self, queue: FairQueue, on_change: Callable[[], None] = lambda: None) -> None:
         self._queue = queue
+        self._on_change = on_change
         self._damage: str | None = None  # only a restart ends it
         self._pause: str | None = None  # an admin says when it is over
         #: By what has failed; over as soon as that works.
-        self._troubles: dict[str, str] = {}
+        self._troubles: dict[str, EngineState] = {}
         self._try_again = asyncio.Event()
         self.is_stopping = False
 
@@ -48,18 +53,19 @@ class Standstill:
             return EngineState("stopping", STOPPING)
         if self._damage is not None:
             return EngineState("failed", self._damage)
-        reason = self._pause or next(iter(self._troubles.values()), None)
-        return None if reason is None else EngineState("paused", reason)
+        if self._pause is not None:
+            return EngineState("paused", self._pause)
+        return next(iter(self._troubles.values()), None)
 
     def fail(self, reason: str) -> None:
         """Begin no job until the bot is started anew."""
         self._damage = reason
-        self._queue.hold()
+        self._hold()
 
     def pause(self, reason: str) -> None:
         """Begin no job until `resume`."""
         self._pause = reason
-        self._queue.hold()
+        self._hold()
 
     def resume(self) -> None:
         """End a pause, and try again at once what has failed."""
@@ -71,7 +77,7 @@ class Standstill:
         """Begin no job any more, and wait for nothing."""
         self.is_stopping = True
         self._try_again.set()
-        self._queue.hold()
+        self._hold()
 
     async def until_done(
         self,
@@ -98,8 +104,8 @@ class Standstill:
                 if trouble is None or self.is_stopping:
                     raise
                 logger.error("%s: trying again in %g s: %s", what, RETRY_EVERY, error)
-                self._troubles[what] = trouble
-                self._queue.hold()
+                self._troubles[what] = EngineState("paused", trouble)
+                self._hold()
             else:
                 if self._troubles.pop(what, None) is not None:
                     self._release()
@@ -108,8 +114,8 @@ class Standstill:
 
     async def rest(self, seconds: float) -> None:
         """Begin no job for *seconds*, after crash upon crash; `resume` ends that earlier."""
-        self._troubles["rest"] = CRASHED.format(seconds=round(seconds))
-        self._queue.hold()
+        self._troubles["rest"] = EngineState("paused", CRASHED, seconds)
+        self._hold()
         self._try_again.clear()
         try:
             await self.told_to_try_again(seconds)
@@ -128,6 +134,11 @@ class Standstill:
         """Forget an earlier word to try again."""
         self._try_again.clear()
 
+    def _hold(self) -> None:
+        self._queue.hold()
+        self._on_change()
+
     def _release(self) -> None:
         if self.state is None:
             self._queue.release()
+        self._on_change()

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from bot.jobs import Job
+from bot.languages import ENGLISH, Language, in_words
 from generation.types import GenerationRequest
 
 
 @dataclass(frozen=True, slots=True)
 class EngineState:
-    """State of drawing, with a sentence for people where nothing can be drawn."""
+    """State of drawing, with a sentence for people where nothing can be drawn.
+
+    Attributes:
+        sentence: In English; {time} stands for the seconds.
+        seconds: About as long as it takes yet; None where nobody knows.
+    """
 
     status: Literal["loading", "ready", "failed", "paused", "draining", "stopping"]
-    message: str = ""
+    sentence: str = ""
+    seconds: float | None = field(default=None, compare=False)
+
+    @property
+    def message(self) -> str:
+        """The sentence in English."""
+        return self.said(ENGLISH)
+
+    def said(self, say: Language) -> str:
+        """The sentence in a person's language."""
+        if self.seconds is None:
+            return say(self.sentence)
+        return say(self.sentence, time=in_words(self.seconds, say))
 
 
 @dataclass(frozen=True, slots=True)

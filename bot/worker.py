@@ -92,6 +92,7 @@ class Worker:
         outcomes: Outcomes,
         gallery: Gallery,
         judging: Judging,
+        model: str,
         now: Callable[[], float],
     ) -> None:
         self.unfinished: dict[str, Job] = {}
@@ -107,15 +108,16 @@ class Worker:
         #: Being drawn, and cancelled; and why, unless its own person did it.
         self._unwanted: dict[str, str | None] = {}
         self._ending: set[asyncio.Task[None]] = set()
-        self._standstill = Standstill(self._queue)
-        self._engines = Engines(executors, self._standstill)
+        self._standstill = Standstill(self._queue, self._tell_places)
+        self._engines = Engines(executors, self._standstill, database, model, self._tell_places)
+        self._told = EngineState("ready")
 
     @property
     def state(self) -> EngineState:
-        against = self._standstill.state
-        if against is not None and against.status != "paused":
-            return against
-        return self._engines.state or against or EngineState("ready")
+        against, engines = self._standstill.state, self._engines.state
+        if engines is not None and engines.status == "failed":  # which outlasts a pause
+            return engines if against is None or against.status == "paused" else against
+        return against or engines or EngineState("ready")
 
     @property
     def loaded(self) -> dict[str, int]:
@@ -134,6 +136,7 @@ class Worker:
         next start.
         """
         try:
+            await self._engines.recall()
             async with asyncio.TaskGroup() as group:
                 for executor in self._engines:
                     group.create_task(self._serve(executor))
@@ -200,7 +203,7 @@ class Worker:
         # joining costs the same however many wait.
         wait, seconds = before.progress.wait, self.times.estimate(before)
         if wait is not None and seconds is not None:
-            wait += seconds / len(self._engines)
+            wait += seconds / self._engines.drawing
         position = self._queue.position(job) + len(self._drawing)
         self._tell(job, position=position, wait=wait if seconds else None)
 
@@ -268,7 +271,9 @@ class Worker:
         until the start (None where a time is not known)."""
         everybody = list(self.in_order())
         seconds = seconds_ahead(everybody, self.times.estimate)
-        return len(everybody), None if seconds is None else seconds / len(self._engines)
+        if seconds is not None:
+            seconds = self._engines.seconds_until_one_draws + seconds / self._engines.drawing
+        return len(everybody), seconds
 
     def soon(self) -> float:
         """Seconds after which the queue will have moved, 1 to 60; 10 before any measurement."""
@@ -277,11 +282,18 @@ class Worker:
         return max(1.0, min(60.0, seconds or 10.0))
 
     def _tell_places(self) -> None:
-        """Tell waiting jobs their places, where these have changed."""
+        """Tell waiting jobs their places and times, where these have changed, and all of them
+        where something else stands against drawing than before, or nothing."""
+        state, engines = self.state, self._engines
+        is_told, self._told = state == self._told, state
         for job, position, wait in waiting_times(
-            self._queue, self.running, len(self._engines), self.times.estimate
+            self._queue,
+            self.running,
+            engines.drawing,
+            self.times.estimate,
+            engines.seconds_until_one_draws,
         ):
-            if (job.progress.position, job.progress.wait) != (position, wait):
+            if not is_told or (job.progress.position, job.progress.wait) != (position, wait):
                 self._tell(job, position=position, wait=wait)
 
     def _tell(self, job: Job, **progress: Any) -> None:

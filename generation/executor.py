@@ -161,7 +161,10 @@ class ThreadExecutor:
             raise GenerationCancelled
         if self._engine is None:
             raise ModelUnavailable("the model is not loaded")
-        self._load()  # afresh, where it has died since the last picture
+        try:
+            self._load()  # afresh, where it has died since the last picture
+        except Exception as error:
+            raise EngineLost(f"it died while idle, and cannot be loaded again: {error}") from error
         try:
             return self._engine.generate(request, on_step)
         except EngineLost:

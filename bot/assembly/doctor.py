@@ -26,6 +26,7 @@ from bot.clock import EVEN, LONG_REST, in_days, last_seen
 from bot.config import Config, ConfigError, Secrets, check_license
 from bot.credentials import provenance_verdict
 from bot.database import DatabaseDamaged, check_sound, migrations
+from bot.engines import lost_engines
 from bot.permissions import readable_by_others, secrets_are_open
 from bot.provenance import MAP, Provenance
 from bot.storage import has_wal_bug
@@ -68,6 +69,7 @@ def findings(
     yield Finding("provenance", *provenance_verdict(config.provenance))
     yield _device(config, busy)
     yield model_finding(config, secrets)
+    yield from (Finding("engines", False, sentence) for sentence in lost(config))
     for sentence in faulty_presets(config).values():
         yield Finding("presets", False, sentence)
     for platform in platforms:
@@ -135,6 +137,16 @@ def clock_finding(left: float | None, now: float) -> Finding:
         f"it is {in_days(now - left)} than when the bot was last seen running; if that is wrong,"
         " set it right: nothing is deleted for its age until it has held for a day",
     )
+
+
+def lost(config: Config) -> list[str]:
+    """A sentence about each engine that the bot, which may be running, has lost."""
+    path = database_path(config)
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            return [f"{each}; the bot keeps trying while it runs" for each in lost_engines(db)]
+    except sqlite3.Error:
+        return []  # the finding about the database says more
 
 
 def sqlite_finding(version: tuple[int, ...]) -> Finding:

@@ -244,3 +244,5 @@ def test_two_engines_halve_the_wait():
     waits = [wait for _, _, wait in waiting_times(queue, [], 2, times.estimate)]
 
     assert waits == pytest.approx([0.0, 4.0, 8.0])
+    waits = [wait for _, _, wait in waiting_times(queue, [], 2, times.estimate, 20.0)]
+    assert waits == pytest.approx([20.0, 24.0, 28.0]), "after they are loaded"

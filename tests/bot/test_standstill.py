@@ -77,7 +77,7 @@ async def test_a_rest_ends_by_itself_or_by_an_admins_word(queue):
     resting = asyncio.create_task(standstill.rest(3600))
     await asyncio.sleep(0)
     assert not await is_begun(queue)
-    assert "it draws again in 3600 s" in standstill.state.message
+    assert "it draws again in 60 minutes" in standstill.state.message
 
     standstill.resume()
     await resting

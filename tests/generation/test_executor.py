@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from generation.errors import GenerationCancelled, ModelUnavailable
+from generation.errors import EngineLost, GenerationCancelled, ModelUnavailable
 from generation.executor import ThreadExecutor
 from generation.stub import StubEngine
 from tests.conftest import PRESETS, until
@@ -254,6 +254,22 @@ async def test_closing_may_be_asked_for_at_any_time_and_any_number_of_times(gate
     with pytest.raises(ModelUnavailable, match="stopping"):
         await executor.start()
     await ThreadExecutor(lambda: gate).close()
+
+
+async def test_an_engine_that_died_and_cannot_be_loaded_again_is_lost(executor, gate, fox):
+    """I5: its job is drawn by another, and does not fail for it."""
+    gate.open()
+
+    def gone():
+        raise ModelUnavailable("the device has gone")
+
+    gate.is_alive, load, gate.load = False, gate.load, gone
+    with pytest.raises(EngineLost, match=r"while idle.*: the device has gone"):
+        await executor.generate(fox, ignore)
+
+    gate.load = load
+    await executor.start()
+    assert (await executor.generate(fox, ignore)).image.size == (fox.width, fox.height)
 
 
 async def test_closing_does_not_wait_for_a_hung_engine_beyond_the_deadline(gate, fox, caplog):

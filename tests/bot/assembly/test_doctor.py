@@ -3,14 +3,17 @@
 import os
 import re
 import socket
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from bot.assembly.doctor import model_finding, pictures_finding, sqlite_finding
+from bot import switches
+from bot.assembly.doctor import lost, model_finding, pictures_finding, sqlite_finding
 from bot.assembly.folder import lock
 from bot.assembly.platforms import PLATFORMS
 from bot.config import Config, Secrets, load_config
+from bot.database import Database
 from generation.decoders import Decoders
 
 WEB = next(each for each in PLATFORMS if each.name == "web")
@@ -114,3 +117,18 @@ async def test_check_knows_a_model_that_can_never_be_found(run):
     )
 
     assert (status, "is neither a folder nor a repository id" in output) == (1, True)
+
+
+async def test_check_names_engines_that_the_bot_has_lost(run, tmp_path):
+    """I11"""
+    config = Config(storage={"data_dir": tmp_path / "data"})
+    assert lost(config) == [], "there is no database yet"
+    database = await Database.open(tmp_path / "data" / "bot.sqlite3")
+    sentence = "engine 2 of 2: no such device"
+    await database.write(partial(switches.write, name="lost engines", value=sentence))
+    await database.close()
+
+    status, output = await run("check", FLUXBOT_STORAGE__DATA_DIR=str(tmp_path / "data"))
+
+    assert status == 1
+    assert f"{sentence}; the bot keeps trying while it runs" in " ".join(output.split())
