@@ -10,6 +10,7 @@ from bot.database import Database
 from bot.engines import Engines, lost_engines
 from bot.jobs import JobStatus
 from bot.languages import language_of
+from bot.screens import Screens
 from bot.service import Service
 from bot.source import Source
 from bot.views import EngineState
@@ -185,7 +186,7 @@ async def two_engines(bot, make_bot):
         bot.gallery,
         bot.control_images,
         about=bot.about,
-        screens=bot.service._screens,
+        screens=Screens({}),
         read_presets=bot.read_presets,
         now=bot.clock,
     )
