@@ -1,7 +1,8 @@
 """Clean RGB images from hostile bytes.
 
-Only PNG, JPEG, WebP, GIF and AVIF are opened: by their first bytes and by Pillow's
-allow-list, so no other decoder ever sees a stranger's file. The size is read from the
+Only PNG, JPEG, WebP, GIF, AVIF and, where ``pillow-heif`` is installed, HEIC are opened:
+by their first bytes and by Pillow's allow-list, so no other decoder ever sees a stranger's
+file. The size is read from the
 header before a pixel is decoded, and a picture that leaves is always encoded anew.
 Photographs, as JPEG, may be larger than others: they are scaled down while decoding.
 
@@ -42,7 +43,19 @@ from generation.containers import (
 from generation.errors import InvalidImage
 from generation.types import CleanImage
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", *(("AVIF",) if features.check("avif") else ()))
+try:
+    import pillow_heif
+except ImportError:  # the extra "heic"
+    pillow_heif = None
+else:
+    pillow_heif.options.DECODE_THREADS = 1
+    pillow_heif.register_heif_opener(thumbnails=False)
+
+FORMATS = (
+    *("PNG", "JPEG", "WEBP", "GIF"),
+    *(("AVIF",) if features.check("avif") else ()),
+    *(("HEIF",) if pillow_heif is not None else ()),
+)
 MAX_BYTES = 10_000_000
 MAX_WIDTH = MAX_HEIGHT = 4096
 #: Of a JPEG, which is decoded at a half, a quarter or an eighth of its size: pixels in all, fewer
@@ -203,6 +216,7 @@ def _is_allowed(data: bytes) -> bool:
         data.startswith((PNG_START, JPEG_START, *GIF_STARTS))
         or (data.startswith(b"RIFF") and data[8:12] == b"WEBP")
         or ("AVIF" in FORMATS and data[4:8] == b"ftyp" and data[8:12] in AVIF_BRANDS)
+        or ("HEIF" in FORMATS and data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS)
     )
 
 

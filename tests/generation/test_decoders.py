@@ -79,6 +79,16 @@ def test_a_picture_comes_back_as_it_would_from_this_very_process(shared, data):
     assert len(shared.pids) == 1, "no file needs anything that the process may not open"
 
 
+def test_a_heic_of_a_telephone_is_decoded_within_the_limits(shared):
+    pytest.importorskip("pillow_heif", reason="the extra heic is not installed")
+    photo = Image.linear_gradient("L").resize((4032, 3024)).convert("RGB")
+    heic = file(photo, "HEIF", quality=50)
+
+    cleaned = shared.clean(heic)
+
+    assert (cleaned.width, cleaned.height) == photo.size
+
+
 def test_a_refusal_comes_back_in_the_same_words(shared):
     for data in (b"", b"GIF89a", picture()[:200], picture(8, 8), png(4112, 600)):
         with pytest.raises(InvalidImage) as here:
