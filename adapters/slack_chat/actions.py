@@ -16,7 +16,7 @@ from adapters.slack_chat.context import Context
 from adapters.slack_chat.errors import OutcomeUnknown, SlackError
 from adapters.slack_chat.forms import Purpose, Purposed
 from adapters.slack_chat.moderation import decided, decision_of, peek
-from adapters.slack_chat.places import Place, whisper_blocks
+from adapters.slack_chat.places import Place, patiently, whisper_blocks
 from bot import sentences
 from bot.commands import (
     AdminWho,
@@ -100,7 +100,7 @@ class Actions:
         elif verb in ("edit", "control"):
             reply = await self._open_about(place, verb, job_id, trigger)
         elif verb == "reveal":
-            return await self._reveal(place, job_id)
+            reply = await self._reveal(place, job_id)
         elif verb == "draw":
             await self._context.open(place, Purposed("imagine"), trigger, {})
         elif verb == "settings":
@@ -146,7 +146,11 @@ class Actions:
             shown = blocks.pictures(reply.job, held)
             if shown:
                 said = blocks.fallback(reply.job.request.prompt)
-                await whisper_blocks(place, said, shown)
+                try:
+                    await patiently(place.workspace, lambda: whisper_blocks(place, said, shown))
+                except (SlackError, OutcomeUnknown) as error:
+                    logger.info("pictures cannot be shown to one person: %s", error)
+                    return refusal(sentences.our_fault())
         return reply
 
     async def _delete(self, place: Place, body: dict[str, Any], job: Job) -> None:

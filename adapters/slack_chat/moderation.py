@@ -9,7 +9,7 @@ from typing import Any
 from adapters.slack_chat import blocks, files
 from adapters.slack_chat.blocks import Block
 from adapters.slack_chat.errors import OutcomeUnknown, SlackError
-from adapters.slack_chat.places import Place, post, whisper_blocks
+from adapters.slack_chat.places import Place, patiently, post, whisper_blocks
 from adapters.slack_chat.wording import clipped, escape
 from adapters.slack_chat.workspaces import Workspace
 from bot.decisions import OF_KIND, WORDS, Decision
@@ -121,4 +121,5 @@ async def peek(service: Service, place: Place, moderator: str, job_id: str) -> N
 
     await files.upload(place.workspace, data, f"{job_id}.png", job_id, keep, None)
     await files.until_shown(place.workspace, ids[0])
-    await whisper_blocks(place, job_id, [blocks.picture(ids[0], job_id)])
+    shown = [blocks.picture(ids[0], job_id)]
+    await patiently(place.workspace, lambda: whisper_blocks(place, job_id, shown))

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from bot.screens import Action, Verdict
-from tests.adapters.slack_chat.conftest import SMALL
+from tests.adapters.slack_chat.conftest import SMALL, ours
 from tests.conftest import until
+from tests.fakes.slack.world import images
 from tests.judges import HIDDEN, Judge
 
 HELD = Verdict(Action.HOLD, "held", "judge", "0.90")
@@ -71,8 +72,45 @@ async def test_a_spoiler_is_shown_to_whoever_asks_for_it_alone(chat, slack, judg
     await ada.mention(general, f"a fox {SMALL}")
 
     message = await general.said("not everybody wants to see", button="Show")
-
     assert not any(block["type"] == "image" for block in message["blocks"])
+    await ada.press(message, "Show", general)
+    await chat.close()
+
+    ((to, shown),) = general.whispers
+    assert (to, len(images(shown))) == (ada.id, 1)
+    assert ours(general) == [message]
+
+
+@pytest.mark.parametrize("who", ["the person", "a moderator"])
+async def test_a_picture_for_one_person_is_shown_though_slack_fails_at_first(
+    chat, slack, judge, mods, gate, who
+):
+    """I8"""
+    gate.open()
+    boss, general = slack.person("boss", is_admin=True), slack.channel()
+    judge.picture = HIDDEN if who == "the person" else HELD
+    await boss.mention(general, f"a fox {SMALL}")
+    place = general if who == "the person" else mods
+    message = await place.said("", button="Show")
+    slack.api.fault("chat.postEphemeral", "internal_error", 503)
+
+    await boss.press(message, "Show", place)
+
+    await place.until(lambda _: place.whispers)
+    assert images(place.whispers[0][1])
+
+
+async def test_who_cannot_be_shown_a_picture_is_told_so(chat, slack, judge, gate):
+    gate.open()
+    judge.picture = HIDDEN
+    ada, general = slack.person("ada"), slack.channel()
+    await ada.mention(general, f"a fox {SMALL}")
+    message = await general.said("not everybody wants to see", button="Show")
+    slack.api.fault("chat.postEphemeral", "any_new_word")
+
+    await ada.press(message, "Show", general)
+
+    await general.whispered(ada.id, "Something went wrong on our side")
 
 
 async def test_a_log_entry_leads_to_the_message(chat, slack, mods, gate):
