@@ -66,7 +66,8 @@ class _Followed:
     Attributes:
         attempt: Facts for the next attempt.
         is_showing: Whether an edit is under way.
-        was_cut_off: Whether an edit was under way when the job ended, and may still arrive.
+        may_arrive: Whether an act was given up whose outcome is unknown, such as an edit that was
+            under way when the job ended: it may still arrive.
         is_over: Whether the person has the answer, or will never have it.
     """
 
@@ -76,7 +77,7 @@ class _Followed:
     task: asyncio.Task[None] | None = None
     attempt: Attempt = field(default_factory=Attempt)
     is_showing: bool = False
-    was_cut_off: bool = False
+    may_arrive: bool = False
     is_over: bool = False
 
 
@@ -179,6 +180,8 @@ class Following:
             if not is_lost(job):
                 continue
             followed = self._followed.get(job.id)
+            if followed is not None and followed.is_over:
+                continue  # they have the answer already
             task = followed.task if followed is not None else None
             if task is not None and task is not asyncio.current_task():
                 task.cancel()
@@ -214,7 +217,9 @@ class Following:
         passes, the job is drawn meanwhile, and its ways begin with a message at its end."""
         pause, tries = LONGEST_PAUSE, None
         for _ in range(MOST_ROUNDS):
+            was_repeated = followed.attempt.is_repeated
             fault = await self._carry_out(followed, followed.window.open, tries)
+            followed.may_arrive |= followed.attempt.is_repeated and not was_repeated
             if fault is None or not fault.is_passing:
                 return fault
             if followed.job.status.is_final:
@@ -232,7 +237,7 @@ class Following:
             await _first(showing, followed.job.finished())
             if followed.is_showing:
                 await _first(showing, self._sleep(SECONDS_FOR_AN_EDIT))
-            followed.was_cut_off = followed.is_showing
+            followed.may_arrive |= followed.is_showing
         finally:
             showing.cancel()
             await asyncio.gather(showing, return_exceptions=True)
@@ -257,6 +262,7 @@ class Following:
                 fault = window.judge(error)
                 if fault is not None and fault.meaning is Meaning.GONE:
                     raise _Gone from error
+                followed.may_arrive |= fault is not None and fault.meaning is Meaning.UNKNOWN
                 level = logging.ERROR if fault is None else logging.DEBUG
                 logger.log(level, "progress of job %s is not shown: %r", job.id, error)
                 if fault is not None and fault.meaning is Meaning.REFUSED:
@@ -296,10 +302,13 @@ class Following:
         followed.is_over = True
         job = followed.job
         self._faults_of_ours.pop(job.id, None)
+        if way.left_behind and way.is_found_again:
+            await self._leave(followed, followed.say(way.left_behind))
         await self._until_written(job, lambda: self._service.answers.delivered(job))
         if way.left_behind:
-            await self._leave(followed, followed.say(way.left_behind))
-        elif followed.was_cut_off and not way.is_new:
+            if not way.is_found_again:
+                await self._leave(followed, followed.say(way.left_behind))
+        elif followed.may_arrive and not way.is_new:
             # Progress that arrives after the picture would take its place.
             await self._until_arrived()
             followed.attempt = Attempt(is_repeated=True)
@@ -318,7 +327,7 @@ class Following:
             await followed.window.note(sentence)
 
         await self._insist(followed, note)
-        if followed.was_cut_off:
+        if followed.may_arrive:
             await self._until_arrived()
             await self._insist(followed, note)
 

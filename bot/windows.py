@@ -79,11 +79,15 @@ class Way:
         is_new: Whether it is another message than the one that showed progress. People who have
             cancelled the job themselves do not get one.
         left_behind: Sentence in the message that showed progress, once this way has succeeded.
+        is_found_again: Whether a later process finds what it has sent, so that sending it again
+            changes nothing. The delivery is then written after the sentence, which a process that
+            dies in between would else leave unsaid.
     """
 
     finish: Callable[[Attempt], Awaitable[None]]
     is_new: bool = False
     left_behind: str = ""
+    is_found_again: bool = False
 
 
 class Window(Protocol):

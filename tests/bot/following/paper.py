@@ -33,6 +33,9 @@ class Sheet:
         attempts: What was tried, and how.
         hangs: Set while showing progress waits for ever.
         hanging: Ways that wait for ever when they are tried next.
+        is_found_again: Whether a later process would find what the ways have sent.
+        on_note: Called as a last word is said.
+        hangs_at_note: What the last word waits for, if anything.
     """
 
     job: object
@@ -44,6 +47,9 @@ class Sheet:
     attempts: list = field(default_factory=list)
     hangs: bool = False
     hanging: list = field(default_factory=list)
+    is_found_again: bool = False
+    on_note: object = None
+    hangs_at_note: asyncio.Event | None = None
     is_ready: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def open(self, attempt):
@@ -61,10 +67,15 @@ class Sheet:
     def ways(self):
         for name in self.names:
             is_new = name != "edit"
-            yield Way(self._finishing(name), is_new, LeftBehind.DIRECTLY if is_new else "")
+            left_behind = LeftBehind.DIRECTLY if is_new else ""
+            yield Way(self._finishing(name), is_new, left_behind, self.is_found_again)
 
     async def note(self, sentence):
         self._do("note")
+        if self.on_note is not None:
+            self.on_note()
+        if self.hangs_at_note is not None:
+            await self.hangs_at_note.wait()
         self.lines.append(sentence)
 
     def judge(self, error):

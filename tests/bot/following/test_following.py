@@ -66,6 +66,50 @@ async def test_what_was_cut_off_is_said_over_since_it_may_arrive_late(desk, gate
     assert sheet.attempts[-2:] == [("edit", Attempt()), ("edit", Attempt(is_repeated=True))]
 
 
+@pytest.mark.parametrize("what", ["open", "show"])
+async def test_what_was_lost_is_said_over_since_it_may_arrive_late(desk, gate, what):
+    desk.prepared["faults"] = {what: [Paper(Meaning.UNKNOWN)]}
+    job, sheet = await desk.ask()
+    await until(lambda: "step 0" in sheet.lines or ("show", None) in sheet.attempts)
+
+    gate.open()
+    await desk.settled(job)
+
+    assert desk.pauses[-1] == module.SECONDS_UNTIL_ARRIVED
+    assert sheet.attempts[-1] == ("edit", Attempt(is_repeated=True))
+    assert [name for name, _ in sheet.letters] == ["edit", "edit"]
+
+
+async def test_a_way_that_is_found_again_is_written_once_the_last_word_is_said(desk, gate):
+    """Else a process that dies in between leaves it unsaid for ever."""
+    desk.prepared |= {"is_found_again": True, "faults": {"edit": [Paper(Meaning.CLOSED)]}}
+    gate.open()
+    job, sheet = await desk.ask()
+    said = []
+    sheet.on_note = lambda: said.append(job.delivery)
+
+    await desk.settled(job)
+
+    assert said == [Delivery.NONE], "it is not written yet"
+    assert job.delivery is Delivery.DELIVERED
+    assert sheet.lines[-1] == "Answered in a direct message."
+
+
+async def test_who_has_their_picture_is_not_refunded_as_the_platform_goes_away(desk, gate):
+    desk.prepared |= {"is_found_again": True, "faults": {"edit": [Paper(Meaning.CLOSED)]}}
+    gate.open()
+    job, sheet = await desk.ask()
+    sheet.hangs_at_note = asyncio.Event()
+    await until(lambda: ("note", None) in sheet.attempts)
+
+    await desk.following.abandon(lambda job: True, "the app was removed from the workspace")
+    sheet.hangs_at_note.set()
+    await desk.settled(job)
+
+    assert job.delivery is Delivery.DELIVERED
+    assert job.error is None
+
+
 async def test_a_last_word_is_said_over_too_where_progress_was_cut_off(desk, gate):
     """I8: the late edit would put "Cancel" back."""
     desk.prepared |= {"hangs": True, "faults": {"edit": [Paper(Meaning.CLOSED)]}}
