@@ -44,6 +44,7 @@ NEEDED_SCOPES = frozenset({"chat:write", "app_mentions:read", "commands"})
 FORMS = frozenset(
     {
         "auth.test",
+        "chat.getPermalink",
         "conversations.history",
         "conversations.replies",
         "files.getUploadURLExternal",
