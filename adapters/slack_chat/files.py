@@ -19,8 +19,10 @@ from bot.source import Picture
 
 logger = logging.getLogger(__name__)
 
-#: Attempts to upload a picture, to fetch one, and to ask Slack whether it can be shown.
+#: Attempts to upload a picture, to complete its upload, to fetch one, and to ask Slack whether it
+#: can be shown.
 UPLOADS = 4
+COMPLETIONS = 2
 FETCHES = 3
 LOOKS = 10
 #: Bytes that are looked at to tell a page from a picture.
@@ -200,14 +202,21 @@ async def _send(workspace: Workspace, url: str, data: bytes) -> None:
 
 async def _complete(workspace: Workspace, id: str, title: str, channel: str | None) -> None:
     shown: dict[str, Any] = {} if channel is None else {"channel_id": channel}
-    try:
-        await workspace.call(
-            "files.completeUploadExternal", files=[{"id": id, "title": title}], **shown
-        )
-    except OutcomeUnknown:
-        # The call works once; the file itself tells whether it did.
-        if not await _is_complete(workspace, id):
-            raise
+    for attempt in range(COMPLETIONS):
+        try:
+            await workspace.call(
+                "files.completeUploadExternal", files=[{"id": id, "title": title}], **shown
+            )
+            return
+        except (SlackError, OutcomeUnknown) as error:
+            is_unknown = isinstance(error, OutcomeUnknown)
+            # The call works once; the file itself tells whether it did.
+            if (is_unknown or attempt) and await _is_complete(workspace, id):
+                return
+            # Another file would be left behind, should this one be completed late.
+            if not is_unknown or attempt + 1 == COMPLETIONS:
+                raise
+        await workspace.pace.sleep(2.0**attempt)
 
 
 async def _is_complete(workspace: Workspace, id: str) -> bool:

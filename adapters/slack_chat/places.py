@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from adapters.slack_chat import blocks
-from adapters.slack_chat.errors import OutcomeUnknown, RateLimited
+from adapters.slack_chat.errors import OutcomeUnknown, RateLimited, SlackError, TokenRevoked
 from adapters.slack_chat.workspaces import Workspace
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
+
+#: Seconds by which the bot's clock may be ahead of Slack's where a message is looked for.
+SECONDS_BACK = 60.0
 
 #: Seconds between attempts to tell one person something.
 PAUSES = (1.0, 4.0, 15.0, 60.0)
@@ -77,6 +84,58 @@ async def post(
         **more,
     )
     return answer
+
+
+async def post_once(place: Place, text: str, parts: list[blocks.Block], since: float) -> None:
+    """Post a message at *place*, several times where Slack fails or is busy. It is looked for,
+    among those since a unix time, before it is posted again, so that it is there once.
+
+    Raises:
+        SlackError, OutcomeUnknown: It cannot be posted.
+    """
+    token = uuid4().hex
+    metadata = {"event_type": "flux_answer", "event_payload": {"answer": token}}
+    is_repeated = False
+
+    async def tell() -> None:
+        nonlocal is_repeated
+        if is_repeated and await found(place, since, "answer", token):
+            return
+        is_repeated = True
+        await post(place, text, parts, metadata=metadata)
+
+    await patiently(place.workspace, tell)
+
+
+async def found(place: Place, since: float, key: str, value: str) -> list[str]:
+    """The ts of each message at *place*, since a unix time by the bot's clock, whose metadata have
+    *value* for *key*: among them one that Slack posted while its answer was lost. Empty where
+    nobody may look.
+
+    Raises:
+        TokenRevoked, RateLimited, OutcomeUnknown: Slack may tell later.
+    """
+    method = "conversations.replies" if place.root else "conversations.history"
+    thread: dict[str, Any] = {"ts": place.root} if place.root else {}
+    try:
+        answer = await place.workspace.call(
+            method,
+            channel=place.channel,
+            oldest=f"{since - SECONDS_BACK:.6f}",
+            limit=200,
+            include_all_metadata=True,
+            **thread,
+        )
+    except (TokenRevoked, RateLimited):
+        raise
+    except SlackError as error:
+        logger.info("a message cannot be looked for: %s", error)
+        return []
+    return [
+        str(message["ts"])
+        for message in answer.get("messages", ())
+        if ((message.get("metadata") or {}).get("event_payload") or {}).get(key) == value
+    ]
 
 
 async def patiently(workspace: Workspace, tell: Callable[[], Awaitable[T]]) -> T:

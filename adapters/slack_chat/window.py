@@ -30,7 +30,13 @@ from adapters.slack_chat.errors import (
     is_about_content,
 )
 from adapters.slack_chat.hooks import respond
-from adapters.slack_chat.places import Place, post, whisper_blocks
+from adapters.slack_chat.places import (
+    Place,
+    found,
+    post,
+    post_once,
+    whisper_blocks,
+)
 from adapters.slack_chat.previews import Previews
 from adapters.slack_chat.workspaces import Workspace
 from bot import reasons
@@ -74,7 +80,9 @@ class SlackWindow:
         self._previews = Previews(workspace)
         self._shown: list[blocks.Block] = []
         self._closed: Reason | None = None
-        self._is_finished = False
+        self._is_finished = self._must_say_where = False
+        #: Where messages may have been posted whose answers were lost, and may still come.
+        self._lost: set[Place] = set()
 
     # The protocol of `bot.following`
 
@@ -91,8 +99,6 @@ class SlackWindow:
             except Closed:
                 if not await self._respond(LeftBehind.TO_YOU):
                     raise
-            else:
-                await self._respond(LeftBehind.DIRECTLY)
 
     async def ready(self) -> None:
         await self._workspace.pace.spare(self._where["channel"])
@@ -115,9 +121,15 @@ class SlackWindow:
 
     def ways(self) -> Iterator[Way]:
         # A process before this one may have moved, and not come to say so where it was.
-        yield Way(self._finish, left_behind=LeftBehind.DIRECTLY if self._where.get("left") else "")
+        left_behind = LeftBehind.DIRECTLY if self._where.get("left") else ""
+        yield Way(self._finish, left_behind=left_behind, is_found_again=True)
         if not self._is_home:
-            yield Way(self._finish_at_home, is_new=True, left_behind=LeftBehind.DIRECTLY)
+            yield Way(
+                self._finish_at_home,
+                is_new=True,
+                left_behind=LeftBehind.DIRECTLY,
+                is_found_again=True,
+            )
         if self._where.get("hook"):
             yield Way(self._finish_by_hook, is_new=True)
 
@@ -140,7 +152,7 @@ class SlackWindow:
                 await self._delete(channel, ts)
         if not is_told and not await self._respond(sentence):
             await self._tell(text, parts)
-        await self._previews.delete()
+        await self._clear_away()
 
     def judge(self, error: Exception) -> Fault | None:
         match error:
@@ -167,12 +179,13 @@ class SlackWindow:
         where = self._where
         if self._is_finished:  # again, over progress that came late
             await self._update(where["channel"], where["ts"], text, parts)
+            await self._clear_away()
             return
         if not where.get("ts"):
             await self._post(attempt)
         await self._edit(text, parts)
         self._is_finished = True
-        await self._previews.delete()
+        await self._clear_away()
 
     async def _finish_at_home(self, attempt: Attempt) -> None:
         if not self._is_home:
@@ -182,7 +195,20 @@ class SlackWindow:
     async def _finish_by_hook(self, attempt: Attempt) -> None:
         await respond(self._workspace, self._where["hook"], *await self._end())
         self._is_finished = True
+        await self._clear_away()
+
+    async def _clear_away(self) -> None:
+        """Delete what would be left over: previews, and messages that Slack posted so late that
+        another was posted in their place."""
         await self._previews.delete()
+        shown = self._where.get("ts")
+        for place in self._lost:
+            try:
+                for ts in await self._posted(place):
+                    if ts != shown:
+                        await self._delete(place.channel, ts)
+            except (SlackError, OutcomeUnknown) as error:
+                logger.info("a message of %s may be there twice: %s", self._job.id, error)
 
     async def _end(self) -> tuple[str, list[blocks.Block]]:
         """The message of the end, with its pictures at Slack."""
@@ -251,18 +277,28 @@ class SlackWindow:
             Closed: Nothing can be posted there.
         """
         where, job = self._where, self._job
-        if attempt.is_repeated and (ts := await self._find()) is not None:
-            await self._keep(where["channel"], ts)
-            return
+        place = Place(self._workspace, where["channel"], where["root"], blocks.asker(job))
+        if attempt.is_repeated:
+            self._lost.add(place)
+            if posted := await self._posted(place):
+                await self._keep(place.channel, posted[0])
+                await self._say_where()
+                return
         if job.status.is_final and job.status is not JobStatus.SUCCEEDED:
             text, parts = blocks.ended_message(job, self._note, say=self._say)
         else:
             text, parts = blocks.progress_message(job, job.progress, self._note, say=self._say)
         metadata = {"event_type": METADATA, "event_payload": {"job": job.id}}
-        place = Place(self._workspace, where["channel"], where["root"], blocks.asker(job))
         with self._noticing():
             answer = await post(place, text, parts, metadata=metadata)
         await self._keep(answer["channel"], answer["ts"])
+        await self._say_where()
+
+    async def _say_where(self) -> None:
+        """Say where the answer is, to a person who has no message to say so where they asked."""
+        if self._must_say_where:
+            self._must_say_where = False
+            await self._respond(LeftBehind.DIRECTLY)
 
     async def _move_home(self, reason: Reason, attempt: Attempt) -> None:
         """Answer in the person's own conversation with the bot instead.
@@ -273,7 +309,9 @@ class SlackWindow:
         where, user = self._where, blocks.asker(self._job)
         note = f"{self._note} {reasons.moved(reason, self._say)}".strip()
         left = [where["channel"], where["ts"]] if where.get("ts") else where.get("left")
-        await self._redirect(channel=user, root="", note=note, ts="", left=left)
+        self._must_say_where = left is None
+        home = await self._workspace.direct(user)
+        await self._redirect(channel=home, root="", note=note, ts="", left=left, home=True)
         try:
             await self._post(replace(attempt, is_repeated=False))
         except (SlackError, Closed) as error:
@@ -293,31 +331,9 @@ class SlackWindow:
         is_home = channel.startswith("D")
         await self._redirect(channel=channel, ts=ts, root=root, home=is_home)
 
-    async def _find(self) -> str | None:
-        """The ts of a message that Slack posted while its answer was lost; None without one."""
-        where = self._where
-        method, more = "conversations.history", {}
-        if where["root"]:
-            method, more = "conversations.replies", {"ts": where["root"]}
-        try:
-            answer = await self._workspace.call(
-                method,
-                channel=where["channel"],
-                oldest=f"{self._job.submitted_at - 60:.6f}",
-                limit=200,
-                include_all_metadata=True,
-                **more,
-            )
-        except SlackError as error:
-            if _passes(error):
-                raise
-            logger.info("a message cannot be looked for: %s", error)
-            return None
-        for message in answer.get("messages", ()):
-            metadata = message.get("metadata") or {}
-            if metadata.get("event_payload", {}).get("job") == self._job.id:
-                return str(message["ts"])
-        return None
+    async def _posted(self, place: Place) -> list[str]:
+        """The ts of each message of the job at *place*."""
+        return await found(place, self._job.submitted_at, "job", self._job.id)
 
     async def _update(
         self,
@@ -415,7 +431,8 @@ async def show_again(service: Service, place: Place, job: Job, say: Language = E
     """
     ids: list[str] = []
     await _upload(service, place.workspace, job, ids)
-    await post(place, *_picture_message(service, job, ids, "", say))
+    text, parts = _picture_message(service, job, ids, "", say)
+    await post_once(place, text, parts, job.submitted_at)
 
 
 def _picture_message(

@@ -35,6 +35,7 @@ SCOPES = {
     "files:write": "show the pictures that it draws",
     "groups:history": "find its own message again in private channels",
     "im:history": "hear what people write to it directly",
+    "im:write": "find its own message again in a direct message that it began",
     "users:read": "tell who is an admin of the workspace",
 }
 #: Without these it cannot do anything; without others it does less.
@@ -53,7 +54,13 @@ FORMS = frozenset(
     }
 )
 #: Methods that can be called twice with the effect of once.
-REPEATABLE = FORMS | {"chat.delete", "chat.update", "files.delete", "views.publish"}
+REPEATABLE = FORMS | {
+    "chat.delete",
+    "chat.update",
+    "conversations.open",
+    "files.delete",
+    "views.publish",
+}
 ATTEMPTS = 4
 TIMEOUT = 30
 
@@ -124,6 +131,22 @@ class Workspace:
     def missing(self) -> list[str]:
         """Scopes that the token lacks."""
         return sorted(set(SCOPES) - self.scopes)
+
+    async def direct(self, user: str) -> str:
+        """Id of the bot's conversation with *user*; *user* itself, to whom messages can be posted
+        all the same, where Slack does not tell.
+
+        Raises:
+            TokenRevoked, RateLimited, OutcomeUnknown: It may tell later.
+        """
+        try:
+            answer = await self.call("conversations.open", users=user)
+        except (TokenRevoked, RateLimited):
+            raise
+        except SlackError as error:
+            logger.info("the conversation with %s is not known: %s", user, error)
+            return user
+        return str(answer["channel"]["id"])
 
     async def call(self, method: str, /, *, is_hasty: bool = False, **arguments: Any) -> Any:
         """The answer to a call of *method*.

@@ -91,6 +91,26 @@ async def test_a_process_that_dies_as_it_moves_leaves_its_message_to_the_next(
     await general.until(lambda _: "Answered in a direct message." in shown_text(message))
 
 
+async def test_a_process_that_dies_before_its_last_word_leaves_that_to_the_next(
+    make_chat, chat, slack, ada, general, gate, monkeypatch
+):
+    """The picture is in another message already."""
+    monkeypatch.setattr("bot.following.SECONDS_TO_LEAVE", 0.05)
+    message = await without_progress(chat, slack, ada, general)
+    slack.api.fault("chat.update", "restricted_action", None, asyncio.Event())
+    gate.open()
+    edits = len(slack.api.called("chat.update"))
+    await passing(slack, lambda: len(slack.api.called("chat.update")) == edits + 3)
+    assert any(images(each) for each in ours(ada.direct))
+
+    slack.time.release()
+    chat = await restarted(make_chat, chat, gate)
+
+    await general.until(lambda _: "Answered in a direct message." in shown_text(message))
+    await delivered(chat)
+    assert len(ours(ada.direct)) == 1
+
+
 async def test_the_message_of_a_picture_that_slack_refuses_says_so(chat, slack, ada, general, gate):
     message = await without_progress(chat, slack, ada, general)
     slack.api.fault("chat.update", *["invalid_blocks"] * MOST_EDITS)

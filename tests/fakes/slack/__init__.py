@@ -36,6 +36,7 @@ ALL_SCOPES = (
     "files:write",
     "groups:history",
     "im:history",
+    "im:write",
     "users:read",
 )
 
@@ -101,7 +102,7 @@ class FakeSlack:
         self.add_team("T0123")
 
     async def start(self):
-        app = web.Application(client_max_size=2**26)
+        app = web.Application(client_max_size=2**26, middlewares=[self.api.meet])
         app.add_routes([*self.api.routes(), web.get("/link/", self.sockets.connect)])
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()

@@ -19,6 +19,7 @@ SCOPES = {
     "chat.delete": "chat:write",
     "conversations.replies": "channels:history",
     "conversations.history": "channels:history",
+    "conversations.open": "im:write",
     "files.getUploadURLExternal": "files:write",
     "files.completeUploadExternal": "files:write",
     "files.delete": "files:write",
@@ -74,6 +75,8 @@ class WebApi:
 
     Attributes:
         calls: (method, arguments) of everything that was asked, in order.
+        trouble: Called with every request and its handler, and answers in its place; None
+            for no trouble.
     """
 
     def __init__(self, slack):
@@ -81,6 +84,7 @@ class WebApi:
         self.calls = []
         self.faults = {}
         self.limited = []
+        self.trouble = None
         self._methods = {}
         self._channels = {}
 
@@ -91,6 +95,11 @@ class WebApi:
             web.post("/upload/{id}", self.upload),
             web.post("/hooks/{key}", self.hook),
         ]
+
+    @web.middleware
+    async def meet(self, request, handler):
+        """Let *request* meet `trouble` on its way to *handler*."""
+        return await (self.trouble(request, handler) if self.trouble else handler(request))
 
     def called(self, method):
         """The arguments of every call of *method*."""
@@ -236,7 +245,8 @@ class WebApi:
         }
 
     def chat_postMessage(self, team, arguments):
-        channel = self._open(team, arguments["channel"])
+        person = team.people.get(arguments["channel"])  # a message to one opens a conversation
+        channel = self._open(team, arguments["channel"] if person is None else person.direct.id)
         if arguments.get("unfurl_links") is not False or arguments.get("unfurl_media") is not False:
             self.slack.violations.append(f"a message could unfurl: {arguments.get('text')!r}")
         self._check(arguments)
@@ -327,6 +337,12 @@ class WebApi:
         found = found[::-1][: int(arguments.get("limit", 100))]
         return {"messages": _without_metadata(found, arguments), "has_more": False}
 
+    def conversations_open(self, team, arguments):
+        person = team.people.get(arguments["users"])
+        if person is None:
+            raise Refused("user_not_found")
+        return {"channel": {"id": person.direct.id}}
+
     def files_getUploadURLExternal(self, team, arguments):
         file = self.slack.new_file(team, arguments["filename"], b"", team.bot_user)
         file.length, file.is_complete = int(arguments["length"]), False
@@ -394,8 +410,6 @@ class WebApi:
         }
 
     def _channel(self, team, id):
-        if id in team.people:  # a message to a person opens a direct message
-            return team.people[id].direct
         channel = team.channels.get(id)
         if channel is None:
             raise Refused("channel_not_found")
