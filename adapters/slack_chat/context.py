@@ -53,8 +53,8 @@ PATIENCE = 2.0
 #: Seconds that background work may take at the end.
 GRACE = 5.0
 
-#: Seconds until a form is opened once more.
-PAUSE_FOR_A_FORM = 0.3
+#: Seconds between attempts to open a form, for which there are 3 in all.
+PAUSES_FOR_A_FORM = (0.3, 0.7)
 
 
 class Context:
@@ -357,16 +357,21 @@ class Context:
 
 
 async def _open(workspace: Workspace, trigger: str, view: Mapping[str, Any]) -> None:
-    """Open *view*, where Slack fails once more: a *trigger* serves once, whatever happens."""
-    try:
-        await workspace.call("views.open", trigger_id=trigger, view=view)
-    except OutcomeUnknown:
-        await workspace.pace.sleep(PAUSE_FOR_A_FORM)
+    """Open *view*, where Slack fails again: a *trigger* serves once, whatever happens."""
+    is_repeated = False
+    for pause in (*PAUSES_FOR_A_FORM, None):
         try:
             await workspace.call("views.open", trigger_id=trigger, view=view)
-        except SlackError as error:
-            if error.error != "exchanged_trigger_id":  # it is open already
+            return
+        except OutcomeUnknown:
+            if pause is None:
                 raise
+            await workspace.pace.sleep(pause)
+            is_repeated = True
+        except SlackError as error:
+            if is_repeated and error.error == "exchanged_trigger_id":
+                return  # it is open already
+            raise
 
 
 async def _may_show(workspace: Workspace) -> bool:

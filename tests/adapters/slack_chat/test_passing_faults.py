@@ -137,7 +137,7 @@ async def test_a_deleted_picture_goes_from_slack_though_slack_fails_once(
 
 async def test_a_form_is_opened_again_where_slack_fails(chat, slack, ada, general):
     """I8"""
-    slack.api.fault("views.open", "internal_error")
+    slack.api.fault("views.open", "internal_error", 503)
 
     await ada.slash(general)
 
