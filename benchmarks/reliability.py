@@ -2,7 +2,8 @@
 
     python -m benchmarks.reliability                     all of it, half an hour or so
     python -m benchmarks.reliability --only kills        one of: kills, faults, wal, syncs,
-                                                         quota, hostile, engine, soak
+                                                         quota, hostile, engine, soak, acts,
+                                                         drawing
     python -m benchmarks.reliability --scale 0.1         a tenth of the counts
 
 The short forms of the same run in ``make test`` (tests/reliability). All traffic stays on
@@ -38,12 +39,16 @@ from generation.errors import EngineLost
 from generation.executor import ThreadExecutor
 from generation.types import GenerationRequest
 from tests.reliability import load, syncs, wal
+from tests.reliability.acts import ACTS, kill_at_every_step
 from tests.reliability.harness import (
     FAULTS,
+    STOPS,
     Harness,
+    kill_while_stopping,
     kills_at_points,
     kills_at_random,
     kills_for,
+    kills_while_drawing,
     stops_at_random,
 )
 
@@ -63,6 +68,7 @@ def measure_kills(folder: Path, scale: float) -> Iterator[Figure]:
     kills = [kill for _ in range(scaled(5, scale)) for kill in kills_at_points(dice)]
     kills += kills_at_random(dice, scaled(200, scale))
     kills += stops_at_random(dice, scaled(20, scale))
+    kills += [kill_while_stopping(point) for _ in range(scaled(3, scale)) for point in STOPS]
     dice.shuffle(kills)
     report = asyncio.run(Harness(folder, 2026).run(kills, most_events=10**6))
     statuses = ", ".join(f"{count} {status}" for status, count in sorted(report.statuses.items()))
@@ -80,13 +86,81 @@ def measure_kills(folder: Path, scale: float) -> Iterator[Figure]:
 
 
 def measure_faults(folder: Path, scale: float) -> Iterator[Figure]:
-    """Five bots that are wrong, which the same harness must notice."""
+    """Bots that are wrong, which the same harness must notice."""
     for fault, (_, words) in FAULTS.items():
         (folder / fault).mkdir()
         harness = Harness(folder / fault, 3, fault)
         report = asyncio.run(harness.run(kills_for(fault), most_events=100))
         found = [problem for problem in report.problems if words in problem]
         yield Figure(f"planted fault: {fault}", f"{len(found)} findings", "found", bool(found))
+
+
+def measure_acts(folder: Path, scale: float) -> Iterator[Figure]:
+    """A kill before every step of each act that rewrites files, and the same with faults."""
+    every = max(1, round(1 / scale))
+    for name, act in ACTS.items():
+        for fault in (None, *act.faults):
+            place = folder / f"{name} {fault}"
+            place.mkdir()
+            report = kill_at_every_step(act, place, fault, every)
+            if fault is None:
+                yield Figure(
+                    f"{name}, killed before {report.kills} of its steps: lost or left over",
+                    f"{len(report.problems)}",
+                    "0",
+                    not report.problems,
+                )
+                for problem in report.problems[:5]:
+                    yield Figure(problem, "", "", False)
+            else:
+                found = [each for each in report.problems if act.faults[fault] in each]
+                what = f"planted fault: {name}, {fault}"
+                yield Figure(what, f"{len(found)} findings", "found", bool(found))
+
+
+def measure_drawing(folder: Path, scale: float) -> Iterator[Figure]:
+    """Kills in the middle of pictures that the demo model draws, on a thread and in a child."""
+    pictures, kills = 12, scaled(10, scale)
+    expected: dict[str, str] = {}
+    for name, engine, kills_engine in (
+        ("undisturbed", "thread", None),
+        ("on a thread, the bot killed", "thread", False),
+        ("in a child, the bot killed", "child", False),
+        ("in a child, the child killed and then the bot", "child", True),
+    ):
+        (folder / name).mkdir()
+        lives = []
+        if kills_engine is not None:
+            dice = random.Random(2026)
+            lives = kills_while_drawing(dice, kills, kills_engine=kills_engine)
+        report = asyncio.run(Harness(folder / name, 5, engine=engine).run(lives, pictures))
+        expected = expected or report.pictures
+        same = sum(report.pictures.get(event) == each for event, each in expected.items())
+        left = engines_left()
+        yield Figure(
+            f"{pictures} pictures of the demo {name} ({report.kills} kills): lost or doubled,"
+            " of the same pixels, engines that outlived their bot",
+            f"{len(report.problems)}, {same}, {len(left)}",
+            f"0, {pictures}, 0",
+            not report.problems and same == len(report.pictures) == pictures and not left,
+        )
+        for problem in report.problems[:5]:
+            yield Figure(problem, "", "", False)
+
+
+def engines_left() -> list[psutil.Process]:
+    """Processes of engines without a bot, ten seconds after its death."""
+    deadline = time.monotonic() + 10
+    while True:
+        left = [
+            each
+            for each in psutil.process_iter(["cmdline", "ppid"])
+            if "generation.engine_process" in (each.info["cmdline"] or ())
+            and each.info["ppid"] == 1
+        ]
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(0.2)
 
 
 def measure_wal(folder: Path, scale: float) -> Iterator[Figure]:
@@ -280,6 +354,8 @@ MEASURES: dict[str, Callable[[Path, float], Iterator[Figure]]] = {
     "hostile": measure_hostile,
     "engine": measure_engine,
     "soak": measure_soak,
+    "acts": measure_acts,
+    "drawing": measure_drawing,
 }
 
 

@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bot.database import DatabaseDamaged, check_sound
+from bot.database import DatabaseDamaged, beside, check_sound
 from bot.permissions import make_file, make_folder
 
 logger = logging.getLogger(__name__)
@@ -26,13 +26,13 @@ LOOK_EVERY = 3600.0
 #: Name of a copy: the time (UTC) at which it was made.
 NAME = "%Y-%m-%dT%H-%M-%S.sqlite3"
 
+#: End of the name of a copy that is being made.
+PART = ".part"
+
 #: Bytes of a copy that are synced together, and a pause after them, for others who use the disk.
 SYNCED_AT_ONCE, SECONDS_BETWEEN_SYNCS = 4 * 2**20, 0.01
 #: Steps of SQLite's machine after which that is looked at.
 STEPS_BETWEEN_LOOKS = 20_000
-
-#: Files that SQLite keeps beside a database.
-BESIDE = ("-wal", "-shm", "-journal")
 
 
 def back_up(database: Path, folder: Path, now: float) -> Path:
@@ -44,8 +44,9 @@ def back_up(database: Path, folder: Path, now: float) -> Path:
     """
     make_folder(folder)
     copy = folder / datetime.fromtimestamp(now, UTC).strftime(NAME)
-    part = copy.with_suffix(".part")
-    part.unlink(missing_ok=True)
+    part = copy.with_suffix(PART)
+    for old in folder.glob(f"*{PART}*"):  # by a bot that was killed, with what lies beside it
+        old.unlink()
     try:
         make_file(part)  # which SQLite fills, where it is empty
         with closing(sqlite3.connect(database, isolation_level=None)) as db, _gently(db, part):
@@ -55,7 +56,8 @@ def back_up(database: Path, folder: Path, now: float) -> Path:
         os.replace(part, copy)
         _sync(folder)
     except BaseException:
-        part.unlink(missing_ok=True)
+        for each in (part, *beside(part)):
+            each.unlink(missing_ok=True)
         raise
     return copy
 
@@ -113,22 +115,36 @@ def restore(database: Path, copy: Path, now: float) -> Path | None:
         DatabaseDamaged: *copy* is not sound; nothing was changed.
     """
     verify(copy)
-    part = database.with_suffix(".part")
+    part = database.with_suffix(PART)
     part.unlink(missing_ok=True)
     make_file(part)
     shutil.copyfile(copy, part)
     _sync(part)
     aside = database.parent / datetime.fromtimestamp(now, UTC).strftime("replaced-%Y%m%dT%H%M%S")
-    old = [database, *(database.with_name(database.name + end) for end in BESIDE)]
-    old = [path for path in old if path.exists()]
+    old = [path for path in (database, *beside(database)) if path.exists()]
     if old:
+        # All of it first, so that it lies together whenever this ends.
         make_folder(aside)
-    # The database last: its log beside another database would be taken for that one's.
-    for path in reversed(old):
-        os.replace(path, aside / path.name)
+        for path in old:
+            _put(path, aside / path.name)
+        _sync(aside)
+    # Then the database, without which no bot starts, and no log is taken for another's.
+    for path in old:
+        path.unlink()
     os.replace(part, database)
     _sync(database.parent)
     return aside if old else None
+
+
+def _put(path: Path, place: Path) -> None:
+    """Have the file at *path* at *place* too."""
+    try:
+        os.link(path, place)
+    except FileExistsError:
+        pass  # twice within a second
+    except OSError:  # this file system knows no links
+        shutil.copyfile(path, place)
+        _sync(place)
 
 
 async def back_up_daily(
@@ -145,12 +161,11 @@ async def back_up_daily(
 
 def back_up_if_due(database: Path, folder: Path, keep: int, now: float) -> Path | None:
     """A new copy, if the newest is a day old, else None. All but *keep* copies are deleted."""
-    found = backups(folder)
+    copy = None
     # One from a time that has not come yet was made while the clock was wrong.
-    if any(-HOUR < now - made_at(each) < DAY for each in found):
-        return None
-    copy = back_up(database, folder, now)
-    logger.info("the database was backed up as %s", copy)
+    if not any(-HOUR < now - made_at(each) < DAY for each in backups(folder)):
+        copy = back_up(database, folder, now)
+        logger.info("the database was backed up as %s", copy)
     for old in backups(folder)[keep:]:
         old.unlink(missing_ok=True)
     return copy

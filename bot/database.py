@@ -230,6 +230,11 @@ def _explained(error: Exception) -> Exception:
     return error
 
 
+def beside(path: Path) -> list[Path]:
+    """The files that SQLite keeps beside the database at *path*, there or not."""
+    return [path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal")]
+
+
 def _prepare(db: sqlite3.Connection) -> None:
     db.row_factory = sqlite3.Row
     db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
@@ -269,7 +274,8 @@ def _rehearse(db: sqlite3.Connection, path: Path) -> None:
     trial = copy.with_suffix(".trial")
     try:
         for each in (copy, trial):
-            each.unlink(missing_ok=True)
+            for old in (each, *beside(each)):  # of a start that was killed
+                old.unlink(missing_ok=True)
             make_file(each)  # which SQLite fills, where it is empty
             db.execute("VACUUM INTO ?", (str(each),))
         with closing(sqlite3.connect(trial, isolation_level=None)) as other:
@@ -281,7 +287,8 @@ def _rehearse(db: sqlite3.Connection, path: Path) -> None:
             f" {len(migrations())}: {error}; nothing was changed"
         ) from error
     finally:
-        trial.unlink(missing_ok=True)
+        for each in (trial, *beside(trial)):
+            each.unlink(missing_ok=True)
 
 
 def migrations() -> list[str]:
@@ -297,7 +304,7 @@ def migrations() -> list[str]:
 
 
 def migrate(db: sqlite3.Connection) -> None:
-    """Bring the schema up to date, each script in a transaction of its own."""
+    """Bring the schema up to date, in one transaction: it is the old one, or the newest."""
     scripts = migrations()
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > len(scripts):
@@ -305,10 +312,14 @@ def migrate(db: sqlite3.Connection) -> None:
             f"the database has schema {version}, this version of the bot knows {len(scripts)}:"
             " update the bot, or restore an older backup"
         )
-    for number, script in enumerate(scripts[version:], start=version + 1):
-        try:
-            db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
-        except sqlite3.Error:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
+    if version == len(scripts):
+        return
+    missing = "\n".join(scripts[version:])
+    try:
+        db.executescript(
+            f"BEGIN IMMEDIATE; {missing} PRAGMA user_version = {len(scripts)}; COMMIT;"
+        )
+    except sqlite3.Error:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise

@@ -1,4 +1,4 @@
-"""The whole bot as a process, for being killed: its own adapter, a stub of the engine.
+"""The whole bot as a process, for being killed: its own adapter, a stub of the engine or the demo.
 
 The adapter goes through the service exactly as one for a real platform does. Failpoints
 sit here and not in the product: around every commit, every file and every message.
@@ -13,13 +13,18 @@ import secrets
 import signal
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 import bot.database
 import bot.following
-from bot.config import Config
+from bot.assembly.engine import Plan
+from bot.assembly.parts import preprocessor_models
+from bot.config import Config, Secrets
 from bot.conversation import converse
 from bot.database import Database
 from bot.following import Following
@@ -33,13 +38,17 @@ from bot.service import Service
 from bot.source import Source
 from bot.views import About
 from bot.windows import Attempt, Fault, Meaning, Way
+from generation.child import ChildEngine
 from generation.control_images import PillowControlImages
 from generation.errors import EngineLost, GenerationError
 from generation.executor import ThreadExecutor
 from generation.kinds import ControlNet
+from generation.preprocessors import Preprocessors
+from generation.protocols import Engine, OnStep
 from generation.stub import StubEngine
-from generation.types import Preset
+from generation.types import GenerationRequest, GenerationResult, Preset, Step
 from tests.reliability.platform import ask
+from tests.samples import opened
 
 USERS = "loop"
 PRESETS = {
@@ -67,17 +76,51 @@ class MoodyEngine(StubEngine):
         return super().generate(request, on_step)
 
 
-class Failpoints:
-    """Kills this process at the given visit of a named point."""
+#: Steps that a bot has drawn with a fresh engine when it is killed itself.
+STEPS_AFTER_THE_ENGINE = 4
 
-    def __init__(self, name: str | None, visit: int) -> None:
-        self._name = name
-        self._visit = visit
+
+@dataclass(frozen=True)
+class Life:
+    """How the bot lives, and where it dies.
+
+    Attributes:
+        point: Name of the point at which a process is killed; None for none.
+        visit: Number of the visit of that point, from 1.
+        kills_engine: Whether it is the engine's process, and the bot's own only a few steps later.
+        engine: "stub", or the demo model on a "thread" or in a "child".
+        seconds_per_step: Of the stub.
+        seconds_to_finish: How long a stop waits for the running picture.
+        fault: What is planted.
+    """
+
+    point: str | None = None
+    visit: int = 1
+    kills_engine: bool = False
+    engine: str = "stub"
+    seconds_per_step: float = 0.0005
+    seconds_to_finish: float = 5.0
+    fault: str | None = None
+
+
+class Failpoints:
+    """Kills a process at the given visit of a named point."""
+
+    def __init__(self, life: Life) -> None:
+        self._life = life
+        self._last_step: int | None = None
         self._visits: Counter[str] = Counter()
 
     def __call__(self, name: str) -> None:
         self._visits[name] += 1
-        if name == self._name and self._visits[name] == self._visit:
+        life = self._life
+        if name == life.point and self._visits[name] == life.visit:
+            if not life.kills_engine:
+                os.kill(os.getpid(), signal.SIGKILL)
+            for engine in psutil.Process().children():
+                engine.kill()
+            self._last_step = self._visits["step"] + STEPS_AFTER_THE_ENGINE
+        if self._visits["step"] == self._last_step:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def install(self) -> None:
@@ -108,6 +151,37 @@ class Failpoints:
 def _name(work: Any) -> str:
     inner = work.func if isinstance(work, partial) else work
     return str(getattr(inner, "__name__", "other"))
+
+
+class WatchedExecutor(ThreadExecutor):
+    """An executor whose steps are failpoints."""
+
+    def __init__(self, make: Callable[[], Engine], failpoint: Callable[[str], None]) -> None:
+        super().__init__(make, seconds_to_close=10.0)
+        self._failpoint = failpoint
+
+    async def generate(self, request: GenerationRequest, on_step: OnStep) -> GenerationResult:
+        def stepped(step: Step) -> None:
+            self._failpoint("step")
+            on_step(step)
+
+        result = await super().generate(request, stepped)
+        self._failpoint("drawn")
+        return result
+
+
+def _engine(life: Life) -> Engine:
+    if life.engine == "stub":
+        return MoodyEngine(life.seconds_per_step)
+    plan = Plan(Config(**GENEROUS), Secrets(), Preprocessors(), "cpu")
+    arguments = {**plan.arguments, "threads": 1}
+    if life.engine == "child":
+        preprocessors = preprocessor_models(plan.config, None)
+        arguments = {**arguments, "preprocessors": preprocessors}
+        return ChildEngine("generation.diffusion.engine:engine_of", arguments)
+    from generation.diffusion.engine import DiffusionEngine
+
+    return DiffusionEngine(**arguments, preprocessors=plan.preprocessors)
 
 
 class LoopbackWindow:
@@ -149,7 +223,7 @@ class LoopbackWindow:
         job, picture = self._job, None
         if job.status is JobStatus.SUCCEEDED:
             path = await self._service.picture(Source(job.user), job.id)
-            picture = hashlib.sha256(path.read_bytes()).hexdigest()
+            picture = hashlib.sha256(opened(path).convert("RGB").tobytes()).hexdigest()
         self._failpoint("send: before")
         message = {
             "nonce": secrets.token_hex(8) if self._fault == "no nonce" else job.id,
@@ -240,13 +314,20 @@ def plant(fault: str | None) -> None:
         Database.write = split
     elif fault == "no recovery":
         JobStore.unfinished = lambda self, db: Unfinished([], [], [], [], [], 0, [])
+    elif fault == "ended by the stop":
+
+        def end(self: JobStore, db: Any, job_id: str, fence: int) -> None:
+            end = "UPDATE jobs SET status = 'cancelled', finished_at = submitted_at WHERE id = ?"
+            db.execute(end, (job_id,))
+
+        JobStore.give_back = end
 
 
-async def _run(folder: Path, port: int, failpoint: Failpoints, fault: str | None) -> None:
+async def _run(folder: Path, port: int, failpoint: Failpoints, life: Life) -> None:
     database = await Database.open(folder / "bot.sqlite3", is_checked=True)
     service = Service(
         Config(**GENEROUS),
-        [ThreadExecutor(partial(MoodyEngine, 0.0005))],
+        [WatchedExecutor(partial(_engine, life), failpoint)],
         database,
         Gallery(folder),
         PillowControlImages(),
@@ -255,7 +336,7 @@ async def _run(folder: Path, port: int, failpoint: Failpoints, fault: str | None
         read_presets=lambda: PRESETS,
     )
     await service.start()
-    loopback = LoopbackAdapter(service, port, failpoint, fault)
+    loopback = LoopbackAdapter(service, port, failpoint, life.fault)
     adapter = asyncio.create_task(loopback.run())
     working = asyncio.create_task(service.run())
     stopping = asyncio.Event()
@@ -264,20 +345,23 @@ async def _run(folder: Path, port: int, failpoint: Failpoints, fault: str | None
     done, _ = await asyncio.wait([adapter, working, waiting], return_when=asyncio.FIRST_COMPLETED)
     if waiting not in done:
         await asyncio.gather(*done)  # raises
-    await service.finish(5)
+    failpoint("stop: asked")
+    await service.finish(life.seconds_to_finish)
+    failpoint("stop: finished")
     for task in (adapter, working):
         task.cancel()
     await asyncio.gather(adapter, working, return_exceptions=True)
+    failpoint("stop: idle")
     await loopback.close()
+    failpoint("stop: silent")
     await database.close()
+    failpoint("stop: closed")
 
 
-def main(
-    folder: Path, port: int, point: str | None = None, visit: int = 1, fault: str | None = None
-) -> None:
+def main(folder: Path, port: int, life: Life) -> None:
     """Run until killed, or until SIGTERM."""
     bot.following.FIRST_PAUSE = 0.01
-    plant(fault)
-    failpoint = Failpoints(point, visit)
+    plant(life.fault)
+    failpoint = Failpoints(life)
     failpoint.install()
-    asyncio.run(_run(folder, port, failpoint, fault))
+    asyncio.run(_run(folder, port, failpoint, life))

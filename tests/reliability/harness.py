@@ -11,10 +11,11 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.reliability import bot_process
+from tests.reliability.bot_process import Life
 from tests.reliability.platform import Event, Platform
 from tests.samples import picture
 
@@ -33,6 +34,11 @@ POINTS = tuple(
     )
     for when in ("before", "after")
 )
+#: On the way of a stop that gives a running job back.
+STOPS = (
+    *("stop: asked", "stop: finished", "commit give_back: before", "commit give_back: after"),
+    *("stop: idle", "stop: silent", "stop: closed"),
+)
 FAULTS = {
     # The point at which a kill shows it, and the words of the finding.
     "split transaction": ("commit charge: before", "the ledger says"),
@@ -40,13 +46,15 @@ FAULTS = {
     "no deduplication": ("tell: before", "jobs for one event"),
     "no nonce": ("send: after", "messages for one event"),
     "told before durable": ("commit admit: before", "and there is none"),
+    "ended by the stop": ("commit give_back: after", "the ledger says"),
 }
-
 
 #: Events without their answer, at most.
 MOST_UNANSWERED = 40
 #: Seconds that a bot lives that never comes to its point.
 OLD_AGE = 5.0
+#: The same where the model must be loaded.
+OLD_AGE_OF_DEMO = 60.0
 #: Seconds in which the platform may have the last life of the bot to itself, and in which
 #: a bot with a fault may be silent before it counts as done.
 MOST_SECONDS, SILENCE = 60.0, 1.0
@@ -54,11 +62,11 @@ MOST_SECONDS, SILENCE = 60.0, 1.0
 
 @dataclass
 class Kill:
-    """One life of the bot: killed at a named point, or after so many seconds, counted from
-    its first word or from its birth; or asked to stop instead (SIGTERM)."""
+    """The end of one life of the bot: at a point of it, or after so many seconds, counted from
+    its first word or from its birth; or asked to stop then (SIGTERM), and killed if it comes to
+    its point on the way."""
 
-    point: str | None = None
-    visit: int = 1
+    life: Life = field(default_factory=Life)
     after: float | None = None
     is_counted_from_birth: bool = False
     is_polite: bool = False
@@ -66,7 +74,11 @@ class Kill:
 
 @dataclass
 class Report:
-    """The findings of a run."""
+    """The findings of a run.
+
+    Attributes:
+        pictures: Digests of pixels, by the event.
+    """
 
     kills: int = 0
     accepted: int = 0
@@ -75,26 +87,40 @@ class Report:
     answers_lost: int = 0
     duplicates_refused: int = 0
     seconds: float = 0.0
+    pictures: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
 class Harness:
-    """One folder, one platform, and one life of the bot after the other."""
+    """One folder, one platform, and one life of the bot after the other.
 
-    def __init__(self, folder: Path, seed: int, fault: str | None = None) -> None:
+    Args:
+        fault: What is planted in all lives.
+        engine: What draws; people write for the demo only what it can draw.
+    """
+
+    def __init__(
+        self, folder: Path, seed: int, fault: str | None = None, engine: str = "stub"
+    ) -> None:
         self._folder = folder
+        self._engine = engine
         self._dice = random.Random(seed)
         self._fault = fault
         self._platform = Platform(random.Random(seed + 1))
         self._events = 0
         # Forked from a process that has imported everything: a start takes milliseconds.
         self._processes = multiprocessing.get_context("forkserver")
-        self._processes.set_forkserver_preload(["tests.reliability.bot_process"])
+        self._processes.set_forkserver_preload(
+            ["tests.reliability.bot_process", "generation.diffusion.engine"]
+        )
 
     async def run(self, kills: Sequence[Kill], most_events: int) -> Report:
         """Let people write while the bot is killed as *kills* say, then let it finish."""
         report, began = Report(), time.monotonic()
         self._port = await self._platform.start()
+        if self._engine != "stub":  # which draws slowly, and always the same
+            for _ in range(most_events):
+                self._write_one()
         writing = asyncio.create_task(self._write(most_events))
         try:
             for kill in kills:
@@ -120,6 +146,10 @@ class Harness:
 
     def _write_one(self) -> None:
         self._events += 1
+        if self._engine != "stub":
+            text = f"a red circle --size 64x64 --steps 6 --seed {self._events}"
+            self._platform.write(Event(f"e{self._events}", f"{bot_process.USERS}:ada", text))
+            return
         user = f"{bot_process.USERS}:{self._dice.randrange(6)}"
         mood = self._dice.choices(("", " fails", " dies"), (86, 4, 10))[0]
         text = f"a fox{mood} --size 64x64 --steps 2 --seed {self._events}"
@@ -131,9 +161,10 @@ class Harness:
         self._platform.write(Event(f"e{self._events}", user, text, image))
 
     def _start(self, kill: Kill) -> multiprocessing.process.BaseProcess:
+        life = replace(kill.life, engine=self._engine, fault=self._fault)
         process = self._processes.Process(
             target=bot_process.main,
-            args=(self._folder, self._port, kill.point, kill.visit, self._fault),
+            args=(self._folder, self._port, life),
         )
         process.start()
         return process
@@ -142,7 +173,7 @@ class Harness:
         """One life; whether it ended by a kill, and not of old age."""
         heard = self._platform.heard
         process = self._start(kill)
-        longest = OLD_AGE if kill.after is None else kill.after
+        longest = kill.after or (OLD_AGE if self._engine == "stub" else OLD_AGE_OF_DEMO)
         deadline = time.monotonic() + longest
         while process.is_alive() and time.monotonic() < deadline:
             if self._platform.heard == heard and not kill.is_counted_from_birth:
@@ -156,7 +187,7 @@ class Harness:
                 await asyncio.sleep(0.005)
         process.kill()
         process.join()
-        if process.exitcode != (0 if kill.is_polite else -9):
+        if process.exitcode not in ((0, -9) if kill.is_polite else (-9,)):
             raise AssertionError(f"the bot ended with status {process.exitcode}")
         return killed_itself or kill.after is not None
 
@@ -241,6 +272,7 @@ class Harness:
         report.redelivered = sum(event.deliveries - 1 for event in platform.events.values())
         report.answers_lost = platform.answers_lost
         report.duplicates_refused = platform.duplicates_refused
+        report.pictures = {each["event"]: each["picture"] for each in platform.messages}
 
     def _files_that_do_not_fit(self, jobs: Sequence[sqlite3.Row]) -> list[str]:
         drawn = {job["id"] for job in jobs if job["status"] == "succeeded"}
@@ -265,13 +297,29 @@ def _to_be_paid(job: sqlite3.Row) -> int:
 
 def kills_at_points(dice: random.Random, latest: int = 3) -> list[Kill]:
     """One life that ends at each point, at one of its first visits."""
-    return [Kill(point, dice.randint(1, latest)) for point in POINTS]
+    return [Kill(Life(point, dice.randint(1, latest))) for point in POINTS]
 
 
 def kills_for(fault: str) -> list[Kill]:
     """Lives that bring *fault* to light."""
     point, _ = FAULTS[fault]
-    return [Kill(point, visit) for visit in (5, 2)]
+    if point in STOPS:
+        return [kill_while_stopping(point)] * 2
+    return [Kill(Life(point, visit)) for visit in (5, 2)]
+
+
+def kill_while_stopping(point: str) -> Kill:
+    """A life that is asked to stop while it draws, does not wait for that, and is killed then."""
+    life = Life(point, seconds_per_step=0.1, seconds_to_finish=0.0)
+    return Kill(life, after=0.3, is_polite=True)
+
+
+def kills_while_drawing(dice: random.Random, count: int, *, kills_engine: bool) -> list[Kill]:
+    """Lives in which a process dies in the middle of a picture, or right after its last step."""
+    return [
+        Kill(Life(point, dice.randint(1, 9), kills_engine))
+        for point in ("step", "drawn", *["step"] * count)[:count]
+    ]
 
 
 def kills_at_random(dice: random.Random, count: int, longest: float = 0.5) -> list[Kill]:

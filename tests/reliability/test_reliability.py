@@ -12,10 +12,13 @@ from tests.reliability import load, syncs, wal
 from tests.reliability.harness import (
     FAULTS,
     POINTS,
+    STOPS,
     Harness,
+    kill_while_stopping,
     kills_at_points,
     kills_at_random,
     kills_for,
+    kills_while_drawing,
     stops_at_random,
 )
 
@@ -26,6 +29,7 @@ async def test_a_bot_that_is_killed_at_every_step_loses_and_doubles_nothing(tmp_
         *kills_at_points(dice, latest=1),
         *kills_at_random(dice, 6),
         *stops_at_random(dice, 3),
+        *map(kill_while_stopping, STOPS),
     ]
 
     report = await Harness(tmp_path, 7).run(kills, most_events=300)
@@ -45,6 +49,23 @@ async def test_the_harness_finds_what_is_wrong_in_a_bot_with(tmp_path, fault):
     report = await Harness(tmp_path, 3, fault).run(kills_for(fault), most_events=60)
 
     assert any(words in problem for problem in report.problems), report.problems
+
+
+async def test_a_bot_that_is_killed_in_the_middle_of_a_picture_draws_the_same_one(tmp_path):
+    """By the demo model on a thread; ``--only drawing`` also has it in a child, and kills that."""
+    for name in ("undisturbed", "killed"):
+        (tmp_path / name).mkdir()
+    undisturbed = Harness(tmp_path / "undisturbed", 5, engine="thread")
+    killed = Harness(tmp_path / "killed", 5, engine="thread")
+    kills = kills_while_drawing(random.Random(5), 2, kills_engine=False)
+
+    expected = await undisturbed.run([], most_events=4)
+    report = await killed.run(kills, most_events=4)
+
+    assert expected.problems == report.problems == []
+    assert report.kills == 2
+    assert len(report.pictures) == 4
+    assert report.pictures == expected.pictures
 
 
 async def test_a_job_whose_engine_is_killed_is_drawn_by_a_fresh_one(tmp_path):
