@@ -42,7 +42,7 @@ from generation.control_images import PillowControlImages
 from generation.executor import ThreadExecutor
 from generation.stub import StubEngine
 from tests.reliability.bot_process import GENEROUS, PRESETS
-from tests.samples import picture
+from tests.samples import opened, picture
 
 NOW = 1_700_000_000.0
 #: What is audited as a step, if it is about the folder.
@@ -437,7 +437,7 @@ class Saving(Act):
         for path in (folder / "images").iterdir():
             if not path.name.startswith("."):
                 try:
-                    Image.open(path).load()
+                    opened(path.read_bytes())
                 except (OSError, SyntaxError):
                     yield f"{path.name} is not whole"
 
