@@ -317,7 +317,7 @@ def kill_while_stopping(point: str) -> Kill:
 def kills_while_drawing(dice: random.Random, count: int, *, kills_engine: bool) -> list[Kill]:
     """Lives in which a process dies in the middle of a picture, or right after its last step."""
     return [
-        Kill(Life(point, dice.randint(1, 9), kills_engine))
+        Kill(Life(point, dice.randint(1, 1 if point == "drawn" else 9), kills_engine))
         for point in ("step", "drawn", *["step"] * count)[:count]
     ]
 
