@@ -20,10 +20,11 @@ equivalent. All work is done in copies, in a temporary folder.
 from __future__ import annotations
 
 import ast
+import hashlib
 import os
-import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,8 +33,9 @@ import tomllib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
@@ -70,6 +72,10 @@ MOST_BROKEN_FIGURE = 3
 NEAREST = 5
 #: Seconds after which a single test counts as hanging, and so as failed.
 HANGS = 30
+_DOTTED = re.compile(r"[a-z]\w*(?:\.\w+)+")
+_FAILED = re.compile(r"^(tests/\S+::.+?) (?:FAILED|ERROR)", re.M)
+_NOT_BEGUN = re.compile(r"^(?:FAILED|ERROR) (tests/\S+)", re.M)
+_HUNG = re.compile(r"^(tests/\S+::.+?) \+{9}", re.M)
 
 
 class LeaveOutCall(Operator):
@@ -127,6 +133,13 @@ class _Bare(ast.NodeTransformer):
         node.annotation = None
         return node
 
+    def visit_arguments(self, node):
+        # Which of them may be given by name, or must be.
+        node.args = [*node.posonlyargs, *node.args, *node.kwonlyargs]
+        node.defaults = [*node.defaults, *filter(None, node.kw_defaults)]
+        node.posonlyargs, node.kwonlyargs, node.kw_defaults = [], [], []
+        return self.generic_visit(node)
+
     def visit_AnnAssign(self, node):
         node.annotation = ast.Constant(None)
         return self.generic_visit(node)
@@ -148,7 +161,8 @@ class _Bare(ast.NodeTransformer):
 
     def visit_Expr(self, node):
         shown = ast.unparse(node)
-        is_unpromised = isinstance(node.value, ast.Constant) or shown.startswith("logger.")
+        is_log = shown.startswith(("logger.", "log."))
+        is_unpromised = isinstance(node.value, ast.Constant) or is_log
         return ast.Pass() if is_unpromised or shown == "pass" else self.generic_visit(node)
 
     def visit_Pass(self, node):
@@ -183,6 +197,13 @@ def places_of(path: str) -> Iterator[tuple[str, Operator, int]]:
     for operator in (*(get_operator(f"core/{name}")() for name in OPERATORS), LeaveOutCall()):
         occurrences = sum(len(list(operator.mutation_positions(node))) for node in nodes)
         yield from ((path, operator, occurrence) for occurrence in range(occurrences))
+
+
+def lot(seed: int, place: tuple[str, Operator, int]) -> bytes:
+    """What orders *place* among the others of a sample. A change of one module leaves the places
+    of all others where they are, so that a sample can be tried again."""
+    path, operator, occurrence = place
+    return hashlib.sha256(f"{seed} {path} {type(operator).__name__} {occurrence}".encode()).digest()
 
 
 def mutant_at(path: str, operator: Operator, occurrence: int) -> Mutant | None:
@@ -231,13 +252,15 @@ def _is_large(mutant: Mutant) -> bool:
 
 @cache
 def imported(path: str) -> frozenset[str]:
-    """Paths of our own modules that the module at *path* imports."""
+    """Paths of our own modules that the module at *path* imports, or starts by their name."""
     names = set()
     for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Constant) and _DOTTED.fullmatch(str(node.value)):
+            names.add(node.value)
     stems = [name.replace(".", "/") for name in names]
     kept = set(kept_files())
     return frozenset(
@@ -262,9 +285,11 @@ def distances(test: str) -> dict[str, int]:
 
 @cache
 def tests_of(path: str) -> tuple[str, ...]:
-    """Test files that reach the module at *path*: its own, those of modules that import it, then
-    those that are the fewest imports away from it, and name it most often."""
-    stem, folder = Path(path).stem, f"tests/{Path(path).parent}"
+    """Test files that reach the module at *path*: its own (a file or a folder), those of its
+    package and of modules that import it, then those that are the fewest imports away from it,
+    and name it most often."""
+    stem, folder, top = Path(path).stem, f"tests/{Path(path).parent}", Path(path).parts[0]
+    is_in_package = Path(path).parent != Path(top)
     importers = {Path(each).stem for each in modules([]) if path in imported(each)}
     ranked = []
     for test in kept_files():
@@ -274,7 +299,10 @@ def tests_of(path: str) -> tuple[str, ...]:
         far = distances(test).get(path)
         if far is not None or tested == stem:
             named = (ROOT / test).read_text(encoding="utf-8").count(stem)
-            kinship = 0 if tested == stem else 1 if tested in importers else 2
+            is_own = tested == stem or test.startswith(f"tests/{path.removesuffix('.py')}/")
+            is_of_importer = tested in importers and test.startswith(f"tests/{top}/")
+            is_near = is_of_importer or (is_in_package and test.startswith(f"{folder}/"))
+            kinship = 0 if is_own else 1 if is_near else 2
             ranked.append((kinship, not test.startswith(folder), far or 0, -named, test))
     return tuple(test for *_, test in sorted(ranked))
 
@@ -318,28 +346,48 @@ class Copy:
         if left <= 0:
             return None
         refused = [f"--deselect={each}" for each in self._red]
-        called = [sys.executable, "-m", "pytest", "-x", "-q", "-rfE", "-p", "no:cacheprovider"]
-        called += [f"--timeout={HANGS}", "--hypothesis-seed=0", *refused, *tests]
-        environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
-        try:
-            ran = subprocess.run(
+        called = [sys.executable, "-m", "pytest", "-x", "-v", "-rfE", "-p", "no:cacheprovider"]
+        # A signal ends a hanging test, but not the fixture that waits for what hangs.
+        called += [f"--timeout={HANGS}", "--timeout-method=thread"]
+        called += ["--hypothesis-seed=0", *refused, *tests]
+        returned, shown = _run(called, self._folder, left)
+        for pattern in (_FAILED, _NOT_BEGUN):
+            if found := pattern.search(shown):
+                return found[1]
+        if returned in (None, 0, 5):
+            return None
+        begun = _HUNG.search(shown)
+        return begun[1] if begun else tests[0]
+
+
+def _run(called: list[str], folder: Path, seconds: float) -> tuple[int | None, str]:
+    """What pytest returned, None where time was over, and what it printed until a test failed.
+    All that it started ends with it; a pipe would stay open until then."""
+    ends = time.monotonic() + seconds
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    with tempfile.TemporaryDirectory() as output_folder:
+        output = Path(output_folder) / "output"
+        with output.open("wb") as written:
+            running = subprocess.Popen(
                 called,
-                cwd=self._folder,
+                cwd=folder,
                 env=environment,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=left,
+                stdout=written,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
-        except subprocess.TimeoutExpired:
-            return None
-        if ran.returncode in (0, 5):
-            return None
-        for line in ran.stdout.splitlines():
-            for word in ("FAILED ", "ERROR "):
-                if line.startswith(f"{word}tests/"):
-                    return line.removeprefix(word).split(" - ")[0]
-        return tests[0]
+        try:
+            while running.poll() is None and time.monotonic() < ends:
+                # What broke the test may keep its fixtures from ending.
+                if _FAILED.search(output.read_text(encoding="utf-8", errors="replace")):
+                    break
+                time.sleep(0.2)
+            returned = running.poll()
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
+        return returned, output.read_text(encoding="utf-8", errors="replace")
 
 
 def equivalents() -> dict[tuple[str, str, str], str]:
@@ -359,7 +407,7 @@ def main(
     """Break the core at random, one line at a time, and print what the tests find."""
     places = [place for path in modules(only or []) for place in places_of(path)]
     if not is_all:
-        random.Random(seed).shuffle(places)
+        places.sort(key=partial(lot, seed))
     possible = (mutant for place in places if (mutant := mutant_at(*place)) is not None)
     found = list(possible if is_all else islice(possible, count))
     reasons = equivalents()
