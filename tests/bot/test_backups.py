@@ -1,11 +1,14 @@
 """Copies of the database are verified before they count, and put back whole."""
 
 import asyncio
+import os
 import sqlite3
 from contextlib import closing
+from itertools import pairwise
 
 import pytest
 
+from bot import backups as module
 from bot.backups import DAY, back_up, back_up_if_due, backups, made_at, restore, verify
 from bot.database import Database, DatabaseDamaged, migrations
 
@@ -183,3 +186,25 @@ async def test_backing_up_does_not_hold_up_those_who_write(database, tmp_path):
     await asyncio.gather(copying, *(grant(database, 2) for _ in range(20)))
 
     assert len(credits(tmp_path / "bot.sqlite3")) == 21
+
+
+async def test_a_copy_goes_to_the_disk_a_little_at_a_time(database, tmp_path, monkeypatch):
+    """All of it at once would hold up the bot's own syncs."""
+    synced, fsync = [], os.fsync
+    await database.write(lambda db: db.execute("CREATE TABLE large (content)"))
+    for _ in range(8):
+        await database.write(lambda db: db.execute("INSERT INTO large VALUES (zeroblob(1 << 20))"))
+    monkeypatch.setattr(module, "SYNCED_AT_ONCE", 2**20)
+    monkeypatch.setattr(module, "STEPS_BETWEEN_LOOKS", 1)
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_SYNCS", 0)
+
+    def sync(handle):
+        synced.append(os.fstat(handle).st_size)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    copy = await asyncio.to_thread(back_up, tmp_path / "bot.sqlite3", tmp_path / "backups", NOW)
+
+    sizes = [size for size in synced if 2**20 <= size < copy.stat().st_size]
+    assert len(sizes) > 2
+    assert all(after - before >= 2**20 for before, after in pairwise(sizes))

@@ -121,6 +121,19 @@ async def test_show_again_and_vary_take_an_id(say, gate):
     assert (await say(f"show {first.id}", BOB)).text.startswith("There is no picture")
 
 
+async def test_a_picture_of_ones_own_is_inspected_by_its_id(say, gate):
+    gate.open()
+    job = (await say(f"a red circle {SMALL}")).job
+    await finished(job)
+
+    told = await say(f"inspect {job.id}")
+    nothing = await say("inspect")
+
+    assert "It says of itself that it was made by AI." in told.text
+    assert "a red circle" in told.text
+    assert nothing.text.startswith("Inspect which picture?")
+
+
 async def test_cancel_and_queue_speak_of_ones_own_jobs(say, gate):
     running = (await say(f"a fox {SMALL}")).job
     await at_step(running, 0, picture=1)

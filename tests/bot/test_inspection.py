@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.commands import ImagineCommand, parse
@@ -40,6 +40,16 @@ HOSTILE = st.dictionaries(
         ),
     ).map(json.dumps),
 )  # fmt: skip
+
+
+@pytest.mark.parametrize("link", [[], 6, "6", {}, None])
+def test_a_workflow_whose_words_hang_in_the_air_tells_its_numbers_alone(link):
+    sampler = {"seed": 42, "positive": link}
+    nodes = {"3": {"inputs": sampler}, "6": {"inputs": {"text": "a castle"}}}
+
+    found = findings_in({"prompt": json.dumps(nodes)})
+
+    assert (found.seed, found.prompt) == (42, "")
 
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP"])
@@ -96,6 +106,7 @@ def test_a_signature_alone_is_more_than_a_claim():
     assert "not valid" in told(forged)
 
 
+@settings(deadline=None)
 @given(HOSTILE)
 def test_no_metadata_do_harm(metadata):
     found = findings_in(metadata)

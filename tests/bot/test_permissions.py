@@ -17,7 +17,7 @@ from bot.config import Config
 from bot.database import Database, migrations
 from bot.gallery import Gallery
 from bot.jobs import Job
-from bot.permissions import secrets_are_open, tighten
+from bot.permissions import readable_by_others, secrets_are_open, tighten
 from bot.restarts import Restarts
 from bot.storage import Reserve
 from generation.types import GenerationRequest
@@ -153,6 +153,17 @@ async def test_check_says_that_data_is_readable(tmp_path):
     finding = permissions_finding(Config(storage={"data_dir": data}), tmp_path / ".env")
 
     assert "bot.sqlite3 can be read by others" in finding.sentence
+
+
+async def test_files_in_a_folder_that_nobody_else_can_enter_are_not_readable(tmp_path):
+    data = tmp_path / "data"
+    await filled(data)
+    (data / "bot.sqlite3").chmod(0o644)
+
+    assert readable_by_others(data) is None
+
+    data.chmod(0o711)
+    assert readable_by_others(data) == data / "bot.sqlite3"
 
 
 def test_the_limit_of_open_files_is_raised_to_the_hard_one():

@@ -32,6 +32,24 @@ async def test_a_failed_database_outlasts_every_word_to_go_on(queue):
     assert standstill.state.status == "failed"
 
 
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda standstill: standstill.fail("the database is gone"),
+        lambda standstill: standstill.pause("maintenance"),
+        Standstill.stop,
+    ],
+    ids=["failed", "paused", "stopping"],
+)
+async def test_no_job_is_begun_at_a_standstill(queue, hold):
+    standstill = Standstill(queue)
+
+    hold(standstill)
+
+    assert standstill.state is not None
+    assert not await is_begun(queue)
+
+
 async def test_drawing_goes_on_once_the_last_trouble_is_over(queue):
     standstill = Standstill(queue)
     works = set()

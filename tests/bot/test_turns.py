@@ -68,6 +68,23 @@ async def test_one_person_never_holds_all_threads(make_turns, works):
     assert await asyncio.gather(*evil) == [f"eve {each}" for each in range(4)]
 
 
+async def test_whose_work_is_over_gets_no_more_turns_than_others(make_turns, works):
+    turns = make_turns(1)
+    first = asyncio.create_task(turns.do(EVE, works("first")))
+    await until(lambda: works.begun == ["first"])
+    works.end("first")
+    await first
+
+    tasks = [asyncio.create_task(turns.do(EVE, works(f"eve {each}"))) for each in range(3)]
+    await until(lambda: "eve 0" in works.begun)
+    tasks.append(asyncio.create_task(turns.do(ADA, works("ada"))))
+    await asyncio.sleep(0)
+    works.end(*works.ends)
+    await asyncio.gather(*tasks)
+
+    assert works.begun == ["first", "eve 0", "eve 1", "ada", "eve 2"]
+
+
 async def test_people_take_turns_however_much_one_of_them_asks_for(make_turns, works):
     turns = make_turns(1)
     tasks = [asyncio.create_task(turns.do(EVE, works(f"eve {each}"))) for each in range(3)]

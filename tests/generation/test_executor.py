@@ -212,6 +212,29 @@ async def test_a_model_that_cannot_load_is_told_to_who_starts_and_may_be_tried_a
     await executor.close()
 
 
+async def test_an_engine_that_died_gives_its_memory_back_before_the_next_is_loaded(fox):
+    class Mortal(StubEngine):
+        is_alive = True
+
+        def load(self):
+            happened.append("load")
+            super().load()
+
+        def close(self):
+            happened.append("close")
+            super().close()
+
+    happened, made = [], []
+    executor = ThreadExecutor(lambda: made.append(Mortal()) or made[-1])
+    await executor.start()
+
+    made[0].is_alive = False
+    await executor.generate(fox, ignore)
+
+    assert happened == ["load", "close", "load"]
+    await executor.close()
+
+
 async def test_starting_twice_loads_once(gate):
     executor = ThreadExecutor(lambda: gate)
 

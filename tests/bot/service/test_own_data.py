@@ -106,6 +106,10 @@ async def test_an_export_comes_in_parts_that_can_be_sent(bot, gate):
     assert len(export.files) > 1
     assert all(path.stat().st_size <= most for path in export.files)
     assert len([name for name in await read(export) if name.startswith("pictures/")]) == 4
+    first = export.at_most(1)
+    sent = [name for name in await read(first) if name.startswith("pictures/")]
+    assert (first.files, first.left_out) == (export.files[:1], 4 - len(sent))
+    assert export.at_most(len(export.files)) == export
     await export.close()
     assert not any((bot.folder / "exports").iterdir())
 
