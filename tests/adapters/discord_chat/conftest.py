@@ -23,7 +23,7 @@ class Presence:
         self.fake = fake
         self.skew = 0.0
 
-    async def start(self):
+    def make_chat(self):
         self.chat = DiscordChat(
             self.bot.service,
             self.bot.config,
@@ -32,6 +32,9 @@ class Presence:
             now=lambda: self.fake.clock() + self.skew,
             seconds_between_edits=SECONDS_BETWEEN_EDITS,
         )
+
+    async def start(self):
+        self.make_chat()
         self.running = asyncio.create_task(self.chat.run())
         await self.fake.connected()
         await self.fake.registered()

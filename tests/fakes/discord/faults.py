@@ -17,6 +17,7 @@ class Fault:
         lose_answer: Carry the request out, then cut the connection.
         misreport: Carry the request out, then answer with `status` all the same.
         gate: Hold the request back until this event is set, before anything else.
+        keep: Carry the request out, and hold the answer back until this event is set.
     """
 
     method: str
@@ -28,7 +29,14 @@ class Fault:
     headers: dict[str, str]
     gate: asyncio.Event | None
     misreport: bool = False
+    keep: asyncio.Event | None = None
     hits: int = 0
+
+    @property
+    def is_carried_out(self) -> bool:
+        """Whether what was asked is done, sooner or later."""
+        is_held = self.gate is not None or self.keep is not None
+        return self.lose_answer or self.misreport or is_held
 
     def meets(self, method: str, path: str) -> bool:
         return (

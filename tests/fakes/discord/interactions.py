@@ -198,7 +198,8 @@ class Interaction:
         """
         kind, data = body.get("type"), body.get("data") or {}
         if self._discord.clock() > self.made + rules.FIRST_ANSWER_SECONDS:
-            raise Refusal(404, 10062, "Unknown interaction", is_violation=True)
+            is_violation = not self.is_troubled
+            raise Refusal(404, 10062, "Unknown interaction", is_violation=is_violation)
         if self.answer is not None:
             is_violation = not self.is_troubled
             said = "Interaction has already been acknowledged."

@@ -59,20 +59,17 @@ class Rest:
             if not request.path.startswith(PREFIX) or template is None:
                 discord.violation(f"The fake knows no call {method} {request.path}.")
                 raise Refusal(404, 0, "404: Not Found")
-            fault = discord.fault(method, path)
+            body, files = await _read(request)  # it has arrived, whether or not anybody waits
+            fault = discord.fault(method, path, body)
             if fault is not None:
                 self._trouble(values)
-            held = None
             if fault is not None and fault.gate is not None:
-                held = await _read(request)  # it has arrived, whether or not anybody still waits
                 await fault.gate.wait()
-            is_carried_out = fault is not None and (fault.lose_answer or fault.misreport)
-            if fault is not None and not is_carried_out and fault.gate is None:
+            if fault is not None and not fault.is_carried_out:
                 status = fault.status or 0
                 return self._fail(request, fault, headers)
             lost = fault is not None and fault.lose_answer
             headers |= self._pace(method, path, template)
-            body, files = held or await _read(request)
             self._check_request(method, template, body)
             if calls.needs_token(template):
                 self._authorize(request)
@@ -93,6 +90,9 @@ class Rest:
             discord.requests.append(Request(method, path, body, names, status, code, arrived))
             discord.changes.tell()
         self._check_answer(method, template, status, answer)
+        if fault is not None and fault.keep is not None:
+            await fault.keep.wait()
+            headers |= fault.headers
         if lost:
             return cut(request)
         if fault is not None and fault.misreport and status < 400:

@@ -142,6 +142,8 @@ class FakeDiscord:
         fault = self.fault(request.method, request.path)
         if fault is not None and fault.gate is not None:
             await fault.gate.wait()
+        elif fault is not None and fault.keep is not None:
+            await fault.keep.wait()
         elif fault is not None:
             return cut(request) if fault.status is None else web.Response(status=fault.status)
         parts = request.path.strip("/").split("/")
@@ -250,6 +252,7 @@ class FakeDiscord:
         lose_answer: bool = False,
         misreport: bool = False,
         gate: asyncio.Event | None = None,
+        keep: asyncio.Event | None = None,
     ) -> Fault:
         """Let the next requests fail that match a method (``*`` is any) and a pattern of the path.
 
@@ -261,18 +264,21 @@ class FakeDiscord:
             lose_answer: Do what was asked, then cut the connection.
             misreport: Do what was asked, then answer with `status` all the same, as proxies do.
             gate: Hold the requests back until it is set, then serve them.
+            keep: Do what was asked, and hold the answers back, which get the `headers`, until it is
+                set.
         """
         more = dict(headers or {})
         if status == 429 and body == "":
             body = TOO_MANY
             more.setdefault("Retry-After", "1")
         fault = Fault(method, re.compile(path), status, times, lose_answer, body, more, gate)
-        fault.misreport = misreport
+        fault.misreport, fault.keep = misreport, keep
         self._faults.append(fault)
         return fault
 
-    def fault(self, method: str, path: str) -> Fault | None:
-        """The fault that meets a request, which counts as a hit."""
+    def fault(self, method: str, path: str, body: dict | list | None = None) -> Fault | None:
+        """The fault that meets a request, which counts as a hit. Called with every request that
+        arrives, before anything is done about it."""
         for fault in self._faults:
             if fault.meets(method, path):
                 fault.hits += 1
