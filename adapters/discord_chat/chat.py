@@ -21,9 +21,10 @@ from adapters.discord_chat.attachments import Attachments
 from adapters.discord_chat.buttons import JobButton, JobSelect, PageButton, PresetsButton
 from adapters.discord_chat.commands import flux_commands, menus
 from adapters.discord_chat.doors import closed
-from adapters.discord_chat.faults import SECONDS_FOR_A_CALL
+from adapters.discord_chat.faults import SECONDS_FOR_A_CALL, in_time
 from adapters.discord_chat.first_answers import FirstAnswers
 from adapters.discord_chat.forms import REMEMBERED, forgotten
+from adapters.discord_chat.limits import let_all_calls_end, let_answers_go_on
 from adapters.discord_chat.moderation import ModerationButton, teller
 from adapters.discord_chat.own_data import DELETE_EVERYTHING, DeleteEverything, erase_message
 from adapters.discord_chat.people import NEEDED, PLATFORM, Interaction, server_of, user_of
@@ -96,6 +97,7 @@ class DiscordChat:
         Raises:
             ConfigError: Discord does not accept the token.
         """
+        let_answers_go_on()
         connecting = asyncio.create_task(self._connect(), name="discord")
         revoked = asyncio.create_task(self._revoked.wait())
         following = asyncio.create_task(self._follow())
@@ -159,6 +161,7 @@ class FluxClient(discord.AutoShardedClient):
             http_trace=trace,
             max_ratelimit_timeout=SECONDS_FOR_A_CALL,
         )
+        let_all_calls_end(self.http)
         self._config = config
         self._owners: frozenset[int] = frozenset()
         self.is_logged_in = asyncio.Event()
@@ -298,7 +301,7 @@ async def identify(
     """
     client = discord.Client(intents=discord.Intents.none(), proxy=proxy, connector=connector)
     try:
-        await client.login(token)
+        await in_time(client.login(token))
         assert client.user is not None
         assert client.application_id is not None
         return Identity(str(client.user), client.application_id)
