@@ -17,13 +17,16 @@ from typing import Any, TypeVar
 import aiohttp
 import discord
 
-from adapters.discord_chat.faults import FAULTS, UNKNOWN_INTERACTION, Garbled, in_time
+from adapters.discord_chat.faults import FAULTS, UNKNOWN_INTERACTION, Garbled, in_time, judged
 from adapters.discord_chat.people import Interaction
+from bot.windows import Meaning
 
 logger = logging.getLogger(__name__)
 
 #: Seconds in which a first answer may be tried; later ones come too late in any case.
 SECONDS_TO_ANSWER = 5.0
+#: Seconds before another attempt.
+PAUSES = (0.0, 0.5, 1.0)
 #: Seconds in which a lost answer is looked for.
 SECONDS_TO_FIND = 2.0
 #: Marks an interaction whose first answer may or may not have arrived.
@@ -69,7 +72,7 @@ class FirstAnswers:
                 raise Unanswerable from error
             logger.warning("the answer to the first word was lost: %r", error)
         except discord.HTTPException as error:
-            if error.code == UNKNOWN_INTERACTION:
+            if error.code == UNKNOWN_INTERACTION or judged(error) is Meaning.PASSES:
                 raise Unanswerable from error
             if error.code == ALREADY_ANSWERED and interaction.id not in self._faults:
                 raise Unanswerable from error
@@ -80,12 +83,18 @@ class FirstAnswers:
         return None
 
     async def _tried(self, interaction: Interaction, answer: Callable[[], Awaitable[T]]) -> T:
-        """The result of *answer*, given twice where the line is cut: the second tells whether
-        the first was carried out."""
-        try:
-            return await in_time(answer())
-        except (aiohttp.ClientError, OSError):
-            return await in_time(answer())
+        """The result of *answer*. It is given again where the line is cut, since the second tells
+        whether the first was carried out, and where Discord or its edge takes nothing just now."""
+        for pause in PAUSES:
+            try:
+                return await in_time(answer())
+            except FAULTS as error:
+                is_cut = isinstance(error, (aiohttp.ClientError, OSError))
+                is_limited = self._faults.get(interaction.id) == 429
+                if not (is_cut or is_limited or judged(error) is Meaning.PASSES):
+                    raise
+            await asyncio.sleep(pause)
+        return await in_time(answer())
 
     async def message(self, interaction: Interaction) -> int | None:
         """The id of the message of an answer that was lost on the way; None where Discord does
