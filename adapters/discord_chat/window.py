@@ -33,7 +33,7 @@ from bot import reasons
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import Language
 from bot.reasons import LeftBehind
-from bot.refusals import NotFound
+from bot.refusals import NotFound, StorageTrouble
 from bot.service import Service
 from bot.source import Source
 from bot.windows import Attempt, Fault, Meaning, Way
@@ -42,8 +42,9 @@ from bot.windows import Attempt, Fault, Meaning, Way
 EDITS_PER_SECOND = 15
 #: Seconds for which an interaction's token can serve at most.
 MOST_SECONDS_OF_A_TOKEN = 15 * 60.0
-#: Last words that are tried before a message that takes none is deleted.
-NOTES_BEFORE_DELETING = 4
+#: Attempts at a last word before a message that takes none is deleted, and the person told on the
+#: next way.
+MOST_NOTES = 4
 
 
 class ReplyTo(TypedDict):
@@ -157,10 +158,10 @@ class DiscordWindow:
         self._notes += 1
         post = note_post(self._job, sentence)
         passing = await self._last_word(post)
+        if not self._has_answered and (passing is None or self._has_insisted()):
+            await self._tell(post)
         if passing is not None:
             raise passing
-        if not self._has_answered:
-            await self._tell(post)
 
     def judge(self, error: Exception) -> Fault | None:
         return fault_of(error, self._say)
@@ -194,24 +195,34 @@ class DiscordWindow:
             else:
                 self._has_answered = True
                 return None
-        if passing is None or self._notes > NOTES_BEFORE_DELETING:
+        if passing is None or self._has_insisted():
             for delete in self._deletions():
                 with suppress(*FAULTS):
                     await in_time(delete())
                     return None
         return passing
 
+    def _has_insisted(self) -> bool:
+        """Whether the last word was tried so often that the next way has its turn."""
+        return self._notes > MOST_NOTES
+
     async def _tell(self, post: Post) -> None:
         """Tell the person alone what their message cannot say."""
+        passing: Exception | None = None
         for send in (self._by_follow_up, self._by_direct_message):
             try:
                 await send(post)
             except FAULTS as error:
                 if judged(error) is Meaning.CLOSED:
                     continue
-                raise
-            self._has_answered = True
-            return
+                if not self._has_insisted():
+                    raise
+                passing = error
+            else:
+                self._has_answered = True
+                return
+        if passing is not None:
+            raise passing
 
     async def _by_follow_up(self, post: Post) -> None:
         await in_time(self._webhook().send(**post.for_send(), ephemeral=True, wait=True))
@@ -220,8 +231,9 @@ class DiscordWindow:
         to = self._to
         message: Any = to["message"] or "@original"
         yield lambda: self._webhook().delete_message(message)
-        if (place := self._place()) is not None:
-            yield place.delete
+        place = self._place()
+        if place is not None:
+            yield lambda: place.delete()
 
     # Sending a post
 
@@ -255,7 +267,7 @@ class DiscordWindow:
         # Discord takes the word for the first answer, whose id may have been lost on the way.
         message: Any = self._to["message"] or "@original"
         try:
-            await in_time(self._webhook().edit_message(message, **post.for_edit()))
+            edited = await in_time(self._webhook().edit_message(message, **post.for_edit()))
         except discord.HTTPException as error:
             is_over = asyncio.get_running_loop().time() >= self._expires
             if error.status == 404 and not is_over and not self._is_deleted(error):
@@ -264,6 +276,14 @@ class DiscordWindow:
             self._is_refused = self._is_refused or error.code in EXPIRED
             raise
         self._has_edited = True
+        if self._to["message"] is None:
+            await self._learn(edited.id)
+
+    async def _learn(self, message: int) -> None:
+        """Keep the id of the message, by which it can be edited once the token has ended."""
+        self._to = {**self._to, "message": message}
+        with suppress(StorageTrouble):
+            await self._service.answers.redirect(self._job, dict(self._to))
 
     def _is_deleted(self, error: discord.HTTPException) -> bool:
         """Whether a message that was there is there no longer."""
