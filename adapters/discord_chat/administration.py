@@ -317,8 +317,10 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
     )
     @app_commands.describe(id=locale_str("Which job"))
     async def review_reveal(interaction: Interaction, id: JobId) -> None:
-        await carry_out(interaction, AdminReview("reveal", id))
-        await show_revealed(interaction, service, id)
+        try:
+            await carry_out(interaction, AdminReview("reveal", id))
+        finally:  # whether or not the moderator could be told
+            await show_revealed(interaction, service, id)
 
     strikes = subgroup("strikes", locale_str("Manages strikes for refused requests"))
 

@@ -15,7 +15,13 @@ from dataclasses import replace
 
 import discord
 
-from adapters.discord_chat.faults import BLOCKED, FAULTS, UNKNOWN_MESSAGE, patiently
+from adapters.discord_chat.faults import (
+    BLOCKED,
+    EXPIRED,
+    FAULTS,
+    UNKNOWN_MESSAGE,
+    patiently,
+)
 from adapters.discord_chat.first_answers import PERHAPS_ANSWERED, FirstAnswers, Unanswerable
 from adapters.discord_chat.messages import Post, reply_post, text_post
 from adapters.discord_chat.people import (
@@ -161,20 +167,33 @@ class Answers:
         await self._promise(interaction, is_private)
 
     async def finish(self, interaction: Interaction, post: Post) -> None:
-        """Put *post* in the place of what was promised, or of the message with the button."""
-        await patiently(lambda: interaction.edit_original_response(**post.for_edit()), is_new=True)
+        """Put *post* in the place of what was promised, or of the message with the button.
 
-    async def remove(self, interaction: Interaction) -> None:
-        """Remove the promise of an answer, or the message whose button was pressed."""
+        Raises:
+            Unanswerable: Discord knows of no promise, which was lost on its way.
+        """
+        try:
+            await patiently(
+                lambda: interaction.edit_original_response(**post.for_edit()), is_new=True
+            )
+        except discord.NotFound as error:
+            if PERHAPS_ANSWERED in interaction.extras and error.code in EXPIRED:
+                raise Unanswerable from error
+            raise
 
-        async def delete() -> None:
-            try:
-                await interaction.delete_original_response()
-            except discord.NotFound as error:
-                if error.code != UNKNOWN_MESSAGE:  # which an attempt before may have removed
-                    raise
-
-        await patiently(delete, is_new=True)
+    async def remove(
+        self, interaction: Interaction, message: discord.Message | None = None
+    ) -> None:
+        """Remove the promise of an answer, which is *message*, or the message whose button was
+        pressed."""
+        message = message or interaction.message
+        try:
+            await _delete(lambda: interaction.delete_original_response())
+        except FAULTS:
+            if message is None or not is_among_us(interaction):
+                raise
+            place = interaction.client.get_partial_messageable(message.channel.id)
+            await _delete(lambda: place.get_partial_message(message.id).delete())
 
     async def refuse(self, interaction: Interaction, error: FluxbotError) -> None:
         """Tell the person alone the reason of a refusal."""
@@ -195,8 +214,21 @@ class Answers:
         if not isinstance(error, FluxbotError):
             logger.error("an interaction failed", exc_info=error)
             error = sentences.our_fault()
-        with suppress(Unanswerable, *FAULTS):
-            await self.refuse(interaction, error)
+        post = text_post(refusal(error, say_of(interaction)).text)
+        try:
+            await self.tell(interaction, post)
+        except Unanswerable:
+            pass
+        except FAULTS as fault:
+            logger.warning("event %s is answered directly: %s", interaction.id, fault)
+            with suppress(*FAULTS):
+                await self._tell_directly(interaction, post)
+
+    async def _tell_directly(self, interaction: Interaction, post: Post) -> None:
+        """Show *post* to the person where Discord takes no answer from the bot."""
+        nonce = f"flux-{interaction.id}"
+        person = await patiently(lambda: interaction.client.create_dm(interaction.user))
+        await patiently(lambda: person.send(**post.for_send(), nonce=nonce))
 
     async def tell(self, interaction: Interaction, post: Post) -> None:
         """Show *post* to the person alone, at once."""
@@ -219,8 +251,10 @@ class Answers:
         """Take back the promise of an answer that all would see. The next message to the person
         would take its place otherwise, so the promise is kept before."""
         with suppress(*FAULTS):
-            await patiently(lambda: interaction.edit_original_response(content="…"), is_new=True)
-            await self.remove(interaction)
+            message = await patiently(
+                lambda: interaction.edit_original_response(content="…"), is_new=True
+            )
+            await self.remove(interaction, message)
 
     async def _is_private(self, interaction: Interaction) -> bool:
         if interaction.message is not None and interaction.message.flags.ephemeral:
@@ -245,3 +279,16 @@ class Answers:
             return response.message_id
         # Carried out or not: the picture finds another way if need be.
         return await self._first.message(interaction)
+
+
+async def _delete(delete: Callable[[], Awaitable[None]]) -> None:
+    """Delete a message, which an attempt before may have done."""
+
+    async def once() -> None:
+        try:
+            await delete()
+        except discord.NotFound as error:
+            if error.code != UNKNOWN_MESSAGE:
+                raise
+
+    await patiently(once, is_new=True)
