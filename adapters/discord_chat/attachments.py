@@ -6,6 +6,8 @@ still a stranger's; `Service.submit` cleans it.
 
 from __future__ import annotations
 
+import asyncio
+
 import aiohttp
 import discord
 
@@ -15,7 +17,12 @@ from bot.sentences import Sentence
 
 #: Types that are never pictures; all others, wrong ones too, are judged by their bytes.
 NO_PICTURES = ("audio/", "video/", "text/", "application/json", "application/pdf")
-SECONDS = 20
+#: Seconds for one attempt, and pauses between two.
+SECONDS, PAUSES = 20, (1.0, 2.0)
+
+
+class _NotYet(Exception):
+    """Discord does not hand the file out just now."""
 
 
 class Attachments:
@@ -39,32 +46,39 @@ class Attachments:
             raise sentences.too_large(attachment.size, self._max_bytes)
         if not is_kept_by_discord(attachment.url):
             raise sentences.unreadable(Sentence.STORED_ELSEWHERE)
-        return await self._fetch(attachment.url)
+        for pause in PAUSES:
+            try:
+                return await self._fetch(attachment.url)
+            except (_NotYet, aiohttp.ClientError, TimeoutError):
+                await asyncio.sleep(pause)
+        try:
+            return await self._fetch(attachment.url)
+        except (_NotYet, aiohttp.ClientError, TimeoutError) as error:
+            raise sentences.unreadable(Sentence.NOT_FETCHED) from error
 
     async def _fetch(self, url: str) -> bytes:
-        try:
-            async with (
-                aiohttp.ClientSession(
-                    connector=self._client.http.connector,
-                    connector_owner=False,
-                    timeout=aiohttp.ClientTimeout(total=SECONDS),
-                ) as session,
-                session.get(
-                    url,
-                    allow_redirects=False,
-                    proxy=self._client.http.proxy,
-                    proxy_auth=self._client.http.proxy_auth,
-                ) as response,
+        async with (
+            aiohttp.ClientSession(
+                connector=self._client.http.connector,
+                connector_owner=False,
+                timeout=aiohttp.ClientTimeout(total=SECONDS),
+            ) as session,
+            session.get(
+                url,
+                allow_redirects=False,
+                proxy=self._client.http.proxy,
+                proxy_auth=self._client.http.proxy_auth,
+            ) as response,
+        ):
+            if response.status == 429 or response.status >= 500:
+                raise _NotYet
+            if response.status != 200:
+                raise sentences.unreadable(Sentence.NOT_FETCHED)
+            data = await response.content.read(self._max_bytes + 1)
+            while len(data) <= self._max_bytes and (
+                more := await response.content.read(self._max_bytes + 1 - len(data))
             ):
-                if response.status != 200:
-                    raise sentences.unreadable(Sentence.NOT_FETCHED)
-                data = await response.content.read(self._max_bytes + 1)
-                while len(data) <= self._max_bytes and (
-                    more := await response.content.read(self._max_bytes + 1 - len(data))
-                ):
-                    data += more
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise sentences.unreadable(Sentence.NOT_FETCHED) from error
+                data += more
         if len(data) > self._max_bytes:
             raise sentences.too_large(len(data), self._max_bytes)
         return data
