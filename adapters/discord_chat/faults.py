@@ -108,18 +108,21 @@ async def in_time(call: Awaitable[T]) -> T:
         raise Garbled(repr(error)) from error
 
 
-async def patiently(call: Callable[[], Awaitable[T]], *, is_new: bool = False) -> T:
+async def patiently(
+    call: Callable[[], Awaitable[T]], *, is_new: bool = False, tries: int = TRIES_FOR_A_TEXT
+) -> T:
     """The result of *call*, made again while its fault passes, half a minute at most.
 
     Args:
         is_new: Whether Discord has only just been told what the call refers to, and may not know
             of it everywhere.
+        tries: Attempts at most.
 
     Raises:
         FAULTS: The fault stays.
     """
     pause = FIRST_PAUSE
-    for left in reversed(range(TRIES_FOR_A_TEXT)):
+    for left in reversed(range(tries)):
         try:
             return await in_time(call())
         except FAULTS as error:

@@ -11,6 +11,7 @@ from discord import app_commands
 from discord.app_commands import Range, locale_str
 
 from adapters.discord_chat.acts import carry_out
+from adapters.discord_chat.faults import FAULTS, patiently
 from adapters.discord_chat.messages import Lifted, Post, code, inert, shortened
 from adapters.discord_chat.people import PLATFORM, Interaction, source_of, user_of
 from adapters.discord_chat.window import end
@@ -116,7 +117,9 @@ def teller(client: discord.Client) -> Callable[[str, Incident], Awaitable[None]]
             raise CannotBeTold(f"{channel!r} is not the id of a channel")
         try:
             await client.get_partial_messageable(int(channel)).send(
-                **incident_post(incident).for_send()
+                **incident_post(incident).for_send(),
+                # Discord compares it with those of all channels.
+                nonce=f"flux-{incident.number}-{int(channel) % 10**6}",
             )
         except (discord.Forbidden, discord.NotFound) as error:
             raise CannotBeTold(str(error)) from error
@@ -143,14 +146,19 @@ async def show_revealed(interaction: Interaction, service: Service, job_id: str)
         return
     post = await end(service, job, language_of(to.get("locale")), int(to["max_bytes"]))
     place = interaction.client.get_partial_messageable(int(to["channel"]))
-    arguments = post.for_edit()
     try:
-        message = await place.get_partial_message(int(to["message"])).fetch()
-        if [each.filename for each in message.attachments] == [name for name, _ in post.files]:
-            arguments["attachments"] = [Lifted(each) for each in message.attachments]
-        await message.edit(**arguments)
-    except discord.HTTPException as error:
+        message = await patiently(lambda: place.get_partial_message(int(to["message"])).fetch())
+        await patiently(lambda: message.edit(**_without_spoiler(message, post)))
+    except FAULTS as error:
         logger.info("the spoiler of %s stays in its message: %s", job_id, error)
+
+
+def _without_spoiler(message: discord.Message, post: Post) -> dict[str, Any]:
+    """Arguments of an edit that makes *message* look like *post*, and keeps its files."""
+    arguments = post.for_edit()
+    if [each.filename for each in message.attachments] == [name for name, _ in post.files]:
+        arguments["attachments"] = [Lifted(each) for each in message.attachments]
+    return arguments
 
 
 CarryOut = Callable[[Interaction, AdminCommand], Awaitable[None]]

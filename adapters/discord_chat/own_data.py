@@ -4,16 +4,17 @@
 import asyncio
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-import aiohttp
 import discord
 from discord import app_commands
 from discord.app_commands import locale_str
 
 from adapters.discord_chat.acts import carry_out
 from adapters.discord_chat.answers import Answers
+from adapters.discord_chat.faults import FAULTS, patiently
 from adapters.discord_chat.messages import Post, text_post
 from adapters.discord_chat.people import Interaction, say_of, source_of, user_of
 from bot import replies
@@ -106,10 +107,14 @@ async def _export(service: Service, answers: Answers, interaction: Interaction) 
         # Before the first answer is there, Discord would put a further one in its place.
         for path in [path for each in made for path in each.files[1:MOST_FILES]]:
             post = Post(files=[await _file(path)])
-            await interaction.followup.send(**post.for_send(), ephemeral=True)
+            await patiently(partial(_send, interaction, post))
     finally:
         for each in made:
             await each.close()
+
+
+async def _send(interaction: Interaction, post: Post) -> None:
+    await interaction.followup.send(**post.for_send(), ephemeral=True)
 
 
 async def _file(path: Path) -> tuple[str, bytes]:
@@ -122,9 +127,10 @@ async def erase_message(client: discord.Client, reply_to: Mapping[str, Any]) -> 
     if channel is None or message is None or not reply_to.get("is_member"):
         return False
     try:
-        await client.http.delete_message(channel, message)
+        # Others wait for their turn.
+        await patiently(lambda: client.http.delete_message(channel, message), tries=3)
     except discord.NotFound:
         return True
-    except (discord.HTTPException, aiohttp.ClientError, OSError):
+    except FAULTS:
         return False
     return True
