@@ -3,7 +3,7 @@
     python -m benchmarks.reliability                     all of it, half an hour or so
     python -m benchmarks.reliability --only kills        one of: kills, faults, wal, syncs,
                                                          quota, hostile, engine, soak, acts,
-                                                         drawing
+                                                         drawing, discord
     python -m benchmarks.reliability --scale 0.1         a tenth of the counts
 
 The short forms of the same run in ``make test`` (tests/reliability). All traffic stays on
@@ -38,6 +38,9 @@ from generation.child import ChildEngine
 from generation.errors import EngineLost
 from generation.executor import ThreadExecutor
 from generation.types import GenerationRequest
+from tests.adapters.discord_chat import scenarios
+from tests.adapters.discord_chat.every_call import played
+from tests.adapters.discord_chat.every_fault import KINDS
 from tests.reliability import load, syncs, wal
 from tests.reliability.acts import ACTS, kill_at_every_step
 from tests.reliability.harness import (
@@ -345,6 +348,27 @@ def measure_soak(folder: Path, scale: float) -> Iterator[Figure]:
     )
 
 
+def measure_discord(folder: Path, scale: float) -> Iterator[Figure]:
+    """Every call of the adapter for Discord, each with every kind of fault."""
+    plays = list(scenarios.plays())
+    random.Random(2026).shuffle(plays)
+    plays = plays[: scaled(len(plays), scale)]
+    problems = [
+        f"{scenario}; {call} {kind}: {problem}"
+        for scenario, call, kind in plays
+        for problem in asyncio.run(played(scenarios.SCENARIOS[scenario], call, KINDS[kind]))
+    ]
+    yield Figure(
+        f"Discord: {len(plays)} plays in which a call meets a fault: pictures, charges, words and"
+        " messages that are not as they must be",
+        f"{len(problems)}",
+        "0",
+        not problems,
+    )
+    for problem in problems[:20]:
+        yield Figure(problem, "", "", False)
+
+
 MEASURES: dict[str, Callable[[Path, float], Iterator[Figure]]] = {
     "kills": measure_kills,
     "faults": measure_faults,
@@ -356,6 +380,7 @@ MEASURES: dict[str, Callable[[Path, float], Iterator[Figure]]] = {
     "soak": measure_soak,
     "acts": measure_acts,
     "drawing": measure_drawing,
+    "discord": measure_discord,
 }
 
 
