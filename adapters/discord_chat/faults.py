@@ -95,14 +95,14 @@ def _wish(error: Exception) -> float:
     return 0.0
 
 
-async def in_time(call: Awaitable[T]) -> T:
-    """The result of a call to Discord, if it comes in time.
+async def in_time(call: Awaitable[T], *, share: float = 1.0) -> T:
+    """The result of a call to Discord, if it comes in time, or in another *share* of it.
 
     Raises:
         FAULTS: It did not, in which case nobody knows whether it was carried out, or it fails.
     """
     try:
-        async with asyncio.timeout(SECONDS_FOR_A_CALL):
+        async with asyncio.timeout(share * SECONDS_FOR_A_CALL):
             return await call
     except (TypeError, KeyError) as error:  # of discord.py, for a page in the place of JSON
         raise Garbled(repr(error)) from error

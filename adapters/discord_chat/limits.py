@@ -16,6 +16,10 @@ from discord.webhook.async_ import AsyncWebhookAdapter, async_context
 
 from adapters.discord_chat.faults import in_time
 
+#: Share of the time of a call, so much that whoever waits for it gives up before. A call that is
+#: cancelled twice leaves discord.py's limit of its route as if it were used up, for 30 s.
+LONGER = 1.25
+
 
 def let_all_calls_end(http: discord.http.HTTPClient) -> None:
     """Have each call of *http* end in time, also those that discord.py makes by itself to log in,
@@ -24,7 +28,7 @@ def let_all_calls_end(http: discord.http.HTTPClient) -> None:
 
     async def ending(*arguments: Any, **more: Any) -> Any:
         try:
-            return await in_time(request(*arguments, **more))
+            return await in_time(request(*arguments, **more), share=LONGER)
         except (asyncio.CancelledError, TimeoutError):
             http._global_over.set()
             raise
