@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from bot import reasons
+from bot import reasons, replies
 from bot.jobs import Delivery, Job, JobStatus
 from bot.languages import Language, language_of
 from bot.reasons import RESTARTS, Reason
@@ -294,6 +294,8 @@ class Following:
             await self._sleep(pause)
             pause, tries = min(2 * pause, LONGEST_PAUSE_OF_ROUNDS), 1
         if is_known:
+            followed.is_over = True
+            await self._leave(followed, replies.progress_line(job, job.progress, followed.say))
             await self._until_written(job, lambda: self._service.answers.delivered(job))
         else:
             await self._give_up(followed, why)

@@ -39,6 +39,7 @@ class LeftBehind(StrEnum):
     IN_CHANNEL = "Answered in a new message further down."
     DIRECTLY = "Answered in a direct message."
     TO_YOU = "I cannot post here: the picture will be shown to you alone."
+    TO_YOU_ALONE = "The picture is shown to you alone."
 
 
 #: The note of a job that goes on after a restart.

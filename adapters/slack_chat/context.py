@@ -261,7 +261,9 @@ class Context:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._background.discard(task)
         error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, FluxbotError):
+        if isinstance(error, (SlackError, OutcomeUnknown)):
+            logger.warning("work for Slack failed: %s", error)
+        elif error is not None and not isinstance(error, FluxbotError):
             logger.error("work for Slack failed", exc_info=error)
 
     @staticmethod

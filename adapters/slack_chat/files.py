@@ -160,6 +160,7 @@ async def upload(
     keep: Callable[[str], Awaitable[None]] = forgotten,
     earlier: str | None = None,
     channel: str | None = None,
+    attempts: int = UPLOADS,
 ) -> str:
     """The id of the picture *data* at Slack, uploaded there, where nobody sees it yet; or of any
     file, which is shown in the conversation *channel*.
@@ -168,11 +169,11 @@ async def upload(
     or a lost answer, it keeps a second file from being left behind.
 
     Raises:
-        SlackError, OutcomeUnknown: The upload failed, after several attempts.
+        SlackError, OutcomeUnknown: The upload failed, after so many *attempts*.
     """
     if earlier is not None and await _is_complete(workspace, earlier):
         return earlier
-    for attempt in range(UPLOADS):
+    for attempt in range(attempts):
         try:
             place = await workspace.call(
                 "files.getUploadURLExternal", filename=name, length=len(data)
@@ -181,7 +182,7 @@ async def upload(
             await keep(place["file_id"])
             await _complete(workspace, place["file_id"], title, channel)
         except OutcomeUnknown:
-            if attempt + 1 == UPLOADS:
+            if attempt + 1 == attempts:
                 raise
             await workspace.pace.sleep(2.0**attempt)
         else:

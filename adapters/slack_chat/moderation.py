@@ -111,6 +111,7 @@ async def peek(service: Service, place: Place, moderator: str, job_id: str) -> N
 
     Raises:
         FluxbotError: They may not see it, or it is gone.
+        SlackError, OutcomeUnknown: It cannot be shown.
     """
     path = await service.moderation.picture(moderator, job_id)
     data = await asyncio.to_thread(path.read_bytes)
@@ -119,7 +120,11 @@ async def peek(service: Service, place: Place, moderator: str, job_id: str) -> N
     async def keep(id: str) -> None:
         ids[:] = [id]
 
-    await files.upload(place.workspace, data, f"{job_id}.png", job_id, keep, None)
-    await files.until_shown(place.workspace, ids[0])
-    shown = [blocks.picture(ids[0], job_id)]
-    await patiently(place.workspace, lambda: whisper_blocks(place, job_id, shown))
+    try:
+        await files.upload(place.workspace, data, f"{job_id}.png", job_id, keep, None)
+        await files.until_shown(place.workspace, ids[0])
+        shown = [blocks.picture(ids[0], job_id)]
+        await patiently(place.workspace, lambda: whisper_blocks(place, job_id, shown))
+    except (SlackError, OutcomeUnknown):
+        await files.delete(place.workspace, ids)
+        raise

@@ -55,6 +55,8 @@ logger = logging.getLogger(__name__)
 PLATFORM = "slack"
 #: Slack's errors for a message that is gone or cannot be changed, and must be posted anew.
 MUST_POST_ANEW = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
+#: Last words that a rate limit may keep back before the message is deleted instead.
+NOTES_BEFORE_DELETING = 4
 #: Attempts to edit a message, wherever it has moved meanwhile.
 MOST_EDITS = 5
 #: Marks our messages with their job.
@@ -80,7 +82,8 @@ class SlackWindow:
         self._previews = Previews(workspace)
         self._shown: list[blocks.Block] = []
         self._closed: Reason | None = None
-        self._is_finished = self._must_say_where = False
+        self._is_finished = self._is_answered = self._must_say_where = False
+        self._notes = 0
         #: Where messages may have been posted whose answers were lost, and may still come.
         self._lost: set[Place] = set()
 
@@ -131,27 +134,32 @@ class SlackWindow:
                 is_found_again=True,
             )
         if self._where.get("hook"):
-            yield Way(self._finish_by_hook, is_new=True)
+            yield Way(self._finish_by_hook, is_new=True, left_behind=LeftBehind.TO_YOU_ALONE)
 
     async def note(self, sentence: str) -> None:
+        self._notes += 1
         text, parts = blocks.note_message(self._job, sentence)
         where = self._where
         messages = [where["left"]] if where.get("left") else []
         if where.get("ts") and not self._is_finished:
             messages.append([where["channel"], where["ts"]])
-        is_told = self._is_finished
+        is_told = self._is_answered
         for channel, ts in messages:
             await self._workspace.pace.turn(channel)
             try:
                 await self._update(channel, ts, text, parts)
                 is_told = True
             except (SlackError, Closed, OutcomeUnknown) as error:
-                if _passes(error):
+                is_limited = isinstance(error, RateLimited)
+                if _passes(error) and not (is_limited and self._notes > NOTES_BEFORE_DELETING):
                     raise
                 # Also where Slack fails at every edit of this message: it must not stay as it is.
                 await self._delete(channel, ts)
         if not is_told and not await self._respond(sentence):
             await self._tell(text, parts)
+        if not self._is_answered and where.get("files"):
+            await files.delete(self._workspace, where["files"])
+            await self._redirect(files=[])
         await self._clear_away()
 
     def judge(self, error: Exception) -> Fault | None:
@@ -184,7 +192,7 @@ class SlackWindow:
         if not where.get("ts"):
             await self._post(attempt)
         await self._edit(text, parts)
-        self._is_finished = True
+        self._is_finished = self._is_answered = True
         await self._clear_away()
 
     async def _finish_at_home(self, attempt: Attempt) -> None:
@@ -194,7 +202,7 @@ class SlackWindow:
 
     async def _finish_by_hook(self, attempt: Attempt) -> None:
         await respond(self._workspace, self._where["hook"], *await self._end())
-        self._is_finished = True
+        self._is_answered = True
         await self._clear_away()
 
     async def _clear_away(self) -> None:
@@ -220,7 +228,8 @@ class SlackWindow:
             await self._redirect(files=list(ids))
 
         try:
-            await _upload(self._service, self._workspace, self._job, ids, keep)
+            # Where it fails, all of this is tried again.
+            await _upload(self._service, self._workspace, self._job, ids, keep, attempts=1)
         except (NotFound, FileNotFoundError):
             ids = []
         return _picture_message(self._service, self._job, ids, self._note, self._say)
@@ -430,9 +439,13 @@ async def show_again(service: Service, place: Place, job: Job, say: Language = E
         SlackError, OutcomeUnknown: The picture cannot be posted.
     """
     ids: list[str] = []
-    await _upload(service, place.workspace, job, ids)
-    text, parts = _picture_message(service, job, ids, "", say)
-    await post_once(place, text, parts, job.submitted_at)
+    try:
+        await _upload(service, place.workspace, job, ids)
+        text, parts = _picture_message(service, job, ids, "", say)
+        await post_once(place, text, parts, job.submitted_at)
+    except (SlackError, OutcomeUnknown):
+        await files.delete(place.workspace, ids)
+        raise
 
 
 def _picture_message(
@@ -448,9 +461,10 @@ async def _upload(
     job: Job,
     ids: list[str],
     keep: Callable[[], Awaitable[None]] = files.forgotten,
+    attempts: int = files.UPLOADS,
 ) -> None:
-    """Upload the pictures of *job* that Slack lacks; *ids* has the files at Slack, in the end
-    all of them. *keep* is called at each change of *ids*."""
+    """Upload the pictures of *job* that Slack lacks, each in so many *attempts*; *ids* has the
+    files at Slack, in the end all of them. *keep* is called at each change of *ids*."""
     for index in range(job.images):
         path = await service.picture(Source(job.user), job.id, index + 1)
         data = await asyncio.to_thread(path.read_bytes)
@@ -461,6 +475,6 @@ async def _upload(
             await keep()
 
         name = f"{job.id}-{index + 1}.png"
-        await files.upload(workspace, data, name, job.id, keep_one, earlier)
+        await files.upload(workspace, data, name, job.id, keep_one, earlier, attempts=attempts)
     for id in ids:
         await files.until_shown(workspace, id)

@@ -292,6 +292,36 @@ async def test_where_direct_messages_are_off_too_the_picture_is_shown_to_the_per
     assert (await chat.bot.service.quota(ada.key)).used > 0
 
 
+async def test_a_message_whose_picture_came_by_the_hook_is_not_left_as_if_it_were_drawn(
+    chat, slack, ada, general, gate
+):
+    """I8"""
+    await ada.slash(general, f"a fox {SMALL}")
+    await general.said("Drawing step 0", button="Cancel")
+    general.broken["chat.update"] = "restricted_action"
+    ada.direct.is_archived = True
+
+    await stepping(gate, general.until(lambda _: ours(general) == []))
+    await chat.close()
+
+    ((to, shown),) = general.whispers
+    assert (to, len(images(shown))) == (ada.id, 1)
+
+
+async def test_a_picture_that_is_refused_is_not_left_at_slack(chat, slack, ada, general, gate):
+    await without_progress(chat, slack, ada, general)
+    general.broken["chat.update"] = "msg_too_long"
+    gate.open()
+
+    await passing(slack, lambda: ours(general) == [])
+    await passing(slack, lambda: not slack.files)
+    slack.time.release()
+    await chat.close()
+
+    (job,) = await jobs(chat)
+    assert job.reply_to["files"] == []
+
+
 async def test_a_hook_that_serves_no_more_costs_nothing(chat, slack, ada, between, gate):
     """D13"""
     ada.direct.is_archived = True
