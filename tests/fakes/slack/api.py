@@ -277,6 +277,8 @@ class WebApi:
             raise Refused("message_not_found")
         if message["user"] != team.bot_user:
             raise Refused("cant_update_message")
+        if arguments["ts"] in channel.unchangeable:
+            raise Refused("edit_window_closed")
         self._check(arguments)
         message |= {
             key: arguments[key] for key in ("text", "blocks", "metadata") if key in arguments

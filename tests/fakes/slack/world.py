@@ -148,6 +148,7 @@ class Channel:
         whispers: (user, message) that only that person sees.
         texts: Every text that each message ever had, by timestamp.
         broken: The error of each call of a method that is about this conversation, by method.
+        unchangeable: Timestamps of messages that can be edited no more.
     """
 
     def __init__(self, id, name="general", is_im=False, is_private=False):
@@ -158,6 +159,7 @@ class Channel:
         self.whispers = []
         self.texts = {}
         self.broken = {}
+        self.unchangeable = set()
         self._changed = asyncio.Event()
 
     @property
