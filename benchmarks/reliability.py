@@ -3,7 +3,7 @@
     python -m benchmarks.reliability                     all of it, half an hour or so
     python -m benchmarks.reliability --only kills        one of: kills, faults, wal, syncs,
                                                          quota, hostile, engine, soak, acts,
-                                                         drawing, discord
+                                                         drawing, discord, slack
     python -m benchmarks.reliability --scale 0.1         a tenth of the counts
 
 The short forms of the same run in ``make test`` (tests/reliability). All traffic stays on
@@ -41,6 +41,7 @@ from generation.types import GenerationRequest
 from tests.adapters.discord_chat import scenarios
 from tests.adapters.discord_chat.every_call import played
 from tests.adapters.discord_chat.every_fault import KINDS
+from tests.adapters.slack_chat import matrix as slack
 from tests.reliability import load, syncs, wal
 from tests.reliability.acts import ACTS, kill_at_every_step
 from tests.reliability.harness import (
@@ -336,6 +337,34 @@ def _saying(prompt: str) -> GenerationRequest:
     return GenerationRequest.from_dict({**FOX.to_dict(), "prompt": prompt}, Path())
 
 
+def measure_slack(folder: Path, scale: float) -> Iterator[Figure]:
+    """Calls to Slack with faults, a tenth of all by lot (`make soak` has them all), and bots that
+    are wrong."""
+
+    async def plays() -> tuple[slack.Report, int]:
+        matrix = slack.Matrix(folder)
+        cases = await matrix.cases()
+        report = await matrix.play_all(slack.some(cases, scaled(len(cases) // 10, scale), 2026))
+        found = 0
+        for plant, case, words in slack.PLANTED.values():
+            outcome = await matrix.outcome(case, plant)
+            found += any(words in problem for problem in outcome.problems)
+        return report, found
+
+    report, found = asyncio.run(plays())
+    yield Figure(
+        f"calls to Slack that met a fault ({report.plays} plays, {report.met} of which came to it):"
+        " doubled, lost, unpaid or left over",
+        f"{len(report.problems)}",
+        "0",
+        not report.problems,
+    )
+    for problem in report.problems[:20]:
+        yield Figure(problem, "", "", False)
+    planted = len(slack.PLANTED)
+    yield Figure("planted faults on Slack", f"{found} found", f"{planted}", found == planted)
+
+
 def measure_soak(folder: Path, scale: float) -> Iterator[Figure]:
     """10,000 jobs in a row."""
     jobs = scaled(10_000, scale)
@@ -377,6 +406,7 @@ MEASURES: dict[str, Callable[[Path, float], Iterator[Figure]]] = {
     "quota": measure_quota,
     "hostile": measure_hostile,
     "engine": measure_engine,
+    "slack": measure_slack,
     "soak": measure_soak,
     "acts": measure_acts,
     "drawing": measure_drawing,
