@@ -36,8 +36,8 @@ PICTURE = re.compile(r"([0-9a-z]+)-\d+\.\w+$")
 #: Calls of a play at most: where the fault passes; and where it stays, for half a day at worst, on
 #: two ways, and discord.py makes five calls out of each.
 MOST_CALLS, MOST_CALLS_IN_VAIN = 60, 1200
-#: Seconds for one play, and for something to happen in it.
-LONGEST, LONGEST_WAIT = 20.0, 1.5
+#: Seconds for one play; and for something to happen in it, which a fault may keep from happening.
+LONGEST, LONGEST_WAIT = 20.0, 5.0
 #: Names of tasks that answer somebody, discord.py's and ours.
 BUSY = ("discord-ui-", "CommandTree", "discord.py: on_", "discord follows")
 #: What the log says of faults that it should say.
@@ -294,6 +294,11 @@ class Play:
         self.checks: list[Callable[[], str | None]] = []
 
     @property
+    def longest_wait(self) -> float:
+        """Seconds in which something will have happened, if it does."""
+        return LONGEST_WAIT if self.call is None else LONGEST_WAIT / 10
+
+    @property
     def is_in_vain(self) -> bool:
         """Whether a fault closes one of the ways for good."""
         return self.kind is not None and self.kind.is_lasting
@@ -339,7 +344,7 @@ class Play:
             Over: Nothing goes on, or for too long, and it is not the case.
         """
         loop = asyncio.get_running_loop()
-        end = loop.time() + LONGEST_WAIT
+        end = loop.time() + self.longest_wait
         while not is_true():
             if self.is_idle() or loop.time() > end:
                 raise Over
@@ -356,7 +361,7 @@ class Play:
         Raises:
             Over: It takes too long.
         """
-        end = asyncio.get_running_loop().time() + LONGEST_WAIT
+        end = asyncio.get_running_loop().time() + self.longest_wait
         while not self.told(words):
             if asyncio.get_running_loop().time() > end:
                 raise Over
@@ -449,8 +454,11 @@ class Play:
         interaction = ask.interaction
         if len(jobs) > 1:
             self.problems.append(f"{len(jobs)} jobs for one request")
-        if ask.wants == "picture" and jobs:
-            return
+        if ask.wants == "picture":
+            if not jobs and not self.is_in_vain and not self._may_be_unanswered(ask):
+                self.problems.append("a request that is refused for a fault that passes")
+            if jobs:
+                return
         direct = [
             each for each in self.ada.direct.messages if each.nonce == f"flux-{interaction.id}"
         ]
@@ -463,10 +471,9 @@ class Play:
         if ask.wants == "form":
             answers = [*answers, *([interaction.modal] if interaction.modal else [])]
         if ask.wants in ("words", "picture", "form"):
-            if len(answers) < ask.messages and not self._may_be_unanswered(ask):
-                self.problems.append(
-                    f"{len(answers)} of {ask.messages} answers to {interaction.data}"
-                )
+            least = 1 if self.is_in_vain else ask.messages
+            if len(answers) < least and not self._may_be_unanswered(ask):
+                self.problems.append(f"{len(answers)} answers in the place of {ask.messages}")
             most = ask.messages + self.is_in_vain  # one may say what went wrong
             if len(answers) > most and not self._may_be_doubled():
                 self.problems.append(f"words that come {len(answers)} times")

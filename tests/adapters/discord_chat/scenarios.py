@@ -107,7 +107,7 @@ async def _filtered_without_token(play: Play) -> None:
 async def _refused(play: Play) -> None:
     """All have seen the promise of an answer; the refusal is for the person alone."""
     await play.asks_for(
-        "picture", play.ada.command(play.channel, "flux imagine", prompt="a fox", preset="canny")
+        "words", play.ada.command(play.channel, "flux imagine", prompt="a fox", preset="canny")
     )
 
 
