@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from adapters.slack_chat import blocks, files, forms
-from adapters.slack_chat.errors import OutcomeUnknown, SlackError
+from adapters.slack_chat.errors import OutcomeUnknown, RateLimited, SlackError
 from adapters.slack_chat.forms import Purposed
 from adapters.slack_chat.home import home
 from adapters.slack_chat.hooks import respond
@@ -138,7 +138,12 @@ class Context:
         """Whether *workspace*, which had been lost, lets the bot in, as after a reinstallation."""
         try:
             await workspace.connect()
-        except (SlackError, OutcomeUnknown) as error:
+        except (OutcomeUnknown, RateLimited) as error:
+            logger.warning(
+                "whether workspace %s is back cannot be asked: %s", workspace.name, error
+            )
+            return False
+        except SlackError as error:
             logger.error(
                 "workspace %s still uses the app, but its token does not work (%s): put the one"
                 " from OAuth & Permissions into SLACK_BOT_TOKEN, and restart",

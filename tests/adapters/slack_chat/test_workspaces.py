@@ -114,6 +114,24 @@ async def test_a_workspace_that_needs_another_token_is_told_so(chat, slack, ada,
     assert "put the one from OAuth & Permissions into SLACK_BOT_TOKEN" in caplog.text
 
 
+async def test_a_fault_of_slacks_own_is_not_taken_for_a_token_that_does_not_work(
+    chat, slack, ada, general, gate, caplog
+):
+    """D18, I8: nobody should fetch another token for it."""
+    slack.team.error = "token_revoked"
+    await ada.acked(await ada.event({**REVOKED, "event_ts": slack.ts()}))
+    slack.team.error = None
+    slack.api.fault("auth.test", *[503] * 4)
+
+    await ada.mention(general, f"a fox {SMALL}")
+    assert "cannot be asked: auth.test: HTTP 503" in caplog.text
+    assert "SLACK_BOT_TOKEN" not in caplog.text
+    gate.open()
+    await ada.mention(general, f"a fox {SMALL}")
+
+    await general.said("seed", button="Again")
+
+
 @pytest.mark.parametrize("farewell", [REVOKED, {"type": "app_uninstalled"}])
 async def test_the_end_of_an_earlier_installation_is_not_that_of_this_one(
     chat, slack, ada, general, gate, farewell
