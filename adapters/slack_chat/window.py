@@ -209,11 +209,12 @@ class SlackWindow:
         """Delete what would be left over: previews, and messages that Slack posted so late that
         another was posted in their place."""
         await self._previews.delete()
-        shown = self._where.get("ts")
+        where = self._where
+        known = [where.get("ts"), *(where.get("left") or [])]
         for place in self._lost:
             try:
                 for ts in await self._posted(place):
-                    if ts != shown:
+                    if ts not in known:
                         await self._delete(place.channel, ts)
             except (SlackError, OutcomeUnknown) as error:
                 logger.info("a message of %s may be there twice: %s", self._job.id, error)

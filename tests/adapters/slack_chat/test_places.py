@@ -65,6 +65,18 @@ async def test_the_message_of_a_picture_that_came_directly_says_so(chat, slack, 
     assert any(images(each) for each in ours(ada.direct))
 
 
+async def test_it_says_so_too_where_its_answer_was_lost_at_first(chat, slack, ada, general, gate):
+    """What was posted twice is deleted in the end, and this message is not."""
+    slack.api.fault("chat.postMessage", "lost")
+    message = await without_progress(chat, slack, ada, general)
+    slack.api.fault("chat.update", "restricted_action")
+    gate.open()
+
+    await passing(slack, lambda: "Answered in a direct message." in shown_text(message))
+
+    assert ours(general) == [message]
+
+
 async def test_a_message_that_cannot_say_so_is_deleted(chat, slack, ada, general, gate):
     await without_progress(chat, slack, ada, general)
     general.is_archived = True
