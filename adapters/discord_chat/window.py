@@ -158,7 +158,10 @@ class DiscordWindow:
         self._notes += 1
         post = note_post(self._job, sentence)
         passing = await self._last_word(post)
-        if not self._has_answered and (passing is None or self._has_insisted()):
+        # Who has cancelled it themselves knows.
+        is_known = self._job.status is JobStatus.CANCELLED and self._job.error is None
+        is_untold = not self._has_answered and not is_known
+        if is_untold and (passing is None or self._has_insisted()):
             await self._tell(post)
         if passing is not None:
             raise passing
@@ -197,8 +200,14 @@ class DiscordWindow:
                 return None
         if passing is None or self._has_insisted():
             for delete in self._deletions():
-                with suppress(*FAULTS):
+                try:
                     await in_time(delete())
+                except FAULTS as error:
+                    if _is_gone(error):
+                        return None
+                    if judged(error) is not Meaning.CLOSED:
+                        passing = error
+                else:
                     return None
         return passing
 
