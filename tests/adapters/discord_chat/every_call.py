@@ -210,7 +210,7 @@ class Stage:
         patience = pytest.MonkeyPatch()
         if kind is not None and kind.hangs:
             for name, seconds in PATIENCE.items():
-                patience.setattr(name, seconds / 8 if kind.is_lasting else seconds)
+                patience.setattr(name, seconds / 4 if kind.is_lasting else seconds)
         try:
             async with asyncio.timeout(3 * LONGEST if play.is_in_vain else LONGEST):
                 if scenario.begin is not None:
@@ -257,14 +257,14 @@ class Scenario:
         begin: Carried out before.
         ends_in_words: Whether no picture can come.
         places: How many are left where the person could be told why, two being enough.
-        is_bare: Whether no other way is left where a call meets a fault that stays.
+        last: How the names of calls begin beside which no other way is left.
     """
 
     act: Callable[["Play"], Awaitable[None]]
     begin: Callable[["Play"], Awaitable[None]] | None = None
     ends_in_words: bool = False
     places: int = 2
-    is_bare: bool = False
+    last: tuple[str, ...] = ()
 
 
 @dataclass

@@ -128,6 +128,11 @@ MENDED = [
     ("a picture that is revealed", "GET /channels/*/messages/*", "meets a 503"),
     ("one's own data", FURTHER_WORDS, "is cut off before it arrives"),
     ("the end of one's own data", "DELETE /channels/*/messages/*", "meets a 503"),
+    (
+        "a picture after 15 minutes whose message is closed",
+        "DELETE /channels/*/messages/*",
+        "meets a 503",
+    ),
     ("a picture whose message is gone", "POST /channels/*/messages picture", LOST),
     ("a restart", "GET /users/@me", "hangs"),
 ]
