@@ -1,12 +1,29 @@
 """Moderation on Discord: reports, the log channel, its buttons, and who asked."""
 
+from dataclasses import replace
+
+import discord
 import pytest
 
+from adapters.discord_chat.moderation import incident_post, teller
+from bot.forgetting import FORGOTTEN
+from bot.incidents import Incident, Kind
+from bot.moderation_log import CannotBeTold
 from bot.screens import PASSED, Action, Verdict
 from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, shows, the_job
 from tests.judges import HIDDEN, Judge
 
 HELD = Verdict(Action.HOLD, "held", "judge", "0.90")
+REPORTED = Incident(
+    number=1,
+    made_at=1_700_000_000.0,
+    kind=Kind.REPORTED,
+    user="discord:7",
+    server="discord-server:5",
+    job_id="k7m2p9xd",
+    note="a fox",
+    reply_to={"channel": 8, "message": 9},
+)
 
 
 @pytest.fixture
@@ -61,7 +78,8 @@ async def test_a_held_picture_is_released_by_a_button(fake, presence, ada, boss,
 
     await asked.until(drawn)
     await fake.until(lambda: not told.buttons)
-    assert "Released" in told.text
+    assert told.text.startswith("**Held for you** · ")
+    assert f"\n\nReleased · <@{boss.id}> (`discord:{boss.id}`)" in told.text
 
 
 async def test_a_rejected_picture_is_told_to_its_person(fake, presence, ada, boss, judge, gate):
@@ -153,3 +171,97 @@ async def test_a_log_entry_leads_to_the_message(fake, presence, ada, bob, gate):
 
     told = await in_log(fake, presence, "Reported")
     assert f"https://discord.com/channels/{fake.guild.id}/{fake.channel.id}/" in told.text
+
+
+def said_of(**changes):
+    return incident_post(replace(REPORTED, **changes)).embeds[0].description
+
+
+def test_what_a_stranger_wrote_stands_behind_a_spoiler_and_what_a_moderator_did_does_not():
+    refused = said_of(kind=Kind.REFUSED, note="`@everyone` look")
+    done = said_of(kind=Kind.ACT, user=None, note="banned `@everyone`")
+
+    assert refused.endswith("||`ˋ@everyoneˋ look`||")
+    assert refused.startswith("**Refused** · <@7> (`discord:7`)")
+    assert "||" not in done
+    assert "@everyone" not in done
+    assert "banned" in done
+    assert "||" not in said_of(note="")
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        {"reply_to": None},
+        {"server": None},
+        {"server": "slack-server:T1"},
+        {"reply_to": {"channel": 8, "message": 9, "is_private": True}},
+        {"reply_to": {"message": 9}},
+        {"reply_to": {"channel": 8}},
+    ],
+    ids=["no answer", "no server", "Slack", "private", "no channel", "no message"],
+)
+def test_a_log_entry_leads_to_no_message_that_moderators_cannot_see(elsewhere):
+    assert "https://discord.com/channels/5/8/9" in said_of()
+
+    assert "discord.com" not in said_of(**elsewhere)
+
+
+def test_a_button_that_deletes_is_red_and_an_act_has_none():
+    styles = {item.item.label: item.item.style for item in incident_post(REPORTED).items}
+
+    assert [name for name, style in styles.items() if style is discord.ButtonStyle.danger] == [
+        "Delete picture"
+    ]
+    assert len(styles) == 3
+    assert not incident_post(replace(REPORTED, kind=Kind.ACT)).items
+    assert not incident_post(replace(REPORTED, job_id=None)).items
+
+
+async def test_a_channel_of_another_platform_cannot_be_told(fake, presence):
+    with pytest.raises(CannotBeTold, match="'C123' is not the id of a channel"):
+        await teller(presence.chat.client)("C123", REPORTED)
+    with pytest.raises(CannotBeTold):
+        await teller(presence.chat.client)("4711", REPORTED)
+
+
+async def said(person, channel, command, **options):
+    asked = await person.command(channel, f"flux-admin {command}", **options)
+    return (await asked.until(ended)).text
+
+
+async def test_the_channel_that_is_told_is_set_shown_and_unset(fake, presence, boss):
+    assert "are told here" in await said(boss, fake.channel, "log here")
+    assert f"<#{fake.channel.id}>" in await said(boss, fake.channel, "log show")
+    assert "Nothing is told here" in await said(boss, fake.channel, "log off")
+    assert "No channel is told" in await said(boss, fake.channel, "log show")
+
+
+async def test_moderators_have_commands_for_all_that_buttons_do(
+    fake, presence, ada, bob, boss, gate
+):
+    gate.open()
+    message = await (await asked_for(ada, fake.channel)).until(drawn)
+    job = await the_job(presence.bot.service, ada)
+    await bob.press(message, "Report")
+    await in_log(fake, presence, "Reported")
+
+    assert job.id in await said(boss, fake.channel, "reports list")
+    assert f"<@{ada.id}>" in await said(boss, fake.channel, "ask", id=job.id)
+    await said(boss, fake.channel, "reports dismiss", id=job.id)
+    assert job.id not in await said(boss, fake.channel, "reports list")
+    assert not (await the_job(presence.bot.service, ada)).is_pruned
+    await said(boss, fake.channel, "reports remove", id=job.id)
+    assert (await the_job(presence.bot.service, ada)).is_pruned
+
+
+async def test_what_a_person_did_on_a_server_is_erased_once_a_moderator_is_sure(
+    fake, presence, ada, boss, gate
+):
+    gate.open()
+    await (await asked_for(ada, fake.channel)).until(drawn)
+
+    assert "To go on" in await said(boss, fake.channel, "erase", who=ada)
+    assert (await the_job(presence.bot.service, ada)).request.prompt == "a red circle"
+    assert "jobs: 1" in await said(boss, fake.channel, "erase", who=ada, sure=True)
+    assert (await the_job(presence.bot.service, ada)).request.prompt == FORGOTTEN
