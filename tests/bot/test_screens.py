@@ -67,6 +67,26 @@ async def test_after_a_thread_that_hangs_the_next_words_have_another(make_screen
     assert (judged.problem, hanging.made, len(hanging.threads)) == ("", 2, 2)
 
 
+async def test_a_screen_that_cannot_be_loaded_is_logged_once_and_tried_again(caplog):
+    def make():
+        made.append(1)
+        if len(made) < 4:
+            raise OSError("the weights are gone")
+        return Hanging(times=0)
+
+    made = []
+    judged = Screens({"judge": make})
+    for _ in range(3):
+        with pytest.raises(NotAccepting):
+            await judged.judge_words(["a fox"], HERE)
+
+    assert caplog.text.count("cannot be loaded: the weights are gone") == 1
+    assert "the weights are gone" in judged.problem
+    assert await judged.judge_words(["a fox"], HERE) == PASSED
+    assert judged.problem == ""
+    judged.close()
+
+
 async def test_a_screen_that_hangs_again_and_again_is_given_up(make_screens):
     hanging = Hanging(times=99)
     judged = make_screens(hanging)

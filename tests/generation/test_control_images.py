@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFile
 
 from generation.cleaning import ORIENTATION_TAG
+from generation.containers import plain
 from generation.control_images import PillowControlImages, control_map, fitted
 from generation.errors import InvalidImage
 from generation.preprocessors import preprocess
@@ -387,6 +388,35 @@ def test_a_rotated_photo_stands_upright(images, orientation, format):
 )
 def test_damaged_exif_does_not_spoil_the_picture(images, format, exif):
     assert images.clean(file(noise(), format, exif=exif)).width == 48
+
+
+def png_chunk(kind, content):
+    return (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+    )
+
+
+def jpeg_segment(content):
+    return b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content
+
+
+def test_of_several_exifs_the_first_alone_reaches_a_decoder():
+    first, second = (b"Exif\0\0MM" + letter * 8 for letter in (b"a", b"b"))
+    png, jpeg = file(noise(), "PNG"), file(noise(), "JPEG")
+    after_header = 8 + 25
+
+    for data in (
+        png[:after_header]
+        + png_chunk(b"eXIf", first)
+        + png_chunk(b"eXIf", second)
+        + png[after_header:],
+        jpeg[:2] + jpeg_segment(first) + jpeg_segment(second) + jpeg[2:],
+    ):
+        assert first in plain(data)
+        assert second not in plain(data)
 
 
 def test_nothing_but_pixels_comes_through(images):

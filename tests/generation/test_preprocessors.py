@@ -262,6 +262,18 @@ def test_a_peak_leans_towards_its_higher_neighbour():
     assert scores == pytest.approx([0.8])
 
 
+@pytest.mark.parametrize("column", [0, 5])
+@pytest.mark.parametrize("row", [0, 7])
+def test_a_peak_at_the_edge_has_no_neighbour_to_lean_towards(column, row):
+    heatmaps = np.zeros((1, 8, 6), np.float32)
+    heatmaps[0, 7 - row, column] = heatmaps[0, row, 5 - column] = 0.4
+    heatmaps[0, row, column] = 0.8
+
+    points, _ = peaks(heatmaps)
+
+    assert points.tolist() == [[column, row]]
+
+
 def test_skeletons_have_openposes_colours():
     """Eighteen hues at twenty degrees, as its own source lists them."""
     listed = [

@@ -6,13 +6,17 @@ import re
 import signal
 import sqlite3
 import time
+from contextlib import suppress
 
 import httpx
 import psutil
 import pytest
 
 from bot import deletion_record
+from bot.assembly import process as module
 from bot.backups import back_up
+from bot.config import Config, Secrets
+from bot.restarts import Restarts
 from tests.processes import Process
 
 
@@ -189,6 +193,51 @@ async def test_a_model_that_is_still_loading_does_not_hold_up_the_end(started, n
 
     assert await bot.ended() in (0, 1)
     assert "ready to draw" not in bot.output
+
+
+async def test_an_engine_that_does_not_stop_does_not_keep_the_bot_from_ending(
+    tmp_path, monkeypatch, caplog
+):
+    """The end is no failure, and the next start need not wait."""
+
+    class Hung:
+        is_drawing = True
+
+        async def run(self):
+            while not let_go.is_set():
+                with suppress(asyncio.CancelledError):
+                    await let_go.wait()
+
+        async def finish(self, seconds):
+            pass
+
+        async def fail(self, problem):
+            pass
+
+    async def service(*parts):
+        return Hung()
+
+    let_go, stop, ended = asyncio.Event(), asyncio.Event(), []
+    monkeypatch.setattr(module, "SECONDS_TO_STOP", 0.01)
+    monkeypatch.setattr(module, "_service", service)
+    monkeypatch.setattr(module, "_stop_on_signals", lambda: stop)
+    monkeypatch.setattr(module.os, "_exit", ended.append)
+    stop.set()
+    starts = tmp_path / "starts.json"
+
+    await module._run(
+        Config(storage={"data_dir": tmp_path}),
+        Secrets(),
+        tmp_path / "config.toml",
+        print,
+        (),
+        Restarts(starts),
+    )
+    let_go.set()
+
+    assert ended == [0]
+    assert not starts.exists()
+    assert "the next start draws the picture again" in caplog.text
 
 
 async def test_check_and_run_agree_on_a_newer_schema(run, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from generation.diffusion.memory import OFFLOAD_LEVELS
+from generation.diffusion.offloading import Offloading
 from generation.errors import GenerationCancelled, OutOfMemory
 from generation.kinds import ControlLora, ImageToImage
 from tests.generation.engines import (
@@ -103,6 +104,25 @@ def test_parts_go_back_to_rest_when_a_generation_is_cancelled(tiny, fox, residen
     del transformer.to
     assert moved == [torch.device("cpu"), "cpu"]
     assert same(engine.generate(fox, ignore), resident.generate(fox, ignore))
+
+
+def test_memory_is_given_back_with_the_parts_that_were_on_the_device_for_a_while():
+    class Counting(SmallDevice):
+        def free_unused(self):
+            self.state["freed"] = self.state.get("freed", 0) + 1
+
+    device = Counting()
+    held = Offloading(device, "model-offload")
+    guest, inmate = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    held.register_all({guest: "denoiser", inmate: "vae"})
+
+    with held.onloaded(inmate):
+        pass
+    assert "freed" not in device.state
+
+    with held.onloaded(guest, inmate):
+        assert "freed" not in device.state
+    assert device.state["freed"] == 1
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])
