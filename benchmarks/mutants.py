@@ -72,7 +72,7 @@ MOST_BROKEN_FIGURE = 3
 NEAREST = 5
 #: Seconds after which a single test counts as hanging, and so as failed.
 HANGS = 30
-_DOTTED = re.compile(r"[a-z]\w*(?:\.\w+)+")
+_DOTTED = re.compile(r"([a-z]\w*(?:\.\w+)+)(?::\w+)?")
 _FAILED = re.compile(r"^(tests/\S+::.+?) (?:FAILED|ERROR)", re.M)
 _NOT_BEGUN = re.compile(r"^(?:FAILED|ERROR) (tests/\S+)", re.M)
 _HUNG = re.compile(r"^(tests/\S+::.+?) \+{9}", re.M)
@@ -259,8 +259,8 @@ def imported(path: str) -> frozenset[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Constant) and _DOTTED.fullmatch(str(node.value)):
-            names.add(node.value)
+        elif isinstance(node, ast.Constant) and (named := _DOTTED.fullmatch(str(node.value))):
+            names.add(named[1])
     stems = [name.replace(".", "/") for name in names]
     kept = set(kept_files())
     return frozenset(
