@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bot.assembly.doctor import clock_finding
 from bot.backups import DAY, back_up_if_due, backups, made_at
-from bot.clock import EVEN, LONG_REST, PATIENCE, Clock, last_seen
+from bot.clock import EVEN, LONG_REST, PATIENCE, PATIENCE_FOR_SMALL, SMALL, Clock, last_seen
 from bot.jobs import JobStatus
 from bot.source import Source
 from tests.bot.conftest import CIRCLE, left
@@ -50,6 +50,19 @@ def test_a_clock_that_goes_evenly_is_the_systems(machine, make_clock):
         assert clock() == machine.system()
 
 
+@pytest.mark.parametrize("seconds", [600, -600, SMALL])
+def test_a_small_leap_is_followed_after_ten_minutes(machine, make_clock, seconds):
+    clock = make_clock()
+    machine.leap(seconds)
+
+    assert clock() == NOW
+    assert clock.problem.endswith("has held for ten minutes")
+    machine.passed += PATIENCE_FOR_SMALL - 1
+    assert clock() == NOW + PATIENCE_FOR_SMALL - 1
+    machine.passed += 1
+    assert clock() == machine.system()
+
+
 @pytest.mark.parametrize("days", [400, -3, 0.2])
 def test_a_leap_is_not_followed_until_it_has_held_for_a_day(machine, make_clock, days):
     clock = make_clock()
@@ -57,6 +70,7 @@ def test_a_leap_is_not_followed_until_it_has_held_for_a_day(machine, make_clock,
 
     assert clock() == NOW
     assert "nothing is deleted for its age" in clock.problem
+    assert clock.problem.endswith("has held for a day")
     machine.passed += PATIENCE - 1
     assert clock() == NOW + PATIENCE - 1
     machine.passed += 1

@@ -1,6 +1,7 @@
 """Every typed text is answered in sentences."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -119,6 +120,13 @@ async def test_show_again_and_vary_take_an_id(say, gate):
     changed = (await say("again --steps 2")).job.request
     assert changed.num_inference_steps == 2
     assert (await say(f"show {first.id}", BOB)).text.startswith("There is no picture")
+
+
+def test_a_long_prompt_is_cut_to_a_line_of_so_many_letters(fox):
+    job = Job(user=ADA, request=replace(fox, prompt="a fox\n" * 4))
+
+    assert replies.short(job, 23) == "a fox a fox a fox a fox"
+    assert replies.short(job, 22) == "a fox a fox a fox a f…"
 
 
 async def test_a_picture_of_ones_own_is_inspected_by_its_id(say, gate):

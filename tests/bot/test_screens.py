@@ -11,6 +11,7 @@ from bot.judging import Judging
 from bot.refusals import NotAccepting
 from bot.screens import PASSED, Place, Screens
 from bot.sections import ScreenSettings
+from tests.conftest import until
 from tests.samples import picture
 
 HERE = Place()
@@ -65,6 +66,25 @@ async def test_after_a_thread_that_hangs_the_next_words_have_another(make_screen
 
     assert await judged.judge_words(["a fox"], HERE) == PASSED
     assert (judged.problem, hanging.made, len(hanging.threads)) == ("", 2, 2)
+
+
+async def test_all_who_ask_while_a_screen_is_being_loaded_wait_for_the_same_one():
+    def make():
+        made.append(1)
+        assert is_loaded.wait(20)
+        return Hanging(times=0)
+
+    made, is_loaded = [], threading.Event()
+    judged = Screens({"judge": make})
+    asked = [asyncio.create_task(judged.judge_words(["a fox"], HERE)) for _ in range(3)]
+    await until(lambda: made)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    is_loaded.set()
+
+    assert await asyncio.gather(*asked) == [PASSED] * 3
+    assert made == [1]
+    judged.close()
 
 
 async def test_a_screen_that_cannot_be_loaded_is_logged_once_and_tried_again(caplog):

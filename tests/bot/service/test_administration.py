@@ -9,9 +9,17 @@ from bot.commands import ImagineCommand
 from bot.jobs import JobStatus
 from bot.refusals import Conflict, NotAllowed
 from bot.source import Source
+from generation.errors import InvalidRequest
 from generation.types import Preset
 from tests.bot.conftest import CIRCLE
 from tests.conftest import ADA, ADMIN, BOB, PRESETS, at_step, finished, until
+
+
+async def test_what_is_no_text_comes_into_no_audit_log(service):
+    with pytest.raises(InvalidRequest, match="text"):
+        await service.admin.ban(ADMIN, ADA, "spam \ud800")
+
+    assert not await service.admin.audit(ADMIN)
 
 
 async def test_an_admin_is_not_banned_least_of_all_by_themselves(service):

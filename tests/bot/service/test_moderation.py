@@ -183,6 +183,17 @@ async def log(bot, moderation, told):
     return log
 
 
+async def test_the_audit_log_knows_which_channel_is_told(service, moderation):
+    await moderation.set_log_channel(EVE, SERVER, "mods")
+    await moderation.set_log_channel(EVE, SERVER, None)
+
+    acts = await service.admin.audit(EVE, server=SERVER)
+    assert [(each.act, each.subject) for each in acts] == [
+        ("log channel", "off"),
+        ("log channel", "mods"),
+    ]
+
+
 async def test_moderators_are_told_in_the_channel_of_the_server_and_in_the_one_for_all(
     service, moderation, gate, log, told
 ):

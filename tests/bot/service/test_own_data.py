@@ -93,6 +93,19 @@ async def test_an_export_has_nothing_of_other_people(bot, gate):
     ]
 
 
+async def test_an_export_goes_on_behind_a_picture_that_is_gone(bot, gate):
+    jobs = [await drawn(bot, gate, command=replace(WORDS, seed=seed)) for seed in range(3)]
+    bot.gallery.picture_path(jobs[1].id, 1).unlink()
+
+    export = await bot.service.own_data.export(ADA)
+
+    pictures = [name for name in await read(export) if name.startswith("pictures/")]
+    assert len(pictures) == 2
+    assert not any(jobs[1].id in name for name in pictures)
+    await export.close()
+    await export.close()
+
+
 async def test_an_export_comes_in_parts_that_can_be_sent(bot, gate):
     for seed in range(4):
         await drawn(bot, gate, command=replace(WORDS, seed=seed))
