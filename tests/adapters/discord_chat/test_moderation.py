@@ -183,6 +183,7 @@ def test_what_a_stranger_wrote_stands_behind_a_spoiler_and_what_a_moderator_did_
 
     assert refused.endswith("||`ˋ@everyoneˋ look`||")
     assert refused.startswith("**Refused** · <@7> (`discord:7`)")
+    assert done.startswith("**Moderator**\n")
     assert "||" not in done
     assert "@everyone" not in done
     assert "banned" in done
@@ -205,6 +206,11 @@ def test_a_log_entry_leads_to_no_message_that_moderators_cannot_see(elsewhere):
     assert "https://discord.com/channels/5/8/9" in said_of()
 
     assert "discord.com" not in said_of(**elsewhere)
+
+
+def test_a_log_entry_names_the_job_where_there_is_one():
+    assert incident_post(REPORTED).embeds[0].footer.text == "k7m2p9xd"
+    assert incident_post(replace(REPORTED, job_id=None)).embeds[0].footer.text is None
 
 
 def test_a_button_that_deletes_is_red_and_an_act_has_none():
