@@ -105,5 +105,5 @@ async def test_presets_and_history_are_listed(run):
 async def test_help_names_every_command(run):
     _, output = await run("--help")
 
-    for command in ("run", "check", "presets", "history", "quota"):
-        assert re.search(rf"\b{command}\b", output)
+    for command in ("run", "check", "presets", "history", "quota", "cache", "restore"):
+        assert re.search(rf"^\W*{command}\s{{2}}", output, re.MULTILINE), command

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.commands import fit_size
+from bot.commands import fit_size, parse
 from tests.bot.commands.conftest import FOX
 
 
@@ -73,3 +73,19 @@ def test_no_other_size_is_nearer(ratio, pixels):
 def test_nothing_has_no_size(ratio, pixels):
     with pytest.raises(ValueError, match="no shape"):
         fit_size(ratio, pixels)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("square", (1024, 1024)),
+        ("portrait", (880, 1168)),
+        ("landscape", (1168, 880)),
+        ("wide", (1360, 768)),
+        ("tall", (768, 1360)),
+    ],
+)
+def test_a_shape_has_a_name(name, size):
+    command = parse(f"a fox --ar {name}")
+
+    assert fit_size(command.aspect_ratio, 1024 * 1024) == size
