@@ -17,6 +17,7 @@ from typing import TypedDict
 
 from bot import due_deletions, people
 from bot.permissions import make_folder, opener
+from bot.syncs import sync
 
 #: Name of the record, in the folder of backups.
 NAME = "deletions.json"
@@ -50,11 +51,7 @@ def note(path: Path, user: str, server: str | None, now: float, keep_for: float)
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync(path.parent)
 
 
 def repeat(db: sqlite3.Connection, path: Path, since: float, now: float) -> int:

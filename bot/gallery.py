@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +16,7 @@ from bot.jobs import Job
 from bot.permissions import make_folder
 from bot.provenance import MAP, Facts, Provenance
 from bot.refusals import NotFound
+from bot.syncs import sync
 from generation.types import GenerationRequest
 
 if TYPE_CHECKING:
@@ -61,7 +63,9 @@ class Gallery:
             OSError: The disk is full or cannot be written.
         """
         path = self.control_image_path(png)
-        if not self.still_keeps(path):
+        if self.still_keeps(path):
+            sync(path.parent)  # whoever has put it there may not have come to that
+        else:
             _write_aside(path, lambda file: file.write(png))
         return path
 
@@ -110,8 +114,7 @@ class Gallery:
 
     def delete(self, job_id: str) -> None:
         """Delete all pictures of a job, if there are any."""
-        for path in self._paths(job_id):
-            path.unlink(missing_ok=True)
+        self.prune_pictures([job_id])
 
     def has_files_of(self, job_id: str) -> bool:
         """Whether there is any file of a job of that id."""
@@ -122,9 +125,12 @@ class Gallery:
         return {path.name.partition("-")[0] for path in self.images.glob("*-*")}
 
     def prune_pictures(self, job_ids: list[str]) -> None:
-        """Delete the pictures of *job_ids*."""
-        for job_id in job_ids:
-            self.delete(job_id)
+        """Delete the pictures of *job_ids*. No power loss brings them back."""
+        for path in (path for job_id in job_ids for path in self._paths(job_id)):
+            path.unlink(missing_ok=True)
+        if job_ids:
+            with suppress(FileNotFoundError):  # the whole folder is gone
+                sync(self.images)
 
     def prune_control_images(self, kept: set[str], before: float) -> None:
         """Delete attached pictures that are older than *before* (unix seconds) and whose file
@@ -133,8 +139,9 @@ class Gallery:
         The age matters, since the row of a new file's job may not be written yet.
         """
         for path in self.control_images.glob("*.png"):
-            if path.name not in kept and path.stat().st_mtime < before:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # somebody's deletion was quicker
+                if path.name not in kept and path.stat().st_mtime < before:
+                    path.unlink()
 
     def _paths(self, job_id: str) -> Iterator[Path]:
         for number in range(1, MAX_IMAGES + 1):
@@ -186,12 +193,7 @@ def _write_aside(path: Path, write: Callable[[Any], object]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)
-        # The name is on disk only with the folder that holds it.
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync(path.parent)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

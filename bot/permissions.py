@@ -9,7 +9,10 @@ import logging
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+
+from bot.syncs import sync
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +37,17 @@ OURS = (
 
 def make_folder(path: Path) -> None:
     """Make the folder *path*, for the bot alone, where it is missing; and its parents, for all.
+    It is on the disk when this returns, or whatever is synced in it would be lost with it.
 
     Raises:
         OSError: It cannot be made.
     """
+    made = [each for each in (path, *path.parents) if not each.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir(mode=FOLDER, exist_ok=True)
+    for each in made:
+        with suppress(PermissionError):  # a folder in which one may make others, and not look
+            sync(each.parent)
 
 
 def make_file(path: Path) -> None:

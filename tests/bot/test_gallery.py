@@ -24,6 +24,21 @@ def plain(colour="red", size=(64, 48)):
     return Image.new("RGB", size, colour)
 
 
+def test_attached_pictures_are_cleared_away_whoever_else_deletes_them(gallery):
+    others, orphan = gallery.control_images / "a.png", gallery.control_images / "b.png"
+    for path in (others, orphan):
+        path.touch()
+
+    class Kept(set):
+        def __contains__(self, name):
+            others.unlink(missing_ok=True)
+            return False
+
+    gallery.prune_control_images(Kept(), before=2e10)
+
+    assert not orphan.exists()
+
+
 def test_a_file_that_cannot_be_finished_leaves_nothing_behind(gallery, fox):
     class Unsaveable(Image.Image):
         def save(self, file, *args, **kwargs):
