@@ -18,6 +18,7 @@ from pathlib import Path
 
 from bot.database import DatabaseDamaged, beside, check_sound
 from bot.permissions import make_file, make_folder
+from bot.syncs import sync
 
 logger = logging.getLogger(__name__)
 
@@ -45,16 +46,17 @@ def back_up(database: Path, folder: Path, now: float) -> Path:
     make_folder(folder)
     copy = folder / datetime.fromtimestamp(now, UTC).strftime(NAME)
     part = copy.with_suffix(PART)
-    for old in folder.glob(f"*{PART}*"):  # by a bot that was killed, with what lies beside it
+    # By a bot that was killed, with what lies beside it. Others have their own half files here.
+    for old in folder.glob(f"????-??-??T??-??-??{PART}*"):
         old.unlink()
     try:
         make_file(part)  # which SQLite fills, where it is empty
         with closing(sqlite3.connect(database, isolation_level=None)) as db, _gently(db, part):
             db.execute("VACUUM INTO ?", (str(part),))
         verify(part)
-        _sync(part)
+        sync(part)
         os.replace(part, copy)
-        _sync(folder)
+        sync(folder)
     except BaseException:
         for each in (part, *beside(part)):
             each.unlink(missing_ok=True)
@@ -83,6 +85,11 @@ def _gently(db: sqlite3.Connection, part: Path) -> Iterator[None]:
     finally:
         db.set_progress_handler(None, 0)
         os.close(handle)
+
+
+def clear_up(database: Path) -> None:
+    """Delete the half copy that a restore has left beside *database*, which nobody may be using."""
+    database.with_suffix(PART).unlink(missing_ok=True)
 
 
 def verify(copy: Path) -> None:
@@ -119,7 +126,7 @@ def restore(database: Path, copy: Path, now: float) -> Path | None:
     part.unlink(missing_ok=True)
     make_file(part)
     shutil.copyfile(copy, part)
-    _sync(part)
+    sync(part)
     aside = database.parent / datetime.fromtimestamp(now, UTC).strftime("replaced-%Y%m%dT%H%M%S")
     old = [path for path in (database, *beside(database)) if path.exists()]
     if old:
@@ -127,12 +134,14 @@ def restore(database: Path, copy: Path, now: float) -> Path | None:
         make_folder(aside)
         for path in old:
             _put(path, aside / path.name)
-        _sync(aside)
-    # Then the database, without which no bot starts, and no log is taken for another's.
+        sync(aside)
+    # Then the database, without which no bot starts, and no log is taken for another's. Each on
+    # the disk before the next, or a power loss could turn that round.
     for path in old:
         path.unlink()
+        sync(database.parent)
     os.replace(part, database)
-    _sync(database.parent)
+    sync(database.parent)
     return aside if old else None
 
 
@@ -144,7 +153,7 @@ def _put(path: Path, place: Path) -> None:
         pass  # twice within a second
     except OSError:  # this file system knows no links
         shutil.copyfile(path, place)
-        _sync(place)
+        sync(place)
 
 
 async def back_up_daily(
@@ -169,11 +178,3 @@ def back_up_if_due(database: Path, folder: Path, keep: int, now: float) -> Path 
     for old in backups(folder)[keep:]:
         old.unlink(missing_ok=True)
     return copy
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -47,9 +47,11 @@ def check_database_is_there(config: Config) -> None:
     path, folder = database_path(config), config.storage.data_dir
     if path.exists():
         return
-    pictures = folder / "images"
+    pictures, replaced = folder / "images", sorted(folder.glob("replaced-*"))
     if copies := backups(backups_dir(config)):
         found, way_out = f"there are backups of it ({copies[0].name})", "python -m bot restore"
+    elif replaced:  # by a restore that did not get to its end
+        found, way_out = f"its files are in {replaced[-1]}", "python -m bot restore BACKUP"
     elif pictures.is_dir() and any(pictures.glob("*-*")):
         found, way_out = f"there are pictures in {pictures}", f"move {pictures} elsewhere"
     else:
@@ -103,6 +105,7 @@ def with_database(config: Config, work: Callable[[Database], Coroutine[Any, Any,
     """
 
     async def go() -> T:
+        check_database_is_there(config)
         database = await Database.open(database_path(config))
         try:
             return await work(database)

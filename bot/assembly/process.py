@@ -27,7 +27,7 @@ from bot.assembly.parts import faulty_presets, preprocessor_models
 from bot.assembly.platforms import PLATFORMS, Host, Platform, running
 from bot.assembly.screening import check_screens
 from bot.audit_log import write_down
-from bot.backups import back_up_daily, backups
+from bot.backups import back_up_daily, backups, clear_up
 from bot.clock import Clock
 from bot.config import Config, ConfigError, Secrets, check_license, load_config
 from bot.credentials import provenance
@@ -76,6 +76,7 @@ def run(
     with lock(config.storage.data_dir):
         tighten(config.storage.data_dir)
         check_database_is_there(config)
+        clear_up(database_path(config))
         if has_wal_bug(sqlite3.sqlite_version_info):
             logger.info(
                 "SQLite %s has a rare bug, which the bot guards against: python -m bot check says"

@@ -68,6 +68,19 @@ async def test_a_copy_that_is_not_sound_is_no_backup(database, tmp_path, monkeyp
     assert list((tmp_path / "backups").iterdir()) == []
 
 
+async def test_half_copies_go_with_the_next_backup_and_half_files_of_others_stay(
+    database, tmp_path
+):
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    (folder / "2023-11-13T00-00-00.part").touch()
+    (folder / "deletions.part").touch()
+
+    copy = back_up(tmp_path / "bot.sqlite3", folder, NOW)
+
+    assert {path.name for path in folder.iterdir()} == {copy.name, "deletions.part"}
+
+
 async def test_a_backup_takes_the_place_of_a_damaged_database_and_nothing_is_thrown_away(tmp_path):
     path = tmp_path / "bot.sqlite3"
     database = await Database.open(path)

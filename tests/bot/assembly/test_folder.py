@@ -4,8 +4,9 @@ import os
 
 import pytest
 
-from bot.assembly.folder import FolderInUse, lock, lock_owner
-from bot.config import ConfigError
+from bot.assembly.folder import FolderInUse, lock, lock_owner, with_database
+from bot.config import Config, ConfigError
+from bot.database import DatabaseDamaged
 
 
 async def test_a_folder_that_cannot_be_made_is_said_in_a_sentence(run, tmp_path):
@@ -35,3 +36,17 @@ def test_a_folder_on_a_network_file_system_is_refused(tmp_path, monkeypatch):
 
     with pytest.raises(ConfigError, match=r"network file system \(nfs4\)"):
         lock(tmp_path)
+
+
+def test_no_command_begins_anew_while_a_restore_has_still_to_put_the_backup_there(tmp_path):
+    """I2"""
+    aside = tmp_path / "replaced-20260131T000000"
+    aside.mkdir()
+
+    async def nothing(database):
+        """Opening it is enough."""
+
+    with pytest.raises(DatabaseDamaged, match=f"is gone, while its files are in {aside}"):
+        with_database(Config(storage={"data_dir": tmp_path}), nothing)
+
+    assert not (tmp_path / "bot.sqlite3").exists()

@@ -16,6 +16,7 @@ from bot import deletion_record
 from bot.assembly import process as module
 from bot.backups import back_up
 from bot.config import Config, Secrets
+from bot.database import DatabaseDamaged
 from bot.restarts import Restarts
 from tests.processes import Process
 
@@ -134,6 +135,18 @@ async def test_a_database_that_is_gone_is_not_replaced_by_an_empty_one(run, tmp_
     assert not (data / "bot.sqlite3").exists()
     assert (await run("restore"))[0] == 0
     assert "10050 credits left" in (await run("quota", "show", "discord:5"))[1]
+
+
+def test_a_start_clears_away_the_half_copy_that_a_restore_has_left(tmp_path):
+    half, database = tmp_path / "bot.part", tmp_path / "bot.sqlite3"
+    half.touch()
+    database.write_bytes(b"no database at all " * 1000)
+    config = Config(storage={"data_dir": tmp_path})
+
+    with pytest.raises(DatabaseDamaged):
+        module.run(config, Secrets(), tmp_path / "config.toml", print)
+
+    assert not half.exists()
 
 
 async def test_pictures_without_a_database_are_not_taken_over_by_an_empty_one(run, tmp_path):
