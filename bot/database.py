@@ -26,6 +26,7 @@ import aiosqlite
 from bot.permissions import make_file, make_folder
 from bot.refusals import StorageTrouble
 from bot.storage import Reserve
+from bot.syncs import sync
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -278,6 +279,8 @@ def _rehearse(db: sqlite3.Connection, path: Path) -> None:
                 old.unlink(missing_ok=True)
             make_file(each)  # which SQLite fills, where it is empty
             db.execute("VACUUM INTO ?", (str(each),))
+        sync(copy)  # SQLite promises no sync of what it has made so
+        sync(copy.parent)
         with closing(sqlite3.connect(trial, isolation_level=None)) as other:
             migrate(other)
             check_sound(other)
