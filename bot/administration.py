@@ -90,14 +90,14 @@ class Administration:
         self._recognised: dict[str, _Recognised] = {}
         self.is_draining = False
 
-    def start(self, db: sqlite3.Connection) -> None:
+    async def start(self) -> None:
         """Restore the switches from before the restart."""
-        switches = {row["name"]: row["value"] for row in db.execute("SELECT * FROM switches")}
-        if "paused" in switches:
-            self._worker.pause(switches["paused"])
-        self.is_draining = "draining" in switches
+        known = await self._database.read(switches.everything)
+        if "paused" in known:
+            self._worker.pause(known["paused"])
+        self.is_draining = "draining" in known
         self._presets.disabled = frozenset(
-            name.removeprefix(_DISABLED) for name in switches if name.startswith(_DISABLED)
+            name.removeprefix(_DISABLED) for name in known if name.startswith(_DISABLED)
         )
 
     def recognise(self, user: str, *, is_admin: bool = False, manages: str | None = None) -> None:

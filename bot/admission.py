@@ -194,7 +194,7 @@ class Admission:
             raise StorageTrouble(FULL)
         queue = self._config.queue
         waiting, mine = self._worker.waiting(user)
-        held = self._worker.held(user)
+        held = self._worker.held_of(user)
         if mine + held + self._admitting[user] >= queue.max_waiting_per_user:
             held_too = f" ({held} of them for a moderator)" if held else ""
             raise TooManyJobs(

@@ -25,7 +25,11 @@ ID_LENGTH = 8
 
 def new_id() -> str:
     """A job id that people can type: 8 of 31 characters, about 40 bits."""
-    return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
+    number, letters = secrets.randbelow(len(ID_ALPHABET) ** ID_LENGTH), ""
+    for _ in range(ID_LENGTH):
+        number, digit = divmod(number, len(ID_ALPHABET))
+        letters += ID_ALPHABET[digit]
+    return letters
 
 
 class JobStatus(StrEnum):
@@ -271,6 +275,14 @@ class FairQueue:
     def __iter__(self) -> Iterator[Job]:
         return (self._jobs[place.job_id] for place in self._places)
 
+    def between(self, begin: int, end: int) -> Iterator[Job]:
+        """The jobs from place *begin* on, counted from 0, up to that before *end*."""
+        return (self._jobs[place.job_id] for place in self._places[begin:end])
+
+    def of(self, user: str) -> list[Job]:
+        """The waiting jobs of *user*, in the order in which they will be drawn."""
+        return [self._jobs[job_id] for job_id in self._of_user.get(user, ())]
+
     @property
     def round(self) -> int:
         """Round of the job that was handed out last."""
@@ -424,19 +436,19 @@ class StepTimes:
 
 
 def waiting_times(
-    queue: FairQueue,
+    waiting: Iterable[Job],
     running: list[Job],
     engines: int,
     estimate: Callable[[Job], float | None],
     until_one_draws: float = 0.0,
 ) -> Iterator[tuple[Job, int, float | None]]:
-    """Each waiting job with the number of jobs ahead of it, running ones included,
-    and the seconds until it starts (None where a time is not known).
+    """Each *waiting* job, in the order of their turns, with the number of jobs ahead of it,
+    running ones included, and the seconds until it starts (None where a time is not known).
 
     The work ahead is shared by *engines*, after *until_one_draws* seconds.
     """
     ahead = seconds_ahead(running, estimate)
-    for position, job in enumerate(queue, start=len(running)):
+    for position, job in enumerate(waiting, start=len(running)):
         yield job, position, None if ahead is None else until_one_draws + ahead / engines
         seconds = estimate(job)
         ahead = None if ahead is None or seconds is None else ahead + seconds

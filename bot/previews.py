@@ -51,7 +51,7 @@ class Previews:
         await self._check(source)
         draft = await self._drafts.draft(source.user, command, pictures)
         job = Job(user=source.user, request=draft.request, images=draft.images)
-        position, starts_in = self._worker.prospect()
+        position, starts_in = self._worker.places.prospect()
         return Quote(
             cost=cost(job, self._quota),
             left=(await self._quota_of(source.user)).left,

@@ -68,7 +68,7 @@ class Reviewing:
         """Number of jobs that wait for a decision; None for anybody but admins."""
         if not self._admin.is_admin(user):
             return None
-        return sum(job.status is JobStatus.HELD for job in self._worker.unfinished.values())
+        return len(self._worker.held)
 
     async def job(self, moderator: str, job_id: str) -> Job:
         """A held job.

@@ -198,7 +198,7 @@ class Service:
             for job in jobs:
                 job.request = replace(job.request, model=model_name(self.config.model))
         self._worker.take_up(left)
-        await self._database.read(self.admin.start)
+        await self.admin.start()
         await self.sessions.start()
         self._upkeep.sweep_before = self._now()
 
@@ -464,13 +464,9 @@ class Service:
 
     def queue(self, user: str) -> QueueView:
         """The queue as *user* sees it."""
-        everybody = list(self._worker.in_order())
+        waiting, _ = self._worker.waiting(user)
         running = len(self._worker.running)
-        return QueueView(
-            waiting=len(everybody) - running,
-            running=running,
-            mine=tuple(job for job in everybody if job.user == user),
-        )
+        return QueueView(waiting, running, mine=tuple(self._worker.of(user)))
 
     async def picture(self, source: Source, job_id: str, number: int = 1) -> Path:
         """The PNG file of picture *number* (from 1) of a job.

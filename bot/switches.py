@@ -11,6 +11,11 @@ def read(db: sqlite3.Connection, name: str) -> str | None:
     return None if row is None else str(row[0])
 
 
+def everything(db: sqlite3.Connection) -> dict[str, str]:
+    """All values, by their names."""
+    return {row["name"]: row["value"] for row in db.execute("SELECT * FROM switches")}
+
+
 def write(db: sqlite3.Connection, name: str, value: str | None) -> None:
     """Give *name* a value; None takes its value away."""
     if value is None:

@@ -22,7 +22,6 @@ from bot.jobs import (
     Review,
     StepTimes,
     seconds_ahead,
-    waiting_times,
 )
 from bot.judging import Judging
 from bot.outcomes import (
@@ -36,6 +35,7 @@ from bot.outcomes import (
     cancelled,
     given_up,
 )
+from bot.places import Places
 from bot.refusals import NotAccepting, StorageTrouble
 from bot.screens import Action
 from bot.standstill import CANNOT_SAVE, CANNOT_WRITE, NO_ROOM_FOR_PICTURES, Standstill
@@ -55,7 +55,7 @@ RESTARTING = "the bot is restarting, your picture will follow"
 DRAWING_AGAIN = "the picture came out blank, trying again"
 NOTES = (GPU_RESTARTED, BOT_RESTARTED, RESTARTING, DRAWING_AGAIN)
 
-#: Jobs that are being stored and ended while the engine is already at the next.
+#: Jobs that are being stored and ended while an engine is already at the next, for each engine.
 MAX_ENDING = 4
 
 #: The system's errors for a full disk.
@@ -80,8 +80,10 @@ class Worker:
     """Draws the waiting jobs. `run` does the work; all other methods may be called meanwhile.
 
     Attributes:
-        unfinished: Jobs that wait, are drawn or are being stored, by id.
+        unfinished: Jobs that wait, are drawn, are being stored or are held, by id.
+        held: Those among them that wait for a moderator.
         times: Measured drawing times.
+        places: Tells waiting jobs where they are.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Worker:
         now: Callable[[], float],
     ) -> None:
         self.unfinished: dict[str, Job] = {}
+        self.held: dict[str, Job] = {}
         self.times = StepTimes()
         self._queue = FairQueue()
         self._database = database
@@ -108,9 +111,13 @@ class Worker:
         #: Being drawn, and cancelled; and why, unless its own person did it.
         self._unwanted: dict[str, str | None] = {}
         self._ending: set[asyncio.Task[None]] = set()
-        self._standstill = Standstill(self._queue, self._tell_places)
-        self._engines = Engines(executors, self._standstill, database, model, self._tell_places)
-        self._told = EngineState("ready")
+        self._standstill = Standstill(self._queue, lambda: self.places.tell())
+        self._engines = Engines(
+            executors, self._standstill, database, model, lambda: self.places.tell()
+        )
+        self.places = Places(
+            self._queue, self.times, self._engines, lambda: self.running, lambda: self.state
+        )
 
     @property
     def state(self) -> EngineState:
@@ -144,6 +151,7 @@ class Worker:
             self._standstill.stop()
             if self._ending:
                 await asyncio.wait(self._ending)
+            self.places.close()
             await self._engines.close()
 
     def pause(self, reason: str) -> None:
@@ -167,7 +175,7 @@ class Worker:
         jobs: *seconds* at most, and not at all where a job is known to take longer."""
         self._standstill.stop()
         for job in self._queue:
-            self._tell(job, note=RESTARTING)
+            self.places.tell_one(job, note=RESTARTING)
         soon = []
         for job, generation in self._drawing.values():
             left = seconds_ahead([job], self.times.estimate)
@@ -181,6 +189,7 @@ class Worker:
         self._queue.resume(left.round, left.had_their_turn)
         for job in (*left.waiting, *left.begun, *left.held):
             self.unfinished[job.id] = job
+        self.held |= {job.id: job for job in left.held}
         for job in left.waiting:
             self._queue.put(job)
         for job_id, to_front in left.moved:
@@ -189,23 +198,13 @@ class Worker:
             if job.status is JobStatus.RUNNING:
                 job.update(JobStatus.QUEUED, note=BOT_RESTARTED)
             self._queue.put_first(job)
-        self._tell_places()
+        self.places.tell()
 
     def enqueue(self, job: Job) -> None:
         """Queue *job*, which is on disk, and tell it its place."""
         self.unfinished[job.id] = job
         self._queue.put(job)
-        before = self._queue.before(job)
-        if before is None:
-            self._tell_places()
-            return
-        # Jobs behind it learn their new places when the queue next moves, so that
-        # joining costs the same however many wait.
-        wait, seconds = before.progress.wait, self.times.estimate(before)
-        if wait is not None and seconds is not None:
-            wait += seconds / self._engines.drawing
-        position = self._queue.position(job) + len(self._drawing)
-        self._tell(job, position=position, wait=wait if seconds else None)
+        self.places.join(job)
 
     async def cancel(self, job: Job, reason: str | None = None) -> None:
         """Cancel *job*: at once while it waits, within one denoising step while it is drawn.
@@ -226,7 +225,7 @@ class Worker:
     def move(self, job: Job, *, to_front: bool) -> bool:
         """Move *job* to the front or the end of the queue; False if it does not wait."""
         is_moved = self._queue.move(job.id, to_front=to_front)
-        self._tell_places()
+        self.places.tell()
         return is_moved
 
     async def give_up(self, job: Job, error: str) -> None:
@@ -257,23 +256,17 @@ class Worker:
         yield from self.running
         yield from self._queue
 
+    def of(self, user: str) -> list[Job]:
+        """The running and waiting jobs of *user*, in the order of their turns."""
+        return [*(job for job in self.running if job.user == user), *self._queue.of(user)]
+
     def waiting(self, user: str) -> tuple[int, int]:
         """Number of waiting jobs, and of those of *user*."""
         return len(self._queue), self._queue.waiting(user)
 
-    def held(self, user: str) -> int:
+    def held_of(self, user: str) -> int:
         """Number of jobs of *user* that wait for a moderator."""
-        jobs = self.unfinished.values()
-        return sum(job.user == user and job.status is JobStatus.HELD for job in jobs)
-
-    def prospect(self) -> tuple[int, float | None]:
-        """Place of a job that joined the end of the queue now: number of jobs ahead, and seconds
-        until the start (None where a time is not known)."""
-        everybody = list(self.in_order())
-        seconds = seconds_ahead(everybody, self.times.estimate)
-        if seconds is not None:
-            seconds = self._engines.seconds_until_one_draws + seconds / self._engines.drawing
-        return len(everybody), seconds
+        return sum(job.user == user for job in self.held.values())
 
     def soon(self) -> float:
         """Seconds after which the queue will have moved, 1 to 60; 10 before any measurement."""
@@ -281,31 +274,10 @@ class Worker:
         seconds = None if first is None else self.times.estimate(first)
         return max(1.0, min(60.0, seconds or 10.0))
 
-    def _tell_places(self) -> None:
-        """Tell waiting jobs their places and times, where these have changed, and all of them
-        where something else stands against drawing than before, or nothing."""
-        state, engines = self.state, self._engines
-        is_told, self._told = state == self._told, state
-        for job, position, wait in waiting_times(
-            self._queue,
-            self.running,
-            engines.drawing,
-            self.times.estimate,
-            engines.seconds_until_one_draws,
-        ):
-            if not is_told or (job.progress.position, job.progress.wait) != (position, wait):
-                self._tell(job, position=position, wait=wait)
-
-    def _tell(self, job: Job, **progress: Any) -> None:
-        """Tell a waiting job its place, or a note; fields that are not given stay."""
-        previous = job.progress
-        known = {"position": previous.position, "wait": previous.wait, "note": previous.note}
-        job.update(JobStatus.QUEUED, **{**known, **progress})
-
     async def _serve(self, executor: Executor) -> None:
         while True:
             await self._engines.load(executor)
-            while len(self._ending) >= MAX_ENDING:
+            while len(self._ending) >= MAX_ENDING * self._engines.drawing:
                 await asyncio.wait(self._ending, return_when=asyncio.FIRST_COMPLETED)
             job = await self._next(executor)
             if job is None:
@@ -329,7 +301,7 @@ class Worker:
         job = attempt.job
         generation = asyncio.create_task(self._generate(attempt, executor))
         self._drawing[job.id] = job, generation
-        self._tell_places()
+        self.places.tell()
         try:
             await asyncio.wait([generation])
         except asyncio.CancelledError:
@@ -396,7 +368,7 @@ class Worker:
             await self._end(job, cancelled(job, self._now(), reason), self._database.write)
         except Exception:
             self._queue.put(job)
-            self._tell_places()
+            self.places.tell()
             raise
 
     async def _conclude(
@@ -471,11 +443,13 @@ class Worker:
         self._unwanted.pop(job.id, None)
         job.review = Review.HELD
         job.update(JobStatus.HELD)
-        self._tell_places()
+        self.held[job.id] = job
+        self.places.tell()
 
     def end_held(self, job_id: str, holds: Outcome | None) -> None:
         """Show the end of a held job, which is written."""
         job = self.unfinished.pop(job_id, None)
+        self.held.pop(job_id, None)
         if job is not None and holds is not None:
             holds.show(job)
 
@@ -512,7 +486,7 @@ class Worker:
             if job.status is JobStatus.RUNNING:
                 job.update(JobStatus.QUEUED, note=GPU_RESTARTED)
             self._queue.put_first(job)
-            self._tell_places()
+            self.places.tell()
 
     async def _end(
         self,
@@ -540,8 +514,9 @@ class Worker:
             return
         self._unwanted.pop(job.id, None)
         self.unfinished.pop(job.id, None)
+        self.held.pop(job.id, None)
         holds.show(job)
-        self._tell_places()
+        self.places.tell()
 
     async def _written(self, work: Work[T]) -> T:
         """Run *work* in a transaction, however long it takes until the storage is back.

@@ -227,6 +227,12 @@ def nothing_lost(caplog):
     assert [record.message for record in records if record.name == "asyncio"] == []
 
 
+@pytest.fixture(autouse=True)
+def places_are_told_at_once(monkeypatch):
+    """And not twice a second, for which tests would wait."""
+    monkeypatch.setattr("bot.places.TOLD_EVERY", 0.0)
+
+
 @pytest.fixture
 def clock():
     return Clock()

@@ -189,7 +189,7 @@ async def test_a_bot_that_keeps_crashing_listens_at_once_and_says_when_it_draws(
         while (engine := (await web.get("/api/status")).json()["engine"])["status"] == "loading":
             await asyncio.sleep(0.05)
         assert engine["status"] == "paused"
-        assert "crashed again and again: it draws again in 300 s" in engine["message"]
+        assert "crashed again and again: it draws again in 5 minutes" in engine["message"]
     bot.process.send_signal(signal.SIGTERM)
     assert await bot.ended() == 0
     assert not (tmp_path / "data" / "starts.json").exists()
