@@ -3,7 +3,7 @@
     python -m benchmarks.reliability                     all of it, half an hour or so
     python -m benchmarks.reliability --only kills        one of: kills, faults, wal, syncs,
                                                          quota, hostile, engine, soak, acts,
-                                                         drawing, discord, slack
+                                                         drawing, discord, slack, power
     python -m benchmarks.reliability --scale 0.1         a tenth of the counts
 
 The short forms of the same run in ``make test`` (tests/reliability). All traffic stays on
@@ -55,6 +55,8 @@ from tests.reliability.harness import (
     kills_while_drawing,
     stops_at_random,
 )
+from tests.reliability.power import FAULTS as POWER_FAULTS
+from tests.reliability.power import lose_power
 
 FAULTY = "tests.generation.faulty:FaultyEngine"
 FOX = GenerationRequest(
@@ -178,6 +180,27 @@ def measure_wal(folder: Path, scale: float) -> Iterator[Figure]:
         "0",
         not outcome.problems,
     )
+
+
+def measure_power(folder: Path, scale: float) -> Iterator[Figure]:
+    """1,000 power losses, and twelve bots that lose something by one."""
+    for scene, count in {"work": 600, "migration": 100, "backup": 100, "restore": 200}.items():
+        (folder / scene).mkdir()
+        found = asyncio.run(lose_power(scene, folder / scene, scaled(count, scale), 2026))
+        yield Figure(
+            f"power losses, {scene}: {found.losses}, within {found.operations} operations on"
+            f" files; {found.promises} promises asked for",
+            f"{sum(found.problems.values())} broken",
+            "0",
+            not found.problems,
+        )
+        for problem in list(found.problems)[:5]:
+            yield Figure(problem, "", "", False)
+    for number, (fault, planted) in enumerate(POWER_FAULTS.items()):
+        (folder / f"{number}").mkdir()
+        found = asyncio.run(lose_power(planted.scene, folder / f"{number}", 60, 3, fault))
+        is_found = any(planted.words in problem for problem in found.problems)
+        yield Figure(f"planted fault: {fault}", f"{found.losses} power losses", "found", is_found)
 
 
 def measure_syncs(folder: Path, scale: float) -> Iterator[Figure]:
@@ -403,6 +426,7 @@ MEASURES: dict[str, Callable[[Path, float], Iterator[Figure]]] = {
     "faults": measure_faults,
     "wal": measure_wal,
     "syncs": measure_syncs,
+    "power": measure_power,
     "quota": measure_quota,
     "hostile": measure_hostile,
     "engine": measure_engine,
