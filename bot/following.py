@@ -279,7 +279,10 @@ class Following:
         pause, tries = LONGEST_PAUSE, None
         for _ in range(MOST_ROUNDS):
             for way in list(ways):
+                was_repeated = followed.attempt.is_repeated
                 fault = await self._carry_out(followed, way.finish, tries)
+                is_lost = followed.attempt.is_repeated and not was_repeated
+                followed.may_arrive |= is_lost and way.is_found_again
                 if fault is None:
                     await self._end_delivered(followed, way)
                     return

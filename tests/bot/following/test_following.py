@@ -80,6 +80,18 @@ async def test_what_was_lost_is_said_over_since_it_may_arrive_late(desk, gate, w
     assert [name for name, _ in sheet.letters] == ["edit", "edit"]
 
 
+async def test_an_end_that_was_lost_is_said_again_where_that_changes_nothing(desk, gate):
+    """The platform may carry it out late, and show two messages."""
+    desk.prepared |= {"is_found_again": True, "faults": {"edit": [Paper(Meaning.UNKNOWN)]}}
+    gate.open()
+    job, sheet = await desk.ask()
+
+    await desk.settled(job)
+
+    assert desk.pauses[-1] == module.SECONDS_UNTIL_ARRIVED
+    assert [name for name, _ in sheet.letters] == ["edit", "edit"]
+
+
 async def test_a_way_that_is_found_again_is_written_once_the_last_word_is_said(desk, gate):
     """Else a process that dies in between leaves it unsaid for ever."""
     desk.prepared |= {"is_found_again": True, "faults": {"edit": [Paper(Meaning.CLOSED)]}}
