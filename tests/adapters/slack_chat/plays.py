@@ -161,7 +161,6 @@ class Stage:
             secrets,
             make_pace=lambda: Pace(self.slack.time, self.slack.time.sleep),
             patience=10.0,
-            ping_interval=0.1,
         )
         await self.chat.start()
 
