@@ -313,6 +313,21 @@ def test_a_preset_for_depth_draws_with_the_map_of_its_model(tiny, canny, preproc
     ) == result.control_map  # fmt: skip
 
 
+def test_the_download_of_a_model_is_told(folders, photo, monkeypatch):
+    def resolve(model, *, on_progress, **asked):
+        for done in (0, 43, 100):
+            on_progress(done, 100)
+        return folders / "depth"
+
+    monkeypatch.setattr("generation.weights.resolve", resolve)
+    told = []
+
+    Preprocessors(depth="lab/depth").prepare("depth", told.append)
+    Preprocessors(depth="lab/depth").prepare("depth")
+
+    assert told == [f"downloading the depth preprocessor, {share} %" for share in (0, 43, 100)]
+
+
 def test_a_model_that_cannot_be_loaded_says_which_folder(tmp_path, photo):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "depth_anything"}))
 

@@ -480,6 +480,7 @@ def test_the_record_of_deletions_forgets_what_no_backup_is_older_than(tmp_path):
         db.execute(f"CREATE TABLE {table}")
     db.execute("CREATE TABLE due_deletions (user, server, due_at, UNIQUE (user, server))")
     db.execute("INSERT INTO jobs VALUES ('web:ada', 's:1'), ('web:bob', 's:1'), ('web:eve', NULL)")
+    db.execute("INSERT INTO jobs VALUES ('web:ada', 's:2'), ('web:eve', 's:2')")
 
     def again(since):
         db.execute("DELETE FROM due_deletions")
