@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -250,6 +251,10 @@ class _Place:
     job_id: str
 
 
+#: How far an engine looks for a job that suits it, and how often a job waits for that.
+LOOKED_AT, MOST_PASSED_OVER = 8, 4
+
+
 class FairQueue:
     """Waiting jobs, in the order in which they will be drawn.
 
@@ -268,6 +273,7 @@ class FairQueue:
         self._moved_to_front = 0
         self._is_held = False
         self._changed = asyncio.Event()
+        self._passed_over: Counter[str] = Counter()  # by the id of a waiting job
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -360,18 +366,36 @@ class FairQueue:
         self._is_held = False
         self._changed.set()
 
-    async def get(self) -> Job:
-        """The next job, taken out of the queue; waits for one if there is none."""
+    async def get(self, suits: Callable[[Job], bool] = lambda job: True) -> Job:
+        """The next job, taken out of the queue; waits for one if there is none.
+
+        Where whatever is behind it in the same round *suits* an engine, which need not load
+        anything for it, and the next does not, that one is handed out: of the first `LOOKED_AT`
+        places, and past no job more than `MOST_PASSED_OVER` times.
+        """
         while self._is_held or not self._places:
             self._changed.clear()
             await self._changed.wait()
-        place = self._places[0]
+        place = self._choose(suits)
         if place.round != self._round:
             self._round = place.round
             self._had_their_turn.clear()
         job = self._take(place)
         self._had_their_turn.add(job.user)
         return job
+
+    def _choose(self, suits: Callable[[Job], bool]) -> _Place:
+        first = self._places[0]
+        passed: list[str] = []
+        for place in self._places[:LOOKED_AT]:
+            if place.round != first.round:
+                break
+            is_due = place.arrival < 0 or self._passed_over[place.job_id] >= MOST_PASSED_OVER
+            if is_due or suits(self._jobs[place.job_id]):
+                self._passed_over.update(passed)
+                return place
+            passed.append(place.job_id)
+        return first
 
     def remove(self, job_id: str) -> Job | None:
         """Take a waiting job out of the queue; None if it does not wait.
@@ -398,6 +422,7 @@ class FairQueue:
         self._places.pop(bisect_left(self._places, place))
         job = self._jobs.pop(place.job_id)
         del self._place_of[job.id]
+        self._passed_over.pop(job.id, None)
         mine = self._of_user[job.user]
         mine.remove(job.id)
         if not mine:

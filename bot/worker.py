@@ -287,7 +287,7 @@ class Worker:
 
     async def _next(self, executor: Executor) -> Job | None:
         """The next job; None where the engine has died before there was one."""
-        getting = asyncio.create_task(self._queue.get())
+        getting = asyncio.create_task(self._queue.get(partial(_suits, executor)))
         died = asyncio.create_task(executor.died())
         try:
             await asyncio.wait({getting, died}, return_when=asyncio.FIRST_COMPLETED)
@@ -548,3 +548,9 @@ class Worker:
 
         save = partial(asyncio.to_thread, self._save, job, results)
         await self._standstill.until_done("pictures", save, trouble_of)
+
+
+def _suits(executor: Executor, job: Job) -> bool:
+    """Whether the engine needs to load nothing for *job*."""
+    needed = job.request.kind.conditioning_model
+    return needed is None or needed in executor.loaded

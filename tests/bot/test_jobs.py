@@ -1,12 +1,16 @@
 """The queue is fair, a job changes only as it may, and a watcher sees the latest."""
 
 import asyncio
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.jobs import (
+    MOST_PASSED_OVER,
     TRANSITIONS,
     FairQueue,
     Job,
@@ -15,6 +19,7 @@ from bot.jobs import (
     share_done,
     waiting_times,
 )
+from generation.kinds import ControlNet
 from generation.types import GenerationRequest
 
 
@@ -246,3 +251,71 @@ def test_two_engines_halve_the_wait():
     assert waits == pytest.approx([0.0, 4.0, 8.0])
     waits = [wait for _, _, wait in waiting_times(queue, [], 2, times.estimate, 20.0)]
     assert waits == pytest.approx([20.0, 24.0, 28.0]), "after they are loaded"
+
+
+def needing(user, id, controlnet=None):
+    made = job(user, id)
+    if controlnet is not None:
+        kind = ControlNet(controlnet=controlnet, preprocessor="canny")
+        made.request = replace(made.request, kind=kind, pictures={"control_image": Path("x.png")})
+    return made
+
+
+def holding(*names):
+    return lambda each: each.request.kind.conditioning_model in (None, *names)
+
+
+async def test_an_engine_takes_what_suits_it_within_the_round():
+    queue = FairQueue()
+    for user, net in (("ada", "canny"), ("bob", "depth"), ("eve", None)):
+        queue.put(needing(user, f"{user}0", net))
+    queue.put(needing("ada", "ada1", "depth"))  # of the next round
+
+    order = [(await queue.get(holding("depth"))).id for _ in range(4)]
+
+    assert order == ["bob0", "eve0", "ada0", "ada1"]
+
+
+async def test_whoever_an_admin_moves_to_the_front_is_passed_over_by_nobody():
+    queue = FairQueue()
+    for user, net in (("bob", None), ("ada", "canny")):
+        queue.put(needing(user, f"{user}0", net))
+    queue.move("ada0", to_front=True)
+
+    assert (await queue.get(holding())).id == "ada0"
+
+
+NETS = st.sampled_from([None, "canny", "depth", "pose"])
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcdefghijklmnop"), NETS), min_size=1, max_size=60),
+    st.lists(st.sets(NETS), min_size=1),
+    st.integers(0, 20),
+)
+@example([(user, "canny") for user in "a"] + [(user, None) for user in "bcdefgh"], [set()], 0)
+def test_nobody_is_passed_over_more_than_four_times_or_by_a_later_round(asked, engines, late):
+    queue, jobs, ahead, rounds = FairQueue(), [], Counter(), []
+    for number, (user, net) in enumerate(asked):
+        jobs.append(needing(user, f"{user}{number}", net))
+
+    async def take_all():
+        for each in jobs[late:]:
+            queue.put(each)
+        for number in range(len(jobs)):
+            if number < late and number < len(jobs):
+                queue.put(jobs[number])  # somebody asks meanwhile
+            before = [each.id for each in queue]
+            taken = await queue.get(holding(*engines[number % len(engines)]))
+            rounds.append(queue.round)
+            ahead.update(before[: before.index(taken.id)])
+            yield taken.id
+
+    async def run():
+        return [id async for id in take_all()]
+
+    taken = asyncio.run(run())
+
+    assert sorted(taken) == sorted(each.id for each in jobs)
+    assert rounds == sorted(rounds)
+    assert max(ahead.values(), default=0) <= MOST_PASSED_OVER
