@@ -18,7 +18,7 @@ from adapters.discord_chat.faults import in_time
 
 #: Share of the time of a call, so much that whoever waits for it gives up before. A call that is
 #: cancelled twice leaves discord.py's limit of its route as if it were used up, for 30 s.
-LONGER = 1.25
+LONGER = 2.0
 
 
 def let_all_calls_end(http: discord.http.HTTPClient) -> None:
