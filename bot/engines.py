@@ -16,7 +16,7 @@ from bot.database import Database
 from bot.refusals import StorageTrouble
 from bot.standstill import Standstill
 from bot.views import EngineState
-from generation.errors import FluxbotError
+from generation.errors import EngineLost, FluxbotError
 from generation.protocols import Executor
 
 logger = logging.getLogger(__name__)
@@ -112,8 +112,11 @@ class Engines:
             await self._note_losses()
 
     async def load(self, executor: Executor) -> None:
-        """Load an engine, also after it was lost. Returns once it is ready or the bot stops."""
-        wait = RELOAD_AFTER
+        """Load an engine, also after it was lost. Returns once it is ready or the bot stops.
+
+        Where it is lost on the way, it is tried again at once, and then with patience.
+        """
+        wait, is_first = RELOAD_AFTER, True
         while not self._standstill.is_stopping:
             self._standstill.begin_attempt()
             began = self._loading_since.setdefault(executor, self._clock())
@@ -121,6 +124,9 @@ class Engines:
                 await executor.start()
             except FluxbotError as error:
                 await self._fail(executor, str(error))
+                if is_first and isinstance(error, EngineLost):
+                    is_first = False
+                    continue
             except Exception as error:
                 logger.exception("%s cannot be loaded", self._name(executor))
                 reason = f"the model cannot be loaded ({error}); the log says more"

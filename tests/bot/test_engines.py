@@ -14,7 +14,7 @@ from bot.screens import Screens
 from bot.service import Service
 from bot.source import Source
 from bot.views import EngineState
-from generation.errors import ModelUnavailable
+from generation.errors import EngineLost, ModelUnavailable
 from generation.executor import ThreadExecutor
 from tests.bot.conftest import CIRCLE
 from tests.conftest import ADA, ADMIN, BOB, EVE, Gate, finished, until
@@ -147,6 +147,23 @@ async def test_a_lost_engine_of_several_is_named_and_counts_no_more(make_engines
     await loading
     assert engines.drawing == 2
     assert await database.read(lost_engines) == []
+
+
+async def test_an_engine_that_is_lost_on_the_way_is_tried_again_at_once(make_engines, monkeypatch):
+    waits = []
+
+    async def told_to_try_again(self, seconds):
+        waits.append(seconds)
+
+    monkeypatch.setattr(Always, "told_to_try_again", told_to_try_again)
+    one = Loading()
+    engines = await make_engines(one)
+    for end in (EngineLost("it died"), EngineLost("again"), ModelUnavailable("gone"), None):
+        one.ends.put_nowait(end)
+
+    await until(lambda: engines.state is None)
+
+    assert waits == [30.0, 60.0], "after the second and third time"
 
 
 async def test_one_engine_that_fails_hides_no_other_that_loads(make_engines):
