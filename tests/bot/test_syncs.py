@@ -5,6 +5,8 @@ from random import Random
 
 import pytest
 
+from bot.backups import back_up, restore
+from bot.database import Database
 from bot.gallery import Gallery
 from bot.permissions import make_folder
 from bot.syncs import sync
@@ -65,3 +67,20 @@ def test_no_power_loss_brings_a_picture_back_that_was_deleted(tmp_path):
         gallery.delete("k7m2p9qa")
 
     assert not any("images/k7m2p9qa-1.png" in disk for disk in disks(record))
+
+
+async def test_a_log_lies_beside_its_own_database_alone_however_a_restore_ends(tmp_path):
+    path, log = tmp_path / "bot.sqlite3", tmp_path / "bot.sqlite3-wal"
+    await (await Database.open(path)).close()
+    copy = back_up(path, tmp_path / "backups", 1_700_000_000)
+    log.write_bytes(b"a log that a killed bot has left")
+    old = path.read_bytes()
+    record = Record(tmp_path)
+    with record.running():
+        restore(path, copy, 1_700_086_400)
+
+    moments = 40 * list(range(record.begin, len(record.operations) + 1))
+    for _, tree, _ in losses(record.operations, moments, Random(1)):
+        database = tree.get(path.name)
+        assert database in (None, old, copy.read_bytes())
+        assert database is None or (database == old) == (log.name in tree)

@@ -39,7 +39,7 @@ from bot.soundness import check_all
 from bot.source import Source
 from tests.reliability import load
 from tests.reliability.bot_process import MoodyEngine
-from tests.reliability.disk import Said, lay_out, losses
+from tests.reliability.disk import Named, Said, lay_out, losses
 from tests.reliability.recording import Record
 from tests.samples import picture
 
@@ -83,8 +83,9 @@ class Outcome:
 async def lose_power(
     name: str, folder: Path, count: int, seed: int, fault: str | None = None
 ) -> Outcome:
-    """Play the scene *name* in *folder*, and lose the power *count* times in it, half of them just
-    after somebody was told something. With a planted *fault*, the first finding of it is enough."""
+    """Play the scene *name* in *folder*, and lose the power *count* times in it: just after
+    somebody was told something or a name has changed, or at any moment. With a planted *fault*,
+    the first finding of it is enough."""
     scene, dice = SCENES[name], Random(seed)
     planted = Fault(name, "") if fault is None else FAULTS[fault]
     root = folder / "machine"
@@ -99,8 +100,9 @@ async def lose_power(
     told = [number for number, each in enumerate(record.operations, 1) if isinstance(each, Said)]
     # A fault can break no promise before the first is made.
     begin = record.begin if fault is None else told[0]
-    moments = [dice.choice(told) for _ in range(count // 2)]
-    moments += [dice.randint(begin, len(record.operations)) for _ in range(count - len(moments))]
+    later = range(begin, len(record.operations))
+    named = [number + 1 for number in later if isinstance(record.operations[number], Named)]
+    moments = [dice.choice(dice.choice((told, named or told, later))) for _ in range(count)]
     for _, tree, said in losses(record.operations, moments, dice):
         with tempfile.TemporaryDirectory(dir=folder) as place:
             lay_out(tree, Path(place))
@@ -444,6 +446,8 @@ async def _backed_up(root: Path) -> None:
     back_up(data / "bot.sqlite3", data / "backups", NOW)
     database = await Database.open(data / "bot.sqlite3")
     await database.write(partial(_write_rows, credits=2))
+    await database.checkpoint()
+    await database.write(partial(_write_rows, credits=4))
     shutil.copytree(data, root / "killed", ignore=shutil.ignore_patterns("*-shm"))
     await database.close()
     shutil.rmtree(data)
@@ -465,7 +469,7 @@ async def _restore(root: Path, say: Say) -> None:
 async def _judge_restore(root: Path, said: Sequence[Said]) -> list[str]:
     data, problems = root / "data", []
     path, what = data / "bot.sqlite3", [each.what for each in said]
-    old, new = [1] * 50 + [2] * 50, [1] * 50
+    old, new = [1] * 50 + [2] * 50 + [4] * 50, [1] * 50
     everything = [*data.glob("replaced-*/bot.sqlite3"), *([path] if path.exists() else [])]
     # Looking at a database changes what lies beside it.
     looked = shutil.copytree(data, root / "looked")

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.skipif(not can_record(), reason="SQLite cannot be liste
 
 
 @pytest.mark.parametrize(
-    ("scene", "count"), [("work", 20), ("migration", 8), ("backup", 8), ("restore", 12)]
+    ("scene", "count"), [("work", 20), ("migration", 8), ("backup", 8), ("restore", 30)]
 )
 async def test_whatever_a_power_loss_leaves_of_a_disk_every_promise_holds_in(
     tmp_path, scene, count
