@@ -150,8 +150,9 @@ class Moderation:
         server = job.origin.server
         return await self._admin.do(moderator, "dismiss", job_id, None, act, server=server)
 
-    async def remove(self, moderator: str, job_id: str, reason: str = "") -> Job:
-        """The job, whose pictures are deleted; its line in the person's history stays.
+    async def remove(self, moderator: str, job_id: str, reason: str = "") -> tuple[Job, int]:
+        """The job, whose pictures are deleted, with the message that shows them; its line in the
+        person's history stays. Beside it, the number of messages (0 or 1) that are still there.
 
         Raises:
             NotFound: There is no such job.
@@ -172,7 +173,10 @@ class Moderation:
         server = job.origin.server
         await self._admin.do(moderator, "remove", job_id, reason or None, act, server=server)
         job.is_pruned = True
-        return job
+        if job.reply_to is None:
+            return job, 0
+        platform = job.user.partition(":")[0]
+        return job, await self._own_data.erase_messages([(platform, job.reply_to)])
 
     async def erase(self, moderator: str, user: str, server: str) -> int:
         """Number of jobs of *user* in *server* whose pictures and words are deleted, and the bot's

@@ -247,8 +247,9 @@ async def _moderate(
             count = await moderation.dismiss(user, job_id)
             return f"Reports about {job_id} dismissed: {count}."
         case AdminReports("remove", job_id, reason):
-            job = await moderation.remove(user, job_id, reason)
-            return f"The picture {job_id} of {job.user} is deleted."
+            job, left = await moderation.remove(user, job_id, reason)
+            more = " Its message could not be: delete that by hand." if left else ""
+            return f"The picture {job_id} of {job.user} is deleted.{more}"
         case AdminReports():
             return replies.reported(await moderation.reported(user, _scope(service, source)))
     if server is None:

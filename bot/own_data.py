@@ -228,7 +228,7 @@ class OwnData:
         await self._delete_attached(attached)
         await self._database.write(partial(self._forget_person, user=user, server=server))
         await self._leave_no_trace()
-        left = await self._erase_messages(messages)
+        left = await self.erase_messages(messages)
         keep = self._config.storage.keep_backups
         until = self._now() + (keep + 1) * DAY if keep else None
         logger.info("the data of %d jobs was deleted for a person", len(ids))
@@ -300,8 +300,9 @@ class OwnData:
             pass
         await self._database.checkpoint()
 
-    async def _erase_messages(self, messages: list[tuple[str, dict[str, Any]]]) -> int:
-        """Number of *messages* that could not be deleted."""
+    async def erase_messages(self, messages: list[tuple[str, dict[str, Any]]]) -> int:
+        """Number of *messages*, each a platform and a job's ``reply_to`` there, that could not be
+        deleted."""
         left = len(messages)
         with suppress(TimeoutError):
             async with asyncio.timeout(SECONDS_FOR_MESSAGES):

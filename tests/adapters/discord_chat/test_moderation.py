@@ -259,6 +259,7 @@ async def test_moderators_have_commands_for_all_that_buttons_do(
     assert not (await the_job(presence.bot.service, ada)).is_pruned
     await said(boss, fake.channel, "reports remove", id=job.id)
     assert (await the_job(presence.bot.service, ada)).is_pruned
+    assert message.is_deleted, "nobody sees the picture any more"
 
 
 async def test_what_a_person_did_on_a_server_is_erased_once_a_moderator_is_sure(

@@ -1,5 +1,7 @@
 """Reports of people, and the acts of moderators on pictures and people."""
 
+from dataclasses import replace
+
 import pytest
 
 from bot.commands import ImagineCommand
@@ -102,21 +104,31 @@ async def test_a_person_cannot_report_everything(service, moderation, gate):
 
 
 async def test_reports_are_dismissed_or_the_picture_is_deleted(bot, service, moderation, gate):
-    kept, gone = await drawn(service, gate), await drawn(service, gate)
+    kept = await drawn(service, gate)
+    gone = await drawn(service, gate, replace(here(), reply_to={"to": 1}))
     await moderation.report(BOB, kept.id)
     await moderation.report(BOB, gone.id)
 
     assert await moderation.dismiss(EVE, kept.id) == 1
     with pytest.raises(NotFound):
         await moderation.dismiss(EVE, kept.id)
-    await moderation.remove(EVE, gone.id, "not here")
+    erased = []
+
+    async def erase(reply_to):
+        erased.append(reply_to)
+        return len(erased) > 1
+
+    service.own_data.erase_message["web"] = erase
+    assert (await moderation.remove(EVE, gone.id, "not here"))[1] == 1
+    _, left = await moderation.remove(EVE, gone.id)
+    assert (left, erased) == (0, [gone.reply_to] * 2)
 
     assert await moderation.reported(EVE, SERVER) == []
     assert await service.picture(Source(ADA), kept.id)
     with pytest.raises(NotFound):
         await service.picture(Source(ADA), gone.id)
     acts = [each.act for each in await service.admin.audit(EVE, server=SERVER)]
-    assert acts == ["remove", "dismiss"]
+    assert acts == ["remove", "remove", "dismiss"]
 
 
 async def test_everything_of_a_person_in_a_server_is_deleted_and_nothing_else(
