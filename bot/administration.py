@@ -88,7 +88,7 @@ class Administration:
         self._cancel = cancel
         self._now = now
         self._recognised: dict[str, _Recognised] = {}
-        self.is_draining = False
+        self.is_draining = False  # until `start` has looked
 
     async def start(self) -> None:
         """Restore the switches from before the restart."""

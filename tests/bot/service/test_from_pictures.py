@@ -1,8 +1,11 @@
 """Pictures drawn again, varied and enlarged, and the last one of a conversation."""
 
+from dataclasses import replace
+
 import pytest
 
 from bot.commands import ImagineCommand
+from bot.jobs import Job
 from bot.refusals import Conflict, NotFound
 from bot.source import PictureOf, Source
 from generation.kinds import ImageToImage
@@ -67,6 +70,9 @@ async def test_a_picture_is_made_larger_by_the_preset_that_enlarges(make_bot, ga
     with opened(await bot.service.picture(Source(ADA), larger.id)) as image:
         assert image.size == (128, 192)
     assert (larger.request.preset, larger.request.seed) == ("large", 7)
+    assert bot.service.can_enlarge(job)
+    huge = replace(job.request, width=1040, height=96)
+    assert not bot.service.can_enlarge(Job(user=ADA, request=huge))
 
 
 async def test_without_such_a_preset_it_says_so(service, gate):
@@ -74,6 +80,7 @@ async def test_without_such_a_preset_it_says_so(service, gate):
     job = await service.submit(Source(ADA), CIRCLE)
     await finished(job)
 
+    assert not service.can_enlarge(job)
     with pytest.raises(NotFound, match="no preset here makes pictures larger"):
         await service.from_picture(Source(ADA), PictureOf(job.id, 1), "upscale")
 
