@@ -87,6 +87,20 @@ async def test_all_who_ask_while_a_screen_is_being_loaded_wait_for_the_same_one(
     judged.close()
 
 
+async def test_a_preview_does_not_wait_for_a_screen_that_is_judging():
+    hanging = Hanging(times=1)
+    judged = Screens({"judge": hanging.make})
+    judging = asyncio.create_task(judged.judge_words(["a fox"], HERE))
+    await until(lambda: hanging.threads)
+
+    assert await judged.may_show(picture(), HERE) is None
+
+    hanging.end.set()
+    assert await judging == PASSED
+    assert await judged.may_show(picture(), HERE) is True
+    judged.close()
+
+
 async def test_a_screen_that_cannot_be_loaded_is_logged_once_and_tried_again(caplog):
     def make():
         made.append(1)

@@ -152,3 +152,9 @@ def test_a_new_kind_is_one_class_and_one_line_and_draws(monkeypatch, tmp_path, f
     assert engine.generate(request, lambda step: None).image.size == (64, 64)
     with pytest.raises(InvalidRequest, match="this preset needs 2 pictures"):
         GenerationRequest.from_dict({**values, "mask_image": None}, tmp_path)
+
+
+@pytest.mark.parametrize("steps", [0, 3.5, 51, True])
+def test_a_preset_has_a_whole_number_of_steps(steps):
+    with pytest.raises(InvalidRequest, match="num_inference_steps"):
+        Preset(name="x", num_inference_steps=steps)

@@ -125,6 +125,14 @@ def test_predicting_changes_no_step():
     assert torch.equal(*results)
 
 
+def test_no_channel_alone_decides_about_a_colour():
+    """A number with another leading digit would draw every preview in one colour."""
+    shares = torch.tensor(FLUX_FACTORS).abs()
+
+    assert shares.shape == (16, 3)
+    assert shares.max() < 0.2
+
+
 def test_a_preview_is_a_small_jpeg_and_costs_next_to_nothing():
     """A step of the demo takes some 50 ms; the bound is generous for busy machines."""
     torch.set_num_threads(1)
