@@ -200,3 +200,7 @@ def test_an_unquoted_negative_may_stand_before_options_and_at_the_end():
     assert imagine("a fox --negative blurry --seed 7").negative_prompt == "blurry"
     assert imagine("a fox --negative blurry").negative_prompt == "blurry"
     assert imagine("--negative blurry -- a fox").negative_prompt == "blurry"
+
+
+def test_of_several_words_the_one_that_should_be_an_id_is_named():
+    assert "“x9” is not a job id" in str(refusal("/cancel x9 y8"))
