@@ -150,6 +150,8 @@ class Engine(Section):
     process: Literal["auto", "thread", "child"] = "auto"
     seconds_per_step: float = Field(30.0, ge=1)
     seconds_to_load: float = Field(3600.0, ge=10)
+    ray: str | None = Field(None, pattern=r"^[^\s:/]+:\d{1,5}$")
+    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = "auto"
 
 
 class Limits(Section):

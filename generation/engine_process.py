@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from generation import frames
-from generation.errors import FluxbotError, GenerationCancelled, ModelUnavailable
+from generation.errors import EngineLost, FluxbotError, GenerationCancelled, ModelUnavailable
 from generation.frames import own_output
 from generation.protocols import Engine
 from generation.types import GenerationRequest, Step
@@ -93,7 +93,9 @@ class EngineProcess:
 
     def _load(self, order: dict[str, Any]) -> Engine:
         handler = _Forwarding(self.send)
-        logging.basicConfig(level=order["log_level"], handlers=[handler], force=True)
+        logging.basicConfig(
+            level=order["log_level"], handlers=[handler], format="%(message)s", force=True
+        )
         module, _, name = order["engine"].partition(":")
         engine: Engine = getattr(importlib.import_module(module), name)(**order["arguments"])
         engine.load()
@@ -122,7 +124,7 @@ class EngineProcess:
 
     def _report(self, error: BaseException) -> None:
         sentence = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if is_poisoning(error):
+        if isinstance(error, EngineLost) or is_poisoning(error):
             self.send({"is": "poisoned", "sentence": sentence})
             os._exit(EX_SOFTWARE)
         if isinstance(error, FluxbotError):

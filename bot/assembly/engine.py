@@ -6,17 +6,22 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from bot.assembly.parts import controlnets, preprocessor_models
 from bot.config import Config, Secrets
 from generation.child import ChildEngine, has_gpu
+from generation.errors import ModelUnavailable
 from generation.executor import ThreadExecutor
 from generation.preprocessors import Preprocessors
 from generation.protocols import Engine, Executor
+from generation.ray_executor import RayExecutor, workers
 
 #: Seconds to wait for the next step of a running picture when the bot stops.
 SECONDS_TO_STOP = 10.0
+
+#: The engine in another process.
+ENGINE = "generation.diffusion.engine:engine_of"
 
 logger = logging.getLogger("bot")
 
@@ -28,12 +33,14 @@ class Plan:
     Attributes:
         device: As in ``model.device``.
         preprocessors: For an engine in this process, which shares them with the chats.
+        number: Which of the engines it is, from 1.
     """
 
     config: Config
     secrets: Secrets
     preprocessors: Preprocessors
     device: str
+    number: int = 1
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -53,6 +60,12 @@ class Plan:
             "pixels": max(model.width * model.height, self.config.limits.pixels),
         }
 
+    @property
+    def portable_arguments(self) -> dict[str, Any]:
+        """Arguments of `engine_of`, which makes the same engine in another process."""
+        preprocessors = preprocessor_models(self.config, self.secrets.hf_token)
+        return {**self.arguments, "preprocessors": preprocessors}
+
 
 def _on_thread(plan: Plan) -> Executor:
     """An executor whose engine lives in this process; torch is imported on its thread."""
@@ -71,10 +84,9 @@ def _in_child(plan: Plan) -> Executor:
 
     def load() -> Engine:
         _announce(plan)
-        preprocessors = preprocessor_models(plan.config, plan.secrets.hf_token)
         return ChildEngine(
-            "generation.diffusion.engine:engine_of",
-            {**plan.arguments, "preprocessors": preprocessors},
+            ENGINE,
+            plan.portable_arguments,
             seconds_to_load=plan.config.engine.seconds_to_load,
             seconds_per_step=plan.config.engine.seconds_per_step,
         )
@@ -82,15 +94,32 @@ def _in_child(plan: Plan) -> Executor:
     return ThreadExecutor(load, seconds_to_close=SECONDS_TO_STOP)
 
 
+def _on_ray(plan: Plan) -> Executor:
+    """An executor whose engine lives on a node of the cluster."""
+    address = plan.config.engine.ray
+    assert address is not None
+    return RayExecutor(
+        address,
+        f"engine-{plan.number}",
+        ENGINE,
+        plan.portable_arguments,
+        seconds_to_load=plan.config.engine.seconds_to_load,
+        seconds_per_step=plan.config.engine.seconds_per_step,
+        seconds_to_close=SECONDS_TO_STOP,
+    )
+
+
 def _announce(plan: Plan) -> None:
     repository = plan.config.model.repository
     logger.info("importing torch and diffusers, loading the model %s", repository)
 
 
-#: Executors by the word of ``engine.process``; "auto" chooses among them.
+#: Executors by the word of ``engine.process``, where "auto" chooses among them, or by that of a
+#: cluster.
 EXECUTORS: dict[str, Callable[[Plan], Executor]] = {
     "thread": _on_thread,
     "child": _in_child,
+    "ray": _on_ray,
 }
 
 
@@ -100,18 +129,36 @@ def executors(
     """An executor for each device, not started yet."""
     plan = partial(Plan, config, secrets, preprocessors)
     return tuple(
-        EXECUTORS[executor_word(config, device)](plan(device)) for device in devices(config)
+        EXECUTORS[executor_word(config, device)](plan(device, number))
+        for number, device in enumerate(devices(config), start=1)
     )
 
 
 def devices(config: Config) -> tuple[str, ...]:
-    """Devices that draw, as in ``model.device``."""
-    return (config.model.device,)
+    """Devices that draw, as in ``model.device``: one on this machine, or as many as the
+    cluster has GPUs."""
+    if config.engine.ray is None:
+        return (config.model.device,)
+    return (config.model.device,) * _workers(config.engine.ray, config.engine.workers)
+
+
+def _workers(address: str, wanted: int | Literal["auto"]) -> int:
+    if wanted != "auto":
+        return wanted
+    try:
+        found = workers(address)
+    except ModelUnavailable as error:
+        logger.warning("%s; one GPU is counted on: engine.workers says how many there are", error)
+        return 1
+    logger.info("the cluster at %s has %d GPUs", address, found)
+    return max(1, found)
 
 
 def executor_word(config: Config, device: str) -> str:
     """The key of `EXECUTORS` for *device*: a child of its own for a GPU, unless
-    ``engine.process`` says otherwise."""
+    ``engine.process`` says otherwise; with a cluster its own word."""
+    if config.engine.ray is not None:
+        return "ray"
     word = config.engine.process
     if word != "auto":
         return word

@@ -7,6 +7,7 @@ import pytest
 from bot.assembly.engine import EXECUTORS, devices, executor_word, executors
 from bot.config import Config, Secrets
 from bot.sections import Engine
+from generation.errors import ModelUnavailable
 from generation.preprocessors import Preprocessors
 
 
@@ -33,12 +34,13 @@ def test_an_engine_on_a_gpu_has_a_process_of_its_own(
 def test_every_word_for_the_engine_has_an_executor():
     words = get_args(Engine.model_fields["process"].annotation)
 
-    assert set(words) == {"auto", *EXECUTORS}
+    assert {*words, "ray"} == {"auto", *EXECUTORS}
 
 
 @pytest.mark.parametrize("word", EXECUTORS)
 async def test_each_device_has_an_executor_that_has_not_loaded_anything(word, tmp_path):
-    config = Config(engine={"process": word}, storage={"download_dir": tmp_path})
+    engine = {"ray": "127.0.0.1:6379", "workers": 1} if word == "ray" else {"process": word}
+    config = Config(engine=engine, storage={"download_dir": tmp_path})
 
     made = executors(config, Secrets(), Preprocessors(download_dir=tmp_path))
 
@@ -46,3 +48,39 @@ async def test_each_device_has_an_executor_that_has_not_loaded_anything(word, tm
     assert [executor.loaded for executor in made] == [{}]
     for executor in made:
         await executor.close()
+
+
+@pytest.mark.parametrize(("wanted", "gpus", "made"), [("auto", 3, 3), ("auto", 0, 1), (2, 3, 2)])
+async def test_a_cluster_draws_with_as_many_workers_as_are_wanted(
+    monkeypatch, tmp_path, wanted, gpus, made
+):
+    asked = []
+    monkeypatch.setattr(
+        "bot.assembly.engine.workers", lambda address: asked.append(address) or gpus
+    )
+    config = Config(
+        engine={"ray": "10.0.0.1:6379", "workers": wanted}, storage={"download_dir": tmp_path}
+    )
+
+    found = executors(config, Secrets(), Preprocessors(download_dir=tmp_path))
+
+    assert len(found) == made
+    assert asked == (["10.0.0.1:6379"] if wanted == "auto" else [])
+    for executor in found:
+        await executor.close()
+
+
+def test_a_cluster_that_gives_no_answer_is_counted_on_for_one_gpu(monkeypatch, caplog):
+    def workers(address):
+        raise ModelUnavailable("the head cannot be reached")
+
+    monkeypatch.setattr("bot.assembly.engine.workers", workers)
+
+    assert len(devices(Config(engine={"ray": "10.0.0.1:6379"}))) == 1
+    assert "the head cannot be reached; one GPU is counted on" in caplog.text
+
+
+@pytest.mark.parametrize("engine", [{"ray": "http://head:6379"}, {"ray": "head"}, {"workers": 0}])
+def test_an_address_without_a_port_and_no_workers_are_refused(engine):
+    with pytest.raises(ValueError, match="engine"):
+        Config(engine=engine)

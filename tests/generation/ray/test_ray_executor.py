@@ -1,0 +1,258 @@
+"""Promises of an engine on a GPU of a cluster, with a real one on loopback."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from generation.errors import EngineLost, ModelUnavailable
+from generation.kinds import ControlNet
+from generation.ray_executor import RayExecutor, workers
+
+pytest.importorskip("ray", reason="ray is not installed: pip install '.[ray]'")
+if sys.platform != "linux":
+    pytest.skip("nodes as processes need Linux", allow_module_level=True)
+
+from tests.generation.ray.cluster import CONTINUE, STOP, Cluster
+
+STUB = "generation.stub:StubEngine"
+ACTOR = "ray::EngineActor"
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    cluster = Cluster()
+    try:
+        cluster.start_node().wait_until_it_runs()
+        yield cluster
+    finally:
+        cluster.close()
+
+
+@pytest.fixture
+async def make(cluster, monkeypatch):
+    for name, value in cluster.environment.items():
+        monkeypatch.setenv(name, value)
+    executors = []
+
+    def make(name="engine-1", kind=STUB, arguments=None, address=cluster.address):
+        arguments = {"seconds_per_step": 0.05} if arguments is None else arguments
+        executor = RayExecutor(address, name, kind, arguments, silence=3)
+        executors.append(executor)
+        return executor
+
+    yield make
+    for executor in executors:
+        await executor.close()
+
+
+class Drawing:
+    """A long picture that is being drawn."""
+
+    def __init__(self, executor, fox):
+        self.steps = []
+        request = replace(fox, num_inference_steps=50)
+        self.task = asyncio.create_task(executor.generate(request, self.steps.append))
+
+    async def begun(self):
+        while not self.steps:
+            assert not self.task.done(), self.task.exception()
+            await asyncio.sleep(0.01)
+        return self
+
+
+async def test_a_picture_is_the_same_as_on_this_machine(make, fox, square, tmp_path):
+    from generation.diffusion.engine import engine_of
+
+    arguments = {
+        "repository": "demo",
+        "controlnets": [],
+        "preprocessors": {},
+        "device": "cpu",
+        "max_sequence_length": 64,
+        "threads": 1,
+        "download_dir": tmp_path,
+    }
+    controlled = replace(
+        fox,
+        kind=ControlNet(controlnet="demo/controlnet-canny", preprocessor="canny"),
+        pictures={"control_image": square},
+    )
+    local = engine_of(**arguments)
+    local.load()
+    executor = make(kind="generation.diffusion.engine:engine_of", arguments=arguments)
+    await executor.start()
+
+    for request in (fox, controlled):
+        here, there = [], []
+        expected = local.generate(request, here.append)
+        result = await executor.generate(request, there.append)
+
+        assert result.image.tobytes() == expected.image.tobytes()
+        assert there == here
+    assert result.control_map.tobytes() == expected.control_map.tobytes()
+    assert executor.loaded == local.loaded
+    local.close()
+
+
+async def test_a_bot_that_restarts_finds_its_engine_loaded_and_ends_what_it_drew(
+    cluster, make, fox
+):
+    first, second = make(), make()
+    await first.start()
+    (actor,) = (each for node in cluster.nodes for each in node.processes(ACTOR))
+    drawing = await Drawing(first, fox).begun()
+
+    await second.start()
+
+    with pytest.raises(EngineLost, match="another bot has taken"):
+        await drawing.task
+    told = len(drawing.steps)
+    assert told < 50
+    assert (await second.generate(fox, lambda step: None)).image.size == (64, 64)
+    assert len(drawing.steps) == told, "a late step of the first one's"
+    assert actor.is_running()
+    assert actor.children(), "the engine that was loaded"
+
+
+async def test_a_cancelled_picture_ends_within_a_step_and_the_engine_draws_on(make, fox):
+    executor = make()
+    await executor.start()
+    drawing = await Drawing(executor, fox).begun()
+
+    drawing.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await drawing.task
+
+    assert len(drawing.steps) < 10
+    assert (await executor.generate(fox, lambda step: None)).image.size == (64, 64)
+
+
+@pytest.mark.parametrize("how", ["killed", "silenced"])
+async def test_an_actor_that_is_lost_is_noticed_and_made_anew(cluster, make, fox, how):
+    executor = make()
+    await executor.start()
+    drawing = await Drawing(executor, fox).begun()
+    node = cluster.nodes[-1]
+    (actor,) = node.processes(ACTOR)
+
+    began = time.monotonic()
+    if how == "killed":
+        actor.kill()
+    else:
+        node.signal(STOP, ACTOR)
+    with pytest.raises(EngineLost):
+        await drawing.task
+
+    assert time.monotonic() - began < 10
+    await executor.start()
+    assert (await executor.generate(fox, lambda step: None)).image.size == (64, 64)
+
+
+async def test_an_idle_actor_that_dies_is_found_dead(cluster, make):
+    executor = make()
+    await executor.start()
+
+    cluster.nodes[-1].signal(9, ACTOR)
+
+    await asyncio.wait_for(executor.died(), 15)
+
+
+@pytest.mark.parametrize("how", ["killed", "silenced"])
+async def test_a_node_that_is_lost_is_noticed_and_one_that_joins_draws(cluster, make, fox, how):
+    executor = make()
+    await executor.start()
+    drawing = await Drawing(executor, fox).begun()
+    node = cluster.nodes[-1]
+
+    began = time.monotonic()
+    node.signal(9 if how == "killed" else STOP)
+    with pytest.raises(EngineLost):
+        await drawing.task
+
+    assert time.monotonic() - began < 15
+    told = len(drawing.steps)
+    starting = asyncio.create_task(executor.start())
+    cluster.start_node()
+    node.signal(CONTINUE)
+    await starting
+    assert (await executor.generate(fox, lambda step: None)).image.size == (64, 64)
+    assert len(drawing.steps) == told, "a late step of the lost node's"
+    node.kill()
+
+
+async def test_a_head_that_is_silent_for_a_while_ends_nothing(cluster, make, fox):
+    executor = make()
+    await executor.start()
+
+    cluster.head.signal(STOP, "gcs_server")
+    try:
+        assert (await executor.generate(fox, lambda step: None)).image.size == (64, 64)
+    finally:
+        cluster.head.signal(CONTINUE, "gcs_server")
+
+
+async def test_a_head_that_dies_costs_an_engine_and_never_the_bot(cluster, make, fox):
+    """Ray ends its driver then, which is a process of its own."""
+    executor = make()
+    await executor.start()
+
+    for node in cluster.nodes:
+        node.kill()
+    await asyncio.wait_for(executor.died(), 30)
+    with pytest.raises(ModelUnavailable, match="cannot be reached"):
+        await executor.start()
+    cluster.start_head()
+    cluster.start_node().wait_until_it_runs()
+
+    await executor.start()
+    assert (await executor.generate(fox, lambda step: None)).image.size == (64, 64)
+
+
+async def test_workers_are_counted_by_their_gpus(cluster, make):
+    assert workers(cluster.address) == 1
+
+
+async def test_nothing_is_joined_without_a_token(cluster, make, monkeypatch, tmp_path):
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH")
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    with pytest.raises(ModelUnavailable, match="needs the cluster's token"):
+        await make().start()
+    with pytest.raises(ModelUnavailable, match="needs the cluster's token"):
+        workers(cluster.address)
+
+
+async def test_a_cluster_that_lets_everybody_in_is_refused(make, monkeypatch):
+    cluster = Cluster(mode="disabled")
+    try:
+        monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", cluster.environment["RAY_AUTH_TOKEN_PATH"])
+        executor = make(address=cluster.address)
+
+        with pytest.raises(ModelUnavailable, match="lets in everybody"):
+            await executor.start()
+    finally:
+        cluster.close()
+
+
+def test_ray_is_imported_by_none_of_the_bots_own_processes():
+    words = "import sys, bot.__main__, bot.assembly.engine; assert 'ray' not in sys.modules"
+
+    subprocess.run([sys.executable, "-c", words], check=True)
+
+
+def test_nothing_of_a_cluster_listens_beyond_loopback(cluster):
+    listening = {
+        connection.laddr.ip
+        for node in cluster.nodes
+        for process in node.processes()
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+    assert listening <= {"127.0.0.1", "::ffff:127.0.0.1"}
+    assert listening
