@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from bot.config import ENVIRONMENT_PREFIX, SECRET_VARIABLES, Config
@@ -22,6 +23,10 @@ from generation.kinds import ControlNet, ImageToImage
 from generation.stub import StubEngine
 from generation.types import GenerationRequest, Preset
 from tests.fakes import documents
+
+# How long an example takes says more about the machine than about what is tested.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 ADA, BOB, EVE = "web:ada", "web:bob", "discord:eve"
 ADMIN = "web:local"

@@ -328,7 +328,6 @@ async def test_a_preset_without_a_description_is_listed_too(make_bot):
 
 @settings(
     max_examples=150,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(

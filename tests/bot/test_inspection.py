@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.commands import ImagineCommand, parse
@@ -106,7 +106,6 @@ def test_a_signature_alone_is_more_than_a_claim():
     assert "not valid" in told(forged)
 
 
-@settings(deadline=None)
 @given(HOSTILE)
 def test_no_metadata_do_harm(metadata):
     found = findings_in(metadata)

@@ -311,7 +311,7 @@ class Books(RuleBasedStateMachine):
 
 
 TestBooks = Books.TestCase
-TestBooks.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestBooks.settings = settings(max_examples=25, stateful_step_count=30)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,6 @@ def folders(tmp_path_factory):
 
 @settings(
     max_examples=25,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(acts=st.lists(ACT, min_size=1, max_size=12), breaths=st.integers(0, 40))
