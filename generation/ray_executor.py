@@ -381,6 +381,9 @@ def _joined(address: str) -> Any:
 
 def _check_token(loader: Any) -> None:
     """Raises `ModelUnavailable` where Ray finds no token; it would end the process."""
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if named and not os.environ.get("RAY_AUTH_TOKEN") and not os.access(named, os.R_OK):
+        raise ModelUnavailable(f"{NO_TOKEN}; {named} cannot be read")
     if not loader.instance().has_token(ignore_auth_mode=True):
         raise ModelUnavailable(NO_TOKEN)
 
