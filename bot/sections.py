@@ -148,10 +148,19 @@ class PreprocessorModels(Section):
 
 class Engine(Section):
     process: Literal["auto", "thread", "child"] = "auto"
+    devices: Names = ()
     seconds_per_step: float = Field(30.0, ge=1)
     seconds_to_load: float = Field(3600.0, ge=10)
     ray: str | None = Field(None, pattern=r"^[^\s:/]+:\d{1,5}$")
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = "auto"
+
+    @field_validator("devices")
+    @classmethod
+    def _are_devices(cls, devices: tuple[str, ...]) -> tuple[str, ...]:
+        is_known = devices == ("auto",) or all(re.fullmatch(r"cuda:\d+", each) for each in devices)
+        if not is_known or len(set(devices)) < len(devices):
+            raise ValueError('must be "auto", or different cards such as ["cuda:0", "cuda:1"]')
+        return devices
 
 
 class Limits(Section):

@@ -77,6 +77,7 @@ class ChildEngine:
         seconds_to_load: Seconds that loading may take without a sign of life.
         seconds_per_step: Seconds that any step may take; steps that usually take long may
             take `MARGIN` times as long as usual.
+        environment: Variables for the process, beside those of this one.
         clock: Seconds that never go back.
     """
 
@@ -85,6 +86,7 @@ class ChildEngine:
         kind: str,
         arguments: Mapping[str, Any] | None = None,
         *,
+        environment: Mapping[str, str] | None = None,
         seconds_to_load: float = 3600.0,
         seconds_per_step: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
@@ -93,6 +95,7 @@ class ChildEngine:
         self.arguments = dict(arguments or {})
         self.seconds_to_load = seconds_to_load
         self.seconds_per_step = seconds_per_step
+        self._environment = dict(environment or {})
         self._clock = clock
         self._child: LiveChild | None = None
         self._work_seconds: deque[float] = deque(maxlen=REMEMBERED_STEPS)
@@ -123,7 +126,7 @@ class ChildEngine:
             ModelUnavailable: They are missing, refused or damaged.
             EngineLost: The child died, or gave no sign of life for too long.
         """
-        child = self._child = LiveChild(self._clock)
+        child = self._child = LiveChild(self._clock, self._environment)
         log.info("the engine's process is %d", child.process.pid)
         child.send(
             {
@@ -230,12 +233,15 @@ class LiveChild:
 
     Args:
         clock: Seconds that never go back.
+        environment: Variables, beside those of this process.
 
     Attributes:
         process: The process, which may have ended by itself.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, clock: Callable[[], float], environment: Mapping[str, str] | None = None
+    ) -> None:
         root = str(Path(__file__).parent.parent)
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         orders, orders_end = os.pipe()
@@ -249,7 +255,7 @@ class LiveChild:
                 [sys.executable, "-m", "generation.engine_process", str(os.getpid())],
                 stdin=orders,
                 stdout=answers_end,
-                env={**os.environ, "PYTHONPATH": path},
+                env={**os.environ, **(environment or {}), "PYTHONPATH": path},
                 # Ctrl-C in the terminal is for the bot, which lets it finish its picture.
                 start_new_session=True,
             )
@@ -370,9 +376,3 @@ class LiveChild:
 def _work(request: GenerationRequest) -> float:
     """A measure of the work of one step: pixels, twice with true guidance."""
     return request.width * request.height * (2 if request.true_cfg_scale > 1 else 1)
-
-
-def has_gpu() -> bool:
-    """Whether this machine seems to have a GPU that torch calls "cuda", without importing torch."""
-    devices = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-    return any(Path(device).exists() for device in devices)

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bot.assembly.decoding import decoders
+from bot.assembly.engine import devices
 from bot.assembly.folder import CLOCK, check_database_is_there, database_path
 from bot.assembly.parts import faulty_presets
 from bot.assembly.platforms import PLATFORMS, Platform
@@ -34,6 +35,7 @@ from generation import weights
 from generation.cleaning import MIN_SIDE
 from generation.decoders import Decoders
 from generation.errors import FluxbotError
+from generation.ray_executor import workers
 
 #: Shows that something takes a while, inside of its block.
 Busy = Callable[[str], AbstractContextManager[Any]]
@@ -67,7 +69,7 @@ def findings(
     yield pictures_finding(config, decoders(config.control_images))
     yield Finding("screens", *screens_verdict(config))
     yield Finding("provenance", *provenance_verdict(config.provenance))
-    yield _device(config, busy)
+    yield from device_findings(config, busy)
     yield model_finding(config, secrets)
     yield from (Finding("engines", False, sentence) for sentence in lost(config))
     for sentence in faulty_presets(config).values():
@@ -206,17 +208,32 @@ def pictures_finding(config: Config, decoding: Decoders) -> Finding:
     )
 
 
-def _device(config: Config, busy: Busy) -> Finding:
+def device_findings(config: Config, busy: Busy) -> Iterator[Finding]:
+    """A finding about each device of this machine that draws, or about the cluster."""
+    if config.engine.ray is not None:
+        with busy("asking the cluster"):
+            yield _cluster(config.engine.ray)
+        return
     with busy("importing torch"):
         import torch
 
         from generation.diffusion.device import choose_device
+    for name in devices(config):
+        try:
+            device = choose_device(name, config.model.dtype)
+        except FluxbotError as error:
+            yield Finding("device", False, str(error))
+        else:
+            dtype = str(device.dtype).removeprefix("torch.")
+            yield Finding("device", True, f"{device}, {dtype}, torch {torch.__version__}")
+
+
+def _cluster(address: str) -> Finding:
     try:
-        device = choose_device(config.model.device, config.model.dtype)
+        gpus = workers(address)
     except FluxbotError as error:
         return Finding("device", False, str(error))
-    dtype = str(device.dtype).removeprefix("torch.")
-    return Finding("device", True, f"{device}, {dtype}, torch {torch.__version__}")
+    return Finding("device", gpus > 0, f"the cluster at {address} has {gpus} GPUs")
 
 
 def model_finding(config: Config, secrets: Secrets) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,8 @@ from typing import Any, Literal
 
 from bot.assembly.parts import controlnets, preprocessor_models
 from bot.config import Config, Secrets
-from generation.child import ChildEngine, has_gpu
+from generation.cards import alone_with, cards, has_card
+from generation.child import ChildEngine
 from generation.errors import ModelUnavailable
 from generation.executor import ThreadExecutor
 from generation.preprocessors import Preprocessors
@@ -84,9 +86,11 @@ def _in_child(plan: Plan) -> Executor:
 
     def load() -> Engine:
         _announce(plan)
+        device, environment = alone_with(plan.device, os.environ)
         return ChildEngine(
             ENGINE,
-            plan.portable_arguments,
+            {**plan.portable_arguments, "device": device},
+            environment=environment,
             seconds_to_load=plan.config.engine.seconds_to_load,
             seconds_per_step=plan.config.engine.seconds_per_step,
         )
@@ -110,8 +114,9 @@ def _on_ray(plan: Plan) -> Executor:
 
 
 def _announce(plan: Plan) -> None:
+    place = "" if plan.device == "auto" else f" on {plan.device}"
     repository = plan.config.model.repository
-    logger.info("importing torch and diffusers, loading the model %s", repository)
+    logger.info("importing torch and diffusers, loading the model %s%s", repository, place)
 
 
 #: Executors by the word of ``engine.process``, where "auto" chooses among them, or by that of a
@@ -135,10 +140,11 @@ def executors(
 
 
 def devices(config: Config) -> tuple[str, ...]:
-    """Devices that draw, as in ``model.device``: one on this machine, or as many as the
-    cluster has GPUs."""
+    """Devices that draw, as in ``model.device``: that one, those of ``engine.devices``, or as many
+    as the cluster has GPUs."""
     if config.engine.ray is None:
-        return (config.model.device,)
+        named = config.engine.devices
+        return (cards(os.environ) if named == ("auto",) else named) or (config.model.device,)
     return (config.model.device,) * _workers(config.engine.ray, config.engine.workers)
 
 
@@ -162,5 +168,5 @@ def executor_word(config: Config, device: str) -> str:
     word = config.engine.process
     if word != "auto":
         return word
-    is_gpu = device.startswith("cuda") or (device == "auto" and has_gpu())
+    is_gpu = device.startswith("cuda") or (device == "auto" and has_card())
     return "child" if is_gpu else "thread"

@@ -102,6 +102,18 @@ def test_a_child_draws_the_very_picture_that_a_thread_draws(steady, fox, tmp_pat
     assert steady.loaded == {"demo/canny": 0}
 
 
+def test_a_child_has_the_variables_that_it_was_given_beside_ours(monkeypatch):
+    monkeypatch.setenv("FLUXBOT_OURS", "1")
+    engine = ChildEngine(FAULTY, environment={"CUDA_VISIBLE_DEVICES": "GPU-b"})
+    engine.load()
+    try:
+        seen = psutil.Process(engine.pid).environ()
+    finally:
+        engine.close()
+
+    assert (seen["CUDA_VISIBLE_DEVICES"], seen["FLUXBOT_OURS"]) == ("GPU-b", "1")
+
+
 def test_what_a_step_raises_ends_the_picture_there_and_is_raised_here(steady, fox):
     seen = []
 

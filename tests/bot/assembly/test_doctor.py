@@ -3,18 +3,26 @@
 import os
 import re
 import socket
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from bot import switches
-from bot.assembly.doctor import lost, model_finding, pictures_finding, sqlite_finding
+from bot.assembly.doctor import (
+    device_findings,
+    lost,
+    model_finding,
+    pictures_finding,
+    sqlite_finding,
+)
 from bot.assembly.folder import lock
 from bot.assembly.platforms import PLATFORMS
 from bot.config import Config, Secrets, load_config
 from bot.database import Database
 from generation.decoders import Decoders
+from generation.errors import ModelUnavailable
 
 WEB = next(each for each in PLATFORMS if each.name == "web")
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -132,3 +140,34 @@ async def test_check_names_engines_that_the_bot_has_lost(run, tmp_path):
 
     assert status == 1
     assert f"{sentence}; the bot keeps trying while it runs" in " ".join(output.split())
+
+
+def findings_about(**engine):
+    return list(device_findings(Config(engine=engine), lambda words: nullcontext()))
+
+
+def test_check_looks_at_each_card_that_is_to_draw():
+    (here,) = findings_about()
+    assert here.is_right
+    assert ", torch 2." in here.sentence
+
+    found = findings_about(devices=["cuda:7", "cuda:8"])
+    assert [finding.is_right for finding in found] == [False, False]
+    assert "device cuda:8 is not there" in found[1].sentence
+
+
+def test_check_asks_the_cluster_for_its_cards(monkeypatch):
+    answers = [2, 0, ModelUnavailable("the head cannot be reached")]
+
+    def workers(address):
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("bot.assembly.doctor.workers", workers)
+    found = [finding for _ in range(3) for finding in findings_about(ray="head:6379")]
+
+    assert [finding.is_right for finding in found] == [True, False, False]
+    assert found[0].sentence == "the cluster at head:6379 has 2 GPUs"
+    assert found[2].sentence == "the head cannot be reached"

@@ -25,7 +25,7 @@ from generation.preprocessors import Preprocessors
 def test_an_engine_on_a_gpu_has_a_process_of_its_own(
     monkeypatch, process, device, has_gpu, needs_child
 ):
-    monkeypatch.setattr("bot.assembly.engine.has_gpu", lambda: has_gpu)
+    monkeypatch.setattr("bot.assembly.engine.has_card", lambda: has_gpu)
     config = Config(engine={"process": process}, model={"device": device})
 
     assert (executor_word(config, device) == "child") is needs_child
@@ -48,6 +48,49 @@ async def test_each_device_has_an_executor_that_has_not_loaded_anything(word, tm
     assert [executor.loaded for executor in made] == [{}]
     for executor in made:
         await executor.close()
+
+
+@pytest.mark.parametrize(
+    ("named", "found", "drawing"),
+    [
+        ([], ("cuda:0", "cuda:1"), ("auto",)),
+        ("auto", ("cuda:0", "cuda:1"), ("cuda:0", "cuda:1")),
+        ("auto", (), ("auto",)),
+        ("cuda:1, cuda:3", (), ("cuda:1", "cuda:3")),
+    ],
+)
+def test_as_many_cards_draw_as_are_named(monkeypatch, named, found, drawing):
+    monkeypatch.setattr("bot.assembly.engine.cards", lambda environment: found)
+
+    assert devices(Config(engine={"devices": named})) == drawing
+
+
+@pytest.mark.parametrize("wrong", ["cpu", "cuda", ["auto", "cuda:0"], ["cuda:0", "cuda:0"]])
+def test_devices_that_are_no_different_cards_are_refused(wrong):
+    with pytest.raises(ValueError, match="different cards"):
+        Config(engine={"devices": wrong})
+
+
+async def test_each_card_has_a_child_that_sees_no_other(monkeypatch, tmp_path):
+    made = []
+
+    def child(kind, arguments, *, environment, **options):
+        made.append((arguments["device"], environment))
+        raise ModelUnavailable("enough is seen")
+
+    monkeypatch.setattr("bot.assembly.engine.ChildEngine", child)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
+    config = Config(engine={"devices": "auto"}, storage={"download_dir": tmp_path})
+
+    for executor in executors(config, Secrets(), Preprocessors(download_dir=tmp_path)):
+        with pytest.raises(ModelUnavailable):
+            await executor.start()
+        await executor.close()
+
+    assert made == [
+        ("cuda:0", {"CUDA_VISIBLE_DEVICES": "GPU-a"}),
+        ("cuda:0", {"CUDA_VISIBLE_DEVICES": "GPU-b"}),
+    ]
 
 
 @pytest.mark.parametrize(("wanted", "gpus", "made"), [("auto", 3, 3), ("auto", 0, 1), (2, 3, 2)])
