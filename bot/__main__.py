@@ -21,6 +21,7 @@ from rich.text import Text
 
 from bot import audit_log, deletion_record, replies
 from bot.assembly import doctor, process
+from bot.assembly.cluster import node_verdicts
 from bot.assembly.command_line import (
     DEFAULT_CONFIG,
     EX_INTERRUPTED,
@@ -127,6 +128,9 @@ def download(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[PRESET]...", help="Only for these presets.")
     ] = None,
+    all_nodes: Annotated[
+        bool, typer.Option("--all-nodes", help="On every node of the cluster, instead of here.")
+    ] = False,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Fetch weights of the model and the presets. Ctrl-C stops; the next call goes on."""
@@ -136,6 +140,10 @@ def download(
             fail(f"there is no preset {name}: there are {', '.join(settings.presets)}")
     with _weights(settings) as show:
         check_license(settings)
+        if all_nodes:
+            verdicts = list(node_verdicts(settings, fetches=True, token=secrets.hf_token))
+            doctor.show((doctor.Finding("cluster", *verdict) for verdict in verdicts), console)
+            raise typer.Exit(0 if all(is_right for is_right, _ in verdicts) else 1)
         chosen = names or list(settings.presets)
         faults = {name: said for name, said in faulty_presets(settings).items() if name in chosen}
         missing = wanted(settings, [name for name in chosen if name not in faults])

@@ -32,6 +32,7 @@ from generation.child import ChildEngine
 from generation.errors import EngineLost, FluxbotError, GenerationError
 from generation.executor import ThreadExecutor
 from generation.types import GenerationRequest, GenerationResult, Step
+from generation.weights import prepare_environment
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,8 @@ class EngineActor:
     ) -> None:
         # Ray sets it to 1 for an actor that asks for no CPU; torch then draws on one core.
         os.environ.pop("OMP_NUM_THREADS", None)
+        if download_dir := arguments.get("download_dir"):
+            prepare_environment(Path(download_dir), os.environ)  # before its engine is a process
         self._made_of = made_of
         self._executor = ThreadExecutor(partial(ChildEngine, kind, arguments, **(options or {})))
         self._epoch = 0

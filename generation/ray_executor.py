@@ -163,7 +163,7 @@ class RayEngine:
             ModelUnavailable: There is no token, head or free GPU, or the engine cannot be loaded.
             EngineLost: The actor died meanwhile.
         """
-        self._ray = _joined(self._address)
+        self._ray = joined(self._address)
         self._actor = self._found()
         for kind, *values in self._answers(self._actor.begin.remote()):
             if kind == "ready":
@@ -357,7 +357,7 @@ def _answer(asked: subprocess.Popen[str], address: str) -> dict[str, Any]:
     return answer
 
 
-def _joined(address: str) -> Any:
+def joined(address: str) -> Any:
     """Ray, connected to the cluster at *address*."""
     os.environ |= ENVIRONMENT
     with _asked(address, "disabled") as stranger:

@@ -17,6 +17,7 @@ from PIL import Image
 from rich.console import Console
 from rich.text import Text
 
+from bot.assembly.cluster import node_verdicts
 from bot.assembly.decoding import decoders
 from bot.assembly.engine import devices
 from bot.assembly.folder import CLOCK, check_database_is_there, database_path
@@ -71,6 +72,9 @@ def findings(
     yield Finding("provenance", *provenance_verdict(config.provenance))
     yield from device_findings(config, busy)
     yield model_finding(config, secrets)
+    if config.engine.ray is not None:
+        with busy("asking the nodes of the cluster"):
+            yield from (Finding("cluster", *verdict) for verdict in node_verdicts(config))
     yield from (Finding("engines", False, sentence) for sentence in lost(config))
     for sentence in faulty_presets(config).values():
         yield Finding("presets", False, sentence)

@@ -1,6 +1,7 @@
 """Promises of an engine on a node, as its actor keeps them: no cluster is needed."""
 
 import asyncio
+import os
 from dataclasses import replace
 
 import psutil
@@ -145,3 +146,11 @@ async def test_a_watched_engine_that_dies_is_told_at_once_and_loaded_by_the_next
     assert await actor.watch(epoch, 60) is False
     epoch = await begun(actor)
     assert (await answers(actor.generate(epoch, fox.to_dict(), {})))[-1][0] == "result"
+
+
+async def test_weights_are_looked_for_in_the_folder_of_the_node(make, monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "environ", {"PATH": os.environ["PATH"]})
+
+    make(arguments={"download_dir": tmp_path})
+
+    assert os.environ["HF_HOME"] == str(tmp_path / "hf-cache")

@@ -12,6 +12,8 @@ import pytest
 from generation.errors import EngineLost, ModelUnavailable
 from generation.kinds import ControlNet
 from generation.ray_executor import RayExecutor, workers
+from generation.ray_nodes import NodeReport, nodes
+from generation.wanted import Wanted
 
 pytest.importorskip("ray", reason="ray is not installed: pip install '.[ray]'")
 if sys.platform != "linux":
@@ -215,6 +217,13 @@ async def test_a_head_that_dies_costs_an_engine_and_never_the_bot(cluster, make,
 
 async def test_workers_are_counted_by_their_gpus(cluster, make):
     assert workers(cluster.address) == 1
+
+
+async def test_every_node_says_which_weights_it_lacks(cluster, make, tmp_path):
+    (report,) = nodes(cluster.address, [Wanted("somebody/something", "lora")], tmp_path)
+
+    assert report == NodeReport("127.0.0.1", 1, ("somebody/something",))
+    assert nodes(cluster.address, [], tmp_path) == [NodeReport("127.0.0.1", 1)]
 
 
 async def test_nothing_is_joined_without_a_token(cluster, make, monkeypatch, tmp_path):
