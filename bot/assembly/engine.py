@@ -106,7 +106,8 @@ def _on_ray(plan: Plan) -> Executor:
         address,
         f"engine-{plan.number}",
         ENGINE,
-        plan.portable_arguments,
+        # An actor sees its own card alone, as the first.
+        {**plan.portable_arguments, "device": plan.device.partition(":")[0]},
         seconds_to_load=plan.config.engine.seconds_to_load,
         seconds_per_step=plan.config.engine.seconds_per_step,
         seconds_to_close=SECONDS_TO_STOP,

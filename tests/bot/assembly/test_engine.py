@@ -127,3 +127,21 @@ def test_a_cluster_that_gives_no_answer_is_counted_on_for_one_gpu(monkeypatch, c
 def test_an_address_without_a_port_and_no_workers_are_refused(engine):
     with pytest.raises(ValueError, match="engine"):
         Config(engine=engine)
+
+
+def test_a_card_of_a_node_is_the_only_one_that_its_engine_sees(monkeypatch, tmp_path):
+    made = []
+    monkeypatch.setattr("bot.assembly.engine.RayExecutor", lambda *args, **_: made.append(args))
+    config = Config(
+        engine={"ray": "10.0.0.1:6379", "workers": 2},
+        model={"device": "cuda:1"},
+        storage={"download_dir": tmp_path},
+    )
+
+    executors(config, Secrets(), Preprocessors(download_dir=tmp_path))
+
+    assert [arguments[:2] for arguments in made] == [
+        ("10.0.0.1:6379", "engine-1"),
+        ("10.0.0.1:6379", "engine-2"),
+    ]
+    assert [arguments[3]["device"] for arguments in made] == ["cuda", "cuda"]
