@@ -26,7 +26,7 @@ from ray.scripts.scripts import main
 main()
 """
 
-#: In the environment of every process of a cluster, by which all of them are found again.
+#: In the environment of what a node starts.
 MARK = "FLUXBOT_TEST_NODE"
 
 
@@ -103,13 +103,15 @@ class Node:
         """Its processes whose command has *words* in it."""
         found = []
         for process in psutil.process_iter():
-            try:
-                if process.environ().get(MARK) == self._mark and words in " ".join(
-                    process.cmdline()
-                ):
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
+                # Agents write their titles over their environment, and engines are sessions.
+                is_ours = (
+                    os.getsid(process.pid) == self.process.pid
+                    or process.environ().get(MARK) == self._mark
+                )
+                is_over = process.status() == psutil.STATUS_ZOMBIE
+                if is_ours and not is_over and words in " ".join(process.cmdline()):
                     found.append(process)
-            except psutil.Error:
-                continue
         return found
 
     def signal(self, number, words=""):
@@ -180,6 +182,7 @@ class Cluster:
     def close(self):
         for node in self.nodes:
             node.kill()
+        assert not [each for node in self.nodes for each in node.processes()]
         self._folder.cleanup()
 
     def _start(self, *options):
