@@ -55,7 +55,7 @@ def decode_image(text: str, max_bytes: int, field: str) -> bytes:
         payload = payload.translate(None, WHITESPACE)
     if len(payload) * 3 // 4 > max_bytes + 3:
         raise errors.picture_too_large(len(payload) * 3 // 4, max_bytes, field)
-    if b"=" in payload[:-2]:
+    if len(payload) % 4 or b"=" in payload[:-2]:
         raise errors.picture_is_no_base64(field)
     try:
         data = b"".join(

@@ -199,7 +199,7 @@ def test_no_message_makes_a_500(house, text, options, image):
         house.call(settled(house))
 
 
-@settings(deadline=None)
+@example("A+BA===")
 @given(
     st.one_of(
         st.binary(max_size=60).map(lambda data: base64.b64encode(data).decode()),
@@ -207,11 +207,10 @@ def test_no_message_makes_a_500(house, text, options, image):
     )
 )
 def test_base64_that_is_decoded_in_pieces_means_what_it_means_as_a_whole(text):
+    """Of RFC 4648: Python's decoder takes more padding than there may be."""
     whole = re.sub(r"[ \t\r\n]", "", text)
-    try:
-        expected = base64.b64decode(whole, validate=True)
-    except ValueError:
-        expected = b""
+    is_base64 = len(whole) % 4 == 0 and re.fullmatch(r"[A-Za-z0-9+/]*={0,2}", whole)
+    expected = base64.b64decode(whole, validate=True) if is_base64 else b""
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schemas, "BASE64_PIECE", 8)
