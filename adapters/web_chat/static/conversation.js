@@ -262,6 +262,7 @@ export class Conversation {
   }
 
   #isFollowing = true;
+  #top = 0;
   #engine = "ready";
 
   /** The engine's status, which waiting cards show. */
@@ -352,7 +353,11 @@ export class Conversation {
   #showToEnd() {
     const { scrollTop, scrollHeight, clientHeight } = this.scroll;
     const away = scrollHeight - scrollTop - clientHeight;
-    this.#isFollowing = away < 80;
+    // Who scrolls up leaves the end. A picture that arrives before the event of our own scrolling
+    // moves the end away too, and is followed.
+    if (away < 80) this.#isFollowing = true;
+    else if (scrollTop < this.#top) this.#isFollowing = false;
+    this.#top = scrollTop;
     $("to-end").hidden = away < 240;
   }
 }

@@ -134,7 +134,7 @@ async def test_a_cancelled_picture_ends_within_a_step_and_the_engine_draws_on(ma
     assert (await executor.generate(fox, lambda step: None)).image.size == (64, 64)
 
 
-@pytest.mark.parametrize("how", ["killed", "silenced"])
+@pytest.mark.parametrize("how", ["killed", pytest.param("silenced", marks=pytest.mark.soak)])
 async def test_an_actor_that_is_lost_is_noticed_and_made_anew(cluster, make, fox, how):
     executor = make()
     await executor.start()
@@ -164,7 +164,7 @@ async def test_an_idle_actor_that_dies_is_found_dead(cluster, make):
     await asyncio.wait_for(executor.died(), 15)
 
 
-@pytest.mark.parametrize("how", ["killed", "silenced"])
+@pytest.mark.parametrize("how", ["killed", pytest.param("silenced", marks=pytest.mark.soak)])
 async def test_a_node_that_is_lost_is_noticed_and_one_that_joins_draws(cluster, make, fox, how):
     executor = make()
     await executor.start()
@@ -187,6 +187,7 @@ async def test_a_node_that_is_lost_is_noticed_and_one_that_joins_draws(cluster, 
     node.kill()
 
 
+@pytest.mark.soak
 async def test_a_head_that_is_silent_for_a_while_ends_nothing(cluster, make, fox):
     executor = make()
     await executor.start()

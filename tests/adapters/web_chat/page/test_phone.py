@@ -117,6 +117,28 @@ async def test_the_end_of_the_conversation_is_seen_also_above_a_growing_composer
     assert (await box(last))[1] <= (await box(page.locator("#composer")))[0]
 
 
+async def test_whoever_has_scrolled_up_stays_there_whatever_arrives(site):
+    page = await site.page(PHONE)
+    await ready(page)
+    for _ in range(3):
+        await say(page, "help")
+    await expect(page.locator(".reply")).to_have_count(3)
+    scroll = page.locator("#scroll")
+    await scroll.evaluate("scroll => { scroll.scrollTop = scroll.scrollHeight }")
+    await scroll.evaluate("scroll => { scroll.scrollTop -= 300 }")
+    await expect(page.get_by_role("button", name="Go to the newest")).to_be_visible()
+
+    away = await scroll.evaluate(
+        """async scroll => {
+            document.getElementById("conversation").lastElementChild.style.paddingBottom = "90px";
+            for (let i = 0; i < 3; i++) await new Promise(requestAnimationFrame);
+            return scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight;
+        }"""
+    )
+
+    assert away > 300
+
+
 async def test_the_history_has_its_name_where_there_is_no_room_to_write_it(site):
     page = await site.page(PHONE)
     await ready(page)
