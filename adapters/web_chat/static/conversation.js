@@ -324,6 +324,7 @@ export class Conversation {
     // An answer longer than the screen is read from its beginning.
     if (answer.offsetHeight > this.scroll.clientHeight) {
       (answer.previousElementSibling ?? answer).scrollIntoView({ block: "start", behavior: "instant" });
+      this.#isFollowing = false;
     }
     announce(content.map((each) => each.textContent ?? each).join(" "));
   }
