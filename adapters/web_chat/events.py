@@ -166,7 +166,9 @@ class EventStream(Response):
             open_jobs = {job.id for job in self._jobs}
             while open_jobs and self._is_allowed():
                 try:
-                    await asyncio.wait_for(changed.wait(), self._keep_alive)
+                    # Not wait_for, which loses a cancellation that comes with a change (3.11).
+                    async with asyncio.timeout(self._keep_alive):
+                        await changed.wait()
                 except TimeoutError:
                     await write(": still here\n\n")
                     continue
