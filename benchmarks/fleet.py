@@ -10,11 +10,8 @@ within one run: machines are noisy.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 import psutil
@@ -23,16 +20,9 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.serving import GENEROUS, Figure, percentile
+from benchmarks.serving import Figure, percentile, running_on
 from bot.commands import ImagineCommand
-from bot.config import Config
-from bot.database import Database
-from bot.gallery import Gallery
-from bot.screens import Screens
-from bot.service import Service
 from bot.source import Source
-from bot.views import About
-from generation.control_images import PillowControlImages
 from generation.executor import ThreadExecutor
 from generation.protocols import OnStep
 from generation.types import GenerationRequest, GenerationResult, Step
@@ -73,37 +63,11 @@ class SleepingEngine:
         return {}
 
 
-@contextlib.asynccontextmanager
-async def running_bot(engines: int, seconds: float) -> AsyncIterator[Service]:
-    """The bot with so many sleeping engines, on a folder of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        database = await Database.open(Path(folder) / "bot.sqlite3")
-        service = Service(
-            Config(**GENEROUS),
-            [ThreadExecutor(lambda: SleepingEngine(seconds)) for _ in range(engines)],
-            database,
-            Gallery(Path(folder)),
-            PillowControlImages(),
-            about=About("A benchmark."),
-            screens=Screens({}),
-            read_presets=dict,
-        )
-        await service.start()
-        working = asyncio.create_task(service.run())
-        try:
-            await (await service.submit(Source("web:warm-up"), SMALL)).finished()
-            yield service
-        finally:
-            working.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await working
-            await database.close()
-
-
 async def queue(engines: int, waiting: int, seconds: float) -> tuple[float, float, float]:
     """Jobs a second, milliseconds of the CPU a job, and the p99 of the event loop's lag in
     seconds, with so many jobs *waiting* all the time."""
-    async with running_bot(engines, 0.0) as service:
+    executors = [ThreadExecutor(SleepingEngine) for _ in range(engines)]
+    async with running_on(executors, SMALL) as service:
         ended, is_over = 0, False
 
         async def ask(number: int) -> None:

@@ -19,7 +19,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -41,7 +41,7 @@ from bot.views import About
 from generation import weights
 from generation.control_images import PillowControlImages
 from generation.executor import ThreadExecutor
-from generation.protocols import Engine
+from generation.protocols import Engine, Executor
 from generation.types import GenerationRequest
 
 RATE = 160
@@ -94,13 +94,22 @@ def make_engine(name: str) -> Callable[[], Engine]:
 
 @contextlib.asynccontextmanager
 async def running_bot(engine: str) -> AsyncIterator[tuple[Service, ThreadExecutor]]:
-    """The bot on a folder of its own, its model loaded; and what owns its engine."""
+    """The bot with that engine; and what owns it."""
+    executor = ThreadExecutor(make_engine(engine))
+    async with running_on([executor], BACKGROUND) as service:
+        yield service, executor
+
+
+@contextlib.asynccontextmanager
+async def running_on(
+    executors: Sequence[Executor], warm_up: ImagineCommand
+) -> AsyncIterator[Service]:
+    """The bot on a folder of its own, once it has drawn *warm_up*."""
     with tempfile.TemporaryDirectory() as folder:
         database = await Database.open(Path(folder) / "bot.sqlite3")
-        executor = ThreadExecutor(make_engine(engine))
         service = Service(
             Config(**GENEROUS),
-            [executor],
+            executors,
             database,
             Gallery(Path(folder)),
             PillowControlImages(),
@@ -111,8 +120,8 @@ async def running_bot(engine: str) -> AsyncIterator[tuple[Service, ThreadExecuto
         await service.start()
         working = asyncio.create_task(service.run())
         try:
-            await (await service.submit(Source("web:warm-up"), BACKGROUND)).finished()
-            yield service, executor
+            await (await service.submit(Source("web:warm-up"), warm_up)).finished()
+            yield service
         finally:
             working.cancel()
             with contextlib.suppress(asyncio.CancelledError):
