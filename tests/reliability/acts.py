@@ -17,7 +17,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -34,14 +34,11 @@ from bot.config import Config
 from bot.database import Database, DatabaseDamaged, beside, migrations
 from bot.gallery import Gallery
 from bot.job_store import JobStore
-from bot.screens import Screens
 from bot.service import Service
 from bot.source import Source
-from bot.views import About
-from generation.control_images import PillowControlImages
 from generation.executor import ThreadExecutor
 from generation.stub import StubEngine
-from tests.reliability.bot_process import GENEROUS, PRESETS
+from tests.reliability.bot_process import new_service
 from tests.samples import opened, picture
 
 NOW = 1_700_000_000.0
@@ -334,7 +331,7 @@ class Pruning(Act):
                 for number in range(2):
                     command = ImagineCommand("a fox", width=64, height=64, seed=seed + number)
                     if number == 1:
-                        command = ImagineCommand(**{**vars_of(command), "preset": "canny"})
+                        command = replace(command, preset="canny")
                     attached = (picture(64, 64 + seed),) if number == 1 else ()
                     job = await service.submit(Source(ADA), command, attached)
                     await job.finished()
@@ -351,18 +348,8 @@ class Pruning(Act):
 
     async def _service(self, folder: Path, now: float, keep_days: int) -> tuple[Database, Service]:
         database = await Database.open(folder / "bot.sqlite3")
-        service = Service(
-            Config(**GENEROUS, gallery={"keep_days": keep_days}),
-            [ThreadExecutor(StubEngine)],
-            database,
-            Gallery(folder),
-            PillowControlImages(),
-            about=About("A test."),
-            screens=Screens({}),
-            read_presets=lambda: PRESETS,
-            now=lambda: now,
-        )
-        return database, service
+        gallery, executor = {"keep_days": keep_days}, ThreadExecutor(StubEngine)
+        return database, new_service(folder, database, executor, lambda: now, gallery=gallery)
 
     def do(self, folder: Path, now: float) -> None:
         async def prune() -> None:
@@ -461,11 +448,6 @@ def _in_two_parts(data: bytes, file: Any) -> None:
     with suppress(FileNotFoundError):
         os.remove(f"{file.name}-nothing" if isinstance(file.name, str) else "/nothing")
     file.write(data[len(data) // 2 :])
-
-
-def vars_of(command: ImagineCommand) -> dict[str, Any]:
-    """The fields of *command* that are given."""
-    return {name: getattr(command, name) for name in ("prompt", "width", "height", "seed")}
 
 
 def _make_database(path: Path) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import os
 import secrets
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ from generation.errors import EngineLost, GenerationError
 from generation.executor import ThreadExecutor
 from generation.kinds import ControlNet
 from generation.preprocessors import Preprocessors
-from generation.protocols import Engine, OnStep
+from generation.protocols import Engine, Executor, OnStep
 from generation.stub import StubEngine
 from generation.types import GenerationRequest, GenerationResult, Preset, Step
 from tests.reliability.platform import ask
@@ -63,6 +64,27 @@ GENEROUS = {
     "presets": PRESETS,
     "web": {"enabled": False},
 }
+
+
+def new_service(
+    folder: Path,
+    database: Database,
+    executor: Executor,
+    now: Callable[[], float] = time.time,
+    **config: Any,
+) -> Service:
+    """The bot without any adapter, in *folder*; *config* has sections beside the generous ones."""
+    return Service(
+        Config(**{**GENEROUS, **config}),
+        [executor],
+        database,
+        Gallery(folder),
+        PillowControlImages(),
+        about=About("A test."),
+        screens=Screens({}),
+        read_presets=lambda: PRESETS,
+        now=now,
+    )
 
 
 class MoodyEngine(StubEngine):
@@ -325,16 +347,8 @@ def plant(fault: str | None) -> None:
 
 async def _run(folder: Path, port: int, failpoint: Failpoints, life: Life) -> None:
     database = await Database.open(folder / "bot.sqlite3", is_checked=True)
-    service = Service(
-        Config(**GENEROUS),
-        [WatchedExecutor(partial(_engine, life), failpoint)],
-        database,
-        Gallery(folder),
-        PillowControlImages(),
-        about=About("A test."),
-        screens=Screens({}),
-        read_presets=lambda: PRESETS,
-    )
+    executor = WatchedExecutor(partial(_engine, life), failpoint)
+    service = new_service(folder, database, executor)
     await service.start()
     loopback = LoopbackAdapter(service, port, failpoint, life.fault)
     adapter = asyncio.create_task(loopback.run())

@@ -24,21 +24,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bot.commands import OPTIONS, VERBS, ImagineCommand
-from bot.config import Config
 from bot.conversation import converse
 from bot.database import Database
-from bot.gallery import Gallery
 from bot.refusals import QueueFull, QuotaExceeded, TooManyJobs
-from bot.screens import Screens
 from bot.service import Service
 from bot.source import Source
-from bot.views import About
 from generation.checks import shortened
 from generation.control_images import PillowControlImages
 from generation.errors import FluxbotError, InvalidImage
 from generation.executor import ThreadExecutor
 from generation.stub import StubEngine
-from tests.reliability.bot_process import GENEROUS, PRESETS
+from tests.reliability.bot_process import new_service
 from tests.samples import file
 
 #: Costs one credit.
@@ -67,16 +63,7 @@ async def bot(
 ) -> AsyncIterator[tuple[Service, Database]]:
     """The bot, running, without any adapter."""
     database = await Database.open(folder / "bot.sqlite3")
-    service = Service(
-        Config(**{**GENEROUS, **config}),
-        [ThreadExecutor(engine)],
-        database,
-        Gallery(folder),
-        PillowControlImages(),
-        about=About("A test."),
-        screens=Screens({}),
-        read_presets=lambda: PRESETS,
-    )
+    service = new_service(folder, database, ThreadExecutor(engine), **config)
     await service.start()
     working = asyncio.create_task(service.run())
     try:

@@ -18,14 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.commands import ImagineCommand
-from bot.config import Config
 from bot.database import Database
-from bot.gallery import Gallery
-from bot.screens import Screens
-from bot.service import Service
 from bot.source import Source
-from bot.views import About
-from generation.control_images import PillowControlImages
 from generation.executor import ThreadExecutor
 from generation.stub import StubEngine
 from tests.reliability import bot_process
@@ -112,16 +106,7 @@ def _read(lines: list[str]) -> Iterator[Calls]:
 async def _accept(folder: Path, synchronous: str) -> None:
     database = await Database.open(folder / "bot.sqlite3")
     await database._writer.execute(f"PRAGMA synchronous = {synchronous}")
-    service = Service(
-        Config(**bot_process.GENEROUS),
-        [ThreadExecutor(StubEngine)],
-        database,
-        Gallery(folder),
-        PillowControlImages(),
-        about=About("A test."),
-        screens=Screens({}),
-        read_presets=dict,
-    )
+    service = bot_process.new_service(folder, database, ThreadExecutor(StubEngine))
     await service.start()
     image = picture(64, 64)
     for number in range(REQUESTS):
