@@ -68,7 +68,7 @@ class Places:
         """
         before = self._queue.before(job)
         if before is None:
-            wait = self._until_behind(self._running())
+            wait = self._until(0)
         else:
             wait, seconds = before.progress.wait, self._times.estimate(before)
             if wait is not None:
@@ -79,27 +79,25 @@ class Places:
     def prospect(self) -> tuple[int, float | None]:
         """Place of a job that joined the end of the queue now: number of jobs ahead, and seconds
         until the start (None where a time is not known)."""
-        running, waiting = self._running(), len(self._queue)
-        first = list(islice(self._queue, FIRST))
-        wait = self._until_behind([*running, *first])
-        if wait is not None and waiting > len(first):
-            wait += (waiting - len(first)) * self._mean(first) / self._engines.drawing
-        return len(running) + waiting, wait
+        waiting = len(self._queue)
+        return len(self._running()) + waiting, self._until(waiting)
 
     def close(self) -> None:
         """Tell nobody any more."""
         if self._later is not None:
             self._later.cancel()
 
-    def _until_behind(self, jobs: list[Job]) -> float | None:
-        seconds = seconds_ahead(jobs, self._times.estimate)
-        if seconds is None:
+    def _until(self, place: int) -> float | None:
+        """Seconds until the job at *place* in the queue starts: from the times of those ahead, or,
+        behind the first, from these and their mean. None where one is not known."""
+        ahead = list(islice(self._queue, min(place, FIRST)))
+        running = seconds_ahead(self._running(), self._times.estimate)
+        waiting = seconds_ahead(ahead, self._times.estimate)
+        if running is None or waiting is None:
             return None
-        return self._engines.seconds_until_one_draws + seconds / self._engines.drawing
-
-    def _mean(self, jobs: list[Job]) -> float:
-        """Mean of the drawing times of *jobs*, all of which are known."""
-        return sum(self._times.estimate(job) or 0.0 for job in jobs) / len(jobs)
+        if place > FIRST:
+            waiting *= place / FIRST
+        return self._engines.seconds_until_one_draws + (running + waiting) / self._engines.drawing
 
     def _tell_all(self) -> None:
         self._later = None
@@ -127,10 +125,12 @@ class Places:
             return
         begin = self._behind if self._behind < waiting else FIRST
         begin, end = (FIRST, waiting) if has_all else (begin, begin + OTHERS)
-        first, running = list(islice(self._queue, FIRST)), self._running()
-        wait = self._until_behind([*running, *first])
-        each = 0.0 if wait is None else self._mean(first) / self._engines.drawing
+        # Their times grow evenly, by the mean of the first.
+        until, next_until = self._until(FIRST), self._until(FIRST + 1)
+        running = len(self._running())
         for place, job in enumerate(self._queue.between(begin, end), start=begin):
-            seconds = None if wait is None else wait + (place - FIRST) * each
-            yield job, place + len(running), seconds
+            if until is None or next_until is None:
+                yield job, place + running, None
+            else:
+                yield job, place + running, until + (place - FIRST) * (next_until - until)
         self._behind = end
