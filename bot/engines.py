@@ -119,7 +119,7 @@ class Engines:
         wait, is_first = RELOAD_AFTER, True
         while not self._standstill.is_stopping:
             self._standstill.begin_attempt()
-            began = self._loading_since.setdefault(executor, self._clock())
+            began = self._loading_since[executor] = self._clock()
             try:
                 await executor.start()
             except FluxbotError as error:
@@ -128,9 +128,8 @@ class Engines:
                     is_first = False
                     continue
             except Exception as error:
-                logger.exception("%s cannot be loaded", self._name(executor))
                 reason = f"the model cannot be loaded ({error}); the log says more"
-                await self._fail(executor, reason)
+                await self._fail(executor, reason, error)
             else:
                 if executor not in self._ready:
                     await self._be_ready(executor, self._clock() - began)
@@ -156,8 +155,10 @@ class Engines:
             return "the engine"
         return f"engine {self._all.index(executor) + 1} of {len(self._all)}"
 
-    async def _fail(self, executor: Executor, reason: str) -> None:
-        logger.error("%s cannot be loaded: %s", self._name(executor), reason)
+    async def _fail(
+        self, executor: Executor, reason: str, unexpected: Exception | None = None
+    ) -> None:
+        logger.error("%s cannot be loaded: %s", self._name(executor), reason, exc_info=unexpected)
         self._ready.discard(executor)
         self._errors.pop(executor, None)  # so that the latest stands last
         self._errors[executor] = reason
