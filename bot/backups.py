@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bot.database import DatabaseDamaged, beside, check_sound
+from bot.database import DatabaseDamaged, beside, check_sound, delete
 from bot.permissions import make_file, make_folder
 from bot.syncs import sync
 
@@ -58,8 +58,7 @@ def back_up(database: Path, folder: Path, now: float) -> Path:
         os.replace(part, copy)
         sync(folder)
     except BaseException:
-        for each in (part, *beside(part)):
-            each.unlink(missing_ok=True)
+        delete(part)
         raise
     return copy
 

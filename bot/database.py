@@ -236,6 +236,13 @@ def beside(path: Path) -> list[Path]:
     return [path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal")]
 
 
+def delete(path: Path) -> None:
+    """Delete the database at *path*, which nobody uses, with what lies beside it; or what a
+    process that was killed has left of it."""
+    for each in (path, *beside(path)):
+        each.unlink(missing_ok=True)
+
+
 def _prepare(db: sqlite3.Connection) -> None:
     db.row_factory = sqlite3.Row
     db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
@@ -275,8 +282,7 @@ def _rehearse(db: sqlite3.Connection, path: Path) -> None:
     trial = copy.with_suffix(".trial")
     try:
         for each in (copy, trial):
-            for old in (each, *beside(each)):  # of a start that was killed
-                old.unlink(missing_ok=True)
+            delete(each)
             make_file(each)  # which SQLite fills, where it is empty
             db.execute("VACUUM INTO ?", (str(each),))
         sync(copy)  # SQLite promises no sync of what it has made so
@@ -290,8 +296,7 @@ def _rehearse(db: sqlite3.Connection, path: Path) -> None:
             f" {len(migrations())}: {error}; nothing was changed"
         ) from error
     finally:
-        for each in (trial, *beside(trial)):
-            each.unlink(missing_ok=True)
+        delete(trial)
 
 
 def migrations() -> list[str]:
