@@ -150,6 +150,7 @@ class Bot:
     def __init__(self, folder, engine, clock, *, control_images_by=None, **settings):
         self.folder = folder
         self.engine = engine
+        self.engines = [engine]
         self.clock = clock
         self.settings = {"presets": PRESETS, **settings}
         self.about = About("A test.", ("a red circle",))
@@ -166,7 +167,7 @@ class Bot:
         self.gallery = Gallery(self.folder)
         self.service = Service(
             self.config,
-            [ThreadExecutor(lambda: self.engine)],
+            [ThreadExecutor(lambda engine=engine: engine) for engine in self.engines],
             self.database,
             self.gallery,
             self.control_images,

@@ -10,12 +10,9 @@ from bot.database import Database
 from bot.engines import Engines, lost_engines
 from bot.jobs import JobStatus
 from bot.languages import language_of
-from bot.screens import Screens
-from bot.service import Service
 from bot.source import Source
 from bot.views import EngineState
 from generation.errors import EngineLost, ModelUnavailable
-from generation.executor import ThreadExecutor
 from tests.bot.conftest import CIRCLE
 from tests.conftest import ADA, ADMIN, BOB, EVE, Gate, finished, until
 
@@ -191,30 +188,12 @@ async def test_what_an_earlier_run_has_lost_is_forgotten_at_the_start(make_engin
 
 
 @pytest.fixture
-async def two_engines(bot, make_bot):
+async def two_engines(bot):
     """A bot with two engines, and the gates of these."""
-    gates = [Gate(), Gate()]
-    await bot.stop()
-    database = await Database.open(bot.folder / "bot.sqlite3")
-    service = Service(
-        bot.config,
-        [ThreadExecutor(lambda gate=gate: gate) for gate in gates],
-        database,
-        bot.gallery,
-        bot.control_images,
-        about=bot.about,
-        screens=Screens({}),
-        read_presets=bot.read_presets,
-        now=bot.clock,
-    )
-    await service.start()
-    running = asyncio.create_task(service.run())
-    yield service, gates
-    for gate in gates:
+    bot.engines = [Gate(), Gate()]
+    yield await bot.restart(), bot.engines
+    for gate in bot.engines:
         gate.open()
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    await database.close()
 
 
 async def test_told_times_count_the_engines_that_draw(two_engines, monkeypatch):
