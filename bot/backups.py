@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bot.database import DatabaseDamaged, beside, check_sound, delete
+from bot.database import DatabaseDamaged, check_sound
 from bot.permissions import make_file, make_folder
 from bot.syncs import sync
 
@@ -58,7 +58,7 @@ def back_up(database: Path, folder: Path, now: float) -> Path:
         os.replace(part, copy)
         sync(folder)
     except BaseException:
-        delete(part)
+        part.unlink(missing_ok=True)
         raise
     return copy
 
@@ -109,6 +109,11 @@ def backups(folder: Path) -> list[Path]:
 def made_at(copy: Path) -> float:
     """Time at which *copy* was made, in unix seconds."""
     return datetime.strptime(copy.name, NAME).replace(tzinfo=UTC).timestamp()
+
+
+def beside(path: Path) -> list[Path]:
+    """The files that SQLite keeps beside the database at *path*, there or not."""
+    return [path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal")]
 
 
 def restore(database: Path, copy: Path, now: float) -> Path | None:

@@ -231,18 +231,6 @@ def _explained(error: Exception) -> Exception:
     return error
 
 
-def beside(path: Path) -> list[Path]:
-    """The files that SQLite keeps beside the database at *path*, there or not."""
-    return [path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal")]
-
-
-def delete(path: Path) -> None:
-    """Delete the database at *path*, which nobody uses, with what lies beside it; or what a
-    process that was killed has left of it."""
-    for each in (path, *beside(path)):
-        each.unlink(missing_ok=True)
-
-
 def _prepare(db: sqlite3.Connection) -> None:
     db.row_factory = sqlite3.Row
     db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
@@ -282,7 +270,7 @@ def _rehearse(db: sqlite3.Connection, path: Path) -> None:
     trial = copy.with_suffix(".trial")
     try:
         for each in (copy, trial):
-            delete(each)
+            each.unlink(missing_ok=True)  # of a start that was killed; SQLite drops its journal
             make_file(each)  # which SQLite fills, where it is empty
             db.execute("VACUUM INTO ?", (str(each),))
         sync(copy)  # SQLite promises no sync of what it has made so
@@ -296,7 +284,7 @@ def _rehearse(db: sqlite3.Connection, path: Path) -> None:
             f" {len(migrations())}: {error}; nothing was changed"
         ) from error
     finally:
-        delete(trial)
+        trial.unlink(missing_ok=True)
 
 
 def migrations() -> list[str]:

@@ -175,6 +175,27 @@ async def test_what_a_killed_migration_left_is_not_in_the_way_of_the_next(tmp_pa
 
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (len(migrations()),)
+    assert list(tmp_path.glob("*.trial*")) == []
+
+
+async def test_a_journal_that_a_killed_migration_left_is_not_taken_for_the_next_ones(tmp_path):
+    path = tmp_path / "bot.sqlite3"
+    old_database(path, 1)
+    trial = tmp_path / f"before-schema-{len(migrations())}.trial"
+    with closing(sqlite3.connect(tmp_path / "other", isolation_level=None)) as db:
+        db.execute("CREATE TABLE other (text)")
+        db.executemany("INSERT INTO other VALUES (?)", [("x" * 3000,)] * 50)
+        db.execute("PRAGMA cache_size = 1")  # so that pages go to the disk before the commit
+        db.execute("BEGIN")
+        db.execute("UPDATE other SET text = text || 'y'")
+        journal = (tmp_path / "other-journal").read_bytes()
+    trial.with_name(f"{trial.name}-journal").write_bytes(journal)
+
+    await (await Database.open(path)).close()
+
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT credits FROM people").fetchone() == (7,)
+    assert list(tmp_path.glob("*.trial*")) == []
 
 
 async def test_a_migration_that_fails_is_found_out_on_a_copy(tmp_path, monkeypatch):
