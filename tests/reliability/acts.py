@@ -8,7 +8,6 @@ done once more, as the next start or the next hour does, and an act says what is
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import shutil
 import signal
@@ -28,17 +27,17 @@ import bot.backups
 import bot.database
 import bot.gallery
 from bot.assembly.folder import check_database_is_there
-from bot.backups import DAY, back_up_if_due, backups, restore, verify
+from bot.backups import DAY, back_up_if_due, backups, beside, restore, verify
 from bot.commands import ImagineCommand
 from bot.config import Config
-from bot.database import Database, DatabaseDamaged, beside, migrations
+from bot.database import Database, DatabaseDamaged, migrations
 from bot.gallery import Gallery
 from bot.job_store import JobStore
 from bot.service import Service
 from bot.source import Source
 from generation.executor import ThreadExecutor
 from generation.stub import StubEngine
-from tests.reliability.bot_process import new_service
+from tests.reliability.bot_process import new_service, processes
 from tests.samples import opened, picture
 
 NOW = 1_700_000_000.0
@@ -118,22 +117,21 @@ class Report:
 
 def kill_at_every_step(act: Act, folder: Path, fault: str | None = None, every: int = 1) -> Report:
     """Kill *act* before each step (or *every* so manieth), one life each, in *folder*."""
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["tests.reliability.bot_process", "tests.reliability.acts"])
+    forked = processes("tests.reliability.acts")
     before, report = folder / "before", Report()
     before.mkdir()
     act.prepare(before)
     for fatal in range(1, MOST_STEPS, every):
         place = folder / str(fatal)
         shutil.copytree(before, place)
-        status = _live(processes, act, place, NOW, fatal, fault)
+        status = _live(forked, act, place, NOW, fatal, fault)
         found = list(act.after_kill(place))
         if status == 0:
             break
         if status != -signal.SIGKILL:
             raise AssertionError(f"the act ended with status {status} before step {fatal}")
         report.kills += 1
-        if _live(processes, act, place, NOW + 2, None, None) != 0:
+        if _live(forked, act, place, NOW + 2, None, None) != 0:
             found.append("it cannot be done again")
         else:
             found += act.after_all(place)
@@ -146,9 +144,9 @@ def kill_at_every_step(act: Act, folder: Path, fault: str | None = None, every: 
 
 
 def _live(
-    processes: Any, act: Act, folder: Path, now: float, fatal: int | None, fault: str | None
+    forked: Any, act: Act, folder: Path, now: float, fatal: int | None, fault: str | None
 ) -> int:
-    process = processes.Process(target=_do, args=(act, folder, now, fatal, fault))
+    process = forked.Process(target=_do, args=(act, folder, now, fatal, fault))
     process.start()
     process.join(60)
     if process.exitcode is None:

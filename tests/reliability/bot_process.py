@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import multiprocessing
 import os
 import secrets
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -64,6 +66,15 @@ GENEROUS = {
     "presets": PRESETS,
     "web": {"enabled": False},
 }
+
+
+def processes(*imported: str) -> Any:
+    """Makes processes by forking one that has *imported* everything: a start takes milliseconds."""
+    context = multiprocessing.get_context("forkserver")
+    # Each runs the main module once more, whose own imports take seconds.
+    main = sys.modules["__main__"].__spec__
+    context.set_forkserver_preload([*imported, *([] if main is None else [main.name])])
+    return context
 
 
 def new_service(

@@ -108,10 +108,8 @@ class Harness:
         self._fault = fault
         self._platform = Platform(random.Random(seed + 1))
         self._events = 0
-        # Forked from a process that has imported everything: a start takes milliseconds.
-        self._processes = multiprocessing.get_context("forkserver")
-        self._processes.set_forkserver_preload(
-            ["tests.reliability.bot_process", "generation.diffusion.engine"]
+        self._processes = bot_process.processes(
+            "tests.reliability.bot_process", "generation.diffusion.engine"
         )
 
     async def run(self, kills: Sequence[Kill], most_events: int) -> Report:

@@ -200,6 +200,7 @@ def test_no_message_makes_a_500(house, text, options, image):
 
 
 @example("A+BA===")
+@example("+AA/=")
 @given(
     st.one_of(
         st.binary(max_size=60).map(lambda data: base64.b64encode(data).decode()),
