@@ -180,7 +180,7 @@ async def measure(folder: Path) -> list[Line]:
     store, now = JobStore(folder / "control-images"), time.time
 
     def look() -> Awaitable[object]:
-        return service.history(ADA, limit=12)
+        return service.lookups.history(ADA, limit=12)
 
     async def note() -> None:
         await database.write(lambda db: db.execute("INSERT INTO keys VALUES (?, x'')", (now(),)))
@@ -199,11 +199,13 @@ async def measure(folder: Path) -> list[Line]:
         timed("answers that are owed", lambda: database.read(owed), look),
         timed("prunable jobs, 500 of them", lambda: database.read(prunable), look),
         timed("attached pictures in use", lambda: kept_control_images(database, store), look, 1),
-        timed("history, newest page", lambda: service.history(ADA)),
-        timed("search, a word in every prompt", lambda: service.history(ADA, "beside"), look),
-        timed("search, a word in a tenth", lambda: service.history(ADA, "purple"), look),
-        timed("search, a word in one", lambda: service.history(ADA, "777"), look),
-        timed("search, a word in none", lambda: service.history(ADA, "zebra beside"), look),
+        timed("history, newest page", lambda: service.lookups.history(ADA)),
+        timed(
+            "search, a word in every prompt", lambda: service.lookups.history(ADA, "beside"), look
+        ),
+        timed("search, a word in a tenth", lambda: service.lookups.history(ADA, "purple"), look),
+        timed("search, a word in one", lambda: service.lookups.history(ADA, "777"), look),
+        timed("search, a word in none", lambda: service.lookups.history(ADA, "zebra beside"), look),
         timed("statistics of a day", lambda: service.admin.stats(ADMIN), look),
         timed("statistics of a year", lambda: service.admin.stats(ADMIN, days=366), look, 1),
         timed(

@@ -267,7 +267,7 @@ async def measure_throughput(engine: str) -> list[Figure]:
     bare: list[float] = []
     through: list[float] = []
     async with running_bot(engine) as (service, executor):
-        request = (await service.history("web:warm-up")).jobs[0].request
+        request = (await service.lookups.history("web:warm-up")).jobs[0].request
 
         async def by_loop() -> float:
             def draw() -> float:

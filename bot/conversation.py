@@ -201,7 +201,7 @@ async def _understood(
     is_bare = isinstance(said, AgainCommand) and said.job_id is None
     words = said.asked.prompt if isinstance(said, PromptCommand) else said
     goes_on = is_bare or (isinstance(words, str) and _GOES_ON.match(words))
-    last = await service.latest(source) if goes_on else None
+    last = await service.lookups.latest(source) if goes_on else None
     if isinstance(said, AgainCommand):
         command: Command = replace(said, job_id=last.id) if is_bare and last else said
     else:
@@ -239,10 +239,10 @@ async def _answer(
         case ShowCommand(job_id, number):
             if number is not None:
                 await service.check_may_draw(source)
-                await service.picture(source, job_id, number)
-            return Reply(job=await service.job(source, job_id))
+                await service.lookups.picture(source, job_id, number)
+            return Reply(job=await service.lookups.job(source, job_id))
         case HowCommand(job_id):
-            job = await service.job(source, job_id)
+            job = await service.lookups.job(source, job_id)
             return Reply(replies.how(job, say), job=job)
         case InspectCommand(job_id):
             return await _inspect(service, source, job_id, pictures)
@@ -307,11 +307,11 @@ async def _inspect(
 
 async def _settings(service: Service, user: str, command: SettingsCommand) -> dict[str, object]:
     if command.is_question:
-        return await service.settings(user)
+        return await service.own_settings.of(user)
     changes = command.changes
     if changes is None and not command.is_reset:
         changes = ImagineCommand()
-    return await service.change_settings(
+    return await service.own_settings.change(
         user,
         changes,
         is_private=command.is_private,
@@ -325,11 +325,11 @@ async def _history(service: Service, source: Source, words: str, page: int) -> R
     check_text("text", words)
     before = None
     for _ in range(page - 1):
-        skipped = await service.history(user, words, before=before, limit=PAGE_SIZE)
+        skipped = await service.lookups.history(user, words, before=before, limit=PAGE_SIZE)
         before = skipped.next
         if before is None:
             return Reply(replies.history([], words, page, False, say))
-    found = await service.history(user, words, before=before, limit=PAGE_SIZE)
+    found = await service.lookups.history(user, words, before=before, limit=PAGE_SIZE)
     has_more = found.next is not None
     text = replies.history(found.jobs, words, page, has_more, say)
     return Reply(text, jobs=tuple(found.jobs), has_more=has_more)

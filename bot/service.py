@@ -13,10 +13,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from bot import people
 from bot.administration import CANCELLED, DRAINING, Administration
 from bot.admission import Admission
 from bot.answers import Answers
@@ -25,25 +23,25 @@ from bot.commands import ImagineCommand
 from bot.config import Config
 from bot.database import Database
 from bot.drafts import Drafts
-from bot.gallery import Gallery, Kind, existing
+from bot.gallery import Gallery
 from bot.inspection import Inspections
 from bot.job_ids import JobIds
-from bot.job_store import HistoryPage, JobStore
+from bot.job_store import JobStore
 from bot.jobs import Delivery, Job, JobStatus, new_id
 from bot.judging import Judging
 from bot.ledger import Ledger, QuotaStatus
+from bot.lookups import Lookups
 from bot.moderation import Moderation
 from bot.origins import NOWHERE, Origin
 from bot.outcomes import LOST_TOO_OFTEN, MAX_ATTEMPTS, UNREADABLE, Outcomes, given_up
 from bot.own_data import OwnData
+from bot.own_settings import OwnSettings
 from bot.presets import Presets
 from bot.previews import Previews
 from bot.refusals import Conflict, NotFound
 from bot.requests import (
-    changed_settings,
     check_picture_number,
     check_remembered,
-    check_settings,
     model_name,
     only,
     upscaled,
@@ -51,14 +49,14 @@ from bot.requests import (
 )
 from bot.review import Reviewing
 from bot.screens import BROKEN, Screens
-from bot.sentences import held, not_yours
+from bot.sentences import held
 from bot.servers import Servers
 from bot.sessions import Sessions
 from bot.source import Picture, PictureOf, Source
 from bot.upkeep import Upkeep
 from bot.views import About, EngineState, QueueView
 from bot.worker import Worker
-from generation.checks import MAX_SEED, MAX_SIZE, shortened
+from generation.checks import MAX_SEED, MAX_SIZE
 from generation.protocols import ControlImages, Executor
 from generation.types import Preset
 
@@ -73,6 +71,8 @@ class Service:
     Attributes:
         about: Introduction of the loaded model.
         admin: The acts of admins.
+        lookups: Jobs and their files, for those who may see them.
+        own_settings: What people set for themselves.
         own_data: Export and deletion of a person's data.
         attachments: The way to the content of strangers' files.
         previews: Prices and control maps.
@@ -128,6 +128,10 @@ class Service:
             self._cancel,
             now,
         )
+        self.lookups = Lookups(
+            database, self._store, gallery, self._worker.unfinished, self.admin.is_admin
+        )
+        self.own_settings = OwnSettings(config, database, self._presets)
         self.attachments = Attachments(config.control_images, control_images, now, self.provenance)
         self._drafts = Drafts(
             config,
@@ -301,11 +305,11 @@ class Service:
                 return earlier
             await self._admission.check(source)
             if job_id is None:
-                original = await self.latest(source)
+                original = await self.lookups.latest(source)
                 if original is None:
                     raise NotFound("you have no picture yet that could be drawn again")
             else:
-                original = await self.job(source, job_id)
+                original = await self.lookups.job(source, job_id)
             check_remembered(original)
             if number is not None:
                 one = only(original, number, vary=vary)
@@ -331,7 +335,7 @@ class Service:
             return await self.again(source, picture.job_id, ImagineCommand(images=1), vary=True)
         if preset is None:
             raise NotFound("no preset here makes pictures larger")
-        job = await self._drawn(source, picture.job_id)
+        job = await self.lookups.drawn(source, picture.job_id)
         check_picture_number(job, picture.number)
         check_remembered(job)
         request = list(job.requests)[picture.number - 1]
@@ -376,7 +380,7 @@ class Service:
             Conflict: The job has already ended, or its picture is just being stored.
         """
         if job_id is not None:
-            job = await self.own_job(source, job_id)
+            job = await self.lookups.own_job(source, job_id)
             is_theirs = job.user == source.user
             return await self._cancel(job, reason if is_theirs else CANCELLED)
         mine = [job for job in self._worker.unfinished.values() if job.user == source.user]
@@ -394,69 +398,6 @@ class Service:
         """The presets that people may choose, by name."""
         return self._presets.available
 
-    async def job(self, source: Source, job_id: str) -> Job:
-        """A job of *source*, or one that was shown to them; for an admin any job.
-
-        Raises:
-            NotFound: There is no such job, or it is somebody else's.
-        """
-        job = self._worker.unfinished.get(job_id) or await self._database.read(
-            partial(self._store.find, job_id=job_id)
-        )
-        is_theirs = job is not None and (job.user == source.user or source.shown == job.id)
-        if job is None or not (is_theirs or self.admin.is_admin(source.user)):
-            raise NotFound(f"there is no picture {shortened(job_id)} of yours", field="id")
-        return job
-
-    async def own_job(self, source: Source, job_id: str) -> Job:
-        """A job that *source* may cancel and delete.
-
-        Raises:
-            NotFound: There is no such job, or it is somebody else's.
-            NotAllowed: The job was shown to *source*, but is somebody else's.
-        """
-        job = await self.job(source, job_id)
-        if job.user != source.user and not self.admin.is_admin(source.user):
-            raise not_yours()
-        return job
-
-    async def latest(self, source: Source) -> Job | None:
-        """The newest picture of the conversation of *source*, perhaps somebody else's; without one,
-        the newest of *source*, or None."""
-        if source.thread:
-            place = dict(source.thread)
-            channel = place.pop("channel")
-            job = await self.latest_answered(source.platform, channel, **place)
-            if job is not None:
-                return job
-        return await self._database.read(partial(self._store.latest, user=source.user))
-
-    async def latest_answered(self, platform: str, channel: str, **place: str) -> Job | None:
-        """The newest picture that was answered in *channel* of *platform*, of any person; None
-        without one.
-
-        Only people who can see that channel may be told of it. *place* are further fields of
-        ``reply_to``, such as a thread.
-        """
-        return await self._database.read(
-            partial(self._store.latest_answered, platform=platform, channel=channel, place=place)
-        )
-
-    async def history(
-        self, user: str, words: str = "", *, before: int | None = None, limit: int = 20
-    ) -> HistoryPage:
-        """Jobs of *user*, newest first, whose prompts have all of *words*.
-
-        Args:
-            before: ``next`` of the page before this one.
-            limit: Jobs on a page, at least 1.
-        """
-        page = await self._database.read(
-            partial(self._store.history, user=user, words=words, before=before, limit=limit)
-        )
-        live = self._worker.unfinished
-        return replace(page, jobs=[live.get(job.id, job) for job in page.jobs])
-
     async def quota(self, user: str, origin: Origin = NOWHERE) -> QuotaStatus:
         """Credits of *user*, asking from *origin*."""
         status = partial(self._ledger.status, user=user, now=self._now(), origin=origin)
@@ -468,41 +409,6 @@ class Service:
         running = len(self._worker.running)
         return QueueView(waiting, running, mine=tuple(self._worker.of(user)))
 
-    async def picture(self, source: Source, job_id: str, number: int = 1) -> Path:
-        """The PNG file of picture *number* (from 1) of a job.
-
-        Raises:
-            NotFound: There is no such job or picture, or it was deleted for its age.
-            Conflict: The picture is not drawn yet, or the job failed.
-        """
-        job = await self._drawn(source, job_id)
-        check_picture_number(job, number)
-        return existing(self._gallery.picture_path(job.id, number), job)
-
-    async def picture_file(self, source: Source, job_id: str, kind: Kind) -> Path:
-        """The file with all pictures of a job (``grid``, a PNG), a small WebP of it
-        (``thumbnail``), or the control map that was used (``map``, a PNG).
-
-        Raises:
-            NotFound: There is no such job or file, or it was deleted for its age.
-            Conflict: The picture is not drawn yet, or the job failed.
-        """
-        job = await self._drawn(source, job_id)
-        if kind == "grid" and job.images == 1:
-            return existing(self._gallery.picture_path(job.id, 1), job)
-        return existing(self._gallery.path(job.id, kind), job)
-
-    async def control_image(self, source: Source, job_id: str) -> Path:
-        """The attached picture (PNG, cleaned) that a job was made from.
-
-        Raises:
-            NotFound: There is no such job, or its picture was deleted for its age, or it had none.
-        """
-        job = await self.job(source, job_id)
-        if job.request.control_image is None:
-            raise NotFound(f"{job.id} was made without a control image")
-        return existing(job.request.control_image, job)
-
     async def delete(self, source: Source, job_id: str) -> Job:
         """The job, which has ended, with its pictures deleted; its line in the history stays.
 
@@ -511,7 +417,7 @@ class Service:
             NotAllowed: The job was shown to *source*, but is somebody else's.
             Conflict: The job has not ended.
         """
-        job = await self.own_job(source, job_id)
+        job = await self.lookups.own_job(source, job_id)
         if job.status is JobStatus.HELD:
             raise held()
         if not job.status.is_final:
@@ -526,43 +432,6 @@ class Service:
         job.is_pruned = True
         return job
 
-    # Own defaults
-
-    async def settings(self, user: str) -> dict[str, Any]:
-        """Own defaults of *user*: the fields of `ImagineCommand` that are set."""
-        return await self._database.read(partial(people.settings, user=user))
-
-    async def change_settings(
-        self,
-        user: str,
-        changes: ImagineCommand | None,
-        *,
-        is_private: bool | None = None,
-        is_reset: bool = False,
-        is_complete: bool = False,
-    ) -> dict[str, Any]:
-        """Own defaults of *user*, changed by *changes* and kept; None forgets them all.
-
-        Args:
-            is_private: Whether pictures are hidden from others, where a platform can show them to
-                one person alone; kept as ``private``. None keeps it.
-            is_reset: Whether all earlier defaults are forgotten.
-            is_complete: Whether *changes* replace all earlier defaults but ``private``.
-
-        Raises:
-            InvalidRequest: A value is not allowed here.
-        """
-        if changes is not None:
-            check_settings(changes, self._presets, self.config)
-
-        def keep(db: sqlite3.Connection) -> dict[str, Any]:
-            old = {} if is_reset else people.settings(db, user)
-            new = changed_settings(old, changes, is_private=is_private, is_complete=is_complete)
-            people.keep_settings(db, user, new)
-            return new
-
-        return await self._database.write(keep)
-
     # Shared steps
 
     async def _bytes(self, source: Source, picture: Picture) -> bytes:
@@ -570,7 +439,7 @@ class Service:
             return picture
         if not isinstance(picture, PictureOf):
             return await picture()
-        path = await self.picture(source, picture.job_id, picture.number)
+        path = await self.lookups.picture(source, picture.job_id, picture.number)
         return await asyncio.to_thread(path.read_bytes)
 
     async def _cancel(self, job: Job, reason: str | None = None) -> Job:
@@ -583,13 +452,4 @@ class Service:
                 if job.status.is_final
                 else f"it is too late to cancel {job.id}: it is just being finished"
             )
-        return job
-
-    async def _drawn(self, source: Source, job_id: str) -> Job:
-        job = await self.job(source, job_id)
-        if job.status is JobStatus.HELD:
-            raise held()
-        if job.status is not JobStatus.SUCCEEDED:
-            verb = "has" if job.status.is_final else "is"
-            raise Conflict(f"{job.id} has no picture: it {verb} {job.status}")
         return job

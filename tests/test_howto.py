@@ -221,7 +221,7 @@ class Mailbox:
             pass
 
         async def send(attempt):
-            path = await self.service.picture(Source(job.user), job.id)
+            path = await self.service.lookups.picture(Source(job.user), job.id)
             self.sent.append((job.reply_to["to"], path.read_bytes()[:4]))
 
         return SimpleNamespace(

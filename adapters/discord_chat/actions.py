@@ -209,7 +209,7 @@ class Actions:
         for job in reply.jobs:
             if job.status is JobStatus.SUCCEEDED and not job.is_pruned and not job.is_spoiler:
                 try:
-                    path = await self.service.picture_file(source, job.id, "thumbnail")
+                    path = await self.service.lookups.picture_file(source, job.id, "thumbnail")
                     thumbnails[job.id] = await asyncio.to_thread(path.read_bytes)
                 except (FluxbotError, OSError):
                     continue  # without a picture the line stays
@@ -255,5 +255,5 @@ class Actions:
         if number == 0:
             (await self._say(interaction, DeleteCommand(job_id), job_id)).the_job()
         elif shown is None or shown.user.id != interaction.user.id:
-            await self.service.own_job(source_of(interaction, job_id), job_id)
+            await self.service.lookups.own_job(source_of(interaction, job_id), job_id)
         await self.answers.remove(interaction)

@@ -261,7 +261,7 @@ class Answers:
             return True  # the answer to a private picture stays private
         try:
             async with asyncio.timeout(SECONDS_TO_LOOK_UP):
-                own = await self._service.settings(user_of(interaction.user))
+                own = await self._service.own_settings.of(user_of(interaction.user))
         except TimeoutError:
             return True  # a public answer can still be shown to all
         return bool(own.get("private", False))

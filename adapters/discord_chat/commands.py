@@ -100,7 +100,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         return [Choice(name=typed, value=typed), *found][:MAX_CHOICES]
 
     async def jobs_like(interaction: Interaction, typed: str) -> list[Choice[str]]:
-        page = await service.history(user_of(interaction.user), limit=MAX_CHOICES)
+        page = await service.lookups.history(user_of(interaction.user), limit=MAX_CHOICES)
         return [
             Choice(name=shortened(f"{job.id} – {replies.short(job)}", MAX_CHOICE), value=job.id)
             for job in page.jobs

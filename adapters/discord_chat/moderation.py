@@ -138,7 +138,7 @@ async def show_revealed(interaction: Interaction, service: Service, job_id: str)
     """Show a picture without its spoiler in the message of the job, where the bot may edit it."""
     source = source_of(interaction, job_id)
     try:
-        job = await service.job(source, job_id)
+        job = await service.lookups.job(source, job_id)
     except FluxbotError:
         return
     to = job.reply_to or {}

@@ -349,9 +349,9 @@ async def end(
     if job.status is JobStatus.SUCCEEDED:
         try:
             if number is None:
-                path = await service.picture_file(Source(job.user), job.id, "grid")
+                path = await service.lookups.picture_file(Source(job.user), job.id, "grid")
             else:
-                path = await service.picture(Source(job.user), job.id, number)
+                path = await service.lookups.picture(Source(job.user), job.id, number)
             if shrunk:
                 max_bytes = int(min(max_bytes, path.stat().st_size) * 0.75**shrunk)
             data, suffix = await asyncio.to_thread(service.provenance.fitted, path, max_bytes)

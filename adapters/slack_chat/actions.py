@@ -104,7 +104,7 @@ class Actions:
         elif verb == "draw":
             await self._context.open(place, Purposed("imagine"), trigger, {})
         elif verb == "settings":
-            own = await self._context.service.settings(self._context.key(place))
+            own = await self._context.service.own_settings.of(self._context.key(place))
             values = forms.values_of_settings(own)
             await self._context.open(place, Purposed("settings"), trigger, values)
         if reply.kind == "delete" and reply.job is not None:

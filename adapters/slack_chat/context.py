@@ -349,8 +349,8 @@ class Context:
             view = home(
                 await service.quota(user, self.origin(place)),
                 service.queue(user),
-                (await service.history(user)).jobs,
-                await service.settings(user),
+                (await service.lookups.history(user)).jobs,
+                await service.own_settings.of(user),
                 service.presets,
                 service.config.model.default_preset,
                 why_not=service.state.message,

@@ -467,7 +467,7 @@ async def _upload(
     """Upload the pictures of *job* that Slack lacks, each in so many *attempts*; *ids* has the
     files at Slack, in the end all of them. *keep* is called at each change of *ids*."""
     for index in range(job.images):
-        path = await service.picture(Source(job.user), job.id, index + 1)
+        path = await service.lookups.picture(Source(job.user), job.id, index + 1)
         data = await asyncio.to_thread(path.read_bytes)
         earlier = ids[index] if len(ids) > index else None
 

@@ -160,7 +160,7 @@ def _command(body: OptionsBody, prompt: str, preset: str | None = None) -> Imagi
 
 
 async def _default_preset(web: Web, user: str) -> str:
-    own = (await web.service.settings(user)).get("preset")
+    own = (await web.service.own_settings.of(user)).get("preset")
     return own if own in web.service.presets else web.config.model.default_preset
 
 
@@ -218,12 +218,12 @@ async def generate(
     if job.status is not JobStatus.SUCCEEDED:
         raise sentences.was_cancelled(job)
     images = [
-        await read(await web.service.picture(source, job.id, number))
+        await read(await web.service.lookups.picture(source, job.id, number))
         for number in range(1, job.images + 1)
     ]
     shown = images[0]
     if job.images > 1:
-        shown = await read(await web.service.picture_file(source, job.id, "grid"))
+        shown = await read(await web.service.lookups.picture_file(source, job.id, "grid"))
     if request.headers.get("accept", "").startswith("image/"):
         return Response(shown, media_type="image/png")
     return GenerateView(
@@ -247,7 +247,7 @@ async def submit(web: TheWeb, source: Asker, body: GenerateBody, response: Respo
 
 @router.get("/api/jobs/{id}", summary="How far a job has come", responses=responses(404, 503))
 async def job(web: TheWeb, source: Asker, id: JobId) -> JobView:
-    return JobView.of(await web.service.job(source, id))
+    return JobView.of(await web.service.lookups.job(source, id))
 
 
 @router.delete(
@@ -292,7 +292,7 @@ async def again(
     responses={**responses(404, 429, 503), **EVENTS},
 )
 async def job_events(web: TheWeb, source: Asker, request: Request, id: JobId) -> Response:
-    return web.stream(request, source, [await web.service.job(source, id)])
+    return web.stream(request, source, [await web.service.lookups.job(source, id)])
 
 
 @router.get(
@@ -309,7 +309,7 @@ async def events(
     request: Request,
     job: Annotated[list[str], Query(min_length=1, max_length=MAX_FOLLOWED)],
 ) -> Response:
-    jobs = [await web.service.job(source, id) for id in dict.fromkeys(job)]
+    jobs = [await web.service.lookups.job(source, id) for id in dict.fromkeys(job)]
     return web.stream(request, source, jobs)
 
 
@@ -321,7 +321,7 @@ async def history(
     before: Annotated[int | None, Query(ge=0, le=MAX_ROW)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> HistoryView:
-    page = await web.service.history(source.user, words, before=before, limit=limit)
+    page = await web.service.lookups.history(source.user, words, before=before, limit=limit)
     return HistoryView(jobs=[JobView.of(job) for job in page.jobs], next=page.next)
 
 

@@ -30,10 +30,10 @@ async def image(
     number: Annotated[int, Query(ge=1, le=16)] = 1,
     download: Annotated[bool, Query(description="To be saved, under a telling name")] = False,
 ) -> Response:
-    path = await web.service.picture(source, id, number)
+    path = await web.service.lookups.picture(source, id, number)
     name = None
     if download:
-        job = await web.service.job(source, id)
+        job = await web.service.lookups.job(source, id)
         name = file_name(job, number)
     return await _file_response(path, "image/png", name)
 
@@ -45,7 +45,9 @@ async def image(
     responses={**responses(404, 409, 503), **file("image/png")},
 )
 async def grid(web: TheWeb, source: Asker, id: JobId) -> Response:
-    return await _file_response(await web.service.picture_file(source, id, "grid"), "image/png")
+    return await _file_response(
+        await web.service.lookups.picture_file(source, id, "grid"), "image/png"
+    )
 
 
 @router.get(
@@ -56,7 +58,7 @@ async def grid(web: TheWeb, source: Asker, id: JobId) -> Response:
 )
 async def thumbnail(web: TheWeb, source: Asker, id: JobId) -> Response:
     return await _file_response(
-        await web.service.picture_file(source, id, "thumbnail"), "image/webp"
+        await web.service.lookups.picture_file(source, id, "thumbnail"), "image/webp"
     )
 
 
@@ -68,9 +70,9 @@ async def thumbnail(web: TheWeb, source: Asker, id: JobId) -> Response:
 )
 async def control(web: TheWeb, source: Asker, id: JobId, kind: Literal["image", "map"]) -> Response:
     if kind == "map":
-        path = await web.service.picture_file(source, id, "map")
+        path = await web.service.lookups.picture_file(source, id, "map")
     else:
-        path = await web.service.control_image(source, id)
+        path = await web.service.lookups.control_image(source, id)
     return await _file_response(path, "image/png")
 
 

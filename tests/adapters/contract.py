@@ -122,7 +122,7 @@ class ConversationContract:
         asked = await asker.ask(f"a fox in snow {SMALL}")
         await asked.picture()
 
-        (job,) = (await bot.service.history(asker.key)).jobs
+        (job,) = (await bot.service.lookups.history(asker.key)).jobs
 
         assert (job.request.prompt, job.status) == ("a fox in snow", JobStatus.SUCCEEDED)
 
@@ -134,7 +134,7 @@ class ConversationContract:
         night = await asker.ask("same, at night")
         await night.picture()
 
-        newer, older = (await bot.service.history(asker.key)).jobs
+        newer, older = (await bot.service.lookups.history(asker.key)).jobs
         assert newer.request.prompt == "a fox in snow, at night"
         assert (newer.request.seed, newer.parent) == (7, older.id)
         keeps = f"Builds on {older.id} and keeps preset plain, 64×64, seed 7."
@@ -148,7 +148,7 @@ class ConversationContract:
         await again.picture()
         await (await asker.vary(again)).picture()
 
-        varied, repeated, first = (await bot.service.history(asker.key)).jobs
+        varied, repeated, first = (await bot.service.lookups.history(asker.key)).jobs
         assert repeated.request == first.request
         assert (varied.request.prompt, varied.parent) == ("a fox", repeated.id)
         assert varied.request != first.request

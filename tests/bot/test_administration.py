@@ -231,7 +231,7 @@ async def test_an_admin_cancels_somebodys_job_and_it_is_written_down(service, ad
     await admin.cancel(ADMIN, job.id)
 
     assert job.status is JobStatus.CANCELLED
-    assert (await service.job(Source(ADA), job.id)).error == CANCELLED
+    assert (await service.lookups.job(Source(ADA), job.id)).error == CANCELLED
     assert (await service.quota(ADA)).used == 0
     (entry,) = await admin.audit(ADMIN)
     assert (entry.admin, entry.act, entry.subject, entry.detail) == (ADMIN, "cancel", job.id, ADA)
@@ -245,7 +245,7 @@ async def test_a_refund_is_given_once_and_leaves_the_picture(service, admin, gat
     await admin.refund(ADMIN, job.id)
 
     assert (await service.quota(ADA)).used == 0
-    assert (await service.picture(Source(ADA), job.id)).exists()
+    assert (await service.lookups.picture(Source(ADA), job.id)).exists()
     with pytest.raises(Conflict, match="given back already"):
         await admin.refund(ADMIN, job.id)
 

@@ -166,7 +166,7 @@ async def test_a_leap_deletes_no_picture_and_changes_no_quota(tmp_path, gate, ma
         machine.leap(days * DAY)
         assert await service.prune() == 0
         assert await left(service) == spent
-    assert (await service.picture(Source(ADA), job.id)).exists()
+    assert (await service.lookups.picture(Source(ADA), job.id)).exists()
     await bot.stop()
 
 

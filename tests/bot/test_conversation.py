@@ -214,7 +214,7 @@ async def test_the_same_request_again_keeps_its_words_about_unknown_things(make_
     again = await converse(bot.service, Source(ADA), "again")
 
     assert reply.job.remarks == again.job.remarks == ("odd: a zebra",)
-    assert (await bot.service.job(Source(ADA), reply.job.id)).remarks == ("odd: a zebra",)
+    assert (await bot.service.lookups.job(Source(ADA), reply.job.id)).remarks == ("odd: a zebra",)
 
 
 FOX = Job(

@@ -108,7 +108,7 @@ async def test_a_picture_of_an_earlier_job_is_drawn_from_and_is_its_parent(servi
     reply = await converse(service, Source(ADA), command, [PictureOf(first.id, 2)])
 
     assert reply.job.parent == first.id
-    second = await service.picture(Source(ADA), first.id, 2)
+    second = await service.lookups.picture(Source(ADA), first.id, 2)
     kept = reply.job.request.control_image
     assert opened(kept.read_bytes()).tobytes() == opened(second.read_bytes()).tobytes()
 
@@ -179,7 +179,7 @@ async def test_what_was_shown_is_cancelled_and_deleted_by_its_owner_alone(servic
     assert isinstance(hidden.error, NotFound)
     assert isinstance(shown.error, NotAllowed)
     assert shown.text == "Das darf nur, wer dieses Bild angefordert hat, oder ein Admin."
-    assert (await service.picture(Source(ADA), theirs.id)).exists()
+    assert (await service.lookups.picture(Source(ADA), theirs.id)).exists()
 
 
 async def test_delete_takes_the_files_and_says_so(service, draw):
@@ -239,7 +239,7 @@ async def test_a_form_replaces_all_defaults_but_private_in_one_transaction(servi
     reply = await converse(service, Source(ADA), form)
 
     assert reply.text == "Your defaults: private yes, steps 5"
-    assert await service.settings(ADA) == {"private": True, "num_inference_steps": 5}
+    assert await service.own_settings.of(ADA) == {"private": True, "num_inference_steps": 5}
 
 
 async def test_a_form_that_is_refused_changes_nothing(service):
@@ -249,16 +249,16 @@ async def test_a_form_that_is_refused_changes_nothing(service):
     reply = await converse(service, Source(ADA), form)
 
     assert reply.error.field == "width"
-    assert await service.settings(ADA) == {"num_inference_steps": 20}
+    assert await service.own_settings.of(ADA) == {"num_inference_steps": 20}
 
 
 async def test_private_alone_changes_nothing_else_and_reset_forgets_all(service):
     await converse(service, Source(ADA), "settings --steps 20")
     await converse(service, Source(ADA), SettingsCommand(is_private=True))
-    assert await service.settings(ADA) == {"num_inference_steps": 20, "private": True}
+    assert await service.own_settings.of(ADA) == {"num_inference_steps": 20, "private": True}
 
     await converse(service, Source(ADA), SettingsCommand(is_reset=True))
-    assert await service.settings(ADA) == {}
+    assert await service.own_settings.of(ADA) == {}
 
 
 async def test_what_was_clicked_counts_where_the_words_leave_it_open(service):

@@ -136,7 +136,7 @@ async def test_deaths_of_the_engine_are_counted_across_restarts(bot, gate):
     await until(gate.waits.is_set)
 
     service = await stepping(gate, bot.restart())
-    job = await service.job(Source(ADA), job.id)
+    job = await service.lookups.job(Source(ADA), job.id)
 
     assert await finished(job) is JobStatus.FAILED
     assert job.engine_losses == 2
@@ -332,7 +332,7 @@ async def test_who_waits_again_after_a_restart_reads_so(bot, gate):
 
     service = await bot.start()
 
-    job = await service.job(Source(ADA), running.id)
+    job = await service.lookups.job(Source(ADA), running.id)
     assert job.progress.note == BOT_RESTARTED
 
 
@@ -359,7 +359,7 @@ async def test_stopping_finishes_the_picture_and_keeps_what_waits(make_bot, gate
     assert waiting.status is JobStatus.QUEUED
     assert len(gate.drawn) == 1
     assert (
-        await finished(await (await bot.start()).job(Source(BOB), waiting.id))
+        await finished(await (await bot.start()).lookups.job(Source(BOB), waiting.id))
         is JobStatus.SUCCEEDED
     )
 
@@ -375,7 +375,7 @@ async def test_a_picture_that_takes_too_long_is_given_back_when_stopping(make_bo
     assert (running.status, running.progress.note) == (JobStatus.QUEUED, RESTARTING)
     service = await bot.start()
     gate.open()
-    job = await service.job(Source(ADA), running.id)
+    job = await service.lookups.job(Source(ADA), running.id)
     assert await finished(job) is JobStatus.SUCCEEDED
     assert job.attempts == 1, "the one that was broken off does not count"
 
@@ -437,13 +437,13 @@ async def test_a_row_that_cannot_be_read_costs_nobody_else_anything(bot, gate):
     service = await stepping(gate, bot.restart())
     gate.open()
 
-    assert await finished(await service.job(Source(BOB), sound.id)) is JobStatus.SUCCEEDED
+    assert await finished(await service.lookups.job(Source(BOB), sound.id)) is JobStatus.SUCCEEDED
     assert (await service.quota(ADA)).used == 0
     rows = await bot.rows("SELECT status, error FROM jobs WHERE id = ?", broken.id)
     assert rows == [{"status": "failed", "error": UNREADABLE}]
-    assert (await service.history(ADA)).jobs == []
+    assert (await service.lookups.history(ADA)).jobs == []
     with pytest.raises(NotFound):
-        await service.job(Source(ADA), broken.id)
+        await service.lookups.job(Source(ADA), broken.id)
 
 
 async def test_a_start_clears_away_what_a_killed_process_left(bot, gate):

@@ -86,7 +86,7 @@ async def test_a_row_of_an_older_version_is_read_and_drawn_from(
     await bot.start()
     gate.open()
 
-    waiting = await bot.service.job(Source(ADA), "k7m2p9xd")
+    waiting = await bot.service.lookups.job(Source(ADA), "k7m2p9xd")
     again = None
     if kind.name != "control-lora":  # whose preset this bot does not have
         assert await finished(waiting) is JobStatus.SUCCEEDED

@@ -255,7 +255,7 @@ class LoopbackWindow:
     async def _finish(self, attempt: Attempt) -> None:
         job, picture = self._job, None
         if job.status is JobStatus.SUCCEEDED:
-            path = await self._service.picture(Source(job.user), job.id)
+            path = await self._service.lookups.picture(Source(job.user), job.id)
             picture = hashlib.sha256(opened(path).convert("RGB").tobytes()).hexdigest()
         self._failpoint("send: before")
         message = {

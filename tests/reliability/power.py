@@ -150,7 +150,7 @@ async def _work(root: Path, say: Say) -> None:
             ask("bob", 4, preset="canny", attached=photo),
             ask("cleo", 5, preset="canny", attached=picture(64, 64, "blue")),
         )
-        await service.change_settings("loop:bob", ImagineCommand(width=128))
+        await service.own_settings.change("loop:bob", ImagineCommand(width=128))
         say("settings", ("loop:bob", {"width": 128}))
         await asyncio.gather(ask("ada", 6, images=2), ask("cleo", 7))
         say("deleting", [first.id])
@@ -161,7 +161,7 @@ async def _work(root: Path, say: Say) -> None:
         again = await service.again(Source("loop:ada"), first.id)
         say("queued", again.id)
         await asyncio.gather(ask("bob", 8), again.finished())
-        hers = [job.id for job in (await service.history("loop:cleo")).jobs]
+        hers = [job.id for job in (await service.lookups.history("loop:cleo")).jobs]
         say("deleting", hers)
         await service.own_data.delete("loop:cleo")
         say("deleted", hers)
@@ -219,13 +219,13 @@ async def _judge_work(root: Path, said: Sequence[Said]) -> list[str]:
         rows = _rows(data)
         problems += _unkept(data, rows, about, deleting)
         problems += _unsound(data, rows, deleting)
-        settings = [await service.settings(user) for user, _ in about["settings"]]
+        settings = [await service.own_settings.of(user) for user, _ in about["settings"]]
         if settings != [changed for _, changed in about["settings"]]:
             problems.append("somebody's settings are gone")
         # The start finishes what was begun, and clears away what is nobody's.
         for row in rows.values():
             if row["status"] not in ENDED:
-                job = await service.job(Source(row["user"]), row["id"])
+                job = await service.lookups.job(Source(row["user"]), row["id"])
                 await asyncio.wait_for(job.finished(), PATIENCE)
         await service.own_data.carry_out_due()
         await service.prune()

@@ -143,7 +143,7 @@ def impatient(monkeypatch):
 
 
 async def the_job(service, person):
-    (job, *_) = (await service.history(f"discord:{person.id}")).jobs
+    (job, *_) = (await service.lookups.history(f"discord:{person.id}")).jobs
     return job
 
 
@@ -159,7 +159,7 @@ async def settled(service, person):
     """The newest job of *person*, once nobody is owed its answer."""
     async with asyncio.timeout(20):
         while True:
-            (job, *_) = (await service.history(f"discord:{person.id}")).jobs
+            (job, *_) = (await service.lookups.history(f"discord:{person.id}")).jobs
             if job.status.is_final and job.delivery is not Delivery.OWED:
                 return job
             await asyncio.sleep(0)

@@ -106,7 +106,7 @@ async def test_a_file_over_the_limit_of_the_place_becomes_a_webp_that_says_so(
     assert len(attachment.data) <= 8_000
     assert "the gallery keeps the original" in message.text
     job = await the_job(presence.bot.service, ada)
-    original = await presence.bot.service.picture(Source(job.user), job.id)
+    original = await presence.bot.service.lookups.picture(Source(job.user), job.id)
     assert original.stat().st_size > 8_000
 
 

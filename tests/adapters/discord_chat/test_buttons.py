@@ -32,7 +32,7 @@ async def four_foxes(fake, ada, gate):
 
 
 async def newest(service, person):
-    return (await service.history(f"discord:{person.id}")).jobs[0]
+    return (await service.lookups.history(f"discord:{person.id}")).jobs[0]
 
 
 async def test_again_draws_the_same_pixels_in_a_message_of_its_own(fake, ada, fox):
@@ -148,8 +148,8 @@ async def test_of_a_grid_one_picture_is_chosen_as_control_image(ada, four_foxes,
     submitted = await ada.submit(pressed, {"preset": "canny", "which": "3"})
 
     await submitted.until(drawn)
-    newer, older = (await service.history(f"discord:{ada.id}")).jobs
-    third = await service.picture(Source(older.user), older.id, 3)
+    newer, older = (await service.lookups.history(f"discord:{ada.id}")).jobs
+    third = await service.lookups.picture(Source(older.user), older.id, 3)
     assert pixels(newer.request.control_image.read_bytes()) == pixels(third.read_bytes())
 
 
@@ -190,7 +190,7 @@ async def test_an_admin_may_cancel_and_delete_it(fake, fox, presence):
 
 async def test_delete_takes_message_and_files_away(fake, ada, fox, service):
     job = await newest(service, ada)
-    path = await service.picture(Source(job.user), job.id)
+    path = await service.lookups.picture(Source(job.user), job.id)
 
     await ada.press(fox, "Delete")
 
@@ -212,7 +212,7 @@ async def test_u_shows_one_picture_of_a_grid_by_itself(ada, bob, four_foxes, ser
     message = await pressed.until(drawn)
 
     job = await newest(service, ada)
-    second = await service.picture(Source(job.user), job.id, 2)
+    second = await service.lookups.picture(Source(job.user), job.id, 2)
     assert pixels(message.attachments[0].data) == pixels(second.read_bytes())
     assert "seed 8" in message.text
 
@@ -221,8 +221,8 @@ async def test_v_varies_one_picture_of_a_grid(ada, four_foxes, service):
     pressed = await ada.press(four_foxes, "V4")
 
     await pressed.until(drawn)
-    newer, older = (await service.history(f"discord:{ada.id}")).jobs
-    fourth = await service.picture(Source(older.user), older.id, 4)
+    newer, older = (await service.lookups.history(f"discord:{ada.id}")).jobs
+    fourth = await service.lookups.picture(Source(older.user), older.id, 4)
     assert pixels(newer.request.control_image.read_bytes()) == pixels(fourth.read_bytes())
 
 
@@ -313,7 +313,7 @@ async def test_delete_under_one_of_a_grid_takes_that_message_alone(
 
     await fake.channel.until(lambda messages: messages == [four_foxes])
     job = await newest(service, ada)
-    assert (await service.picture(Source(job.user), job.id, 2)).exists()
+    assert (await service.lookups.picture(Source(job.user), job.id, 2)).exists()
 
 
 async def test_a_form_that_was_closed_is_forgotten_after_a_while(presence, ada, fox):

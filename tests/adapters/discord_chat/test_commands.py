@@ -390,7 +390,7 @@ async def test_an_interaction_that_comes_twice_makes_one_job(fake, ada, service,
     asked = await ada.command(fake.channel, "flux imagine", prompt="a red circle", **SMALL)
     await asked.until(drawn)
 
-    assert len((await service.history(f"discord:{ada.id}")).jobs) == 1
+    assert len((await service.lookups.history(f"discord:{ada.id}")).jobs) == 1
     assert len(fake.channel.messages) == 1
     fake.forgive("acknowledged")
 

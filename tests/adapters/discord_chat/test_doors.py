@@ -24,7 +24,7 @@ async def test_in_other_servers_than_those_that_are_named_nothing_works(fake, ma
         assert "I only draw in certain servers" in await refused(asked)
     await (await ada.command(fake.channel, "flux imagine", prompt="a fox", **SMALL)).until(drawn)
 
-    assert len((await presence.bot.service.history(f"discord:{ada.id}")).jobs) == 1
+    assert len((await presence.bot.service.lookups.history(f"discord:{ada.id}")).jobs) == 1
 
 
 async def test_direct_messages_can_be_closed_and_are_where_servers_are_named(
@@ -75,7 +75,7 @@ async def test_under_a_picture_that_somebody_drew_with_an_app_of_their_own_nothi
     pressed = await ada.press(message, "Again")
 
     assert "in servers that have added me" in await refused(pressed)
-    assert len((await presence.bot.service.history(f"discord:{ada.id}")).jobs) == 1
+    assert len((await presence.bot.service.lookups.history(f"discord:{ada.id}")).jobs) == 1
 
 
 async def test_only_members_of_the_named_roles_may_use_it(fake, make_presence, gate):
@@ -104,7 +104,7 @@ async def test_a_button_asks_for_all_that_its_command_asks_for(fake, make_presen
     pressed = await bob.press(message, button)
 
     assert "Drawing needs a role" in await refused(pressed)
-    assert (await presence.bot.service.history(f"discord:{bob.id}")).jobs == []
+    assert (await presence.bot.service.lookups.history(f"discord:{bob.id}")).jobs == []
 
 
 async def test_a_form_that_was_opened_before_the_door_closed_draws_nothing(

@@ -49,7 +49,7 @@ async def test_a_person_who_leaves_is_to_be_forgotten_in_that_server(fake, leavi
     await until_announced(leaving, f"discord:{ada.id}", server_of(fake.guild.id))
     clock.advance(1)
     await leaving.bot.service.own_data.carry_out_due()
-    (job,) = (await leaving.bot.service.history(f"discord:{ada.id}")).jobs
+    (job,) = (await leaving.bot.service.lookups.history(f"discord:{ada.id}")).jobs
     assert job.is_forgotten
 
 

@@ -59,12 +59,12 @@ async def test_everything_is_deleted_once_the_person_has_said_yes(fake, ada, ser
     shown = await asked.until(drawn)
     asked = await ada.command(fake.channel, "flux mydata delete")
     question = await asked.until(shows("for good"))
-    assert (await service.history(f"discord:{ada.id}")).jobs
+    assert (await service.lookups.history(f"discord:{ada.id}")).jobs
 
     pressed = await ada.press(question, "Delete everything")
 
     await pressed.until(shows("Your data is deleted: 1 request"))
-    assert not (await service.history(f"discord:{ada.id}")).jobs
+    assert not (await service.lookups.history(f"discord:{ada.id}")).jobs
     assert shown not in fake.channel.messages
 
 

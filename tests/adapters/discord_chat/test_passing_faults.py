@@ -60,7 +60,7 @@ async def test_a_first_answer_that_was_reported_lost_is_found_out_and_carried_on
     asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", **SMALL)
 
     await asked.until(drawn)
-    assert len((await service.history(f"discord:{ada.id}")).jobs) == 1
+    assert len((await service.lookups.history(f"discord:{ada.id}")).jobs) == 1
 
 
 @pytest.mark.parametrize("fault", [{"status": 502, "misreport": True}, {"lose_answer": True}])
@@ -139,7 +139,7 @@ async def test_whose_first_answer_was_limited_until_it_was_too_late_is_not_charg
     await ada.command(fake.channel, "flux imagine", prompt="a fox", **SMALL)
 
     await until(lambda: "is not answered" in caplog.text)
-    assert (await service.history(f"discord:{ada.id}")).jobs == []
+    assert (await service.lookups.history(f"discord:{ada.id}")).jobs == []
 
 
 # Text
@@ -312,7 +312,7 @@ async def test_a_late_private_picture_of_somebody_who_left_the_server_is_refunde
 
     assert job.delivery is Delivery.NONE
     assert (await service.quota(job.user)).used == 0
-    assert (await service.picture(Source(job.user), job.id)).exists()
+    assert (await service.lookups.picture(Source(job.user), job.id)).exists()
 
 
 # Clocks

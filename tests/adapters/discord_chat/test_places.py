@@ -53,7 +53,7 @@ async def test_where_the_picture_could_not_be_posted_the_job_is_refused(
     message = await asked.until(ended)
     assert message.is_ephemeral
     assert lacking.replace("_", " ").title() in message.text
-    assert (await service.history(f"discord:{ada.id}")).jobs == []
+    assert (await service.lookups.history(f"discord:{ada.id}")).jobs == []
 
 
 async def test_a_private_picture_needs_no_permission_in_the_channel(fake, ada, gate):
@@ -75,6 +75,6 @@ async def test_the_same_person_has_one_history_and_quota_in_all_servers(fake, ad
         asked = await ada.command(channel, "flux imagine", prompt="a red circle", **SMALL)
         await asked.until(drawn)
 
-    assert len((await service.history(f"discord:{ada.id}")).jobs) == 2
+    assert len((await service.lookups.history(f"discord:{ada.id}")).jobs) == 2
     asked = await ada.command(there, "flux quota")
     assert "2 of 10000 used" in (await asked.until(ended)).text

@@ -130,7 +130,7 @@ async def test_where_nothing_is_open_the_credits_go_back_and_the_history_has_it(
     assert (job.status, job.delivery) == (JobStatus.SUCCEEDED, Delivery.NONE)
     assert "could not be posted anywhere" in job.error
     assert (await service.quota(job.user)).used == 0
-    assert (await service.picture(Source(job.user), job.id)).exists()
+    assert (await service.lookups.picture(Source(job.user), job.id)).exists()
 
 
 async def test_a_late_private_picture_comes_directly_and_never_in_the_channel(fake, ada, gate):
@@ -310,7 +310,7 @@ async def test_whoever_asked_too_early_for_us_is_not_charged(fake, ada, service,
     await late.until(shows("credits left"))
 
     assert asked.message is None
-    assert (await service.history(f"discord:{ada.id}")).jobs == []
+    assert (await service.lookups.history(f"discord:{ada.id}")).jobs == []
 
 
 async def test_progress_that_cannot_be_shown_is_dropped(fake, asked, ada, gate):

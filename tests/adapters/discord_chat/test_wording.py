@@ -40,6 +40,6 @@ async def test_marks_do_not_reach_the_prompt(fake, make_presence, gate):
     )
 
     await asked.until(drawn)
-    (job,) = (await presence.bot.service.history(f"discord:{ada.id}")).jobs
+    (job,) = (await presence.bot.service.lookups.history(f"discord:{ada.id}")).jobs
     assert job.request.prompt == "a red fox"
     assert job.request.negative_prompt == "blur"

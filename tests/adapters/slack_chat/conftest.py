@@ -81,7 +81,7 @@ def general(slack):
 
 async def jobs(chat):
     rows = await chat.bot.rows("SELECT id FROM jobs ORDER BY number")
-    return [await chat.bot.service.job(Source("web:local"), row["id"]) for row in rows]
+    return [await chat.bot.service.lookups.job(Source("web:local"), row["id"]) for row in rows]
 
 
 def ours(channel):

@@ -174,7 +174,7 @@ class Stage:
 
     async def jobs(self):
         rows = await self.bot.rows("SELECT id FROM jobs ORDER BY number")
-        return [await self.bot.service.job(Source("web:local"), row["id"]) for row in rows]
+        return [await self.bot.service.lookups.job(Source("web:local"), row["id"]) for row in rows]
 
     async def newest(self):
         """The job that was asked for last, as the running process knows it."""

@@ -419,18 +419,18 @@ async def test_defaults_that_are_not_allowed_leave_those_there_are(chat, ada):
     errors = await ada.submit(ada.view, size="2048x2048")
 
     assert "at most 1048576" in errors["size"]
-    assert await chat.bot.service.settings(ada.key) == {"num_inference_steps": 20}
+    assert await chat.bot.service.own_settings.of(ada.key) == {"num_inference_steps": 20}
 
 
 async def test_the_form_of_defaults_leaves_what_it_does_not_show(chat, ada):
-    await chat.bot.service.change_settings(ada.key, ImagineCommand(images=2), is_private=True)
+    await chat.bot.service.own_settings.change(ada.key, ImagineCommand(images=2), is_private=True)
     await ada.open_home()
     await ada.press(await ada.sees(lambda ada: ada.home), "Change")
 
     assert await ada.submit(await ada.form(), steps="20", images="") is None
     await ada.sees(lambda ada: "steps 20" in shown_text(ada.home))
 
-    own = await chat.bot.service.settings(ada.key)
+    own = await chat.bot.service.own_settings.of(ada.key)
     assert own == {"private": True, "num_inference_steps": 20}
 
 

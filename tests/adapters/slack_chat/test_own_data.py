@@ -51,10 +51,10 @@ async def test_everything_is_deleted_once_the_person_has_said_yes(chat, slack, a
     message = await drawn(ada, general, f"a fox {SMALL}")
     await delivered(chat)
     await ada.mention(general, "mydata delete")
-    assert (await chat.bot.service.history(ada.key)).jobs
+    assert (await chat.bot.service.lookups.history(ada.key)).jobs
 
     await ada.mention(general, "mydata delete --yes")
 
     await until(lambda: message["ts"] not in general.messages)
     await until(lambda: not slack.files)
-    assert not (await chat.bot.service.history(ada.key)).jobs
+    assert not (await chat.bot.service.lookups.history(ada.key)).jobs

@@ -165,7 +165,7 @@ async def test_without_the_permission_to_show_pictures_nothing_is_drawn(
     await ada.press(fox, "Again", general)
     await general.whispered(ada.id, "I need the files:write permission")
 
-    assert len((await chat.bot.service.history(ada.key)).jobs) == 1
+    assert len((await chat.bot.service.lookups.history(ada.key)).jobs) == 1
     slack.scopes.add("files:write")
     await ada.mention(general, f"a dog {SMALL}")
     await general.said("a dog", button="Again")
@@ -318,7 +318,7 @@ async def test_people_of_other_organisations_draw_only_where_that_is_wanted(
     monkeypatch.setattr(ada, "event", from_elsewhere)
     await ada.mention(general, f"a fox {SMALL}")
     await general.whispered(ada.id, "I only draw for people of this workspace")
-    assert (await chat.bot.service.history(ada.key)).jobs == []
+    assert (await chat.bot.service.lookups.history(ada.key)).jobs == []
     await ada.mention(general, "mydata delete")
     await general.whispered(ada.id, "for good")
 
@@ -335,7 +335,7 @@ async def test_whoever_was_an_admin_sees_no_pictures_of_others(make_chat, slack,
     general, other = slack.channel(), slack.channel("other")
     await ada.mention(general, f"a fox {SMALL}")
     await general.said("seed", button="Again")
-    (job,) = (await chat.bot.service.history(ada.key)).jobs
+    (job,) = (await chat.bot.service.lookups.history(ada.key)).jobs
     await boss.mention(other, "admin stats")
     await other.whispered(boss.id, "1 job of 1 person")
 

@@ -112,7 +112,7 @@ async def test_whoever_connects_anew_has_missed_nothing(http, server, gate):
     async with http.stream("GET", f"/api/jobs/{id}/events") as response:
         await anext(events(response))
     gate.allow(2)
-    await at_step(await server.bot.service.job(Source(ADMIN), id), 2)
+    await at_step(await server.bot.service.lookups.job(Source(ADMIN), id), 2)
 
     async with http.stream("GET", f"/api/jobs/{id}/events") as response:
         name, data = await anext(events(response))
@@ -134,7 +134,7 @@ async def test_a_client_that_leaves_ends_its_stream_and_not_its_job(http, server
         while streams():
             await asyncio.sleep(0.01)
     gate.open()
-    assert await finished(await server.bot.service.job(Source(ADMIN), id)) == "succeeded"
+    assert await finished(await server.bot.service.lookups.job(Source(ADMIN), id)) == "succeeded"
 
 
 async def test_a_stopping_server_ends_open_streams_at_once(http, server):

@@ -58,7 +58,7 @@ class Chalkboard:
         return [Way(self.hang)]
 
     async def hang(self, attempt):
-        path = await self.service.picture(Source(self.job.user), self.job.id)
+        path = await self.service.lookups.picture(Source(self.job.user), self.job.id)
         self.hung.append(path.read_bytes())
 
     async def note(self, sentence):

@@ -144,7 +144,7 @@ class Desk:
     async def settled(self, job):
         """Wait until nobody is owed *job*, and its sheet has the last word."""
         await until(lambda: not self.following.is_following(job))
-        return (await self.bot.service.history(EVE)).jobs[0]
+        return (await self.bot.service.lookups.history(EVE)).jobs[0]
 
 
 async def until(true):

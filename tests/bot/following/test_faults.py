@@ -219,7 +219,7 @@ async def test_the_people_of_a_platform_that_is_gone_get_their_credits_back(desk
     ending = desk.following.abandon(lambda job: job.reply_to["sheet"] == 1, "the token was revoked")
     await stepping(gate, ending)
 
-    ended = await desk.bot.service.job(Source(EVE), job.id)
+    ended = await desk.bot.service.lookups.job(Source(EVE), job.id)
     assert ended.error == "Paper could not be reached: the token was revoked"
     assert [each.id for each in await desk.bot.service.answers.undelivered("paper")] == [other.id]
 
@@ -277,7 +277,7 @@ async def test_a_row_that_no_window_will_ever_understand_is_given_up(desk, gate)
     for _ in range(module.MOST_FAULTS_OF_OURS + 1):
         await desk.following.follow_all()
 
-    (job,) = (await desk.bot.service.history(EVE)).jobs
+    (job,) = (await desk.bot.service.lookups.history(EVE)).jobs
     assert job.delivery is Delivery.NONE
 
 

@@ -241,7 +241,7 @@ async def test_what_is_owed_is_looked_for_every_minute(desk, gate):
     desk.following._sleep = sleep
     looking = asyncio.create_task(desk.following.run())
     await until(lambda: len(minutes) > 3)
-    (job,) = (await desk.bot.service.history(EVE)).jobs
+    (job,) = (await desk.bot.service.lookups.history(EVE)).jobs
     job = await desk.settled(job)
 
     assert job.delivery is Delivery.DELIVERED

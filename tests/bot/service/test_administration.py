@@ -61,7 +61,7 @@ async def test_a_pause_outlives_a_restart_and_what_waits_is_kept(make_bot, gate)
     async with asyncio.timeout(10):
         while service.state.status != "paused":
             await asyncio.sleep(0)
-    job = await service.job(Source(ADA), job.id)
+    job = await service.lookups.job(Source(ADA), job.id)
     assert job.status is JobStatus.QUEUED
     await service.admin.resume(ADMIN)
     assert await finished(job) is JobStatus.SUCCEEDED

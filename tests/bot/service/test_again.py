@@ -23,8 +23,8 @@ async def test_again_makes_the_same_pixels(service, gate):
 
     assert second.parent == first.id
     assert second.request == first.request
-    assert pixels(await service.picture(Source(ADA), first.id)) == pixels(
-        await service.picture(Source(ADA), second.id)
+    assert pixels(await service.lookups.picture(Source(ADA), first.id)) == pixels(
+        await service.lookups.picture(Source(ADA), second.id)
     )
 
 

@@ -23,10 +23,10 @@ async def test_a_control_image_reaches_the_engine_and_its_map_can_be_looked_at(s
     (drawn,) = gate.drawn
     assert drawn.kind.controlnet == "demo/controlnet-canny"
     assert drawn.control_image.exists()
-    with opened(await service.picture_file(Source(ADA), job.id, "map")) as shown:
+    with opened(await service.lookups.picture_file(Source(ADA), job.id, "map")) as shown:
         assert shown.size == (64, 64)
         assert shown.convert("L").getextrema() == (0, 255)
-    with opened(await service.control_image(Source(ADA), job.id)) as kept:
+    with opened(await service.lookups.control_image(Source(ADA), job.id)) as kept:
         assert kept.size == (96, 64)
 
 

@@ -82,9 +82,9 @@ async def test_only_the_owner_and_admins_may_cancel_or_look(service):
     with pytest.raises(NotFound):
         await service.cancel(Source(BOB), waiting.id)
     with pytest.raises(NotFound):
-        await service.job(Source(BOB), waiting.id)
+        await service.lookups.job(Source(BOB), waiting.id)
 
-    assert await service.job(Source(ADMIN), waiting.id) is waiting
+    assert await service.lookups.job(Source(ADMIN), waiting.id) is waiting
     await service.cancel(Source(ADMIN), waiting.id)
     assert waiting.status is JobStatus.CANCELLED
 
@@ -130,7 +130,7 @@ async def test_a_cancel_that_meets_the_stop_is_not_forgotten(make_bot, gate):
     await cancelling
 
     service = await bot.start()
-    assert (await service.job(Source(ADA), job.id)).status is JobStatus.CANCELLED
+    assert (await service.lookups.job(Source(ADA), job.id)).status is JobStatus.CANCELLED
 
 
 #: Costs a credit a step.
@@ -202,7 +202,7 @@ async def test_an_admin_can_give_back_the_rest_once(bot, gate):
     await bot.service.admin.refund(ADMIN, job.id)
 
     assert await left(bot.service) == bot.config.quota.credits
-    assert (await bot.service.job(Source(ADA), job.id)).refunded == 50
+    assert (await bot.service.lookups.job(Source(ADA), job.id)).refunded == 50
     with pytest.raises(Conflict, match="given back already"):
         await bot.service.admin.refund(ADMIN, job.id)
 
@@ -216,7 +216,7 @@ async def test_what_was_cancelled_reads_the_same_after_a_restart(make_bot, gate)
     told = replies.progress_line(job, job.progress)
 
     service = await bot.restart()
-    found = await service.job(Source(ADA), job.id)
+    found = await service.lookups.job(Source(ADA), job.id)
 
     assert told == ("Cancelled: 20 of 50 steps were drawn (credits: 20 kept, 30 given back)")
     assert replies.progress_line(found, found.progress) == told

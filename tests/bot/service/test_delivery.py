@@ -82,9 +82,9 @@ async def test_an_answer_that_cannot_be_given_costs_nothing_and_stays_in_the_his
 
     assert await service.answers.undelivered("discord") == []
     assert (await service.quota(EVE)).used == 0
-    (kept,) = (await service.history(EVE)).jobs
+    (kept,) = (await service.lookups.history(EVE)).jobs
     assert (kept.delivery, kept.error) == (Delivery.NONE, "the channel was deleted")
-    assert (await service.picture(Source(EVE), job.id)).exists()
+    assert (await service.lookups.picture(Source(EVE), job.id)).exists()
 
 
 async def test_a_delivered_picture_stays_charged(service, gate):
@@ -103,13 +103,13 @@ async def test_a_deleted_picture_is_gone_and_owed_to_nobody(bot, gate):
     service = bot.service
     job = await service.submit(Source(EVE, reply_to=HERE), CIRCLE)
     await finished(job)
-    path = await service.picture(Source(EVE), job.id)
+    path = await service.lookups.picture(Source(EVE), job.id)
 
     await service.delete(Source(EVE), job.id)
 
     assert not path.exists()
     assert await service.answers.undelivered("discord") == []
-    assert (await service.job(Source(EVE), job.id)).is_pruned
+    assert (await service.lookups.job(Source(EVE), job.id)).is_pruned
 
 
 async def test_only_what_has_ended_and_is_ones_own_can_be_deleted(service):

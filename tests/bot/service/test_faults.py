@@ -83,7 +83,7 @@ async def test_folders_that_were_deleted_are_made_anew(bot, gate):
     )
 
     assert await finished(job) is JobStatus.SUCCEEDED
-    assert (await bot.service.picture(Source(ADA), job.id)).exists()
+    assert (await bot.service.lookups.picture(Source(ADA), job.id)).exists()
 
 
 async def test_a_picture_that_cannot_be_stored_before_the_stop_is_drawn_after_it(
@@ -102,7 +102,7 @@ async def test_a_picture_that_cannot_be_stored_before_the_stop_is_drawn_after_it
     await bot.stop()
     service = await bot.start()
 
-    again = await service.job(Source(ADA), job.id)
+    again = await service.lookups.job(Source(ADA), job.id)
     assert await finished(again) is JobStatus.SUCCEEDED
     assert again.attempts == 1
 

@@ -40,7 +40,7 @@ async def test_a_variation_starts_from_the_picture_that_was_chosen(service, gate
     assert (request.preset, varied.images) == ("redraw", 1)
     assert (request.prompt, request.width, varied.parent) == ("a fox", 64, job.id)
     with opened(request.control_image) as start:
-        chosen = await service.picture(Source(ADA), job.id, 2)
+        chosen = await service.lookups.picture(Source(ADA), job.id, 2)
         with opened(chosen) as second:
             assert start.tobytes() == second.convert("RGB").tobytes()
 
@@ -67,7 +67,7 @@ async def test_a_picture_is_made_larger_by_the_preset_that_enlarges(make_bot, ga
     larger = await bot.service.from_picture(Source(ADA), PictureOf(job.id, 1), "upscale")
 
     await finished(larger)
-    with opened(await bot.service.picture(Source(ADA), larger.id)) as image:
+    with opened(await bot.service.lookups.picture(Source(ADA), larger.id)) as image:
         assert image.size == (128, 192)
     assert (larger.request.preset, larger.request.seed) == ("large", 7)
     assert bot.service.can_enlarge(job)
@@ -94,9 +94,9 @@ async def test_a_picture_that_is_not_drawn_yet_has_no_variations(service):
 
 
 async def test_whether_others_may_see_them_is_an_own_default(service):
-    await service.change_settings(ADA, ImagineCommand(num_inference_steps=5), is_private=True)
+    await service.own_settings.change(ADA, ImagineCommand(num_inference_steps=5), is_private=True)
 
-    assert await service.settings(ADA) == {"num_inference_steps": 5, "private": True}
+    assert await service.own_settings.of(ADA) == {"num_inference_steps": 5, "private": True}
     job = await service.submit(Source(ADA), ImagineCommand("a fox"))
     assert job.request.num_inference_steps == 5
 
@@ -107,19 +107,19 @@ async def test_the_last_picture_of_a_conversation_is_found_whoever_asked_for_it(
         place = {"channel": "c1", "thread": thread}
         await finished(await service.submit(Source(user, reply_to=place), CIRCLE))
 
-    latest = await service.latest_answered("discord", "c1", thread="t1")
+    latest = await service.lookups.latest_answered("discord", "c1", thread="t1")
 
     assert (latest.user, latest.reply_to["thread"]) == (EVE, "t1")
-    assert (await service.latest_answered("discord", "c1")).reply_to["thread"] == "t2"
-    assert await service.latest_answered("discord", "c1", thread="t3") is None
-    assert await service.latest_answered("discord", "c2") is None
-    assert (await service.latest_answered("web", "c1")).user == ADA
+    assert (await service.lookups.latest_answered("discord", "c1")).reply_to["thread"] == "t2"
+    assert await service.lookups.latest_answered("discord", "c1", thread="t3") is None
+    assert await service.lookups.latest_answered("discord", "c2") is None
+    assert (await service.lookups.latest_answered("web", "c1")).user == ADA
 
 
 async def test_a_job_without_a_picture_is_nothing_to_go_on_from(service):
     await service.submit(Source(EVE, reply_to=HERE), CIRCLE)
 
-    assert await service.latest_answered("discord", "c1") is None
+    assert await service.lookups.latest_answered("discord", "c1") is None
 
 
 async def test_the_last_picture_of_a_conversation_is_found_by_an_index(bot):

@@ -19,7 +19,7 @@ async def test_history_is_searched_by_the_beginnings_of_words(service, gate):
     await finished(await service.submit(Source(BOB), replace(CIRCLE, prompt="a red star")))
 
     async def found(words):
-        return [job.request.prompt for job in (await service.history(ADA, words)).jobs]
+        return [job.request.prompt for job in (await service.lookups.history(ADA, words)).jobs]
 
     assert await found("") == ["circles, circles", "a blue café at night", "a red circle"]
     assert await found("circ") == ["circles, circles", "a red circle"]
@@ -33,9 +33,9 @@ async def test_history_is_paged(service, gate):
     for number in range(5):
         await finished(await service.submit(Source(ADA), replace(CIRCLE, prompt=f"fox {number}")))
 
-    first = await service.history(ADA, limit=2)
-    second = await service.history(ADA, limit=2, before=first.next)
-    third = await service.history(ADA, limit=2, before=second.next)
+    first = await service.lookups.history(ADA, limit=2)
+    second = await service.lookups.history(ADA, limit=2, before=first.next)
+    third = await service.lookups.history(ADA, limit=2, before=second.next)
 
     prompts = [job.request.prompt for page in (first, second, third) for job in page.jobs]
     assert prompts == ["fox 4", "fox 3", "fox 2", "fox 1", "fox 0"]
@@ -46,7 +46,7 @@ async def test_what_is_not_drawn_has_no_picture(service):
     job = await service.submit(Source(ADA), CIRCLE)
 
     with pytest.raises(Conflict, match="has no picture: it is"):
-        await service.picture(Source(ADA), job.id)
+        await service.lookups.picture(Source(ADA), job.id)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ async def test_a_search_finds_the_same_however_frequent_its_words_are(many, word
 
     found, before = [], None
     while True:
-        page = await service.history(user, words, before=before, limit=4)
+        page = await service.lookups.history(user, words, before=before, limit=4)
         found += [job.request.prompt for job in page.jobs]
         assert len(page.jobs) == 4 or page.next is None
         if (before := page.next) is None:

@@ -29,15 +29,15 @@ async def test_an_id_that_an_earlier_job_has_is_drawn_anew(bot, gate, throw):
     throw(TAKEN, TAKEN, TAKEN, FREE)
     first = await bot.service.submit(Source(ADA), CIRCLE)
     await finished(first)
-    kept = (await bot.service.picture(Source(ADA), TAKEN)).read_bytes()
+    kept = (await bot.service.lookups.picture(Source(ADA), TAKEN)).read_bytes()
 
     second = await bot.service.submit(Source(BOB), CIRCLE)
     await finished(second)
 
     assert (first.id, second.id) == (TAKEN, FREE)
-    assert (await bot.service.picture(Source(ADA), TAKEN)).read_bytes() == kept
+    assert (await bot.service.lookups.picture(Source(ADA), TAKEN)).read_bytes() == kept
     with pytest.raises(NotFound):
-        await bot.service.job(Source(BOB), TAKEN)
+        await bot.service.lookups.job(Source(BOB), TAKEN)
 
 
 async def test_an_id_that_a_file_in_the_gallery_has_is_drawn_anew(bot, throw):
@@ -56,7 +56,7 @@ async def test_two_people_who_ask_at_once_never_get_the_same_id(bot, throw):
 
     assert {job.id for job in jobs} == {TAKEN, FREE}
     for job in jobs:
-        assert await bot.service.job(Source(job.user), job.id) is job
+        assert await bot.service.lookups.job(Source(job.user), job.id) is job
 
 
 async def test_a_replayed_job_has_an_id_of_its_own(bot, gate, throw):

@@ -80,7 +80,7 @@ async def test_after_enough_reports_a_picture_is_hidden(make_bot, gate):
 
     assert not (await bot.service.moderation.report(BOB, job.id)).is_spoiler
     assert (await bot.service.moderation.report(EVE, job.id)).is_spoiler
-    assert (await bot.service.job(Source(ADA), job.id)).is_spoiler
+    assert (await bot.service.lookups.job(Source(ADA), job.id)).is_spoiler
 
 
 async def test_moderators_read_how_many_reports_there_are_and_the_reason_of_each(
@@ -124,9 +124,9 @@ async def test_reports_are_dismissed_or_the_picture_is_deleted(bot, service, mod
     assert (left, erased) == (0, [gone.reply_to] * 2)
 
     assert await moderation.reported(EVE, SERVER) == []
-    assert await service.picture(Source(ADA), kept.id)
+    assert await service.lookups.picture(Source(ADA), kept.id)
     with pytest.raises(NotFound):
-        await service.picture(Source(ADA), gone.id)
+        await service.lookups.picture(Source(ADA), gone.id)
     acts = [each.act for each in await service.admin.audit(EVE, server=SERVER)]
     assert acts == ["remove", "remove", "dismiss"]
 
@@ -140,14 +140,14 @@ async def test_everything_of_a_person_in_a_server_is_deleted_and_nothing_else(
 
     asked = await converse(service, here(EVE), f"admin erase {ADA}")
     assert "--yes" in asked.text
-    assert await service.picture(Source(ADA), theirs.id)
+    assert await service.lookups.picture(Source(ADA), theirs.id)
     await converse(service, here(EVE), f"admin erase {ADA} --yes")
 
     with pytest.raises(NotFound):
-        await service.picture(Source(ADA), theirs.id)
-    assert (await service.job(Source(ADA), theirs.id)).request.prompt != CIRCLE.prompt
-    assert await service.picture(Source(ADA), elsewhere.id)
-    assert await service.picture(Source(BOB), others.id)
+        await service.lookups.picture(Source(ADA), theirs.id)
+    assert (await service.lookups.job(Source(ADA), theirs.id)).request.prompt != CIRCLE.prompt
+    assert await service.lookups.picture(Source(ADA), elsewhere.id)
+    assert await service.lookups.picture(Source(BOB), others.id)
     with pytest.raises(NotAllowed):
         await moderation.erase(EVE, ADA, OTHER)
 

@@ -59,13 +59,13 @@ async def read(export):
 
 async def test_an_export_has_pictures_attachments_and_all_that_is_known(bot, gate):
     job = await drawn(bot, gate, command=replace(WORDS, preset="canny"), pictures=(picture(),))
-    await bot.service.change_settings(ADA, ImagineCommand(num_inference_steps=5))
+    await bot.service.own_settings.change(ADA, ImagineCommand(num_inference_steps=5))
     await bot.service.admin.ban(ADMIN, ADA, "for a test")
 
     export = await bot.service.own_data.export(ADA)
 
     files = await read(export)
-    stored = (await bot.service.picture(Source(ADA), job.id)).read_bytes()
+    stored = (await bot.service.lookups.picture(Source(ADA), job.id)).read_bytes()
     assert files[f"pictures/{job.id}-1.png"] == stored
     assert len([name for name in files if name.startswith("attached/")]) == 1
     (line,) = files["history.jsonl"].decode().splitlines()
@@ -110,7 +110,10 @@ async def test_an_export_comes_in_parts_that_can_be_sent(bot, gate):
     for seed in range(4):
         await drawn(bot, gate, command=replace(WORDS, seed=seed))
     most = (
-        2 * bot.gallery.picture_path((await bot.service.latest(Source(ADA))).id, 1).stat().st_size
+        2
+        * bot.gallery.picture_path((await bot.service.lookups.latest(Source(ADA))).id, 1)
+        .stat()
+        .st_size
     )
     most += 6000
 
@@ -154,7 +157,7 @@ async def test_nothing_of_a_person_who_deletes_all_is_left_on_the_disk(make_bot,
         command = replace(WORDS, seed=seed, prompt=f"a {MARKER}{seed} fox")
         await drawn(bot, gate, command=command, reply_to={"to": ADA}, event_id=f"e:{ADA}{seed}")
     await drawn(bot, gate, command=replace(WORDS, preset="canny"), pictures=(picture(),))
-    await bot.service.change_settings(ADA, ImagineCommand(num_inference_steps=5))
+    await bot.service.own_settings.change(ADA, ImagineCommand(num_inference_steps=5))
     await bot.service.admin.grant(ADA, BOB, 5)
     await bot.service.admin.grant(ADMIN, ADA, 5)
     await bot.database.checkpoint()
@@ -164,11 +167,11 @@ async def test_nothing_of_a_person_who_deletes_all_is_left_on_the_disk(make_bot,
 
     assert deletion.jobs == 31
     assert traces(bot, MARKER, ADA) == []
-    (of_bob,) = (await bot.service.history(BOB)).jobs
-    assert (await bot.service.picture(Source(BOB), of_bob.id)).exists()
+    (of_bob,) = (await bot.service.lookups.history(BOB)).jobs
+    assert (await bot.service.lookups.picture(Source(BOB), of_bob.id)).exists()
     assert not any(bot.gallery.control_images.iterdir())
-    assert not (await bot.service.history(ADA)).jobs
-    assert await bot.service.settings(ADA) == {}
+    assert not (await bot.service.lookups.history(ADA)).jobs
+    assert await bot.service.own_settings.of(ADA) == {}
     acts = await bot.rows("SELECT * FROM audit ORDER BY number")
     assert [act["act"] for act in acts] == ["grant", "grant"]
     assert acts[0]["admin"] == acts[1]["subject"]
@@ -225,7 +228,7 @@ async def test_a_control_image_that_somebody_else_needs_stays_for_them(bot, gate
 
     await bot.service.own_data.delete(ADA)
 
-    assert (await bot.service.control_image(Source(BOB), of_bob.id)).exists()
+    assert (await bot.service.lookups.control_image(Source(BOB), of_bob.id)).exists()
 
 
 async def test_a_repeated_event_of_a_deleted_job_is_not_drawn_again(bot, gate):
@@ -344,9 +347,9 @@ async def test_deleting_a_person_in_one_server_leaves_their_other_pictures(bot, 
 
     assert deletion.jobs == 1
     assert await left(bot.service) == before
-    assert (await bot.service.picture(Source(ADA), there.id)).exists()
+    assert (await bot.service.lookups.picture(Source(ADA), there.id)).exists()
     with pytest.raises(NotFound):
-        await bot.service.picture(Source(ADA), here.id)
+        await bot.service.lookups.picture(Source(ADA), here.id)
     assert traces(bot, MARKER) == []
 
 
@@ -368,7 +371,7 @@ async def test_a_person_who_comes_back_within_the_days_of_grace_keeps_all(make_b
 
     assert await own_data.carry_out_due() == 0
 
-    assert (await bot.service.picture(Source(ADA), kept.id)).exists()
+    assert (await bot.service.lookups.picture(Source(ADA), kept.id)).exists()
 
 
 async def test_a_person_who_goes_on_drawing_has_not_left(make_bot, gate, clock):
@@ -404,7 +407,7 @@ async def test_a_server_that_the_bot_was_removed_from_is_forgotten(make_bot, gat
 
     assert traces(bot, MARKER) == []
     assert await bot.rows("SELECT * FROM channels") == []
-    assert (await bot.service.picture(Source(BOB), elsewhere.id)).exists()
+    assert (await bot.service.lookups.picture(Source(BOB), elsewhere.id)).exists()
 
 
 async def test_leaving_deletes_nothing_where_nobody_has_said_so(bot, gate, clock):
@@ -424,10 +427,10 @@ async def test_old_words_are_forgotten_and_the_history_says_so(make_bot, gate, c
 
     assert await bot.service.own_data.forget_old() == 1
 
-    page = await bot.service.history(ADA)
+    page = await bot.service.lookups.history(ADA)
     assert [job.request.prompt for job in page.jobs] == [new.request.prompt, "(prompt forgotten)"]
-    assert not (await bot.service.history(ADA, MARKER)).jobs
-    assert (await bot.service.picture(Source(ADA), old.id)).exists()
+    assert not (await bot.service.lookups.history(ADA, MARKER)).jobs
+    assert (await bot.service.lookups.picture(Source(ADA), old.id)).exists()
     with pytest.raises(NotFound, match="was forgotten for its age"):
         await bot.service.again(Source(ADA), old.id)
     # What stands in a picture stays with it.
@@ -463,14 +466,14 @@ async def test_a_deletion_is_repeated_after_a_backup_is_restored(make_bot, gate,
     await bot.stop()
     restore(bot.folder / "bot.sqlite3", copy, clock.now)
     await bot.start()
-    assert len((await bot.service.history(ADA)).jobs) == 1
+    assert len((await bot.service.lookups.history(ADA)).jobs) == 1
 
     repeat = partial(deletion_record.repeat, path=record, since=made_at(copy), now=clock.now)
     assert await bot.database.write(repeat) == 1
     assert await bot.service.own_data.carry_out_due() == 1
 
-    assert not (await bot.service.history(ADA)).jobs
-    assert len((await bot.service.history(BOB)).jobs) == 1
+    assert not (await bot.service.lookups.history(ADA)).jobs
+    assert len((await bot.service.lookups.history(BOB)).jobs) == 1
 
 
 def test_the_record_of_deletions_forgets_what_no_backup_is_older_than(tmp_path):
@@ -504,9 +507,9 @@ async def test_a_deletion_that_cannot_be_written_down_is_carried_out_later(make_
     (bot.folder / "backups").write_text("no folder")
     with pytest.raises(StorageTrouble, match="as soon as that works again"):
         await bot.service.own_data.delete(ADA)
-    assert (await bot.service.history(ADA)).jobs
+    assert (await bot.service.lookups.history(ADA)).jobs
 
     (bot.folder / "backups").unlink()
     await bot.service.own_data.carry_out_due()
 
-    assert not (await bot.service.history(ADA)).jobs
+    assert not (await bot.service.lookups.history(ADA)).jobs

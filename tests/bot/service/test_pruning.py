@@ -27,8 +27,8 @@ async def test_old_pictures_are_deleted_and_can_be_drawn_again(make_bot, gate, c
     assert await bot.service.prune() == 1
 
     with pytest.raises(NotFound, match=f"`again {old.id}` draws it again"):
-        await bot.service.picture(Source(ADA), old.id)
-    assert (await bot.service.picture(Source(ADA), new.id)).exists()
+        await bot.service.lookups.picture(Source(ADA), old.id)
+    assert (await bot.service.lookups.picture(Source(ADA), new.id)).exists()
     assert await finished(await bot.service.again(Source(ADA), old.id)) is JobStatus.SUCCEEDED
 
 

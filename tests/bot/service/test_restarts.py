@@ -23,7 +23,7 @@ async def test_waiting_jobs_outlive_a_restart_in_their_order(make_bot, gate):
 
     service = await bot.start()
     gate.open()
-    jobs = [await service.job(Source(ADMIN), job.id) for job in (running, *waiting)]
+    jobs = [await service.lookups.job(Source(ADMIN), job.id) for job in (running, *waiting)]
     for job in jobs:
         assert await finished(job) is JobStatus.SUCCEEDED
 
@@ -42,7 +42,7 @@ async def test_who_waits_is_told_their_place_again_after_a_restart(make_bot):
 
     service = await bot.restart()
 
-    after = [await service.job(Source(ADMIN), job.id) for job in before]
+    after = [await service.lookups.job(Source(ADMIN), job.id) for job in before]
     assert [job.progress.position for job in after] == [0, 1]
 
 
@@ -59,7 +59,7 @@ async def test_a_job_that_took_the_bot_down_three_times_is_given_up_and_refunded
 
     service = await bot.restart()
 
-    job = await service.job(Source(ADA), running.id)
+    job = await service.lookups.job(Source(ADA), running.id)
     assert (job.status, await left(service)) == (JobStatus.FAILED, bot.config.quota.credits)
     assert "went down 3 times" in job.error
 
@@ -102,6 +102,6 @@ async def test_whoever_asks_and_goes_away_still_gets_the_job_done(bot, gate, mon
     gate.open()
 
     async with asyncio.timeout(10):
-        while not (page := await bot.service.history(ADA)).jobs:
+        while not (page := await bot.service.lookups.history(ADA)).jobs:
             pass
     assert await finished(page.jobs[0]) is JobStatus.SUCCEEDED

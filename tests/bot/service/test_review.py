@@ -27,9 +27,9 @@ async def test_nobody_but_moderators_gets_a_held_picture(bot, service, judge, ga
     job = await held(bot, gate, judge, Source(ADA))
 
     for look in (
-        lambda: service.picture(Source(ADA), job.id),
-        lambda: service.picture_file(Source(ADA), job.id, "thumbnail"),
-        lambda: service.picture(Source(ADMIN), job.id),
+        lambda: service.lookups.picture(Source(ADA), job.id),
+        lambda: service.lookups.picture_file(Source(ADA), job.id, "thumbnail"),
+        lambda: service.lookups.picture(Source(ADMIN), job.id),
         lambda: service.delete(Source(ADA), job.id),
         lambda: service.cancel(Source(ADA), job.id),
         lambda: service.from_picture(Source(ADA), PictureOf(job.id), "vary"),
@@ -78,7 +78,7 @@ async def test_a_released_picture_goes_to_its_person(bot, service, judge, gate):
     await service.review.release(ADMIN, job.id)
 
     assert await finished(job) is JobStatus.SUCCEEDED
-    assert await service.picture(Source(EVE), job.id)
+    assert await service.lookups.picture(Source(EVE), job.id)
     (owed,) = await service.answers.undelivered("discord")
     assert owed.id == job.id
     assert [(entry.act, entry.subject) for entry in await service.admin.audit(ADMIN)] == [
@@ -118,7 +118,7 @@ async def test_a_held_picture_is_still_held_after_a_restart_and_not_drawn_again(
     assert (again.id, again.status, again.review) == (job.id, JobStatus.HELD, Review.HELD)
     assert len(bot.engine.drawn) == drawn
     await service.review.release(ADMIN, job.id)
-    assert (await service.job(Source(EVE), job.id)).delivery is Delivery.OWED
+    assert (await service.lookups.job(Source(EVE), job.id)).delivery is Delivery.OWED
 
 
 async def test_a_decision_is_made_once(bot, service, judge, gate):
@@ -175,7 +175,7 @@ async def test_a_picture_that_is_released_just_when_its_time_is_over_stays(
 
     assert expired == 0
     assert job.status is JobStatus.SUCCEEDED
-    assert (await service.picture(Source(ADA), job.id)).exists()
+    assert (await service.lookups.picture(Source(ADA), job.id)).exists()
 
 
 async def test_cancelling_without_an_id_passes_over_what_is_held(service, judge, gate):
@@ -241,7 +241,7 @@ async def test_a_moderator_can_take_a_spoiler_away(service, judge, gate):
 
     await service.review.reveal(ADMIN, job.id)
 
-    assert not (await service.job(Source(ADA), job.id)).is_spoiler
+    assert not (await service.lookups.job(Source(ADA), job.id)).is_spoiler
     with pytest.raises(NotFound):
         await service.review.reveal(ADMIN, "zzzzzzzz")
 

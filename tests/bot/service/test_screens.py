@@ -33,7 +33,7 @@ async def test_refused_words_cost_nothing_and_make_no_job(bot, service, judge):
         await service.submit(Source(ADA), ImagineCommand("a rude fox"))
 
     assert await left(service) == bot.config.quota.credits
-    assert (await service.history(ADA)).jobs == []
+    assert (await service.lookups.history(ADA)).jobs == []
 
 
 async def test_the_whole_request_is_judged_its_negative_prompt_too(service, judge):
@@ -141,7 +141,7 @@ async def test_a_spoiler_is_kept_with_the_job(bot, judge, gate):
 
     assert await finished(job) is JobStatus.SUCCEEDED
     assert job.is_spoiler
-    again = await (await bot.restart()).job(Source(ADA), job.id)
+    again = await (await bot.restart()).lookups.job(Source(ADA), job.id)
     assert again.is_spoiler
 
 
@@ -216,7 +216,7 @@ async def test_a_picture_that_is_hidden_for_its_words_stays_hidden(
 
     assert job.is_spoiler
     service = await bot.restart()
-    assert (await service.job(Source(ADA), job.id)).is_spoiler
+    assert (await service.lookups.job(Source(ADA), job.id)).is_spoiler
 
 
 async def test_a_server_refuses_so_many_words_and_no_more(service):

@@ -26,7 +26,7 @@ async def test_a_request_becomes_a_picture(service, gate):
     job = await service.submit(Source(ADA), CIRCLE)
 
     assert await finished(job) is JobStatus.SUCCEEDED
-    with opened(await service.picture(Source(ADA), job.id)) as image:
+    with opened(await service.lookups.picture(Source(ADA), job.id)) as image:
         assert (image.size, image.mode, image.format) == ((64, 64), "RGB", "PNG")
 
 
@@ -42,7 +42,7 @@ async def test_what_nobody_says_comes_from_the_preset_and_then_from_the_model(ma
 
 
 async def test_own_defaults_come_before_those_of_the_preset_and_after_what_is_said(service):
-    await service.change_settings(
+    await service.own_settings.change(
         ADA, ImagineCommand(num_inference_steps=5, aspect_ratio=(2, 1), guidance_scale=2.0)
     )
 
@@ -54,18 +54,18 @@ async def test_own_defaults_come_before_those_of_the_preset_and_after_what_is_sa
 
 
 async def test_a_size_of_ones_own_replaces_a_ratio_and_resetting_forgets_all(service):
-    await service.change_settings(ADA, ImagineCommand(aspect_ratio=(2, 1)))
-    await service.change_settings(ADA, ImagineCommand(width=128, height=64))
-    assert await service.settings(ADA) == {"width": 128, "height": 64}
+    await service.own_settings.change(ADA, ImagineCommand(aspect_ratio=(2, 1)))
+    await service.own_settings.change(ADA, ImagineCommand(width=128, height=64))
+    assert await service.own_settings.of(ADA) == {"width": 128, "height": 64}
 
-    await service.change_settings(ADA, None)
+    await service.own_settings.change(ADA, None)
 
-    assert await service.settings(ADA) == {}
+    assert await service.own_settings.of(ADA) == {}
 
 
 async def test_what_belongs_to_one_picture_cannot_be_a_default(service):
     with pytest.raises(InvalidRequest, match="seed belongs to one picture"):
-        await service.change_settings(ADA, ImagineCommand(seed=1))
+        await service.own_settings.change(ADA, ImagineCommand(seed=1))
 
 
 @pytest.mark.parametrize(
@@ -81,23 +81,23 @@ async def test_a_default_that_every_picture_would_be_refused_for_is_refused(
     service, changes, sentence
 ):
     with pytest.raises(InvalidRequest, match=sentence):
-        await service.change_settings(ADA, changes)
+        await service.own_settings.change(ADA, changes)
 
-    assert await service.settings(ADA) == {}
+    assert await service.own_settings.of(ADA) == {}
 
 
 async def test_defaults_that_are_set_at_once_are_both_kept(service):
     await asyncio.gather(
-        service.change_settings(ADA, ImagineCommand(num_inference_steps=5)),
-        service.change_settings(ADA, ImagineCommand(guidance_scale=2.0)),
+        service.own_settings.change(ADA, ImagineCommand(num_inference_steps=5)),
+        service.own_settings.change(ADA, ImagineCommand(guidance_scale=2.0)),
     )
 
-    assert await service.settings(ADA) == {"num_inference_steps": 5, "guidance_scale": 2.0}
+    assert await service.own_settings.of(ADA) == {"num_inference_steps": 5, "guidance_scale": 2.0}
 
 
 async def test_a_default_preset_that_was_removed_since_falls_back(make_bot):
     bot = await make_bot(presets={**PRESETS, "night": Preset(name="night")})
-    await bot.service.change_settings(ADA, ImagineCommand(preset="night"))
+    await bot.service.own_settings.change(ADA, ImagineCommand(preset="night"))
 
     service = await bot.restart(presets=PRESETS)
 
@@ -118,12 +118,14 @@ async def test_several_pictures_have_seeds_that_count_up_and_a_grid(service, gat
     await finished(job)
 
     assert [request.seed for request in gate.drawn] == [7, 8, 9]
-    with opened(await service.picture_file(Source(ADA), job.id, "grid")) as grid:
+    with opened(await service.lookups.picture_file(Source(ADA), job.id, "grid")) as grid:
         assert grid.size == (2 * 64 + 4, 2 * 64 + 4)
-    alone = {pixels(await service.picture(Source(ADA), job.id, number)) for number in (1, 2, 3)}
+    alone = {
+        pixels(await service.lookups.picture(Source(ADA), job.id, number)) for number in (1, 2, 3)
+    }
     assert len(alone) == 3
     with pytest.raises(NotFound, match="has pictures 1 to 3, not 4"):
-        await service.picture(Source(ADA), job.id, 4)
+        await service.lookups.picture(Source(ADA), job.id, 4)
 
 
 async def test_a_picture_says_how_it_was_made(service, gate):
@@ -131,7 +133,7 @@ async def test_a_picture_says_how_it_was_made(service, gate):
     job = await service.submit(Source(ADA), replace(CIRCLE, images=2))
     await finished(job)
 
-    made = read_request((await service.picture(Source(ADA), job.id, 2)).read_bytes())
+    made = read_request((await service.lookups.picture(Source(ADA), job.id, 2)).read_bytes())
 
     assert made["job"] == job.id
     assert (made["prompt"], made["seed"], made["num_inference_steps"]) == ("a red circle", 8, 3)

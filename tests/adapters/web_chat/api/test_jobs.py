@@ -20,7 +20,7 @@ async def test_a_job_is_accepted_followed_and_fetched(web, bot, gate):
     early = await web.get(f"/api/jobs/{queued['id']}/image")
     said(early, 409, "conflict")
     gate.open()
-    await finished(await bot.service.job(Source(ADMIN), queued["id"]))
+    await finished(await bot.service.lookups.job(Source(ADMIN), queued["id"]))
     done = (await web.get(f"/api/jobs/{queued['id']}")).json()
     assert done["status"] == "succeeded"
     image = await web.get(done["pictures"][0]["url"])
@@ -74,7 +74,7 @@ async def test_a_running_job_is_cancelled_within_a_step(web, bot, gate):
     fifty = {**CIRCLE, "num_inference_steps": 50, "width": 256, "height": 256}
     id = (await web.post("/api/jobs", json=fifty)).json()["id"]
     gate.allow(2)
-    await at_step(await bot.service.job(Source(ADMIN), id), 2)
+    await at_step(await bot.service.lookups.job(Source(ADMIN), id), 2)
 
     cancelling = asyncio.create_task(web.delete(f"/api/jobs/{id}"))
     while not cancelling.done():
@@ -104,7 +104,7 @@ async def test_again_makes_the_same_pixels_and_vary_others(web, bot, gate):
     assert same["seed"] == first["seed"] != other["seed"]
     assert same["parent"] == other["parent"] == first["id"]
     for job in (same, other):
-        await finished(await bot.service.job(Source(ADMIN), job["id"]))
+        await finished(await bot.service.lookups.job(Source(ADMIN), job["id"]))
     one, two = [
         opened((await web.get(f"/api/jobs/{id}/image")).content).tobytes()
         for id in (first["id"], same["id"])

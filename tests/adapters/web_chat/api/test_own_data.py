@@ -18,7 +18,7 @@ async def test_all_that_is_kept_comes_in_a_zip_that_is_not_kept(web, bot, gate):
     assert response.headers["content-type"] == "application/zip"
     assert "no-store" in response.headers["cache-control"]
     with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
-        stored = (await bot.service.picture(Source(ADMIN), id)).read_bytes()
+        stored = (await bot.service.lookups.picture(Source(ADMIN), id)).read_bytes()
         assert archive.read(f"pictures/{id}-1.png") == stored
         assert json.loads(archive.read("about.json"))["user"] == ADMIN
     assert not any((bot.folder / "exports").iterdir())

@@ -118,7 +118,7 @@ async def attached(page):
 
 async def drawn(site, count):
     """The requests of the newest *count* jobs, oldest first."""
-    jobs = (await site.bot.service.history(ADMIN)).jobs
+    jobs = (await site.bot.service.lookups.history(ADMIN)).jobs
     return [job.request for job in jobs[:count]][::-1]
 
 

@@ -36,7 +36,7 @@ async def test_a_control_image_from_the_file_dialog_shows_its_map_before_anythin
     await expect(page.locator("#cost")).to_contain_text("credits")
     await say(page, "a blue square")
     await expect(pictures(page)).to_have_count(1)
-    (job,) = (await site.bot.service.history(ADMIN)).jobs
+    (job,) = (await site.bot.service.lookups.history(ADMIN)).jobs
     assert job.request.preset == "canny"
     assert await site.spent() == job.cost > 0
 
@@ -144,8 +144,8 @@ async def test_a_dropped_picture_can_be_asked_how_it_was_made(site, page):
     site.engine.open()
     await say(page, "a blue circle --steps 1 --seed 7")
     await expect(pictures(page)).to_have_count(1)
-    (job,) = (await site.bot.service.history(ADMIN)).jobs
-    path = await site.bot.service.picture(Source(ADMIN), job.id)
+    (job,) = (await site.bot.service.lookups.history(ADMIN)).jobs
+    path = await site.bot.service.lookups.picture(Source(ADMIN), job.id)
 
     await page.evaluate(GIVE_FILE, ["drop", list(path.read_bytes()), "image/png"])
     await page.get_by_role("button", name="Read how it was made").click()

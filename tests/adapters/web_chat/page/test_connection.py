@@ -23,7 +23,7 @@ async def test_what_is_being_said_is_shown_once_however_slow_the_answer(site, pa
     await page.route("**/api/messages", hold)
     await say(page, "a fox --steps 4")
     async with asyncio.timeout(10):
-        while not (await site.bot.service.history(ADMIN)).jobs:
+        while not (await site.bot.service.lookups.history(ADMIN)).jobs:
             await asyncio.sleep(0)
     async with page.expect_response("**/api/status"):
         await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
@@ -94,7 +94,7 @@ async def test_another_tab_shows_the_same_picture_growing(site):
 async def test_a_restart_of_the_bot_is_survived_without_duplicates(site, page):
     await say(page, "a fox --steps 4")
     await expect(page.locator(".job")).to_have_count(1)
-    await at_step((await site.bot.service.history(ADMIN)).jobs[0], 0)
+    await at_step((await site.bot.service.lookups.history(ADMIN)).jobs[0], 0)
     port = int(site.chat.address.rpartition(":")[2])
 
     site.engine.allow(1)

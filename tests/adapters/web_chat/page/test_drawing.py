@@ -94,7 +94,7 @@ async def test_several_pictures_are_looked_at_one_by_one(site, page):
     await page.get_by_role("button", name="Open picture 2 of 3").click()
     await viewer.get_by_role("button", name="Again").click()
     await expect(pictures(page)).to_have_count(4)
-    job, _ = (await site.bot.service.history(ADMIN)).jobs
+    job, _ = (await site.bot.service.lookups.history(ADMIN)).jobs
     assert (job.request.seed, job.images) == (6, 1)
 
 
@@ -113,7 +113,7 @@ async def test_the_buttons_draw_again_vary_and_edit(site, page):
     await expect(page.locator("#message")).to_have_value("a fox")
     await expect(page.locator("#chips")).to_contain_text("2 steps")
     await expect(page.locator("#chips")).to_contain_text("seed 5")
-    seeds = [job.request.seed for job in (await site.bot.service.history(ADMIN)).jobs]
+    seeds = [job.request.seed for job in (await site.bot.service.lookups.history(ADMIN)).jobs]
     assert seeds[1:] == [5, 5]
     assert seeds[0] != 5
     await first.get_by_role("button", name="Use as control image").click()

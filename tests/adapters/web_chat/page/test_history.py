@@ -30,7 +30,7 @@ async def test_the_history_says_the_ids_that_show_and_again_ask_for(site, page):
     site.engine.open()
     await say(page, "a fox --steps 1")
     await expect(pictures(page)).to_have_count(1)
-    (job,) = (await site.bot.service.history(ADMIN)).jobs
+    (job,) = (await site.bot.service.lookups.history(ADMIN)).jobs
 
     await say(page, "history")
     await page.get_by_role("button", name="History").click()

@@ -29,7 +29,7 @@ async def test_the_form_asks_for_the_same_as_the_words(site, page):
     await say(page, "a fox")
 
     await expect(pictures(page)).to_have_count(2)
-    (job,) = (await site.bot.service.history(ADMIN)).jobs
+    (job,) = (await site.bot.service.lookups.history(ADMIN)).jobs
     request = job.request
     assert (request.num_inference_steps, request.seed, job.images) == (3, 7, 2)
     assert (request.width, request.height, request.negative_prompt) == (336, 192, "blurry")

@@ -24,7 +24,7 @@ async def test_a_dialog_asks_before_everything_is_deleted(site, page):
     await expect(dialog).to_contain_text("for good")
     await dialog.get_by_role("button", name="Keep it").click()
     await expect(dialog).to_have_count(0)
-    assert (await site.bot.service.history(ADMIN)).jobs
+    assert (await site.bot.service.lookups.history(ADMIN)).jobs
 
     await say(page, "mydata delete")
     async with page.expect_navigation():
@@ -32,4 +32,4 @@ async def test_a_dialog_asks_before_everything_is_deleted(site, page):
 
     await ready(page)
     await expect(pictures(page)).to_have_count(0)
-    assert not (await site.bot.service.history(ADMIN)).jobs
+    assert not (await site.bot.service.lookups.history(ADMIN)).jobs

@@ -27,7 +27,7 @@ async def test_whoever_has_no_token_is_asked_for_it(tmp_path, browser):
         await say(page, "a fox --steps 1")
         site.engine.open()
         await expect(pictures(page)).to_have_count(1)
-        assert len((await site.bot.service.history("web:ada")).jobs) == 1
+        assert len((await site.bot.service.lookups.history("web:ada")).jobs) == 1
         await page.context.close()
     finally:
         await site.stop()

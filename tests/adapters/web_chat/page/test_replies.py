@@ -60,6 +60,6 @@ async def test_what_the_bot_replies_is_shown_letter_by_letter(site, page):
     await expect(page.locator(".job")).to_have_count(1)
     await say(page, "a moon --steps 1")
     await expect(page.locator(".job")).to_have_count(2)
-    moon, _ = (await site.bot.service.history(ADMIN)).jobs
+    moon, _ = (await site.bot.service.lookups.history(ADMIN)).jobs
     await say(page, f"cancel {moon.id}")
     await expect(replies.last).to_contain_text(f"{moon.id} is cancelled")

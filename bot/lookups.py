@@ -1,0 +1,155 @@
+"""The jobs of people, and their files: who may see which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from bot.database import Database
+from bot.gallery import Gallery, Kind, existing
+from bot.job_store import HistoryPage, JobStore
+from bot.jobs import Job, JobStatus
+from bot.refusals import Conflict, NotFound
+from bot.requests import check_picture_number
+from bot.sentences import held, not_yours
+from bot.source import Source
+from generation.checks import shortened
+
+
+class Lookups:
+    """Jobs and files for those who may see them.
+
+    Args:
+        unfinished: Jobs that have not ended, by id; these objects are handed out, since they
+            move on.
+        is_admin: Whether somebody may see all jobs.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        store: JobStore,
+        gallery: Gallery,
+        unfinished: Mapping[str, Job],
+        is_admin: Callable[[str], bool],
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._gallery = gallery
+        self._unfinished = unfinished
+        self._is_admin = is_admin
+
+    async def job(self, source: Source, job_id: str) -> Job:
+        """A job of *source*, or one that was shown to them; for an admin any job.
+
+        Raises:
+            NotFound: There is no such job, or it is somebody else's.
+        """
+        job = self._unfinished.get(job_id) or await self._database.read(
+            partial(self._store.find, job_id=job_id)
+        )
+        is_theirs = job is not None and (job.user == source.user or source.shown == job.id)
+        if job is None or not (is_theirs or self._is_admin(source.user)):
+            raise NotFound(f"there is no picture {shortened(job_id)} of yours", field="id")
+        return job
+
+    async def own_job(self, source: Source, job_id: str) -> Job:
+        """A job that *source* may cancel and delete.
+
+        Raises:
+            NotFound: There is no such job, or it is somebody else's.
+            NotAllowed: The job was shown to *source*, but is somebody else's.
+        """
+        job = await self.job(source, job_id)
+        if job.user != source.user and not self._is_admin(source.user):
+            raise not_yours()
+        return job
+
+    async def latest(self, source: Source) -> Job | None:
+        """The newest picture of the conversation of *source*, perhaps somebody else's; without one,
+        the newest of *source*, or None."""
+        if source.thread:
+            place = dict(source.thread)
+            channel = place.pop("channel")
+            job = await self.latest_answered(source.platform, channel, **place)
+            if job is not None:
+                return job
+        return await self._database.read(partial(self._store.latest, user=source.user))
+
+    async def latest_answered(self, platform: str, channel: str, **place: str) -> Job | None:
+        """The newest picture that was answered in *channel* of *platform*, of any person; None
+        without one.
+
+        Only people who can see that channel may be told of it. *place* are further fields of
+        ``reply_to``, such as a thread.
+        """
+        return await self._database.read(
+            partial(self._store.latest_answered, platform=platform, channel=channel, place=place)
+        )
+
+    async def history(
+        self, user: str, words: str = "", *, before: int | None = None, limit: int = 20
+    ) -> HistoryPage:
+        """Jobs of *user*, newest first, whose prompts have all of *words*.
+
+        Args:
+            before: ``next`` of the page before this one.
+            limit: Jobs on a page, at least 1.
+        """
+        page = await self._database.read(
+            partial(self._store.history, user=user, words=words, before=before, limit=limit)
+        )
+        live = self._unfinished
+        return replace(page, jobs=[live.get(job.id, job) for job in page.jobs])
+
+    async def picture(self, source: Source, job_id: str, number: int = 1) -> Path:
+        """The PNG file of picture *number* (from 1) of a job.
+
+        Raises:
+            NotFound: There is no such job or picture, or it was deleted for its age.
+            Conflict: The picture is not drawn yet, or the job failed.
+        """
+        job = await self.drawn(source, job_id)
+        check_picture_number(job, number)
+        return existing(self._gallery.picture_path(job.id, number), job)
+
+    async def picture_file(self, source: Source, job_id: str, kind: Kind) -> Path:
+        """The file with all pictures of a job (``grid``, a PNG), a small WebP of it
+        (``thumbnail``), or the control map that was used (``map``, a PNG).
+
+        Raises:
+            NotFound: There is no such job or file, or it was deleted for its age.
+            Conflict: The picture is not drawn yet, or the job failed.
+        """
+        job = await self.drawn(source, job_id)
+        if kind == "grid" and job.images == 1:
+            return existing(self._gallery.picture_path(job.id, 1), job)
+        return existing(self._gallery.path(job.id, kind), job)
+
+    async def control_image(self, source: Source, job_id: str) -> Path:
+        """The attached picture (PNG, cleaned) that a job was made from.
+
+        Raises:
+            NotFound: There is no such job, or its picture was deleted for its age, or it had none.
+        """
+        job = await self.job(source, job_id)
+        if job.request.control_image is None:
+            raise NotFound(f"{job.id} was made without a control image")
+        return existing(job.request.control_image, job)
+
+    async def drawn(self, source: Source, job_id: str) -> Job:
+        """A job of *source* that has pictures.
+
+        Raises:
+            NotFound: There is no such job.
+            Conflict: The picture is not drawn yet, is held, or the job failed.
+        """
+        job = await self.job(source, job_id)
+        if job.status is JobStatus.HELD:
+            raise held()
+        if job.status is not JobStatus.SUCCEEDED:
+            verb = "has" if job.status.is_final else "is"
+            raise Conflict(f"{job.id} has no picture: it {verb} {job.status}")
+        return job

@@ -1,0 +1,58 @@
+"""What people set for themselves: their own defaults of a drawing."""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import partial
+from typing import Any
+
+from bot import people
+from bot.commands import ImagineCommand
+from bot.config import Config
+from bot.database import Database
+from bot.presets import Presets
+from bot.requests import changed_settings, check_settings
+
+
+class OwnSettings:
+    """The own defaults of people."""
+
+    def __init__(self, config: Config, database: Database, presets: Presets) -> None:
+        self._config = config
+        self._database = database
+        self._presets = presets
+
+    async def of(self, user: str) -> dict[str, Any]:
+        """Own defaults of *user*: the fields of `ImagineCommand` that are set."""
+        return await self._database.read(partial(people.settings, user=user))
+
+    async def change(
+        self,
+        user: str,
+        changes: ImagineCommand | None,
+        *,
+        is_private: bool | None = None,
+        is_reset: bool = False,
+        is_complete: bool = False,
+    ) -> dict[str, Any]:
+        """Own defaults of *user*, changed by *changes* and kept; None forgets them all.
+
+        Args:
+            is_private: Whether pictures are hidden from others, where a platform can show them to
+                one person alone; kept as ``private``. None keeps it.
+            is_reset: Whether all earlier defaults are forgotten.
+            is_complete: Whether *changes* replace all earlier defaults but ``private``.
+
+        Raises:
+            InvalidRequest: A value is not allowed here.
+        """
+        if changes is not None:
+            check_settings(changes, self._presets, self._config)
+
+        def keep(db: sqlite3.Connection) -> dict[str, Any]:
+            old = {} if is_reset else people.settings(db, user)
+            new = changed_settings(old, changes, is_private=is_private, is_complete=is_complete)
+            people.keep_settings(db, user, new)
+            return new
+
+        return await self._database.write(keep)
