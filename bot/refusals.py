@@ -11,6 +11,7 @@ Refused
 │   └── Screened     a screen refuses the words or an attached picture
 ├── NotFound         no such job, preset or picture, or one of somebody else
 ├── Conflict         the job is past the point where that is possible
+├── KeyReused        an idempotency key came with another request before
 └── StorageTrouble   the disk is full or the database is busy; nothing was charged
 """
 
@@ -87,6 +88,19 @@ class Conflict(Refused):
     """The job is past the point where that is possible."""
 
     code = "conflict"
+
+
+class KeyReused(Refused):
+    """An idempotency key belongs to another request."""
+
+    code = "key_reused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this Idempotency-Key came with another request before: take a new key for a new"
+            " request, or send the same request again",
+            field="Idempotency-Key",
+        )
 
 
 class StorageTrouble(Refused):

@@ -24,6 +24,7 @@ from bot.config import Config
 from bot.database import Database
 from bot.drafts import Drafts
 from bot.gallery import Gallery
+from bot.idempotency import IdempotencyKeys
 from bot.inspection import Inspections
 from bot.job_ids import JobIds
 from bot.job_store import JobStore
@@ -77,6 +78,7 @@ class Service:
         attachments: The way to the content of strangers' files.
         previews: Prices and control maps.
         sessions: Who is signed in on the page.
+        idempotency: Keys of requests that may be sent again.
         answers: Answers that are owed to people on a platform.
         servers: The acts of people who manage a server.
         moderation: Reports, and the acts of moderators.
@@ -167,6 +169,7 @@ class Service:
         self.servers = Servers(database, self._worker, self.admin, self._cancel, now)
         self.answers = Answers(database, self._store, self._outcomes, self._worker, now)
         self.sessions = Sessions(database, config.web.session_days, now)
+        self.idempotency = IdempotencyKeys(database, now)
         self.previews = Previews(
             config.quota, self._drafts, self._admission, self.attachments, self._worker, self.quota
         )

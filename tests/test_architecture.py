@@ -37,7 +37,7 @@ SENTENCE = 6
 #: in all languages at once.
 NOT_TO_PEOPLE = {"CannotBeTold", "ConfigError", "AssertionError", "OutcomeUnknown", "locale_str"}
 #: And what describes the HTTP API.
-NOT_TO_PEOPLE |= {"Field", "Query", "PathParameter", "FastAPI"}
+NOT_TO_PEOPLE |= {"Field", "Query", "PathParameter", "Header", "FastAPI"}
 #: Adapters' files whose sentences are part of a protocol or for operators alone.
 OF_PROTOCOL = {
     "adapters/web_chat/connections.py": "how a connection ends that has said nothing yet",

@@ -22,6 +22,7 @@ from bot.commands import OPTIONS
 from bot.commands.words import printable
 from bot.refusals import (
     Conflict,
+    KeyReused,
     NotAccepting,
     NotAllowed,
     NotFound,
@@ -45,6 +46,7 @@ STATUS_OF: dict[type[FluxbotError], int] = {
     NotAllowed: 403,
     NotFound: 404,
     Conflict: 409,
+    KeyReused: 422,
     QuotaExceeded: 429,
     TooManyJobs: 429,
     TooOften: 429,

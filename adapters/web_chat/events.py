@@ -25,7 +25,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from adapters.web_chat.errors import response_to
-from adapters.web_chat.schemas import JobView
+from adapters.web_chat.views import JobView
 from bot import sentences
 from bot.jobs import Job, JobStatus, Progress
 from bot.refusals import TooOften

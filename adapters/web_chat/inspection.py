@@ -5,8 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from adapters.web_chat.bodies import BodyRoute
-from adapters.web_chat.schemas import InspectBody, InspectView
+from adapters.web_chat.schemas import InspectBody
 from adapters.web_chat.sharing import Asker, TheWeb, responses
+from adapters.web_chat.views import InspectView
 from bot.inspection import told
 
 router = APIRouter(route_class=BodyRoute)

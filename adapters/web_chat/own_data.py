@@ -6,8 +6,8 @@ from fastapi import APIRouter
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, Response
 
-from adapters.web_chat.schemas import DeletionView
 from adapters.web_chat.sharing import Asker, TheWeb, file, responses
+from adapters.web_chat.views import DeletionView
 
 router = APIRouter()
 

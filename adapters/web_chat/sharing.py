@@ -11,9 +11,10 @@ from fastapi import Depends, Request
 from fastapi import Path as PathParameter
 
 from adapters.web_chat.events import EventStream, Streams
+from adapters.web_chat.fields import decode_image
 from adapters.web_chat.guesses import Guesses
-from adapters.web_chat.schemas import ErrorView, decode_image
 from adapters.web_chat.security import Tokens
+from adapters.web_chat.views import ErrorView
 from bot.config import Config, Secrets
 from bot.jobs import Job
 from bot.service import Service

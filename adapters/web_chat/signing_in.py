@@ -8,9 +8,10 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from adapters.web_chat import errors
-from adapters.web_chat.schemas import SessionBody, SessionView
+from adapters.web_chat.schemas import SessionBody
 from adapters.web_chat.security import COOKIE, LOCAL_USER, address_of, cookie_of
 from adapters.web_chat.sharing import TheWeb, responses
+from adapters.web_chat.views import SessionView
 
 router = APIRouter()
 

@@ -13,7 +13,7 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from adapters.web_chat import schemas
+from adapters.web_chat import fields as of_bodies
 from generation.errors import InvalidImage
 from tests.adapters.web_chat.conftest import House
 from tests.conftest import ADMIN
@@ -214,9 +214,9 @@ def test_base64_that_is_decoded_in_pieces_means_what_it_means_as_a_whole(text):
     expected = base64.b64decode(whole, validate=True) if is_base64 else b""
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(schemas, "BASE64_PIECE", 8)
+        patch.setattr(of_bodies, "BASE64_PIECE", 8)
         try:
-            decoded = schemas.decode_image(text, 1000, "image")
+            decoded = of_bodies.decode_image(text, 1000, "image")
         except InvalidImage:
             decoded = b""
 

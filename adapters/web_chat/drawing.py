@@ -1,0 +1,131 @@
+"""The routes that ask for pictures: parse, converse, put the reply into JSON."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from adapters.web_chat import errors
+from adapters.web_chat.bodies import BodyRoute
+from adapters.web_chat.events import data_url
+from adapters.web_chat.idempotency import IdempotencyKey, once
+from adapters.web_chat.pictures import read
+from adapters.web_chat.schemas import AgainBody, GenerateBody, OptionsBody
+from adapters.web_chat.sharing import Asker, JobId, TheWeb, Web, file, responses
+from adapters.web_chat.views import GenerateView, JobView, Metadata
+from adapters.web_chat.waiting import drawn_for
+from bot.commands import AgainCommand, ImagineCommand
+from bot.conversation import converse
+from bot.jobs import Job
+from bot.source import Source
+from generation.errors import InvalidImage, InvalidRequest
+
+router = APIRouter(route_class=BodyRoute)
+
+
+async def _submit(web: Web, source: Source, body: GenerateBody) -> Job:
+    control = body.controlnet
+    if control and body.preset and body.preset != control.preset:
+        raise errors.presets_differ(body.preset, control.preset)
+    attached = [await web.image(control.image, "controlnet.image")] if control else []
+    command = imagine(body, body.prompt, control.preset if control else None)
+    try:
+        return (await converse(web.service, source, command, attached)).the_job()
+    except InvalidRequest as error:
+        # The picture and its preset stand inside `controlnet` here.
+        inside = {"control_image": "controlnet.image"}
+        if control:
+            inside["preset"] = "controlnet.preset"
+        field = error.field or ("control_image" if isinstance(error, InvalidImage) else "")
+        error.field = inside.get(field, error.field)
+        raise
+
+
+@router.post(
+    "/api/generate",
+    summary="Make a picture and wait for it",
+    description="A client that hangs up before the end cancels the job, and pays for the steps that"
+    " were drawn; with an `Idempotency-Key` the job goes on, and the same request again waits"
+    " for it. With `Accept: image/png` the answer is the picture itself, or all of them in a grid.",
+    response_model=GenerateView,
+    responses=responses(404, 409, 429, 503) | file("image/png"),
+)
+async def generate(
+    web: TheWeb, source: Asker, request: Request, body: GenerateBody, key: IdempotencyKey = None
+) -> GenerateView | Response:
+    source = await once(web, source, key, request, body)
+    job = await _submit(web, source, body)
+    await drawn_for(web, source, request, job, ends_with_client=key is None)
+    images = [
+        await read(await web.service.lookups.picture(source, job.id, number))
+        for number in range(1, job.images + 1)
+    ]
+    shown = images[0]
+    if job.images > 1:
+        shown = await read(await web.service.lookups.picture_file(source, job.id, "grid"))
+    if request.headers.get("accept", "").startswith("image/"):
+        return Response(shown, media_type="image/png")
+    return GenerateView(
+        image=data_url("image/png", shown),
+        images=[data_url("image/png", image) for image in images],
+        metadata=Metadata.of(job),
+    )
+
+
+@router.post(
+    "/api/jobs",
+    status_code=202,
+    summary="Ask for a picture and come back for it",
+    responses=responses(404, 429, 503),
+)
+async def submit(
+    web: TheWeb,
+    source: Asker,
+    request: Request,
+    body: GenerateBody,
+    response: Response,
+    key: IdempotencyKey = None,
+) -> JobView:
+    source = await once(web, source, key, request, body)
+    job = await _submit(web, source, body)
+    response.headers["Location"] = f"/api/jobs/{job.id}"
+    return JobView.of(job)
+
+
+@router.post(
+    "/api/jobs/{id}/again",
+    status_code=202,
+    summary="Draw it again, the same or with a new seed",
+    responses=responses(404, 409, 429, 503),
+)
+async def again(
+    web: TheWeb,
+    source: Asker,
+    request: Request,
+    id: JobId,
+    response: Response,
+    body: AgainBody | None = None,
+    key: IdempotencyKey = None,
+) -> JobView:
+    body = body or AgainBody()
+    source = await once(web, source, key, request, body)
+    again = AgainCommand(id, vary=body.vary, number=body.number)
+    repeated = (await converse(web.service, source, again)).the_job()
+    response.headers["Location"] = f"/api/jobs/{repeated.id}"
+    return JobView.of(repeated)
+
+
+def imagine(body: OptionsBody, prompt: str, preset: str | None = None) -> ImagineCommand:
+    """The command for *prompt* with the options of *body*."""
+    return ImagineCommand(
+        prompt=prompt,
+        preset=preset or body.preset,
+        num_inference_steps=body.num_inference_steps,
+        width=body.width,
+        height=body.height,
+        guidance_scale=body.guidance_scale,
+        seed=body.seed,
+        images=body.images,
+        strength=body.strength,
+        negative_prompt=body.negative_prompt,
+    )

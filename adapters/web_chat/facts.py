@@ -1,0 +1,108 @@
+"""The routes that tell what the bot is, how it is, and what one has left."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+
+from adapters.web_chat.sharing import Asker, TheWeb, Web, responses
+from adapters.web_chat.views import (
+    AboutView,
+    EngineView,
+    HealthView,
+    JobView,
+    PresetsView,
+    PresetView,
+    QuotaView,
+    StatusView,
+    Word,
+)
+from bot.commands import OPTIONS, VERBS
+
+router = APIRouter()
+
+
+@router.get("/health", summary="Whether the bot is alive", responses=responses(503))
+async def health(web: TheWeb) -> HealthView:
+    return HealthView(status="ok", engine=web.service.state.status)
+
+
+@router.get("/api/about", summary="Examples, limits, grammar", responses=responses())
+async def about(web: TheWeb, source: Asker) -> AboutView:
+    limits, model = web.config.limits, web.config.model
+    told = web.service.about
+    return AboutView(
+        text=told.text,
+        examples=list(told.examples),
+        model=model.repository,
+        limits={
+            "num_inference_steps": limits.num_inference_steps,
+            "pixels": limits.pixels,
+            "images": limits.images,
+        },
+        max_image_bytes=web.max_image_bytes,
+        verbs=[
+            Word(word=verb.name, hint=verb.help, example=verb.usage)
+            for verb in VERBS
+            if verb.name != "admin" or source.user in web.config.admins.users
+        ],
+        options=[
+            Word(
+                word=option.name,
+                hint=option.help,
+                example=f"{model.width}x{model.height}"
+                if option.name == "size"
+                else option.example,
+            )
+            for option in OPTIONS
+        ],
+    )
+
+
+@router.get("/api/status", summary="The engine, the queue, one's own jobs", responses=responses())
+async def status(web: TheWeb, source: Asker, request: Request) -> StatusView:
+    queue = web.service.queue(source.user)
+    state = web.service.state
+    return StatusView(
+        user=source.user,
+        is_signed_in=request.state.session is not None,
+        engine=EngineView(status=state.status, message=state.message),
+        waiting=queue.waiting,
+        running=queue.running,
+        held=web.service.review.waiting(source.user),
+        mine=[JobView.of(job) for job in queue.mine],
+    )
+
+
+@router.get("/api/presets", summary="Ways of making pictures", responses=responses())
+async def presets(web: TheWeb, source: Asker) -> PresetsView:
+    model = web.config.model
+    return PresetsView(
+        presets=[
+            PresetView(
+                name=preset.name,
+                description=preset.description,
+                needs_image=preset.needs_image,
+                controlnet=preset.kind.conditioning_model,
+                preprocessor=preset.kind.control_map or "none",
+                strength=preset.kind.to_dict()["strength"],
+                num_inference_steps=preset.num_inference_steps or model.num_inference_steps,
+                guidance_scale=model.guidance_scale
+                if preset.guidance_scale is None
+                else preset.guidance_scale,
+                width=preset.width or model.width,
+                height=preset.height or model.height,
+            )
+            for preset in web.service.presets.values()
+        ],
+        default=await _default_preset(web, source.user),
+    )
+
+
+@router.get("/api/quota", summary="Credits: used and left", responses=responses(503))
+async def quota(web: TheWeb, source: Asker) -> QuotaView:
+    return QuotaView.model_validate(await web.service.quota(source.user), from_attributes=True)
+
+
+async def _default_preset(web: Web, user: str) -> str:
+    own = (await web.service.own_settings.of(user)).get("preset")
+    return own if own in web.service.presets else web.config.model.default_preset

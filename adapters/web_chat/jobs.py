@@ -1,0 +1,82 @@
+"""The routes for jobs: how far they are, their events, cancelling, and one's history."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from adapters.web_chat.sharing import EVENTS, Asker, JobId, TheWeb, responses
+from adapters.web_chat.views import HistoryView, JobView
+from bot.commands import CancelCommand
+from bot.conversation import converse
+
+#: Jobs that one stream follows at most, and the largest number of a row.
+MAX_FOLLOWED, MAX_ROW = 50, 2**63 - 1
+
+router = APIRouter()
+
+
+@router.get("/api/jobs/{id}", summary="How far a job has come", responses=responses(404, 503))
+async def job(web: TheWeb, source: Asker, id: JobId) -> JobView:
+    return JobView.of(await web.service.lookups.job(source, id))
+
+
+@router.delete(
+    "/api/jobs/{id}",
+    summary="Cancel a job",
+    description="It ends within one denoising step. Credits of steps that were drawn are kept, the"
+    " others given back.",
+    responses=responses(404, 409, 503),
+)
+async def cancel(web: TheWeb, source: Asker, id: JobId) -> JobView:
+    return JobView.of((await converse(web.service, source, CancelCommand(id))).the_job())
+
+
+@router.get(
+    "/api/jobs/{id}/events",
+    summary="Follow a job",
+    description=(
+        "Server-sent events. `queued`: `{id, status, position, wait}`; `held`: `{id, status}`,"
+        " while a moderator looks at the picture; `step`: `{id, status,"
+        " picture, images, step, steps, preview}` with a small JPEG as a data URL; at the end"
+        " `done`, `failed` or `cancelled` with the job. Each says everything, so whoever"
+        " connects anew has missed nothing."
+    ),
+    status_code=200,
+    response_class=Response,
+    responses={**responses(404, 429, 503), **EVENTS},
+)
+async def job_events(web: TheWeb, source: Asker, request: Request, id: JobId) -> Response:
+    return web.stream(request, source, [await web.service.lookups.job(source, id)])
+
+
+@router.get(
+    "/api/events",
+    summary="Follow several jobs in one stream",
+    description="As for one job; browsers open only a few connections to one host.",
+    status_code=200,
+    response_class=Response,
+    responses={**responses(404, 429, 503), **EVENTS},
+)
+async def events(
+    web: TheWeb,
+    source: Asker,
+    request: Request,
+    job: Annotated[list[str], Query(min_length=1, max_length=MAX_FOLLOWED)],
+) -> Response:
+    jobs = [await web.service.lookups.job(source, id) for id in dict.fromkeys(job)]
+    return web.stream(request, source, jobs)
+
+
+@router.get("/api/history", summary="One's own jobs, newest first", responses=responses(503))
+async def history(
+    web: TheWeb,
+    source: Asker,
+    words: Annotated[str, Query(max_length=200, description="Words of the prompt")] = "",
+    before: Annotated[int | None, Query(ge=0, le=MAX_ROW)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> HistoryView:
+    page = await web.service.lookups.history(source.user, words, before=before, limit=limit)
+    return HistoryView(jobs=[JobView.of(job) for job in page.jobs], next=page.next)

@@ -1,0 +1,56 @@
+"""The route for typed messages, in the grammar of every platform."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from adapters.web_chat.bodies import BodyRoute
+from adapters.web_chat.drawing import imagine
+from adapters.web_chat.errors import response_to
+from adapters.web_chat.schemas import MessageBody
+from adapters.web_chat.sharing import Asker, TheWeb, responses
+from adapters.web_chat.views import FileView, JobView, MessageErrorView, MessageView
+from bot.commands import WITH_PICTURES, CommandError, parse
+from bot.conversation import converse
+from bot.source import Picture
+
+router = APIRouter(route_class=BodyRoute)
+
+
+@router.post(
+    "/api/messages",
+    response_model=MessageView,
+    summary="Say something, in the grammar of every platform",
+    description="A prompt with options (`a fox --steps 20`) or a verb (`history fox`, `help`).",
+    responses=responses(404, 409, 429, 503, model=MessageErrorView),
+)
+async def message(web: TheWeb, source: Asker, body: MessageBody) -> MessageView | Response:
+    attached: list[Picture] = []
+    if body.image is not None and _takes_a_picture(body.text):
+        attached.append(partial(web.image, body.image, "image"))
+    options = None if body.options is None else imagine(body.options, "")
+    reply = await converse(web.service, source, body.text, attached, options=options)
+    if reply.error is not None:
+        # In the words that people type, since they typed this.
+        return response_to(reply.error, reply.text)
+    shown = None if reply.text else reply.job
+    return MessageView(
+        kind=reply.kind,
+        text=reply.text,
+        job=JobView.of(shown) if shown else None,
+        jobs=[JobView.of(job) for job in reply.jobs],
+        is_export=reply.is_export,
+        asks_to_delete=reply.asks_to_delete,
+        file=FileView(name=reply.file.name, text=reply.file.text) if reply.file else None,
+    )
+
+
+def _takes_a_picture(text: str) -> bool:
+    """Whether an attached picture goes with *text*; else the page keeps it for the next prompt."""
+    try:
+        return isinstance(parse(text), WITH_PICTURES)
+    except CommandError:
+        return False

@@ -1,0 +1,50 @@
+"""The routes that show what would come, before anything is spent."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from adapters.web_chat.bodies import BodyRoute
+from adapters.web_chat.drawing import imagine
+from adapters.web_chat.events import data_url
+from adapters.web_chat.schemas import ControlMapBody, QuoteBody
+from adapters.web_chat.sharing import Asker, TheWeb, responses
+from adapters.web_chat.views import ControlMapView, QuoteView
+
+router = APIRouter(route_class=BodyRoute)
+
+
+@router.post(
+    "/api/quote",
+    summary="The price of a request; nothing is spent",
+    responses=responses(404, 429, 503),
+)
+async def quote(web: TheWeb, source: Asker, body: QuoteBody) -> QuoteView:
+    attached = [] if body.image is None else [await web.image(body.image, "image")]
+    told = await web.service.previews.quote(source, imagine(body, body.prompt), attached)
+    return QuoteView.model_validate(told, from_attributes=True)
+
+
+@router.post(
+    "/api/control-map",
+    summary="The control map that a preset makes of a picture; nothing is spent",
+    responses=responses(404, 429, 503),
+)
+async def control_map(web: TheWeb, source: Asker, body: ControlMapBody) -> ControlMapView:
+    data = await web.image(body.image, "image")
+    png, remarks = await web.service.previews.control_map(
+        source, data, body.preset, body.width, body.height
+    )
+    width, height = _png_size(png)
+    return ControlMapView(
+        image=data_url("image/png", png),
+        width=width,
+        height=height,
+        preset=body.preset,
+        remarks=list(remarks),
+    )
+
+
+def _png_size(png: bytes) -> tuple[int, int]:
+    """Width and height from the header (PNG specification, 11.2.2)."""
+    return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")

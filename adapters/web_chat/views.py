@@ -1,0 +1,334 @@
+"""Bodies of responses of the HTTP API, in diffusers' argument names."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bot.jobs import Job, JobStatus
+
+
+class ErrorDetail(BaseModel):
+    """The error: a stable word, a sentence for people, the field at fault."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: str
+    message: str
+    field: str | None = Field(description="Name of the member at fault, such as controlnet.image")
+
+
+class ErrorView(BaseModel):
+    error: ErrorDetail
+
+
+class MessageErrorDetail(ErrorDetail):
+    word: str | None = Field(None, description="The word of the message that is wrong")
+    position: int | None = Field(None, description="Where it begins in the text, in characters")
+
+
+class MessageErrorView(BaseModel):
+    error: MessageErrorDetail
+
+
+class PictureView(BaseModel):
+    number: int
+    seed: int
+    url: str
+
+
+class ControlView(BaseModel):
+    """Addresses of the attached picture and of the control map made of it."""
+
+    image: str
+    map: str | None = Field(description="Null until the job is done, and for presets without a map")
+
+
+class JobView(BaseModel):
+    """A job: its request and its progress."""
+
+    id: str
+    status: Literal["queued", "running", "held", "succeeded", "failed", "cancelled"]
+    position: int = Field(description="Jobs ahead of this one, running ones included")
+    wait: float | None = Field(description="Seconds until it starts; null where that is not known")
+    picture: int = Field(description="Number of the picture being drawn, from 1; 0 before")
+    step: int
+    steps: int = Field(description="Denoising steps of each picture that really run")
+    images: int
+    prompt: str
+    negative_prompt: str
+    width: int
+    height: int
+    num_inference_steps: int
+    guidance_scale: float
+    true_cfg_scale: float
+    strength: float | None
+    seed: int
+    preset: str
+    controlnet: str | None = Field(description="Name of the preset, if it uses a ControlNet")
+    controlnet_model: str | None
+    model: str
+    cost: int = Field(description="Credits charged")
+    refunded: int = Field(
+        description="Credits of these that were given back: all if it failed; if it was cancelled,"
+        " those of the steps that were not drawn"
+    )
+    steps_drawn: int | None = Field(
+        description="Steps of all pictures that were drawn when the person cancelled it"
+    )
+    submitted_at: float = Field(description="Unix seconds")
+    finished_at: float | None
+    seconds: float | None = Field(description="Time on the engine, all pictures together")
+    error: str | None
+    remarks: list[str]
+    parent: str | None = Field(description="Id of the job that this one repeats or varies")
+    pictures: list[PictureView]
+    grid: str | None = Field(description="All pictures in one")
+    thumbnail: str | None
+    control: ControlView | None
+    is_pruned: bool = Field(description="Whether its files were deleted for their age")
+    is_spoiler: bool = Field(description="Whether to hide the picture until the person asks for it")
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        request, progress, kind = job.request, job.progress, job.request.kind
+        address = f"/api/jobs/{job.id}"
+        is_kept = job.status is JobStatus.SUCCEEDED and not job.is_pruned
+        return cls(
+            id=job.id,
+            status=job.status.value,
+            position=progress.position,
+            wait=progress.wait,
+            picture=progress.picture,
+            step=progress.step,
+            steps=request.steps_taken,
+            images=job.images,
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            width=request.width,
+            height=request.height,
+            num_inference_steps=request.num_inference_steps,
+            guidance_scale=request.guidance_scale,
+            true_cfg_scale=request.true_cfg_scale,
+            strength=kind.to_dict()["strength"],
+            seed=request.seed,
+            preset=request.preset,
+            controlnet=(request.preset or "yes") if kind.control_map is not None else None,
+            controlnet_model=kind.conditioning_model,
+            model=request.model,
+            cost=job.cost,
+            refunded=job.refunded,
+            steps_drawn=job.steps_drawn,
+            submitted_at=job.submitted_at,
+            finished_at=job.finished_at,
+            seconds=job.seconds,
+            error=job.error,
+            remarks=list(job.remarks),
+            parent=job.parent,
+            pictures=[
+                PictureView(number=number, seed=each.seed, url=f"{address}/image?number={number}")
+                for number, each in enumerate(job.requests if is_kept else (), start=1)
+            ],
+            grid=f"{address}/grid" if is_kept and job.images > 1 else None,
+            thumbnail=f"{address}/thumbnail" if is_kept else None,
+            control=ControlView(
+                image=f"{address}/control/image",
+                map=f"{address}/control/map" if is_kept and kind.control_map is not None else None,
+            )
+            if request.pictures and not job.is_pruned
+            else None,
+            is_pruned=job.is_pruned,
+            is_spoiler=job.is_spoiler,
+        )
+
+
+class Metadata(BaseModel):
+    """Everything needed to make the picture again."""
+
+    id: str = Field(description="Id of the job")
+    width: int
+    height: int
+    num_inference_steps: int
+    guidance_scale: float
+    true_cfg_scale: float
+    strength: float | None
+    seed: int
+    seeds: list[int] = Field(description="One for each picture")
+    prompt: str
+    negative_prompt: str
+    preset: str
+    controlnet: str | None = Field(description="Name of the preset, if it uses a ControlNet")
+    controlnet_model: str | None
+    model: str
+    images: int
+    cost: int
+    seconds: float | None
+    remarks: list[str]
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        view = JobView.of(job).model_dump()
+        return cls(
+            seeds=[each.seed for each in job.requests],
+            **{name: view[name] for name in cls.model_fields if name != "seeds"},
+        )
+
+
+class GenerateView(BaseModel):
+    image: str = Field(description="A PNG as a data URL: the picture, or all of them in a grid")
+    images: list[str] = Field(description="Each picture alone, as data URLs")
+    metadata: Metadata
+
+
+class FileView(BaseModel):
+    """A file that goes with a reply."""
+
+    name: str
+    text: str
+
+
+class MessageView(BaseModel):
+    """The bot's reply."""
+
+    kind: str = Field(
+        description="The command that was understood: imagine, presets, history, help, …"
+    )
+    text: str
+    job: JobView | None
+    jobs: list[JobView]
+    is_export: bool = Field(False, description="Whether /api/me/export goes with it")
+    asks_to_delete: bool = Field(False, description="Whether a yes is DELETE /api/me")
+    file: FileView | None = None
+
+
+class DeletionView(BaseModel):
+    """What was deleted of a person."""
+
+    jobs: int = Field(description="Jobs whose pictures and words are gone")
+    backups_until: float | None = Field(
+        description="Unix seconds at which the last backup that still has them is deleted"
+    )
+
+
+class PresetView(BaseModel):
+    name: str
+    description: str
+    needs_image: bool
+    controlnet: str | None
+    preprocessor: str
+    strength: float | None
+    num_inference_steps: int
+    guidance_scale: float
+    width: int
+    height: int
+
+
+class PresetsView(BaseModel):
+    presets: list[PresetView]
+    default: str
+
+
+class HistoryView(BaseModel):
+    jobs: list[JobView]
+    next: int | None = Field(description="Give it as `before` to read on; null at the end")
+
+
+class QuotaView(BaseModel):
+    """Credits of the current window, and granted ones."""
+
+    credits: int = Field(description="Allowance of one window")
+    used: int
+    granted: int
+    left: int
+    window_seconds: float
+    resets_in: float | None = Field(description="Seconds until the oldest charge comes back")
+
+
+class QuoteView(BaseModel):
+    cost: int = Field(description="Credits")
+    left: int = Field(description="Credits that are left to spend")
+    seconds: float | None = Field(description="Time on the engine; null before any was measured")
+    position: int
+    starts_in: float | None
+
+
+class EngineView(BaseModel):
+    status: str
+    message: str
+
+
+class StatusView(BaseModel):
+    """State that changes while the page is open."""
+
+    user: str
+    is_signed_in: bool = Field(description="Whether a session's cookie was sent, to sign out of")
+    engine: EngineView
+    waiting: int
+    running: int
+    held: int | None = Field(
+        description="Jobs whose pictures wait for moderators; null for people who decide on none"
+    )
+    mine: list[JobView] = Field(description="The person's own jobs that have not ended")
+
+
+class HealthView(BaseModel):
+    status: Literal["ok"]
+    engine: str
+
+
+class Word(BaseModel):
+    """A word of the grammar, for completion."""
+
+    word: str
+    hint: str
+    example: str
+
+
+class AboutView(BaseModel):
+    """Facts that do not change while the bot runs."""
+
+    text: str
+    examples: list[str]
+    model: str
+    limits: dict[str, int]
+    max_image_bytes: int
+    verbs: list[Word]
+    options: list[Word]
+
+
+class ControlMapView(BaseModel):
+    image: str = Field(description="The control map, a PNG as a data URL")
+    width: int
+    height: int
+    preset: str
+    remarks: list[str]
+
+
+class SignatureView(BaseModel):
+    is_valid: bool = Field(description="Whether the file is as it was signed")
+    signer: str = Field(description="Name in the certificate, which anybody can make")
+    is_by_ai: bool
+
+
+class InspectView(BaseModel):
+    text: str = Field(description="All of it in sentences")
+    again: str = Field(description="Words that ask for it again; empty without a prompt")
+    tool: Literal["", "fluxbot", "A1111", "ComfyUI", "another"]
+    prompt: str
+    negative_prompt: str
+    seed: int | None
+    num_inference_steps: int | None
+    guidance_scale: float | None
+    width: int | None
+    height: int | None
+    model: str
+    preset: str
+    job_id: str
+    source: str = Field(description="Last part of IPTC's term for the digital source")
+    creator_tool: str
+    signature: SignatureView | None
+
+
+class SessionView(BaseModel):
+    user: str
