@@ -8,8 +8,9 @@ import shutil
 import sqlite3
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from rich.text import Text
 
 from bot.assembly.cluster import node_verdicts
 from bot.assembly.decoding import decoders
-from bot.assembly.engine import devices
+from bot.assembly.engine import Plan, devices
 from bot.assembly.folder import CLOCK, check_database_is_there, database_path
 from bot.assembly.parts import faulty_presets
 from bot.assembly.platforms import PLATFORMS, Platform
@@ -36,6 +37,7 @@ from generation import weights
 from generation.cleaning import MIN_SIDE
 from generation.decoders import Decoders
 from generation.errors import FluxbotError
+from generation.preprocessors import Preprocessors
 from generation.ray_executor import workers
 
 #: Shows that something takes a while, inside of its block.
@@ -72,6 +74,8 @@ def findings(
     yield Finding("provenance", *provenance_verdict(config.provenance))
     yield from device_findings(config, busy)
     yield model_finding(config, secrets)
+    with busy("planning the memory"):
+        yield from main_memory_findings(config, secrets)
     if config.engine.ray is not None:
         with busy("asking the nodes of the cluster"):
             yield from (Finding("cluster", *verdict) for verdict in node_verdicts(config))
@@ -230,6 +234,52 @@ def device_findings(config: Config, busy: Busy) -> Iterator[Finding]:
         else:
             dtype = str(device.dtype).removeprefix("torch.")
             yield Finding("device", True, f"{device}, {dtype}, torch {torch.__version__}")
+
+
+def main_memory_findings(config: Config, secrets: Secrets) -> Iterator[Finding]:
+    """A finding about the weights that wait in this machine's memory for their turn on a card,
+    once they are here."""
+    if config.engine.ray is not None:
+        return
+    from generation.diffusion.device import choose_device
+
+    waiting = []
+    try:
+        for name in devices(config):
+            if not choose_device(name, config.model.dtype).has_own_memory:
+                return
+            from generation.diffusion.engine import DiffusionEngine  # which takes seconds
+
+            plan = Plan(config, secrets, Preprocessors(), name)
+            planned = DiffusionEngine(**plan.arguments).planned()
+            if planned is None:
+                return
+            waiting.append(planned.waiting[planned.level])
+    except FluxbotError:
+        return  # other findings say more
+    from generation.diffusion.main_memory import room
+
+    yield main_memory_finding(waiting, room())
+
+
+def main_memory_finding(waiting: Sequence[int], room: int) -> Finding:
+    """The finding about engines whose weights take so many bytes of main memory, which has *room*
+    for so many."""
+    from generation.diffusion.main_memory import WAY_OUT
+    from generation.diffusion.memory import in_gigabytes
+
+    drawing = [number for number, sums in enumerate(accumulate(waiting)) if sums <= room]
+    engines = "the engine" if len(waiting) == 1 else f"{len(waiting)} engines"
+    sentence = (
+        f"{in_gigabytes(sum(waiting))} of weights for {engines}, and room for {in_gigabytes(room)}"
+    )
+    if len(drawing) == len(waiting):
+        return Finding("memory", True, sentence)
+    if len(waiting) == 1:
+        slow = "they are read from the disk again and again"
+        return Finding("memory", False, f"{sentence}: {slow}; {WAY_OUT}")
+    left_out = len(waiting) - max(1, len(drawing))
+    return Finding("memory", False, f"{sentence}, so {left_out} of them cannot draw: {WAY_OUT}")
 
 
 def _cluster(address: str) -> Finding:

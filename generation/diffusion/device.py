@@ -36,6 +36,13 @@ class Device:
         return None
 
     @property
+    def total_memory(self) -> int | None:
+        """Bytes of the device, whoever uses them; None where it does not tell."""
+        if self.torch_device.type == "cuda":
+            return torch.cuda.mem_get_info(self.torch_device)[1]
+        return self.free_memory
+
+    @property
     def peak_memory(self) -> int | None:
         """Bytes at the highest since `forget_peak`; None where the device does not tell."""
         if self.torch_device.type != "cuda":

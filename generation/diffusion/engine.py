@@ -31,6 +31,7 @@ from generation.diffusion.device import (
 )
 from generation.diffusion.embeddings import Embeddings, PromptEncoder
 from generation.diffusion.family import Call, LoadOptions, Model
+from generation.diffusion.main_memory import MainMemory
 from generation.diffusion.memory import OffloadLevel
 from generation.diffusion.offloading import Offloading
 from generation.errors import DegenerateResult, ModelUnavailable, OutOfMemory
@@ -55,12 +56,23 @@ class Loaded:
         device: Device and number format.
         offloading: Where the parts rest.
         encoder: Embeddings of prompts, and those that are known.
+        plan: What its parts take on each offload level.
+        main_memory: Where others learn what they take of the machine's.
     """
 
     model: Model
     device: Device
     offloading: Offloading
     encoder: PromptEncoder
+    plan: memory.Plan
+    main_memory: MainMemory
+
+    def step_down(self) -> bool:
+        """Go one offload level down. False where there is none, or no use for it."""
+        if not self.offloading.step_down():
+            return False
+        self.main_memory.note(self.plan.waiting[self.offloading.level])
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +116,7 @@ class DiffusionEngine:
         max_loras: LoRAs kept in memory, at least 1.
         threads: CPU threads of torch; None leaves its default, one for each core.
         choose_device: Chooses the device; like `device.choose_device`.
+        main_memory: This engine's part of the machine's memory; None shares it with all others.
     """
 
     def __init__(
@@ -125,6 +138,7 @@ class DiffusionEngine:
         max_loras: int = 3,
         threads: int | None = None,
         choose_device: Callable[[str, str, int], Device] = choose_device,
+        main_memory: MainMemory | None = None,
     ) -> None:
         self.repository = repository
         self.revision = revision
@@ -142,6 +156,7 @@ class DiffusionEngine:
         self.max_loras = max_loras
         self.threads = threads
         self._choose_device = choose_device
+        self._main_memory = main_memory or MainMemory()
         self._current: Loaded | None = None
         # Replaced, never changed, since any thread may ask for it.
         self._loaded_bytes: dict[str, int] = {}
@@ -163,16 +178,17 @@ class DiffusionEngine:
         Raises:
             ModelUnavailable: They are missing, refused or damaged, or of no known family; or the
                 device is not there.
-            OutOfMemory: They do not fit, on no offload level.
+            OutOfMemory: They do not fit, on no offload level; or not into the main memory, beside
+                what other engines keep there.
         """
         quieten_libraries()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        loaded = self._open(
-            self.repository, "pipeline", self._read, log.info, revision=self.revision
-        )
-        self._current = loaded
         try:
+            loaded = self._open(
+                self.repository, "pipeline", self._read, log.info, revision=self.revision
+            )
+            self._current = loaded
             with _as_out_of_memory(
                 f"{self.repository} does not fit into the memory of {loaded.device}, not even in"
                 " parts"
@@ -210,6 +226,21 @@ class DiffusionEngine:
         with _as_out_of_memory(sentence):
             return _twice(loaded, lambda: self._draw(loaded, request, on_step, note), note)
 
+    def planned(self) -> memory.Plan | None:
+        """The plan for an empty device, made without loading anything; None where the weights are
+        not here.
+
+        Raises:
+            ModelUnavailable: They are damaged or of no known family, or there is no such device.
+        """
+        folder = weights.local_folder(self.repository, "pipeline", self.download_dir, self.revision)
+        if folder is None:
+            return None
+        with _damage_as_sentence(folder):
+            device = self._device_for(folder)
+            quantized = quantization.choose(self.quantized, device)
+            return self._plan(self._sizes(folder, quantized, device), device, device.total_memory)
+
     def forget_prompts(self) -> None:
         """Empty the cache of embeddings, so that every prompt is encoded anew."""
         if self._current is not None:
@@ -226,25 +257,30 @@ class DiffusionEngine:
         self._current = None
         self._loaded_bytes = {}
         self._tiled_from = math.inf
+        self._main_memory.release()
         gc.collect()
         if device is not None:
             device.free_unused()
 
     def _read(self, folder: Path) -> Loaded:
         """The model in *folder*, planned and read, its parts in main memory."""
-        family = family_of(folder)
-        parameters = memory.parameters(folder)
-        device = self._choose_device(self.device, self.dtype, parameters)
-        if device.torch_device.type == "cpu" and parameters >= MANY_PARAMETERS:
-            log.warning(
-                "drawing on the CPU: a picture takes many minutes; FLUX.1-dev's 28 steps at"
-                " 1024 x 1024 are 2 PFLOP, about 17 minutes at 2 TFLOP/s"
-            )
+        device = self._device_for(folder)
         quantized = quantization.choose(self.quantized, device)
-        sizes = family.read_sizes(folder, device.dtype.itemsize)
-        sizes, plan = self._plan(sizes, quantized, device)
+        sizes = self._sizes(folder, quantized, device)
+        plan = self._plan(sizes, device, device.free_memory)
+        words = memory.in_gigabytes
+        log.info(
+            "memory plan for %s: transformer %s, text encoders %s, VAE %s, ControlNet %s: %s",
+            device,
+            words(sizes.transformer),
+            words(sizes.text_encoders),
+            words(sizes.vae),
+            words(sizes.controlnet),
+            plan.sentence() if device.has_own_memory else "all in the machine's own memory",
+        )
+        self._main_memory.claim(plan.waiting[plan.level])
         offloading = Offloading(device, plan.level)
-        model = family.load(
+        model = family_of(folder).load(
             folder,
             LoadOptions(
                 name=self.repository,
@@ -258,12 +294,23 @@ class DiffusionEngine:
             ),
         )
         encoder = PromptEncoder(model.encode, device.torch_device)
-        return Loaded(model, device, offloading, encoder)
+        return Loaded(model, device, offloading, encoder, plan, self._main_memory)
 
-    def _plan(
-        self, sizes: memory.Sizes, quantized: quantization.Quantization, device: Device
-    ) -> tuple[memory.Sizes, memory.Plan]:
-        """*sizes* with room for quantization and ControlNets, and the plan for them."""
+    def _device_for(self, folder: Path) -> Device:
+        parameters = memory.parameters(folder)
+        device = self._choose_device(self.device, self.dtype, parameters)
+        if device.torch_device.type == "cpu" and parameters >= MANY_PARAMETERS:
+            log.warning(
+                "drawing on the CPU: a picture takes many minutes; FLUX.1-dev's 28 steps at"
+                " 1024 x 1024 are 2 PFLOP, about 17 minutes at 2 TFLOP/s"
+            )
+        return device
+
+    def _sizes(
+        self, folder: Path, quantized: quantization.Quantization, device: Device
+    ) -> memory.Sizes:
+        """Sizes of the model in *folder*, with room for quantization and ControlNets."""
+        sizes = family_of(folder).read_sizes(folder, device.dtype.itemsize)
         if quantized != "none":
             share = quantization.BYTES[quantized] / 2
             sizes = replace(
@@ -273,22 +320,15 @@ class DiffusionEngine:
             )
         for name in self.controlnets:
             sizes = self._with_room_for(name, sizes)
-        plan = memory.make(sizes, device.free_memory, self.pixels, self.max_sequence_length)
-        if not device.has_own_memory:
-            plan = replace(plan, level="resident")
-        elif self.offload_level != "auto":
+        return sizes
+
+    def _plan(self, sizes: memory.Sizes, device: Device, free: int | None) -> memory.Plan:
+        plan = memory.make(sizes, free, self.pixels, self.max_sequence_length)
+        if not device.has_own_memory:  # and what it draws with lies in the machine's
+            return replace(plan, level="resident", waiting={"resident": memory.all_bytes(sizes)})
+        if self.offload_level != "auto":
             plan = replace(plan, level=self.offload_level)
-        words = memory.in_gigabytes
-        log.info(
-            "memory plan for %s: transformer %s, text encoders %s, VAE %s, ControlNet %s: %s",
-            device,
-            words(sizes.transformer),
-            words(sizes.text_encoders),
-            words(sizes.vae),
-            words(sizes.controlnet),
-            plan.sentence() if device.has_own_memory else "all in the machine's own memory",
-        )
-        return sizes, plan
+        return plan
 
     def _with_room_for(self, name: str, sizes: memory.Sizes) -> memory.Sizes:
         """*sizes* with room for the ControlNet *name*, if it is here.
@@ -420,7 +460,7 @@ def _place_weights(loaded: Loaded) -> None:
     placed = _attempt(loaded.device, lambda: offloading.register_all(parts))
     if not isinstance(placed, Exhausted):
         return
-    if not offloading.step_down():
+    if not loaded.step_down():
         raise torch.OutOfMemoryError(placed.reason)
     log.warning("the model does not fit (%s): %s", placed.reason, offloading.level)
 
@@ -429,7 +469,7 @@ def _twice(loaded: Loaded, draw: Callable[[], GenerationResult], note: Note) -> 
     """The result of *draw*; where memory runs out, that of a second try, one level further down."""
     loaded.device.forget_peak()
     result = _attempt(loaded.device, draw)
-    if isinstance(result, Exhausted) and loaded.offloading.step_down():
+    if isinstance(result, Exhausted) and loaded.step_down():
         log.warning("out of memory (%s): from now on %s", result.reason, loaded.offloading.level)
         note("short of memory; trying again in smaller parts")
         result = _attempt(loaded.device, draw)
@@ -498,7 +538,7 @@ def _as_out_of_memory(sentence: str) -> Iterator[None]:
 def _damage_as_sentence(folder: Path) -> Iterator[None]:
     try:
         yield
-    except ModelUnavailable:
+    except (ModelUnavailable, OutOfMemory):
         raise
     except Exception as error:  # the libraries raise a dozen types on damaged folders
         if is_out_of_memory(error):

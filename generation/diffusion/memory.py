@@ -50,6 +50,7 @@ class Sizes:
         text_encoders: All text encoders together (CLIP and T5 in FLUX.1).
         vae: Encoder and decoder.
         controlnet: The largest ControlNet that a preset names; 0 without one.
+        controlnets: All ControlNets that presets name together.
         block: The largest block of the transformer.
         width: Channels of the transformer (3072 in FLUX.1), not bytes.
         value: Bytes of one value in the model's number format.
@@ -59,6 +60,7 @@ class Sizes:
     text_encoders: int
     vae: int
     controlnet: int = 0
+    controlnets: int = 0
     block: int = 0
     width: int = 3072
     value: int = 2
@@ -71,11 +73,13 @@ class Plan:
     Attributes:
         level: The first one that fits, or the last one.
         needs: Bytes that each level takes at its highest.
+        waiting: Bytes of weights that wait in main memory on each level.
         free: Bytes that the device has free; None where it does not tell.
     """
 
     level: OffloadLevel
     needs: dict[OffloadLevel, int]
+    waiting: dict[OffloadLevel, int]
     free: int | None
 
     def sentence(self) -> str:
@@ -93,8 +97,9 @@ def make(sizes: Sizes, free: int | None, pixels: int, tokens: int) -> Plan:
         free: Bytes; None means that the device does not tell, and everything is tried.
     """
     needs = {level: need(level, sizes, pixels, tokens) for level in OFFLOAD_LEVELS}
+    waiting = {level: waiting_bytes(level, sizes) for level in OFFLOAD_LEVELS}
     fitting = (level for level in OFFLOAD_LEVELS if free is None or needs[level] <= free)
-    return Plan(next(fitting, OFFLOAD_LEVELS[-1]), needs, free)
+    return Plan(next(fitting, OFFLOAD_LEVELS[-1]), needs, waiting, free)
 
 
 def room(sizes: Sizes, plan: Plan, pixels: int, tokens: int) -> int | None:
@@ -119,6 +124,20 @@ def need(level: OffloadLevel, sizes: Sizes, pixels: int, tokens: int) -> int:
         "sequential-offload": sizes.block // 4 + max(denoising, decoding_bytes(sizes, TILE**2)),
     }[level]
     return highest + sizes.vae + OVERHEAD
+
+
+def waiting_bytes(level: OffloadLevel, sizes: Sizes) -> int:
+    """Bytes of weights that wait in main memory on *level*, for a device with its own."""
+    if level == "resident":
+        return 0
+    if level == "text-offload":
+        return sizes.text_encoders
+    return sizes.text_encoders + sizes.transformer + sizes.controlnets
+
+
+def all_bytes(sizes: Sizes) -> int:
+    """Bytes of all weights together."""
+    return sizes.text_encoders + sizes.transformer + sizes.controlnets + sizes.vae
 
 
 def denoising_bytes(sizes: Sizes, pixels: int, tokens: int) -> int:
@@ -162,8 +181,12 @@ def read_sizes(folder: Path, value: int) -> Sizes:
 
 def with_controlnet(sizes: Sizes, folder: Path) -> Sizes:
     """*sizes* with room for the ControlNet in *folder* too; of several, one works at a time."""
-    values = sum(map(math.prod, shapes(folder).values()))
-    return replace(sizes, controlnet=max(sizes.controlnet, sizes.value * values))
+    added = sizes.value * sum(map(math.prod, shapes(folder).values()))
+    return replace(
+        sizes,
+        controlnet=max(sizes.controlnet, added),
+        controlnets=sizes.controlnets + added,
+    )
 
 
 def parameters(folder: Path) -> int:

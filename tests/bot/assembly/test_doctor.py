@@ -13,6 +13,8 @@ from bot import switches
 from bot.assembly.doctor import (
     device_findings,
     lost,
+    main_memory_finding,
+    main_memory_findings,
     model_finding,
     pictures_finding,
     sqlite_finding,
@@ -171,3 +173,35 @@ def test_check_asks_the_cluster_for_its_cards(monkeypatch):
     assert [finding.is_right for finding in found] == [True, False, False]
     assert found[0].sentence == "the cluster at head:6379 has 2 GPUs"
     assert found[2].sentence == "the head cannot be reached"
+
+
+@pytest.mark.parametrize(
+    ("waiting", "is_right", "words"),
+    [
+        ([34], True, "34.0 GB of weights for the engine, and room for 60.0 GB"),
+        ([0, 34, 20], True, "54.0 GB of weights for 3 engines, and room for 60.0 GB"),
+        ([34] * 3, False, "102.0 GB of weights for 3 engines, and room for 60.0 GB, so 2 of them"),
+        ([70], False, "room for 60.0 GB: they are read from the disk again and again; let fewer"),
+    ],
+)
+def test_check_says_whether_all_weights_fit_into_main_memory(waiting, is_right, words):
+    finding = main_memory_finding([size * 10**9 for size in waiting], 60 * 10**9)
+
+    assert (finding.name, finding.is_right) == ("memory", is_right)
+    assert words in finding.sentence
+
+
+def test_check_plans_the_memory_of_a_model_that_is_here(tmp_path, monkeypatch):
+    storage = {"download_dir": tmp_path}
+    monkeypatch.setattr("generation.diffusion.device.Device.has_own_memory", True)
+
+    def found(**sections):
+        return list(main_memory_findings(Config(storage=storage, **sections), Secrets()))
+
+    (resident,) = found()
+    (offloaded,) = found(model={"offload_level": "group-offload"})
+    assert re.match(r"0 MB of weights for the engine, and room for ", resident.sentence)
+    assert re.match(r"\d\d+ MB of weights for the engine", offloaded.sentence)
+    assert resident.is_right
+    assert found(model={"repository": "owner/absent"}) == found(engine={"ray": "head:6379"}) == []
+    assert found(engine={"devices": ["cuda:7"]}) == [], "the finding about the device says it"
