@@ -117,11 +117,11 @@ class Judging:
             mine.is_refused, mine.shown = True, None
             return
         progress = job.progress
-        if progress.status is JobStatus.RUNNING and progress.picture == number == mine.number:
+        if progress.status is JobStatus.RUNNING and number == mine.number:
             mine.shown = preview
             job.update(
                 JobStatus.RUNNING,
-                picture=number,
+                picture=progress.picture,
                 step=progress.step,
                 preview=preview,
                 note=progress.note,

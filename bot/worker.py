@@ -7,10 +7,10 @@ import errno
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from bot.attempts import DRAWING_AGAIN, Attempt
 from bot.database import Database, Work
 from bot.engines import Engines
 from bot.gallery import Gallery
@@ -40,9 +40,9 @@ from bot.refusals import NotAccepting, StorageTrouble
 from bot.screens import Action
 from bot.standstill import CANNOT_SAVE, CANNOT_WRITE, NO_ROOM_FOR_PICTURES, Standstill
 from bot.views import EngineState
-from generation.errors import DegenerateResult, EngineLost, FluxbotError
+from generation.errors import EngineLost, FluxbotError
 from generation.protocols import Executor
-from generation.types import GenerationRequest, GenerationResult, Step
+from generation.types import GenerationResult
 
 T = TypeVar("T")
 
@@ -52,7 +52,6 @@ logger = logging.getLogger(__name__)
 GPU_RESTARTED = "the GPU had to restart, drawing your picture again"
 BOT_RESTARTED = "the bot restarted, drawing your picture again"
 RESTARTING = "the bot is restarting, your picture will follow"
-DRAWING_AGAIN = "the picture came out blank, trying again"
 NOTES = (GPU_RESTARTED, BOT_RESTARTED, RESTARTING, DRAWING_AGAIN)
 
 #: Jobs that are being stored and ended while an engine is already at the next, for each engine.
@@ -60,20 +59,6 @@ MAX_ENDING = 4
 
 #: The system's errors for a full disk.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """One try at a job.
-
-    Attributes:
-        turn: The queue's round in which the job was handed out.
-        fence: The number with which its end can be written; None before its begin is.
-    """
-
-    job: Job
-    turn: int
-    fence: int | None = None
 
 
 class Worker:
@@ -107,7 +92,9 @@ class Worker:
         self._gallery = gallery
         self._judging = judging
         self._now = now
-        self._drawing: dict[str, tuple[Job, asyncio.Task[list[GenerationResult]]]] = {}
+        self._drawing: dict[str, Attempt] = {}
+        #: Jobs with pictures that no engine had begun, once for each of these.
+        self._shared: asyncio.Queue[Attempt] = asyncio.Queue()
         #: Being drawn, and cancelled; and why, unless its own person did it.
         self._unwanted: dict[str, str | None] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -134,7 +121,7 @@ class Worker:
     @property
     def running(self) -> list[Job]:
         """Jobs that are being drawn."""
-        return [job for job, _ in self._drawing.values()]
+        return [attempt.job for attempt in self._drawing.values()]
 
     async def run(self) -> None:
         """Load the engines and work the queue until cancelled.
@@ -177,10 +164,10 @@ class Worker:
         for job in self._queue:
             self.places.tell_one(job, note=RESTARTING)
         soon = []
-        for job, generation in self._drawing.values():
-            left = seconds_ahead([job], self.times.estimate)
+        for attempt in self._drawing.values():
+            left = seconds_ahead([attempt.job], self.times.estimate)
             if left is None or left <= seconds:
-                soon.append(generation)
+                soon.append(attempt.results)
         if soon:
             await asyncio.wait(soon, timeout=seconds)
 
@@ -219,7 +206,7 @@ class Worker:
             await asyncio.shield(self._in_background(self._cancel_waiting(job, reason)))
         elif job.id in self._drawing:
             self._unwanted.setdefault(job.id, reason)
-            self._drawing[job.id][1].cancel()
+            self._drawing[job.id].cancel()
             await job.drawn()  # where it was too late, moderators may take hours for the end
 
     def move(self, job: Job, *, to_front: bool) -> bool:
@@ -279,82 +266,74 @@ class Worker:
             await self._engines.load(executor)
             while len(self._ending) >= MAX_ENDING * self._engines.drawing:
                 await asyncio.wait(self._ending, return_when=asyncio.FIRST_COMPLETED)
-            job = await self._next(executor)
-            if job is None:
+            attempt = await self._next(executor)
+            if attempt is None:
                 self._engines.lose(executor)
             else:
-                await self._draw(_Attempt(job, self._queue.round), executor)
+                await self._draw(attempt, executor)
 
-    async def _next(self, executor: Executor) -> Job | None:
-        """The next job; None where the engine has died before there was one."""
-        getting = asyncio.create_task(self._queue.get(partial(_suits, executor)))
-        died = asyncio.create_task(executor.died())
-        try:
-            await asyncio.wait({getting, died}, return_when=asyncio.FIRST_COMPLETED)
-            return getting.result() if getting.done() else None
-        finally:
-            getting.cancel()
-            died.cancel()
+    async def _next(self, executor: Executor) -> Attempt | None:
+        """A try at the next job, or one that other engines have begun and that has pictures left;
+        None where the engine has died before there was one."""
+        while True:
+            getting = asyncio.create_task(self._queue.get(partial(_suits, executor)))
+            sharing = asyncio.create_task(self._shared.get())
+            died = asyncio.create_task(executor.died())
+            try:
+                await asyncio.wait({getting, sharing, died}, return_when=asyncio.FIRST_COMPLETED)
+                shared = sharing.result() if sharing.done() else None
+                if getting.done():
+                    if shared is not None:
+                        self._shared.put_nowait(shared)
+                    return self._new_attempt(getting.result())
+                if shared is None:
+                    return None
+                if shared.has_work:
+                    return shared
+            finally:
+                for waiting in (getting, sharing, died):
+                    waiting.cancel()
 
-    async def _draw(self, attempt: _Attempt, executor: Executor) -> None:
-        """Make an attempt at a job, and have its end seen to while the engine goes on."""
-        job = attempt.job
-        generation = asyncio.create_task(self._generate(attempt, executor))
-        self._drawing[job.id] = job, generation
+    def _new_attempt(self, job: Job) -> Attempt:
+        def preview(job: Job, number: int, jpeg: bytes | None) -> bytes | None:
+            marked = self._gallery.provenance.preview(job, jpeg)
+            return self._judging.preview(job, number, marked)
+
+        return Attempt(job, self._queue.round, self._begin, preview, self._end_drawing)
+
+    async def _draw(self, attempt: Attempt, executor: Executor) -> None:
+        """Have the engine draw its part of an attempt, whose end is seen to while it goes on."""
+        part = attempt.join(executor)
+        self._drawing[attempt.job.id] = attempt
         self.places.tell()
         try:
-            await asyncio.wait([generation])
+            await asyncio.wait([part])
         except asyncio.CancelledError:
             self._standstill.stop()
-            generation.cancel()
-            await asyncio.wait([generation])
+            attempt.cancel()
+            await asyncio.wait([attempt.results])
             raise
-        finally:
-            del self._drawing[job.id]
-            self._judging.forget(job)
-            concluding = self._in_background(self._conclude(attempt, generation))
-        if not generation.cancelled() and isinstance(generation.exception(), EngineLost):
+        if not part.cancelled() and isinstance(part.exception(), EngineLost):
             self._engines.lose(executor)
-            await asyncio.wait([concluding])  # so that it is this job's turn again
+        if attempt.is_lost:
+            await asyncio.wait([attempt.results])
+            if attempt.concluding is not None:  # so that it is this job's turn again
+                await asyncio.wait([attempt.concluding])
 
-    async def _generate(self, attempt: _Attempt, executor: Executor) -> list[GenerationResult]:
-        """The pictures of a job. Cancelling ends once the engine is free."""
+    async def _begin(self, attempt: Attempt) -> None:
         job = attempt.job
         begin = partial(self._store.begin, job=job, now=self._now(), turn=attempt.turn)
         attempt.fence = await self._written(begin)
         if attempt.fence is None:
             raise RuntimeError(f"job {job.id} has ended, by its row")
         job.attempts += 1
-        results = []
-        for number, request in enumerate(job.requests, start=1):
-            # The reason for waiting again stays until the first step is done.
-            note = job.progress.note if number == 1 else ""
-            job.update(JobStatus.RUNNING, picture=number, note=note)
-            results.append(await self._picture(job, number, request, executor))
-        return results
+        for _ in range(job.images - 1):
+            self._shared.put_nowait(attempt)
 
-    async def _picture(
-        self, job: Job, number: int, request: GenerationRequest, executor: Executor
-    ) -> GenerationResult:
-        step_done = partial(self._step_done, job, number)
-        try:
-            return await executor.generate(request, step_done)
-        except DegenerateResult as error:
-            logger.warning("job %s, picture %d, is drawn once more: %s", job.id, number, error)
-            job.update(JobStatus.RUNNING, picture=number, note=DRAWING_AGAIN)
-            return await executor.generate(request, step_done)
-
-    def _step_done(self, job: Job, number: int, step: Step) -> None:
-        if job.status is JobStatus.RUNNING:
-            job.update(
-                JobStatus.RUNNING,
-                picture=number,
-                step=step.number,
-                preview=self._judging.preview(
-                    job, number, self._gallery.provenance.preview(job, step.preview)
-                ),
-                note=step.note,
-            )
+    def _end_drawing(self, attempt: Attempt) -> None:
+        del self._drawing[attempt.job.id]
+        self._judging.forget(attempt.job)
+        attempt.concluding = self._in_background(self._conclude(attempt))
 
     def _in_background(self, ending: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task that neither an impatient person nor stopping interrupts."""
@@ -371,22 +350,20 @@ class Worker:
             self.places.tell()
             raise
 
-    async def _conclude(
-        self, attempt: _Attempt, generation: asyncio.Task[list[GenerationResult]]
-    ) -> None:
-        job = attempt.job
+    async def _conclude(self, attempt: Attempt) -> None:
+        job, results = attempt.job, attempt.results
         end = partial(self._end, job, write=self._written, fence=attempt.fence)
         try:
-            if generation.cancelled():
+            if results.cancelled():
                 if self._standstill.is_stopping and job.id not in self._unwanted:
                     await self._give_back(attempt)
                 else:
                     await end(cancelled(job, self._now(), self._unwanted.get(job.id)))
                 return
-            error = generation.exception()
+            error = results.exception()
             if error is None:
-                self.times.record(job, sum(result.seconds for result in generation.result()))
-                await self._keep(attempt, generation.result())
+                self.times.record(job, sum(result.seconds for result in results.result()))
+                await self._keep(attempt, results.result())
             elif isinstance(error, EngineLost):
                 await self._draw_again(attempt, error)
             elif isinstance(error, FluxbotError):
@@ -398,7 +375,7 @@ class Worker:
             logger.exception("the end of job %s cannot be written", job.id)
             self.pause(CANNOT_WRITE)
 
-    async def _keep(self, attempt: _Attempt, results: list[GenerationResult]) -> None:
+    async def _keep(self, attempt: Attempt, results: list[GenerationResult]) -> None:
         """Judge, encode and store the pictures, off the engine's thread, and end the job, or have
         it held for moderators."""
         job = attempt.job
@@ -431,9 +408,7 @@ class Worker:
         if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
             await self._delete(job)  # it had ended otherwise meanwhile
 
-    async def _hold(
-        self, attempt: _Attempt, verdict: str, seconds: float, is_spoiler: bool
-    ) -> None:
+    async def _hold(self, attempt: Attempt, verdict: str, seconds: float, is_spoiler: bool) -> None:
         """Leave a job, drawn and stored, to moderators."""
         job = attempt.job
         job.verdict, job.seconds, job.is_spoiler = verdict, seconds, job.is_spoiler or is_spoiler
@@ -461,7 +436,7 @@ class Worker:
         with suppress(OSError):
             await asyncio.to_thread(self._gallery.delete, job.id)
 
-    async def _give_back(self, attempt: _Attempt) -> None:
+    async def _give_back(self, attempt: Attempt) -> None:
         """Leave a job, interrupted by the stop, to the next start."""
         job = attempt.job
         if attempt.fence is not None:
@@ -469,7 +444,7 @@ class Worker:
         if job.status is JobStatus.RUNNING:
             job.update(JobStatus.QUEUED, note=RESTARTING)
 
-    async def _draw_again(self, attempt: _Attempt, error: EngineLost) -> None:
+    async def _draw_again(self, attempt: Attempt, error: EngineLost) -> None:
         """Put a job whose engine has died back into the queue, unless that keeps happening."""
         job, fence = attempt.job, attempt.fence
         assert fence is not None, "no engine draws before its attempt is written"
