@@ -176,8 +176,10 @@ class Cluster:
         )
         self.head.wait_until_it_runs()
 
-    def start_node(self, gpus=1):
-        return self._start(f"--address={self.address}", f"--num-gpus={gpus}")
+    def start_node(self, gpus=1, environment=None):
+        """A node; *environment* has variables beside those of all others."""
+        options = f"--address={self.address}", f"--num-gpus={gpus}"
+        return self._start(*options, environment=environment)
 
     def close(self):
         for node in self.nodes:
@@ -185,9 +187,9 @@ class Cluster:
         assert not [each for node in self.nodes for each in node.processes()]
         self._folder.cleanup()
 
-    def _start(self, *options):
+    def _start(self, *options, environment=None):
         log = Path(self._folder.name) / f"node-{len(self.nodes)}.log"
-        node = Node(options, self._nodes_environment, log)
+        node = Node(options, {**self._nodes_environment, **(environment or {})}, log)
         self.nodes.append(node)
         return node
 
