@@ -40,8 +40,8 @@ OVERHEAD = 512
 README = """\
 Everything that this bot keeps about you.
 
-about.json     your settings, your own quota, a ban, refused requests, and acts of admins
-               that were about you
+about.json     your settings, your own quota, a ban, refused requests, your favourites, and
+               acts of admins that were about you
 credits.json   every credit that was spent, given back or granted
 history.jsonl  everything you asked for, one request a line, oldest first
 pictures/      the pictures, as they are stored: ID-NUMBER.png
@@ -230,6 +230,8 @@ def _about(db: sqlite3.Connection, user: str) -> dict[str, Any]:
     about["strikes"] = [dict(row) for row in db.execute(strikes, (user,))]
     members = "SELECT server, banned_at, ban_reason, credits FROM members WHERE user = ?"
     about["limits_in_servers"] = [dict(row) for row in db.execute(members, (user,))]
+    liked = "SELECT job_id, made_at FROM favourites WHERE user = ?"
+    about["favourites"] = [dict(row) for row in db.execute(liked, (user,))]
     reports = "SELECT made_at, job_id, reason FROM reports WHERE user = ? ORDER BY number"
     about["own_reports"] = [dict(row) for row in db.execute(reports, (user,))]
     noted = "SELECT made_at, kind, job_id, note FROM incidents WHERE user = ? ORDER BY number"

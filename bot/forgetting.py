@@ -96,6 +96,7 @@ def erase_jobs(db: sqlite3.Connection, job_ids: Sequence[str], now: float) -> No
     """Leave of *job_ids*, which have ended, the numbers that sums need."""
     forget_words(db, job_ids, now)
     for job_id in job_ids:
+        db.execute("DELETE FROM favourites WHERE job_id = ?", (job_id,))
         row = db.execute("SELECT request, event_id FROM jobs WHERE id = ?", (job_id,)).fetchone()
         # A platform may still repeat the event, which must not be drawn again.
         event = row["event_id"]
@@ -117,6 +118,7 @@ def replace_person(db: sqlite3.Connection, user: str, stand_in: str) -> None:
     db.execute("UPDATE strikes SET reason = '' WHERE user = ?", (user,))
     db.execute("DELETE FROM web_sessions WHERE user = ?", (user,))
     db.execute("DELETE FROM idempotency_keys WHERE user = ?", (user,))
+    db.execute("DELETE FROM favourites WHERE user = ?", (user,))
     db.execute("UPDATE incidents SET note = '' WHERE user = ?", (user,))
     db.execute("UPDATE incidents SET note = '' WHERE instr(note, ?)", (user,))
     db.execute("UPDATE reports SET reason = '' WHERE user = ?", (user,))

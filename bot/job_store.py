@@ -356,6 +356,10 @@ class JobStore:
             if match is None
             else _numbers_with(db, user, match, before, limit + 1)
         )
+        return self.page(db, numbers, limit)
+
+    def page(self, db: sqlite3.Connection, numbers: list[int], limit: int) -> HistoryPage:
+        """The first *limit* of *numbers*, newest first, as jobs."""
         rows = db.execute(
             f"{JOBS} WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number DESC",
             (json.dumps(numbers[:limit]),),

@@ -23,6 +23,7 @@ from bot.commands import ImagineCommand
 from bot.config import Config
 from bot.database import Database
 from bot.drafts import Drafts
+from bot.favourites import Favourites
 from bot.gallery import Gallery
 from bot.idempotency import IdempotencyKeys
 from bot.inspection import Inspections
@@ -78,6 +79,7 @@ class Service:
         attachments: The way to the content of strangers' files.
         previews: Prices and control maps.
         sessions: Who is signed in on the page.
+        favourites: Pictures that people want to find again.
         idempotency: Keys of requests that may be sent again.
         answers: Answers that are owed to people on a platform.
         servers: The acts of people who manage a server.
@@ -169,6 +171,9 @@ class Service:
         self.servers = Servers(database, self._worker, self.admin, self._cancel, now)
         self.answers = Answers(database, self._store, self._outcomes, self._worker, now)
         self.sessions = Sessions(database, config.web.session_days, now)
+        self.favourites = Favourites(
+            database, self._store, self.lookups, self._worker.unfinished, now
+        )
         self.idempotency = IdempotencyKeys(database, now)
         self.previews = Previews(
             config.quota, self._drafts, self._admission, self.attachments, self._worker, self.quota

@@ -5,21 +5,22 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
+from pydantic import Field
 from starlette.responses import Response
 
 from adapters.web_chat.sharing import EVENTS, Asker, JobId, TheWeb, responses
-from adapters.web_chat.views import HistoryView, JobView
-from bot.commands import CancelCommand
+from adapters.web_chat.views import FavouriteView, HistoryView, JobView
+from bot.commands import CancelCommand, DeleteCommand
 from bot.conversation import converse
 
 #: Jobs that one stream follows at most, and the largest number of a row.
 MAX_FOLLOWED, MAX_ROW = 50, 2**63 - 1
 
-router = APIRouter()
+router = APIRouter(tags=["jobs"])
 
 
 @router.get("/api/jobs/{id}", summary="How far a job has come", responses=responses(404, 503))
-async def job(web: TheWeb, source: Asker, id: JobId) -> JobView:
+async def get_job(web: TheWeb, source: Asker, id: JobId) -> JobView:
     return JobView.of(await web.service.lookups.job(source, id))
 
 
@@ -30,8 +31,39 @@ async def job(web: TheWeb, source: Asker, id: JobId) -> JobView:
     " others given back.",
     responses=responses(404, 409, 503),
 )
-async def cancel(web: TheWeb, source: Asker, id: JobId) -> JobView:
+async def cancel_job(web: TheWeb, source: Asker, id: JobId) -> JobView:
     return JobView.of((await converse(web.service, source, CancelCommand(id))).the_job())
+
+
+@router.delete(
+    "/api/jobs/{id}/pictures",
+    summary="Delete the pictures of a job that has ended",
+    description="For good; its line in the history stays. One that has not ended is refused: cancel"
+    " it first.",
+    responses=responses(404, 409, 503),
+)
+async def delete_pictures(web: TheWeb, source: Asker, id: JobId) -> JobView:
+    return JobView.of((await converse(web.service, source, DeleteCommand(id))).the_job())
+
+
+@router.put(
+    "/api/jobs/{id}/favourite",
+    summary="Make a job a favourite",
+    responses=responses(404, 409, 503),
+)
+async def add_favourite(web: TheWeb, source: Asker, id: JobId) -> FavouriteView:
+    job = await web.service.favourites.add(source, id)
+    return FavouriteView(id=job.id, is_favourite=True)
+
+
+@router.delete(
+    "/api/jobs/{id}/favourite",
+    summary="Take a favourite back",
+    responses=responses(404, 503),
+)
+async def remove_favourite(web: TheWeb, source: Asker, id: JobId) -> FavouriteView:
+    job = await web.service.favourites.remove(source, id)
+    return FavouriteView(id=job.id, is_favourite=False)
 
 
 @router.get(
@@ -48,7 +80,7 @@ async def cancel(web: TheWeb, source: Asker, id: JobId) -> JobView:
     response_class=Response,
     responses={**responses(404, 429, 503), **EVENTS},
 )
-async def job_events(web: TheWeb, source: Asker, request: Request, id: JobId) -> Response:
+async def follow_job(web: TheWeb, source: Asker, request: Request, id: JobId) -> Response:
     return web.stream(request, source, [await web.service.lookups.job(source, id)])
 
 
@@ -60,23 +92,34 @@ async def job_events(web: TheWeb, source: Asker, request: Request, id: JobId) ->
     response_class=Response,
     responses={**responses(404, 429, 503), **EVENTS},
 )
-async def events(
+async def follow_jobs(
     web: TheWeb,
     source: Asker,
     request: Request,
-    job: Annotated[list[str], Query(min_length=1, max_length=MAX_FOLLOWED)],
+    job: Annotated[
+        list[Annotated[str, Field(max_length=64)]],
+        Query(min_length=1, max_length=MAX_FOLLOWED, description="Ids of jobs"),
+    ],
 ) -> Response:
     jobs = [await web.service.lookups.job(source, id) for id in dict.fromkeys(job)]
     return web.stream(request, source, jobs)
 
 
 @router.get("/api/history", summary="One's own jobs, newest first", responses=responses(503))
-async def history(
+async def get_history(
     web: TheWeb,
     source: Asker,
     words: Annotated[str, Query(max_length=200, description="Words of the prompt")] = "",
-    before: Annotated[int | None, Query(ge=0, le=MAX_ROW)] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    before: Annotated[
+        int | None, Query(ge=0, le=MAX_ROW, description="`next` of the page before")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=100, description="Jobs on a page")] = 20,
+    favourites: Annotated[bool, Query(description="One's favourites alone")] = False,
 ) -> HistoryView:
-    page = await web.service.lookups.history(source.user, words, before=before, limit=limit)
-    return HistoryView(jobs=[JobView.of(job) for job in page.jobs], next=page.next)
+    find = web.service.favourites.page if favourites else web.service.lookups.history
+    page = await find(source.user, words, before=before, limit=limit)
+    return HistoryView(
+        jobs=[JobView.of(job) for job in page.jobs],
+        favourites=await web.service.favourites.among(source.user, page.jobs),
+        next=page.next,
+    )

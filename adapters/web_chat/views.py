@@ -229,8 +229,14 @@ class PresetsView(BaseModel):
     default: str
 
 
+class FavouriteView(BaseModel):
+    id: str
+    is_favourite: bool
+
+
 class HistoryView(BaseModel):
     jobs: list[JobView]
+    favourites: list[str] = Field(description="Ids of those jobs that are favourites")
     next: int | None = Field(description="Give it as `before` to read on; null at the end")
 
 
