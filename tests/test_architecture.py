@@ -41,7 +41,9 @@ NOT_TO_PEOPLE |= {"Field", "Query", "PathParameter", "Header", "FastAPI"}
 #: Adapters' files whose sentences are part of a protocol or for operators alone.
 OF_PROTOCOL = {
     "adapters/web_chat/connections.py": "how a connection ends that has said nothing yet",
+    "adapters/web_chat/description.py": "what belongs together in the description of the API",
     "adapters/web_chat/errors.py": "what can only go wrong over HTTP, and the envelope",
+    "adapters/web_chat/reference.py": "the reference of the API, in the language of the API",
     "adapters/web_chat/security.py": "the gate before all routes, which knows nobody's language",
     "adapters/web_chat/sharing.py": "what each HTTP status means, in the description of the API",
 }

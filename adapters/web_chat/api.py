@@ -16,9 +16,10 @@ from adapters.web_chat import (
     pages,
     pictures,
     previews,
+    reference,
     signing_in,
 )
-from adapters.web_chat.description import describe
+from adapters.web_chat.description import TAGS, describe
 from adapters.web_chat.security import Gate
 from adapters.web_chat.sharing import Web
 from bot.config import Config, Secrets
@@ -47,10 +48,12 @@ def create_app(service: Service, config: Config, secrets: Secrets) -> FastAPI:
         title="fluxbot",
         summary="Pictures from FLUX.1-dev, asked for by anyone with a browser or a script",
         version="0.1.0",
-        # Their pages load scripts from another host.
+        # Their pages load scripts from another host; ours is in `reference`.
         docs_url=None,
         redoc_url=None,
         telemetry=None,
+        openapi_tags=TAGS,
+        generate_unique_id_function=lambda route: route.name,
     )
     web = Web(service, config, secrets)
     app.state.web = web
@@ -59,6 +62,7 @@ def create_app(service: Service, config: Config, secrets: Secrets) -> FastAPI:
     for room in ROUTES:
         app.include_router(room.router)
     pages.install(app)
+    reference.install(app)
     app.add_middleware(
         Gate,
         host=config.web.host,

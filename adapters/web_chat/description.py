@@ -8,6 +8,19 @@ from fastapi import FastAPI
 
 from adapters.web_chat.security import COOKIE, is_guarded
 
+#: What belongs together, in the order of the reference.
+TAGS: list[dict[str, Any]] = [
+    {"name": "drawing", "description": "Ask for pictures"},
+    {"name": "jobs", "description": "Follow jobs, end them, and find them again"},
+    {"name": "pictures", "description": "Files of pictures"},
+    {"name": "previews", "description": "What would come of it; nothing is spent"},
+    {"name": "messages", "description": "The grammar of every platform"},
+    {"name": "facts", "description": "What the bot is, how it is, and what you have left"},
+    {"name": "own data", "description": "All that is kept about you"},
+    {"name": "signing in", "description": "A cookie for a bearer token"},
+    {"name": "moderation", "description": "For moderators and admins"},
+]
+
 
 def describe(app: FastAPI, *, has_tokens: bool) -> None:
     """Add to the description of *app* the need for a token, where there are tokens."""

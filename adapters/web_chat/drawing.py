@@ -20,7 +20,7 @@ from bot.jobs import Job
 from bot.source import Source
 from generation.errors import InvalidImage, InvalidRequest
 
-router = APIRouter(route_class=BodyRoute)
+router = APIRouter(tags=["drawing"], route_class=BodyRoute)
 
 
 async def _submit(web: Web, source: Source, body: GenerateBody) -> Job:
@@ -78,7 +78,7 @@ async def generate(
     summary="Ask for a picture and come back for it",
     responses=responses(404, 429, 503),
 )
-async def submit(
+async def create_job(
     web: TheWeb,
     source: Asker,
     request: Request,
@@ -98,7 +98,7 @@ async def submit(
     summary="Draw it again, the same or with a new seed",
     responses=responses(404, 409, 429, 503),
 )
-async def again(
+async def draw_again(
     web: TheWeb,
     source: Asker,
     request: Request,

@@ -18,16 +18,16 @@ from adapters.web_chat.views import (
 )
 from bot.commands import OPTIONS, VERBS
 
-router = APIRouter()
+router = APIRouter(tags=["facts"])
 
 
 @router.get("/health", summary="Whether the bot is alive", responses=responses(503))
-async def health(web: TheWeb) -> HealthView:
+async def get_health(web: TheWeb) -> HealthView:
     return HealthView(status="ok", engine=web.service.state.status)
 
 
 @router.get("/api/about", summary="Examples, limits, grammar", responses=responses())
-async def about(web: TheWeb, source: Asker) -> AboutView:
+async def get_about(web: TheWeb, source: Asker) -> AboutView:
     limits, model = web.config.limits, web.config.model
     told = web.service.about
     return AboutView(
@@ -59,7 +59,7 @@ async def about(web: TheWeb, source: Asker) -> AboutView:
 
 
 @router.get("/api/status", summary="The engine, the queue, one's own jobs", responses=responses())
-async def status(web: TheWeb, source: Asker, request: Request) -> StatusView:
+async def get_status(web: TheWeb, source: Asker, request: Request) -> StatusView:
     queue = web.service.queue(source.user)
     state = web.service.state
     return StatusView(
@@ -74,7 +74,7 @@ async def status(web: TheWeb, source: Asker, request: Request) -> StatusView:
 
 
 @router.get("/api/presets", summary="Ways of making pictures", responses=responses())
-async def presets(web: TheWeb, source: Asker) -> PresetsView:
+async def list_presets(web: TheWeb, source: Asker) -> PresetsView:
     model = web.config.model
     return PresetsView(
         presets=[
@@ -99,7 +99,7 @@ async def presets(web: TheWeb, source: Asker) -> PresetsView:
 
 
 @router.get("/api/quota", summary="Credits: used and left", responses=responses(503))
-async def quota(web: TheWeb, source: Asker) -> QuotaView:
+async def get_quota(web: TheWeb, source: Asker) -> QuotaView:
     return QuotaView.model_validate(await web.service.quota(source.user), from_attributes=True)
 
 

@@ -16,7 +16,8 @@ from pydantic_core import PydanticCustomError
 
 from adapters.web_chat import errors
 from adapters.web_chat.errors import MISSING_PROMPT
-from generation.checks import MAX_SIZE, MIN_SIZE, SIZE_MULTIPLE, is_blank
+from bot.commands.vocabulary import MAX_IMAGES
+from generation.checks import MAX_SEED, MAX_SIZE, MAX_STEPS, MIN_SIZE, SIZE_MULTIPLE, is_blank
 
 DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w=.+-]+)*,", re.IGNORECASE)
 WHITESPACE = b" \t\r\n"
@@ -77,15 +78,17 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
+_Whole = BeforeValidator(_whole)
+# The limits stand before the validator: behind it pydantic describes them in words that are not
+# JSON Schema's.
+Steps = Annotated[int, Field(ge=1, le=MAX_STEPS), _Whole]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED), _Whole]
+PictureNumber = Annotated[int, Field(ge=1, le=MAX_IMAGES), _Whole]
 Pixels = Annotated[
-    Whole,
-    Field(
-        ge=MIN_SIZE,
-        le=MAX_SIZE,
-        multiple_of=SIZE_MULTIPLE,
-        description="Pixels, a multiple of 16; the preset's own where it is left out",
-    ),
+    int,
+    Field(ge=MIN_SIZE, le=MAX_SIZE, multiple_of=SIZE_MULTIPLE),
+    _Whole,
+    Field(description="Pixels, a multiple of 16; the preset's own where it is left out"),
 ]
 ImageText = Annotated[
     str,
@@ -93,6 +96,7 @@ ImageText = Annotated[
         min_length=4,
         description="PNG, JPEG or WebP, in base64 or as a data URL; addresses are not followed",
         examples=["data:image/png;base64,iVBORw0KGgo…"],
+        json_schema_extra={"contentEncoding": "base64"},
     ),
 ]
 PresetName = Annotated[str, Field(min_length=1, max_length=64, examples=["canny"])]

@@ -10,7 +10,7 @@ from adapters.web_chat.sharing import Asker, TheWeb, responses
 from adapters.web_chat.views import InspectView
 from bot.inspection import told
 
-router = APIRouter(route_class=BodyRoute)
+router = APIRouter(tags=["previews"], route_class=BodyRoute)
 
 
 @router.post(
@@ -20,7 +20,7 @@ router = APIRouter(route_class=BodyRoute)
     " names them. Anybody can write these; a signature alone shows who has made the file.",
     responses=responses(429, 503),
 )
-async def inspect(web: TheWeb, source: Asker, body: InspectBody) -> InspectView:
+async def inspect_picture(web: TheWeb, source: Asker, body: InspectBody) -> InspectView:
     data = await web.image(body.image, "image")
     found = await web.service.inspections.findings(source, data)
     return InspectView(text=told(found), again=found.again, **found.to_dict())

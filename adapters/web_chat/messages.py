@@ -17,7 +17,7 @@ from bot.commands import WITH_PICTURES, CommandError, parse
 from bot.conversation import converse
 from bot.source import Picture
 
-router = APIRouter(route_class=BodyRoute)
+router = APIRouter(tags=["messages"], route_class=BodyRoute)
 
 
 @router.post(
@@ -27,7 +27,7 @@ router = APIRouter(route_class=BodyRoute)
     description="A prompt with options (`a fox --steps 20`) or a verb (`history fox`, `help`).",
     responses=responses(404, 409, 429, 503, model=MessageErrorView),
 )
-async def message(web: TheWeb, source: Asker, body: MessageBody) -> MessageView | Response:
+async def send_message(web: TheWeb, source: Asker, body: MessageBody) -> MessageView | Response:
     attached: list[Picture] = []
     if body.image is not None and _takes_a_picture(body.text):
         attached.append(partial(web.image, body.image, "image"))

@@ -14,7 +14,7 @@ from bot.audit_log import as_lines
 from bot.commands import AdminReview
 from bot.conversation import converse
 
-router = APIRouter()
+router = APIRouter(tags=["moderation"])
 
 #: Most acts in one file.
 MOST_ACTS = 100_000
@@ -48,7 +48,7 @@ class DecidedView(BaseModel):
     summary="Pictures that wait for moderators",
     responses=responses(403, 503),
 )
-async def held(web: TheWeb, source: Asker) -> list[HeldView]:
+async def list_held(web: TheWeb, source: Asker) -> list[HeldView]:
     jobs = await web.service.review.held(source.user)
     return [
         HeldView(
@@ -71,7 +71,7 @@ async def held(web: TheWeb, source: Asker) -> list[HeldView]:
     response_class=Response,
     responses={**responses(403, 404, 409, 503), **file("image/png")},
 )
-async def image(
+async def get_held_picture(
     web: TheWeb,
     source: Asker,
     id: JobId,
@@ -87,7 +87,7 @@ async def image(
     summary="Send a held picture to its person",
     responses=responses(403, 404, 409, 503),
 )
-async def release(web: TheWeb, source: Asker, id: JobId) -> DecidedView:
+async def release_held(web: TheWeb, source: Asker, id: JobId) -> DecidedView:
     return await _decided(web, source, AdminReview("release", id))
 
 
@@ -96,7 +96,7 @@ async def release(web: TheWeb, source: Asker, id: JobId) -> DecidedView:
     summary="Delete a held picture",
     responses=responses(403, 404, 409, 503),
 )
-async def reject(web: TheWeb, source: Asker, id: JobId, body: RejectBody) -> DecidedView:
+async def reject_held(web: TheWeb, source: Asker, id: JobId, body: RejectBody) -> DecidedView:
     return await _decided(web, source, AdminReview("reject", id, body.reason))
 
 
@@ -106,7 +106,7 @@ async def reject(web: TheWeb, source: Asker, id: JobId, body: RejectBody) -> Dec
     response_class=Response,
     responses={**responses(403, 503), **file("application/jsonl")},
 )
-async def audit(
+async def get_audit_log(
     web: TheWeb,
     source: Asker,
     words: Annotated[str, Query(max_length=200)] = "",

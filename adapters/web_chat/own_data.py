@@ -9,7 +9,7 @@ from starlette.responses import FileResponse, Response
 from adapters.web_chat.sharing import Asker, TheWeb, file, responses
 from adapters.web_chat.views import DeletionView
 
-router = APIRouter()
+router = APIRouter(tags=["own data"])
 
 
 @router.get(
@@ -19,7 +19,7 @@ router = APIRouter()
     response_class=Response,
     responses={**responses(409, 429, 503), **file("application/zip")},
 )
-async def export(web: TheWeb, source: Asker) -> Response:
+async def export_own_data(web: TheWeb, source: Asker) -> Response:
     made = await web.service.own_data.export(source.user)
     return FileResponse(
         made.files[0],
@@ -37,6 +37,6 @@ async def export(web: TheWeb, source: Asker) -> Response:
     " settings. Jobs that are not done are cancelled. Spent credits stay spent.",
     responses=responses(409, 503),
 )
-async def delete(web: TheWeb, source: Asker) -> DeletionView:
+async def delete_own_data(web: TheWeb, source: Asker) -> DeletionView:
     deleted = await web.service.own_data.delete(source.user)
     return DeletionView.model_validate(deleted, from_attributes=True)

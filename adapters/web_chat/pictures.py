@@ -14,7 +14,7 @@ from adapters.web_chat.sharing import Asker, JobId, TheWeb, file, responses
 from bot import sentences
 from bot.jobs import Job
 
-router = APIRouter()
+router = APIRouter(tags=["pictures"])
 
 
 @router.get(
@@ -23,7 +23,7 @@ router = APIRouter()
     response_class=Response,
     responses={**responses(404, 409, 503), **file("image/png")},
 )
-async def image(
+async def get_picture(
     web: TheWeb,
     source: Asker,
     id: JobId,
@@ -44,7 +44,7 @@ async def image(
     response_class=Response,
     responses={**responses(404, 409, 503), **file("image/png")},
 )
-async def grid(web: TheWeb, source: Asker, id: JobId) -> Response:
+async def get_grid(web: TheWeb, source: Asker, id: JobId) -> Response:
     return await _file_response(
         await web.service.lookups.picture_file(source, id, "grid"), "image/png"
     )
@@ -56,7 +56,7 @@ async def grid(web: TheWeb, source: Asker, id: JobId) -> Response:
     response_class=Response,
     responses={**responses(404, 409, 503), **file("image/webp")},
 )
-async def thumbnail(web: TheWeb, source: Asker, id: JobId) -> Response:
+async def get_thumbnail(web: TheWeb, source: Asker, id: JobId) -> Response:
     return await _file_response(
         await web.service.lookups.picture_file(source, id, "thumbnail"), "image/webp"
     )
@@ -68,7 +68,9 @@ async def thumbnail(web: TheWeb, source: Asker, id: JobId) -> Response:
     response_class=Response,
     responses={**responses(404, 409, 503), **file("image/png")},
 )
-async def control(web: TheWeb, source: Asker, id: JobId, kind: Literal["image", "map"]) -> Response:
+async def get_control_picture(
+    web: TheWeb, source: Asker, id: JobId, kind: Literal["image", "map"]
+) -> Response:
     if kind == "map":
         path = await web.service.lookups.picture_file(source, id, "map")
     else:

@@ -11,7 +11,7 @@ from adapters.web_chat.schemas import ControlMapBody, QuoteBody
 from adapters.web_chat.sharing import Asker, TheWeb, responses
 from adapters.web_chat.views import ControlMapView, QuoteView
 
-router = APIRouter(route_class=BodyRoute)
+router = APIRouter(tags=["previews"], route_class=BodyRoute)
 
 
 @router.post(
@@ -19,7 +19,7 @@ router = APIRouter(route_class=BodyRoute)
     summary="The price of a request; nothing is spent",
     responses=responses(404, 429, 503),
 )
-async def quote(web: TheWeb, source: Asker, body: QuoteBody) -> QuoteView:
+async def get_price(web: TheWeb, source: Asker, body: QuoteBody) -> QuoteView:
     attached = [] if body.image is None else [await web.image(body.image, "image")]
     told = await web.service.previews.quote(source, imagine(body, body.prompt), attached)
     return QuoteView.model_validate(told, from_attributes=True)
@@ -30,7 +30,7 @@ async def quote(web: TheWeb, source: Asker, body: QuoteBody) -> QuoteView:
     summary="The control map that a preset makes of a picture; nothing is spent",
     responses=responses(404, 429, 503),
 )
-async def control_map(web: TheWeb, source: Asker, body: ControlMapBody) -> ControlMapView:
+async def draw_control_map(web: TheWeb, source: Asker, body: ControlMapBody) -> ControlMapView:
     data = await web.image(body.image, "image")
     png, remarks = await web.service.previews.control_map(
         source, data, body.preset, body.width, body.height

@@ -6,8 +6,17 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from adapters.web_chat.fields import Body, ImageText, Pixels, PresetName, Whole, not_blank
-from generation.checks import MAX_PROMPT_LENGTH, MAX_SEED, MAX_STEPS
+from adapters.web_chat.fields import (
+    Body,
+    ImageText,
+    PictureNumber,
+    Pixels,
+    PresetName,
+    Seed,
+    Steps,
+    not_blank,
+)
+from generation.checks import MAX_PROMPT_LENGTH
 
 
 class ControlNetBody(Body):
@@ -25,17 +34,15 @@ class OptionsBody(Body):
     )
     width: Pixels | None = None
     height: Pixels | None = None
-    num_inference_steps: Whole | None = Field(
-        None, ge=1, le=MAX_STEPS, description="Denoising steps; the operator may allow fewer"
+    num_inference_steps: Steps | None = Field(
+        None, description="Denoising steps; the operator may allow fewer"
     )
     guidance_scale: float | None = Field(
         None, ge=0, le=30, description="How closely the picture follows the prompt"
     )
-    seed: Whole | None = Field(
-        None, ge=0, le=MAX_SEED, description="Seed of the noise; drawn at random if left out"
-    )
-    images: Whole | None = Field(
-        None, ge=1, le=16, description="Number of pictures, with the seeds seed, seed + 1, …"
+    seed: Seed | None = Field(None, description="Seed of the noise; drawn at random if left out")
+    images: PictureNumber | None = Field(
+        None, description="Number of pictures, with the seeds seed, seed + 1, …"
     )
     strength: float | None = Field(
         None, ge=0, le=1, description="With a preset that redraws: how far to change the picture"
@@ -80,8 +87,8 @@ class AgainBody(Body):
     """The same request again."""
 
     vary: bool = Field(False, description="Take a new seed instead of making the same pixels")
-    number: Whole | None = Field(
-        None, ge=1, le=16, description="This picture alone; all of them where it is left out"
+    number: PictureNumber | None = Field(
+        None, description="This picture alone; all of them where it is left out"
     )
 
 

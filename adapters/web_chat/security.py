@@ -278,7 +278,7 @@ class Gate:
         return not (
             scope["method"] in ("GET", "HEAD")
             and headers.get("sec-fetch-mode") == "navigate"
-            and scope["path"] == "/"
+            and scope["path"] in ("/", "/docs")
         )
 
 

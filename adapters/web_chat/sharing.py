@@ -71,7 +71,9 @@ def _source(request: Request) -> Source:
 
 TheWeb = Annotated[Web, Depends(_web)]
 Asker = Annotated[Source, Depends(_source)]
-JobId = Annotated[str, PathParameter(description="Id of a job", examples=["k7m2p9xd"])]
+JobId = Annotated[
+    str, PathParameter(max_length=64, description="Id of a job", examples=["k7m2p9xd"])
+]
 
 ERRORS: dict[int, str] = {
     400: "The request cannot succeed as written, or the Host header names another host",

@@ -13,7 +13,7 @@ from adapters.web_chat.security import COOKIE, LOCAL_USER, address_of, cookie_of
 from adapters.web_chat.sharing import TheWeb, responses
 from adapters.web_chat.views import SessionView
 
-router = APIRouter()
+router = APIRouter(tags=["signing in"])
 
 
 @router.post(
