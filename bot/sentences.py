@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 from bot import reasons
-from bot.jobs import Job
+from bot.jobs import Job, JobStatus
 from bot.languages import ENGLISH, Language
 from bot.refusals import Conflict, NotAccepting, NotAllowed, NotFound, StorageTrouble, TooOften
 from generation.errors import FluxbotError, GenerationError, InvalidImage
@@ -238,6 +238,17 @@ def held(job: Job | None = None) -> Conflict:
     if job is None:
         return Conflict(Sentence.HELD)
     return Conflict(f"{Sentence.HELD}; ask for job {job.id} later")
+
+
+def check_drawn(job: Job) -> None:
+    """Raise the error for a request that waited for *job*, where it is held, or has ended without
+    a picture."""
+    if job.status is JobStatus.HELD:
+        raise held(job)
+    if job.status is JobStatus.FAILED:
+        raise not_drawn(job)
+    if job.status is not JobStatus.SUCCEEDED:
+        raise was_cancelled(job)
 
 
 def was_cancelled(job: Job) -> Conflict:

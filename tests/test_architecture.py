@@ -40,9 +40,11 @@ NOT_TO_PEOPLE = {"CannotBeTold", "ConfigError", "AssertionError", "OutcomeUnknow
 NOT_TO_PEOPLE |= {"Field", "Query", "PathParameter", "Header", "FastAPI"}
 #: Adapters' files whose sentences are part of a protocol or for operators alone.
 OF_PROTOCOL = {
+    "adapters/web_chat/agents.py": "the tools of MCP, as they are described to agents",
     "adapters/web_chat/connections.py": "how a connection ends that has said nothing yet",
     "adapters/web_chat/description.py": "what belongs together in the description of the API",
     "adapters/web_chat/errors.py": "what can only go wrong over HTTP, and the envelope",
+    "adapters/web_chat/mcp_server.py": "what the bot is, as it is described to agents",
     "adapters/web_chat/reference.py": "the reference of the API, in the language of the API",
     "adapters/web_chat/security.py": "the gate before all routes, which knows nobody's language",
     "adapters/web_chat/sharing.py": "what each HTTP status means, in the description of the API",
@@ -50,6 +52,7 @@ OF_PROTOCOL = {
 FOR_OPERATORS = {
     "adapters/discord_chat/chat.py": "what stands in the log, and in bot check",
     "adapters/slack_chat/chat.py": "what stands in the log, and in bot check",
+    "adapters/web_chat/mcp_route.py": "why there is no MCP, in the log",
     "adapters/web_chat/server.py": "why it cannot listen",
     "adapters/slack_chat/workspaces.py": "what each of Slack's permissions is for",
 }
@@ -354,7 +357,16 @@ def test_one_module_alone_reads_and_writes_the_table_of_people():
 
 @pytest.mark.parametrize(
     "heavy",
-    ["torch", "diffusers", "transformers", "cv2", "slack_bolt", "discord", "huggingface_hub"],
+    [
+        "torch",
+        "diffusers",
+        "transformers",
+        "cv2",
+        "slack_bolt",
+        "discord",
+        "huggingface_hub",
+        "mcp",
+    ],
 )
 def test_the_way_to_the_first_answer_does_not_import(heavy):
     """Importing these takes seconds, and the page must answer before."""

@@ -10,6 +10,7 @@ from adapters.web_chat import (
     facts,
     inspection,
     jobs,
+    mcp_route,
     messages,
     moderation,
     own_data,
@@ -25,8 +26,6 @@ from adapters.web_chat.sharing import Web
 from bot.config import Config, Secrets
 from bot.service import Service
 
-#: Base64 makes four bytes of three; the rest of the JSON is small.
-BODY_OVERHEAD = 64 * 1024
 #: The modules with routes, in the order of the description.
 ROUTES = (
     facts,
@@ -63,6 +62,7 @@ def create_app(service: Service, config: Config, secrets: Secrets) -> FastAPI:
         app.include_router(room.router)
     pages.install(app)
     reference.install(app)
+    mcp_route.install(app, web)
     app.add_middleware(
         Gate,
         host=config.web.host,
@@ -70,6 +70,6 @@ def create_app(service: Service, config: Config, secrets: Secrets) -> FastAPI:
         tokens=web.tokens,
         user_of_session=service.sessions.user,
         guesses=web.guesses,
-        max_body_bytes=web.max_image_bytes * 4 // 3 + BODY_OVERHEAD,
+        max_body_bytes=web.max_body_bytes,
     )
     return app

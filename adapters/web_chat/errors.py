@@ -290,12 +290,18 @@ def response_to_invalid(problems: Sequence[Any], is_prompted: bool) -> Response:
         if isinstance(problem["input"], bytes):
             message = "the body is not declared as JSON: send Content-Type: application/json"
             return error_response(422, CODES[422], message)
-    field = ".".join(str(part) for part in location[1:])[:MAX_ECHO]
-    return error_response(422, CODES[422], _sentence(problem, field), field or None)
+    field = field_of(location[1:])
+    return error_response(422, CODES[422], sentence_about(problem, field), field or None)
 
 
-def _sentence(problem: Mapping[str, Any], field: str) -> str:
-    """A sentence about *field*: the values allowed, and the one given."""
+def field_of(location: Sequence[str | int]) -> str:
+    """The name of the member at *location*."""
+    return ".".join(str(part) for part in location)[:MAX_ECHO]
+
+
+def sentence_about(problem: Mapping[str, Any], field: str) -> str:
+    """A sentence about *field*, with which pydantic has a *problem*: the values allowed, and the
+    one given."""
     kind, value, name = problem["type"], problem["input"], field or "the body"
     limits = {
         name: int(limit) if isinstance(limit, float) and limit.is_integer() else limit

@@ -43,6 +43,8 @@ COOKIE = "fluxbot_session"
 #: A host and perhaps a port, in the characters that DNS and addresses have (RFC 9110, 7.2).
 HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[\w.-]+))(?::\d{1,5})?")
 SIGN_IN, SIGN_IN_BYTES = "/api/session", 4000
+#: The path of the Model Context Protocol.
+MCP = "/mcp"
 
 SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
@@ -75,7 +77,7 @@ def host_name(header: str) -> str:
 
 def is_guarded(path: str) -> bool:
     """Whether *path* needs a token where there are tokens; the page itself does not."""
-    return path.startswith("/api/") and path != SIGN_IN
+    return (path.startswith("/api/") and path != SIGN_IN) or path == MCP
 
 
 def address_of(scope: Scope) -> str:

@@ -21,6 +21,8 @@ from bot.service import Service
 from bot.source import Source
 from bot.threads import Thread
 
+#: Base64 makes four bytes of three; the rest of the JSON is small.
+BODY_OVERHEAD = 64 * 1024
 #: Pictures larger than this are decoded on a thread, so that nobody else waits for them.
 DECODED_HERE = 256 * 1024
 
@@ -40,6 +42,7 @@ class Web:
         self.streams = Streams(config.web.max_streams_per_person)
         self.stopping = asyncio.Event()
         self.max_image_bytes = int(config.control_images.max_megabytes * 1e6)
+        self.max_body_bytes = self.max_image_bytes * 4 // 3 + BODY_OVERHEAD
         self._decoding = Thread("base64")
 
     async def image(self, text: str, field: str) -> bytes:

@@ -36,14 +36,9 @@ async def drawn_for(
     finally:
         for task in waiting:
             task.cancel()
-    if job.status is JobStatus.HELD:
-        raise sentences.held(job)
-    if not job.status.is_final:
+    if not job.status.is_final and job.status is not JobStatus.HELD:
         if web.stopping.is_set() or not ends_with_client:
             raise sentences.restarting(job)
         # If it has ended at that very moment, nobody is left to be told.
         await converse(web.service, source, CancelCommand(job.id))
-    if job.status is JobStatus.FAILED:
-        raise sentences.not_drawn(job)
-    if job.status is not JobStatus.SUCCEEDED:
-        raise sentences.was_cancelled(job)
+    sentences.check_drawn(job)
