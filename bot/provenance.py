@@ -7,8 +7,8 @@ All files that leave the bot are encoded here, so that none goes without. Each c
 - ``xmp:CreatorTool``, ``dc:description`` and the whole request as ``fluxbot:request``.
 
 A PNG also has the text chunks ``parameters``, one readable line, and ``fluxbot``, the request as
-JSON; a WebP has the readable line as EXIF's UserComment, where other programs look for it. Where
-the operator has a certificate, a C2PA manifest binds all of this to the pixels
+JSON; a WebP or JPEG has the readable line as EXIF's UserComment, where other programs look for it.
+Where the operator has a certificate, a C2PA manifest binds all of this to the pixels
 (``bot/credentials.py``).
 """
 
@@ -36,6 +36,8 @@ SOFTWARE = f"fluxbot {VERSION}"
 
 #: zlib level of our PNGs: against 6, a sixth of the time for a fifth more bytes.
 COMPRESS_LEVEL = 1
+#: Quality of a JPEG or WebP that somebody asks for in the place of a PNG, 0 to 100.
+QUALITY = 92
 #: The keyword of XMP among a PNG's texts, and the beginning of its segment in a JPEG (XMP
 #: specification, part 3, 1.1.5 and 1.1.3).
 XMP_KEYWORD, XMP_SEGMENT = "XML:com.adobe.xmp", b"http://ns.adobe.com/xap/1.0/\0"
@@ -172,15 +174,28 @@ class Provenance:
 
     def webp(self, image: Image.Image, facts: Facts, *, quality: int, method: int) -> bytes:
         """*image* as a WebP; see `png`."""
-        exif = Image.Exif()
-        exif.get_ifd(EXIF_IFD)[USER_COMMENT] = b"UNICODE\0" + facts.parameters.encode(
-            "utf-16-be", "replace"
-        )
         file = io.BytesIO()
-        image.save(
-            file, "WEBP", quality=quality, method=method, xmp=xmp(facts), exif=exif.tobytes()
-        )
+        image.save(file, "WEBP", quality=quality, method=method, xmp=xmp(facts), exif=_exif(facts))
         return self._signed(file.getvalue(), "image/webp", facts)
+
+    def jpeg(self, image: Image.Image, facts: Facts, *, quality: int) -> bytes:
+        """*image* as a JPEG; see `png`. The longest words fit into its XMP, however they are
+        escaped."""
+        file = io.BytesIO()
+        image.save(file, "JPEG", quality=quality, subsampling=0, xmp=xmp(facts), exif=_exif(facts))
+        return self._signed(file.getvalue(), "image/jpeg", facts)
+
+    def encoded(self, path: Path, media_type: str) -> bytes:
+        """The PNG file *path*, a picture of the bot's, as a PNG, JPEG or WebP with the same
+        marks."""
+        data = path.read_bytes()
+        if media_type == "image/png":
+            return data
+        with Image.open(io.BytesIO(data)) as image:
+            picture = image.convert("RGB")
+        if media_type == "image/jpeg":
+            return self.jpeg(picture, _facts_in(data), quality=QUALITY)
+        return self.webp(picture, _facts_in(data), quality=QUALITY, method=2)
 
     def preview(self, job: Job, jpeg: bytes | None) -> bytes | None:
         """The preview *jpeg* of an unfinished picture of *job*, marked but never signed, since it
@@ -256,6 +271,14 @@ def _facts_in(png: bytes) -> Facts:
         parameters=texts.get("parameters", ""),
         request=request,
     )
+
+
+def _exif(facts: Facts) -> bytes:
+    """EXIF with the readable line as its comment."""
+    exif = Image.Exif()
+    comment = b"UNICODE\0" + facts.parameters.encode("utf-16-be", "replace")
+    exif.get_ifd(EXIF_IFD)[USER_COMMENT] = comment
+    return exif.tobytes()
 
 
 def _marked_jpeg(jpeg: bytes, packet: bytes) -> bytes:

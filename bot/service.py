@@ -24,6 +24,7 @@ from bot.config import Config
 from bot.database import Database
 from bot.drafts import Drafts
 from bot.favourites import Favourites
+from bot.formats import Formats
 from bot.gallery import Gallery
 from bot.idempotency import IdempotencyKeys
 from bot.inspection import Inspections
@@ -79,6 +80,7 @@ class Service:
         attachments: The way to the content of strangers' files.
         previews: Prices and control maps.
         sessions: Who is signed in on the page.
+        formats: Stored pictures in other formats.
         favourites: Pictures that people want to find again.
         idempotency: Keys of requests that may be sent again.
         answers: Answers that are owed to people on a platform.
@@ -137,6 +139,7 @@ class Service:
         )
         self.own_settings = OwnSettings(config, database, self._presets)
         self.attachments = Attachments(config.control_images, control_images, now, self.provenance)
+        self.formats = Formats(self.provenance)
         self._drafts = Drafts(
             config,
             database,
@@ -241,6 +244,7 @@ class Service:
             await self._worker.run()
         finally:
             self.attachments.close()
+            self.formats.close()
             pruning.cancel()
             loading.cancel()
             self._screens.close()

@@ -9,6 +9,7 @@ from adapters.web_chat import errors
 from adapters.web_chat.bodies import BodyRoute
 from adapters.web_chat.events import data_url
 from adapters.web_chat.idempotency import IdempotencyKey, once
+from adapters.web_chat.negotiation import JSON, PICTURES, PNG, of_answer
 from adapters.web_chat.pictures import read
 from adapters.web_chat.schemas import AgainBody, GenerateBody, OptionsBody
 from adapters.web_chat.sharing import Asker, JobId, TheWeb, Web, file, responses
@@ -48,7 +49,7 @@ async def _submit(web: Web, source: Source, body: GenerateBody) -> Job:
     " were drawn; with an `Idempotency-Key` the job goes on, and the same request again waits"
     " for it. With `Accept: image/png` the answer is the picture itself, or all of them in a grid.",
     response_model=GenerateView,
-    responses=responses(404, 409, 429, 503) | file("image/png"),
+    responses=responses(404, 409, 429, 503) | file(*PICTURES),
 )
 async def generate(
     web: TheWeb, source: Asker, request: Request, body: GenerateBody, key: IdempotencyKey = None
@@ -56,18 +57,21 @@ async def generate(
     source = await once(web, source, key, request, body)
     job = await _submit(web, source, body)
     await drawn_for(web, source, request, job, ends_with_client=key is None)
-    images = [
-        await read(await web.service.lookups.picture(source, job.id, number))
-        for number in range(1, job.images + 1)
-    ]
-    shown = images[0]
+    lookups = web.service.lookups
+    paths = [await lookups.picture(source, job.id, each) for each in range(1, job.images + 1)]
+    shown = paths[0]
     if job.images > 1:
-        shown = await read(await web.service.lookups.picture_file(source, job.id, "grid"))
-    if request.headers.get("accept", "").startswith("image/"):
-        return Response(shown, media_type="image/png")
+        shown = await lookups.picture_file(source, job.id, "grid")
+    media_type = of_answer(request.headers.get("accept", ""))
+    if media_type != JSON:
+        if media_type == PNG:
+            data = await read(shown)
+        else:
+            data = await web.service.formats.encoded(source.user, shown, media_type)
+        return Response(data, media_type=media_type, headers={"Vary": "Accept"})
     return GenerateView(
-        image=data_url("image/png", shown),
-        images=[data_url("image/png", image) for image in images],
+        image=data_url(PNG, await read(shown)),
+        images=[data_url(PNG, await read(path)) for path in paths],
         metadata=Metadata.of(job),
     )
 

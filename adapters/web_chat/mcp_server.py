@@ -42,7 +42,6 @@ from generation.errors import FluxbotError
 #: Bytes of all pictures of an answer. Clients read answers of about a megabyte, in base64.
 MAX_PICTURES = 700_000
 MAX_SESSIONS = 500
-MEDIA_TYPES = {".png": "image/png", ".webp": "image/webp"}
 
 Context = ServerRequestContext[Any, Any]
 
@@ -115,12 +114,12 @@ class McpServer:
         links: list[str] = []
         job = found.job
         if job is not None:
-            fitted = self._web.service.provenance.fitted
+            fit = self._web.service.formats.fitted
             for number in range(1, job.images + 1):
                 path = await self._web.service.lookups.picture(source, job.id, number)
-                data, suffix = await asyncio.to_thread(fitted, path, MAX_PICTURES // job.images)
+                data, media_type = await fit(source.user, path, MAX_PICTURES // job.images)
                 text = base64.b64encode(data).decode("ascii")
-                content.append(ImageContent(data=text, mime_type=MEDIA_TYPES[suffix]))
+                content.append(ImageContent(data=text, mime_type=media_type))
                 links.append(f"{request.base_url}api/jobs/{job.id}/image?number={number}")
         content.append(TextContent(text="\n".join((found.text, *links))))
         return CallToolResult(content=content, structured_content={**found.data, "links": links})

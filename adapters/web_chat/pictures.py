@@ -7,12 +7,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from adapters.web_chat.sharing import Asker, JobId, TheWeb, file, responses
+from adapters.web_chat.negotiation import PICTURES, PNG, of_picture
+from adapters.web_chat.sharing import AS_ACCEPTED, Asker, JobId, TheWeb, Web, file, responses
 from bot import sentences
+from bot.formats import SUFFIXES
 from bot.jobs import Job
+from bot.source import Source
 
 router = APIRouter(tags=["pictures"])
 
@@ -21,33 +24,33 @@ router = APIRouter(tags=["pictures"])
     "/api/jobs/{id}/image",
     summary="A picture",
     response_class=Response,
-    responses={**responses(404, 409, 503), **file("image/png")},
+    description=AS_ACCEPTED,
+    responses={**responses(404, 409, 429, 503), **file(*PICTURES)},
 )
 async def get_picture(
     web: TheWeb,
     source: Asker,
+    request: Request,
     id: JobId,
     number: Annotated[int, Query(ge=1, le=16)] = 1,
     download: Annotated[bool, Query(description="To be saved, under a telling name")] = False,
 ) -> Response:
     path = await web.service.lookups.picture(source, id, number)
-    name = None
-    if download:
-        job = await web.service.lookups.job(source, id)
-        name = file_name(job, number)
-    return await _file_response(path, "image/png", name)
+    job = await web.service.lookups.job(source, id) if download else None
+    name = file_name(job, number) if job else None
+    return await _picture(web, source, request, path, name)
 
 
 @router.get(
     "/api/jobs/{id}/grid",
     summary="All pictures of a job in one",
     response_class=Response,
-    responses={**responses(404, 409, 503), **file("image/png")},
+    description=AS_ACCEPTED,
+    responses={**responses(404, 409, 429, 503), **file(*PICTURES)},
 )
-async def get_grid(web: TheWeb, source: Asker, id: JobId) -> Response:
-    return await _file_response(
-        await web.service.lookups.picture_file(source, id, "grid"), "image/png"
-    )
+async def get_grid(web: TheWeb, source: Asker, request: Request, id: JobId) -> Response:
+    path = await web.service.lookups.picture_file(source, id, "grid")
+    return await _picture(web, source, request, path)
 
 
 @router.get(
@@ -79,9 +82,9 @@ async def get_control_picture(
 
 
 def file_name(job: Job, number: int) -> str:
-    """File name of a picture: words of the prompt, the id, the number."""
+    """File name of a picture without its suffix: words of the prompt, the id, the number."""
     words = "-".join(re.findall(r"[a-z0-9]+", job.request.prompt.lower()))[:48].strip("-")
-    return "-".join(filter(None, [words, job.id, str(number) if job.images > 1 else ""])) + ".png"
+    return "-".join(filter(None, [words, job.id, str(number) if job.images > 1 else ""]))
 
 
 async def read(path: Path) -> bytes:
@@ -96,8 +99,26 @@ async def read(path: Path) -> bytes:
         raise sentences.no_longer_kept() from None
 
 
+async def _picture(
+    web: Web, source: Source, request: Request, path: Path, name: str | None = None
+) -> Response:
+    """The picture in the file *path*, in the format that the client accepts."""
+    media_type = of_picture(request.headers.get("accept", ""))
+    if media_type == PNG:
+        response = await _file_response(path, PNG, name and f"{name}.png")
+    else:
+        data = await web.service.formats.encoded(source.user, path, media_type)
+        response = _response(data, media_type, name and name + SUFFIXES[media_type])
+    response.headers["Vary"] = "Accept"
+    return response
+
+
 async def _file_response(path: Path, media_type: str, name: str | None = None) -> Response:
+    return _response(await read(path), media_type, name)
+
+
+def _response(data: bytes, media_type: str, name: str | None) -> Response:
     headers = {"Cache-Control": "private, max-age=86400, immutable"}
     if name:
         headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    return Response(await read(path), media_type=media_type, headers=headers)
+    return Response(data, media_type=media_type, headers=headers)

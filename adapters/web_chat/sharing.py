@@ -105,6 +105,13 @@ EVENTS: dict[int | str, dict[str, Any]] = {
 }
 
 
+#: Describes routes that answer with a picture.
+AS_ACCEPTED = (
+    "As it is stored, a PNG; as JPEG or WebP where `Accept` likes that better. All carry the same"
+    " marks of how they were made."
+)
+
+
 def responses(*statuses: int, model: Any = ErrorView) -> dict[int | str, dict[str, Any]]:
     """The error responses of a route, for OpenAPI."""
     answers: dict[int | str, dict[str, Any]] = {}
@@ -117,6 +124,8 @@ def responses(*statuses: int, model: Any = ErrorView) -> dict[int | str, dict[st
     return answers
 
 
-def file(media_type: str) -> dict[int | str, dict[str, Any]]:
+def file(*media_types: str) -> dict[int | str, dict[str, Any]]:
+    """The response of a route that answers with a file, for OpenAPI."""
     schema = {"type": "string", "format": "binary"}
-    return {200: {"description": "The file", "content": {media_type: {"schema": schema}}}}
+    content = {media_type: {"schema": schema} for media_type in media_types}
+    return {200: {"description": "The file", "content": content}}

@@ -27,6 +27,7 @@ from bot.provenance import (
     read_request,
     xmp,
 )
+from generation.checks import MAX_PROMPT_LENGTH
 from generation.containers import XMP_KEYWORD, texts
 from generation.kinds import ControlNet, ImageToImage
 from generation.types import GenerationRequest
@@ -64,6 +65,8 @@ def files(tmp_path, fox):
     return {
         **kept,
         "copy.webp": copy,
+        "asked.jpg": gallery.provenance.encoded(path, "image/jpeg"),
+        "asked.webp": gallery.provenance.encoded(path, "image/webp"),
         "preview.jpg": preview,
         "enlarged.jpg": enlarged_preview(preview, 64),
     }
@@ -72,7 +75,7 @@ def files(tmp_path, fox):
 def test_every_file_says_that_it_was_made_by_a_model(files):
     assert set(files) == {
         *("1.png", "2.png", "grid.png", "map.png", "thumbnail.webp"),
-        *("copy.webp", "preview.jpg", "enlarged.jpg"),
+        *("copy.webp", "preview.jpg", "enlarged.jpg", "asked.jpg", "asked.webp"),
     }
     for name, data in files.items():
         with opened(data) as image:
@@ -99,10 +102,10 @@ def test_exiftool_reads_the_marks_of_every_file(files, fox, tmp_path):
         is_map = name == "map.png"
         assert term == ("algorithmicallyEnhanced" if is_map else "trainedAlgorithmicMedia")
         assert each["XMP:CreatorTool"].startswith(SOFTWARE)
-        if not is_map and not name.endswith(".jpg"):
+        if not is_map and name not in ("preview.jpg", "enlarged.jpg"):
             assert each["XMP:Description"].startswith(fox.prompt)
             assert f"Seed: {2 if name == '2.png' else 1}," in each["XMP:Description"]
-        if name.endswith(".webp"):
+        if name.endswith(".webp") or name == "asked.jpg":
             assert each["EXIF:UserComment"].startswith(fox.prompt)
 
 
@@ -129,6 +132,17 @@ def test_a_smaller_copy_keeps_the_term_of_its_picture(fox, tmp_path):
         copy, _ = Provenance().fitted(path, 30_000)
 
         assert marks(copy)[SOURCE] == source
+
+
+def test_the_longest_words_fit_into_the_marks_of_a_jpeg(fox):
+    words = "&" * MAX_PROMPT_LENGTH  # five characters each in XML
+    request = replace(fox, prompt=words, negative_prompt=words)
+
+    facts = facts_of(Job(user="ada", request=request), request)
+    told = marks(Provenance().jpeg(noise(), facts, quality=90))
+
+    assert told[SOURCE] == SourceType.MADE
+    assert json.loads(told[REQUEST])["prompt"] == words
 
 
 def test_words_stay_out_of_files_where_the_operator_wishes_so(fox):
