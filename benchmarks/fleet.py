@@ -25,7 +25,8 @@ from bot.commands import ImagineCommand
 from bot.source import Source
 from generation.executor import ThreadExecutor
 from generation.protocols import OnStep
-from generation.types import GenerationRequest, GenerationResult, Step
+from generation.results import GenerationResult
+from generation.types import GenerationRequest, Step
 
 SMALL = ImagineCommand("a red circle", num_inference_steps=4, width=64, height=64, seed=1)
 PEOPLE = 500

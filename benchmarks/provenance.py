@@ -17,7 +17,8 @@ from rich.table import Table
 
 from bot.credentials import Credentials
 from bot.jobs import Job
-from bot.provenance import COMPRESS_LEVEL, Provenance
+from bot.provenance import Provenance
+from generation.results import COMPRESS_LEVEL
 from generation.types import GenerationRequest
 from tests.certificates import signing_chain
 

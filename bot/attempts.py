@@ -11,7 +11,8 @@ from functools import partial
 from bot.jobs import Job, JobStatus
 from generation.errors import DegenerateResult, EngineLost
 from generation.protocols import Executor
-from generation.types import GenerationResult, Step
+from generation.results import Result
+from generation.types import Step
 
 logger = logging.getLogger(__name__)
 
@@ -50,14 +51,14 @@ class Attempt:
         self.job = job
         self.turn = turn
         self.fence: int | None = None
-        self.results: asyncio.Future[list[GenerationResult]] = asyncio.Future()
+        self.results: asyncio.Future[list[Result]] = asyncio.Future()
         self.concluding: asyncio.Task[None] | None = None
         self._begin = begin
         self._preview = preview
         self._on_end = on_end
         self._requests = dict(enumerate(job.requests, start=1))
         self._left = deque(self._requests)
-        self._drawn: dict[int, GenerationResult] = {}
+        self._drawn: dict[int, Result] = {}
         self._steps: dict[int, int] = {}  # done, of each picture that was begun
         self._parts: dict[asyncio.Task[None], int | None] = {}  # with the picture being drawn
         self._error: BaseException | None = None
@@ -96,7 +97,7 @@ class Attempt:
             if not is_first:
                 return
 
-    async def _picture(self, number: int, executor: Executor) -> GenerationResult:
+    async def _picture(self, number: int, executor: Executor) -> Result:
         part = asyncio.current_task()
         assert part is not None
         self._parts[part] = number

@@ -17,13 +17,12 @@ from bot.permissions import make_folder
 from bot.provenance import MAP, Facts, Provenance
 from bot.refusals import NotFound
 from bot.syncs import sync
+from generation.results import Files, thumbnail_of
 from generation.types import GenerationRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: Longest side of a thumbnail, in pixels.
-THUMBNAIL_SIZE = 256
 GRID_GAP = 4
 
 #: Ends the name of a file that is still being written.
@@ -92,25 +91,26 @@ class Gallery:
         job: Job,
         number: int,
         request: GenerationRequest,
-        image: Image.Image,
-        control_map: Image.Image | None,
+        files: Files,
     ) -> None:
-        """Store picture *number* (from 1) of *job*, and the control map with the first.
+        """Store the *files* of picture *number* (from 1) of *job*, and the control map with the
+        first.
 
         Raises:
             OSError: The disk is full or cannot be written, or the picture cannot be signed.
         """
         facts = self.provenance.of(job, request)
-        self._save_png(self.picture_path(job.id, number), image, facts)
-        if number == 1 and control_map is not None:
-            self._save_png(self.path(job.id, "map"), control_map, MAP)
+        marked = self.provenance.marked
+        self._save(self.picture_path(job.id, number), marked(files.png, facts))
+        if number == 1 and files.control_map is not None:
+            self._save(self.path(job.id, "map"), marked(files.control_map, MAP))
         if job.images == 1:
-            self._save_thumbnail(job.id, image, facts)
+            self._save_thumbnail(job.id, files.thumbnail, facts)
         elif number == job.images:
             grid = tiled([self._open(job.id, each) for each in range(1, job.images + 1)])
             facts = self.provenance.of(job, job.request)
-            self._save_png(self.path(job.id, "grid"), grid, facts)
-            self._save_thumbnail(job.id, grid, facts)
+            self._save(self.path(job.id, "grid"), self.provenance.png(grid, facts))
+            self._save_thumbnail(job.id, thumbnail_of(grid), facts)
 
     def delete(self, job_id: str) -> None:
         """Delete all pictures of a job, if there are any."""
@@ -153,15 +153,12 @@ class Gallery:
         with Image.open(self.picture_path(job_id, number)) as image:
             return image.convert("RGB")
 
-    def _save_png(self, path: Path, image: Image.Image, facts: Facts) -> None:
-        png = self.provenance.png(image, facts)
-        _write_aside(path, lambda file: file.write(png))
+    def _save(self, path: Path, data: bytes) -> None:
+        _write_aside(path, lambda file: file.write(data))
 
-    def _save_thumbnail(self, job_id: str, image: Image.Image, facts: Facts) -> None:
-        thumbnail = image.copy()
-        thumbnail.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Image.Resampling.BICUBIC)
+    def _save_thumbnail(self, job_id: str, thumbnail: Image.Image, facts: Facts) -> None:
         webp = self.provenance.webp(thumbnail, facts, quality=80, method=0)
-        _write_aside(self.path(job_id, "thumbnail"), lambda file: file.write(webp))
+        self._save(self.path(job_id, "thumbnail"), webp)
 
 
 def tiled(images: list[Image.Image]) -> Image.Image:

@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from PIL import Image
-
 from bot.jobs import Job, JobStatus, Review
 from bot.origins import Origin
 from bot.outcomes import Outcome
@@ -63,14 +61,14 @@ class Judging:
             verdicts.append(await self._screens.judge_file(picture, place))
         return strictest(verdicts)
 
-    async def pictures(self, job: Job, images: Sequence[Image.Image]) -> Verdict:
-        """The verdict on the pictures of *job*.
+    async def pictures(self, job: Job, pngs: Sequence[bytes]) -> Verdict:
+        """The verdict on the pictures of *job*, PNG files.
 
         Raises:
             NotAccepting: A screen does not work.
         """
         place = _place(job)
-        return strictest([await self._screens.judge_picture(each, place) for each in images])
+        return strictest([await self._screens.judge_file(each, place) for each in pngs])
 
     def refusal(self, verdict: Verdict, now: float, seconds: float) -> Outcome:
         """The outcome of a job whose pictures nobody is to see, after *verdict*."""

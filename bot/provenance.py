@@ -25,19 +25,21 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
+from PIL.PngImagePlugin import PngInfo, putchunk
 
 from bot.jobs import Job
+from generation.results import png_of
 from generation.types import GenerationRequest
 
 #: The version in pyproject.toml, which a checkout is never asked for otherwise.
 VERSION = "0.1.0"
 SOFTWARE = f"fluxbot {VERSION}"
 
-#: zlib level of our PNGs: against 6, a sixth of the time for a fifth more bytes.
-COMPRESS_LEVEL = 1
 #: Quality of a JPEG or WebP that somebody asks for in the place of a PNG, 0 to 100.
 QUALITY = 92
+#: Where the marks of a PNG stand: behind its signature and its header (PNG specification, third
+#: edition, 5.6: texts may stand anywhere between header and end).
+PNG_PIXELS = 8 + 12 + 13
 #: The keyword of XMP among a PNG's texts, and the beginning of its segment in a JPEG (XMP
 #: specification, part 3, 1.1.5 and 1.1.3).
 XMP_KEYWORD, XMP_SEGMENT = "XML:com.adobe.xmp", b"http://ns.adobe.com/xap/1.0/\0"
@@ -158,7 +160,11 @@ class Provenance:
         return facts_of(job, request, tells_prompt=self._tells_prompt)
 
     def png(self, image: Image.Image, facts: Facts) -> bytes:
-        """*image* as a PNG.
+        """*image* as a PNG; see `marked`."""
+        return self.marked(png_of(image), facts)
+
+    def marked(self, png: bytes, facts: Facts) -> bytes:
+        """*png*, which has no marks yet, with those for *facts*.
 
         Raises:
             SignatureFailed: No manifest could be signed.
@@ -169,7 +175,10 @@ class Provenance:
         if facts.request:
             info.add_itxt("fluxbot", _json(facts.request))
         file = io.BytesIO()
-        image.save(file, "PNG", compress_level=COMPRESS_LEVEL, pnginfo=info)
+        file.write(png[:PNG_PIXELS])
+        for kind, text, *_ in info.chunks:
+            putchunk(file, kind, text)
+        file.write(png[PNG_PIXELS:])
         return self._signed(file.getvalue(), "image/png", facts)
 
     def webp(self, image: Image.Image, facts: Facts, *, quality: int, method: int) -> bytes:

@@ -201,14 +201,6 @@ class Screens:
         texts = [text for text in texts if text]
         return await self._judged(lambda screen: screen.judge_words(texts, place))
 
-    async def judge_picture(self, image: Image.Image, place: Place) -> Verdict:
-        """The strictest verdict on *image*.
-
-        Raises:
-            NotAccepting: A screen does not work.
-        """
-        return await self._judged(lambda screen: screen.judge_picture(image, place))
-
     async def judge_file(self, data: bytes, place: Place) -> Verdict:
         """The strictest verdict on a picture file that the bot itself has written.
 

@@ -42,7 +42,7 @@ from bot.standstill import CANNOT_SAVE, CANNOT_WRITE, NO_ROOM_FOR_PICTURES, Stan
 from bot.views import EngineState
 from generation.errors import EngineLost, FluxbotError
 from generation.protocols import Executor
-from generation.types import GenerationResult
+from generation.results import Files
 
 T = TypeVar("T")
 
@@ -360,10 +360,16 @@ class Worker:
                 else:
                     await end(cancelled(job, self._now(), self._unwanted.get(job.id)))
                 return
-            error = results.exception()
+            error, files = results.exception(), []
             if error is None:
-                self.times.record(job, sum(result.seconds for result in results.result()))
-                await self._keep(attempt, results.result())
+                try:
+                    files = [await asyncio.to_thread(each.files) for each in results.result()]
+                except Exception as failed:
+                    error = failed
+            if error is None:
+                seconds = sum(result.seconds for result in results.result())
+                self.times.record(job, seconds)
+                await self._keep(attempt, files, seconds)
             elif isinstance(error, EngineLost):
                 await self._draw_again(attempt, error)
             elif isinstance(error, FluxbotError):
@@ -375,18 +381,17 @@ class Worker:
             logger.exception("the end of job %s cannot be written", job.id)
             self.pause(CANNOT_WRITE)
 
-    async def _keep(self, attempt: Attempt, results: list[GenerationResult]) -> None:
-        """Judge, encode and store the pictures, off the engine's thread, and end the job, or have
-        it held for moderators."""
+    async def _keep(self, attempt: Attempt, files: list[Files], seconds: float) -> None:
+        """Judge and store the pictures, off the engine's thread, and end the job, or have it held
+        for moderators."""
         job = attempt.job
         end = partial(self._end, job, write=self._written, fence=attempt.fence)
-        seconds = sum(result.seconds for result in results)
         try:
-            verdict = await self._judging.pictures(job, [result.image for result in results])
+            verdict = await self._judging.pictures(job, [each.png for each in files])
             if verdict.action is Action.REFUSE:
                 await end(self._judging.refusal(verdict, self._now(), seconds))
                 return
-            await self._stored(job, results)
+            await self._stored(job, files)
         except NotAccepting as error:
             await end(
                 Outcome(JobStatus.FAILED, self._now(), f"{error}; your credits were given back")
@@ -428,9 +433,9 @@ class Worker:
         if job is not None and holds is not None:
             holds.show(job)
 
-    def _save(self, job: Job, results: list[GenerationResult]) -> None:
-        for number, (request, result) in enumerate(zip(job.requests, results, strict=True), 1):
-            self._gallery.save(job, number, request, result.image, result.control_map)
+    def _save(self, job: Job, files: list[Files]) -> None:
+        for number, (request, each) in enumerate(zip(job.requests, files, strict=True), 1):
+            self._gallery.save(job, number, request, each)
 
     async def _delete(self, job: Job) -> None:
         with suppress(OSError):
@@ -509,7 +514,7 @@ class Worker:
             "the database", partial(self._database.write, work), trouble_of
         )
 
-    async def _stored(self, job: Job, results: list[GenerationResult]) -> None:
+    async def _stored(self, job: Job, files: list[Files]) -> None:
         """Store the pictures of *job*, however long it takes until the storage is back.
 
         Raises:
@@ -521,7 +526,7 @@ class Worker:
                 return None
             return NO_ROOM_FOR_PICTURES if error.errno in NO_ROOM else CANNOT_SAVE
 
-        save = partial(asyncio.to_thread, self._save, job, results)
+        save = partial(asyncio.to_thread, self._save, job, files)
         await self._standstill.until_done("pictures", save, trouble_of)
 
 

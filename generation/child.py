@@ -18,11 +18,10 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
-
-from PIL import Image
 
 from generation import frames
 from generation.errors import (
@@ -34,8 +33,10 @@ from generation.errors import (
     ModelUnavailable,
     OutOfMemory,
 )
+from generation.inbox import Inbox
 from generation.protocols import OnStep
-from generation.types import GenerationRequest, GenerationResult, Step
+from generation.results import RemoteResult
+from generation.types import GenerationRequest, Step
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +140,7 @@ class ChildEngine:
         header, _ = child.answer(self.seconds_to_load)
         self._loaded = header["loaded"]
 
-    def generate(self, request: GenerationRequest, on_step: OnStep) -> GenerationResult:
+    def generate(self, request: GenerationRequest, on_step: OnStep) -> RemoteResult:
         """Make one picture, calling *on_step* after each denoising step.
 
         Raises:
@@ -149,24 +150,15 @@ class ChildEngine:
         if self._child is None:
             raise ModelUnavailable("the model is not loaded")
         try:
-            header, blobs = self._finished(self._child, request, on_step)
-            self._loaded = header["loaded"]
-            self._drawn.add((request.preset, request.lora))
-            size = (request.width, request.height)
-            try:
-                images = [Image.frombytes("RGB", size, blob) for blob in blobs]
-                return GenerationResult(
-                    images[0],
-                    header["seconds"],
-                    control_map=images[1] if len(images) > 1 else None,
-                    peak_memory=header["peak_memory"],
-                )
-            except (ValueError, IndexError) as error:
-                sentence = f"sent no picture of {size[0]} × {size[1]} pixels"
-                raise self._child.lost(sentence) from error
+            header, _ = self._finished(self._child, request, on_step)
         except EngineLost:
             self._loaded = {}
             raise
+        self._loaded = header["loaded"]
+        self._drawn.add((request.preset, request.lora))
+        size = request.width, request.height
+        receive = partial(self._child.inbox.take, header["number"], size)
+        return RemoteResult(header["seconds"], header["peak_memory"], receive)
 
     def close(self) -> None:
         """End the child, and with it all that it held. May be called more than once.
@@ -208,6 +200,7 @@ class ChildEngine:
                 ended_by = error
             child.send({"do": "go" if ended_by is None else "stop"})
         if ended_by is not None:  # asked after its last step: it was too late to end
+            child.inbox.forget(header["number"])
             raise ended_by
         return header, blobs
 
@@ -237,6 +230,7 @@ class LiveChild:
 
     Attributes:
         process: The process, which may have ended by itself.
+        inbox: The files of its pictures.
     """
 
     def __init__(
@@ -246,15 +240,21 @@ class LiveChild:
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         orders, orders_end = os.pipe()
         answers, answers_end = os.pipe()
+        files, files_end = os.pipe()
         self._clock = clock
         self._orders = os.fdopen(orders_end, "wb")
         self._answers = os.fdopen(answers, "rb")
+        self.inbox = Inbox(os.fdopen(files, "rb"))
         self._received = bytearray()
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "generation.engine_process", str(os.getpid())],
+                [
+                    *(sys.executable, "-m", "generation.engine_process"),
+                    *(str(os.getpid()), str(files_end)),
+                ],
                 stdin=orders,
                 stdout=answers_end,
+                pass_fds=[files_end],
                 env={**os.environ, **(environment or {}), "PYTHONPATH": path},
                 # Ctrl-C in the terminal is for the bot, which lets it finish its picture.
                 start_new_session=True,
@@ -266,6 +266,7 @@ class LiveChild:
             # The child holds its ends alone, so that either side learns of the other's end.
             os.close(orders)
             os.close(answers_end)
+            os.close(files_end)
 
     def send(self, header: dict[str, Any]) -> None:
         """Give an order.

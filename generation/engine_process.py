@@ -1,10 +1,11 @@
 """The process that a `ChildEngine` starts: an engine that takes orders from a pipe.
 
-    python -m generation.engine_process PID_OF_THE_PARENT
+    python -m generation.engine_process PID_OF_THE_PARENT FILES
 
-It reads orders as frames from its standard input and answers on its standard output. After each
-step it waits for leave, so that an exception of ``on_step`` in the parent ends the generation
-here, as it does on a thread.
+It reads orders as frames from its standard input and answers on its standard output. The files of
+a picture go through a pipe of their own, the descriptor FILES, since they are encoded while the
+next picture is drawn. After each step it waits for leave, so that an exception of ``on_step`` in
+the parent ends the generation here, as it does on a thread.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any, BinaryIO
 from generation import frames
 from generation.errors import EngineLost, FluxbotError, GenerationCancelled, ModelUnavailable
 from generation.frames import own_output
+from generation.inbox import Outbox
 from generation.protocols import Engine
 from generation.types import GenerationRequest, Step
 
@@ -58,11 +60,13 @@ class EngineProcess:
     Args:
         orders: Pipe from the parent; its end is the end of this process.
         answers: Pipe to the parent.
+        files: Pipe to the parent's inbox.
     """
 
-    def __init__(self, orders: BinaryIO, answers: BinaryIO) -> None:
+    def __init__(self, orders: BinaryIO, answers: BinaryIO, files: BinaryIO) -> None:
         self._orders = orders
         self._answers = answers
+        self._outbox = Outbox(files)
         self._writing = threading.Lock()
         self._waiting: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
@@ -105,15 +109,14 @@ class EngineProcess:
     def _generate(self, engine: Engine, order: dict[str, Any]) -> None:
         request = GenerationRequest.from_dict(order["request"], order["folder"])
         result = engine.generate(request, self._step)
-        images = [result.image, *([result.control_map] if result.control_map else [])]
         self.send(
             {
                 "is": "result",
+                "number": self._outbox.send(result),
                 "seconds": result.seconds,
                 "peak_memory": result.peak_memory,
                 "loaded": engine.loaded,
-            },
-            *(image.tobytes() for image in images),
+            }
         )
 
     def _step(self, step: Step) -> None:
@@ -179,7 +182,7 @@ def _die_with(parent: int) -> None:
 def main() -> None:
     _die_with(int(sys.argv[1]))
     with own_output() as answers:
-        EngineProcess(sys.stdin.buffer, answers).run()
+        EngineProcess(sys.stdin.buffer, answers, os.fdopen(int(sys.argv[2]), "wb")).run()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from typing import TypeVar
 
 from generation.errors import EngineLost, GenerationCancelled, ModelUnavailable
 from generation.protocols import Engine, OnStep
-from generation.types import GenerationRequest, GenerationResult, Step
+from generation.results import Result as Drawn
+from generation.types import GenerationRequest, Step
 
 #: Beginning of the names of engines' threads.
 ENGINE_THREAD = "engine"
@@ -57,7 +58,7 @@ class ThreadExecutor:
         self._loading = self._submit(self._load)
         await asyncio.wrap_future(self._loading)
 
-    async def generate(self, request: GenerationRequest, on_step: OnStep) -> GenerationResult:
+    async def generate(self, request: GenerationRequest, on_step: OnStep) -> Drawn:
         """Make one picture; *on_step* is called on the event loop's thread.
 
         Cancelling it ends the generation within one denoising step, and raises
@@ -156,7 +157,7 @@ class ThreadExecutor:
             raise
         self._engine = engine
 
-    def _generate(self, request: GenerationRequest, on_step: OnStep) -> GenerationResult:
+    def _generate(self, request: GenerationRequest, on_step: OnStep) -> Drawn:
         if self._is_closing.is_set():
             raise GenerationCancelled
         if self._engine is None:
@@ -181,7 +182,7 @@ class ThreadExecutor:
             log.exception("the engine could not be closed")
 
 
-async def _wait_whatever_comes(running: asyncio.Future[GenerationResult]) -> None:
+async def _wait_whatever_comes(running: asyncio.Future[Drawn]) -> None:
     """Wait until *running* is done, even if cancelled again: its device is busy until then."""
     while not running.done():
         try:

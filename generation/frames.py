@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-#: Bytes of a frame's JSON, and of what is behind it: two RGB pictures of 2048 x 2048.
-MAX_HEADER, MAX_BLOBS = 2**20, 2 * 3 * 2048 * 2048
+#: Bytes of a frame's JSON, and of what is behind it: two RGB pictures of 2048 x 2048 as PNGs that
+#: nothing makes smaller, and a thumbnail.
+MAX_HEADER, MAX_BLOBS = 2**20, 2 * 3 * 2048 * 2048 + 2**20
 SIZES = struct.Struct(">II")
 
 #: The JSON of a frame, and its byte strings.
@@ -43,13 +44,11 @@ def take(received: bytearray, max_blobs: int = MAX_BLOBS) -> Frame | None:
     """
     if len(received) < SIZES.size:
         return None
-    length, behind = SIZES.unpack_from(received)
-    if length > MAX_HEADER or behind > max_blobs:
-        raise ValueError(f"{length} and {behind} bytes")
+    length, behind = _sizes(received, max_blobs)
     end = SIZES.size + length + behind
     if len(received) < end:
         return None
-    header = json.loads(bytes(received[SIZES.size : SIZES.size + length]), object_hook=_with_paths)
+    header = _header(bytes(received[SIZES.size : SIZES.size + length]))
     blobs, start = [], SIZES.size + length
     with memoryview(received) as view:  # which copies each once
         for size in header["blobs"]:
@@ -59,6 +58,38 @@ def take(received: bytearray, max_blobs: int = MAX_BLOBS) -> Frame | None:
         raise ValueError("its parts do not add up")
     del received[:end]
     return header, blobs
+
+
+def read(pipe: BinaryIO, max_blobs: int = MAX_BLOBS) -> Frame | None:
+    """The next frame of *pipe*, once it is whole; None where the pipe ends before that. Blocking.
+
+    Raises:
+        ValueError: Something else comes.
+    """
+    start = pipe.read(SIZES.size)
+    if len(start) < SIZES.size:
+        return None
+    length, behind = _sizes(start, max_blobs)
+    text = pipe.read(length)
+    if len(text) < length:
+        return None
+    header = _header(text)
+    if sum(header["blobs"]) != behind:
+        raise ValueError("its parts do not add up")
+    blobs = [pipe.read(size) for size in header["blobs"]]
+    return (header, blobs) if sum(map(len, blobs)) == behind else None
+
+
+def _sizes(start: bytes | bytearray, max_blobs: int) -> tuple[int, int]:
+    length, behind = SIZES.unpack_from(start)
+    if length > MAX_HEADER or behind > max_blobs:
+        raise ValueError(f"{length} and {behind} bytes")
+    return length, behind
+
+
+def _header(text: bytes) -> dict[str, Any]:
+    header: dict[str, Any] = json.loads(text, object_hook=_with_paths)
+    return header
 
 
 def _with_paths(values: dict[str, Any]) -> Any:

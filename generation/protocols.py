@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from generation.kinds import Preprocessor
-from generation.types import CleanImage, Fit, GenerationRequest, GenerationResult, Signature, Step
+from generation.results import Result
+from generation.types import CleanImage, Fit, GenerationRequest, Signature, Step
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,7 +26,7 @@ class Engine(Protocol):
             EngineLost: It died meanwhile.
         """
 
-    def generate(self, request: GenerationRequest, on_step: OnStep) -> GenerationResult:
+    def generate(self, request: GenerationRequest, on_step: OnStep) -> Result:
         """Make one picture, calling *on_step* after each denoising step, and with a
         note while something is downloaded or loaded first.
 
@@ -63,7 +64,7 @@ class Executor(Protocol):
         After `EngineLost` a fresh one is loaded.
         """
 
-    async def generate(self, request: GenerationRequest, on_step: OnStep) -> GenerationResult:
+    async def generate(self, request: GenerationRequest, on_step: OnStep) -> Result:
         """Make one picture; *on_step* is called on the event loop's thread."""
         ...
 

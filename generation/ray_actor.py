@@ -8,7 +8,8 @@ another version's exceptions::
     ("alive",)                                        a sign of life, every few seconds
     ("ready", epoch, loaded)                          the engine is loaded
     ("step", number, preview, note)
-    ("result", seconds, peak_memory, loaded, image, control_map)
+    ("result", seconds, peak_memory, loaded)          and the engine is free
+    ("files", png, size of the thumbnail, its pixels, control_map)
     ("cancelled",)                                    and the engine is free
     ("error", code, sentence, field)
 
@@ -31,7 +32,8 @@ from typing import Any
 from generation.child import ChildEngine
 from generation.errors import EngineLost, FluxbotError, GenerationError
 from generation.executor import ThreadExecutor
-from generation.types import GenerationRequest, GenerationResult, Step
+from generation.results import Result
+from generation.types import GenerationRequest, Step
 from generation.weights import prepare_environment
 
 log = logging.getLogger(__name__)
@@ -72,7 +74,7 @@ class EngineActor:
         self._made_of = made_of
         self._executor = ThreadExecutor(partial(ChildEngine, kind, arguments, **(options or {})))
         self._epoch = 0
-        self._drawing: asyncio.Task[GenerationResult] | None = None
+        self._drawing: asyncio.Task[Result] | None = None
 
     async def about(self) -> dict[str, str]:
         """Where it runs, with which code, and what it was made of."""
@@ -94,7 +96,8 @@ class EngineActor:
     async def generate(
         self, epoch: int, values: Mapping[str, Any], pictures: Mapping[str, bytes]
     ) -> AsyncIterator[Answer]:
-        """Make one picture; ends with a result, an error, or word that it was cancelled.
+        """Make one picture; ends with a result and its files, an error, or word that it was
+        cancelled.
 
         Args:
             values: The request, as its ``to_dict`` gives it.
@@ -125,14 +128,8 @@ class EngineActor:
             yield _as_value(error)
         else:
             result = drawing.result()
-            yield (
-                "result",
-                result.seconds,
-                result.peak_memory,
-                self._executor.loaded,
-                result.image.tobytes(),
-                result.control_map and result.control_map.tobytes(),
-            )
+            yield ("result", result.seconds, result.peak_memory, self._executor.loaded)
+            yield await asyncio.to_thread(_files, result)
 
     async def cancel(self, epoch: int) -> None:
         """Ask the drawing of *epoch* to end, which it does within a step; `generate` says so."""
@@ -176,6 +173,15 @@ async def _ended(drawing: asyncio.Task[Any]) -> None:
     """Cancel *drawing*, unless it is done, and return once the engine is free."""
     drawing.cancel()
     await asyncio.wait([drawing])
+
+
+def _files(result: Result) -> Answer:
+    try:
+        files = result.files()
+    except FluxbotError as error:
+        return _as_value(error)
+    thumbnail = files.thumbnail
+    return ("files", files.png, thumbnail.size, thumbnail.tobytes(), files.control_map)
 
 
 def _as_value(error: BaseException) -> Answer:

@@ -38,7 +38,8 @@ from generation.errors import (
 from generation.executor import ThreadExecutor
 from generation.protocols import OnStep
 from generation.ray_actor import Answer, EngineActor, code
-from generation.types import GenerationRequest, GenerationResult, Step
+from generation.results import Files, RemoteResult
+from generation.types import GenerationRequest, Step
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +173,7 @@ class RayEngine:
                 raise _error(*values)
         threading.Thread(target=self._watch, daemon=True).start()
 
-    def generate(self, request: GenerationRequest, on_step: OnStep) -> GenerationResult:
+    def generate(self, request: GenerationRequest, on_step: OnStep) -> RemoteResult:
         """Make one picture on the node.
 
         Raises:
@@ -183,7 +184,8 @@ class RayEngine:
         ended_by: BaseException | None = None
         with self._drawing:
             stream = self._actor.generate.remote(self._epoch, request.to_dict(), pictures)
-            for kind, *values in self._answers(stream):
+            answers = self._answers(stream)
+            for kind, *values in answers:
                 if kind == "step" and ended_by is None:
                     try:
                         on_step(Step(*values))
@@ -195,27 +197,23 @@ class RayEngine:
                 elif kind == "error":
                     raise _error(*values)
                 elif kind == "result":
-                    return self._result(request, *values)
+                    seconds, peak_memory, self._loaded = values
+                    return RemoteResult(seconds, peak_memory, partial(self._files, answers))
         raise ended_by or EngineLost(f"{self._name} has sent no picture")
 
     def close(self) -> None:
         """Leave the actor as it is, for the next bot."""
 
-    def _result(
-        self,
-        request: GenerationRequest,
-        seconds: float,
-        peak_memory: int | None,
-        loaded: dict[str, int],
-        image: bytes,
-        control_map: bytes | None,
-    ) -> GenerationResult:
+    def _files(self, answers: Iterator[Answer]) -> Files:
         from PIL import Image
 
-        self._loaded = loaded
-        size = (request.width, request.height)
-        shown = None if control_map is None else Image.frombytes("RGB", size, control_map)
-        return GenerationResult(Image.frombytes("RGB", size, image), seconds, shown, peak_memory)
+        for kind, *values in answers:
+            if kind == "error":
+                raise _error(*values)
+            if kind == "files":
+                png, size, thumbnail, control_map = values
+                return Files(png, Image.frombytes("RGB", size, thumbnail), control_map)
+        raise EngineLost(f"{self._name} has sent no picture")
 
     def _found(self) -> Any:
         """The actor, which answers and was made of this bot's code and arguments."""

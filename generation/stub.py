@@ -17,7 +17,8 @@ from PIL import Image, ImageChops, ImageOps
 from generation.control_images import shown_to_model
 from generation.errors import ModelUnavailable
 from generation.protocols import OnStep
-from generation.types import GenerationRequest, GenerationResult, Step
+from generation.results import GenerationResult
+from generation.types import GenerationRequest, Step
 
 PREVIEW_SCALE = 8
 

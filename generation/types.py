@@ -16,7 +16,7 @@ from generation.errors import InvalidRequest
 from generation.kinds import Kind, TextToImage, flat_names, kind_of, picture_names
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    pass
 
 #: How a control image of another shape meets the picture: cut to fill it, or
 #: framed in black to fit inside it.
@@ -236,23 +236,6 @@ class Step:
     number: int
     preview: bytes | None = None
     note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationResult:
-    """A picture and what it cost.
-
-    Attributes:
-        image: Mode RGB, of the requested size.
-        seconds: Time on the engine's thread, without the downloads and loading of a first use.
-        control_map: The map that the model was shown, of the same size; None without one.
-        peak_memory: Bytes of device memory at the highest; None where it is not measured.
-    """
-
-    image: Image
-    seconds: float
-    control_map: Image | None = None
-    peak_memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

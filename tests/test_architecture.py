@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 TOP_LEVEL = {"bot", "generation", "adapters"}
 #: What the chat side may know of ``generation``: no torch, no weights.
 VOCABULARY = tuple(
-    f"generation.{name}" for name in ("errors", "checks", "kinds", "types", "protocols")
+    f"generation.{name}" for name in ("errors", "checks", "kinds", "types", "results", "protocols")
 )
 #: What alone may know everything; nobody else imports it.
 ROOTS = ("bot/__main__.py", "bot/assembly/")

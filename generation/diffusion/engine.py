@@ -38,7 +38,8 @@ from generation.errors import DegenerateResult, ModelUnavailable, OutOfMemory
 from generation.families import family_of
 from generation.preprocessors import Preprocessors
 from generation.protocols import OnStep
-from generation.types import GenerationRequest, GenerationResult, Step
+from generation.results import GenerationResult
+from generation.types import GenerationRequest, Step
 from generation.wanted import WORDS, WeightsRole, progress_sentence
 
 Opened = TypeVar("Opened")

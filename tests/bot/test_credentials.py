@@ -15,6 +15,7 @@ from bot.jobs import Job
 from bot.provenance import Provenance, SourceType, facts_of
 from bot.sections import ProvenanceSettings
 from generation.kinds import ControlNet, ImageToImage
+from generation.results import encoded
 from tests.certificates import signing_chain
 from tests.samples import file, noise
 
@@ -67,7 +68,7 @@ def test_every_kept_file_is_signed_and_says_that_a_model_made_it(tmp_path, fox, 
     job = Job(user="ada", request=fox, images=2)
 
     for number, request in enumerate(job.requests, 1):
-        gallery.save(job, number, request, noise(), noise())
+        gallery.save(job, number, request, encoded(noise(), noise()))
 
     kept = sorted(gallery.images.iterdir())
     assert len(kept) == 5  # two pictures, their grid, the map and the thumbnail
@@ -173,7 +174,7 @@ def test_a_picture_that_cannot_be_signed_is_not_kept(tmp_path, fox):
     gallery = Gallery(tmp_path, Provenance(sign=expired.sign))
 
     with pytest.raises(SignatureFailed, match="cannot be signed"):
-        gallery.save(Job(user="ada", request=fox), 1, fox, noise(), None)
+        gallery.save(Job(user="ada", request=fox), 1, fox, encoded(noise()))
 
     assert list(gallery.images.iterdir()) == []
 

@@ -12,6 +12,7 @@ from PIL import Image
 from bot.gallery import PART, Gallery, tiled
 from bot.jobs import Job
 from bot.provenance import Provenance, read_request
+from generation.results import encoded
 from tests.samples import file, opened
 
 
@@ -39,16 +40,15 @@ def test_attached_pictures_are_cleared_away_whoever_else_deletes_them(gallery):
     assert not orphan.exists()
 
 
-def test_a_file_that_cannot_be_finished_leaves_nothing_behind(gallery, fox):
-    class Unsaveable(Image.Image):
-        def save(self, file, *args, **kwargs):
-            file.write(b"half")
-            raise OSError(28, "No space left on device")
+def test_a_file_that_cannot_be_finished_leaves_nothing_behind(gallery, fox, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
 
+    monkeypatch.setattr("bot.gallery.os.fsync", full)
     job = Job(user="ada", request=fox)
 
     with pytest.raises(OSError, match="No space left"):
-        gallery.save(job, 1, fox, Unsaveable(), None)
+        gallery.save(job, 1, fox, encoded(plain()))
 
     assert list(gallery.images.iterdir()) == []
 
@@ -97,8 +97,8 @@ def test_a_picture_that_is_sent_ten_times_is_kept_once(gallery):
 def test_everything_of_a_job_is_deleted_and_nothing_of_another(gallery, fox):
     mine, other = Job(user="ada", request=fox, images=2), Job(user="ada", request=fox)
     for number in (1, 2):
-        gallery.save(mine, number, fox, plain(), plain("white"))
-    gallery.save(other, 1, fox, plain(), None)
+        gallery.save(mine, number, fox, encoded(plain(), plain("white")))
+    gallery.save(other, 1, fox, encoded(plain()))
 
     gallery.delete(mine.id)
 
@@ -122,7 +122,7 @@ def test_a_grid_is_nearly_square_and_shows_every_picture(count, columns, rows):
 def test_a_prompt_in_any_script_survives_in_the_picture(gallery, fox):
     job = Job(user="ada", request=fox)
     object.__setattr__(fox, "prompt", "一只狐狸 – „im Schnee“ 🦊")
-    gallery.save(job, 1, fox, plain(), None)
+    gallery.save(job, 1, fox, encoded(plain()))
 
     made = read_request(gallery.picture_path(job.id, 1).read_bytes())
 

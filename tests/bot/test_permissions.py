@@ -20,6 +20,7 @@ from bot.jobs import Job
 from bot.permissions import readable_by_others, secrets_are_open, tighten
 from bot.restarts import Restarts
 from bot.storage import Reserve
+from generation.results import encoded
 from generation.types import GenerationRequest
 
 NOW = 1_700_000_000.0
@@ -54,7 +55,7 @@ async def filled(data):
         gallery = Gallery(data)
         gallery.keep_control_image(b"a picture")
         job = Job(id="k7m2p9xd", user="web:ada", request=FOX)
-        gallery.save(job, 1, FOX, Image.new("RGB", (8, 8)), None)
+        gallery.save(job, 1, FOX, encoded(Image.new("RGB", (8, 8))))
         await database.close()
     return names
 

@@ -30,6 +30,7 @@ from bot.provenance import (
 from generation.checks import MAX_PROMPT_LENGTH
 from generation.containers import XMP_KEYWORD, texts
 from generation.kinds import ControlNet, ImageToImage
+from generation.results import encoded
 from generation.types import GenerationRequest
 from tests.samples import file, opened, picture
 
@@ -54,7 +55,7 @@ def files(tmp_path, fox):
     gallery = Gallery(tmp_path)
     job = Job(user="ada", request=fox, images=2)
     for number, request in enumerate(job.requests, 1):
-        gallery.save(job, number, request, noise(), noise())
+        gallery.save(job, number, request, encoded(noise(), noise()))
     path = gallery.picture_path(job.id, 1)
     kept = {
         each.name.split("-", 1)[1]: each.read_bytes() for each in gallery.images.glob(f"{job.id}*")

@@ -95,8 +95,8 @@ def test_a_child_draws_the_very_picture_that_a_thread_draws(steady, fox, tmp_pat
     expected = stub.generate(request, here.append)
     result = steady.generate(request, there.append)
 
-    assert result.image.tobytes() == expected.image.tobytes()
-    assert result.control_map.tobytes() == expected.control_map.tobytes()
+    assert result.files().opened().tobytes() == expected.image.tobytes()
+    assert result.files().control_map == expected.files().control_map
     assert there[1:] == here
     assert there[0].note == "downloading the ControlNet, 43 %"
     assert steady.loaded == {"demo/canny": 0}
@@ -126,7 +126,7 @@ def test_what_a_step_raises_ends_the_picture_there_and_is_raised_here(steady, fo
         steady.generate(replace(fox, num_inference_steps=50), stop)
 
     assert seen == [0, 1]
-    assert steady.generate(fox, ignore).image.size == (64, 64)
+    assert steady.generate(fox, ignore).files().opened().size == (64, 64)
 
 
 @pytest.mark.parametrize(
@@ -145,12 +145,12 @@ def test_what_the_engine_raises_is_raised_here_and_the_child_lives_on(
     with pytest.raises(error, match=sentence):
         steady.generate(replace(fox, prompt=fault), ignore)
 
-    assert steady.generate(fox, ignore).image.size == (64, 64)
+    assert steady.generate(fox, ignore).files().opened().size == (64, 64)
     assert steady.pid == pid
 
 
 def test_what_a_library_prints_does_not_get_between_the_frames(steady, fox):
-    assert steady.generate(replace(fox, prompt="noise"), ignore).image.size == (64, 64)
+    assert steady.generate(replace(fox, prompt="noise"), ignore).files().opened().size == (64, 64)
 
 
 @pytest.mark.parametrize("fault", ["die", "poison"])
@@ -305,7 +305,7 @@ async def test_a_fresh_child_takes_the_place_of_a_lost_one(fox, tmp_path):
 
     await executor.start()
 
-    assert (await executor.generate(replace(fox, prompt="die once"), ignore)).image
+    assert (await executor.generate(replace(fox, prompt="die once"), ignore)).files()
     assert len(engines) == 2
     assert executor.loaded == {}
     await executor.close()
@@ -398,6 +398,6 @@ async def test_a_child_that_is_killed_while_idle_is_found_dead(fox, monkeypatch)
         await executor.died()
     result = await executor.generate(fox, lambda step: None)
 
-    assert result.image.size == (fox.width, fox.height)
+    assert result.files().opened().size == (fox.width, fox.height)
     assert len(engines) == 2
     await executor.close()

@@ -60,16 +60,14 @@ async def test_a_picture_comes_as_bytes_with_its_steps_before_it(make, fox, squa
     expected = stub.generate(canny, steps.append)
     epoch = await begun(actor)
 
-    *told, result = await answers(
+    *told, result, files = await answers(
         actor.generate(epoch, canny.to_dict(), {square.name: square.read_bytes()})
     )
 
     assert told == [("step", step.number, step.preview, step.note) for step in steps]
-    assert result[3:] == (
-        {"demo/canny": 0},
-        expected.image.tobytes(),
-        expected.control_map.tobytes(),
-    )
+    assert (result[0], result[3:]) == ("result", ({"demo/canny": 0},))
+    png, thumbnail, control_map = expected.files().png, expected.image, expected.files().control_map
+    assert files == ("files", png, thumbnail.size, thumbnail.tobytes(), control_map)
 
 
 async def test_a_bot_that_begins_anew_ends_what_the_last_one_had_begun(make, fox):
@@ -99,7 +97,7 @@ async def test_a_bot_of_an_earlier_epoch_draws_nothing_and_cancels_nothing(make,
     await actor.cancel(late)
 
     assert refused == [("error", EngineLost.code, TAKEN_OVER, None)]
-    assert (await answers(stream))[-1][0] == "result"
+    assert (await answers(stream))[-1][0] == "files"
     assert await actor.watch(late, 0) is False
     assert await actor.watch(current, 0) is True
 
@@ -113,7 +111,7 @@ async def test_a_cancelled_picture_ends_within_a_step(make, fox):
     await actor.cancel(epoch)
 
     assert (await answers(stream))[-1] == ("cancelled",)
-    assert (await answers(actor.generate(epoch, fox.to_dict(), {})))[-1][0] == "result"
+    assert (await answers(actor.generate(epoch, fox.to_dict(), {})))[-1][0] == "files"
 
 
 async def test_an_engine_that_takes_long_gives_signs_of_life_meanwhile(make, fox, monkeypatch):
@@ -147,7 +145,7 @@ async def test_a_watched_engine_that_dies_is_told_at_once_and_loaded_by_the_next
 
     assert await actor.watch(epoch, 60) is False
     epoch = await begun(actor)
-    assert (await answers(actor.generate(epoch, fox.to_dict(), {})))[-1][0] == "result"
+    assert (await answers(actor.generate(epoch, fox.to_dict(), {})))[-1][0] == "files"
 
 
 async def test_weights_are_looked_for_in_the_folder_of_the_node(make, monkeypatch, tmp_path):

@@ -48,8 +48,9 @@ from generation.executor import ThreadExecutor
 from generation.kinds import ControlNet
 from generation.preprocessors import Preprocessors
 from generation.protocols import Engine, Executor, OnStep
+from generation.results import GenerationResult
 from generation.stub import StubEngine
-from generation.types import GenerationRequest, GenerationResult, Preset, Step
+from generation.types import GenerationRequest, Preset, Step
 from tests.reliability.platform import ask
 from tests.samples import opened
 

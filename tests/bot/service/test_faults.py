@@ -14,7 +14,9 @@ from bot.jobs import JobStatus
 from bot.outcomes import OUR_FAULT
 from bot.refusals import NotAccepting, StorageTrouble
 from bot.source import Source
-from generation.errors import GenerationError, ModelUnavailable, OutOfMemory
+from generation.errors import EngineLost, GenerationError, ModelUnavailable, OutOfMemory
+from generation.executor import ThreadExecutor
+from generation.results import RemoteResult
 from tests.bot.conftest import CIRCLE, left
 from tests.bot.faults import BEGIN, FINISH, INSERT, Storage, sqlite3_full, sqlite_error
 from tests.conftest import ADA, ADMIN, BOB, at_step, finished, until
@@ -230,3 +232,34 @@ async def test_a_model_that_cannot_be_loaded_is_said_and_can_be_tried_again(make
             await asyncio.sleep(0)
     gate.open()
     assert await finished(await bot.service.submit(Source(ADA), CIRCLE)) is JobStatus.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "attempts"),
+    [
+        (EngineLost("its process has died"), JobStatus.SUCCEEDED, 2),
+        (GenerationError("it cannot be encoded"), JobStatus.FAILED, 1),
+        (MemoryError(), JobStatus.FAILED, 1),
+    ],
+)
+async def test_a_picture_that_is_drawn_and_does_not_arrive(
+    bot, gate, monkeypatch, error, status, attempts
+):
+    draw = ThreadExecutor.generate
+    errors = [error]
+
+    def receive():
+        raise errors.pop()
+
+    async def draw_and_lose(executor, request, on_step):
+        result = await draw(executor, request, on_step)
+        return RemoteResult(1.0, None, receive) if errors else result
+
+    monkeypatch.setattr(ThreadExecutor, "generate", draw_and_lose)
+    gate.open()
+    job = await bot.service.submit(Source(ADA), CIRCLE)
+
+    assert await finished(job) is status
+    assert job.attempts == attempts
+    charged = job.cost if status is JobStatus.SUCCEEDED else 0
+    assert await left(bot.service) == bot.config.quota.credits - charged

@@ -94,9 +94,9 @@ async def test_a_picture_is_the_same_as_on_this_machine(make, fox, square, tmp_p
         expected = local.generate(request, here.append)
         result = await executor.generate(request, there.append)
 
-        assert result.image.tobytes() == expected.image.tobytes()
+        assert result.files().opened().tobytes() == expected.image.tobytes()
         assert there == here
-    assert result.control_map.tobytes() == expected.control_map.tobytes()
+    assert result.files().control_map == expected.files().control_map
     assert executor.loaded == local.loaded
     local.close()
 
@@ -115,7 +115,7 @@ async def test_a_bot_that_restarts_finds_its_engine_loaded_and_ends_what_it_drew
         await drawing.task
     told = len(drawing.steps)
     assert told < 50
-    assert (await second.generate(fox, lambda step: None)).image.size == (64, 64)
+    assert (await second.generate(fox, lambda step: None)).files().opened().size == (64, 64)
     assert len(drawing.steps) == told, "a late step of the first one's"
     assert actor.is_running()
     assert actor.children(), "the engine that was loaded"
@@ -131,7 +131,7 @@ async def test_a_cancelled_picture_ends_within_a_step_and_the_engine_draws_on(ma
         await drawing.task
 
     assert len(drawing.steps) < 10
-    assert (await executor.generate(fox, lambda step: None)).image.size == (64, 64)
+    assert (await executor.generate(fox, lambda step: None)).files().opened().size == (64, 64)
 
 
 @pytest.mark.parametrize("how", ["killed", pytest.param("silenced", marks=pytest.mark.soak)])
@@ -152,7 +152,7 @@ async def test_an_actor_that_is_lost_is_noticed_and_made_anew(cluster, make, fox
 
     assert time.monotonic() - began < 10
     await executor.start()
-    assert (await executor.generate(fox, lambda step: None)).image.size == (64, 64)
+    assert (await executor.generate(fox, lambda step: None)).files().opened().size == (64, 64)
 
 
 async def test_an_idle_actor_that_dies_is_found_dead(cluster, make):
@@ -182,7 +182,7 @@ async def test_a_node_that_is_lost_is_noticed_and_one_that_joins_draws(cluster, 
     cluster.start_node()
     node.signal(CONTINUE)
     await starting
-    assert (await executor.generate(fox, lambda step: None)).image.size == (64, 64)
+    assert (await executor.generate(fox, lambda step: None)).files().opened().size == (64, 64)
     assert len(drawing.steps) == told, "a late step of the lost node's"
     node.kill()
 
@@ -194,7 +194,7 @@ async def test_a_head_that_is_silent_for_a_while_ends_nothing(cluster, make, fox
 
     cluster.head.signal(STOP, "gcs_server")
     try:
-        assert (await executor.generate(fox, lambda step: None)).image.size == (64, 64)
+        assert (await executor.generate(fox, lambda step: None)).files().opened().size == (64, 64)
     finally:
         cluster.head.signal(CONTINUE, "gcs_server")
 
@@ -213,7 +213,7 @@ async def test_a_head_that_dies_costs_an_engine_and_never_the_bot(cluster, make,
     cluster.start_node().wait_until_it_runs()
 
     await executor.start()
-    assert (await executor.generate(fox, lambda step: None)).image.size == (64, 64)
+    assert (await executor.generate(fox, lambda step: None)).files().opened().size == (64, 64)
 
 
 async def test_workers_are_counted_by_their_gpus(cluster, make):
