@@ -3,7 +3,8 @@
     python -m benchmarks.reliability                     all of it, half an hour or so
     python -m benchmarks.reliability --only kills        one of: kills, faults, wal, syncs,
                                                          quota, hostile, engine, soak, acts,
-                                                         drawing, discord, slack, power
+                                                         drawing, discord, slack, power, fleet,
+                                                         cluster
     python -m benchmarks.reliability --scale 0.1         a tenth of the counts
 
 The short forms of the same run in ``make test`` (tests/reliability). All traffic stays on
@@ -44,10 +45,12 @@ from tests.adapters.discord_chat.every_fault import KINDS
 from tests.adapters.slack_chat import matrix as slack
 from tests.reliability import load, syncs, wal
 from tests.reliability.acts import ACTS, kill_at_every_step
+from tests.reliability.cluster import kill_on_a_cluster
 from tests.reliability.harness import (
     FAULTS,
     STOPS,
     Harness,
+    Report,
     kill_while_stopping,
     kills_at_points,
     kills_at_random,
@@ -77,10 +80,13 @@ def measure_kills(folder: Path, scale: float) -> Iterator[Figure]:
     kills += [kill_while_stopping(point) for _ in range(scaled(3, scale)) for point in STOPS]
     dice.shuffle(kills)
     report = asyncio.run(Harness(folder, 2026).run(kills, most_events=10**6))
+    yield from _found(f"{len(kills)} lives", report)
+
+
+def _found(what: str, report: Report) -> Iterator[Figure]:
     statuses = ", ".join(f"{count} {status}" for status, count in sorted(report.statuses.items()))
     yield Figure(
-        f"lost, doubled or left over: {len(kills)} lives, {report.kills} of them killed or"
-        " stopped,"
+        f"lost, doubled or left over: {what}, {report.kills} of them killed or stopped,"
         f" {report.accepted} accepted ({statuses}), {report.redelivered} events came again,"
         f" {report.answers_lost} answers were lost, {report.seconds:.0f} s",
         f"{len(report.problems)}",
@@ -89,6 +95,42 @@ def measure_kills(folder: Path, scale: float) -> Iterator[Figure]:
     )
     for problem in report.problems[:20]:
         yield Figure(problem, "", "", False)
+
+
+def measure_fleet(folder: Path, scale: float) -> Iterator[Figure]:
+    """The same with two engines, each in a child, which are killed too."""
+    dice = random.Random(2026)
+    kills = kills_at_points(dice)
+    kills += kills_while_drawing(dice, scaled(60, scale), kills_engine=True)
+    kills += kills_at_random(dice, scaled(60, scale), longest=2.0)
+    kills += stops_at_random(dice, scaled(10, scale), longest=2.0)
+    kills += [kill_while_stopping(point) for point in STOPS]
+    dice.shuffle(kills)
+    (folder / "sound").mkdir()
+    harness = Harness(folder / "sound", 2026, engine="children")
+    report = asyncio.run(harness.run(kills, most_events=10**6))
+    yield from _found(f"{len(kills)} lives with two children", report)
+    for fault, (_, words) in FAULTS.items():
+        (folder / fault).mkdir()
+        harness = Harness(folder / fault, 3, fault, "children")
+        report = asyncio.run(harness.run(kills_for(fault), most_events=100))
+        found = [problem for problem in report.problems if words in problem]
+        what = f"planted fault, two children: {fault}"
+        yield Figure(what, f"{len(found)} findings", "found", bool(found))
+
+
+def measure_cluster(folder: Path, scale: float) -> Iterator[Figure]:
+    """The same with two engines on a Ray cluster, one of whose nodes is killed."""
+    kills = max(3, scaled(30, scale))
+    dice = random.Random(2026)
+    report, warmth = asyncio.run(kill_on_a_cluster(folder, dice, kills, 40 * kills))
+    yield from _found(f"{kills} lives on a cluster, of whose two nodes one was killed", report)
+    yield Figure(
+        "actors that outlived all of these bots, and that were placed on the node that joined",
+        f"{warmth.that_outlived_the_bots}, {warmth.on_a_node_that_joined}",
+        "1, 1",
+        (warmth.that_outlived_the_bots, warmth.on_a_node_that_joined) == (1, 1),
+    )
 
 
 def measure_faults(folder: Path, scale: float) -> Iterator[Figure]:
@@ -129,10 +171,10 @@ def measure_drawing(folder: Path, scale: float) -> Iterator[Figure]:
     pictures, kills = 12, scaled(10, scale)
     expected: dict[str, str] = {}
     for name, engine, kills_engine in (
-        ("undisturbed", "thread", None),
-        ("on a thread, the bot killed", "thread", False),
-        ("in a child, the bot killed", "child", False),
-        ("in a child, the child killed and then the bot", "child", True),
+        ("undisturbed", "demo on a thread", None),
+        ("on a thread, the bot killed", "demo on a thread", False),
+        ("in a child, the bot killed", "demo in a child", False),
+        ("in a child, the child killed and then the bot", "demo in a child", True),
     ):
         (folder / name).mkdir()
         lives = []
@@ -434,6 +476,8 @@ MEASURES: dict[str, Callable[[Path, float], Iterator[Figure]]] = {
     "soak": measure_soak,
     "acts": measure_acts,
     "drawing": measure_drawing,
+    "fleet": measure_fleet,
+    "cluster": measure_cluster,
     "discord": measure_discord,
 }
 

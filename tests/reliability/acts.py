@@ -347,7 +347,7 @@ class Pruning(Act):
     async def _service(self, folder: Path, now: float, keep_days: int) -> tuple[Database, Service]:
         database = await Database.open(folder / "bot.sqlite3")
         gallery, executor = {"keep_days": keep_days}, ThreadExecutor(StubEngine)
-        return database, new_service(folder, database, executor, lambda: now, gallery=gallery)
+        return database, new_service(folder, database, [executor], lambda: now, gallery=gallery)
 
     def do(self, folder: Path, now: float) -> None:
         async def prune() -> None:

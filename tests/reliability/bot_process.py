@@ -15,8 +15,8 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ import psutil
 import bot.database
 import bot.following
 from bot.assembly.engine import Plan
-from bot.assembly.parts import preprocessor_models
 from bot.config import Config, Secrets
 from bot.conversation import converse
 from bot.database import Database
@@ -43,14 +42,14 @@ from bot.views import About
 from bot.windows import Attempt, Fault, Meaning, Way
 from generation.child import ChildEngine
 from generation.control_images import PillowControlImages
-from generation.errors import EngineLost, GenerationError
 from generation.executor import ThreadExecutor
 from generation.kinds import ControlNet
 from generation.preprocessors import Preprocessors
 from generation.protocols import Engine, Executor, OnStep
+from generation.ray_executor import RayExecutor
 from generation.results import GenerationResult
-from generation.stub import StubEngine
 from generation.types import GenerationRequest, Preset, Step
+from tests.reliability.moody import MoodyEngine
 from tests.reliability.platform import ask
 from tests.samples import opened
 
@@ -81,14 +80,14 @@ def processes(*imported: str) -> Any:
 def new_service(
     folder: Path,
     database: Database,
-    executor: Executor,
+    executors: Sequence[Executor],
     now: Callable[[], float] = time.time,
     **config: Any,
 ) -> Service:
     """The bot without any adapter, in *folder*; *config* has sections beside the generous ones."""
     return Service(
         Config(**{**GENEROUS, **config}),
-        [executor],
+        executors,
         database,
         Gallery(folder),
         PillowControlImages(),
@@ -97,17 +96,6 @@ def new_service(
         read_presets=lambda: PRESETS,
         now=now,
     )
-
-
-class MoodyEngine(StubEngine):
-    """Fails, or dies, where the prompt says so."""
-
-    def generate(self, request, on_step):
-        if "fails" in request.prompt:
-            raise GenerationError("this one fails")
-        if "dies" in request.prompt:
-            raise EngineLost("this one dies")
-        return super().generate(request, on_step)
 
 
 #: Steps that a bot has drawn with a fresh engine when it is killed itself.
@@ -121,8 +109,10 @@ class Life:
     Attributes:
         point: Name of the point at which a process is killed; None for none.
         visit: Number of the visit of that point, from 1.
-        kills_engine: Whether it is the engine's process, and the bot's own only a few steps later.
-        engine: "stub", or the demo model on a "thread" or in a "child".
+        kills_engine: Whether it is an engine's process, and the bot's own only a few steps later.
+        engine: One of `ENGINES`.
+        cluster: Address of the cluster, for its engines.
+        environment: What is needed to join it.
         seconds_per_step: Of the stub.
         seconds_to_finish: How long a stop waits for the running picture.
         fault: What is planted.
@@ -132,6 +122,8 @@ class Life:
     visit: int = 1
     kills_engine: bool = False
     engine: str = "stub"
+    cluster: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
     seconds_per_step: float = 0.0005
     seconds_to_finish: float = 5.0
     fault: str | None = None
@@ -151,8 +143,7 @@ class Failpoints:
         if name == life.point and self._visits[name] == life.visit:
             if not life.kills_engine:
                 os.kill(os.getpid(), signal.SIGKILL)
-            for engine in psutil.Process().children():
-                engine.kill()
+            kill_an_engine()
             self._last_step = self._visits["step"] + STEPS_AFTER_THE_ENGINE
         if self._visits["step"] == self._last_step:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -182,40 +173,77 @@ class Failpoints:
         os.replace = replaced
 
 
+def kill_an_engine() -> None:
+    """Kill the first of this process's engines."""
+    for child in psutil.Process().children():
+        if "generation.engine_process" in child.cmdline():
+            child.kill()
+            return
+
+
 def _name(work: Any) -> str:
     inner = work.func if isinstance(work, partial) else work
     return str(getattr(inner, "__name__", "other"))
 
 
-class WatchedExecutor(ThreadExecutor):
-    """An executor whose steps are failpoints."""
+class WatchedExecutor:
+    """*executor*, whose steps are failpoints."""
 
-    def __init__(self, make: Callable[[], Engine], failpoint: Callable[[str], None]) -> None:
-        super().__init__(make, seconds_to_close=10.0)
+    def __init__(self, executor: Executor, failpoint: Callable[[str], None]) -> None:
+        self._executor = executor
         self._failpoint = failpoint
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._executor, name)
 
     async def generate(self, request: GenerationRequest, on_step: OnStep) -> GenerationResult:
         def stepped(step: Step) -> None:
             self._failpoint("step")
             on_step(step)
 
-        result = await super().generate(request, stepped)
+        result = await self._executor.generate(request, stepped)
         self._failpoint("drawn")
         return result
 
 
-def _engine(life: Life) -> Engine:
-    if life.engine == "stub":
-        return MoodyEngine(life.seconds_per_step)
-    plan = Plan(Config(**GENEROUS), Secrets(), Preprocessors(), "cpu")
-    arguments = {**plan.arguments, "threads": 1}
-    if life.engine == "child":
-        preprocessors = preprocessor_models(plan.config, None)
-        arguments = {**arguments, "preprocessors": preprocessors}
-        return ChildEngine("generation.diffusion.engine:engine_of", arguments)
+MOODY = "tests.reliability.moody:MoodyEngine"
+
+#: What draws, as makers of the executors of a life.
+ENGINES: dict[str, Callable[[Life], list[Executor]]] = {
+    "stub": lambda life: [_executor(partial(MoodyEngine, life.seconds_per_step))],
+    "children": lambda life: [
+        _executor(partial(ChildEngine, MOODY, _arguments(life))) for _ in range(2)
+    ],
+    "ray": lambda life: [
+        RayExecutor(life.cluster, f"engine-{number}", MOODY, _arguments(life)) for number in (1, 2)
+    ],
+    "demo on a thread": lambda life: [_executor(_demo)],
+    "demo in a child": lambda life: [_executor(_demo_in_child)],
+}
+
+
+def _executor(make: Callable[[], Engine]) -> Executor:
+    return ThreadExecutor(make, seconds_to_close=10.0)
+
+
+def _arguments(life: Life) -> dict[str, Any]:
+    return {"seconds_per_step": life.seconds_per_step}
+
+
+def _demo() -> Engine:
     from generation.diffusion.engine import DiffusionEngine
 
-    return DiffusionEngine(**arguments, preprocessors=plan.preprocessors)
+    plan = _demo_plan()
+    return DiffusionEngine(**plan.arguments, threads=1, preprocessors=plan.preprocessors)
+
+
+def _demo_in_child() -> Engine:
+    arguments = {**_demo_plan().portable_arguments, "threads": 1}
+    return ChildEngine("generation.diffusion.engine:engine_of", arguments)
+
+
+def _demo_plan() -> Plan:
+    return Plan(Config(**GENEROUS), Secrets(), Preprocessors(), "cpu")
 
 
 class LoopbackWindow:
@@ -359,8 +387,8 @@ def plant(fault: str | None) -> None:
 
 async def _run(folder: Path, port: int, failpoint: Failpoints, life: Life) -> None:
     database = await Database.open(folder / "bot.sqlite3", is_checked=True)
-    executor = WatchedExecutor(partial(_engine, life), failpoint)
-    service = new_service(folder, database, executor)
+    executors = [WatchedExecutor(each, failpoint) for each in ENGINES[life.engine](life)]
+    service = new_service(folder, database, executors)
     await service.start()
     loopback = LoopbackAdapter(service, port, failpoint, life.fault)
     adapter = asyncio.create_task(loopback.run())
@@ -386,8 +414,10 @@ async def _run(folder: Path, port: int, failpoint: Failpoints, life: Life) -> No
 
 def main(folder: Path, port: int, life: Life) -> None:
     """Run until killed, or until SIGTERM."""
+    os.environ |= life.environment
     bot.following.FIRST_PAUSE = 0.01
     plant(life.fault)
     failpoint = Failpoints(life)
     failpoint.install()
     asyncio.run(_run(folder, port, failpoint, life))
+    os._exit(0)  # as the bot does where an engine is still being loaded

@@ -9,7 +9,7 @@ import random
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -51,10 +51,8 @@ FAULTS = {
 
 #: Events without their answer, at most.
 MOST_UNANSWERED = 40
-#: Seconds that a bot lives that never comes to its point.
-OLD_AGE = 5.0
-#: The same where the model must be loaded.
-OLD_AGE_OF_DEMO = 60.0
+#: Seconds that a bot lives that never comes to its point, and one that must load something first.
+OLD_AGE, OLD_AGE_OF_OTHERS = 5.0, 60.0
 #: Seconds in which the platform may have the last life of the bot to itself, and in which
 #: a bot with a fault may be silent before it counts as done.
 MOST_SECONDS, SILENCE = 60.0, 1.0
@@ -97,13 +95,30 @@ class Harness:
     Args:
         fault: What is planted in all lives.
         engine: What draws; people write for the demo only what it can draw.
+        cluster: Address of the cluster, for its engines.
+        environment: What is needed to join it.
     """
 
     def __init__(
-        self, folder: Path, seed: int, fault: str | None = None, engine: str = "stub"
+        self,
+        folder: Path,
+        seed: int,
+        fault: str | None = None,
+        engine: str = "stub",
+        *,
+        cluster: str = "",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._folder = folder
-        self._engine = engine
+        self._is_demo = engine.startswith("demo")
+        self._draws_several = engine in ("children", "ray")
+        self._old_age = OLD_AGE if engine == "stub" else OLD_AGE_OF_OTHERS
+        self._life = {
+            "engine": engine,
+            "fault": fault,
+            "cluster": cluster,
+            "environment": environment or {},
+        }
         self._dice = random.Random(seed)
         self._fault = fault
         self._platform = Platform(random.Random(seed + 1))
@@ -112,11 +127,16 @@ class Harness:
             "tests.reliability.bot_process", "generation.diffusion.engine"
         )
 
+    @property
+    def answered(self) -> int:
+        """Messages of the bot so far."""
+        return len(self._platform.messages)
+
     async def run(self, kills: Sequence[Kill], most_events: int) -> Report:
         """Let people write while the bot is killed as *kills* say, then let it finish."""
         report, began = Report(), time.monotonic()
         self._port = await self._platform.start()
-        if self._engine != "stub":  # which draws slowly, and always the same
+        if self._is_demo:  # which draws slowly, and always the same
             for _ in range(most_events):
                 self._write_one()
         writing = asyncio.create_task(self._write(most_events))
@@ -144,7 +164,7 @@ class Harness:
 
     def _write_one(self) -> None:
         self._events += 1
-        if self._engine != "stub":
+        if self._is_demo:
             text = f"a red circle --size 64x64 --steps 6 --seed {self._events}"
             self._platform.write(Event(f"e{self._events}", f"{bot_process.USERS}:ada", text))
             return
@@ -156,10 +176,12 @@ class Harness:
             text, image = f"{text} --preset canny", picture(64, 64).hex()
         elif self._dice.random() < 0.1:
             text = "cancel"
+        elif self._draws_several and self._dice.random() < 0.4:
+            text = text.replace("dies", "falters") + " --images 3"
         self._platform.write(Event(f"e{self._events}", user, text, image))
 
     def _start(self, kill: Kill) -> multiprocessing.process.BaseProcess:
-        life = replace(kill.life, engine=self._engine, fault=self._fault)
+        life = replace(kill.life, **self._life)
         process = self._processes.Process(
             target=bot_process.main,
             args=(self._folder, self._port, life),
@@ -171,7 +193,7 @@ class Harness:
         """One life; whether it ended by a kill, and not of old age."""
         heard = self._platform.heard
         process = self._start(kill)
-        longest = kill.after or (OLD_AGE if self._engine == "stub" else OLD_AGE_OF_DEMO)
+        longest = kill.after or self._old_age
         deadline = time.monotonic() + longest
         while process.is_alive() and time.monotonic() < deadline:
             if self._platform.heard == heard and not kill.is_counted_from_birth:
@@ -273,12 +295,17 @@ class Harness:
         report.pictures = {each["event"]: each["picture"] for each in platform.messages}
 
     def _files_that_do_not_fit(self, jobs: Sequence[sqlite3.Row]) -> list[str]:
-        drawn = {job["id"] for job in jobs if job["status"] == "succeeded"}
+        drawn = {job["id"]: job["images"] for job in jobs if job["status"] == "succeeded"}
         images = {path.name for path in (self._folder / "images").iterdir()}
         controls = {path.name for path in (self._folder / "control-images").iterdir()}
         attached = {name for name in controls if any(name in job["request"] for job in jobs)}
         return [
-            *(f"{id} has no picture" for id in drawn if f"{id}-1.png" not in images),
+            *(
+                f"{id} lacks picture {number}"
+                for id, count in drawn.items()
+                for number in range(1, count + 1)
+                if f"{id}-{number}.png" not in images
+            ),
             *(f"{name} is an orphan" for name in images if name.split("-")[0] not in drawn),
             *(f"{name} is attached to nothing" for name in controls - attached),
         ]
@@ -293,9 +320,11 @@ def _to_be_paid(job: sqlite3.Row) -> int:
     return int(job["cost"]) * (job["steps_drawn"] or 0) // steps
 
 
-def kills_at_points(dice: random.Random, latest: int = 3) -> list[Kill]:
-    """One life that ends at each point, at one of its first visits."""
-    return [Kill(Life(point, dice.randint(1, latest))) for point in POINTS]
+def kills_at_points(
+    dice: random.Random, latest: int = 3, points: Sequence[str] = POINTS
+) -> list[Kill]:
+    """One life that ends at each of *points*, at one of its first visits."""
+    return [Kill(Life(point, dice.randint(1, latest))) for point in points]
 
 
 def kills_for(fault: str) -> list[Kill]:

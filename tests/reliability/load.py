@@ -63,7 +63,7 @@ async def bot(
 ) -> AsyncIterator[tuple[Service, Database]]:
     """The bot, running, without any adapter."""
     database = await Database.open(folder / "bot.sqlite3")
-    service = new_service(folder, database, ThreadExecutor(engine), **config)
+    service = new_service(folder, database, [ThreadExecutor(engine)], **config)
     await service.start()
     working = asyncio.create_task(service.run())
     try:

@@ -38,8 +38,8 @@ from bot.service import Service
 from bot.soundness import check_all
 from bot.source import Source
 from tests.reliability import load
-from tests.reliability.bot_process import MoodyEngine
 from tests.reliability.disk import Named, Said, lay_out, losses
+from tests.reliability.moody import MoodyEngine
 from tests.reliability.recording import Record
 from tests.samples import picture
 

@@ -106,7 +106,7 @@ def _read(lines: list[str]) -> Iterator[Calls]:
 async def _accept(folder: Path, synchronous: str) -> None:
     database = await Database.open(folder / "bot.sqlite3")
     await database._writer.execute(f"PRAGMA synchronous = {synchronous}")
-    service = bot_process.new_service(folder, database, ThreadExecutor(StubEngine))
+    service = bot_process.new_service(folder, database, [ThreadExecutor(StubEngine)])
     await service.start()
     image = picture(64, 64)
     for number in range(REQUESTS):

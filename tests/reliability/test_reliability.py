@@ -9,6 +9,7 @@ from bot.jobs import JobStatus
 from bot.source import Source
 from generation.child import ChildEngine
 from tests.reliability import load, syncs, wal
+from tests.reliability.cluster import Warmth, kill_on_a_cluster
 from tests.reliability.harness import (
     FAULTS,
     POINTS,
@@ -55,8 +56,8 @@ async def test_a_bot_that_is_killed_in_the_middle_of_a_picture_draws_the_same_on
     """By the demo model on a thread; ``--only drawing`` also has it in a child, and kills that."""
     for name in ("undisturbed", "killed"):
         (tmp_path / name).mkdir()
-    undisturbed = Harness(tmp_path / "undisturbed", 5, engine="thread")
-    killed = Harness(tmp_path / "killed", 5, engine="thread")
+    undisturbed = Harness(tmp_path / "undisturbed", 5, engine="demo on a thread")
+    killed = Harness(tmp_path / "killed", 5, engine="demo on a thread")
     kills = kills_while_drawing(random.Random(5), 2, kills_engine=False)
 
     expected = await undisturbed.run([], most_events=4)
@@ -66,6 +67,36 @@ async def test_a_bot_that_is_killed_in_the_middle_of_a_picture_draws_the_same_on
     assert report.kills == 2
     assert len(report.pictures) == 4
     assert report.pictures == expected.pictures
+
+
+async def test_with_two_engines_that_die_too_nothing_is_lost_and_nothing_doubled(tmp_path):
+    """Each in a process of its own, for jobs of one and of several pictures."""
+    dice = random.Random(11)
+    kills = [
+        *kills_at_points(dice, points=("commit begin: after", "file: after", "send: before")),
+        *kills_while_drawing(dice, 3, kills_engine=True),
+        *stops_at_random(dice, 1),
+        kill_while_stopping("commit give_back: after"),
+    ]
+
+    report = await Harness(tmp_path, 11, engine="children").run(kills, most_events=120)
+
+    assert report.problems == []
+    assert report.kills >= 6
+    assert report.accepted > 20
+    assert report.statuses["succeeded"] > 10
+
+
+@pytest.mark.soak
+async def test_with_engines_on_a_cluster_nothing_is_lost_and_what_lives_on_is_found_warm(
+    tmp_path,
+):
+    report, warmth = await kill_on_a_cluster(tmp_path, random.Random(12), kills=6, most_events=200)
+
+    assert report.problems == []
+    assert report.kills == 6
+    assert report.statuses["succeeded"] > 20
+    assert warmth == Warmth(actors=2, that_outlived_the_bots=1, on_a_node_that_joined=1)
 
 
 async def test_a_job_whose_engine_is_killed_is_drawn_by_a_fresh_one(tmp_path):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -30,10 +31,21 @@ main()
 MARK = "FLUXBOT_TEST_NODE"
 
 
+#: Below those that the kernel gives to outgoing connections, one of which would take a port between
+#: the look at it and the node's start (Linux, ip_local_port_range).
+PORTS = range(11_000, 32_000)
+
+
 def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
+    sockets = []
+    while len(sockets) < count:
+        each = socket.socket()
+        try:
+            each.bind(("127.0.0.1", random.choice(PORTS)))
+        except OSError:
+            each.close()
+        else:
+            sockets.append(each)
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
         each.close()

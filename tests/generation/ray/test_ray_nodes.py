@@ -44,9 +44,7 @@ def cluster(hub, tmp_path, monkeypatch):
         for gpus, name in enumerate(NODES, start=1):
             own = {"HF_HOME": str(tmp_path / name), "HF_HUB_CACHE": str(tmp_path / name / "hub")}
             there = {"HF_ENDPOINT": hub.endpoint, "HF_HUB_DISABLE_XET": "1", **own}
-            cluster.start_node(gpus, there)
-        for node in cluster.nodes:
-            node.wait_until_it_runs()
+            cluster.start_node(gpus, there).wait_until_it_runs()
         yield cluster
     finally:
         cluster.close()
