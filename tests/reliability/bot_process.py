@@ -47,7 +47,7 @@ from generation.kinds import ControlNet
 from generation.preprocessors import Preprocessors
 from generation.protocols import Engine, Executor, OnStep
 from generation.ray_executor import RayExecutor
-from generation.results import GenerationResult
+from generation.results import Result
 from generation.types import GenerationRequest, Preset, Step
 from tests.reliability.moody import MoodyEngine
 from tests.reliability.platform import ask
@@ -196,7 +196,7 @@ class WatchedExecutor:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._executor, name)
 
-    async def generate(self, request: GenerationRequest, on_step: OnStep) -> GenerationResult:
+    async def generate(self, request: GenerationRequest, on_step: OnStep) -> Result:
         def stepped(step: Step) -> None:
             self._failpoint("step")
             on_step(step)
