@@ -60,6 +60,10 @@ class SleepingEngine:
         """There is nothing to give back."""
 
     @property
+    def device(self) -> str:
+        return "cpu"
+
+    @property
     def loaded(self) -> dict[str, int]:
         return {}
 
@@ -67,7 +71,9 @@ class SleepingEngine:
 async def queue(engines: int, waiting: int, seconds: float) -> tuple[float, float, float]:
     """Jobs a second, milliseconds of the CPU a job, and the p99 of the event loop's lag in
     seconds, with so many jobs *waiting* all the time."""
-    executors = [ThreadExecutor(SleepingEngine) for _ in range(engines)]
+    executors = [
+        ThreadExecutor(SleepingEngine, name=f"engine-{number + 1}") for number in range(engines)
+    ]
     async with running_on(executors, SMALL) as service:
         ended, is_over = 0, False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import sqlite3
@@ -10,12 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from types import MappingProxyType
+from typing import Literal
 
 from bot import switches
 from bot.database import Database
 from bot.refusals import StorageTrouble
 from bot.standstill import Standstill
-from bot.views import EngineState
+from bot.views import EngineState, EngineView, named
 from generation.errors import EngineLost, FluxbotError
 from generation.protocols import Executor
 
@@ -37,7 +40,7 @@ _LOST = "lost engines"
 
 
 class Engines:
-    """All engines of the bot, numbered from 1 in messages to operators.
+    """All engines of the bot, named in messages to operators.
 
     Args:
         standstill: Says when waiting for an engine is over.
@@ -59,6 +62,7 @@ class Engines:
         self._all = tuple(executors)
         self._standstill = standstill
         self._database = database
+        self._model = model
         self._seconds_name = f"seconds to load: {model}"
         self._on_change = on_change
         self._clock = clock
@@ -67,6 +71,9 @@ class Engines:
         self._seconds_to_load = 0.0
         #: Why an engine could not be loaded when that was last tried.
         self._errors: dict[Executor, str] = {}
+        self._at_work: set[Executor] = set()
+        #: What has ended, by the name of the engine and the word for the end.
+        self._ended: Counter[tuple[str, str]] = Counter()
 
     def __iter__(self) -> Iterator[Executor]:
         return iter(self._all)
@@ -104,6 +111,10 @@ class Engines:
             total.update(executor.loaded)
         return dict(total)
 
+    def views(self) -> tuple[EngineView, ...]:
+        """What there is to say of each engine, in their order."""
+        return tuple(self._view(each) for each in self._all)
+
     async def recall(self) -> None:
         """Read how long loading took in earlier runs; what those have lost counts no more."""
         seconds = await self._database.read(partial(switches.read, name=self._seconds_name))
@@ -139,26 +150,58 @@ class Engines:
             await self._standstill.told_to_try_again(wait)
             wait = min(2 * wait, RELOAD_AFTER_MOST)
 
+    def begin(self, executor: Executor) -> None:
+        """An engine draws at a job from now on."""
+        self._at_work.add(executor)
+
+    def end(self, executor: Executor, part: asyncio.Task[None]) -> None:
+        """Count how an engine's part of a job has ended, unless somebody has ended it."""
+        self._at_work.discard(executor)
+        if part.cancelled():
+            return
+        error = part.exception()
+        if isinstance(error, EngineLost):
+            self._ended[executor.name, "lost"] += 1
+            self.lose(executor)
+        else:
+            self._ended[executor.name, "succeeded" if error is None else "failed"] += 1
+
     def lose(self, executor: Executor) -> None:
         """An engine draws nothing until it is loaded again."""
         if executor in self._ready:
             self._ready.discard(executor)
-            logger.warning("%s is lost: it is loaded again", self._name(executor))
+            logger.warning("%s is lost: it is loaded again", _named(executor))
             self._on_change()
 
     async def close(self) -> None:
         for executor in self._all:
             await executor.close()
 
-    def _name(self, executor: Executor) -> str:
-        if len(self._all) == 1:
-            return "the engine"
-        return f"engine {self._all.index(executor) + 1} of {len(self._all)}"
+    def _view(self, executor: Executor) -> EngineView:
+        if executor in self._at_work:
+            status: Literal["loading", "ready", "drawing", "failed"] = "drawing"
+        elif executor in self._ready:
+            status = "ready"
+        else:
+            is_waiting = executor in self._errors and executor not in self._loading_since
+            status = "failed" if is_waiting else "loading"
+        name = executor.name
+        return EngineView(
+            name,
+            executor.device,
+            status,
+            self._model,
+            MappingProxyType(dict(executor.loaded)),
+            self._ended[name, "succeeded"],
+            self._ended[name, "failed"],
+            self._ended[name, "lost"],
+            self._errors.get(executor, ""),
+        )
 
     async def _fail(
         self, executor: Executor, reason: str, unexpected: Exception | None = None
     ) -> None:
-        logger.error("%s cannot be loaded: %s", self._name(executor), reason, exc_info=unexpected)
+        logger.error("%s cannot be loaded: %s", _named(executor), reason, exc_info=unexpected)
         self._ready.discard(executor)
         self._errors.pop(executor, None)  # so that the latest stands last
         self._errors[executor] = reason
@@ -166,7 +209,7 @@ class Engines:
         await self._note_losses()
 
     async def _be_ready(self, executor: Executor, seconds: float) -> None:
-        logger.info("%s is loaded: ready to draw", self._name(executor))
+        logger.info("%s is loaded: ready to draw", _named(executor))
         self._ready.add(executor)
         was_lost = self._errors.pop(executor, None) is not None
         self._on_change()
@@ -179,8 +222,7 @@ class Engines:
     async def _note_losses(self) -> None:
         """Keep which engines are lost, for ``check``."""
         losses = [
-            f"{self._name(each)}: {' '.join(reason.split())}"
-            for each, reason in self._errors.items()
+            f"{_named(each)}: {' '.join(reason.split())}" for each, reason in self._errors.items()
         ]
         await self._keep(_LOST, "\n".join(losses) or None)
 
@@ -192,3 +234,7 @@ class Engines:
 def lost_engines(db: sqlite3.Connection) -> list[str]:
     """A sentence about each engine that the bot could not load when it last tried."""
     return (switches.read(db, _LOST) or "").splitlines()
+
+
+def _named(executor: Executor) -> str:
+    return named(executor.name, executor.device)

@@ -86,7 +86,10 @@ async def carry_out(service: Service, source: Source, command: AdminCommand) -> 
         case AdminStats(days):
             scope = _scope(service, source)
             figures = await service.moderation.figures(user, days, scope)
-            return replies.stats(await admin.stats(user, scope, days=days), figures, days)
+            said = replies.stats(await admin.stats(user, scope, days=days), figures, days)
+            if scope is not None:  # engines are nothing of a server's
+                return said
+            return f"{said}\n{replies.engines(service.engines())}"
         case AdminAudit(words, page):
             acts = await admin.audit(
                 user,

@@ -21,6 +21,7 @@ from bot.reports import Reported
 from bot.requests import command_of
 from bot.sections import Quota
 from bot.sentences import Sentence
+from bot.views import EngineView
 from generation.errors import FluxbotError
 from generation.types import Preset
 
@@ -434,6 +435,18 @@ def stats(day: Mapping[str, float], told: Mapping[str, int], days: int = 1) -> s
         f" {day['credits']:g} credits and {in_words(day['seconds'])} of drawing;"
         f" {told['refused']} refused, {told['held']} held, {told['reported']} reported."
     )
+
+
+def engines(views: Iterable[EngineView]) -> str:
+    """What each engine does and has done, a line each, for admins."""
+    lines = []
+    for each in views:
+        why = f", {each.error}" if each.error else ""
+        lines.append(
+            f"{each}: {each.status}{why}; {counted(each.succeeded, 'job')} drawn,"
+            f" {each.failed} failed, {each.lost} lost since the bot started."
+        )
+    return "\n".join(lines) or "No engine is there."
 
 
 def help_text(topic: str | None, size: str) -> str:

@@ -57,7 +57,7 @@ from bot.servers import Servers
 from bot.sessions import Sessions
 from bot.source import Picture, PictureOf, Source
 from bot.upkeep import Upkeep
-from bot.views import About, EngineState, QueueView
+from bot.views import About, EngineState, EngineView, QueueView
 from bot.worker import Worker
 from generation.checks import MAX_SEED, MAX_SIZE
 from generation.protocols import ControlImages, Executor
@@ -254,6 +254,10 @@ class Service:
     async def prune(self) -> int:
         """See `Upkeep.prune`."""
         return await self._upkeep.prune()
+
+    def engines(self) -> tuple[EngineView, ...]:
+        """What there is to say of each engine, for operators."""
+        return self._worker.engines()
 
     @property
     def state(self) -> EngineState:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -34,6 +34,45 @@ class EngineState:
         if self.seconds is None:
             return say(self.sentence)
         return say(self.sentence, time=in_words(self.seconds, say))
+
+
+@dataclass(frozen=True, slots=True)
+class EngineView:
+    """One engine, for operators.
+
+    What has ended is counted from the start of the bot, over all engines that have borne the name.
+    An engine that drew some pictures of a job counts that as a job.
+
+    Attributes:
+        name: Its own among all: "engine-1".
+        device: Where it draws, such as "cuda:0" or the name of a machine; empty while that is not
+            known.
+        status: "failed" while it waits until loading is tried again.
+        model: What it draws with.
+        loaded: Bytes in memory by repository.
+        succeeded: Jobs that it has drawn.
+        failed: Jobs that it could not draw.
+        lost: Jobs during which it was lost.
+        error: Why it has failed, in English; else empty.
+    """
+
+    name: str
+    device: str
+    status: Literal["loading", "ready", "drawing", "failed"]
+    model: str
+    loaded: Mapping[str, int]
+    succeeded: int = 0
+    failed: int = 0
+    lost: int = 0
+    error: str = ""
+
+    def __str__(self) -> str:
+        return named(self.name, self.device)
+
+
+def named(name: str, device: str) -> str:
+    """An engine's name and place in words of operators: "engine-2 (cuda:1)"."""
+    return f"{name} ({device})" if device else name
 
 
 @dataclass(frozen=True, slots=True)

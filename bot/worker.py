@@ -39,7 +39,7 @@ from bot.places import Places
 from bot.refusals import NotAccepting, StorageTrouble
 from bot.screens import Action
 from bot.standstill import CANNOT_SAVE, CANNOT_WRITE, NO_ROOM_FOR_PICTURES, Standstill
-from bot.views import EngineState
+from bot.views import EngineState, EngineView
 from generation.errors import EngineLost, FluxbotError
 from generation.protocols import Executor
 from generation.results import Files
@@ -117,6 +117,10 @@ class Worker:
     def loaded(self) -> dict[str, int]:
         """Bytes in memory by repository, all engines together."""
         return self._engines.loaded
+
+    def engines(self) -> tuple[EngineView, ...]:
+        """What there is to say of each engine."""
+        return self._engines.views()
 
     @property
     def running(self) -> list[Job]:
@@ -304,6 +308,7 @@ class Worker:
     async def _draw(self, attempt: Attempt, executor: Executor) -> None:
         """Have the engine draw its part of an attempt, whose end is seen to while it goes on."""
         part = attempt.join(executor)
+        self._engines.begin(executor)
         self._drawing[attempt.job.id] = attempt
         self.places.tell()
         try:
@@ -313,8 +318,7 @@ class Worker:
             attempt.cancel()
             await asyncio.wait([attempt.results])
             raise
-        if not part.cancelled() and isinstance(part.exception(), EngineLost):
-            self._engines.lose(executor)
+        self._engines.end(executor, part)
         if attempt.is_lost:
             await asyncio.wait([attempt.results])
             if attempt.concluding is not None:  # so that it is this job's turn again

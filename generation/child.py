@@ -103,6 +103,7 @@ class ChildEngine:
         self._drawn: set[tuple[str, str | None]] = set()  # presets, with their LoRAs
         # Replaced, never changed, since any thread may ask for it.
         self._loaded: dict[str, int] = {}
+        self._device = ""
 
     @property
     def is_alive(self) -> bool:
@@ -119,6 +120,11 @@ class ChildEngine:
     def loaded(self) -> dict[str, int]:
         """Bytes of each repository's weights that are in memory. Any thread may ask."""
         return self._loaded
+
+    @property
+    def device(self) -> str:
+        """Where it draws, by its own word; empty before it was loaded."""
+        return self._device
 
     def load(self) -> None:
         """Start the child and bring the weights into its memory.
@@ -138,7 +144,7 @@ class ChildEngine:
             }
         )
         header, _ = child.answer(self.seconds_to_load)
-        self._loaded = header["loaded"]
+        self._loaded, self._device = header["loaded"], header["device"]
 
     def generate(self, request: GenerationRequest, on_step: OnStep) -> RemoteResult:
         """Make one picture, calling *on_step* after each denoising step.

@@ -103,7 +103,7 @@ class EngineProcess:
         module, _, name = order["engine"].partition(":")
         engine: Engine = getattr(importlib.import_module(module), name)(**order["arguments"])
         engine.load()
-        self.send({"is": "loaded", "loaded": engine.loaded})
+        self.send({"is": "loaded", "loaded": engine.loaded, "device": engine.device})
         return engine
 
     def _generate(self, engine: Engine, order: dict[str, Any]) -> None:

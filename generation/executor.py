@@ -37,13 +37,22 @@ class ThreadExecutor:
     Args:
         load_engine: Makes the engine, on its thread. Import torch in there, so that
             it never holds up the event loop's thread.
+        name: Name of the engine among all of the bot's.
+        device: Where it draws; empty where the engine is to say.
         seconds_to_close: How long `close` waits for the thread: a generation ends
             within one denoising step.
     """
 
     def __init__(
-        self, load_engine: Callable[[], Engine], *, seconds_to_close: float = 30.0
+        self,
+        load_engine: Callable[[], Engine],
+        *,
+        name: str = "engine-1",
+        device: str = "",
+        seconds_to_close: float = 30.0,
     ) -> None:
+        self.name = name
+        self._device = device
         self._load_engine = load_engine
         self._seconds_to_close = seconds_to_close
         self._engine: Engine | None = None  # called only on self._thread
@@ -135,6 +144,12 @@ class ThreadExecutor:
         """Bytes of each repository's weights in memory; nothing before the engine is loaded."""
         engine = self._engine
         return {} if engine is None else engine.loaded
+
+    @property
+    def device(self) -> str:
+        """Where it draws; empty where only a loaded engine can say that."""
+        engine = self._engine
+        return self._device or ("" if engine is None else engine.device)
 
     def _submit(self, work: Callable[[], Result]) -> Future[Result]:
         if self._is_closing.is_set():

@@ -50,6 +50,12 @@ class Engine(Protocol):
         """Bytes of each repository's weights that are in memory. Any thread may ask."""
         ...
 
+    @property
+    def device(self) -> str:
+        """Where it draws, such as "cuda:0" or the name of a machine; empty while that is not
+        known. Any thread may ask."""
+        ...
+
 
 class Executor(Protocol):
     """The async face of one engine.
@@ -57,6 +63,17 @@ class Executor(Protocol):
     Cancelling the coroutine that `generate` returns cancels the generation; it
     raises ``CancelledError`` only once the device is free again.
     """
+
+    @property
+    def name(self) -> str:
+        """Name of the engine, its own among all, for operators: "engine-1"."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where it draws, such as "cuda:0" or the name of a machine; empty while that is not
+        known."""
+        ...
 
     async def start(self) -> None:
         """Load the engine, unless it is loaded. Errors of loading are raised here.

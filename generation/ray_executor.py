@@ -113,7 +113,7 @@ class RayExecutor(ThreadExecutor):
             seconds_to_load=seconds_to_load + SECONDS_FOR_PLACE + 4 * SECONDS_FOR_HEAD,
             seconds_per_step=seconds_per_step + 2 * silence,
         )
-        super().__init__(make, seconds_to_close=seconds_to_close)
+        super().__init__(make, name=name, seconds_to_close=seconds_to_close)
 
 
 class RayEngine:
@@ -145,6 +145,7 @@ class RayEngine:
         self._actor: Any = None
         self._epoch = 0
         self._loaded: dict[str, int] = {}
+        self._node = ""
         self._drawing = threading.Lock()
 
     @property
@@ -156,6 +157,11 @@ class RayEngine:
     def loaded(self) -> dict[str, int]:
         """Bytes of each repository's weights in the node's memory."""
         return self._loaded
+
+    @property
+    def device(self) -> str:
+        """Name of the node; empty before the actor is found."""
+        return self._node
 
     def load(self) -> None:
         """Join the cluster, find the actor or have one made, and load its engine.
@@ -236,7 +242,8 @@ class RayEngine:
                 self._end(actor)
             else:
                 if about["made_of"] == made_of and about["code"] == code():
-                    log.info("%s is on the node %s", self._name, about["node"])
+                    self._node = about["node"]
+                    log.info("%s is on the node %s", self._name, self._node)
                     return actor
                 self._end(actor)
                 if is_new:

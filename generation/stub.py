@@ -75,6 +75,11 @@ class StubEngine:
         self._weights = frozenset()
 
     @property
+    def device(self) -> str:
+        """The processor, such as it is."""
+        return "cpu"
+
+    @property
     def loaded(self) -> dict[str, int]:
         """ControlNets and their like that were drawn with; they take no memory."""
         return dict.fromkeys(self._weights, 0)

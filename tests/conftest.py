@@ -167,7 +167,10 @@ class Bot:
         self.gallery = Gallery(self.folder)
         self.service = Service(
             self.config,
-            [ThreadExecutor(lambda engine=engine: engine) for engine in self.engines],
+            [
+                ThreadExecutor(lambda engine=engine: engine, name=f"engine-{number}")
+                for number, engine in enumerate(self.engines, start=1)
+            ],
             self.database,
             self.gallery,
             self.control_images,

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from adapters.web_chat.sharing import Asker, TheWeb, Web, responses
 from adapters.web_chat.views import (
     AboutView,
+    EngineHealth,
     EngineView,
     HealthView,
     JobView,
@@ -23,7 +24,8 @@ router = APIRouter(tags=["facts"])
 
 @router.get("/health", summary="Whether the bot is alive", responses=responses(503))
 async def get_health(web: TheWeb) -> HealthView:
-    return HealthView(status="ok", engine=web.service.state.status)
+    engines = [EngineHealth.model_validate(each) for each in web.service.engines()]
+    return HealthView(status="ok", engine=web.service.state.status, engines=engines)
 
 
 @router.get("/api/about", summary="Examples, limits, grammar", responses=responses())

@@ -278,9 +278,22 @@ class StatusView(BaseModel):
     mine: list[JobView] = Field(description="The person's own jobs that have not ended")
 
 
+class EngineHealth(BaseModel):
+    """One of the engines that share the work."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    device: str = Field(description="Such as cuda:0, or a machine's name; empty until it is known")
+    status: Literal["loading", "ready", "drawing", "failed"]
+    model: str
+    loaded: dict[str, int] = Field(description="Bytes of weights in memory, by repository")
+
+
 class HealthView(BaseModel):
     status: Literal["ok"]
-    engine: str
+    engine: str = Field(description="State of drawing, all engines together")
+    engines: list[EngineHealth]
 
 
 class Word(BaseModel):

@@ -45,6 +45,16 @@ class Plan:
     number: int = 1
 
     @property
+    def name(self) -> str:
+        """Name of the engine, for operators."""
+        return f"engine-{self.number}"
+
+    @property
+    def place(self) -> str:
+        """The device, where the configuration names it; else empty."""
+        return "" if self.device == "auto" else self.device
+
+    @property
     def arguments(self) -> dict[str, Any]:
         """Arguments of `DiffusionEngine`, but for its preprocessors."""
         model = self.config.model
@@ -78,7 +88,7 @@ def _on_thread(plan: Plan) -> Executor:
 
         return DiffusionEngine(**plan.arguments, preprocessors=plan.preprocessors)
 
-    return ThreadExecutor(load, seconds_to_close=SECONDS_TO_STOP)
+    return ThreadExecutor(load, name=plan.name, device=plan.place, seconds_to_close=SECONDS_TO_STOP)
 
 
 def _in_child(plan: Plan) -> Executor:
@@ -95,7 +105,7 @@ def _in_child(plan: Plan) -> Executor:
             seconds_per_step=plan.config.engine.seconds_per_step,
         )
 
-    return ThreadExecutor(load, seconds_to_close=SECONDS_TO_STOP)
+    return ThreadExecutor(load, name=plan.name, device=plan.place, seconds_to_close=SECONDS_TO_STOP)
 
 
 def _on_ray(plan: Plan) -> Executor:
@@ -104,7 +114,7 @@ def _on_ray(plan: Plan) -> Executor:
     assert address is not None
     return RayExecutor(
         address,
-        f"engine-{plan.number}",
+        plan.name,
         ENGINE,
         # An actor sees its own card alone, as the first.
         {**plan.portable_arguments, "device": plan.device.partition(":")[0]},
@@ -115,9 +125,11 @@ def _on_ray(plan: Plan) -> Executor:
 
 
 def _announce(plan: Plan) -> None:
-    place = "" if plan.device == "auto" else f" on {plan.device}"
+    place = plan.place and f" on {plan.place}"
     repository = plan.config.model.repository
-    logger.info("importing torch and diffusers, loading the model %s%s", repository, place)
+    logger.info(
+        "%s%s: importing torch and diffusers, loading the model %s", plan.name, place, repository
+    )
 
 
 #: Executors by the word of ``engine.process``, where "auto" chooses among them, or by that of a

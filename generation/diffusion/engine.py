@@ -144,7 +144,7 @@ class DiffusionEngine:
         self.repository = repository
         self.revision = revision
         self.download_dir = download_dir
-        self.device = device
+        self._named_device = device
         self.dtype = dtype
         self.offload_level = offload_level
         self.quantized = quantized
@@ -167,6 +167,12 @@ class DiffusionEngine:
     def loaded(self) -> dict[str, int]:
         """Bytes of each repository's weights that are in memory. Any thread may ask."""
         return self._loaded_bytes
+
+    @property
+    def device(self) -> str:
+        """The device as torch calls it; before loading, as it was asked for. Any thread may ask."""
+        current = self._current
+        return self._named_device if current is None else str(current.device)
 
     @property
     def current_offload_level(self) -> OffloadLevel | None:
@@ -299,7 +305,7 @@ class DiffusionEngine:
 
     def _device_for(self, folder: Path) -> Device:
         parameters = memory.parameters(folder)
-        device = self._choose_device(self.device, self.dtype, parameters)
+        device = self._choose_device(self._named_device, self.dtype, parameters)
         if device.torch_device.type == "cpu" and parameters >= MANY_PARAMETERS:
             log.warning(
                 "drawing on the CPU: a picture takes many minutes; FLUX.1-dev's 28 steps at"

@@ -16,7 +16,8 @@ from bot.requests import command_of
 from bot.source import Source
 from generation.errors import FluxbotError, InvalidRequest
 from generation.types import GenerationRequest, Preset, Step
-from tests.conftest import ADA, ADMIN, BOB, PRESETS, at_step, finished
+from tests.bot.conftest import CIRCLE
+from tests.conftest import ADA, ADMIN, BOB, PRESETS, at_step, finished, until
 from tests.samples import picture
 
 SMALL = "--size 64x64 --steps 3"
@@ -295,6 +296,16 @@ ADMIN_SENTENCES = [
     ("admin queue", "The queue is empty."),
     ("admin stats", "In the last 24 hours: 0 jobs of 0 people"),
 ]
+
+
+async def test_admins_hear_what_each_engine_does(say, service, gate):
+    gate.open()
+    await finished(await service.submit(Source(ADA), CIRCLE))
+    await until(lambda: service.engines()[0].status == "ready")
+
+    _, line = (await say("admin stats", ADMIN)).text.splitlines()
+
+    assert line == "engine-1 (cpu): ready; 1 job drawn, 0 failed, 0 lost since the bot started."
 
 
 @pytest.mark.parametrize(("text", "sentence"), ADMIN_SENTENCES)

@@ -12,15 +12,18 @@ from bot.jobs import JobStatus
 from bot.languages import language_of
 from bot.source import Source
 from bot.views import EngineState
-from generation.errors import EngineLost, ModelUnavailable
+from generation.errors import EngineLost, GenerationError, ModelUnavailable
 from tests.bot.conftest import CIRCLE
-from tests.conftest import ADA, ADMIN, BOB, EVE, Gate, finished, until
+from tests.conftest import ADA, ADMIN, BOB, EVE, Gate, finished, stepping, until
 
 
 class Loading:
     """An executor that loads when a test says so."""
 
-    def __init__(self):
+    device, loaded = "cuda:0", {}
+
+    def __init__(self, name="engine-1"):
+        self.name = name
         self.ends = asyncio.Queue()
 
     async def start(self):
@@ -121,7 +124,7 @@ async def test_another_model_and_a_download_say_nothing_of_the_time(
 async def test_a_lost_engine_of_several_is_named_and_counts_no_more(make_engines, database, caplog):
     """I11"""
     caplog.set_level("INFO")
-    one, two = Loading(), Loading()
+    one, two = Loading(), Loading("engine-2")
     engines = await make_engines(one, two)
     one.ends.put_nowait(None)
     await until(lambda: engines.state is None)
@@ -130,12 +133,12 @@ async def test_a_lost_engine_of_several_is_named_and_counts_no_more(make_engines
     await until(lambda: engines.drawing == 2)
 
     engines.lose(two)
-    assert "engine 2 of 2 is lost" in caplog.text
+    assert "engine-2 (cuda:0) is lost" in caplog.text
     assert (engines.drawing, engines.state) == (1, None)
     loading = asyncio.create_task(engines.load(two))
     two.ends.put_nowait(ModelUnavailable("no such device:\ncuda:1"))
-    lost = ["engine 2 of 2: no such device: cuda:1"]
-    await until(lambda: "engine 2 of 2 cannot be loaded: no such device" in caplog.text)
+    lost = ["engine-2 (cuda:0): no such device: cuda:1"]
+    await until(lambda: "engine-2 (cuda:0) cannot be loaded: no such device" in caplog.text)
     while await database.read(lost_engines) != lost:
         await asyncio.sleep(0)
     assert engines.state is None, "the other one draws"
@@ -221,6 +224,35 @@ async def test_told_times_count_the_engines_that_draw(two_engines, monkeypatch):
     await until(lambda: JobStatus.SUCCEEDED in [job.status for job in jobs])
     await until(lambda: fourth.progress.wait is not None and fourth.progress.wait >= 24.0)
     assert service.state.status == "ready"
+
+
+async def test_what_ends_is_counted_for_the_engine_that_drew_it(two_engines, monkeypatch):
+    service, (one, two) = two_engines
+    statuses = lambda: [each.status for each in service.engines()]  # noqa: E731
+    await until(lambda: statuses() == ["ready", "ready"])
+    first = await service.submit(Source(ADA), CIRCLE)
+    await until(lambda: bool(one.drawn or two.drawn))
+    busy, idle = (one, two) if one.drawn else (two, one)
+    assert sorted(statuses()) == ["drawing", "ready"]
+
+    def generate(request, on_step):
+        raise faults.pop(0)
+
+    faults = [EngineLost("it died"), GenerationError("no picture"), ValueError("odd")]
+    with monkeypatch.context() as faulty:
+        faulty.setattr(idle, "generate", generate)
+        for _ in range(2):
+            await finished(await service.submit(Source(BOB), CIRCLE))
+    cancelled = await service.submit(Source(EVE), CIRCLE)
+    await until(lambda: cancelled.status is JobStatus.RUNNING)
+    await stepping(idle, service.cancel(Source(EVE), cancelled.id))
+    busy.open()
+    await finished(first)
+    await until(lambda: statuses() == ["ready", "ready"])
+
+    seen = {each.name: (each.succeeded, each.failed, each.lost) for each in service.engines()}
+    names = ("engine-1", "engine-2") if busy is one else ("engine-2", "engine-1")
+    assert seen == dict(zip(names, [(1, 0, 0), (0, 2, 1)], strict=True))
 
 
 async def test_a_job_that_waits_already_is_told_of_a_pause_and_of_its_end(bot, gate):

@@ -134,7 +134,7 @@ async def test_check_names_engines_that_the_bot_has_lost(run, tmp_path):
     config = Config(storage={"data_dir": tmp_path / "data"})
     assert lost(config) == [], "there is no database yet"
     database = await Database.open(tmp_path / "data" / "bot.sqlite3")
-    sentence = "engine 2 of 2: no such device"
+    sentence = "engine-2 (cuda:1): no such device"
     await database.write(partial(switches.write, name="lost engines", value=sentence))
     await database.close()
 

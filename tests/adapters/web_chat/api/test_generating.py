@@ -4,6 +4,7 @@ import base64
 
 from generation.errors import GenerationError
 from tests.adapters.web_chat.api.conftest import CIRCLE, said, spent
+from tests.conftest import until
 from tests.samples import data_url, opened, picture
 
 
@@ -13,6 +14,14 @@ async def test_health_answers_while_the_model_is_loading(web):
     assert response.status_code == 200
     assert response.json()["status"] == "ok"
     assert response.json()["engine"] in ("loading", "ready")
+
+
+async def test_health_names_every_engine(web, service):
+    await until(lambda: service.state.status == "ready")
+
+    assert (await web.get("/health")).json()["engines"] == [
+        {"name": "engine-1", "device": "cpu", "status": "ready", "model": "demo", "loaded": {}}
+    ]
 
 
 async def test_generate_answers_with_the_picture_and_what_made_it(web, gate):
