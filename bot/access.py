@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from bot import departed
+from bot import selves
 from bot.origins import Origin
 from bot.refusals import NotAllowed
 
@@ -45,11 +45,11 @@ def set_role(db: sqlite3.Connection, server: str, role: str, *, is_allowed: bool
 
 def ban(db: sqlite3.Connection, server: str, user: str, now: float, reason: str) -> None:
     """Ban *user* in *server* from *now* (unix seconds) on; *reason* is a sentence for them."""
-    db.execute(
+    db.executemany(
         "INSERT INTO members (server, user, banned_at, ban_reason) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (server, user) DO UPDATE"
         " SET banned_at = excluded.banned_at, ban_reason = excluded.ban_reason",
-        (server, user, now, reason),
+        [(server, each, now, reason) for each in selves.of(db, user)],
     )
 
 
@@ -57,8 +57,8 @@ def unban(db: sqlite3.Connection, server: str, user: str) -> None:
     """Lift the ban of *user* in *server*, if there is one."""
     db.execute(
         "UPDATE members SET banned_at = NULL, ban_reason = NULL"
-        " WHERE server = ? AND user IN (?, ?)",
-        (server, *departed.names(db, user)),
+        " WHERE server = ? AND user IN (SELECT value FROM json_each(?))",
+        (server, selves.names_json(db, user)),
     )
 
 
@@ -74,18 +74,19 @@ def banned(db: sqlite3.Connection, server: str) -> tuple[str, ...]:
 def quota(db: sqlite3.Connection, server: str, user: str) -> int | None:
     """Credits per window that *user* may spend in *server*; None without such a limit."""
     row = db.execute(
-        "SELECT min(credits) AS credits FROM members WHERE server = ? AND user IN (?, ?)",
-        (server, *departed.names(db, user)),
+        "SELECT min(credits) AS credits FROM members"
+        " WHERE server = ? AND user IN (SELECT value FROM json_each(?))",
+        (server, selves.names_json(db, user)),
     ).fetchone()
     return None if row is None else row["credits"]
 
 
 def set_quota(db: sqlite3.Connection, server: str, user: str, credits: int | None) -> None:
     """Let *user* spend *credits* per window in *server* at most; None lifts the limit."""
-    db.execute(
+    db.executemany(
         "INSERT INTO members (server, user, credits) VALUES (?, ?, ?)"
         " ON CONFLICT (server, user) DO UPDATE SET credits = excluded.credits",
-        (server, user, credits),
+        [(server, each, credits) for each in selves.of(db, user)],
     )
 
 
@@ -102,8 +103,8 @@ def check_may_draw(
         return
     row = db.execute(
         "SELECT ban_reason FROM members"
-        " WHERE server = ? AND user IN (?, ?) AND banned_at IS NOT NULL",
-        (server, *departed.names(db, user)),
+        " WHERE server = ? AND user IN (SELECT value FROM json_each(?)) AND banned_at IS NOT NULL",
+        (server, selves.names_json(db, user)),
     ).fetchone()
     if row is not None:
         reason = f": {row['ban_reason']}" if row["ban_reason"] else ""

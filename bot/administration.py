@@ -24,6 +24,7 @@ from bot.ledger import Ledger, QuotaStatus
 from bot.origins import Origin
 from bot.presets import Presets
 from bot.refusals import Conflict, NotAllowed, NotFound
+from bot.selves import Selves
 from bot.worker import Worker
 from generation.checks import check_text, shortened
 from generation.types import Preset
@@ -73,6 +74,7 @@ class Administration:
         gallery: Gallery,
         ids: JobIds,
         cancel: Callable[[Job, str], Any],
+        selves: Selves,
         now: Callable[[], float],
     ) -> None:
         self._admins = admins
@@ -86,6 +88,7 @@ class Administration:
         self._gallery = gallery
         self._ids = ids
         self._cancel = cancel
+        self._selves = selves
         self._now = now
         self._recognised: dict[str, _Recognised] = {}
         self.is_draining = False  # until `start` has looked
@@ -166,12 +169,23 @@ class Administration:
         await self.do(admin, "set quota", group, detail, act)
 
     async def ban(self, admin: str, user: str, reason: str = "") -> None:
-        """Accept no more jobs from *user*, and cancel their waiting ones.
+        """Accept no more jobs from *user*, by whichever account, and cancel their waiting ones.
 
         Raises:
             Conflict: *user* is an admin, who could be the last one or oneself.
         """
         self.check(admin)
+        accounts = self._selves.of(user)
+        for each in accounts:
+            self._check_no_admin(each)
+        act = partial(people.ban, user=user, now=self._now(), reason=reason)
+        await self.do(admin, "ban", user, reason or None, act)
+        for job in [job for job in self._worker.unfinished.values() if job.user in accounts]:
+            with suppress(Conflict, NotFound):
+                await self._cancel(job, CANCELLED)
+
+    def _check_no_admin(self, user: str) -> None:
+        """Raise Conflict where *user* is an admin."""
         if user in self._admins:
             raise Conflict(
                 f"an admin is not banned: take {user} out of admins.users in config.toml first"
@@ -182,11 +196,6 @@ class Administration:
                 f"an admin is not banned: {platform} says that {user} is one; take that away"
                 " there first"
             )
-        act = partial(people.ban, user=user, now=self._now(), reason=reason)
-        await self.do(admin, "ban", user, reason or None, act)
-        for job in [job for job in self._worker.unfinished.values() if job.user == user]:
-            with suppress(Conflict, NotFound):
-                await self._cancel(job, CANCELLED)
 
     async def unban(self, admin: str, user: str) -> None:
         """Accept jobs from *user* again."""

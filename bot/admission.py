@@ -24,6 +24,7 @@ from bot.ledger import Ledger, cost
 from bot.origins import Origin
 from bot.refusals import Conflict, NotAccepting, QueueFull, Screened, StorageTrouble, TooManyJobs
 from bot.screens import Action, Verdict
+from bot.selves import Selves
 from bot.source import Source
 from bot.worker import Worker
 
@@ -52,6 +53,7 @@ class Admission:
         admin: Administration,
         ids: JobIds,
         judging: Judging,
+        selves: Selves,
         now: Callable[[], float],
     ) -> None:
         self._config = config
@@ -63,6 +65,7 @@ class Admission:
         self._admin = admin
         self._ids = ids
         self._judging = judging
+        self._selves = selves
         self._now = now
         self.leaving: set[str] = set()
         self._asking: Counter[str] = Counter()
@@ -183,7 +186,7 @@ class Admission:
         return bool(self._admitting)
 
     def _check_accepting(self, user: str) -> None:
-        if user in self.leaving:
+        if not self.leaving.isdisjoint(self._selves.of(user)):
             raise Conflict(DELETING)
         state = self._worker.state
         if state.status in ("failed", "stopping"):
@@ -193,9 +196,11 @@ class Admission:
         if self._database.is_full:
             raise StorageTrouble(FULL)
         queue = self._config.queue
-        waiting, mine = self._worker.waiting(user)
-        held = self._worker.held_of(user)
-        if mine + held + self._admitting[user] >= queue.max_waiting_per_user:
+        mine_too = self._selves.of(user)
+        waiting, mine = self._worker.waiting(mine_too)
+        held = self._worker.held_of(mine_too)
+        admitting = sum(self._admitting[each] for each in mine_too)
+        if mine + held + admitting >= queue.max_waiting_per_user:
             held_too = f" ({held} of them for a moderator)" if held else ""
             raise TooManyJobs(
                 f"you have {queue.max_waiting_per_user} jobs waiting already{held_too}, the most"

@@ -7,10 +7,10 @@ renders the `Reply`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
-from bot import replies
+from bot import link_talk, replies
 from bot.commands import (
     WITH_PICTURES,
     AdminAudit,
@@ -25,6 +25,7 @@ from bot.commands import (
     HowCommand,
     ImagineCommand,
     InspectCommand,
+    LinkCommand,
     MyDataCommand,
     PresetsCommand,
     PromptCommand,
@@ -34,6 +35,7 @@ from bot.commands import (
     SettingsCommand,
     ShowCommand,
     ThanksCommand,
+    UnlinkCommand,
     UpscaleCommand,
     VaryCommand,
     parse,
@@ -42,6 +44,7 @@ from bot.commands.vocabulary import EXAMPLE_ID
 from bot.inspection import told
 from bot.jobs import Job
 from bot.languages import ENGLISH, Language
+from bot.linking import Joining
 from bot.orders import audit_file, carry_out
 from bot.service import Service
 from bot.source import Picture, PictureOf, Source
@@ -82,6 +85,9 @@ class Reply:
         is_export: Whether `text` goes with all that is kept about the person, which
             `OwnData.export` puts together, and which they alone may be given.
         file: A file that goes with `text`, which the person alone may be given.
+        joining: Accounts that are being joined, where there is more to tell: see `later`.
+        asks_to_join: Whether `text` asks to join `joining`; yes and no are `LinkCommand` with its
+            code. For the person alone, like all about `joining`.
         asks_to_delete: Whether `text` asks whether all of that is to be deleted; a yes is
             `MyDataCommand`.
     """
@@ -96,6 +102,8 @@ class Reply:
     is_export: bool = False
     file: TextFile | None = None
     asks_to_delete: bool = False
+    joining: Joining | None = None
+    asks_to_join: bool = False
 
     @property
     def has_files(self) -> bool:
@@ -194,6 +202,15 @@ async def converse(
     return replace(reply, kind=kind)
 
 
+async def later(service: Service, source: Source, reply: Reply) -> AsyncIterator[Reply]:
+    """Replies to *source* alone that come after *reply*, when it is time for them: the other side
+    of ``reply.joining`` has done something. After a question there are none, since the answer to
+    it has its own."""
+    if reply.joining is not None and not reply.asks_to_join:
+        async for said in link_talk.later(service.linking, source, reply.joining):
+            yield Reply(said.text, kind="link", joining=said.joining, asks_to_join=said.asks)
+
+
 async def _understood(
     service: Service, source: Source, said: str | Command
 ) -> tuple[Source, Command, tuple[str, ...]]:
@@ -271,9 +288,16 @@ async def _answer(
         case MyDataCommand("export"):
             return Reply(say("Here is everything that I keep about you."), is_export=True)
         case MyDataCommand("delete", False):
-            return Reply(replies.ask_to_delete(say), asks_to_delete=True)
+            others = sorted(service.selves.of(source.user) - {source.user})
+            return Reply(replies.ask_to_delete(others, say), asks_to_delete=True)
         case MyDataCommand():
             return Reply(replies.deletion(await service.own_data.delete(source.user), say))
+        case LinkCommand():
+            said = await link_talk.answer(service.linking, source, command)
+            return Reply(said.text, joining=said.joining, asks_to_join=said.asks)
+        case UnlinkCommand(account):
+            account = await service.linking.leave(source.user, account)
+            return Reply(link_talk.parted(account, source.user, say))
         case HelpCommand(topic):
             model = service.config.model
             text = replies.help_text(topic, f"{model.width}x{model.height}")

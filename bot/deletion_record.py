@@ -66,6 +66,9 @@ def repeat(db: sqlite3.Connection, path: Path, since: float, now: float) -> int:
         " UNION SELECT user, NULL FROM jobs UNION SELECT user, NULL FROM entries"
     ).fetchall()
     known = {*map(tuple, there), *((user, None) for user in people.known(db))}
+    # A backup of before there were any has no such table.
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'selves'").fetchone():
+        known |= {(row[0], None) for row in db.execute("SELECT account FROM selves")}
     found = [each for each in known if _hash(record["key"], *each) in wanted]
     for user, server in found:
         due_deletions.add(db, user, server, now)

@@ -13,14 +13,14 @@ import sqlite3
 import tempfile
 import zipfile
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bot import departed, people
+from bot import people, selves
 from bot.config import Config
 from bot.database import FULL, Database
 from bot.gallery import Gallery
@@ -41,9 +41,11 @@ README = """\
 Everything that this bot keeps about you.
 
 about.json     your settings, your own quota, a ban, refused requests, your favourites, and
-               acts of admins that were about you
+               acts of admins that were about you; and all that for each account
+               that you have joined with this one
 credits.json   every credit that was spent, given back or granted
-history.jsonl  everything you asked for, one request a line, oldest first
+history.jsonl  everything you asked for, one request a line, oldest first,
+               one account after the other
 pictures/      the pictures, as they are stored: ID-NUMBER.png
 attached/      the pictures you attached
 """
@@ -93,15 +95,15 @@ class Exports:
         self._made_at: dict[str, deque[float]] = {}
         self._making: set[str] = set()
 
-    async def make(self, user: str, max_bytes: int | None = None) -> Export:
-        """See `bot.own_data.OwnData.export`."""
+    async def make(self, user: str, others: Sequence[str], max_bytes: int | None = None) -> Export:
+        """See `bot.own_data.OwnData.export`; *others* are further accounts of the person."""
         self._count(user)
         self._making.add(user)
         try:
             make_folder(self._folder)
             folder = Path(tempfile.mkdtemp(dir=self._folder))
             try:
-                return await self._write(user, folder, max_bytes)
+                return await self._write([user, *others], folder, max_bytes)
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
@@ -134,17 +136,22 @@ class Exports:
             )
         made.append(now)
 
-    async def _write(self, user: str, folder: Path, max_bytes: int | None) -> Export:
+    async def _write(self, accounts: Sequence[str], folder: Path, max_bytes: int | None) -> Export:
+        user, *others = accounts
         about = await self._database.read(partial(_about, user=user))
+        about["joined_accounts"] = [
+            await self._database.read(partial(_about, user=each)) for each in others
+        ]
         entries = await self._database.read(partial(_entries, user=user))
         history = folder / "history.jsonl"
         names: list[tuple[str, Path]] = []
-        after = 0
         with history.open("w", encoding="utf-8") as file:
-            while rows := await self._database.read(partial(_jobs, user=user, after=after)):
-                after = rows[-1]["number"]
-                lines = await asyncio.to_thread(self._lines, rows, names)
-                await asyncio.to_thread(file.write, lines)
+            for each in accounts:
+                after = 0
+                while rows := await self._database.read(partial(_jobs, user=each, after=after)):
+                    after = rows[-1]["number"]
+                    lines = await asyncio.to_thread(self._lines, rows, names)
+                    await asyncio.to_thread(file.write, lines)
         texts = {
             "README.txt": README,
             "about.json": _json(about),
@@ -241,14 +248,16 @@ def _about(db: sqlite3.Connection, user: str) -> dict[str, Any]:
     about["acts_of_admins"] = [dict(row) for row in db.execute(acts, (user,))]
     own_acts = "SELECT made_at, act FROM audit WHERE admin = ? ORDER BY number"
     about["own_acts_as_admin"] = [dict(row) for row in db.execute(own_acts, (user,))]
+    joined = "SELECT joined_at, left_at FROM selves WHERE account = ? ORDER BY joined_at"
+    about["joined"] = [dict(row) for row in db.execute(joined, (user,))]
     return about
 
 
 def _entries(db: sqlite3.Connection, user: str) -> list[dict[str, Any]]:
     rows = db.execute(
         "SELECT kind, pot, credits, counts_at, made_at, job_id FROM entries"
-        " WHERE user IN (?, ?) ORDER BY number",
-        departed.names(db, user),
+        " WHERE user IN (SELECT value FROM json_each(?)) ORDER BY number",
+        (selves.names_json(db, user),),
     )
     return [dict(row) for row in rows]
 

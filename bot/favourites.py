@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
+from bot import selves
 from bot.database import Database
 from bot.job_store import HistoryPage, JobStore, match_expression
 from bot.jobs import Job
@@ -60,11 +62,7 @@ class Favourites:
             NotFound: There is no such job, or it is somebody else's.
         """
         job = await self._lookups.job(source, job_id)
-        await self._database.write(
-            lambda db: db.execute(
-                "DELETE FROM favourites WHERE user = ? AND job_id = ?", (source.user, job.id)
-            )
-        )
+        await self._database.write(partial(_remove, user=source.user, job_id=job.id))
         return job
 
     async def among(self, user: str, jobs: Iterable[Job]) -> list[str]:
@@ -100,17 +98,37 @@ def _add(db: sqlite3.Connection, user: str, job_id: str, now: float) -> None:
     )
 
 
+def part(db: sqlite3.Connection, account: str, others: Iterable[str]) -> None:
+    """Take the pictures of the other side out of the favourites of *account* and of *others*,
+    which are one person's no longer."""
+    for other in others:
+        db.executemany(
+            "DELETE FROM favourites WHERE user = ?"
+            " AND (SELECT user FROM jobs WHERE id = favourites.job_id) = ?",
+            [(account, other), (other, account)],
+        )
+
+
+def _remove(db: sqlite3.Connection, user: str, job_id: str) -> None:
+    db.executemany(
+        "DELETE FROM favourites WHERE user = ? AND job_id = ?",
+        [(each, job_id) for each in selves.of(db, user)],
+    )
+
+
 def _among(db: sqlite3.Connection, user: str, job_ids: list[str]) -> list[str]:
-    found = "SELECT 1 FROM favourites WHERE user = ? AND job_id = ?"
-    return [each for each in job_ids if db.execute(found, (user, each)).fetchone()]
+    found = "SELECT 1 FROM favourites WHERE user IN (SELECT value FROM json_each(?)) AND job_id = ?"
+    mine = json.dumps(selves.of(db, user))
+    return [each for each in job_ids if db.execute(found, (mine, each)).fetchone()]
 
 
 def _numbers(db: sqlite3.Connection, user: str, before: int) -> list[int]:
     """Numbers of the favourites of *user* before *before*, newest first."""
     rows = db.execute(
-        "SELECT number FROM favourites JOIN jobs ON jobs.id = favourites.job_id"
-        " WHERE favourites.user = ? AND number < ? ORDER BY number DESC",
-        (user, before),
+        "SELECT DISTINCT number FROM favourites JOIN jobs ON jobs.id = favourites.job_id"
+        " WHERE favourites.user IN (SELECT value FROM json_each(?)) AND number < ?"
+        " ORDER BY number DESC",
+        (json.dumps(selves.of(db, user)), before),
     )
     return [row["number"] for row in rows]
 

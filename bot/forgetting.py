@@ -30,6 +30,7 @@ _PEOPLE = (
     ("incidents", "user"),
     ("audit", "admin"),
     ("audit", "subject"),
+    ("selves", "account"),
 )
 
 

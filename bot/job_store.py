@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bot import departed
+from bot import departed, selves
 from bot.forgetting import hashed_event
 from bot.jobs import Delivery, Job, JobStatus, Progress, Review
 from bot.origins import Origin
@@ -263,12 +263,8 @@ class JobStore:
 
     def latest(self, db: sqlite3.Connection, user: str) -> Job | None:
         """The newest job of *user* that succeeded."""
-        return self._first(
-            db.execute(
-                f"{JOBS} WHERE user = ? AND status = 'succeeded' ORDER BY number DESC LIMIT 1",
-                (user,),
-            )
-        )
+        found = [_latest_number(db, account) for account in selves.of(db, user)]
+        return self._first(db.execute(f"{JOBS} WHERE number = ?", (max(found),)))
 
     def latest_answered(
         self, db: sqlite3.Connection, platform: str, channel: str, place: Mapping[str, str]
@@ -351,12 +347,14 @@ class JobStore:
         if words.strip() and match is None:
             return HistoryPage([], None)  # asked for punctuation alone
         before = 2**62 if before is None else before
-        numbers = (
-            _numbers_of(db, user, before, limit + 1)
-            if match is None
-            else _numbers_with(db, user, match, before, limit + 1)
-        )
-        return self.page(db, numbers, limit)
+        numbers: list[int] = []
+        for account in selves.of(db, user):
+            numbers += (
+                _numbers_of(db, account, before, limit + 1)
+                if match is None
+                else _numbers_with(db, account, match, before, limit + 1)
+            )
+        return self.page(db, sorted(numbers, reverse=True)[: limit + 1], limit)
 
     def page(self, db: sqlite3.Connection, numbers: list[int], limit: int) -> HistoryPage:
         """The first *limit* of *numbers*, newest first, as jobs."""
@@ -451,6 +449,16 @@ class JobStore:
             is_spoiler=bool(row["is_spoiler"]),
             progress=Progress(status),
         )
+
+
+def _latest_number(db: sqlite3.Connection, account: str) -> int:
+    """Number of the newest job of *account* that succeeded; 0 without one."""
+    row = db.execute(
+        "SELECT number FROM jobs WHERE user = ? AND status = 'succeeded'"
+        " ORDER BY number DESC LIMIT 1",
+        (account,),
+    ).fetchone()
+    return 0 if row is None else int(row["number"])
 
 
 def _numbers_of(db: sqlite3.Connection, user: str, before: int, limit: int) -> list[int]:

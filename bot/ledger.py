@@ -9,12 +9,14 @@ All methods run inside a transaction of `bot.database.Database.write` (or a read
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from bot import access, departed, people
+from bot import access, departed, people, selves
 from bot.jobs import Job
 from bot.languages import in_words
 from bot.origins import NOWHERE, Origin
@@ -64,19 +66,17 @@ class Ledger:
     ) -> QuotaStatus:
         """Credits of *user*, asking from *origin*, at *now* (unix seconds)."""
         since = self._window_start(db, user, now)
-        names = departed.names(db, user)
+        counting = selves.counting_json(db, user)
         # A charge and its refund count at the same time, and cancel each other out there.
         row = db.execute(
             "SELECT coalesce(-sum(spent), 0) AS used, min(counts_at) AS oldest FROM ("
-            " SELECT counts_at, sum(credits) AS spent FROM entries"
-            " WHERE user IN (?, ?) AND pot = 'allowance' AND counts_at > ?"
+            " SELECT counts_at, sum(credits) AS spent FROM json_each(?) AS self"
+            " CROSS JOIN entries ON user = self.value ->> 0"
+            " WHERE pot = 'allowance' AND counts_at > ? AND counts_at <= self.value ->> 1"
             " GROUP BY counts_at HAVING spent != 0)",
-            (*names, since),
+            (counting, since),
         ).fetchone()
-        (granted,) = db.execute(
-            "SELECT coalesce(sum(credits), 0) FROM entries WHERE user IN (?, ?) AND pot = 'grant'",
-            names,
-        ).fetchone()
+        granted = self._granted(db, selves.names(db, user))
         credits = self._allowance(db, user, origin)
         resets_in = row["oldest"] + self._seconds - now if row["used"] else None
         return QuotaStatus(
@@ -181,6 +181,31 @@ class Ledger:
             (user, now, now, admin),
         )
 
+    def part(self, db: sqlite3.Connection, leaving: str, others: Sequence[str], now: float) -> None:
+        """Settle what admins granted between the account *leaving* and *others*, with which it is
+        joined no longer: what one side has spent of the other's is taken from there."""
+        mine = departed.names(db, leaving)
+        theirs = [name for each in others for name in departed.names(db, each)]
+        for debtor, owed, creditor in (
+            (leaving, -self._granted(db, mine), others[0]),
+            (others[0], -self._granted(db, theirs), leaving),
+        ):
+            if owed > 0:
+                db.executemany(
+                    "INSERT INTO entries (user, kind, pot, credits, counts_at, made_at)"
+                    " VALUES (?, 'grant', 'grant', ?, ?, ?)",
+                    [(debtor, owed, now, now), (creditor, -owed, now, now)],
+                )
+
+    def _granted(self, db: sqlite3.Connection, names: Sequence[str]) -> int:
+        """Credits that were granted to *names* together and are not spent yet."""
+        (credits,) = db.execute(
+            "SELECT coalesce(sum(credits), 0) FROM json_each(?) AS self"
+            " CROSS JOIN entries ON user = self.value WHERE pot = 'grant'",
+            (json.dumps(list(dict.fromkeys(names))),),
+        ).fetchone()
+        return int(credits)
+
     def group_quota(self, db: sqlite3.Connection, group: str) -> int | None:
         """Credits per window of each member of a role, or of all people of a server together;
         None without a limit."""
@@ -239,9 +264,9 @@ class Ledger:
             return
         (used,) = db.execute(
             "SELECT coalesce(-sum(credits), 0) FROM entries JOIN jobs ON jobs.id = job_id"
-            " WHERE entries.user IN (?, ?) AND pot IN ('allowance', 'grant') AND server = ?"
-            " AND counts_at > ?",
-            (*departed.names(db, job.user), server, now - self._seconds),
+            " WHERE entries.user IN (SELECT value FROM json_each(?))"
+            " AND pot IN ('allowance', 'grant') AND server = ? AND counts_at > ?",
+            (selves.names_json(db, job.user), server, now - self._seconds),
         ).fetchone()
         if job.cost > credits - used:
             raise QuotaExceeded(
@@ -252,8 +277,10 @@ class Ledger:
 
     def _window_start(self, db: sqlite3.Connection, user: str, now: float) -> float:
         (reset_at,) = db.execute(
-            "SELECT max(counts_at) FROM entries WHERE user IN (?, ?) AND kind = 'reset'",
-            departed.names(db, user),
+            "SELECT max(counts_at) FROM json_each(?) AS self"
+            " CROSS JOIN entries ON user = self.value ->> 0"
+            " WHERE kind = 'reset' AND counts_at <= self.value ->> 1",
+            (selves.counting_json(db, user),),
         ).fetchone()
         return max(now - self._seconds, reset_at or -math.inf)
 
@@ -284,10 +311,11 @@ class Ledger:
         # An allowance that an admin lowered may be overdrawn; that comes back first.
         missing += max(0, status.used - status.credits)
         for row in db.execute(
-            "SELECT counts_at, -sum(credits) AS credits FROM entries"
-            " WHERE user IN (?, ?) AND pot = 'allowance' AND counts_at > ?"
+            "SELECT counts_at, -sum(credits) AS credits FROM json_each(?) AS self"
+            " CROSS JOIN entries ON user = self.value ->> 0"
+            " WHERE pot = 'allowance' AND counts_at > ? AND counts_at <= self.value ->> 1"
             " GROUP BY counts_at ORDER BY counts_at",
-            (*departed.names(db, job.user), self._window_start(db, job.user, now)),
+            (selves.counting_json(db, job.user), self._window_start(db, job.user, now)),
         ):
             missing -= row["credits"]
             if missing <= 0:

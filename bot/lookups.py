@@ -13,6 +13,7 @@ from bot.job_store import HistoryPage, JobStore
 from bot.jobs import Job, JobStatus
 from bot.refusals import Conflict, NotFound
 from bot.requests import check_picture_number
+from bot.selves import Selves
 from bot.sentences import held, not_yours
 from bot.source import Source
 from generation.checks import shortened
@@ -34,12 +35,18 @@ class Lookups:
         gallery: Gallery,
         unfinished: Mapping[str, Job],
         is_admin: Callable[[str], bool],
+        selves: Selves,
     ) -> None:
         self._database = database
         self._store = store
         self._gallery = gallery
         self._unfinished = unfinished
         self._is_admin = is_admin
+        self._selves = selves
+
+    def is_own(self, source: Source, job: Job) -> bool:
+        """Whether *source* has asked for *job*, by whichever of their accounts."""
+        return self._selves.are_one(source.user, job.user)
 
     async def job(self, source: Source, job_id: str) -> Job:
         """A job of *source*, or one that was shown to them; for an admin any job.
@@ -50,7 +57,7 @@ class Lookups:
         job = self._unfinished.get(job_id) or await self._database.read(
             partial(self._store.find, job_id=job_id)
         )
-        is_theirs = job is not None and (job.user == source.user or source.shown == job.id)
+        is_theirs = job is not None and (self.is_own(source, job) or source.shown == job.id)
         if job is None or not (is_theirs or self._is_admin(source.user)):
             raise NotFound(f"there is no picture {shortened(job_id)} of yours", field="id")
         return job
@@ -63,7 +70,7 @@ class Lookups:
             NotAllowed: The job was shown to *source*, but is somebody else's.
         """
         job = await self.job(source, job_id)
-        if job.user != source.user and not self._is_admin(source.user):
+        if not self.is_own(source, job) and not self._is_admin(source.user):
             raise not_yours()
         return job
 

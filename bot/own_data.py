@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bot import deletion_record, departed, due_deletions, forgetting, people
+from bot import deletion_record, departed, due_deletions, forgetting, people, selves
 from bot.admission import Admission
 from bot.backups import DAY
 from bot.config import Config
@@ -27,6 +27,7 @@ from bot.exports import Export, Exports
 from bot.gallery import Gallery
 from bot.job_store import JobStore
 from bot.jobs import Job, JobStatus, Review
+from bot.linking import Linking
 from bot.outcomes import Outcome, Outcomes
 from bot.refusals import StorageTrouble
 from bot.sessions import Sessions
@@ -89,6 +90,7 @@ class OwnData:
         worker: Worker,
         admission: Admission,
         sessions: Sessions,
+        linking: Linking,
         now: Callable[[], float],
     ) -> None:
         self._config = config
@@ -99,6 +101,7 @@ class OwnData:
         self._worker = worker
         self._admission = admission
         self._sessions = sessions
+        self._linking = linking
         self._now = now
         self._turn = asyncio.Lock()
         self._exports = Exports(config, database, store, gallery, now)
@@ -115,11 +118,13 @@ class OwnData:
             Conflict: One is being made for them.
             StorageTrouble: The disk is full.
         """
-        return await self._exports.make(user, max_bytes)
+        others = sorted(self._linking.known.of(user) - {user})
+        return await self._exports.make(user, others, max_bytes)
 
     async def delete(self, user: str, server: str | None = None) -> Deletion:
-        """Delete everything of *user*, and return once it is gone; with *server*
-        (``platform-server:id``) pictures and words of the jobs that were asked for there alone.
+        """Delete everything of *user*, by all of their accounts, and return once it is gone; with
+        *server* (``platform-server:id``) pictures and words of the jobs that were asked for there
+        by that account alone.
 
         Jobs that wait or are drawn are cancelled first: by the person, who pays for the steps that
         were drawn, or with *server* by others, who give the credits back. What somebody else has
@@ -129,9 +134,28 @@ class OwnData:
         Raises:
             StorageTrouble: The database cannot be written now. It is carried out later.
         """
+        if server is not None or not user:
+            await self._write_down([user], server)
+            return await self._carry_out(user, server)
+        accounts = [user, *sorted(self._linking.known.of(user) - {user})]
+        await self._write_down(accounts, None)
+        await self._linking.known.refresh(accounts)
+        parts = [await self._carry_out(each, None) for each in accounts]
+        jobs, left = sum(each.jobs for each in parts), sum(each.messages_left for each in parts)
+        return Deletion(jobs, left, parts[-1].backups_until)
+
+    async def _write_down(self, users: list[str], server: str | None) -> None:
+        """Write down that *users* are to be deleted; accounts of one person part at the same time,
+        so that what counts for them is settled while all of it is there."""
         now = self._now()
-        await self._database.write(partial(due_deletions.add, user=user, server=server, due_at=now))
-        return await self._carry_out(user, server)
+
+        def write(db: sqlite3.Connection) -> None:
+            for user in users:
+                if server is None:
+                    self._linking.part(db, user)
+                due_deletions.add(db, user=user, server=server, due_at=now)
+
+        await self._database.write(write)
 
     async def person_left(self, user: str, server: str) -> None:
         """Have what *user* asked for in *server* deleted in ``retention.grace_days``, where
@@ -194,6 +218,9 @@ class OwnData:
         if settings.audit_days:
             before = now - settings.audit_days * DAY
             await self._database.write(partial(due_deletions.forget_acts, before=before))
+        parted_before = now - self._hours * 3600
+        if await self._database.read(partial(selves.has_expired, before=parted_before)):
+            await self._database.write(partial(selves.expire, before=parted_before))
         if await self._database.read(partial(departed.has_expired, now=now)):
             await self._database.write(partial(departed.expire, now=now))
         await asyncio.to_thread(self._exports.tidy)
@@ -286,13 +313,17 @@ class OwnData:
 
     def _forget_person(self, db: sqlite3.Connection, user: str, server: str | None) -> None:
         if server is None:
-            hours = max(self._config.quota.window_hours, self._config.screens.strike_hours)
-            until = self._now() + hours * 3600
+            until = self._now() + self._hours * 3600
             stand_in = people.forget(db, user, until)
             forgetting.replace_person(db, user, stand_in)
         elif not user:
             due_deletions.forget_server(db, server)
         due_deletions.remove(db, user, server)
+
+    @property
+    def _hours(self) -> float:
+        """Hours after which nothing counts any more that a person has done."""
+        return max(self._config.quota.window_hours, self._config.screens.strike_hours)
 
     async def _leave_no_trace(self) -> None:
         """Rewrite the search index and the log of the database without what was deleted."""

@@ -2,7 +2,8 @@
 
 All functions run inside a transaction of `bot.database.Database.write` (or a read).
 A person is ``platform:id``, such as ``discord:1234``; one without a row has no defaults, no
-quota of their own and no ban.
+quota of their own and no ban. Accounts that are joined (`bot.selves`) are one person: each has
+a row, and what is decided about one is decided about all of them, so that it holds when they part.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from bot import departed
+from bot import departed, selves
 from bot.refusals import NotAllowed
 
 
@@ -24,15 +25,21 @@ def settings(db: sqlite3.Connection, user: str) -> dict[str, Any]:
 
 def keep_settings(db: sqlite3.Connection, user: str, user_defaults: Mapping[str, Any]) -> None:
     """Replace all own defaults of *user* by *user_defaults*."""
-    db.execute(
+    db.executemany(
         "INSERT INTO people (user, settings) VALUES (?, ?)"
         " ON CONFLICT (user) DO UPDATE SET settings = excluded.settings",
-        (user, json.dumps(dict(user_defaults))),
+        [(each, json.dumps(dict(user_defaults))) for each in selves.of(db, user)],
     )
 
 
 def own_quota(db: sqlite3.Connection, user: str) -> int | None:
-    """Credits per window that an admin has set for *user*; None where the general rule holds."""
+    """Credits per window that an admin has set for *user*, of several accounts the least; None
+    where the general rule holds."""
+    found = [_own_quota(db, each) for each in selves.of(db, user)]
+    return min((each for each in found if each is not None), default=None)
+
+
+def _own_quota(db: sqlite3.Connection, user: str) -> int | None:
     row = db.execute("SELECT credits FROM people WHERE user = ?", (user,)).fetchone()
     if row is None or row["credits"] is None:
         row = departed.limits(db, user)
@@ -41,28 +48,30 @@ def own_quota(db: sqlite3.Connection, user: str) -> int | None:
 
 def set_own_quota(db: sqlite3.Connection, user: str, credits: int | None) -> None:
     """Give *user* a quota of *credits* for each window; None restores the general rule."""
-    db.execute(
-        "INSERT INTO people (user, credits) VALUES (?, ?)"
-        " ON CONFLICT (user) DO UPDATE SET credits = excluded.credits",
-        (user, credits),
-    )
-    departed.set_credits(db, user, credits)
+    for each in selves.of(db, user):
+        db.execute(
+            "INSERT INTO people (user, credits) VALUES (?, ?)"
+            " ON CONFLICT (user) DO UPDATE SET credits = excluded.credits",
+            (each, credits),
+        )
+        departed.set_credits(db, each, credits)
 
 
 def ban(db: sqlite3.Connection, user: str, now: float, reason: str) -> None:
     """Ban *user* from *now* (unix seconds) on; *reason* is a sentence for them, perhaps empty."""
-    db.execute(
+    db.executemany(
         "INSERT INTO people (user, banned_at, ban_reason) VALUES (?, ?, ?)"
         " ON CONFLICT (user) DO UPDATE"
         " SET banned_at = excluded.banned_at, ban_reason = excluded.ban_reason",
-        (user, now, reason),
+        [(each, now, reason) for each in selves.of(db, user)],
     )
 
 
 def unban(db: sqlite3.Connection, user: str) -> None:
     """Lift the ban of *user*, if there is one."""
-    db.execute("UPDATE people SET banned_at = NULL, ban_reason = NULL WHERE user = ?", (user,))
-    departed.lift_ban(db, user)
+    for each in selves.of(db, user):
+        db.execute("UPDATE people SET banned_at = NULL, ban_reason = NULL WHERE user = ?", (each,))
+        departed.lift_ban(db, each)
 
 
 def everything(db: sqlite3.Connection, user: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Adapters add features of their platform (bold type, buttons, a picture), but no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -244,18 +244,18 @@ def _kept(job: Job, say: Language) -> str:
     )
 
 
-def ask_to_delete(say: Language = ENGLISH) -> str:
-    """The question before everything of a person is deleted."""
-    return "\n".join(
-        [
-            say(
-                "This deletes your pictures, the pictures you attached, your prompts and your"
-                " settings, for good. Jobs of yours that are not done are cancelled. Credits that"
-                " you have spent stay spent."
-            ),
-            say("To go on: {command}", command="mydata delete --yes"),
-        ]
+def ask_to_delete(others: Sequence[str] = (), say: Language = ENGLISH) -> str:
+    """The question before everything of a person is deleted; *others* are the accounts that are
+    joined with theirs."""
+    question = say(
+        "This deletes your pictures, the pictures you attached, your prompts and your"
+        " settings, for good. Jobs of yours that are not done are cancelled. Credits that"
+        " you have spent stay spent."
     )
+    if others:
+        joined = ", ".join(others)
+        question += " " + say("So it does for {accounts}, joined with this one.", accounts=joined)
+    return "\n".join([question, say("To go on: {command}", command="mydata delete --yes")])
 
 
 def deletion(deleted: Deletion, say: Language = ENGLISH) -> str:

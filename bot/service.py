@@ -33,6 +33,7 @@ from bot.job_store import JobStore
 from bot.jobs import Delivery, Job, JobStatus, new_id
 from bot.judging import Judging
 from bot.ledger import Ledger, QuotaStatus
+from bot.linking import Linking
 from bot.lookups import Lookups
 from bot.moderation import Moderation
 from bot.origins import NOWHERE, Origin
@@ -52,6 +53,7 @@ from bot.requests import (
 )
 from bot.review import Reviewing
 from bot.screens import BROKEN, Screens
+from bot.selves import Selves
 from bot.sentences import held
 from bot.servers import Servers
 from bot.sessions import Sessions
@@ -75,6 +77,8 @@ class Service:
         about: Introduction of the loaded model.
         admin: The acts of admins.
         lookups: Jobs and their files, for those who may see them.
+        selves: The accounts that people have joined.
+        linking: Codes that join them, and their parting.
         own_settings: What people set for themselves.
         own_data: Export and deletion of a person's data.
         attachments: The way to the content of strangers' files.
@@ -114,6 +118,7 @@ class Service:
         self._store = JobStore(gallery.control_images)
         self._outcomes = Outcomes(self._store, self._ledger, config.screens)
         self._screens = screens
+        self.selves = Selves(database)
         judging = Judging(screens, config.screens)
         model = model_name(config.model)
         self._worker = Worker(
@@ -132,10 +137,16 @@ class Service:
             gallery,
             ids,
             self._cancel,
+            self.selves,
             now,
         )
         self.lookups = Lookups(
-            database, self._store, gallery, self._worker.unfinished, self.admin.is_admin
+            database,
+            self._store,
+            gallery,
+            self._worker.unfinished,
+            self.admin.is_admin,
+            self.selves,
         )
         self.own_settings = OwnSettings(config, database, self._presets)
         self.attachments = Attachments(config.control_images, control_images, now, self.provenance)
@@ -159,8 +170,10 @@ class Service:
             self.admin,
             ids,
             judging,
+            self.selves,
             now,
         )
+        self.linking = Linking(database, self._ledger, self.selves, self._admission.leaving, now)
         self.review = Reviewing(
             config.screens,
             database,
@@ -190,6 +203,7 @@ class Service:
             self._worker,
             self._admission,
             self.sessions,
+            self.linking,
             now,
         )
         self.moderation = Moderation(
@@ -215,6 +229,7 @@ class Service:
         self._worker.take_up(left)
         await self.admin.start()
         await self.sessions.start()
+        await self.selves.start()
         self._upkeep.sweep_before = self._now()
 
     async def finish(self, seconds: float) -> None:
@@ -397,9 +412,10 @@ class Service:
         """
         if job_id is not None:
             job = await self.lookups.own_job(source, job_id)
-            is_theirs = job.user == source.user
+            is_theirs = self.lookups.is_own(source, job)
             return await self._cancel(job, reason if is_theirs else CANCELLED)
-        mine = [job for job in self._worker.unfinished.values() if job.user == source.user]
+        unfinished = self._worker.unfinished.values()
+        mine = [job for job in unfinished if self.lookups.is_own(source, job)]
         if not mine:
             raise NotFound("none of your jobs is waiting or being drawn")
         # One that is held cannot be cancelled, and is no reason to go on with the others.
@@ -421,9 +437,10 @@ class Service:
 
     def queue(self, user: str) -> QueueView:
         """The queue as *user* sees it."""
-        waiting, _ = self._worker.waiting(user)
+        accounts = self.selves.of(user)
+        waiting, _ = self._worker.waiting(accounts)
         running = len(self._worker.running)
-        return QueueView(waiting, running, mine=tuple(self._worker.of(user)))
+        return QueueView(waiting, running, mine=tuple(self._worker.of(accounts)))
 
     async def delete(self, source: Source, job_id: str) -> Job:
         """The job, which has ended, with its pictures deleted; its line in the history stays.

@@ -21,6 +21,7 @@ class Source:
             JSON in its row. None where no answer is owed, as over HTTP.
         event_id: The platform's id of the event behind the request; a repeated event is carried
             out once.
+        name: What the platform calls the person; empty where it does not say. Only shown.
         language: The person's language.
         shown: Id of the job that the platform has just shown to this person, perhaps somebody
             else's, as in a channel of which both are members. They may build on that one.
@@ -33,6 +34,7 @@ class Source:
     origin: Origin = NOWHERE
     reply_to: Mapping[str, Any] | None = None
     event_id: str | None = None
+    name: str = ""
     language: Language = ENGLISH
     shown: str | None = None
     thread: Mapping[str, str] = field(default_factory=dict)

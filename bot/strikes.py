@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from bot import departed
+from bot import selves
 from bot.refusals import NotAllowed
 from bot.sections import ScreenSettings
 
@@ -44,9 +44,11 @@ def strike(
 def of(db: sqlite3.Connection, user: str, now: float, settings: ScreenSettings) -> list[float]:
     """Times (unix seconds) of the strikes of *user* that count at *now*, newest first."""
     rows = db.execute(
-        "SELECT made_at FROM strikes WHERE user IN (?, ?) AND made_at > ? AND NOT is_lifted"
+        "SELECT made_at FROM json_each(?) AS self"
+        " CROSS JOIN strikes ON user = self.value ->> 0"
+        " WHERE made_at > ? AND made_at <= self.value ->> 1 AND NOT is_lifted"
         " ORDER BY made_at DESC",
-        (*departed.names(db, user), now - settings.strike_hours * 3600),
+        (selves.counting_json(db, user), now - settings.strike_hours * 3600),
     )
     return [row["made_at"] for row in rows]
 
@@ -54,8 +56,9 @@ def of(db: sqlite3.Connection, user: str, now: float, settings: ScreenSettings) 
 def lift(db: sqlite3.Connection, user: str) -> int:
     """Number of strikes of *user* that were lifted, and count no longer."""
     cursor = db.execute(
-        "UPDATE strikes SET is_lifted = 1 WHERE user IN (?, ?) AND NOT is_lifted",
-        departed.names(db, user),
+        "UPDATE strikes SET is_lifted = 1 WHERE user IN (SELECT value ->> 0 FROM json_each(?))"
+        " AND NOT is_lifted",
+        (selves.counting_json(db, user),),
     )
     return cursor.rowcount
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -247,17 +247,19 @@ class Worker:
         yield from self.running
         yield from self._queue
 
-    def of(self, user: str) -> list[Job]:
-        """The running and waiting jobs of *user*, in the order of their turns."""
-        return [*(job for job in self.running if job.user == user), *self._queue.of(user)]
+    def of(self, accounts: Collection[str]) -> list[Job]:
+        """The running and waiting jobs of *accounts*, in the order of their turns."""
+        waiting = [job for each in accounts for job in self._queue.of(each)]
+        waiting.sort(key=self._queue.position)
+        return [*(job for job in self.running if job.user in accounts), *waiting]
 
-    def waiting(self, user: str) -> tuple[int, int]:
-        """Number of waiting jobs, and of those of *user*."""
-        return len(self._queue), self._queue.waiting(user)
+    def waiting(self, accounts: Collection[str]) -> tuple[int, int]:
+        """Number of waiting jobs, and of those of *accounts*."""
+        return len(self._queue), sum(map(self._queue.waiting, accounts))
 
-    def held_of(self, user: str) -> int:
-        """Number of jobs of *user* that wait for a moderator."""
-        return sum(job.user == user for job in self.held.values())
+    def held_of(self, accounts: Collection[str]) -> int:
+        """Number of jobs of *accounts* that wait for a moderator."""
+        return sum(job.user in accounts for job in self.held.values())
 
     def soon(self) -> float:
         """Seconds after which the queue will have moved, 1 to 60; 10 before any measurement."""

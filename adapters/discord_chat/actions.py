@@ -9,6 +9,7 @@ from adapters.discord_chat.acts import ButtonKind
 from adapters.discord_chat.answers import SECONDS_TO_LOOK_UP, Answers
 from adapters.discord_chat.attachments import Attachments
 from adapters.discord_chat.forms import EditForm, PictureForm
+from adapters.discord_chat.linking import answer_link
 from adapters.discord_chat.messages import Post, history_post, presets_post, text_post
 from adapters.discord_chat.moderation import decided
 from adapters.discord_chat.own_data import delete_my_data
@@ -24,6 +25,7 @@ from bot.commands import (
     HistoryCommand,
     HowCommand,
     InspectCommand,
+    LinkCommand,
     PresetsCommand,
     ReportCommand,
     ShowCommand,
@@ -115,6 +117,10 @@ class Actions:
         await self.answers.acknowledge(interaction)
         reply = await delete_my_data(self.service, interaction)
         await self.answers.finish(interaction, text_post(reply.text))
+
+    async def link(self, interaction: Interaction, command: LinkCommand) -> None:
+        """Carry out a person's yes or no to being joined, and tell them."""
+        await answer_link(self.service, self.answers, interaction, command)
 
     async def draw(
         self,

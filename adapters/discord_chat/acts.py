@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, Protocol, cast
 
 from adapters.discord_chat.people import Interaction
-from bot.commands import Command
+from bot.commands import Command, LinkCommand
 from bot.decisions import Decision
 from bot.refusals import NotAllowed
 from bot.source import Picture
@@ -67,6 +67,9 @@ class Acts(Protocol):
 
     async def delete_my_data(self, interaction: Interaction) -> None:
         """Delete everything of the person, who has confirmed it, and tell them."""
+
+    async def link(self, interaction: Interaction, command: LinkCommand) -> None:
+        """Carry out a person's yes or no to being joined, and tell them."""
 
     async def report_error(self, interaction: Interaction, error: Exception) -> None:
         """Tell the person alone about *error*."""

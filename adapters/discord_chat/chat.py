@@ -25,6 +25,7 @@ from adapters.discord_chat.faults import SECONDS_FOR_A_CALL, in_time
 from adapters.discord_chat.first_answers import FirstAnswers
 from adapters.discord_chat.forms import REMEMBERED, forgotten
 from adapters.discord_chat.limits import let_all_calls_end, let_answers_go_on
+from adapters.discord_chat.linking import LinkButton
 from adapters.discord_chat.moderation import ModerationButton, teller
 from adapters.discord_chat.own_data import DELETE_EVERYTHING, DeleteEverything, erase_message
 from adapters.discord_chat.people import NEEDED, PLATFORM, Interaction, server_of, user_of
@@ -171,7 +172,7 @@ class FluxClient(discord.AutoShardedClient):
         """Called by discord.py between logging in and connecting."""
         self._owners = _owners(self.application)
         self.add_dynamic_items(JobButton, PageButton, PresetsButton, JobSelect)
-        self.add_dynamic_items(DeleteEverything, ModerationButton)
+        self.add_dynamic_items(DeleteEverything, LinkButton, ModerationButton)
         service = self.actions.service
         self.tree.add_command(flux_commands(self.actions, self._config))
         self.tree.add_command(admin_commands(service, self.actions.answers, self._config))

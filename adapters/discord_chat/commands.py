@@ -18,6 +18,7 @@ from adapters.discord_chat.actions import Actions
 from adapters.discord_chat.buttons import job_of
 from adapters.discord_chat.doors import has_user_install
 from adapters.discord_chat.forms import PictureForm
+from adapters.discord_chat.linking import add_linking
 from adapters.discord_chat.messages import MAX_CHOICE, Post, shortened, text_post
 from adapters.discord_chat.own_data import add_own_data
 from adapters.discord_chat.people import Interaction, say_of, source_of, user_of
@@ -263,6 +264,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         await answers.show(interaction, look_up)
 
     add_own_data(group, service, answers)
+    add_linking(group, service, answers)
 
     @group.command(name=locale_str("help"), description=locale_str("Explains what I can do"))
     async def help(interaction: Interaction) -> None:

@@ -55,6 +55,7 @@ def source_of(interaction: Interaction, shown: str | None = None) -> Source:
     return Source(
         user_of(interaction.user),
         origin_of(interaction),
+        name=str(interaction.user),
         language=say_of(interaction),
         shown=shown,
     )

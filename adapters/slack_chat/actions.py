@@ -15,6 +15,7 @@ from adapters.slack_chat import blocks, files, forms
 from adapters.slack_chat.context import Context
 from adapters.slack_chat.errors import OutcomeUnknown, SlackError
 from adapters.slack_chat.forms import Purpose, Purposed
+from adapters.slack_chat.linking import link_command
 from adapters.slack_chat.moderation import decided, decision_of, peek
 from adapters.slack_chat.places import Place, patiently, whisper_blocks
 from bot import sentences
@@ -26,6 +27,7 @@ from bot.commands import (
     DeleteCommand,
     HowCommand,
     InspectCommand,
+    LinkCommand,
     ReportCommand,
     SettingsCommand,
     ShowCommand,
@@ -45,6 +47,10 @@ SHOW_HOW = "flux_how"
 REPORT = "flux_report"
 WHO_ASKED = "flux_who"
 INSPECT = "flux_inspect"
+
+
+#: Kinds of commands whose buttons are answered in words.
+TOLD = ("report", "link")
 
 
 class Actions:
@@ -94,8 +100,9 @@ class Actions:
             if reply.error is None:
                 await self._show_decision(place, body, decision)
         elif command is not None:
+            is_about_job = not isinstance(command, SettingsCommand | LinkCommand)
             reply = await self._context.converse(
-                place, command, event_id=event_id, shown=job_id if verb != "forget" else None
+                place, command, event_id=event_id, shown=job_id if is_about_job else None
             )
         elif verb in ("edit", "control"):
             reply = await self._open_about(place, verb, job_id, trigger)
@@ -111,8 +118,8 @@ class Actions:
             await self._delete(place, body, reply.job)
         if "view" in body:
             self._context.spawn(self._context.publish_home(place))
-        # The message itself shows the result, but for a report.
-        return reply if reply.error is not None or reply.kind == "report" else Reply()
+        # The message itself shows the result, but for some.
+        return reply if reply.error is not None or reply.kind in TOLD else Reply()
 
     async def _open_about(self, place: Place, verb: str, job_id: str, trigger: str) -> Reply:
         """Open the form that draws a job differently, or from its picture."""
@@ -302,4 +309,4 @@ def _command(verb: str, job_id: str, number: int) -> Command | None:
         case "forget":
             return SettingsCommand(is_reset=True)
         case _:
-            return None
+            return link_command(verb, job_id)

@@ -21,8 +21,9 @@ from adapters.slack_chat.installations import (
     is_shared,
     team_of_person,
 )
+from adapters.slack_chat.linking import message_of
 from adapters.slack_chat.own_data import hand_file_over, hand_over
-from adapters.slack_chat.places import Place, patiently, post, whisper
+from adapters.slack_chat.places import Place, patiently, post, whisper, whisper_blocks
 from adapters.slack_chat.window import show_again
 from adapters.slack_chat.workspaces import Workspace
 from bot import replies, sentences
@@ -31,12 +32,13 @@ from bot.commands import (
     Command,
     CommandError,
     ImagineCommand,
+    LinkCommand,
     MyDataCommand,
     UpscaleCommand,
     VaryCommand,
     parse,
 )
-from bot.conversation import Reply, converse, refusal
+from bot.conversation import Reply, converse, later, refusal
 from bot.following import Following
 from bot.jobs import Job
 from bot.origins import Origin
@@ -79,9 +81,14 @@ class Context:
         self.following = following
         self.patience = patience
         self._background: set[asyncio.Task[Any]] = set()
+        #: Those that wait for other people, for minutes.
+        self._waiting: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
         """Wait a little for background work; to be called once nothing new comes in."""
+        for each in self._waiting:
+            each.cancel()
+        await asyncio.gather(*self._waiting, return_exceptions=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(GRACE):
                 while self._background:
@@ -185,6 +192,13 @@ class Context:
         member: Mapping[str, Any] = found["user"]
         return member
 
+    async def _name(self, place: Place) -> str:
+        """What the person is called in their workspace, with the workspace; empty where Slack does
+        not say."""
+        member = await self._member(place)
+        name = (member.get("profile") or {}).get("display_name") or member.get("name") or ""
+        return f"{name} · {place.workspace.name}" if name else ""
+
     async def _is_external(self, place: Place) -> bool:
         """Whether the person belongs to another organisation, which shares the channel."""
         workspace = place.workspace
@@ -240,6 +254,8 @@ class Context:
         if self.service.admin.is_recognised(source.user):
             # Slack tells nobody when somebody is an admin no longer.
             await self.recognise(place)
+        if isinstance(_understood(said), LinkCommand):
+            source = replace(source, name=await self._name(place))
         talk = revise if is_edited else converse
         reply = await talk(self.service, source, said, pictures)
         if reply.is_new and reply.job is not None:
@@ -284,7 +300,8 @@ class Context:
     # Answering
 
     async def answer(self, place: Place, reply: Reply) -> None:
-        """Post *reply*, unless it is empty."""
+        """Post *reply*, unless it is empty, and what comes after it in its time."""
+        self.tell_later(place, reply)
         try:
             if reply.is_export:
                 await hand_over(self.service, place, self.key(place), reply)
@@ -293,7 +310,8 @@ class Context:
             elif reply.job is not None:
                 await self._show(place, reply.job)
             elif reply.text:
-                await patiently(place.workspace, lambda: whisper(place, reply.text))
+                said = message_of(reply)
+                await patiently(place.workspace, lambda: whisper_blocks(place, *said))
         except FluxbotError as error:
             await self.whisper_somehow(place, refusal(error).text)
         except (SlackError, OutcomeUnknown) as error:
@@ -302,6 +320,20 @@ class Context:
             if reply.has_files:  # which are all that it is about
                 text = refusal(sentences.our_fault()).text
             await self.whisper_somehow(place, text)
+
+    def tell_later(self, place: Place, reply: Reply) -> None:
+        """Tell the person what comes after *reply*, when it is time for that."""
+        if reply.joining is None:
+            return
+
+        async def tell() -> None:
+            async for more in later(self.service, self.source(place), reply):
+                await self.answer(place, more)
+
+        task = asyncio.create_task(tell())
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+        task.add_done_callback(self._ended)
 
     async def answer_later(self, place: Place, task: asyncio.Task[Reply]) -> None:
         """Post the outcome of *task*, once it is done."""

@@ -23,6 +23,7 @@ from adapters.slack_chat.errors import GONE
 from adapters.slack_chat.forms import Purposed
 from adapters.slack_chat.hooks import respond
 from adapters.slack_chat.installations import installation
+from adapters.slack_chat.linking import message_of
 from adapters.slack_chat.messages import Messages
 from adapters.slack_chat.places import Place
 from adapters.slack_chat.window import abandon
@@ -178,8 +179,9 @@ class Listeners:
         await asyncio.wait({task}, timeout=self._context.patience)
         reply = self._context.outcome(task) if task.done() else Reply()
         if reply.text and not reply.has_files:
-            said, parts = blocks.text_message(reply.text)
+            said, parts = message_of(reply)
             await ack(text=said, blocks=parts, response_type="ephemeral")
+            self._context.tell_later(place, reply)
             return
         await ack()
         self._context.spawn(self._context.answer_later(place, task))

@@ -12,9 +12,9 @@ from adapters.web_chat.drawing import imagine
 from adapters.web_chat.errors import response_to
 from adapters.web_chat.schemas import MessageBody
 from adapters.web_chat.sharing import Asker, TheWeb, responses
-from adapters.web_chat.views import FileView, JobView, MessageErrorView, MessageView
+from adapters.web_chat.views import FileView, JobView, LinkView, MessageErrorView, MessageView
 from bot.commands import WITH_PICTURES, CommandError, parse
-from bot.conversation import converse
+from bot.conversation import Reply, converse
 from bot.source import Picture
 
 router = APIRouter(tags=["messages"], route_class=BodyRoute)
@@ -44,8 +44,15 @@ async def send_message(web: TheWeb, source: Asker, body: MessageBody) -> Message
         jobs=[JobView.of(job) for job in reply.jobs],
         is_export=reply.is_export,
         asks_to_delete=reply.asks_to_delete,
+        link=_link(reply),
         file=FileView(name=reply.file.name, text=reply.file.text) if reply.file else None,
     )
+
+
+def _link(reply: Reply) -> LinkView | None:
+    if reply.joining is None:
+        return None
+    return LinkView(text=reply.text, code=reply.joining.code, asks=reply.asks_to_join)
 
 
 def _takes_a_picture(text: str) -> bool:

@@ -69,7 +69,8 @@ def _web(request: Request) -> Web:
 
 
 def _source(request: Request) -> Source:
-    return Source(request.state.user)
+    user: str = request.state.user
+    return Source(user, name=user.partition(":")[2])
 
 
 TheWeb = Annotated[Web, Depends(_web)]

@@ -188,6 +188,17 @@ class FileView(BaseModel):
     text: str
 
 
+class LinkView(BaseModel):
+    """A step on the way to accounts that are joined."""
+
+    text: str
+    code: str = Field(description="The code that it is about, for /api/links/{code}")
+    asks: bool = Field(
+        description="Whether it asks for a yes or no, which are the messages `link yes CODE` and"
+        " `link no CODE`; else more may come"
+    )
+
+
 class MessageView(BaseModel):
     """The bot's reply."""
 
@@ -200,6 +211,7 @@ class MessageView(BaseModel):
     is_export: bool = Field(False, description="Whether /api/me/export goes with it")
     asks_to_delete: bool = Field(False, description="Whether a yes is DELETE /api/me")
     file: FileView | None = None
+    link: LinkView | None = None
 
 
 class DeletionView(BaseModel):

@@ -28,14 +28,16 @@ is pure; no text makes `parse` raise anything but `CommandError`.
 **Verbs.** The first word decides, in capitals or not, also with a comma or a ``?`` behind
 it. ``imagine`` makes a prompt of everything after it, and ``/`` before a verb insists on the verb.
 
-- ``again``, ``vary``, ``cancel``, ``history``, ``presets``, ``quota``, ``settings``, ``mydata`` and
-  ``admin`` hardly ever begin a picture, so they are always verbs. Words that do not fit
-  them are an error that shows how to draw the words instead.
+- ``again``, ``vary``, ``cancel``, ``history``, ``presets``, ``quota``, ``settings``, ``mydata``,
+  ``unlink`` and ``admin`` hardly ever begin a picture, so they are always verbs. Words that do
+  not fit them are an error that shows how to draw the words instead.
 - ``show``, ``help`` and ``queue`` do begin pictures ("show me a fox", "help wanted
   sign"). They are verbs when nothing or exactly one word follows, and that word
   must then fit: "show 123" is an error, not a picture. With more words they are
   a prompt, except that ``show`` and something that can only be a job's id (it has
   a digit) is an error again.
+- ``link`` is a verb alone, and before what can only be a code, ``yes`` or ``no``: "link in a
+  green tunic" is a prompt.
 - Everything else is a prompt.
 """
 
@@ -78,6 +80,7 @@ from bot.commands.vocabulary import (
     HowCommand,
     ImagineCommand,
     InspectCommand,
+    LinkCommand,
     MyDataCommand,
     PresetsCommand,
     PromptCommand,
@@ -87,6 +90,7 @@ from bot.commands.vocabulary import (
     SettingsCommand,
     ShowCommand,
     ThanksCommand,
+    UnlinkCommand,
     UpscaleCommand,
     VaryCommand,
 )
@@ -131,6 +135,7 @@ __all__ = [
     "HowCommand",
     "ImagineCommand",
     "InspectCommand",
+    "LinkCommand",
     "MyDataCommand",
     "PresetsCommand",
     "PromptCommand",
@@ -140,6 +145,7 @@ __all__ = [
     "SettingsCommand",
     "ShowCommand",
     "ThanksCommand",
+    "UnlinkCommand",
     "UpscaleCommand",
     "VaryCommand",
     "fit_size",

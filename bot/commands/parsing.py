@@ -44,6 +44,7 @@ from bot.commands.vocabulary import (
     HistoryCommand,
     ImagineCommand,
     InspectCommand,
+    LinkCommand,
     MyDataCommand,
     PresetsCommand,
     QueueCommand,
@@ -52,6 +53,7 @@ from bot.commands.vocabulary import (
     SettingsCommand,
     ShowCommand,
     ThanksCommand,
+    UnlinkCommand,
 )
 from bot.commands.words import (
     GAP,
@@ -69,6 +71,7 @@ from generation.checks import is_blank
 
 _FIRST_WORD = re.compile(f"{GAP}*(/?)({INK}*)")
 _USER = re.compile(f"[A-Za-z]+(-role|-server)?:{INK}+", re.IGNORECASE)
+_CODE = re.compile(r"[a-z0-9]{4}-?[a-z0-9]{4}", re.ASCII)
 _USAGES = {verb.name: verb.usage for verb in VERBS}
 _ALONE: dict[str, Command] = {
     "presets": PresetsCommand(),
@@ -233,6 +236,11 @@ def _read_verb(message: _Message) -> Command | None:
             return _read_settings(message)
         case "mydata":
             return _read_my_data(message)
+        case "link":
+            return _read_link(message)
+        case "unlink":
+            message.refuse(words[1:])
+            return UnlinkCommand(_read_user(words[0]) if words else "")
         case "admin" if [word.text.lower() for word in words] == ["help"]:
             return HelpCommand("admin")
         case "admin":
@@ -313,6 +321,25 @@ def _read_my_data(message: _Message) -> MyDataCommand:
     raise message.error(
         wrong, f"{shown(wrong.text)} does not fit: the command is {_USAGES['mydata']}"
     )
+
+
+def _read_link(message: _Message) -> LinkCommand | None:
+    """None where the words are a prompt, such as "link in a green tunic"."""
+    match [word.text.lower() for word in message.words]:
+        case []:
+            return LinkCommand()
+        case ["yes" | "no" as action]:
+            return LinkCommand(action)
+        case ["yes" | "no" as action, code] if _is_code(code):
+            return LinkCommand(action, code)
+        case [code] if _is_code(code):
+            return LinkCommand("type", code)
+    return None
+
+
+def _is_code(word: str) -> bool:
+    """Whether *word* looks like a code of `bot.linking`, perhaps mistyped."""
+    return bool(_CODE.fullmatch(word)) and ("-" in word or any(map(str.isdecimal, word)))
 
 
 def _read_admin(message: _Message) -> AdminCommand:

@@ -37,6 +37,11 @@ VERBS: tuple[Verb, ...] = (
     Verb("cancel [ID]", "Cancels a job and gives its credits back; without an id your latest."),
     Verb("settings [options | reset]", "Shows, changes or forgets your defaults."),
     Verb("mydata export | delete", "Hands you all that is kept about you, or deletes it."),
+    Verb(
+        "link [CODE | yes | no]",
+        "Joins your accounts here and elsewhere with a code, which you type on the other side.",
+    ),
+    Verb("unlink [ACCOUNT]", "Lets an account that you have joined be by itself again."),
     Verb("help [topic]", "Explains everything, or one command or option."),
     Verb(
         "admin presets | quota | pause | drain | resume | ban | unban | bans | channels"

@@ -203,6 +203,27 @@ class MyDataCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkCommand:
+    """Join the person's accounts: have a code, type one, or say yes or no to being joined.
+
+    Attributes:
+        code: The code that is typed; where yes or no is said, the one of the question, or empty
+            for the only question there is.
+    """
+
+    action: Literal["offer", "type", "yes", "no"] = "offer"
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UnlinkCommand:
+    """Let an account (``platform:id``) be by itself again; the one that says it, where it is
+    empty."""
+
+    account: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HelpCommand:
     """Show help, on one of `TOPICS` or in general."""
 
@@ -400,5 +421,5 @@ Command = (
     | (ShowCommand | HowCommand | HistoryCommand | CancelCommand | DeleteCommand)
     | (ReportCommand | ThanksCommand)
     | (PresetsCommand | QuotaCommand | QueueCommand | SettingsCommand | HelpCommand)
-    | (InspectCommand | MyDataCommand | AdminCommand)
+    | (InspectCommand | MyDataCommand | LinkCommand | UnlinkCommand | AdminCommand)
 )

@@ -45,6 +45,7 @@ export const api = {
   cancel: (id) => call("DELETE", `/api/jobs/${enc(id)}`),
   again: (id, vary, number) => call("POST", `/api/jobs/${enc(id)}/again`, { vary, number }),
   say: (text, image, options) => call("POST", "/api/messages", { text, image, options }),
+  link: (code) => call("GET", `/api/links/${enc(code)}`),
   deleteMe: () => call("DELETE", "/api/me"),
   quote: (body, signal) => call("POST", "/api/quote", body, signal),
   inspect: (image) => call("POST", "/api/inspect", { image }),

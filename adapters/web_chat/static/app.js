@@ -10,6 +10,7 @@ import { isFinal, Jobs } from "./jobs.js";
 import { Options } from "./options.js";
 import { Viewer } from "./viewer.js";
 import { askToDelete, saveExport, saveText } from "./own-data.js";
+import { goOn } from "./linking.js";
 import { ask } from "./question.js";
 
 const RECENT = 12;
@@ -180,6 +181,13 @@ async function answer(reply, bubble) {
       // The page begins anew, since nothing that it shows is there any longer.
       askToDelete(reply.text, () => location.reload(), (error) => {
         conversation.answer(...prose(sentence(error.message)));
+      });
+    }
+    if (reply.link) {
+      goOn(reply.link, {
+        onSay: send,
+        onTold: (words) => conversation.answer(...prose(words)),
+        onRefused: (error) => conversation.answer(...prose(sentence(error.message))),
       });
     }
     if (reply.kind === "settings" || reply.kind === "admin") loadPresets();
