@@ -58,7 +58,8 @@ def create_app(service: Service, config: Config, secrets: Secrets) -> FastAPI:
     )
     web = Web(service, config, secrets)
     app.state.web = web
-    describe(app, has_tokens=bool(web.tokens))
+    routes = [route for room in ROUTES for route in room.router.routes]
+    describe(app, routes, has_tokens=bool(web.tokens))
     errors.install(app)
     for room in ROUTES:
         app.include_router(room.router)

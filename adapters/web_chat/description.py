@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.routing import BaseRoute
 
+from adapters.web_chat.forms import FORM, FormRoute
 from adapters.web_chat.security import COOKIE, is_guarded
 
 #: What belongs together, in the order of the reference.
@@ -22,22 +25,27 @@ TAGS: list[dict[str, Any]] = [
 ]
 
 
-def describe(app: FastAPI, *, has_tokens: bool) -> None:
-    """Add to the description of *app* the need for a token, where there are tokens."""
-    if not has_tokens:
-        return
+def describe(app: FastAPI, routes: Iterable[BaseRoute], *, has_tokens: bool) -> None:
+    """Add to the description of *app* the forms that its *routes* take, and the need for a token
+    where there are tokens."""
     document = app.openapi  # made at the first call and kept
 
     def described() -> dict[str, Any]:
         told = document()
+        for route in routes:
+            if isinstance(route, FormRoute) and (schema := route.form_schema()):
+                content = told["paths"][route.path]["post"]["requestBody"]["content"]
+                content[FORM] = {"schema": schema}
+        if not has_tokens:
+            return told
         told["components"]["securitySchemes"] = {
             "token": {"type": "http", "scheme": "bearer"},
             "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
         }
-        for path, routes in told["paths"].items():
+        for path, methods in told["paths"].items():
             if is_guarded(path):
-                for route in routes.values():
-                    route["security"] = [{"token": []}, {"session": []}]
+                for operation in methods.values():
+                    operation["security"] = [{"token": []}, {"session": []}]
         return told
 
     app.openapi = described  # type: ignore[method-assign]

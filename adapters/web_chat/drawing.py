@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from adapters.web_chat import errors
-from adapters.web_chat.bodies import BodyRoute
 from adapters.web_chat.events import data_url
+from adapters.web_chat.forms import FormRoute
 from adapters.web_chat.idempotency import IdempotencyKey, once
 from adapters.web_chat.negotiation import JSON, PICTURES, PNG, of_answer
 from adapters.web_chat.pictures import read
@@ -21,7 +21,7 @@ from bot.jobs import Job
 from bot.source import Source
 from generation.errors import InvalidImage, InvalidRequest
 
-router = APIRouter(tags=["drawing"], route_class=BodyRoute)
+router = APIRouter(tags=["drawing"], route_class=FormRoute)
 
 
 async def _submit(web: Web, source: Source, body: GenerateBody) -> Job:

@@ -208,6 +208,11 @@ def presets_differ(preset: str, other: str) -> InvalidRequest:
     )
 
 
+def comes_twice(name: str) -> InvalidRequest:
+    """The error of a form that has two parts of one *name*."""
+    return InvalidRequest(f"{name[:MAX_ECHO]} comes twice: send it once", field=name[:MAX_ECHO])
+
+
 def data_url_is_no_base64(field: str) -> InvalidImage:
     return InvalidImage("the data URL must be in base64: data:image/png;base64,…", field=field)
 

@@ -61,6 +61,15 @@ def decode_image(text: str, max_bytes: int, field: str) -> bytes:
     return data
 
 
+def encode_image(data: bytes) -> str:
+    """*data* in base64, made in pieces as `decode_image` reads it."""
+    pieces = range(0, len(data), BASE64_PIECE // 4 * 3)
+    return "".join(
+        base64.b64encode(data[place : place + BASE64_PIECE // 4 * 3]).decode("ascii")
+        for place in pieces
+    )
+
+
 def not_blank(prompt: str) -> str:
     if is_blank(prompt):
         raise PydanticCustomError("blank_prompt", MISSING_PROMPT.replace("{", "{{"))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from adapters.web_chat.bodies import BodyRoute
+from adapters.web_chat.forms import FormRoute
 from adapters.web_chat.schemas import InspectBody
 from adapters.web_chat.sharing import Asker, TheWeb, responses
 from adapters.web_chat.views import InspectView
 from bot.inspection import told
 
-router = APIRouter(tags=["previews"], route_class=BodyRoute)
+router = APIRouter(tags=["previews"], route_class=FormRoute)
 
 
 @router.post(

@@ -7,9 +7,9 @@ from functools import partial
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from adapters.web_chat.bodies import BodyRoute
 from adapters.web_chat.drawing import imagine
 from adapters.web_chat.errors import response_to
+from adapters.web_chat.forms import FormRoute
 from adapters.web_chat.schemas import MessageBody
 from adapters.web_chat.sharing import Asker, TheWeb, responses
 from adapters.web_chat.views import FileView, JobView, LinkView, MessageErrorView, MessageView
@@ -17,7 +17,7 @@ from bot.commands import WITH_PICTURES, CommandError, parse
 from bot.conversation import Reply, converse
 from bot.source import Picture
 
-router = APIRouter(tags=["messages"], route_class=BodyRoute)
+router = APIRouter(tags=["messages"], route_class=FormRoute)
 
 
 @router.post(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from adapters.web_chat.bodies import BodyRoute
 from adapters.web_chat.drawing import imagine
 from adapters.web_chat.events import data_url
+from adapters.web_chat.forms import FormRoute
 from adapters.web_chat.schemas import ControlMapBody, QuoteBody
 from adapters.web_chat.sharing import Asker, TheWeb, responses
 from adapters.web_chat.views import ControlMapView, QuoteView
 
-router = APIRouter(tags=["previews"], route_class=BodyRoute)
+router = APIRouter(tags=["previews"], route_class=FormRoute)
 
 
 @router.post(

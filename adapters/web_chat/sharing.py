@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from fastapi import Path as PathParameter
 
 from adapters.web_chat.events import EventStream, Streams
-from adapters.web_chat.fields import decode_image
+from adapters.web_chat.fields import decode_image, encode_image
 from adapters.web_chat.guesses import Guesses
 from adapters.web_chat.security import Tokens
 from adapters.web_chat.views import ErrorView
@@ -51,6 +51,10 @@ class Web:
             return decode_image(text, self.max_image_bytes, field)
         # One at a time, and not on the threads that read files for everybody.
         return await self._decoding.call(partial(decode_image, text, self.max_image_bytes, field))
+
+    async def base64(self, data: bytes) -> str:
+        """The file *data* as `image` takes it."""
+        return await self._decoding.call(partial(encode_image, data))
 
     def stream(self, request: Request, source: Source, jobs: Sequence[Job]) -> EventStream:
         """The stream of *jobs* for the person who asks; it ends with their session."""

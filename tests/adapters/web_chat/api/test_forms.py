@@ -1,0 +1,94 @@
+"""Forms beside JSON: the same requests, with pictures as files."""
+
+import pytest
+
+from tests.adapters.web_chat.api.conftest import CIRCLE, said, spent
+from tests.samples import data_url, opened, picture
+
+FORM = {name: str(value) for name, value in CIRCLE.items()}
+
+
+async def test_a_form_draws_what_the_same_json_draws(web, gate):
+    gate.open()
+    control = {"preset": "canny", "image": data_url(picture())}
+    json = await web.post("/api/generate", json={**CIRCLE, "seed": 1, "controlnet": control})
+
+    form = await web.post(
+        "/api/generate",
+        data={**FORM, "seed": "1", "preset": "canny", "strength": ""},
+        files={"image": ("a.png", picture(), "image/png")},
+    )
+
+    assert form.status_code == json.status_code == 200
+    assert form.json()["metadata"]["controlnet"] == "canny"
+    assert opened(form.json()["image"]).tobytes() == opened(json.json()["image"]).tobytes()
+
+
+async def test_every_route_that_takes_a_picture_takes_it_as_a_file(web, gate):
+    gate.open()
+    files = {"image": ("a.png", picture(), "image/png")}
+
+    job = await web.post("/api/jobs", data={**FORM, "preset": "canny"}, files=files)
+    quote = await web.post("/api/quote", data={"preset": "canny"}, files=files)
+    drawn = await web.post("/api/control-map", data={"preset": "canny"}, files=files)
+    told = await web.post("/api/inspect", files=files)
+    message = await web.post("/api/messages", data={"text": "a fox --preset canny"}, files=files)
+
+    for response in (job, quote, drawn, told, message):
+        assert response.is_success, response.text
+    assert job.json()["preset"] == message.json()["job"]["preset"] == "canny"
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "field", "words"),
+    [
+        ({**FORM, "width": "wide"}, 422, "width", "a whole number, not wide"),
+        ({**FORM, "width": "16"}, 422, "width", "at least 64"),
+        ({**FORM, "width": "[" * 2000}, 422, "width", "a whole number"),
+        ({**FORM, "seed": "9" * 5000}, 422, "seed", "a whole number"),
+        ({**FORM, "colour": "red"}, 422, "colour", "not understood"),
+        ({**FORM, "prompt": ""}, 400, "prompt", "there is no prompt"),
+        ({**FORM, "prompt": ["a", "b"]}, 400, "prompt", "comes twice"),
+        ({**FORM, "preset": "canny", "image": "no picture!"}, 400, "controlnet.image", "base64"),
+        ({**FORM, "prompt": "x" * 70_000}, 400, None, "Part exceeded"),
+        ({f"p{n}": "x" for n in range(50)}, 400, None, "Too many fields"),
+    ],
+)
+async def test_a_wrong_form_is_refused_as_the_same_json_is(web, bot, form, status, field, words):
+    """In the same words, and nothing is charged."""
+    files = [
+        (name, (None, each))
+        for name, value in form.items()
+        for each in (value if isinstance(value, list) else [value])
+    ]
+
+    response = await web.post("/api/generate", files=files)
+
+    assert words in said(response, status, field=field)
+    assert await spent(bot) == 0
+
+
+async def test_a_form_that_breaks_off_or_is_too_large_is_refused(web, bot):
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    for content in (b"", b"--x\r\n", b"no form", b"--x\r\nContent-Disposition: form-data\r\n\r\n"):
+        broken = await web.post("/api/generate", content=content, headers=headers)
+        assert broken.status_code in (400, 422), content
+    none = {"Content-Type": "multipart/form-data"}
+    said(await web.post("/api/generate", content=b"x", headers=none), 400)
+    large = {"image": ("a.png", b"x" * 20_000_000, "image/png")}
+    said(await web.post("/api/jobs", data=FORM, files=large), 413, "too_large")
+    barely = {"image": ("a.png", b"x" * 11_000_000, "image/png")}
+    form = {**FORM, "preset": "canny"}
+    said(await web.post("/api/jobs", data=form, files=barely), 413, "too_large", "controlnet.image")
+
+
+async def test_a_form_that_is_sent_again_with_its_key_is_the_same_job(web):
+    """Its boundary is another one each time."""
+    ids = set()
+    for _ in range(2):
+        files = {"image": ("a.png", picture(), "image/png")}
+        headers = {"Idempotency-Key": "a"}
+        form = {**FORM, "preset": "canny"}
+        ids.add((await web.post("/api/jobs", data=form, files=files, headers=headers)).json()["id"])
+
+    assert len(ids) == 1
