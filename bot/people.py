@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from bot import departed, selves
@@ -55,6 +55,16 @@ def set_own_quota(db: sqlite3.Connection, user: str, credits: int | None) -> Non
             (each, credits),
         )
         departed.set_credits(db, each, credits)
+
+
+def banned(db: sqlite3.Connection, users: Collection[str]) -> set[str]:
+    """Those of *users* who are banned everywhere."""
+    rows = db.execute(
+        "SELECT user FROM people"
+        " WHERE banned_at IS NOT NULL AND user IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(users)),),
+    )
+    return {row["user"] for row in rows}
 
 
 def ban(db: sqlite3.Connection, user: str, now: float, reason: str) -> None:

@@ -21,6 +21,7 @@ from bot.answers import Answers
 from bot.attachments import Attachments
 from bot.commands import ImagineCommand
 from bot.config import Config
+from bot.dashboard import Dashboard
 from bot.database import Database
 from bot.drafts import Drafts
 from bot.favourites import Favourites
@@ -80,6 +81,7 @@ class Service:
         selves: The accounts that people have joined.
         linking: Codes that join them, and their parting.
         own_settings: What people set for themselves.
+        dashboard: What admins look at.
         own_data: Export and deletion of a person's data.
         attachments: The way to the content of strangers' files.
         previews: Prices and control maps.
@@ -184,6 +186,7 @@ class Service:
             self.admin,
             now,
         )
+        self.dashboard = Dashboard(self.admin, self._worker, database, now)
         self.servers = Servers(database, self._worker, self.admin, self._cancel, now)
         self.answers = Answers(database, self._store, self._outcomes, self._worker, now)
         self.sessions = Sessions(database, config.web.session_days, now)

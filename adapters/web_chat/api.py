@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from adapters.web_chat import (
+    admin,
     drawing,
     errors,
     facts,
@@ -40,6 +41,7 @@ ROUTES = (
     own_data,
     signing_in,
     moderation,
+    admin,
 )
 
 

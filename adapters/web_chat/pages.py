@@ -23,7 +23,7 @@ MEDIA_TYPES = {
 
 
 def install(app: FastAPI) -> None:
-    """Serve the page at ``/`` and its files under ``/static/``."""
+    """Serve the page at ``/``, that for admins at ``/admin``, their files under ``/static/``."""
     files = {
         path.relative_to(STATIC).as_posix(): (path.read_bytes(), MEDIA_TYPES[path.suffix])
         for path in sorted(STATIC.rglob("*"))
@@ -44,6 +44,10 @@ def install(app: FastAPI) -> None:
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page(request: Request) -> Response:
         return answer(request, "index.html")
+
+    @app.api_route("/admin", methods=["GET", "HEAD"], include_in_schema=False)
+    async def admin(request: Request) -> Response:
+        return answer(request, "admin.html")
 
     @app.api_route("/static/{name:path}", methods=["GET", "HEAD"], include_in_schema=False)
     async def static(request: Request, name: str) -> Response:

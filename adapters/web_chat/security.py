@@ -280,7 +280,7 @@ class Gate:
         return not (
             scope["method"] in ("GET", "HEAD")
             and headers.get("sec-fetch-mode") == "navigate"
-            and scope["path"] in ("/", "/docs")
+            and scope["path"] in ("/", "/admin", "/docs")
         )
 
 

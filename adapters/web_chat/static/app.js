@@ -454,6 +454,7 @@ addEventListener("pagehide", () => others?.close());
 watchEngine();
 try {
   about = await api.about();
+  $("admin-link").hidden = !about.verbs.some(({ word }) => word === "admin");
   await loadPresets();
   await loadConversation();
   hasLoaded = true;

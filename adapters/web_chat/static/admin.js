@@ -1,0 +1,278 @@
+/** The page for admins. What is done here is said in words, as on every platform. */
+
+import { $, announce, debounce, duration, el, moment, number, plural, prose } from "./dom.js";
+import { api, whenSignedOut } from "./api.js";
+import { Held } from "./held.js";
+import { ask } from "./question.js";
+
+const EVERY = 2000;
+const SVG = "http://www.w3.org/2000/svg";
+const DAYS = [7, 30, 90];
+const held = new Held();
+let days = 30;
+let page = 1;
+let shown = "";
+
+whenSignedOut(() => location.assign("/"));
+
+/** Say "admin …"; returns the bot's answer, and shows it, unless *isQuiet*. */
+async function say(words, isQuiet = false) {
+  const { text } = await api.say(`admin ${words}`);
+  if (!isQuiet) answer(text);
+  return text;
+}
+
+function answer(text, isRefused = false) {
+  $("answer").textContent = text;
+  $("answer").classList.toggle("refused", isRefused);
+  $("answer").hidden = false;
+  announce(text);
+}
+
+/** A listener that does *act*, shows a refusal, and what has changed by it. */
+function doing(act) {
+  return async (event) => {
+    const from = event.currentTarget;
+    from.disabled = true;
+    try {
+      await act();
+    } catch (error) {
+      answer(error.message, true);
+    } finally {
+      from.disabled = false;
+    }
+    refresh();
+    showActs();
+  };
+}
+
+const act = (label, words, properties = {}) =>
+  el("button", { type: "button", class: "ghost", text: label, onclick: doing(() => say(words)), ...properties });
+
+/* Now: engines, queue, presets. */
+
+async function refresh() {
+  let now;
+  try {
+    now = await api.overview();
+  } catch (error) {
+    lamp("unreachable", error.message);
+    if (error.status === 403) answer(error.message, true);
+    return;
+  }
+  lamp(now.engine.status, now.engine.message || (now.engine.status === "ready" ? "Ready" : now.engine.status));
+  held.count = now.held || null;
+  // Buttons stay where they are, with their focus, until there is something else to show.
+  const text = JSON.stringify(now);
+  if (text === shown) return;
+  shown = text;
+  const focus = document.activeElement?.dataset?.key;
+  $("switches").replaceChildren(
+    now.is_paused || now.is_draining
+      ? act("Go on drawing", "resume", { dataset: { key: "resume" } })
+      : act("Pause", "pause", { title: "Begin no job; waiting ones are kept", dataset: { key: "pause" } }),
+    now.is_draining || act("Drain", "drain", { title: "Accept no job; waiting ones are drawn", dataset: { key: "drain" } }) || "");
+  $("queue-count").textContent = now.waiting ? `${plural(now.waiting, "job")} waiting` : "";
+  $("engines").replaceChildren(...(now.engines ?? []).map(engineItem));
+  $("queue").tBodies[0].replaceChildren(...now.queue.map(queueRow));
+  $("queue-empty").hidden = now.queue.length > 0;
+  $("presets").replaceChildren(...now.presets.map(presetItem));
+  if (focus) document.querySelector(`[data-key="${CSS.escape(focus)}"]`)?.focus();
+}
+
+function lamp(status, text) {
+  $("engine").hidden = false;
+  $("engine").dataset.status = status;
+  $("engine-text").textContent = text;
+}
+
+function engineItem(engine) {
+  const parts = [engine.name, engine.device, engine.status];
+  const gigabytes = Object.values(engine.loaded).reduce((total, bytes) => total + bytes, 0) / 1e9;
+  if (gigabytes >= 0.1) parts.push(`${gigabytes.toFixed(1)} GB in memory`);
+  const ends = [[engine.succeeded, "drawn"], [engine.failed, "failed"], [engine.lost, "lost"]]
+    .filter(([count]) => count).map(([count, word]) => `${number(count)} ${word}`);
+  return el("li", { dataset: { status: engine.status }, title: engine.error || Object.keys(engine.loaded).join(", ") || null },
+    el("span", { class: "lamp", "aria-hidden": "true" }), [...parts.filter(Boolean), ...ends].join(" · "));
+}
+
+function queueRow(job) {
+  const isRunning = job.status === "running";
+  const state = isRunning
+    ? `${job.images > 1 ? `picture ${Math.max(1, job.picture)} of ${job.images}, ` : ""}step ${job.step} of ${job.steps}`
+    : job.wait === null ? job.status : `in about ${duration(job.wait)}`;
+  const key = (name) => ({ dataset: { key: `${name} ${job.id}` } });
+  return el("tr", { class: isRunning ? "running" : "" },
+    el("td", {}, el("code", { text: job.id })),
+    el("td", { text: job.user }),
+    el("td", { class: "prompt" }, el("span", { text: job.prompt, title: job.prompt }), el("small", { text: job.preset })),
+    el("td", { text: state }),
+    el("td", {},
+      !isRunning && act("First", `queue first ${job.id}`, { "aria-label": `Draw ${job.id} next`, ...key("first") }),
+      !isRunning && act("Last", `queue last ${job.id}`, { "aria-label": `Draw ${job.id} last`, ...key("last") }),
+      act("Cancel", `queue cancel ${job.id}`, { class: "ghost danger", "aria-label": `Cancel ${job.id}`, ...key("cancel") })));
+}
+
+function presetItem(preset) {
+  const facts = [preset.is_default && "the default", preset.memory && `${(preset.memory / 1e9).toFixed(1)} GB in memory`];
+  const words = `presets ${preset.is_enabled ? "disable" : "enable"} ${preset.name}`;
+  return el("li", { class: preset.is_enabled ? "" : "off" },
+    el("strong", { text: preset.name }),
+    el("p", { class: "quiet", text: [preset.description, ...facts.filter(Boolean)].join(" · ") }),
+    !preset.is_default && act(preset.is_enabled ? "Turn off" : "Turn on", words, {
+      "aria-label": `Turn ${preset.name} ${preset.is_enabled ? "off" : "on"}`, dataset: { key: `preset ${preset.name}` },
+    }));
+}
+
+/* Use and people. */
+
+async function showUse() {
+  const use = await api.use(days, $("people-search").value.trim());
+  const sum = (name) => use.days.reduce((total, day) => total + day[name], 0);
+  const drawn = sum("succeeded");
+  $("charts").replaceChildren(
+    chart("Jobs", number(sum("jobs")), use.days, ["succeeded", "failed", "cancelled"]),
+    chart("Failed", drawn + sum("failed") ? `${(100 * sum("failed") / (drawn + sum("failed"))).toFixed(1)} %` : "–", use.days, ["failed"]),
+    chart("People a day", number(Math.max(0, ...use.days.map(({ people }) => people))), use.days, ["people"]),
+    chart("Seconds a job", drawn ? duration(sum("seconds") / drawn) : "–",
+      use.days.map((day) => ({ mean: day.succeeded ? day.seconds / day.succeeded : 0 })), ["mean"]));
+  $("people").tBodies[0].replaceChildren(...use.people.map(personRow));
+  $("people-empty").hidden = use.people.length > 0;
+}
+
+/** Bars for each day, the parts of one day on top of each other. */
+function chart(title, value, rows, parts) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", `0 0 ${rows.length} 100`);
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", `${title}, by day: ${value}`);
+  const most = Math.max(1e-9, ...rows.map((row) => parts.reduce((total, part) => total + row[part], 0)));
+  rows.forEach((row, index) => {
+    let top = 100;
+    for (const part of parts) {
+      const height = (100 * row[part]) / most;
+      top -= height;
+      const bar = document.createElementNS(SVG, "rect");
+      for (const [name, size] of Object.entries({ x: index + 0.1, y: top, width: 0.8, height })) bar.setAttribute(name, size);
+      bar.setAttribute("class", part);
+      svg.append(bar);
+    }
+  });
+  return el("figure", { class: "chart" },
+    el("figcaption", {}, el("span", { text: title }), el("strong", { text: value })),
+    svg, el("p", { class: "axis", "aria-hidden": "true" }, el("span", { text: `${days} days ago` }), el("span", { text: "today" })));
+}
+
+function personRow(person) {
+  return el("tr", {},
+    el("td", {}, person.user, person.is_banned && el("span", { class: "banned", text: " banned" })),
+    el("td", { class: "number", dataset: { label: "Jobs" }, text: number(person.jobs) }),
+    el("td", { class: "number", dataset: { label: "Failed" }, text: number(person.failed) }),
+    el("td", { class: "number", dataset: { label: "Credits" }, text: number(person.credits) }),
+    el("td", { dataset: { label: "Last" }, text: moment(person.last_at) }),
+    el("td", {}, el("button", { type: "button", class: "ghost", text: "Open", "aria-label": `Open ${person.user}`, onclick: () => openPerson(person.user) })));
+}
+
+async function openPerson(user) {
+  const dialog = $("person");
+  $("person-title").textContent = user;
+  for (const id of ["person-quota", "person-strikes", "person-line"]) $(id).textContent = "";
+  for (const form of dialog.querySelectorAll("form")) form.reset();
+  dialog.showModal();
+  $("person-close").focus();
+  await showPerson(user);
+}
+
+async function showPerson(user) {
+  try {
+    $("person-quota").textContent = await say(`quota ${user}`, true);
+    $("person-strikes").textContent = await say(`strikes ${user}`, true);
+  } catch (error) {
+    $("person-line").textContent = error.message;
+  }
+}
+
+async function withPerson(words) {
+  const user = $("person-title").textContent;
+  try {
+    $("person-line").textContent = await say(words(user), true);
+  } catch (error) {
+    $("person-line").textContent = error.message;
+    return;
+  }
+  await Promise.all([showPerson(user), showUse(), showActs()]);
+}
+
+const PERSON_ACTS = {
+  grant: (value) => withPerson((user) => `quota grant ${user} ${value}`),
+  set: (value) => withPerson((user) => `quota set ${user} ${value || "default"}`),
+  ban: (value) => {
+    const user = $("person-title").textContent;
+    ask("Ban", `Ban ${user}, and cancel what waits?`, [
+      { text: "Keep" },
+      { text: "Ban", isDanger: true, act: () => withPerson(() => `ban ${user} ${value}`.trim()) },
+    ], () => {});
+  },
+};
+
+/* The audit log, and commands. */
+
+async function showActs(isMore = false) {
+  page = isMore ? page + 1 : 1;
+  const acts = await api.acts($("audit-search").value.trim(), page);
+  const items = acts.map(({ made_at, admin, act, subject, detail }) => el("li", {},
+    el("time", { datetime: new Date(made_at * 1000).toISOString(), text: moment(made_at) }),
+    el("span", { class: "who", text: admin }),
+    el("span", { text: [act, subject, detail].filter(Boolean).join(" · ") })));
+  if (isMore) $("acts").append(...items);
+  else $("acts").replaceChildren(...items);
+  $("acts-empty").hidden = $("acts").childElementCount > 0;
+  $("acts-more").hidden = acts.length < 50;
+}
+
+/** A refusal of something that is looked up. */
+const told = (looking) => looking.catch((error) => answer(error.message, true));
+
+$("command").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const words = $("command-text").value.trim().replace(/^admin\s+/i, "") || "help";
+  try {
+    $("said").replaceChildren(...prose(await say(words, true)));
+    $("command-text").value = "";
+  } catch (error) {
+    $("said").replaceChildren(el("p", { class: "wrong", text: error.message }));
+  }
+  refresh();
+  told(showActs());
+});
+$("reload").addEventListener("click", doing(() => say("presets reload")));
+$("acts-more").addEventListener("click", () => told(showActs(true)));
+$("audit-search").addEventListener("input", debounce(250, () => told(showActs())));
+$("people-search").addEventListener("input", debounce(250, () => told(showUse())));
+$("person-close").addEventListener("click", () => $("person").close());
+$("person-reset").addEventListener("click", () => withPerson((user) => `quota reset ${user}`));
+$("person-lift").addEventListener("click", () => withPerson((user) => `strikes lift ${user}`));
+$("person-unban").addEventListener("click", () => withPerson((user) => `unban ${user}`));
+for (const form of document.querySelectorAll(".person-act")) {
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    PERSON_ACTS[form.dataset.act](form.querySelector("input").value.trim());
+  });
+}
+$("days").replaceChildren(...DAYS.map((count) => el("span", { class: "segment" },
+  el("button", {
+    type: "button", text: `${count} days`, "aria-pressed": String(count === days),
+    onclick: (event) => {
+      days = count;
+      for (const each of $("days").querySelectorAll("button")) each.setAttribute("aria-pressed", String(each === event.currentTarget));
+      told(showUse());
+    },
+  }))));
+
+await refresh();
+await Promise.all([told(showUse()), told(showActs())]);
+document.documentElement.dataset.ready = "true";
+setInterval(() => {
+  if (!document.hidden) refresh();
+}, EVERY);
