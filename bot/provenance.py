@@ -104,15 +104,19 @@ def facts_of(job: Job, request: GenerationRequest, *, tells_prompt: bool = True)
     )
     if not tells_prompt:
         del values["prompt"], values["negative_prompt"]
-    is_drawn_over = bool(request.pictures) and request.kind.control_map is None
     return Facts(
-        source=SourceType.EDITED if is_drawn_over else SourceType.MADE,
+        source=_source(request),
         model=request.model,
         prompt=request.prompt if tells_prompt else "",
         parameters=f"{request.prompt}\n{settings}" if tells_prompt else settings,
         request=values,
         inputs=tuple(request.pictures.values()),
     )
+
+
+def _source(request: GenerationRequest) -> SourceType:
+    is_drawn_over = bool(request.pictures) and request.kind.control_map is None
+    return SourceType.EDITED if is_drawn_over else SourceType.MADE
 
 
 def xmp(facts: Facts) -> bytes:
@@ -211,9 +215,9 @@ class Provenance:
         is replaced within seconds; None without one."""
         if jpeg is None:
             return None
-        facts = self.of(job, job.request)
         # The settings are those of the finished picture, which alone carries them.
-        return _marked_jpeg(jpeg, xmp(Facts(facts.source, facts.model)))
+        facts = Facts(_source(job.request), job.request.model)
+        return _marked_jpeg(jpeg, xmp(facts))
 
     def fitted(self, path: Path, max_bytes: int) -> tuple[bytes, str]:
         """The PNG file *path*, a picture of the bot's, in at most *max_bytes*, and the suffix of

@@ -212,7 +212,8 @@ MOODY = "tests.reliability.moody:MoodyEngine"
 ENGINES: dict[str, Callable[[Life], list[Executor]]] = {
     "stub": lambda life: [_executor(partial(MoodyEngine, life.seconds_per_step))],
     "children": lambda life: [
-        _executor(partial(ChildEngine, MOODY, _arguments(life))) for _ in range(2)
+        _executor(partial(ChildEngine, MOODY, _arguments(life)), name)
+        for name in ("engine-1", "engine-2")
     ],
     "ray": lambda life: [
         RayExecutor(life.cluster, f"engine-{number}", MOODY, _arguments(life)) for number in (1, 2)
@@ -222,8 +223,8 @@ ENGINES: dict[str, Callable[[Life], list[Executor]]] = {
 }
 
 
-def _executor(make: Callable[[], Engine]) -> Executor:
-    return ThreadExecutor(make, seconds_to_close=10.0)
+def _executor(make: Callable[[], Engine], name: str = "engine-1") -> Executor:
+    return ThreadExecutor(make, name=name, seconds_to_close=10.0)
 
 
 def _arguments(life: Life) -> dict[str, Any]:
