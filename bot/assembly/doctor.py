@@ -20,7 +20,7 @@ from rich.text import Text
 
 from bot.assembly.cluster import node_verdicts
 from bot.assembly.decoding import decoders
-from bot.assembly.engine import Plan, devices
+from bot.assembly.engine import Plan, devices, engine_name
 from bot.assembly.folder import CLOCK, check_database_is_there, database_path
 from bot.assembly.parts import faulty_presets
 from bot.assembly.platforms import PLATFORMS, Platform
@@ -38,7 +38,6 @@ from generation.cleaning import MIN_SIDE
 from generation.decoders import Decoders
 from generation.errors import FluxbotError
 from generation.preprocessors import Preprocessors
-from generation.ray_executor import workers
 
 #: Shows that something takes a while, inside of its block.
 Busy = Callable[[str], AbstractContextManager[Any]]
@@ -217,23 +216,23 @@ def pictures_finding(config: Config, decoding: Decoders) -> Finding:
 
 
 def device_findings(config: Config, busy: Busy) -> Iterator[Finding]:
-    """A finding about each device of this machine that draws, or about the cluster."""
+    """A finding about each device of this machine that draws, by the name of its engine."""
     if config.engine.ray is not None:
-        with busy("asking the cluster"):
-            yield _cluster(config.engine.ray)
         return
     with busy("importing torch"):
         import torch
 
         from generation.diffusion.device import choose_device
-    for name in devices(config):
+    for number, name in enumerate(devices(config), start=1):
+        engine = engine_name(number)
         try:
             device = choose_device(name, config.model.dtype)
         except FluxbotError as error:
-            yield Finding("device", False, str(error))
+            yield Finding("device", False, f"{engine}: {error}")
         else:
             dtype = str(device.dtype).removeprefix("torch.")
-            yield Finding("device", True, f"{device}, {dtype}, torch {torch.__version__}")
+            sentence = f"{engine}: {device}, {dtype}, torch {torch.__version__}"
+            yield Finding("device", True, sentence)
 
 
 def main_memory_findings(config: Config, secrets: Secrets) -> Iterator[Finding]:
@@ -280,14 +279,6 @@ def main_memory_finding(waiting: Sequence[int], room: int) -> Finding:
         return Finding("memory", False, f"{sentence}: {slow}; {WAY_OUT}")
     left_out = len(waiting) - max(1, len(drawing))
     return Finding("memory", False, f"{sentence}, so {left_out} of them cannot draw: {WAY_OUT}")
-
-
-def _cluster(address: str) -> Finding:
-    try:
-        gpus = workers(address)
-    except FluxbotError as error:
-        return Finding("device", False, str(error))
-    return Finding("device", gpus > 0, f"the cluster at {address} has {gpus} GPUs")
 
 
 def model_finding(config: Config, secrets: Secrets) -> Finding:

@@ -47,7 +47,7 @@ class Plan:
     @property
     def name(self) -> str:
         """Name of the engine, for operators."""
-        return f"engine-{self.number}"
+        return engine_name(self.number)
 
     @property
     def place(self) -> str:
@@ -150,6 +150,11 @@ def executors(
         EXECUTORS[executor_word(config, device)](plan(device, number))
         for number, device in enumerate(devices(config), start=1)
     )
+
+
+def engine_name(number: int) -> str:
+    """Name of an engine of this bot, by its number from 1."""
+    return f"engine-{number}"
 
 
 def devices(config: Config) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import pytest
 from bot import switches
 from bot.assembly.doctor import (
     device_findings,
+    findings,
     lost,
     main_memory_finding,
     main_memory_findings,
@@ -24,7 +25,7 @@ from bot.assembly.platforms import PLATFORMS
 from bot.config import Config, Secrets, load_config
 from bot.database import Database
 from generation.decoders import Decoders
-from generation.errors import ModelUnavailable
+from generation.ray_nodes import NodeReport
 
 WEB = next(each for each in PLATFORMS if each.name == "web")
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -151,28 +152,30 @@ def findings_about(**engine):
 def test_check_looks_at_each_card_that_is_to_draw():
     (here,) = findings_about()
     assert here.is_right
+    assert here.sentence.startswith("engine-1: ")
     assert ", torch 2." in here.sentence
 
     found = findings_about(devices=["cuda:7", "cuda:8"])
     assert [finding.is_right for finding in found] == [False, False]
-    assert "device cuda:8 is not there" in found[1].sentence
+    assert "engine-2: device cuda:8 is not there" in found[1].sentence
 
 
-def test_check_asks_the_cluster_for_its_cards(monkeypatch):
-    answers = [2, 0, ModelUnavailable("the head cannot be reached")]
+def test_check_asks_a_cluster_once(monkeypatch, tmp_path):
+    asked = []
 
-    def workers(address):
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+    def nodes(address, *_, **options):
+        asked.append(address)
+        return [NodeReport("10.0.0.2", 2)]
 
-    monkeypatch.setattr("bot.assembly.doctor.workers", workers)
-    found = [finding for _ in range(3) for finding in findings_about(ray="head:6379")]
+    monkeypatch.setattr("bot.assembly.cluster.nodes", nodes)
+    config = Config(engine={"ray": "head:6379"}, storage={"data_dir": tmp_path})
 
-    assert [finding.is_right for finding in found] == [True, False, False]
-    assert found[0].sentence == "the cluster at head:6379 has 2 GPUs"
-    assert found[2].sentence == "the head cannot be reached"
+    found = findings(config, Secrets(), tmp_path / "config.toml", lambda _: nullcontext(), [])
+    said = {each.name: each.sentence for each in found}
+
+    assert asked == ["head:6379"]
+    assert said["cluster"] == "10.0.0.2 has 2 GPUs, and all weights"
+    assert "device" not in said
 
 
 @pytest.mark.parametrize(
