@@ -131,7 +131,8 @@ class Job:
             second job.
         parent: Id of the job that this one repeats or varies.
         attempts: Times that drawing was begun.
-        engine_losses: Times that the engine died while drawing.
+        engine_losses: Times that the engine died while drawing, perhaps of this job.
+        unrelated_losses: Times that it did for another reason, in this run of the bot.
         remarks: Sentences for the person, such as a warning of words unknown to the model.
         delivery: State of the answer.
         error: Sentence for the person that explains a failure, or a cancellation by somebody else.
@@ -159,6 +160,7 @@ class Job:
     parent: str | None = None
     attempts: int = 0
     engine_losses: int = 0
+    unrelated_losses: int = 0
     delivery: Delivery = Delivery.NONE
     remarks: tuple[str, ...] = ()
     error: str | None = None

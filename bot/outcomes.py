@@ -20,9 +20,12 @@ from bot.sections import ScreenSettings
 
 logger = logging.getLogger(__name__)
 
-#: Begins of one job, and engines that died while drawing it, after which the job is given up.
+#: Begins of one job, and engines that died of it, perhaps, after which the job is given up.
 MAX_ATTEMPTS = 3
 MAX_ENGINE_LOSSES = 2
+#: Engines that were lost under one job for reasons that have nothing to do with it, in one run of
+#: the bot: so that nothing goes round for ever.
+MAX_UNRELATED_LOSSES = 10
 
 OUR_FAULT = "something went wrong on our side; your credits were given back"
 UNREADABLE = "the bot can no longer read this job; your credits were given back"
@@ -31,6 +34,10 @@ LOST_TOO_OFTEN = (
 )
 ENGINE_LOST_TOO_OFTEN = (
     f"the GPU had to be restarted {MAX_ENGINE_LOSSES} times over this; your credits were given"
+    " back, and an admin can look at it"
+)
+MACHINES_LOST_TOO_OFTEN = (
+    f"the machines that drew this were lost {MAX_UNRELATED_LOSSES} times; your credits were given"
     " back, and an admin can look at it"
 )
 

@@ -27,8 +27,10 @@ from bot.judging import Judging
 from bot.outcomes import (
     ENGINE_LOST_TOO_OFTEN,
     LOST_TOO_OFTEN,
+    MACHINES_LOST_TOO_OFTEN,
     MAX_ATTEMPTS,
     MAX_ENGINE_LOSSES,
+    MAX_UNRELATED_LOSSES,
     OUR_FAULT,
     Outcome,
     Outcomes,
@@ -460,15 +462,22 @@ class Worker:
         job, fence = attempt.job, attempt.fence
         assert fence is not None, "no engine draws before its attempt is written"
         logger.error("job %s lost its engine: %s", job.id, error)
-        job.engine_losses += 1
-        sentence = None
-        if job.engine_losses >= MAX_ENGINE_LOSSES:
-            sentence = ENGINE_LOST_TOO_OFTEN
-        elif job.attempts >= MAX_ATTEMPTS:
-            sentence = LOST_TOO_OFTEN
+        sentence, draw_again = None, self._store.draw_again
+        if error.is_unrelated:
+            draw_again = self._store.give_back
+            job.attempts -= 1
+            job.unrelated_losses += 1
+            if job.unrelated_losses >= MAX_UNRELATED_LOSSES:
+                sentence = MACHINES_LOST_TOO_OFTEN
+        else:
+            job.engine_losses += 1
+            if job.engine_losses >= MAX_ENGINE_LOSSES:
+                sentence = ENGINE_LOST_TOO_OFTEN
+            elif job.attempts >= MAX_ATTEMPTS:
+                sentence = LOST_TOO_OFTEN
         if sentence is not None:
             await self._end(job, given_up(sentence, self._now()), self._written, fence=fence)
-        elif await self._written(partial(self._store.draw_again, job_id=job.id, fence=fence)):
+        elif await self._written(partial(draw_again, job_id=job.id, fence=fence)):
             if job.status is JobStatus.RUNNING:
                 job.update(JobStatus.QUEUED, note=GPU_RESTARTED)
             self._queue.put_first(job)

@@ -79,6 +79,8 @@ class ChildEngine:
         seconds_per_step: Seconds that any step may take; steps that usually take long may
             take `MARGIN` times as long as usual.
         environment: Variables for the process, beside those of this one.
+        draws_elsewhere: Whether the process only has another machine draw, so that its own death
+            has nothing to do with what is drawn.
         clock: Seconds that never go back.
     """
 
@@ -90,6 +92,7 @@ class ChildEngine:
         environment: Mapping[str, str] | None = None,
         seconds_to_load: float = 3600.0,
         seconds_per_step: float = 30.0,
+        draws_elsewhere: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.kind = kind
@@ -97,6 +100,7 @@ class ChildEngine:
         self.seconds_to_load = seconds_to_load
         self.seconds_per_step = seconds_per_step
         self._environment = dict(environment or {})
+        self._draws_elsewhere = draws_elsewhere
         self._clock = clock
         self._child: LiveChild | None = None
         self._work_seconds: deque[float] = deque(maxlen=REMEMBERED_STEPS)
@@ -133,7 +137,9 @@ class ChildEngine:
             ModelUnavailable: They are missing, refused or damaged.
             EngineLost: The child died, or gave no sign of life for too long.
         """
-        child = self._child = LiveChild(self._clock, self._environment)
+        child = self._child = LiveChild(
+            self._clock, self._environment, draws_elsewhere=self._draws_elsewhere
+        )
         log.info("the engine's process is %d", child.process.pid)
         child.send(
             {
@@ -233,6 +239,7 @@ class LiveChild:
     Args:
         clock: Seconds that never go back.
         environment: Variables, beside those of this process.
+        draws_elsewhere: As for `ChildEngine`.
 
     Attributes:
         process: The process, which may have ended by itself.
@@ -240,7 +247,11 @@ class LiveChild:
     """
 
     def __init__(
-        self, clock: Callable[[], float], environment: Mapping[str, str] | None = None
+        self,
+        clock: Callable[[], float],
+        environment: Mapping[str, str] | None = None,
+        *,
+        draws_elsewhere: bool = False,
     ) -> None:
         root = str(Path(__file__).parent.parent)
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
@@ -248,6 +259,7 @@ class LiveChild:
         answers, answers_end = os.pipe()
         files, files_end = os.pipe()
         self._clock = clock
+        self._draws_elsewhere = draws_elsewhere
         self._orders = os.fdopen(orders_end, "wb")
         self._answers = os.fdopen(answers, "rb")
         self.inbox = Inbox(os.fdopen(files, "rb"))
@@ -304,6 +316,10 @@ class LiveChild:
                 case "failed":
                     log.error("the engine's process reports:\n%s", header["traceback"])
                     raise RuntimeError(header["sentence"])
+                case "lost":
+                    self._has_ended(SECONDS_TO_TERMINATE)  # by itself
+                    self._end()
+                    raise EngineLost(header["sentence"], is_unrelated=header["is_unrelated"])
                 case "poisoned":
                     self._has_ended(SECONDS_TO_TERMINATE)  # by itself
                     raise self.lost(f"has a device beyond repair: {header['sentence']}")
@@ -314,9 +330,13 @@ class LiveChild:
         """End the child for good; returns the error to raise about it."""
         pid = self.process.pid
         log.error("the engine's process %d %s", pid, what)
+        self._end()
+        sentence = f"the engine's process {pid} {what}"
+        return EngineLost(sentence, is_unrelated=self._draws_elsewhere)
+
+    def _end(self) -> None:
         with contextlib.suppress(ModelUnavailable):  # `close` says it again
             self._kill()
-        return EngineLost(f"the engine's process {pid} {what}")
 
     def close(self) -> None:
         """End the child.

@@ -127,7 +127,11 @@ class EngineProcess:
 
     def _report(self, error: BaseException) -> None:
         sentence = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if isinstance(error, EngineLost) or is_poisoning(error):
+        if isinstance(error, EngineLost):
+            values = {"sentence": str(error), "is_unrelated": error.is_unrelated}
+            self.send({"is": "lost", **values})
+            os._exit(EX_SOFTWARE)
+        if is_poisoning(error):
             self.send({"is": "poisoned", "sentence": sentence})
             os._exit(EX_SOFTWARE)
         if isinstance(error, FluxbotError):

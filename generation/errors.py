@@ -75,9 +75,20 @@ class DegenerateResult(GenerationError):
 
 
 class EngineLost(GenerationError):
-    """The engine has died or had to be ended, and must be started anew before it draws."""
+    """The engine has died or had to be ended, and must be started anew before it draws.
+
+    Attributes:
+        is_unrelated: Whether what it drew cannot be the cause: its machine has gone, somebody has
+            ended it, or it died before it had begun.
+    """
 
     code = "engine_lost"
+
+    def __init__(
+        self, sentence: str, *, field: str | None = None, is_unrelated: bool = False
+    ) -> None:
+        super().__init__(sentence, field=field)
+        self.is_unrelated = is_unrelated
 
 
 class GenerationCancelled(GenerationError):

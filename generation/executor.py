@@ -180,7 +180,8 @@ class ThreadExecutor:
         try:
             self._load()  # afresh, where it has died since the last picture
         except Exception as error:
-            raise EngineLost(f"it died while idle, and cannot be loaded again: {error}") from error
+            sentence = f"it died while idle, and cannot be loaded again: {error}"
+            raise EngineLost(sentence, is_unrelated=True) from error
         try:
             return self._engine.generate(request, on_step)
         except EngineLost:

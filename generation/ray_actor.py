@@ -12,6 +12,7 @@ another version's exceptions::
     ("files", png, size of the thumbnail, its pixels, control_map)
     ("cancelled",)                                    and the engine is free
     ("error", code, sentence, field)
+    ("lost", sentence, is_unrelated)                  what an `EngineLost` says
 
 Nothing in this module imports Ray.
 """
@@ -104,7 +105,7 @@ class EngineActor:
             pictures: PNG files of the request by their names.
         """
         if epoch != self._epoch:
-            yield _as_value(EngineLost(TAKEN_OVER))
+            yield _as_value(EngineLost(TAKEN_OVER, is_unrelated=True))
             return
         told: asyncio.Queue[Answer] = asyncio.Queue()
 
@@ -123,7 +124,11 @@ class EngineActor:
             finally:
                 await _ended(drawing)
         if drawing.cancelled():
-            yield _as_value(EngineLost(TAKEN_OVER)) if epoch != self._epoch else ("cancelled",)
+            yield (
+                _as_value(EngineLost(TAKEN_OVER, is_unrelated=True))
+                if epoch != self._epoch
+                else ("cancelled",)
+            )
         elif error := drawing.exception():
             yield _as_value(error)
         else:
@@ -185,6 +190,8 @@ def _files(result: Result) -> Answer:
 
 
 def _as_value(error: BaseException) -> Answer:
+    if isinstance(error, EngineLost):
+        return ("lost", str(error), error.is_unrelated)
     if isinstance(error, FluxbotError):
         return ("error", error.code, str(error), error.field)
     log.error("the engine raised", exc_info=error)

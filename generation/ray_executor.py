@@ -51,6 +51,10 @@ SECONDS_FOR_HEAD = 30.0
 SECONDS_FOR_PLACE = 60.0
 #: Seconds without a sign of life after which an actor counts as lost: several of its beats.
 SILENCE = 15.0
+#: Seconds until a node that takes no connection counts as gone.
+SECONDS_TO_CONNECT = 5.0
+#: Said by Ray of an actor that somebody has ended.
+KILLED = "ray.kill"
 #: Seconds that an idle actor is watched with one call.
 WATCH = 5.0
 
@@ -112,6 +116,7 @@ class RayExecutor(ThreadExecutor):
             # The node's watchdog comes first, and knows more of what hangs.
             seconds_to_load=seconds_to_load + SECONDS_FOR_PLACE + 4 * SECONDS_FOR_HEAD,
             seconds_per_step=seconds_per_step + 2 * silence,
+            draws_elsewhere=True,
         )
         super().__init__(make, name=name, seconds_to_close=seconds_to_close)
 
@@ -145,7 +150,7 @@ class RayEngine:
         self._actor: Any = None
         self._epoch = 0
         self._loaded: dict[str, int] = {}
-        self._node = ""
+        self._node = self._node_id = ""
         self._drawing = threading.Lock()
 
     @property
@@ -175,8 +180,8 @@ class RayEngine:
         for kind, *values in self._answers(self._actor.begin.remote()):
             if kind == "ready":
                 self._epoch, self._loaded = values
-            elif kind == "error":
-                raise _error(*values)
+            elif kind in ("error", "lost"):
+                raise _error(kind, *values)
         threading.Thread(target=self._watch, daemon=True).start()
 
     def generate(self, request: GenerationRequest, on_step: OnStep) -> RemoteResult:
@@ -198,10 +203,10 @@ class RayEngine:
                     except BaseException as error:
                         ended_by = error
                         self._actor.cancel.remote(self._epoch)
-                elif kind in ("error", "result", "cancelled") and ended_by is not None:
+                elif kind in ("error", "lost", "result", "cancelled") and ended_by is not None:
                     raise ended_by
-                elif kind == "error":
-                    raise _error(*values)
+                elif kind in ("error", "lost"):
+                    raise _error(kind, *values)
                 elif kind == "result":
                     seconds, peak_memory, self._loaded = values
                     return RemoteResult(seconds, peak_memory, partial(self._files, answers))
@@ -214,8 +219,8 @@ class RayEngine:
         from PIL import Image
 
         for kind, *values in answers:
-            if kind == "error":
-                raise _error(*values)
+            if kind in ("error", "lost"):
+                raise _error(kind, *values)
             if kind == "files":
                 png, size, thumbnail, control_map = values
                 return Files(png, Image.frombytes("RGB", size, thumbnail), control_map)
@@ -238,11 +243,11 @@ class RayEngine:
                     ) from None
                 log.warning("%s gives no sign of life: it is ended", self._name)
             except self._ray.exceptions.RayError as error:
-                log.warning("%s is lost: %s", self._name, _first_line(error))
+                log.warning("%s is lost: %s", self._name, _cause(error))
                 self._end(actor)
             else:
                 if about["made_of"] == made_of and about["code"] == code():
-                    self._node = about["node"]
+                    self._node, self._node_id = about["node"], self._node_of(actor)
                     log.info("%s is on the node %s", self._name, self._node)
                     return actor
                 self._end(actor)
@@ -252,6 +257,14 @@ class RayEngine:
                     )
                 log.info("%s was made for another configuration: it is made anew", self._name)
         raise ModelUnavailable(f"{self._name} cannot be placed on the cluster {self._address}")
+
+    def _node_of(self, actor: Any) -> str:
+        """Id of the node that *actor* is on."""
+        from ray._private import state
+
+        find = partial(state.actors, actor._actor_id.hex())
+        found = _within(SECONDS_FOR_HEAD, find, f"the cluster's head at {self._address}")
+        return str(found["Address"]["NodeID"])
 
     def _actor_named(self, made_of: str) -> tuple[Any, bool]:
         """The actor of that name; and whether it was made now."""
@@ -288,7 +301,7 @@ class RayEngine:
                 except StopIteration:
                     return
         except self._ray.exceptions.RayError as error:
-            raise self._lost(f"is lost: {_first_line(error)}") from error
+            raise self._lost(f"is lost: {_cause(error)}") from error
 
     def _watch(self) -> None:
         """End this process once the idle actor is dead, silent or another bot's."""
@@ -298,7 +311,7 @@ class RayEngine:
                     self._actor.watch.remote(self._epoch, WATCH), timeout=WATCH + self._silence
                 )
             except self._ray.exceptions.RayError as error:
-                well, why = False, _first_line(error)
+                well, why = False, _cause(error)
             else:
                 why = "its engine has died, or draws for another bot"
             if not well:
@@ -308,8 +321,25 @@ class RayEngine:
 
     def _lost(self, how: str) -> EngineLost:
         """End the actor for good; returns the error to raise about it."""
+        has_gone = KILLED in how or self._machine_has_gone()
         self._end(self._actor)
-        return EngineLost(f"{self._name} {how}")
+        return EngineLost(f"{self._name} {how}", is_unrelated=has_gone)
+
+    def _machine_has_gone(self) -> bool:
+        """Whether the node has left the cluster, or takes no connections; or the head is lost."""
+
+        def look() -> bool:
+            for node in self._ray.nodes():
+                if node["NodeID"] == self._node_id and node["Alive"]:
+                    place = node["NodeManagerAddress"], node["NodeManagerPort"]
+                    socket.create_connection(place, timeout=SECONDS_TO_CONNECT).close()
+                    return False
+            return True
+
+        try:
+            return _within(SECONDS_FOR_HEAD, look, "the cluster's head")
+        except Exception:
+            return True
 
     def _end(self, actor: Any) -> None:
         with contextlib.suppress(Exception):
@@ -421,10 +451,20 @@ def _no_answer(what: str, seconds: float) -> str:
     return f"{what} has given no answer for {seconds:g} s"
 
 
-def _error(error_code: str, sentence: str, field: str | None) -> GenerationError:
-    kinds = {**ERRORS, EngineLost.code: EngineLost}
-    error: Any = kinds.get(error_code, GenerationError)
+def _error(answer: str, *values: Any) -> GenerationError:
+    """The error that an actor tells."""
+    if answer == "lost":
+        sentence, is_unrelated = values
+        return EngineLost(sentence, is_unrelated=is_unrelated)
+    error_code, sentence, field = values
+    error: Any = ERRORS.get(error_code, GenerationError)
     return error(sentence, field=field)  # type: ignore[no-any-return]
+
+
+def _cause(error: BaseException) -> str:
+    """Ray's word for the cause: behind lines of what is known besides, and before its advice."""
+    first, *others = str(error).strip().splitlines() or [type(error).__name__]
+    return next((line for line in others if line and not line.startswith("\t")), first)
 
 
 def _first_line(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from bot import replies
 from bot.conversation import converse
 from bot.job_store import JobStore
 from bot.jobs import JobStatus
-from bot.outcomes import UNREADABLE
+from bot.outcomes import MAX_UNRELATED_LOSSES, UNREADABLE
 from bot.refusals import NotAccepting, NotFound, StorageTrouble
 from bot.source import Source
 from bot.storage import Reserve
@@ -127,6 +127,27 @@ async def test_a_job_whose_engine_died_twice_is_refunded_and_kept_for_an_admin(b
     assert await finished(await service.submit(Source(ADA), CIRCLE)) is JobStatus.SUCCEEDED
     listed = await converse(service, Source(ADMIN), "admin queue failed")
     assert listed.text == f"{job.id} · {EVE} · 2 attempts, 2 times the engine died · a red circle"
+
+
+async def test_the_deaths_of_machines_are_not_held_against_a_job(service, gate):
+    gate.open()
+    gone = EngineLost("its node has died", is_unrelated=True)
+    Faults(gate, gone, gone, LOST, gone, gone)
+    job = await service.submit(Source(ADA), CIRCLE)
+
+    assert await finished(job) is JobStatus.SUCCEEDED
+    assert (job.attempts, job.engine_losses, job.unrelated_losses) == (2, 1, 4)
+
+
+async def test_a_job_whose_machines_die_again_and_again_is_given_up_too(service, gate):
+    gate.open()
+    Faults(gate, *[EngineLost("its node has died", is_unrelated=True)] * MAX_UNRELATED_LOSSES)
+    job = await service.submit(Source(ADA), CIRCLE)
+
+    assert await finished(job) is JobStatus.FAILED
+    assert "the machines that drew this were lost 10 times" in job.error
+    assert (await service.quota(ADA)).used == 0
+    assert [each.id for each in await service.admin.dead_letters(ADMIN)] == [job.id]
 
 
 async def test_deaths_of_the_engine_are_counted_across_restarts(bot, gate):

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 
-from generation.errors import DegenerateResult, OutOfMemory
+from generation.errors import DegenerateResult, EngineLost, OutOfMemory
 from generation.stub import StubEngine
 from generation.types import Step
 
@@ -14,8 +14,8 @@ POISON = "CUDA error: an illegal memory access was encountered"
 
 
 class FaultyEngine(StubEngine):
-    """``die``, ``stop``, ``hang``, ``poison``, ``noise``, ``memory``, ``blank`` and ``bug`` as the
-    first word of a prompt happen after its second step.
+    """``die``, ``stop``, ``hang``, ``lose``, ``poison``, ``noise``, ``memory``, ``blank`` and
+    ``bug`` as the first word of a prompt happen after its second step.
 
     Args:
         folder: Where ``once`` as the second word leaves a note that it has happened.
@@ -54,6 +54,8 @@ class FaultyEngine(StubEngine):
         elif what == "hang":
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
             threading.Event().wait()
+        elif what == "lose":
+            raise EngineLost("its node has died", is_unrelated=True)
         elif what == "poison":
             raise RuntimeError(POISON)
         elif what == "noise":

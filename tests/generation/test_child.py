@@ -167,6 +167,26 @@ def test_a_child_that_dies_or_whose_device_is_poisoned_is_told_from_a_failed_pic
     assert child.loaded == {}
 
 
+def test_what_the_engine_in_a_child_has_lost_is_told_in_its_own_words(child, fox):
+    pid = child.pid
+
+    with pytest.raises(EngineLost, match=r"^its node has died$") as caught:
+        child.generate(replace(fox, prompt="lose"), ignore)
+
+    assert caught.value.is_unrelated
+    assert not is_alive(pid)
+
+
+@pytest.mark.parametrize("draws_elsewhere", [False, True])
+def test_the_death_of_a_child_that_draws_elsewhere_is_not_its_pictures(make, fox, draws_elsewhere):
+    child = make(draws_elsewhere=draws_elsewhere)
+
+    with pytest.raises(EngineLost, match="has died") as caught:
+        child.generate(replace(fox, prompt="die"), ignore)
+
+    assert caught.value.is_unrelated is draws_elsewhere
+
+
 def test_a_poisoned_child_ends_with_the_status_of_broken_software(child, fox):
     with pytest.raises(EngineLost):
         child.generate(replace(fox, prompt="poison"), ignore)

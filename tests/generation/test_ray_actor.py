@@ -8,7 +8,6 @@ import psutil
 import pytest
 
 from generation import ray_actor
-from generation.errors import EngineLost
 from generation.kinds import ControlNet
 from generation.ray_actor import TAKEN_OVER, EngineActor
 from generation.stub import StubEngine
@@ -82,7 +81,7 @@ async def test_a_bot_that_begins_anew_ends_what_the_last_one_had_begun(make, fox
 
     seen += await rest
     assert second == first + 1
-    assert seen[-1] == ("error", EngineLost.code, TAKEN_OVER, None)
+    assert seen[-1] == ("lost", TAKEN_OVER, True)
     assert len(seen) < 40
     assert engines() == engine, "its weights are still in memory"
 
@@ -96,7 +95,7 @@ async def test_a_bot_of_an_earlier_epoch_draws_nothing_and_cancels_nothing(make,
     refused = await answers(actor.generate(late, fox.to_dict(), {}))
     await actor.cancel(late)
 
-    assert refused == [("error", EngineLost.code, TAKEN_OVER, None)]
+    assert refused == [("lost", TAKEN_OVER, True)]
     assert (await answers(stream))[-1][0] == "files"
     assert await actor.watch(late, 0) is False
     assert await actor.watch(current, 0) is True
@@ -126,7 +125,7 @@ async def test_an_engine_that_takes_long_gives_signs_of_life_meanwhile(make, fox
 
 @pytest.mark.parametrize(
     ("fault", "code"),
-    [("memory", "out_of_memory"), ("bug", "generation_failed"), ("die", EngineLost.code)],
+    [("memory", "out_of_memory"), ("bug", "generation_failed")],
 )
 async def test_errors_are_told_as_values(make, fox, tmp_path, fault, code):
     actor = make(FAULTY, {"folder": tmp_path})
@@ -135,6 +134,17 @@ async def test_errors_are_told_as_values(make, fox, tmp_path, fault, code):
     told = await answers(actor.generate(epoch, replace(fox, prompt=fault).to_dict(), {}))
 
     assert told[-1][:2] == ("error", code)
+
+
+async def test_an_engine_that_dies_of_its_picture_is_told_as_that(make, fox, tmp_path):
+    actor = make(FAULTY, {"folder": tmp_path})
+    epoch = await begun(actor)
+
+    told = await answers(actor.generate(epoch, replace(fox, prompt="die").to_dict(), {}))
+
+    kind, sentence, is_unrelated = told[-1]
+    assert (kind, is_unrelated) == ("lost", False)
+    assert "has died" in sentence
 
 
 async def test_a_watched_engine_that_dies_is_told_at_once_and_loaded_by_the_next_begin(make, fox):
