@@ -23,6 +23,7 @@ from bot import audit_log, deletion_record, replies
 from bot.assembly import doctor, process
 from bot.assembly.cluster import node_verdicts
 from bot.assembly.command_line import (
+    COMMAND_LINE,
     DEFAULT_CONFIG,
     EX_INTERRUPTED,
     ConfigOption,
@@ -35,6 +36,7 @@ from bot.assembly.command_line import (
 from bot.assembly.folder import backups_dir, database_path, lock, with_database
 from bot.assembly.parts import faulty_presets, wanted
 from bot.assembly.platforms import check_person
+from bot.assembly.web_people import app as people_app
 from bot.backups import backups, made_at
 from bot.backups import restore as put_back
 from bot.config import Config, check_license
@@ -43,9 +45,6 @@ from bot.floods import Floods
 from bot.job_store import JobStore
 from bot.ledger import Ledger, QuotaStatus
 from generation import weights
-
-#: The admin of acts from the command line, in the audit log.
-COMMAND_LINE = "command line"
 
 app = typer.Typer(
     help="A chat bot that draws with FLUX.1-dev and ControlNet presets.",
@@ -57,6 +56,7 @@ quota_app = typer.Typer(help="Show, grant and reset credits.", no_args_is_help=T
 app.add_typer(quota_app, name="quota")
 cache_app = typer.Typer(help="The weights in the cache.", no_args_is_help=True)
 app.add_typer(cache_app, name="cache")
+app.add_typer(people_app, name="people")
 
 logger = logging.getLogger("bot")
 

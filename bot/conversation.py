@@ -88,6 +88,7 @@ class Reply:
         joining: Accounts that are being joined, where there is more to tell: see `later`.
         asks_to_join: Whether `text` asks to join `joining`; yes and no are `LinkCommand` with its
             code. For the person alone, like all about `joining`.
+        link: Address of the page that signs the person in, for them alone; empty for none.
         asks_to_delete: Whether `text` asks whether all of that is to be deleted; a yes is
             `MyDataCommand`.
     """
@@ -104,6 +105,7 @@ class Reply:
     asks_to_delete: bool = False
     joining: Joining | None = None
     asks_to_join: bool = False
+    link: str = ""
 
     @property
     def has_files(self) -> bool:
@@ -293,8 +295,8 @@ async def _answer(
         case MyDataCommand():
             return Reply(replies.deletion(await service.own_data.delete(source.user), say))
         case LinkCommand():
-            said = await link_talk.answer(service.linking, source, command)
-            return Reply(said.text, joining=said.joining, asks_to_join=said.asks)
+            said = await link_talk.answer(service.linking, service.invitations, source, command)
+            return Reply(said.text, joining=said.joining, asks_to_join=said.asks, link=said.link)
         case UnlinkCommand(account):
             account = await service.linking.leave(source.user, account)
             return Reply(link_talk.parted(account, source.user, say))

@@ -248,6 +248,8 @@ def _about(db: sqlite3.Connection, user: str) -> dict[str, Any]:
     about["acts_of_admins"] = [dict(row) for row in db.execute(acts, (user,))]
     own_acts = "SELECT made_at, act FROM audit WHERE admin = ? ORDER BY number"
     about["own_acts_as_admin"] = [dict(row) for row in db.execute(own_acts, (user,))]
+    added = "SELECT made_at FROM web_people WHERE user = ?"
+    about["added_to_the_page"] = [dict(row) for row in db.execute(added, (user,))]
     joined = "SELECT joined_at, left_at FROM selves WHERE account = ? ORDER BY joined_at"
     about["joined"] = [dict(row) for row in db.execute(joined, (user,))]
     return about

@@ -118,6 +118,7 @@ def replace_person(db: sqlite3.Connection, user: str, stand_in: str) -> None:
     """Put *stand_in* wherever *user* is named, and forget reasons of their strikes."""
     db.execute("UPDATE strikes SET reason = '' WHERE user = ?", (user,))
     db.execute("DELETE FROM web_sessions WHERE user = ?", (user,))
+    db.execute("DELETE FROM sign_in_links WHERE user = ?", (user,))
     db.execute("DELETE FROM idempotency_keys WHERE user = ?", (user,))
     db.execute("DELETE FROM favourites WHERE user = ?", (user,))
     db.execute("UPDATE incidents SET note = '' WHERE user = ?", (user,))

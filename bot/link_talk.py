@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 from bot.commands import LinkCommand
+from bot.invitations import PLATFORM, Invitations
 from bot.languages import Language
 from bot.linking import Joining, Linking, Stage
 from bot.source import Source
@@ -18,14 +19,18 @@ class Said:
     Attributes:
         joining: What they are about, and what `later` goes on with; None where it is over.
         asks: Whether they ask for a yes or a no.
+        link: Address of the page that signs this side in; empty for none.
     """
 
     text: str
     joining: Joining | None = None
     asks: bool = False
+    link: str = ""
 
 
-async def answer(linking: Linking, source: Source, command: LinkCommand) -> Said:
+async def answer(
+    linking: Linking, invitations: Invitations, source: Source, command: LinkCommand
+) -> Said:
     """The answer to *command*.
 
     Raises:
@@ -35,7 +40,14 @@ async def answer(linking: Linking, source: Source, command: LinkCommand) -> Said
     match command.action:
         case "offer":
             joining = linking.offer(source)
-            return Said(_offered(joining, linking.known.of(source.user), source.user, say), joining)
+            text = _offered(joining, linking.known.of(source.user), source.user, say)
+            link = "" if source.platform == PLATFORM else await invitations.link(source.user)
+            if link:
+                text += "\n" + say(
+                    "With the link you sign in on the page as this account, once. Show it to"
+                    " nobody."
+                )
+            return Said(text, joining, link=link)
         case "type":
             joining = linking.type(source, command.code)
             return Said(_question(linking, joining, source.user, say), joining, asks=True)

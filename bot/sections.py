@@ -265,6 +265,7 @@ class Web(Section):
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     allowed_hosts: Names = ()
+    public_url: str = Field("", pattern=r"^(https?://[\w.-]+(:\d{1,5})?)?$")
     max_connections: int = Field(500, ge=10, le=50_000)
     max_connections_per_address: int = Field(50, ge=2)
     max_streams_per_person: int = Field(20, ge=1)

@@ -29,6 +29,7 @@ from bot.formats import Formats
 from bot.gallery import Gallery
 from bot.idempotency import IdempotencyKeys
 from bot.inspection import Inspections
+from bot.invitations import Invitations
 from bot.job_ids import JobIds
 from bot.job_store import JobStore
 from bot.jobs import Delivery, Job, JobStatus, new_id
@@ -85,6 +86,7 @@ class Service:
         own_data: Export and deletion of a person's data.
         attachments: The way to the content of strangers' files.
         previews: Prices and control maps.
+        invitations: Links that sign in on the page.
         sessions: Who is signed in on the page.
         formats: Stored pictures in other formats.
         favourites: Pictures that people want to find again.
@@ -189,6 +191,7 @@ class Service:
         self.dashboard = Dashboard(self.admin, self._worker, database, now)
         self.servers = Servers(database, self._worker, self.admin, self._cancel, now)
         self.answers = Answers(database, self._store, self._outcomes, self._worker, now)
+        self.invitations = Invitations(database, config.web.public_url, now)
         self.sessions = Sessions(database, config.web.session_days, now)
         self.favourites = Favourites(
             database, self._store, self.lookups, self._worker.unfinished, now
@@ -256,7 +259,7 @@ class Service:
 
     async def run(self) -> None:
         """Draw until cancelled."""
-        pruning = asyncio.gather(self._upkeep.run(), self.own_data.run())
+        pruning = asyncio.gather(self._upkeep.run(), self.own_data.run(), self.sessions.run())
         loading = asyncio.create_task(self._screens.load())
         try:
             await self._worker.run()

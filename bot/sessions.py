@@ -2,18 +2,26 @@
 
 A browser holds a random secret. What is kept of it is a keyed hash, the key being the person's
 token, which is kept nowhere: nobody gets from the database into a session, and a session whose
-token is no longer in the configuration is found by nobody.
+token is no longer in the configuration is found by nobody. For people without a token the key is
+the same for all; the secret has 256 bits, so that nobody finds it by its hash either.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from bot.database import Database
+from generation.errors import FluxbotError
+
+logger = logging.getLogger(__name__)
 
 DAY = 86_400.0
+#: Seconds between looks for sessions that another process has ended.
+LOOK_EVERY = 20.0
 #: Sessions of one person; a further one ends the oldest.
 MOST = 20
 
@@ -49,6 +57,30 @@ class Sessions:
             return [(row[0], _Session(row[1], row[2], row[3])) for row in rows]
 
         self._open = dict(await self._database.write(unended))
+
+    async def run(self) -> None:
+        """End the sessions that another process has ended, as ``people remove`` does, until
+        cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            try:
+                await self.look()
+            except FluxbotError as error:
+                logger.warning("sessions cannot be looked up: %s", error)
+
+    async def look(self) -> None:
+        """End the sessions that are in the database no more."""
+        known = list(self._open)
+        if not known:
+            return
+
+        def there(db: sqlite3.Connection) -> set[str]:
+            return {row["hash"] for row in db.execute("SELECT hash FROM web_sessions")}
+
+        found = await self._database.read(there)
+        for each in known:
+            if each not in found:
+                self._open.pop(each, None)
 
     async def begin(self, hash: str, user: str) -> float:
         """Open a session of *user*; returns how many seconds it lasts."""

@@ -27,4 +27,7 @@ def message_of(reply: Reply) -> tuple[str, list[blocks.Block]]:
         code = reply.joining.code
         yes = blocks.button(say("Yes, join them"), "linkyes", code, style="danger")
         parts = [*parts, blocks.actions(yes, blocks.button(say("No"), "linkno", code))]
+    if reply.link:
+        opens = blocks.marked(f"<{reply.link}|{say('Open the page')}>")
+        parts = [*parts, {"type": "section", "text": opens}]
     return text, parts

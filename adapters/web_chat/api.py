@@ -71,7 +71,7 @@ def create_app(service: Service, config: Config, secrets: Secrets) -> FastAPI:
     app.add_middleware(
         Gate,
         host=config.web.host,
-        allowed_hosts=config.web.allowed_hosts,
+        allowed_hosts=(*config.web.allowed_hosts, config.web.public_url.partition("//")[2]),
         tokens=web.tokens,
         user_of_session=service.sessions.user,
         guesses=web.guesses,

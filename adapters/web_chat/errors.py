@@ -196,7 +196,10 @@ def guessed_too_often(wait: float) -> Response:
 
 def unknown_token() -> Response:
     """The response to a bearer token that the operator has not given to anybody."""
-    message = "this token is not known: ask the operator for yours"
+    message = (
+        "this token is not known, or its link has served already: ask the operator for yours, or"
+        " for a new link"
+    )
     headers = {"WWW-Authenticate": 'Bearer realm="fluxbot"'}
     return error_response(401, CODES[401], message, "token", headers=headers)
 

@@ -23,7 +23,7 @@ FORWARDING_HEADER = re.compile(
     r"|(true-client|client|fastly|cf|fly|tailscale|ngrok|akamai|x-ngrok|remote)-.*"
 )
 
-WAY_OUT = "give everybody a token: FLUXBOT_WEB_TOKENS=name:token,… in .env"
+WAY_OUT = "give everybody a token: FLUXBOT_WEB_TOKENS=name:token,… in .env (or web.public_url)"
 
 
 def is_loopback(host: str) -> bool:
@@ -38,7 +38,7 @@ def is_loopback(host: str) -> bool:
 
 def check_closed(web: Web, has_tokens: bool) -> None:
     """Raise ConfigError where others can reach the web chat and have no tokens."""
-    if has_tokens:
+    if has_tokens or web.public_url:
         return
     if not is_loopback(web.host):
         raise ConfigError(

@@ -108,6 +108,6 @@ class InspectBody(Body):
 
 
 class SessionBody(Body):
-    """A bearer token, to be changed into a cookie."""
+    """A bearer token, or the secret of a link, to be changed into a cookie."""
 
-    token: str = Field(min_length=1, max_length=512)
+    token: str = Field(min_length=1, max_length=512, description="A link's secret serves once")

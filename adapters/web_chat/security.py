@@ -101,19 +101,23 @@ class Tokens:
     A session is known by a hash of its secret with the token as the key; see `bot.sessions`.
     """
 
-    def __init__(self, names: Mapping[str, str]) -> None:
-        """*names* gives the person's name for each token."""
+    def __init__(self, names: Mapping[str, str], *, has_links: bool = False) -> None:
+        """*names* gives the person's name for each token; *has_links* says whether links sign in
+        people who have none."""
+        self._has_links = has_links
         self._users = {token: f"web:{name}" for token, name in names.items()}
 
     def __bool__(self) -> bool:
-        return bool(self._users)
+        """Whether everybody has to sign in."""
+        return bool(self._users) or self._has_links
 
     def user(self, token: str) -> str | None:
         """The user of *token*; None where it is unknown."""
         return self._find(token, self._users)
 
-    def new_session(self, token: str) -> tuple[str, str]:
-        """A new secret for a browser, and the hash that is kept of it."""
+    def new_session(self, token: str = "") -> tuple[str, str]:
+        """A new secret for a browser, and the hash that is kept of it; without *token* for a person
+        who has none."""
         secret = secrets.token_urlsafe(32)
         return secret, self._hash(token, secret)
 
@@ -126,7 +130,9 @@ class Tokens:
             hash = self._hash(token, secret)
             if user_of(hash) == user:
                 return hash, user
-        return None
+        hash = self._hash("", secret)
+        signed_in = user_of(hash)
+        return None if signed_in is None else (hash, signed_in)
 
     @staticmethod
     def _hash(token: str, secret: str) -> str:
@@ -166,7 +172,7 @@ class Gate:
         self._app = app
         self._names = LOOPBACK_NAMES | {host.lower()}
         if tokens:  # a name for others, which nobody may use without one
-            self._names |= {host_name(name) for name in allowed_hosts}
+            self._names |= {host_name(name) for name in allowed_hosts} - {""}
         self._admits_addresses = not is_loopback(host)
         self._tokens = tokens
         self._user_of_session = user_of_session

@@ -37,7 +37,8 @@ class Web:
     def __init__(self, service: Service, config: Config, secrets: Secrets) -> None:
         self.service = service
         self.config = config
-        self.tokens = Tokens(secrets.web_tokens)
+        has_links = service.invitations.are_possible
+        self.tokens = Tokens(secrets.web_tokens, has_links=has_links)
         self.guesses = Guesses()
         self.streams = Streams(config.web.max_streams_per_person)
         self.stopping = asyncio.Event()

@@ -19,7 +19,7 @@ router = APIRouter(tags=["signing in"])
 @router.post(
     "/api/session",
     response_model=SessionView,
-    summary="Change a bearer token into a cookie",
+    summary="Change a bearer token, or the secret of a link, into a cookie",
     responses=responses(429),
 )
 async def sign_in(web: TheWeb, request: Request, body: SessionBody) -> SessionView | Response:
@@ -28,11 +28,13 @@ async def sign_in(web: TheWeb, request: Request, body: SessionBody) -> SessionVi
     address = address_of(request.scope)
     if wait := web.guesses.wait(address):
         return errors.guessed_too_often(wait)
-    user = web.tokens.user(body.token)
+    user, token = web.tokens.user(body.token), body.token
+    if user is None:
+        user, token = await web.service.invitations.take(body.token), ""
     if user is None:
         web.guesses.wrong(address)
         return errors.unknown_token()
-    secret, hash = web.tokens.new_session(body.token)
+    secret, hash = web.tokens.new_session(token)
     seconds = await web.service.sessions.begin(hash, user)
     signed_in = Response(SessionView(user=user).model_dump_json(), media_type="application/json")
     signed_in.set_cookie(

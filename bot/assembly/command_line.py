@@ -20,6 +20,9 @@ from generation.errors import FluxbotError
 EX_INTERRUPTED = 130  # as shells report Ctrl-C
 EX_TEMPFAIL = 75  # sysexits.h: another process holds the resource; try again later
 
+#: The admin of acts from the command line, in the audit log.
+COMMAND_LINE = "command line"
+
 # Without markup, since prompts and file names may well contain [brackets].
 console = Console(highlight=False, markup=False)
 

@@ -181,6 +181,8 @@ async def _check_web(config: Config, secrets: Secrets) -> list[Verdict]:
     if not web.enabled:
         return [(True, "switched off")]
     people = f"{len(secrets.web_tokens)} tokens" if secrets.web_tokens else "no tokens"
+    if web.public_url:
+        people += f", and links to {web.public_url}"
     try:
         check_closed(web, bool(secrets.web_tokens))
     except ConfigError as error:

@@ -380,6 +380,24 @@ $("sign-in-form").addEventListener("submit", async (event) => {
   }
 });
 
+/** Offer to sign in with the link that was followed, whose secret stands behind the #. */
+function signInByLink() {
+  const secret = new URLSearchParams(location.hash.slice(1)).get("sign-in");
+  if (!secret) return;
+  window.history.replaceState(null, "", location.pathname);
+  $("token").value = secret;
+  $("sign-in-text").textContent = "This link signs you in, once. Whoever has sent it to you may see"
+    + " what you draw: go on if you asked for it, or know who gave it to you.";
+  if (!$("sign-in").open) $("sign-in").showModal();
+}
+addEventListener("hashchange", signInByLink);
+signInByLink();
+
+$("link-button").addEventListener("click", () => {
+  if (matchMedia("(max-width: 1179px)").matches) openPanel("history", false);
+  send("link");
+});
+
 const SIGNED_OUT = "signed out";
 
 /** Sign out, and leave nothing of the person on any open page. */
@@ -392,7 +410,7 @@ async function signOut(everywhere) {
 
 $("sign-out").addEventListener("click", () => ask(
   "Sign out",
-  "Your pictures stay, and waiting ones are drawn. You need your token to sign in again.",
+  "Your pictures stay, and waiting ones are drawn. You need your token, or a new link, to sign in again.",
   [
     { text: "Stay" },
     { text: "Sign out everywhere", act: () => signOut(true) },

@@ -55,3 +55,13 @@ async def test_who_has_said_yes_is_told_of_the_other_sides_answer(fake, ada, ser
 
     told = await pressed.followed_up(1)
     assert "Joined" in told.text
+
+
+async def test_a_link_opens_the_page_for_the_person_alone(fake, make_presence):
+    await make_presence(web={"public_url": "https://flux.example.org"})
+
+    asked = await fake.person("ada").command(fake.channel, "flux link")
+
+    message = await asked.until(shows("[Open the page](https://flux.example.org/#sign-in="))
+    assert (await asked.answered()).is_ephemeral
+    assert "Show it to nobody" in message.text

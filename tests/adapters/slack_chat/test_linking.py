@@ -43,3 +43,12 @@ async def test_a_chat_that_ends_waits_for_nobodys_answer(chat, ada, general):
     await general.whispered(ada.id, "Your code is")
 
     await chat.close()
+
+
+async def test_a_link_opens_the_page_for_the_person_alone(make_chat, ada, general):
+    await make_chat(web={"public_url": "https://flux.example.org"})
+
+    said = await ada.slash(general, "link")
+
+    assert said["response_type"] == "ephemeral"
+    assert "<https://flux.example.org/#sign-in=" in str(said["blocks"])

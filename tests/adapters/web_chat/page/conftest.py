@@ -47,7 +47,13 @@ class Site:
         self._browser = browser
 
     async def start(self, secrets=None, port=0, judges=None, **settings):
-        self.bot = Bot(self.folder, self.engine, time.time, web={"port": port}, **settings)
+        self.bot = Bot(
+            self.folder,
+            self.engine,
+            time.time,
+            web={"port": port, **settings.pop("web", {})},
+            **settings,
+        )
         self.bot.judges = judges or {}
         await self.bot.start()
         self.chat = WebChat(self.bot.service, self.bot.config, secrets or Secrets())

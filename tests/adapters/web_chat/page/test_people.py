@@ -68,3 +68,26 @@ async def test_a_used_up_quota_is_told_and_the_words_are_kept(tmp_path, browser)
         await page.context.close()
     finally:
         await site.stop()
+
+
+async def test_a_link_signs_in_once_it_is_said_so(tmp_path, browser):
+    site = Site(tmp_path, browser)
+    await site.start(web={"public_url": "http://127.0.0.1"})
+    try:
+        page = await site.page()
+        secret = (await site.bot.service.invitations.link("web:carl")).partition("=")[2]
+        await page.goto(f"{site.chat.address}/#sign-in={secret}")
+
+        dialog = page.get_by_role("dialog", name="Sign in")
+        await expect(dialog).to_contain_text("This link signs you in, once")
+        assert secret not in page.url
+        async with page.expect_navigation():
+            await dialog.get_by_role("button", name="Sign in").click()
+
+        await ready(page)
+        status = await page.request.get(f"{site.chat.address}/api/status")
+        assert (await status.json())["user"] == "web:carl"
+    finally:
+        for context in browser.contexts:
+            await context.close()
+        await site.stop()
