@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-from bot import access, departed, due_deletions, incidents, people, refused_words, strikes
+from bot import access, departed, due_deletions, incidents, people, refused_words, strikes, webhooks
 from bot.administration import DRAINING, Administration
 from bot.config import Config
 from bot.database import FULL, Database
@@ -147,6 +147,7 @@ class Admission:
             origin=source.origin,
             reply_to=None if source.reply_to is None else dict(source.reply_to),
             event_id=source.event_id,
+            webhook_url=source.webhook_url,
             submitted_at=self._now(),
         )
         job.cost = cost(job, self._config.quota)
@@ -280,6 +281,8 @@ class Admission:
             if job.origin.server is not None:  # they are there, whatever was said of their leaving
                 due_deletions.take_back(db, job.user, job.origin.server, job.submitted_at)
             self._store.insert(db, job)
+            if job.webhook_url is not None:
+                webhooks.add(db, job)
             self._ledger.charge(db, job, job.submitted_at)
             return None
 

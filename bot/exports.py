@@ -239,6 +239,8 @@ def _about(db: sqlite3.Connection, user: str) -> dict[str, Any]:
     about["limits_in_servers"] = [dict(row) for row in db.execute(members, (user,))]
     liked = "SELECT job_id, made_at FROM favourites WHERE user = ?"
     about["favourites"] = [dict(row) for row in db.execute(liked, (user,))]
+    owed = "SELECT job_id, url, attempts, next_at FROM webhooks WHERE user = ?"
+    about["webhooks"] = [dict(row) for row in db.execute(owed, (user,))]
     reports = "SELECT made_at, job_id, reason FROM reports WHERE user = ? ORDER BY number"
     about["own_reports"] = [dict(row) for row in db.execute(reports, (user,))]
     noted = "SELECT made_at, kind, job_id, note FROM incidents WHERE user = ? ORDER BY number"

@@ -129,6 +129,8 @@ class Job:
             client fetches the picture itself.
         event_id: The platform's id of the event behind the job; a repeated event makes no
             second job.
+        webhook_url: Address that is told of its end, on its way into a table of its own; None
+            without one, and once it stands there.
         parent: Id of the job that this one repeats or varies.
         attempts: Times that drawing was begun.
         engine_losses: Times that the engine died while drawing, perhaps of this job.
@@ -157,6 +159,7 @@ class Job:
     origin: Origin = NOWHERE
     reply_to: dict[str, Any] | None = None
     event_id: str | None = None
+    webhook_url: str | None = None
     parent: str | None = None
     attempts: int = 0
     engine_losses: int = 0

@@ -271,6 +271,7 @@ class Web(Section):
     max_streams_per_person: int = Field(20, ge=1)
     seconds_for_headers: float = Field(10.0, gt=0, le=600)
     seconds_for_body: float = Field(30.0, gt=0, le=3600)
+    webhooks: Literal["off", "public", "any"] = "public"
     session_days: float = Field(30.0, gt=0, le=400)
 
 

@@ -62,6 +62,7 @@ from bot.sessions import Sessions
 from bot.source import Picture, PictureOf, Source
 from bot.upkeep import Upkeep
 from bot.views import About, EngineState, EngineView, QueueView
+from bot.webhooks import Webhooks
 from bot.worker import Worker
 from generation.checks import MAX_SEED, MAX_SIZE
 from generation.protocols import ControlImages, Executor
@@ -88,6 +89,7 @@ class Service:
         previews: Prices and control maps.
         invitations: Links that sign in on the page.
         sessions: Who is signed in on the page.
+        webhooks: Addresses that are told of the ends of jobs.
         formats: Stored pictures in other formats.
         favourites: Pictures that people want to find again.
         idempotency: Keys of requests that may be sent again.
@@ -196,6 +198,7 @@ class Service:
         self.favourites = Favourites(
             database, self._store, self.lookups, self._worker.unfinished, now
         )
+        self.webhooks = Webhooks(database, self._store, now)
         self.idempotency = IdempotencyKeys(database, now)
         self.previews = Previews(
             config.quota, self._drafts, self._admission, self.attachments, self._worker, self.quota

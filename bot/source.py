@@ -25,6 +25,7 @@ class Source:
         language: The person's language.
         shown: Id of the job that the platform has just shown to this person, perhaps somebody
             else's, as in a channel of which both are members. They may build on that one.
+        webhook_url: Address that is told of the job's end; None without one.
         thread: Fields of ``reply_to`` that tell one conversation from another: ``channel``, and
             more where the platform has threads. Empty where "same, at night" means the person's own
             latest picture.
@@ -37,6 +38,7 @@ class Source:
     name: str = ""
     language: Language = ENGLISH
     shown: str | None = None
+    webhook_url: str | None = None
     thread: Mapping[str, str] = field(default_factory=dict)
 
     @property

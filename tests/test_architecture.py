@@ -40,6 +40,7 @@ NOT_TO_PEOPLE = {"CannotBeTold", "ConfigError", "AssertionError", "OutcomeUnknow
 NOT_TO_PEOPLE |= {"Field", "Query", "PathParameter", "Header", "FastAPI"}
 #: Adapters' files whose sentences are part of a protocol or for operators alone.
 OF_PROTOCOL = {
+    "adapters/web_chat/addresses.py": "what is wrong with an address that only HTTP takes",
     "adapters/web_chat/agents.py": "the tools of MCP, as they are described to agents",
     "adapters/web_chat/connections.py": "how a connection ends that has said nothing yet",
     "adapters/web_chat/description.py": "what belongs together in the description of the API",
@@ -47,6 +48,7 @@ OF_PROTOCOL = {
     "adapters/web_chat/mcp_server.py": "what the bot is, as it is described to agents",
     "adapters/web_chat/reference.py": "the reference of the API, in the language of the API",
     "adapters/web_chat/security.py": "the gate before all routes, which knows nobody's language",
+    "adapters/web_chat/webhooks.py": "how webhooks work, in the description of the API",
     "adapters/web_chat/sharing.py": "what each HTTP status means, in the description of the API",
 }
 FOR_OPERATORS = {

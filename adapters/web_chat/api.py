@@ -21,6 +21,7 @@ from adapters.web_chat import (
     previews,
     reference,
     signing_in,
+    webhooks,
 )
 from adapters.web_chat.description import TAGS, describe
 from adapters.web_chat.security import Gate
@@ -39,6 +40,7 @@ ROUTES = (
     linking,
     inspection,
     own_data,
+    webhooks,
     signing_in,
     moderation,
     admin,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -15,10 +17,11 @@ from adapters.web_chat.schemas import AgainBody, GenerateBody, OptionsBody
 from adapters.web_chat.sharing import Asker, JobId, TheWeb, Web, file, responses
 from adapters.web_chat.views import GenerateView, JobView, Metadata
 from adapters.web_chat.waiting import drawn_for
-from bot.commands import AgainCommand, ImagineCommand
+from adapters.web_chat.webhooks import with_webhook
+from bot.commands import AgainCommand, Command, ImagineCommand
 from bot.conversation import converse
 from bot.jobs import Job
-from bot.source import Source
+from bot.source import Picture, Source
 from generation.errors import InvalidImage, InvalidRequest
 
 router = APIRouter(tags=["drawing"], route_class=FormRoute)
@@ -30,8 +33,9 @@ async def _submit(web: Web, source: Source, body: GenerateBody) -> Job:
         raise errors.presets_differ(body.preset, control.preset)
     attached = [await web.image(control.image, "controlnet.image")] if control else []
     command = imagine(body, body.prompt, control.preset if control else None)
+    source = with_webhook(web, source, body.webhook_url)
     try:
-        return (await converse(web.service, source, command, attached)).the_job()
+        return await _asked(web, source, command, attached)
     except InvalidRequest as error:
         # The picture and its preset stand inside `controlnet` here.
         inside = {"control_image": "controlnet.image"}
@@ -114,9 +118,19 @@ async def draw_again(
     body = body or AgainBody()
     source = await once(web, source, key, request, body)
     again = AgainCommand(id, vary=body.vary, number=body.number)
-    repeated = (await converse(web.service, source, again)).the_job()
+    source = with_webhook(web, source, body.webhook_url)
+    repeated = await _asked(web, source, again)
     response.headers["Location"] = f"/api/jobs/{repeated.id}"
     return JobView.of(repeated)
+
+
+async def _asked(
+    web: Web, source: Source, command: Command, attached: Sequence[Picture] = ()
+) -> Job:
+    job = (await converse(web.service, source, command, attached)).the_job()
+    if source.webhook_url is not None:
+        web.service.webhooks.watch(job)
+    return job
 
 
 def imagine(body: OptionsBody, prompt: str, preset: str | None = None) -> ImagineCommand:

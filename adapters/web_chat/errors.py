@@ -211,6 +211,11 @@ def presets_differ(preset: str, other: str) -> InvalidRequest:
     )
 
 
+def webhook_is_refused(fault: str) -> InvalidRequest:
+    """The error of a ``webhook_url`` that is not called; *fault* is the rest of a sentence."""
+    return InvalidRequest(f"webhook_url {fault}", field="webhook_url")
+
+
 def comes_twice(name: str) -> InvalidRequest:
     """The error of a form that has two parts of one *name*."""
     return InvalidRequest(f"{name[:MAX_ECHO]} comes twice: send it once", field=name[:MAX_ECHO])

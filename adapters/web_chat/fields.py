@@ -109,3 +109,12 @@ ImageText = Annotated[
     ),
 ]
 PresetName = Annotated[str, Field(min_length=1, max_length=64, examples=["canny"])]
+WebhookUrl = Annotated[
+    str,
+    Field(
+        min_length=10,
+        max_length=2000,
+        description="Is told of the job's end by a signed POST; see /api/me/webhook-secret",
+        examples=["https://example.com/fluxbot"],
+    ),
+]

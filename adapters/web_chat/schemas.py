@@ -14,6 +14,7 @@ from adapters.web_chat.fields import (
     PresetName,
     Seed,
     Steps,
+    WebhookUrl,
     not_blank,
 )
 from generation.checks import MAX_PROMPT_LENGTH
@@ -60,6 +61,7 @@ class GenerateBody(OptionsBody):
         examples=["a red circle on a blue background"],
     )
     controlnet: ControlNetBody | None = None
+    webhook_url: WebhookUrl | None = None
 
 
 class QuoteBody(OptionsBody):
@@ -90,6 +92,7 @@ class AgainBody(Body):
     number: PictureNumber | None = Field(
         None, description="This picture alone; all of them where it is left out"
     )
+    webhook_url: WebhookUrl | None = None
 
 
 class ControlMapBody(Body):

@@ -17,6 +17,7 @@ import uvicorn
 from adapters.web_chat.api import create_app
 from adapters.web_chat.connections import Connection, Connections, Listener
 from adapters.web_chat.exposure import check_closed
+from adapters.web_chat.webhooks import Sender
 from bot.config import Config, ConfigError, Secrets
 from bot.service import Service
 
@@ -68,6 +69,9 @@ class WebChat:
             ConfigError: Others can reach it, and no tokens are set.
         """
         check_closed(config.web, bool(secrets.web_tokens))
+        self._webhooks = service.webhooks
+        self._sender = Sender(service, config.web.webhooks, time.time)
+        self._sending: asyncio.Task[None] | None = None
         self._web = config.web
         self._app = create_app(service, config, secrets)
         self.connections = Connections(config.web, trusted_proxies(os.environ), now)
@@ -108,6 +112,7 @@ class WebChat:
             self.connections,
         )
         self._serving = asyncio.create_task(self._server.serve([listener]), name="web chat")
+        self._sending = asyncio.create_task(self._sender.run(), name="webhooks")
         up = asyncio.create_task(self._server.is_up.wait())
         await asyncio.wait({up, self._serving}, return_when=asyncio.FIRST_COMPLETED)
         up.cancel()
@@ -122,6 +127,9 @@ class WebChat:
     async def close(self) -> None:
         """End open streams, let running requests finish, stop. May be called twice."""
         self._app.state.web.stopping.set()
+        self._webhooks.close()
+        if self._sending is not None:
+            self._sending.cancel()
         if self._server is not None and self._serving is not None:
             self._server.should_exit = True
             await asyncio.gather(self._serving, return_exceptions=True)

@@ -82,7 +82,7 @@ class House:
     def __init__(self, folder, **settings):
         self.engine = Gate()
         self.engine.open()
-        settings["web"] = {"port": 0}
+        settings["web"] = {"port": 0, "webhooks": "off"}  # nothing is sent to made-up addresses
         self.bot = Bot(folder, self.engine, time.time, **settings)
         self._is_up = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._live()))
