@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bot import audit_log, deletion_record, replies
-from bot.assembly import doctor, process
+from bot.assembly import doctor, process, setup, web_people
 from bot.assembly.cluster import node_verdicts
 from bot.assembly.command_line import (
     COMMAND_LINE,
@@ -31,12 +31,12 @@ from bot.assembly.command_line import (
     console,
     fail,
     failing,
+    moment,
     read,
 )
 from bot.assembly.folder import backups_dir, database_path, lock, with_database
 from bot.assembly.parts import faulty_presets, wanted
 from bot.assembly.platforms import check_person
-from bot.assembly.web_people import app as people_app
 from bot.backups import backups, made_at
 from bot.backups import restore as put_back
 from bot.config import Config, check_license
@@ -56,9 +56,8 @@ quota_app = typer.Typer(help="Show, grant and reset credits.", no_args_is_help=T
 app.add_typer(quota_app, name="quota")
 cache_app = typer.Typer(help="The weights in the cache.", no_args_is_help=True)
 app.add_typer(cache_app, name="cache")
-app.add_typer(people_app, name="people")
-
-logger = logging.getLogger("bot")
+app.add_typer(web_people.app, name="people")
+app.command()(setup.init)
 
 
 @app.command()
@@ -218,10 +217,11 @@ def history(
     with failing():
         check_person(user)
         page = with_database(settings, lambda database: database.read(work))
-    table = Table("id", "status", "preset", "seed", "prompt", box=None, padding=(0, 2, 0, 0))
+    names = ("id", "asked (UTC)", "status", "preset", "seed", "prompt")
+    table = Table(*names, box=None, padding=(0, 2, 0, 0))
     for job in page.jobs:
-        request = job.request
-        table.add_row(job.id, job.status, request.preset, str(request.seed), replies.short(job))
+        drawn = (job.request.preset, str(job.request.seed), replies.short(job))
+        table.add_row(job.id, moment(job.submitted_at), job.status, *drawn)
     console.print(table if page.jobs else "Nothing was found.")
 
 

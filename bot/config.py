@@ -1,7 +1,8 @@
 """``config.toml`` and the environment, read into one frozen `Config`.
 
 ``config.toml`` beside the README is the reference manual: every key stands there
-with its unit, its default and a sentence. An environment variable overrides a key
+with its unit, its default and a sentence. ``config.local.toml`` beside it, if there is one,
+has what differs. An environment variable overrides a key
 (``FLUXBOT_QUOTA__CREDITS=1000``: section, two underscores, key). Secrets come from
 the environment or ``.env`` alone.
 """
@@ -171,25 +172,30 @@ SECRET_VARIABLES = (
 )
 
 
-def load_config(path: Path) -> Config:
-    """The configuration from *path* and the environment.
+def local_file(path: Path) -> Path:
+    """The file beside the configuration at *path* that has what differs from it, where it is
+    there: ``config.local.toml``."""
+    return path.with_name(f"{path.stem}.local{path.suffix}")
 
-    Relative folders in the file start from the folder of *path*.
+
+def load_config(path: Path) -> Config:
+    """The configuration from *path*, from the `local_file` beside it and from the environment,
+    each of which overrides the one before.
+
+    Relative folders in the files start from the folder of *path*.
 
     Raises:
         ConfigError: A key is unknown or a value is not allowed.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist: name another file with --config") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    values = _read(path)
     _check_environment(os.environ)
     _warn_of_old_names(values, path.name)
     values = _with_new_names(values, f"{path.name}: ")
+    local = local_file(path)
+    if local.exists():
+        own = _read(local)
+        _warn_of_old_names(own, local.name)
+        values = merged(values, _with_new_names(own, f"{local.name}: "))
     try:
         config = Config(**values)
         config = Config(**_with_known_model(values, config, path.name))
@@ -323,6 +329,34 @@ def check_license(config: Config) -> None:
             f" with it: read {known.license}, then set model.accept_license = true in config.toml"
             " (the comment there says what to look for)"
         )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What stands in the file at *path*.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist: name another file with --config") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+
+
+def merged(values: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """*values*, with those of *own* in their place, table by table."""
+    both = dict(values)
+    for key, value in own.items():
+        known = both.get(key)
+        if isinstance(known, dict) and isinstance(value, dict):
+            both[key] = merged(known, value)
+        else:
+            both[key] = value
+    return both
 
 
 def load_secrets(environ: Mapping[str, str] = os.environ) -> Secrets:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -40,6 +41,11 @@ def read(path: Path) -> tuple[Config, Secrets]:
     load_dotenv(path.parent / ".env")
     with failing():
         return load_config(path), load_secrets()
+
+
+def moment(seconds: float) -> str:
+    """*seconds* (unix) as a day and a time of it, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
 import typer
@@ -19,6 +18,7 @@ from bot.assembly.command_line import (
     console,
     fail,
     failing,
+    moment,
     read,
 )
 from bot.assembly.folder import with_database
@@ -58,9 +58,8 @@ def show(config: ConfigOption = DEFAULT_CONFIG) -> None:
         added = with_database(settings, lambda database: database.read(invitations.people))
     table = Table("person", "added", "signed in", box=None, padding=(0, 2, 0, 0))
     for each in added:
-        day = datetime.fromtimestamp(each.made_at, UTC).strftime("%Y-%m-%d")
         browsers = f"in {each.sessions} browser{'' if each.sessions == 1 else 's'}"
-        table.add_row(each.user, day, browsers if each.sessions else "–")
+        table.add_row(each.user, moment(each.made_at), browsers if each.sessions else "–")
     names = {f"{invitations.PLATFORM}:{name}" for name in secrets.web_tokens.values()}
     for user in sorted(names):
         table.add_row(user, "by a token", "")

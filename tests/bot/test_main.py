@@ -77,7 +77,9 @@ async def test_prompts_and_descriptions_with_brackets_are_printed_as_they_are(
     gate.open()
     await bot.stop()
 
-    assert "a [/b] fox" in (await run("history"))[1]
+    listed = (await run("history"))[1]
+    assert "a [/b] fox" in listed
+    assert "2023-11-14 22:13" in listed, "when it was asked for"
     listed = await run("presets", FLUXBOT_PRESETS__PLAIN__DESCRIPTION="all [/] of [b]it")
     assert "all [/] of [b]it" in listed[1]
 
@@ -105,5 +107,15 @@ async def test_presets_and_history_are_listed(run):
 async def test_help_names_every_command(run):
     _, output = await run("--help")
 
-    for command in ("run", "check", "presets", "history", "quota", "cache", "restore"):
+    for command in (
+        "init",
+        "run",
+        "check",
+        "people",
+        "presets",
+        "history",
+        "quota",
+        "cache",
+        "restore",
+    ):
         assert re.search(rf"^\W*{command}\s{{2}}", output, re.MULTILINE), command
