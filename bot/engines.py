@@ -8,19 +8,19 @@ import math
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import aclosing, suppress
 from functools import partial
 from types import MappingProxyType
-from typing import Literal
+from typing import Any
 
 from bot import switches
 from bot.database import Database
 from bot.refusals import StorageTrouble
 from bot.standstill import Standstill
-from bot.views import EngineState, EngineView, named
+from bot.views import EngineState, EngineStatus, EngineView, named
 from generation.errors import EngineLost, FluxbotError
-from generation.protocols import Executor
+from generation.protocols import Executor, Fleet, Members
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,7 @@ LONGEST_LOADING = 600.0
 ROUNDED_TO = 5
 
 LOADING = "loading the model"
+NO_ENGINE = "no GPU is there to draw with; waiting jobs are kept"
 LOADING_FOR = "loading the model, about {time}"
 
 #: Name of the value that says which engines are lost, and why: a line for each.
@@ -48,18 +49,25 @@ class Engines:
         model: What is loaded; each takes its own time.
         on_change: Called when other engines draw than before.
         clock: Monotonic seconds.
+        fleet: More executors, which come and go.
     """
 
     def __init__(
         self,
-        executors: Sequence[Executor],
+        executors: Iterable[Executor],
         standstill: Standstill,
         database: Database,
         model: str,
         on_change: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
+        fleet: Fleet | None = None,
     ) -> None:
-        self._all = tuple(executors)
+        self._all = list(executors)
+        self._fleet = fleet
+        #: Set once an engine is to draw nothing new, since it leaves.
+        self._leaving = {each: asyncio.Event() for each in self._all}
+        self._is_told = fleet is None  # whether it is known how many there are
+        self._problem = ""  # why that is not known
         self._standstill = standstill
         self._database = database
         self._model = model
@@ -74,9 +82,6 @@ class Engines:
         self._at_work: set[Executor] = set()
         #: What has ended, by the name of the engine and the word for the end.
         self._ended: Counter[tuple[str, str]] = Counter()
-
-    def __iter__(self) -> Iterator[Executor]:
-        return iter(self._all)
 
     @property
     def drawing(self) -> int:
@@ -96,8 +101,11 @@ class Engines:
         """Why no engine draws; None where one does."""
         if self._ready:
             return None
-        if len(self._errors) == len(self._all):
-            return EngineState("failed", next(reversed(self._errors.values())))
+        if self._errors.keys() >= set(self._all):
+            if why := next(reversed(self._errors.values()), self._problem):
+                return EngineState("failed", why)
+            if self._is_told:
+                return EngineState("failed", NO_ENGINE)
         if seconds := self.seconds_until_one_draws:
             rounded = ROUNDED_TO * math.ceil(seconds / ROUNDED_TO)
             return EngineState("loading", LOADING_FOR, rounded)
@@ -122,11 +130,49 @@ class Engines:
         if await self._database.read(lost_engines):
             await self._note_losses()
 
-    async def load(self, executor: Executor) -> None:
-        """Load an engine, also after it was lost. Returns once it is ready or the bot stops.
+    async def run(self, serve: Callable[[Executor], Coroutine[Any, Any, None]]) -> None:
+        """Have *serve* serve each engine as long as it is there, until cancelled; it is to return
+        once `load` says that its engine leaves."""
+        async with asyncio.TaskGroup() as group:
+            for executor in self._all:
+                group.create_task(self._have_served(executor, serve))
+            if self._fleet is None:
+                return
+            async with aclosing(self._fleet.members()) as told:
+                async for members in told:
+                    for executor in members.executors:
+                        if executor not in self._leaving:
+                            logger.info("%s joins", _named(executor))
+                            self._all.append(executor)
+                            self._leaving[executor] = asyncio.Event()
+                            group.create_task(self._have_served(executor, serve))
+                    await self._follow(members)
+
+    async def load(self, executor: Executor) -> bool:
+        """Load an engine, also after it was lost. Returns once it is ready or the bot stops; False
+        where the engine leaves.
 
         Where it is lost on the way, it is tried again at once, and then with patience.
         """
+        if executor in self._ready or self._leaving[executor].is_set():
+            return not self._leaving[executor].is_set()
+        loading = asyncio.create_task(self._load(executor))
+        leaving = asyncio.create_task(self.left(executor))
+        try:
+            await asyncio.wait({loading, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if loading.done():
+                loading.result()
+        finally:
+            loading.cancel()
+            leaving.cancel()
+            await asyncio.wait({loading, leaving})
+        return leaving.cancelled()
+
+    async def left(self, executor: Executor) -> None:
+        """Return once an engine is to draw nothing new, since it leaves."""
+        await self._leaving[executor].wait()
+
+    async def _load(self, executor: Executor) -> None:
         wait, is_first = RELOAD_AFTER, True
         while not self._standstill.is_stopping:
             self._standstill.begin_attempt()
@@ -167,19 +213,54 @@ class Engines:
             self._ended[executor.name, "succeeded" if error is None else "failed"] += 1
 
     def lose(self, executor: Executor) -> None:
-        """An engine draws nothing until it is loaded again."""
+        """An engine draws nothing until it is loaded again, unless it leaves."""
         if executor in self._ready:
             self._ready.discard(executor)
-            logger.warning("%s is lost: it is loaded again", _named(executor))
+            if not self._leaving[executor].is_set():
+                logger.warning("%s is lost: it is loaded again", _named(executor))
             self._on_change()
 
     async def close(self) -> None:
+        await asyncio.gather(*(executor.close() for executor in self._all))
+
+    async def _have_served(
+        self, executor: Executor, serve: Callable[[Executor], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Have an engine served, and close it where it leaves."""
+        await serve(executor)
+        self._all.remove(executor)
+        self._ready.discard(executor)
+        was_lost = self._errors.pop(executor, None) is not None
+        self._on_change()
+        if was_lost:
+            await self._note_losses()
+        name = _named(executor)
+        await executor.close()
+        logger.info("%s has left", name)
+        del self._leaving[executor]
+        if self._fleet is not None:
+            self._fleet.has_left(executor)
+
+    async def _follow(self, members: Members) -> None:
+        """Have those engines leave that are no members, and note why others cannot be told."""
         for executor in self._all:
-            await executor.close()
+            if executor not in members.executors and not self._leaving[executor].is_set():
+                logger.info("%s leaves: it draws nothing new", _named(executor))
+                self._leaving[executor].set()
+        self._is_told = self._is_told or not members.problem
+        if members.problem != self._problem:
+            self._problem = members.problem
+            if self._problem:
+                logger.error("the engines cannot be told: %s", self._problem)
+            await self._note_losses()
+        self._on_change()
 
     def _view(self, executor: Executor) -> EngineView:
-        if executor in self._at_work:
-            status: Literal["loading", "ready", "drawing", "failed"] = "drawing"
+        status: EngineStatus
+        if self._leaving[executor].is_set():
+            status = "leaving"
+        elif executor in self._at_work:
+            status = "drawing"
         elif executor in self._ready:
             status = "ready"
         else:
@@ -221,7 +302,8 @@ class Engines:
 
     async def _note_losses(self) -> None:
         """Keep which engines are lost, for ``check``."""
-        losses = [
+        losses = [self._problem] if self._problem else []
+        losses += [
             f"{_named(each)}: {' '.join(reason.split())}" for each, reason in self._errors.items()
         ]
         await self._keep(_LOST, "\n".join(losses) or None)

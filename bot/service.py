@@ -65,14 +65,15 @@ from bot.views import About, EngineState, EngineView, QueueView
 from bot.webhooks import Webhooks
 from bot.worker import Worker
 from generation.checks import MAX_SEED, MAX_SIZE
-from generation.protocols import ControlImages, Executor
+from generation.protocols import ControlImages, Executor, Fleet
 from generation.types import Preset
 
 
 class Service:
     """The bot, whatever the chat platform.
 
-    Await `start` once, then keep `run` running. *screens* judge words and pictures,
+    Await `start` once, then keep `run` running. *executors* stay, those of *fleet* come and go.
+    *screens* judge words and pictures,
     *read_presets* reads the presets anew, *now* is the clock (unix seconds), *new_seed* and
     *new_id* are the dice.
 
@@ -110,6 +111,7 @@ class Service:
         about: About,
         screens: Screens,
         read_presets: Callable[[], dict[str, Preset]],
+        fleet: Fleet | None = None,
         now: Callable[[], float] = time.time,
         new_seed: Callable[[], int] = lambda: secrets.randbelow(MAX_SEED + 1),
         new_id: Callable[[], str] = new_id,
@@ -128,7 +130,7 @@ class Service:
         judging = Judging(screens, config.screens)
         model = model_name(config.model)
         self._worker = Worker(
-            executors, database, self._store, self._outcomes, gallery, judging, model, now
+            executors, database, self._store, self._outcomes, gallery, judging, model, now, fleet
         )
         ids = JobIds(database, self._store, gallery, self._worker.unfinished, new_id)
         self.admin = Administration(

@@ -36,6 +36,9 @@ class EngineState:
         return say(self.sentence, time=in_words(self.seconds, say))
 
 
+EngineStatus = Literal["loading", "ready", "drawing", "failed", "leaving"]
+
+
 @dataclass(frozen=True, slots=True)
 class EngineView:
     """One engine, for operators.
@@ -47,7 +50,8 @@ class EngineView:
         name: Its own among all: "engine-1".
         device: Where it draws, such as "cuda:0" or the name of a machine; empty while that is not
             known.
-        status: "failed" while it waits until loading is tried again.
+        status: "failed" while it waits until loading is tried again; "leaving" while it ends its
+            last job, since its machine leaves.
         model: What it draws with.
         loaded: Bytes in memory by repository.
         succeeded: Jobs that it has drawn.
@@ -58,7 +62,7 @@ class EngineView:
 
     name: str
     device: str
-    status: Literal["loading", "ready", "drawing", "failed"]
+    status: EngineStatus
     model: str
     loaded: Mapping[str, int]
     succeeded: int = 0

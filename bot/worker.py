@@ -43,7 +43,7 @@ from bot.screens import Action
 from bot.standstill import CANNOT_SAVE, CANNOT_WRITE, NO_ROOM_FOR_PICTURES, Standstill
 from bot.views import EngineState, EngineView
 from generation.errors import EngineLost, FluxbotError
-from generation.protocols import Executor
+from generation.protocols import Executor, Fleet
 from generation.results import Files
 
 T = TypeVar("T")
@@ -83,6 +83,7 @@ class Worker:
         judging: Judging,
         model: str,
         now: Callable[[], float],
+        fleet: Fleet | None = None,
     ) -> None:
         self.unfinished: dict[str, Job] = {}
         self.held: dict[str, Job] = {}
@@ -102,7 +103,7 @@ class Worker:
         self._ending: set[asyncio.Task[None]] = set()
         self._standstill = Standstill(self._queue, lambda: self.places.tell())
         self._engines = Engines(
-            executors, self._standstill, database, model, lambda: self.places.tell()
+            executors, self._standstill, database, model, lambda: self.places.tell(), fleet=fleet
         )
         self.places = Places(
             self._queue, self.times, self._engines, lambda: self.running, lambda: self.state
@@ -137,9 +138,7 @@ class Worker:
         """
         try:
             await self._engines.recall()
-            async with asyncio.TaskGroup() as group:
-                for executor in self._engines:
-                    group.create_task(self._serve(executor))
+            await self._engines.run(self._serve)
         finally:
             self._standstill.stop()
             if self._ending:
@@ -270,8 +269,7 @@ class Worker:
         return max(1.0, min(60.0, seconds or 10.0))
 
     async def _serve(self, executor: Executor) -> None:
-        while True:
-            await self._engines.load(executor)
+        while await self._engines.load(executor):
             while len(self._ending) >= MAX_ENDING * self._engines.drawing:
                 await asyncio.wait(self._ending, return_when=asyncio.FIRST_COMPLETED)
             attempt = await self._next(executor)
@@ -282,13 +280,15 @@ class Worker:
 
     async def _next(self, executor: Executor) -> Attempt | None:
         """A try at the next job, or one that other engines have begun and that has pictures left;
-        None where the engine has died before there was one."""
+        None where the engine has died, or leaves, before there was one."""
         while True:
             getting = asyncio.create_task(self._queue.get(partial(_suits, executor)))
             sharing = asyncio.create_task(self._shared.get())
             died = asyncio.create_task(executor.died())
+            left = asyncio.create_task(self._engines.left(executor))
+            waits = getting, sharing, died, left
             try:
-                await asyncio.wait({getting, sharing, died}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
                 shared = sharing.result() if sharing.done() else None
                 if getting.done():
                     if shared is not None:
@@ -299,7 +299,7 @@ class Worker:
                 if shared.has_work:
                     return shared
             finally:
-                for waiting in (getting, sharing, died):
+                for waiting in waits:
                     waiting.cancel()
 
     def _new_attempt(self, job: Job) -> Attempt:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from generation.kinds import Preprocessor
@@ -95,6 +96,33 @@ class Executor(Protocol):
     @property
     def loaded(self) -> dict[str, int]:
         """Bytes of each repository's weights that the engine has in memory."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """The executors of a `Fleet`.
+
+    Attributes:
+        problem: Why it cannot be told whether these are all; empty where they are.
+    """
+
+    executors: tuple[Executor, ...]
+    problem: str = ""
+
+
+class Fleet(Protocol):
+    """Executors that come and go while the bot runs."""
+
+    def members(self) -> AsyncGenerator[Members, None]:
+        """All executors that there are, as soon as that is known, and whenever others are there.
+
+        One that is no longer told is to draw nothing new; `has_left` says when it is closed.
+        """
+        ...
+
+    def has_left(self, executor: Executor) -> None:
+        """Its name may be given to another."""
         ...
 
 

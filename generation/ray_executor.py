@@ -25,6 +25,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,6 +45,8 @@ from generation.types import GenerationRequest, Step
 log = logging.getLogger(__name__)
 
 NAMESPACE = "fluxbot"
+#: Beginning of the names of actors that are each for a GPU of a certain node.
+PLACED = "gpu-"
 
 #: Seconds that a call to the cluster's head may take.
 SECONDS_FOR_HEAD = 30.0
@@ -51,7 +54,7 @@ SECONDS_FOR_HEAD = 30.0
 SECONDS_FOR_PLACE = 60.0
 #: Seconds without a sign of life after which an actor counts as lost: several of its beats.
 SILENCE = 15.0
-#: Seconds until a node that takes no connection counts as gone.
+#: Seconds until a machine that takes no connection counts as gone.
 SECONDS_TO_CONNECT = 5.0
 #: Said by Ray of an actor that somebody has ended.
 KILLED = "ray.kill"
@@ -75,12 +78,33 @@ OPEN = (
 Result = TypeVar("Result")
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One GPU of a node, whichever.
+
+    Attributes:
+        node: Ray's id of the node.
+        name: The node's name, for operators.
+        number: Which of the engines there it is for, from 1.
+    """
+
+    node: str
+    name: str
+    number: int
+
+    @property
+    def actor(self) -> str:
+        """Name of the actor there, which a bot that restarts finds again."""
+        return f"{PLACED}{self.node[:16]}-{self.number}"
+
+
 class RayExecutor(ThreadExecutor):
     """An `Executor` over one GPU of a Ray cluster.
 
     Args:
         address: ``HOST:PORT`` of the cluster's head.
-        name: Name of the actor, one for each GPU.
+        name: Name of the engine; the actor's, too, without a *place*.
+        place: The GPU that the actor is for; None for any that is free.
         kind: The engine's class on the node, as ``module:name``.
         arguments: Arguments of that class: JSON types and paths.
         seconds_to_load: As for `ChildEngine`, on the node.
@@ -96,6 +120,7 @@ class RayExecutor(ThreadExecutor):
         kind: str,
         arguments: Mapping[str, Any] | None = None,
         *,
+        place: Place | None = None,
         seconds_to_load: float = 3600.0,
         seconds_per_step: float = 30.0,
         seconds_to_close: float = 30.0,
@@ -108,6 +133,7 @@ class RayExecutor(ThreadExecutor):
             {
                 "address": address,
                 "name": name,
+                "place": None if place is None else asdict(place),
                 "kind": kind,
                 "arguments": dict(arguments or {}),
                 "options": options,
@@ -118,7 +144,8 @@ class RayExecutor(ThreadExecutor):
             seconds_per_step=seconds_per_step + 2 * silence,
             draws_elsewhere=True,
         )
-        super().__init__(make, name=name, seconds_to_close=seconds_to_close)
+        node = "" if place is None else place.name
+        super().__init__(make, name=name, device=node, seconds_to_close=seconds_to_close)
 
 
 class RayEngine:
@@ -126,7 +153,8 @@ class RayEngine:
 
     Args:
         address: ``HOST:PORT`` of the cluster's head.
-        name: Name of the actor.
+        name: Name of the engine; the actor's, too, without a *place*.
+        place: The fields of a `Place`, or None.
         kind: The engine's class on the node.
         arguments: Arguments of that class.
         options: Arguments of the node's `ChildEngine`.
@@ -137,6 +165,7 @@ class RayEngine:
         self,
         address: str,
         name: str,
+        place: Mapping[str, Any] | None,
         kind: str,
         arguments: Mapping[str, Any],
         options: Mapping[str, Any],
@@ -145,6 +174,8 @@ class RayEngine:
         self._silence = silence
         self._address = address
         self._name = name
+        self._place = None if place is None else Place(**place)
+        self._actor_name = name if self._place is None else self._place.actor
         self._made = (kind, dict(arguments), dict(options))
         self._ray: Any = None
         self._actor: Any = None
@@ -238,9 +269,10 @@ class RayEngine:
             except self._ray.exceptions.GetTimeoutError:
                 self._end(actor)
                 if is_new:
-                    raise ModelUnavailable(
-                        f"no node of the cluster {self._address} has a free GPU for {self._name}"
-                    ) from None
+                    where = f"no node of the cluster {self._address} has"
+                    if self._place is not None:
+                        where = f"the node {self._place.name} does not have"
+                    raise ModelUnavailable(f"{where} a free GPU for {self._name}") from None
                 log.warning("%s gives no sign of life: it is ended", self._name)
             except self._ray.exceptions.RayError as error:
                 log.warning("%s is lost: %s", self._name, _cause(error))
@@ -271,9 +303,11 @@ class RayEngine:
 
         def find() -> tuple[Any, bool]:
             with contextlib.suppress(ValueError):
-                return self._ray.get_actor(self._name, namespace=NAMESPACE), False
+                return self._ray.get_actor(self._actor_name, namespace=NAMESPACE), False
+            self._end_leftovers()
             actor = self._ray.remote(EngineActor).options(
-                name=self._name,
+                name=self._actor_name,
+                scheduling_strategy=self._strategy(),
                 namespace=NAMESPACE,
                 lifetime="detached",
                 num_gpus=1,
@@ -284,6 +318,21 @@ class RayEngine:
             return actor.remote(made_of, *self._made), True
 
         return _within(SECONDS_FOR_HEAD, find, f"the cluster's head at {self._address}")
+
+    def _end_leftovers(self) -> None:
+        """End the actors of a bot that counted them in the other way, since they keep GPUs."""
+        for name in self._ray.util.list_named_actors():
+            if name.startswith(PLACED) != (self._place is not None):
+                with contextlib.suppress(ValueError):
+                    self._ray.kill(self._ray.get_actor(name, namespace=NAMESPACE))
+
+    def _strategy(self) -> Any:
+        """Ray's word for the node that the actor is to be on."""
+        if self._place is None:
+            return "DEFAULT"
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        return NodeAffinitySchedulingStrategy(self._place.node, soft=False)
 
     def _answers(self, stream: Any) -> Iterator[Answer]:
         """All that *stream* tells, until it ends.
@@ -346,27 +395,14 @@ class RayEngine:
             _within(self._silence, partial(self._ray.kill, actor), "the cluster's head")
 
 
-def workers(address: str) -> int:
-    """Number of GPUs of the cluster at *address*, asked in a process of its own.
-
-    Raises:
-        ModelUnavailable: There is no token or no head.
-    """
-    with _asked(address, "token") as asked:
-        answer = _answer(asked, address)
-    if "gpus" not in answer:
-        raise ModelUnavailable(answer["error"])
-    return int(answer["gpus"])
-
-
 @contextlib.contextmanager
-def _asked(address: str, mode: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that asks the head how many GPUs there are, with the token or without, since
-    Ray reads that once a process."""
+def _stranger(address: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that asks the head for its nodes without the token, since Ray reads that once a
+    process."""
     asked = subprocess.Popen(
         [sys.executable, "-m", "generation.ray_executor", address],
         cwd=Path(__file__).parent.parent,
-        env={**os.environ, **ENVIRONMENT, "RAY_AUTH_MODE": mode},
+        env={**os.environ, **ENVIRONMENT, "RAY_AUTH_MODE": "disabled"},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -378,7 +414,7 @@ def _asked(address: str, mode: str) -> Iterator[subprocess.Popen[str]]:
         asked.communicate()
 
 
-def _answer(asked: subprocess.Popen[str], address: str) -> dict[str, Any]:
+def _is_let_in(asked: subprocess.Popen[str], address: str) -> bool:
     head = f"the cluster's head at {address}"
     try:
         lines, _ = asked.communicate(timeout=SECONDS_FOR_HEAD)
@@ -388,19 +424,19 @@ def _answer(asked: subprocess.Popen[str], address: str) -> dict[str, Any]:
         raise ModelUnavailable(f"{head} cannot be asked: is ray installed?")
     answer: dict[str, Any] = json.loads(lines.splitlines()[-1])
     if "unreachable" in answer:
-        raise ModelUnavailable(f"{head} cannot be reached: {answer['unreachable']}")
-    return answer
+        raise ModelUnavailable(answer["unreachable"])
+    return bool(answer["is_let_in"])
 
 
 def joined(address: str) -> Any:
     """Ray, connected to the cluster at *address*."""
     os.environ |= ENVIRONMENT
-    with _asked(address, "disabled") as stranger:
+    with _stranger(address) as stranger:
         import ray
         from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
 
-        _check_token(AuthenticationTokenLoader)
-        if "gpus" in _answer(stranger, address):
+        check_token(AuthenticationTokenLoader)
+        if _is_let_in(stranger, address):
             raise ModelUnavailable(OPEN.format(address=address))
     options = {"namespace": NAMESPACE, "log_to_driver": False, "logging_level": logging.ERROR}
     join = partial(ray.init, address, **options)
@@ -414,7 +450,17 @@ def joined(address: str) -> Any:
     return ray
 
 
-def _check_token(loader: Any) -> None:
+def check_reachable(address: str) -> None:
+    """Raises `ModelUnavailable` where nothing listens at *address*."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=SECONDS_TO_CONNECT).close()
+    except OSError as error:
+        sentence = f"the cluster's head at {address} cannot be reached: {error}"
+        raise ModelUnavailable(sentence) from error
+
+
+def check_token(loader: Any) -> None:
     """Raises `ModelUnavailable` where Ray finds no token; it would end the process."""
     named = os.environ.get("RAY_AUTH_TOKEN_PATH")
     if named and not os.environ.get("RAY_AUTH_TOKEN") and not os.access(named, os.R_OK):
@@ -477,25 +523,21 @@ def _digest(kind: str, arguments: Mapping[str, Any], options: Mapping[str, Any])
 
 
 def main() -> None:
-    """Print how many GPUs the cluster at the address has, or why that cannot be told."""
-    host, _, port = sys.argv[1].rpartition(":")
+    """Print whether the head at the address answers without a token, or is not there."""
+    address = sys.argv[1]
     try:
-        socket.create_connection((host, int(port)), timeout=5).close()
-    except OSError as error:
+        check_reachable(address)
+    except ModelUnavailable as error:
         print(json.dumps({"unreachable": str(error)}), flush=True)
         return
-    from ray._raylet import AuthenticationTokenLoader, GcsClient  # type: ignore[attr-defined]
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
     try:
-        if os.environ["RAY_AUTH_MODE"] == "token":
-            _check_token(AuthenticationTokenLoader)
-        nodes = GcsClient(address=sys.argv[1]).get_all_node_info(timeout=SECONDS_FOR_HEAD)
-    except Exception as error:
-        print(json.dumps({"error": _first_line(error)}), flush=True)
+        GcsClient(address=address).get_all_node_info(timeout=SECONDS_FOR_HEAD)
+    except Exception:
+        print(json.dumps({"is_let_in": False}), flush=True)
     else:
-        alive = [node for node in nodes.values() if node.state == node.ALIVE]
-        gpus = sum(int(node.resources_total.get("GPU", 0)) for node in alive)
-        print(json.dumps({"gpus": gpus}), flush=True)
+        print(json.dumps({"is_let_in": True}), flush=True)
     os._exit(0)  # its threads take a second to end
 
 

@@ -151,6 +151,7 @@ class Bot:
         self.folder = folder
         self.engine = engine
         self.engines = [engine]
+        self.fleet = None
         self.clock = clock
         self.settings = {"presets": PRESETS, **settings}
         self.about = About("A test.", ("a red circle",))
@@ -177,6 +178,7 @@ class Bot:
             about=self.about,
             screens=Screens(self.judges),
             read_presets=lambda: self.read_presets(),
+            fleet=self.fleet,
             now=self.clock,
             new_id=lambda: self.new_id(),
         )

@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.jobs import Job, JobStatus
+from bot.views import EngineStatus
 
 
 class ErrorDetail(BaseModel):
@@ -297,7 +298,7 @@ class EngineHealth(BaseModel):
 
     name: str
     device: str = Field(description="Such as cuda:0, or a machine's name; empty until it is known")
-    status: Literal["loading", "ready", "drawing", "failed"]
+    status: EngineStatus
     model: str
     loaded: dict[str, int] = Field(description="Bytes of weights in memory, by repository")
 

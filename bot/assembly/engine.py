@@ -7,17 +7,16 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from bot.assembly.parts import controlnets, preprocessor_models
 from bot.config import Config, Secrets
 from generation.cards import alone_with, cards, has_card
 from generation.child import ChildEngine
-from generation.errors import ModelUnavailable
 from generation.executor import ThreadExecutor
 from generation.preprocessors import Preprocessors
 from generation.protocols import Engine, Executor
-from generation.ray_executor import RayExecutor, workers
+from generation.ray_executor import Place, RayExecutor
 
 #: Seconds to wait for the next step of a running picture when the bot stops.
 SECONDS_TO_STOP = 10.0
@@ -36,6 +35,7 @@ class Plan:
         device: As in ``model.device``.
         preprocessors: For an engine in this process, which shares them with the chats.
         number: Which of the engines it is, from 1.
+        gpu: The GPU of a cluster that it is for; None for any that is free.
     """
 
     config: Config
@@ -43,6 +43,7 @@ class Plan:
     preprocessors: Preprocessors
     device: str
     number: int = 1
+    gpu: Place | None = None
 
     @property
     def name(self) -> str:
@@ -118,6 +119,7 @@ def _on_ray(plan: Plan) -> Executor:
         ENGINE,
         # An actor sees its own card alone, as the first.
         {**plan.portable_arguments, "device": plan.device.partition(":")[0]},
+        place=plan.gpu,
         seconds_to_load=plan.config.engine.seconds_to_load,
         seconds_per_step=plan.config.engine.seconds_per_step,
         seconds_to_close=SECONDS_TO_STOP,
@@ -144,7 +146,7 @@ EXECUTORS: dict[str, Callable[[Plan], Executor]] = {
 def executors(
     config: Config, secrets: Secrets, preprocessors: Preprocessors
 ) -> tuple[Executor, ...]:
-    """An executor for each device, not started yet."""
+    """An executor for each device, not started yet; beside them there may be a fleet."""
     plan = partial(Plan, config, secrets, preprocessors)
     return tuple(
         EXECUTORS[executor_word(config, device)](plan(device, number))
@@ -158,24 +160,14 @@ def engine_name(number: int) -> str:
 
 
 def devices(config: Config) -> tuple[str, ...]:
-    """Devices that draw, as in ``model.device``: that one, those of ``engine.devices``, or as many
-    as the cluster has GPUs."""
+    """Devices that draw as long as the bot runs, as in ``model.device``: that one, those of
+    ``engine.devices``, or as many as ``engine.workers`` says of a cluster; none where a fleet
+    follows that."""
     if config.engine.ray is None:
         named = config.engine.devices
         return (cards(os.environ) if named == ("auto",) else named) or (config.model.device,)
-    return (config.model.device,) * _workers(config.engine.ray, config.engine.workers)
-
-
-def _workers(address: str, wanted: int | Literal["auto"]) -> int:
-    if wanted != "auto":
-        return wanted
-    try:
-        found = workers(address)
-    except ModelUnavailable as error:
-        logger.warning("%s; one GPU is counted on: engine.workers says how many there are", error)
-        return 1
-    logger.info("the cluster at %s has %d GPUs", address, found)
-    return max(1, found)
+    workers = config.engine.workers
+    return () if workers == "auto" else (config.model.device,) * workers
 
 
 def executor_word(config: Config, device: str) -> str:

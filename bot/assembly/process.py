@@ -16,6 +16,7 @@ from bot.assembly.about import about_model
 from bot.assembly.decoding import decoders
 from bot.assembly.descriptors import raise_limit
 from bot.assembly.engine import SECONDS_TO_STOP, executors
+from bot.assembly.fleet import fleet
 from bot.assembly.folder import (
     CLOCK,
     backups_dir,
@@ -201,6 +202,7 @@ async def _service(
         about=about_model(config),
         screens=Screens(makers(config.screens)),
         read_presets=lambda: dict(load_config(config_path).presets),
+        fleet=fleet(config, secrets, preprocessors),
         now=now,
     )
     await service.start()

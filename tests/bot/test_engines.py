@@ -25,8 +25,10 @@ class Loading:
     def __init__(self, name="engine-1"):
         self.name = name
         self.ends = asyncio.Queue()
+        self.is_begun = False
 
     async def start(self):
+        self.is_begun = True
         end = await self.ends.get()
         if end is not None:
             raise end
@@ -75,7 +77,7 @@ async def make_engines(database, seconds):
         engines = Engines(executors, Always(), database, model, lambda: None, seconds)
         await engines.recall()
         tasks.extend(asyncio.create_task(engines.load(each)) for each in executors)
-        await asyncio.sleep(0)
+        await until(lambda: all(each.is_begun for each in executors))
         return engines
 
     yield make

@@ -15,7 +15,7 @@ from adapters.discord_chat.commands import flux_commands, menus
 from bot import replies, standstill
 from bot.administration import PAUSED
 from bot.config import Config
-from bot.engines import LOADING, LOADING_FOR
+from bot.engines import LOADING, LOADING_FOR, NO_ENGINE
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import ENGLISH, LANGUAGES, in_words, language_of
 from bot.reasons import RESTARTS, LeftBehind, Reason
@@ -33,7 +33,7 @@ KEPT = {"flux", "flux-admin"}
 def spoken():
     """Every sentence that a piece of our code says in the person's language."""
     found = {label for label, _ in LABELS.values()} | {str(status) for status in JobStatus}
-    found |= {PAUSED, LOADING, LOADING_FOR, BROKEN, *standstill.SENTENCES}
+    found |= {PAUSED, LOADING, LOADING_FOR, NO_ENGINE, BROKEN, *standstill.SENTENCES}
     found |= {*NOTES, RESTARTS, *map(str, Reason), *map(str, LeftBehind)}
     found |= {*map(str, Sentence), *map(str, Hint)}
     for path in (*ROOT.glob("bot/*.py"), *ROOT.glob("adapters/*/*.py")):

@@ -1,6 +1,7 @@
 """Promises of an engine on a GPU of a cluster, with a real one on loopback."""
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 import time
@@ -9,16 +10,22 @@ from dataclasses import replace
 import psutil
 import pytest
 
+from bot.assembly.fleet import RayFleet
+from bot.jobs import JobStatus
+from bot.source import Source
 from generation.errors import EngineLost, ModelUnavailable
 from generation.kinds import ControlNet
-from generation.ray_executor import RayExecutor, workers
+from generation.ray_executor import Place, RayExecutor
 from generation.ray_nodes import NodeReport, nodes
+from generation.ray_watch import watched
 from generation.wanted import Wanted
 
 pytest.importorskip("ray", reason="ray is not installed: pip install '.[ray]'")
 if sys.platform != "linux":
     pytest.skip("nodes as processes need Linux", allow_module_level=True)
 
+from tests.bot.conftest import CIRCLE
+from tests.conftest import ADA, BOB, at_step, finished, until
 from tests.generation.ray.cluster import CONTINUE, STOP, Cluster
 
 STUB = "generation.stub:StubEngine"
@@ -41,9 +48,9 @@ async def make(cluster, monkeypatch):
         monkeypatch.setenv(name, value)
     executors = []
 
-    def make(name="engine-1", kind=STUB, arguments=None, address=cluster.address):
+    def make(name="engine-1", kind=STUB, arguments=None, address=cluster.address, **options):
         arguments = {"seconds_per_step": 0.05} if arguments is None else arguments
-        executor = RayExecutor(address, name, kind, arguments, silence=3)
+        executor = RayExecutor(address, name, kind, arguments, silence=3, **options)
         executors.append(executor)
         return executor
 
@@ -218,8 +225,61 @@ async def test_a_head_that_dies_costs_an_engine_and_never_the_bot(cluster, make,
     assert (await executor.generate(fox, lambda step: None)).files().opened().size == (64, 64)
 
 
-async def test_workers_are_counted_by_their_gpus(cluster, make):
-    assert workers(cluster.address) == 1
+async def test_the_nodes_that_draw_are_told_with_their_gpus(cluster, make):
+    async with contextlib.aclosing(watched(cluster.address)) as told:
+        (node,) = await anext(told)
+
+    assert (node.name, node.gpus) == ("127.0.0.1", 1)
+
+
+@pytest.mark.soak
+async def test_a_node_that_joins_draws_and_the_jobs_of_one_that_dies_are_drawn_elsewhere(
+    cluster, make, bot
+):
+    def on(number, place):
+        return make(f"engine-{number}", place=place)
+
+    bot.engines = []
+    bot.fleet = RayFleet(lambda: watched(cluster.address, 0.2), on)
+    service = await bot.restart()
+    await until(lambda: statuses(service) == ["ready"])
+    slow = replace(CIRCLE, num_inference_steps=50)
+    first = await service.submit(Source(ADA), slow)
+    await at_step(first, 1)
+
+    node = cluster.start_node()
+    await until(lambda: statuses(service)[1:] == ["ready"])
+    assert [each.name for each in service.engines()] == ["engine-1", "engine-2"]
+    await finished(first)
+    jobs = [await service.submit(Source(user), slow) for user in (ADA, BOB)]
+    for job in jobs:
+        await at_step(job, 1)
+    node.kill()
+
+    assert [await finished(job) for job in jobs] == [JobStatus.SUCCEEDED] * 2
+    assert sorted(job.unrelated_losses for job in jobs) == [0, 1]
+    assert [(job.attempts, job.engine_losses) for job in jobs] == [(1, 0), (1, 0)]
+    await until(lambda: len(service.engines()) == 1)
+    assert service.state.status == "ready"
+
+
+def statuses(service):
+    return [each.status for each in service.engines()]
+
+
+@pytest.mark.soak
+async def test_the_actors_of_a_bot_that_counted_its_workers_give_way(cluster, make, fox):
+    counted = make()
+    await counted.start()
+    async with contextlib.aclosing(watched(cluster.address)) as told:
+        (node,) = await anext(told)
+
+    placed = make(place=Place(node.id, node.name, 1))
+    await placed.start()
+
+    assert placed.device == node.name
+    assert (await placed.generate(fox, lambda step: None)).files()
+    await asyncio.wait_for(counted.died(), 15)
 
 
 async def test_every_node_says_which_weights_it_lacks(cluster, make, tmp_path):
@@ -235,8 +295,8 @@ async def test_nothing_is_joined_without_a_token(cluster, make, monkeypatch, tmp
 
     with pytest.raises(ModelUnavailable, match="needs the cluster's token"):
         await make().start()
-    with pytest.raises(ModelUnavailable, match="needs the cluster's token"):
-        workers(cluster.address)
+    async with contextlib.aclosing(watched(cluster.address)) as told:
+        assert "needs the cluster's token" in str(await anext(told))
 
 
 async def test_a_cluster_that_lets_everybody_in_is_refused(make, monkeypatch):
