@@ -11,11 +11,13 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import httpcore2
 
 from adapters.web_chat.addresses import Forbidden, is_public
+from bot.threads import Thread
 
 #: Seconds for all of one request, and for each of its steps.
 SECONDS, SECONDS_FOR_A_STEP = 20.0, 10.0
@@ -68,9 +70,7 @@ class _Guarded(httpcore2.AnyIOBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+        addresses = await _looked_up(host, port)
         if not self._reaches_all and not all(map(is_public, addresses)):
             raise Forbidden(host)
         for last, address in enumerate(addresses[:MOST_ADDRESSES], start=1):
@@ -82,3 +82,15 @@ class _Guarded(httpcore2.AnyIOBackend):
                 if last == min(len(addresses), MOST_ADDRESSES):
                     raise
         raise OSError("the name has no address")
+
+
+async def _looked_up(host: str, port: int) -> list[str]:
+    """The addresses of *host*, which its name server may take half a minute to tell: on a thread of
+    its own, since those of the event loop read files for everybody."""
+    thread = Thread("lookup")
+    try:
+        look = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await thread.call(look)
+    finally:
+        thread.end()
+    return list(dict.fromkeys(str(each[4][0]) for each in found))

@@ -139,6 +139,9 @@ class Sender:
 
     async def _send(self, notice: Notice) -> None:
         job = notice.job
+        if self._reach == "off":  # by now: the address was taken when it was not
+            await self._webhooks.close_notice(job.id)
+            return
         key = bytes.fromhex(await self._webhooks.secret(job.user))
         body, headers = signed(key, job, self._now())
         try:

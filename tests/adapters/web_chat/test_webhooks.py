@@ -10,6 +10,7 @@ import json
 import httpx
 import pytest
 
+from adapters.web_chat import outbound
 from adapters.web_chat.addresses import Forbidden, fault_of, is_public
 from adapters.web_chat.outbound import Outbound
 from adapters.web_chat.webhooks import Sender
@@ -111,6 +112,16 @@ async def test_webhooks_can_be_off(make_bot, make_client):
     assert fault_of("http://127.0.0.1/", reaches_all=True) == ""
 
 
+async def test_nothing_is_sent_once_webhooks_are_off(web, bot, gate, clock):
+    gate.open()
+    await web.post("/api/generate", json=HOOKED)
+    posts = Posts()
+
+    assert await Sender(bot.service, "off", clock, posts).send_due() == 1
+
+    assert posts.sent == await bot.rows("SELECT * FROM webhooks") == []
+
+
 async def test_the_end_of_a_job_is_sent_and_can_be_checked(make_server, gate):
     server = await make_server(web={"webhooks": "any"})
     async with receiver() as (port, requests):
@@ -192,11 +203,11 @@ async def test_a_name_that_leads_into_our_network_gets_nothing(monkeypatch):
     async with receiver() as (port, requests):
         asked = []
 
-        async def lookup(host, *args, **kwargs):
+        def lookup(host, *args, **kwargs):
             asked.append(host)
             return [(2, 1, 6, "", ("127.0.0.1", port))]
 
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lookup)
+        monkeypatch.setattr(outbound.socket, "getaddrinfo", lookup)
         with pytest.raises(Forbidden):
             await Outbound().post(f"http://rebinding.example:{port}/", b"{}", {})
         assert requests == []
