@@ -50,8 +50,9 @@ async def _submit(web: Web, source: Source, body: GenerateBody) -> Job:
     "/api/generate",
     summary="Make a picture and wait for it",
     description="A client that hangs up before the end cancels the job, and pays for the steps that"
-    " were drawn; with an `Idempotency-Key` the job goes on, and the same request again waits"
-    " for it. With `Accept: image/png` the answer is the picture itself, or all of them in a grid.",
+    " were drawn; with an `Idempotency-Key` the job goes on, and the same request again waits for"
+    " it. With `Accept: image/png`, `image/jpeg` or `image/webp` the answer is the picture itself,"
+    " or all of them in a grid.",
     response_model=GenerateView,
     responses=responses(404, 409, 429, 503) | file(*PICTURES),
 )

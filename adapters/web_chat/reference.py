@@ -15,6 +15,8 @@ from typing import Any
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
+from adapters.web_chat.forms import FORM
+
 #: JSON Schema's limits, as the page words them.
 LIMITS = {
     "minimum": "at least {}",
@@ -101,6 +103,9 @@ def _operation(document: Mapping[str, Any], method: str, path: str, route: Schem
             (name + (" (needed)" if name in needed else ""), each, each.get("description", ""))
             for name, each in body.get("properties", {}).items()
         ]
+    if FORM in route.get("requestBody", {}).get("content", {}):
+        yield f"<p>Also as a form, <code>{FORM}</code>, with the picture as the file "
+        yield "<code>image</code>.</p>"
     if rows:
         yield "<table><thead><tr><th>name</th><th>values</th><th>meaning</th></tr></thead><tbody>"
         for name, schema, meaning in rows:
