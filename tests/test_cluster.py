@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bot.assembly.engine import SECONDS_TO_STOP
+from bot.config import Config
+
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "deploy" / "cluster"
 PAGE = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
@@ -68,3 +71,13 @@ def test_the_manifest_wants_the_token_and_the_version_that_was_tested():
     ):
         given = {each["name"]: each["value"] for each in container["env"]}
         assert given.items() <= environment().items()
+
+
+def test_the_unit_of_the_bot_waits_until_the_bot_has_stopped():
+    text = (FOLDER / "fluxbot.service").read_text(encoding="utf-8")
+    seconds = int(re.search(r"^TimeoutStopSec=(\d+)$", text, re.MULTILINE)[1])
+
+    assert command("fluxbot") == ["/opt/fluxbot/.venv/bin/python", "-m", "bot", "run"]
+    assert seconds > Config().queue.seconds_to_finish + 2 * SECONDS_TO_STOP
+    assert "systemctl enable --now fluxbot\n" in PAGE
+    assert "EnvironmentFile=/etc/fluxbot/ray.env" in text, "with the token"
