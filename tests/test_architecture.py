@@ -46,6 +46,7 @@ OF_PROTOCOL = {
     "adapters/web_chat/description.py": "what belongs together in the description of the API",
     "adapters/web_chat/errors.py": "what can only go wrong over HTTP, and the envelope",
     "adapters/web_chat/mcp_server.py": "what the bot is, as it is described to agents",
+    "adapters/web_chat/openai/refusals.py": "what can only go wrong in OpenAI's words",
     "adapters/web_chat/reference.py": "the reference of the API, in the language of the API",
     "adapters/web_chat/security.py": "the gate before all routes, which knows nobody's language",
     "adapters/web_chat/webhooks.py": "how webhooks work, in the description of the API",

@@ -9,6 +9,10 @@
 | ``sharing`` | what all routes share: the service, who asks, how errors are described |
 | ``schemas`` | bodies of requests and responses |
 | ``errors`` | every refusal as ``{"error": {"code", "message", "field"}}`` |
+| ``envelopes`` | the envelopes of errors that other people's clients read, by path |
+| ``openai`` | OpenAI's images API at ``/v1`` |
+| ``answers``, ``repeats`` | answers that wait for their picture, and requests that come again |
+| ``links`` | links to pictures for programs without a token |
 | ``security`` | the gate before all routes: Host, Origin, tokens, size; browsers' headers |
 | ``bodies`` | large bodies, read quickly and a few at once |
 | ``connections`` | how many there may be, and their deadlines |

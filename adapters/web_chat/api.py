@@ -24,7 +24,10 @@ from adapters.web_chat import (
     webhooks,
 )
 from adapters.web_chat.description import TAGS, describe
-from adapters.web_chat.security import Gate
+from adapters.web_chat.envelopes import Envelopes
+from adapters.web_chat.openai import refusals
+from adapters.web_chat.openai import routes as openai
+from adapters.web_chat.security import OPENAI, Gate
 from adapters.web_chat.sharing import Web
 from bot.config import Config, Secrets
 from bot.service import Service
@@ -67,6 +70,7 @@ def create_app(service: Service, config: Config, secrets: Secrets) -> FastAPI:
     errors.install(app)
     for room in ROUTES:
         app.include_router(room.router)
+    app.include_router(openai.router)
     pages.install(app)
     reference.install(app)
     mcp_route.install(app, web)
@@ -79,4 +83,5 @@ def create_app(service: Service, config: Config, secrets: Secrets) -> FastAPI:
         guesses=web.guesses,
         max_body_bytes=web.max_body_bytes,
     )
+    app.add_middleware(Envelopes, translations={OPENAI: refusals.translated})
     return app

@@ -73,6 +73,7 @@ CODES = {
     422: "invalid_request",
     500: "internal",
 }
+NO_FORM = "the body is no form: send multipart/form-data, with each picture as a file"
 MISSING_PROMPT = "there is no prompt: say what to draw, for example “a red circle”"
 #: Paths that take a prompt.
 PROMPTED = frozenset({"/api/generate", "/api/jobs"})
@@ -172,13 +173,19 @@ def response_to(error: FluxbotError, sentence: str | None = None) -> Response:
     )
 
 
-def not_signed_in() -> Response:
-    """The response to a request that needs a token and has none."""
+def error_of(error: FluxbotError) -> tuple[int, dict[str, Any]]:
+    """The HTTP status of *error*, and the ``error`` of its envelope."""
+    told = {"code": error.code, "message": str(error), "field": error.field}
+    return status_of(error), told
+
+
+def not_signed_in(scheme: str = "Bearer") -> Response:
+    """The response to a request that needs a token, by a *scheme* of HTTP, and has none."""
     return error_response(
         401,
         CODES[401],
         "sign in first: send the header Authorization: Bearer YOUR-TOKEN, or use the page",
-        headers={"WWW-Authenticate": 'Bearer realm="fluxbot"'},
+        headers={"WWW-Authenticate": f'{scheme} realm="fluxbot"'},
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from fastapi import Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
-from starlette.datastructures import FormData, Headers, UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
@@ -107,7 +107,7 @@ async def _values(request: Request, schema: Schema) -> Mapping[str, Any]:
     """
     web: Web = request.app.state.web
     members: Mapping[str, Schema] = schema["properties"]
-    form = await _parsed(request.headers, request, web.max_body_bytes)
+    form = await read_form(request, web.max_body_bytes)
     try:
         values: dict[str, Any] = {}
         for name, part in form.multi_items():
@@ -133,9 +133,17 @@ def _with_controlnet(values: dict[str, Any], path: str) -> dict[str, Any]:
     return {**values, "controlnet": control}
 
 
-async def _parsed(headers: Headers, request: Request, max_bytes: int) -> FormData:
+async def read_form(request: Request, max_bytes: int) -> FormData:
+    """The parts of the form that *request* has in its body of at most *max_bytes*, in memory.
+
+    Raises:
+        HTTPException: It is no form, or one with too many or too large parts.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0]
+    if kind.strip().lower() != FORM:
+        raise HTTPException(400, errors.NO_FORM)
     parser = MultiPartParser(
-        headers,
+        request.headers,
         request.stream(),
         max_files=MAX_PARTS,
         max_fields=MAX_PARTS,

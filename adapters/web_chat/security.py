@@ -45,6 +45,10 @@ HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[\w.-]+))(?::\d{1,5
 SIGN_IN, SIGN_IN_BYTES = "/api/session", 4000
 #: The path of the Model Context Protocol.
 MCP = "/mcp"
+#: Where the APIs of others begin, as their clients know them, and the pictures of OpenAI's that
+#: whoever has their link may see.
+OPENAI, A1111 = "/v1", "/sdapi/v1"
+LINKED = f"{OPENAI}/pictures"
 
 SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
@@ -77,7 +81,16 @@ def host_name(header: str) -> str:
 
 def is_guarded(path: str) -> bool:
     """Whether *path* needs a token where there are tokens; the page itself does not."""
-    return (path.startswith("/api/") and path != SIGN_IN) or path == MCP
+    if path.startswith("/api/"):
+        return path != SIGN_IN
+    if is_below(path, LINKED):
+        return False
+    return path == MCP or is_below(path, OPENAI) or is_below(path, A1111)
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether *path* is *folder* or something in it."""
+    return path == folder or path.startswith(f"{folder}/")
 
 
 def address_of(scope: Scope) -> str:

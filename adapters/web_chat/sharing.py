@@ -13,6 +13,8 @@ from fastapi import Path as PathParameter
 from adapters.web_chat.events import EventStream, Streams
 from adapters.web_chat.fields import decode_image, encode_image
 from adapters.web_chat.guesses import Guesses
+from adapters.web_chat.links import Links
+from adapters.web_chat.repeats import Repeats
 from adapters.web_chat.security import Tokens
 from adapters.web_chat.views import ErrorView
 from bot.config import Config, Secrets
@@ -42,6 +44,8 @@ class Web:
         self.guesses = Guesses()
         self.streams = Streams(config.web.max_streams_per_person)
         self.stopping = asyncio.Event()
+        self.links = Links()
+        self.repeats = Repeats(service, self.stopping)
         self.max_image_bytes = int(config.control_images.max_megabytes * 1e6)
         self.max_body_bytes = self.max_image_bytes * 4 // 3 + BODY_OVERHEAD
         self._decoding = Thread("base64")
