@@ -207,7 +207,8 @@ class Harness:
                 await asyncio.sleep(0.005)
         process.kill()
         process.join()
-        if process.exitcode not in ((0, -9) if kill.is_polite else (-9,)):
+        # Asked to stop before it is up, it ends as any process does.
+        if process.exitcode not in ((0, -9, -15) if kill.is_polite else (-9,)):
             raise AssertionError(f"the bot ended with status {process.exitcode}")
         return killed_itself or kill.after is not None
 
