@@ -142,6 +142,8 @@ class Secrets(BaseModel):
         slack_bot_tokens: One for each workspace; none without Slack.
         slack_app_token: Opens the sockets in Socket Mode.
         slack_signing_secret: Proves in HTTP mode that a request is Slack's.
+        discord_client_id: Id of the application on Discord, with whose secret people sign in on
+            the page; likewise for Slack.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -152,6 +154,10 @@ class Secrets(BaseModel):
     slack_bot_tokens: tuple[str, ...] = Field((), repr=False)
     slack_app_token: str | None = Field(None, repr=False)
     slack_signing_secret: str | None = Field(None, repr=False)
+    discord_client_id: str | None = None
+    discord_client_secret: str | None = Field(None, repr=False)
+    slack_client_id: str | None = None
+    slack_client_secret: str | None = Field(None, repr=False)
 
 
 HF_TOKEN_VARIABLES = ("HF_TOKEN", "HUGGINGFACEHUB_API_TOKEN", "HUGGINGFACE_TOKEN")
@@ -160,6 +166,13 @@ DISCORD_TOKEN_VARIABLE = "DISCORD_TOKEN"
 SLACK_BOT_TOKEN_VARIABLE = "SLACK_BOT_TOKEN"
 SLACK_APP_TOKEN_VARIABLE = "SLACK_APP_TOKEN"
 SLACK_SIGNING_SECRET_VARIABLE = "SLACK_SIGNING_SECRET"
+#: Id and secret of an application with which people sign in on the page.
+CLIENT_VARIABLES = (
+    "DISCORD_CLIENT_ID",
+    "DISCORD_CLIENT_SECRET",
+    "SLACK_CLIENT_ID",
+    "SLACK_CLIENT_SECRET",
+)
 
 #: All variables that hold secrets.
 SECRET_VARIABLES = (
@@ -169,6 +182,7 @@ SECRET_VARIABLES = (
     SLACK_BOT_TOKEN_VARIABLE,
     SLACK_APP_TOKEN_VARIABLE,
     SLACK_SIGNING_SECRET_VARIABLE,
+    *CLIENT_VARIABLES,
 )
 
 
@@ -386,6 +400,7 @@ def load_secrets(environ: Mapping[str, str] = os.environ) -> Secrets:
         slack_bot_tokens=tuple(token.strip() for token in bot_tokens if token.strip()),
         slack_app_token=environ.get(SLACK_APP_TOKEN_VARIABLE) or None,
         slack_signing_secret=environ.get(SLACK_SIGNING_SECRET_VARIABLE) or None,
+        **{name.lower(): environ.get(name) or None for name in CLIENT_VARIABLES},
     )
 
 

@@ -88,6 +88,7 @@ class Service:
         own_data: Export and deletion of a person's data.
         attachments: The way to the content of strangers' files.
         previews: Prices and control maps.
+        servers_here: Servers (``platform-server:id``) that the bot is in, as far as platforms tell.
         invitations: Links that sign in on the page.
         sessions: Who is signed in on the page.
         webhooks: Addresses that are told of the ends of jobs.
@@ -196,6 +197,7 @@ class Service:
         self.servers = Servers(database, self._worker, self.admin, self._cancel, now)
         self.answers = Answers(database, self._store, self._outcomes, self._worker, now)
         self.invitations = Invitations(database, config.web.public_url, now)
+        self.servers_here: set[str] = set()
         self.sessions = Sessions(database, config.web.session_days, now)
         self.favourites = Favourites(
             database, self._store, self.lookups, self._worker.unfinished, now

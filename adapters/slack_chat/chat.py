@@ -181,6 +181,7 @@ class SlackChat:
             logger.warning("Slack: %s", missing_scopes(missing))
         if workspace.scopes >= NEEDED_SCOPES:
             self.workspaces[workspace.team] = workspace
+            self._service.servers_here.add(f"slack-server:{workspace.team}")
             await self._service.own_data.back(f"slack-server:{workspace.team}")
 
     async def _open_sockets(self, app: AsyncApp) -> None:

@@ -15,6 +15,7 @@ from adapters.web_chat import (
     mcp_route,
     messages,
     moderation,
+    oauth,
     own_data,
     pages,
     pictures,
@@ -45,6 +46,7 @@ ROUTES = (
     own_data,
     webhooks,
     signing_in,
+    oauth,
     moderation,
     admin,
 )

@@ -43,6 +43,8 @@ COOKIE = "fluxbot_session"
 #: A host and perhaps a port, in the characters that DNS and addresses have (RFC 9110, 7.2).
 HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[\w.-]+))(?::\d{1,5})?")
 SIGN_IN, SIGN_IN_BYTES = "/api/session", 4000
+#: Begin of the paths that lead to platforms with which people sign in, and back.
+SIGN_IN_WITH = "/api/sign-in/"
 #: The path of the Model Context Protocol.
 MCP = "/mcp"
 #: Where the APIs of others begin, as their clients know them, and the pictures of OpenAI's that
@@ -82,7 +84,7 @@ def host_name(header: str) -> str:
 def is_guarded(path: str) -> bool:
     """Whether *path* needs a token where there are tokens; the page itself does not."""
     if path.startswith("/api/"):
-        return path != SIGN_IN
+        return path != SIGN_IN and not path.startswith(SIGN_IN_WITH)
     if is_below(path, LINKED):
         return False
     return path == MCP or is_below(path, OPENAI) or is_below(path, A1111)
@@ -299,8 +301,13 @@ class Gate:
         return not (
             scope["method"] in ("GET", "HEAD")
             and headers.get("sec-fetch-mode") == "navigate"
-            and scope["path"] in ("/", "/admin", "/docs")
+            and (scope["path"] in ("/", "/admin", "/docs") or _is_way_back(scope["path"]))
         )
+
+
+def _is_way_back(path: str) -> bool:
+    """Whether platforms lead people to *path* once they have signed in there."""
+    return path.startswith(SIGN_IN_WITH) and path.endswith("/callback")
 
 
 class _Answer:

@@ -14,9 +14,11 @@ from adapters.web_chat.events import EventStream, Streams
 from adapters.web_chat.fields import decode_image, encode_image
 from adapters.web_chat.guesses import Guesses
 from adapters.web_chat.links import Links
+from adapters.web_chat.providers import providers
 from adapters.web_chat.repeats import Repeats
 from adapters.web_chat.security import Tokens
 from adapters.web_chat.views import ErrorView
+from adapters.web_chat.ways import Ways
 from bot.config import Config, Secrets
 from bot.jobs import Job
 from bot.service import Service
@@ -41,6 +43,7 @@ class Web:
         self.config = config
         has_links = service.invitations.are_possible
         self.tokens = Tokens(secrets.web_tokens, has_links=has_links)
+        self.providers, self.ways = providers(config, secrets, service), Ways()
         self.guesses = Guesses()
         self.streams = Streams(config.web.max_streams_per_person)
         self.stopping = asyncio.Event()

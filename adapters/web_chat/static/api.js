@@ -57,6 +57,7 @@ export const api = {
   release: (id) => call("POST", `/api/admin/held/${enc(id)}/release`),
   reject: (id, reason) => call("POST", `/api/admin/held/${enc(id)}/reject`, { reason }),
   signOut: (everywhere) => call("DELETE", `/api/session?everywhere=${everywhere}`),
+  providers: () => call("GET", "/api/sign-in/providers"),
   signIn: (token) => call("POST", "/api/session", { token }),
   history: ({ words = "", before, limit = 20 }, signal) => {
     const query = new URLSearchParams({ words, limit });
