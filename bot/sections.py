@@ -272,6 +272,7 @@ class Web(Section):
     seconds_for_headers: float = Field(10.0, gt=0, le=600)
     seconds_for_body: float = Field(30.0, gt=0, le=3600)
     webhooks: Literal["off", "public", "any"] = "public"
+    a1111: bool = False
     session_days: float = Field(30.0, gt=0, le=400)
 
 

@@ -11,6 +11,7 @@
 | ``errors`` | every refusal as ``{"error": {"code", "message", "field"}}`` |
 | ``envelopes`` | the envelopes of errors that other people's clients read, by path |
 | ``openai`` | OpenAI's images API at ``/v1`` |
+| ``a1111`` | that of AUTOMATIC1111's web UI at ``/sdapi/v1``, where the operator wants it |
 | ``answers``, ``repeats`` | answers that wait for their picture, and requests that come again |
 | ``links`` | links to pictures for programs without a token |
 | ``security`` | the gate before all routes: Host, Origin, tokens, size; browsers' headers |

@@ -24,11 +24,13 @@ from adapters.web_chat import (
     signing_in,
     webhooks,
 )
+from adapters.web_chat.a1111 import envelope
+from adapters.web_chat.a1111 import routes as a1111
 from adapters.web_chat.description import TAGS, describe
 from adapters.web_chat.envelopes import Envelopes
 from adapters.web_chat.openai import refusals
 from adapters.web_chat.openai import routes as openai
-from adapters.web_chat.security import OPENAI, Gate
+from adapters.web_chat.security import A1111, OPENAI, Gate
 from adapters.web_chat.sharing import Web
 from bot.config import Config, Secrets
 from bot.service import Service
@@ -73,6 +75,8 @@ def create_app(service: Service, config: Config, secrets: Secrets) -> FastAPI:
     for room in ROUTES:
         app.include_router(room.router)
     app.include_router(openai.router)
+    if config.web.a1111:
+        app.include_router(a1111.router)
     pages.install(app)
     reference.install(app)
     mcp_route.install(app, web)
@@ -85,5 +89,6 @@ def create_app(service: Service, config: Config, secrets: Secrets) -> FastAPI:
         guesses=web.guesses,
         max_body_bytes=web.max_body_bytes,
     )
-    app.add_middleware(Envelopes, translations={OPENAI: refusals.translated})
+    translations = {OPENAI: refusals.translated, A1111: envelope.translated}
+    app.add_middleware(Envelopes, translations=translations)
     return app

@@ -14,6 +14,7 @@ open can send requests to it. Three checks keep such pages out:
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import ipaddress
@@ -93,6 +94,22 @@ def is_guarded(path: str) -> bool:
 def is_below(path: str, folder: str) -> bool:
     """Whether *path* is *folder* or something in it."""
     return path == folder or path.startswith(f"{folder}/")
+
+
+def _scheme(path: str) -> str:
+    """The scheme by which a program is asked for a token at *path*."""
+    return "Basic" if is_below(path, A1111) else "Bearer"
+
+
+def _password(credentials: str) -> str:
+    """The password in *credentials* of Basic authorization (RFC 7617), or all of them where there
+    is no colon; empty where they are none."""
+    try:
+        text = base64.b64decode(credentials, validate=True).decode()
+    except ValueError:
+        return ""
+    user, colon, password = text.partition(":")
+    return password if colon else user
 
 
 def address_of(scope: Scope) -> str:
@@ -255,22 +272,26 @@ class Gate:
         secret = cookie_of(headers)
         found = self._tokens.session(secret, self._user_of_session) if secret else None
         if found is None:
-            return not_signed_in()
+            return not_signed_in(_scheme(scope["path"]))
         state["session"], state["user"] = found
         return None
 
     def _with_token(self, scope: Scope, authorization: str) -> ASGIApp | None:
         scheme, _, token = authorization.partition(" ")
-        token = token.strip()
-        if scheme.lower() != "bearer" or not token:
-            return not_signed_in()
+        token, wanted = token.strip(), _scheme(scope["path"])
+        if scheme.lower() == "basic" and wanted == "Basic":
+            token = _password(token)
+        elif scheme.lower() != "bearer":
+            token = ""
+        if not token:
+            return not_signed_in(wanted)
         address = address_of(scope)
         if wait := self._guesses.wait(address):
             return guessed_too_often(wait)
         user = self._tokens.user(token)
         if user is None:
             self._guesses.wrong(address)
-            return not_signed_in()
+            return not_signed_in(wanted)
         scope["state"]["user"] = user
         return None
 

@@ -48,6 +48,8 @@ class Web:
         self.streams = Streams(config.web.max_streams_per_person)
         self.stopping = asyncio.Event()
         self.links = Links()
+        #: Models that people have chosen by the web UI's API.
+        self.checkpoints: dict[str, str] = {}
         self.repeats = Repeats(service, self.stopping)
         self.max_image_bytes = int(config.control_images.max_megabytes * 1e6)
         self.max_body_bytes = self.max_image_bytes * 4 // 3 + BODY_OVERHEAD
