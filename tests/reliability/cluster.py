@@ -17,6 +17,8 @@ from tests.reliability.harness import (
 )
 
 ACTOR = "ray::EngineActor"
+#: Answers of the bot after which a node is killed.
+ANSWERS = 10
 POINTS = ("commit begin: after", "commit draw_again: after", "file: after", "send: before")
 
 
@@ -25,12 +27,11 @@ class Warmth:
     """The cluster's actors when all is over.
 
     Attributes:
-        actors: Their number.
         that_outlived_the_bots: Those that the first bot has had made.
-        on_a_node_that_joined: Those on the node that came for the one that was killed.
+        on_a_node_that_joined: Those on the node that came for the one that was killed, where some
+            bot lived for long enough to have one made.
     """
 
-    actors: int
     that_outlived_the_bots: int
     on_a_node_that_joined: int
 
@@ -57,13 +58,13 @@ async def kill_on_a_cluster(
         running = asyncio.create_task(harness.run(lives, most_events))
         first = await _actors_of(staying)
         await _actors_of(leaving)
-        while harness.answered < most_events // 4 and not running.done():
+        while harness.answered < ANSWERS and not running.done():
             await asyncio.sleep(0.05)
         await asyncio.to_thread(leaving.kill)
         joined = cluster.start_node()
         report = await running
-        last = {*await _actors_of(staying), *await _actors_of(joined)}
-        return report, Warmth(len(last), len(last & first), len(last - first))
+        last = {each.pid for node in (staying, joined) for each in node.processes(ACTOR)}
+        return report, Warmth(len(last & first), len(last - first))
     finally:
         await asyncio.to_thread(cluster.close)
 
