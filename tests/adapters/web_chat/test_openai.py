@@ -345,3 +345,16 @@ async def test_a_bot_that_was_killed_knows_what_it_was_asked(bot):
         await bot.restart()
 
     assert asked[0] == asked[1] != asked[2]
+
+
+async def test_a_bot_that_stops_says_so_and_cancels_nothing(server, http, gate):
+    asking = asyncio.create_task(http.post("/v1/images/generations", json=WISH))
+    await until(lambda: gate.drawn)
+    [job] = await jobs_of(server)
+    await server.close()
+    answer = await asking
+
+    assert (answer.status_code, answer.json()["error"]["type"]) == (503, "server_error")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert not job.status.is_final
+    gate.open()
