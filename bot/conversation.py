@@ -15,6 +15,7 @@ from bot.commands import (
     WITH_PICTURES,
     AdminAudit,
     AdminCommand,
+    AdminInvite,
     AgainCommand,
     CancelCommand,
     Command,
@@ -45,7 +46,7 @@ from bot.inspection import told
 from bot.jobs import Job
 from bot.languages import ENGLISH, Language
 from bot.linking import Joining
-from bot.orders import audit_file, carry_out
+from bot.orders import audit_file, carry_out, invite
 from bot.service import Service
 from bot.source import Picture, PictureOf, Source
 from generation.checks import check_text
@@ -309,6 +310,9 @@ async def _answer(
         case ReportCommand(job_id, reason):
             await service.moderation.report(source.user, job_id, reason)
             return Reply(say("Thank you: moderators will look at that picture."))
+        case AdminInvite(name):
+            text, link = await invite(service, source, name)
+            return Reply(text, link=link)
         case AdminAudit(words, is_export=True):
             lines = await audit_file(service, source, words)
             return Reply(replies.exported_acts(lines), file=TextFile("audit.jsonl", lines))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bot.database import Database
+from bot.refusals import Conflict
 from generation.checks import shortened
 from generation.errors import InvalidRequest
 
@@ -138,6 +139,22 @@ class Invitations:
             return ""
         make = partial(make_link, user=user, now=self._now(), seconds=ASKED)
         return address(self._public_url, await self._database.write(make))
+
+    def inviting(self, user: str) -> Callable[[sqlite3.Connection], str]:
+        """What adds *user* within a transaction, and returns the address of a link for them.
+
+        Raises:
+            Conflict: The page has no address for others.
+        """
+        if not self.are_possible:
+            raise Conflict("the page has no address for others: set web.public_url in config.toml")
+
+        def act(db: sqlite3.Connection) -> str:
+            now = self._now()
+            add(db, user, now)
+            return address(self._public_url, make_link(db, user, now, INVITED))
+
+        return act
 
     async def take(self, secret: str) -> str | None:
         """See `take`."""

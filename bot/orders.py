@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot import replies
+from bot import invitations, replies
 from bot.audit_log import as_lines
 from bot.commands import (
     AdminAudit,
@@ -114,6 +114,21 @@ async def audit_file(service: Service, source: Source, words: str) -> str:
         source.user, limit=MOST_ACTS_IN_A_FILE, server=_scope(service, source), words=words
     )
     return as_lines(acts, MOST_BYTES_IN_A_FILE)
+
+
+async def invite(service: Service, source: Source, name: str) -> tuple[str, str]:
+    """The answer to an admin who invites *name*, and the link that signs them in on the page.
+
+    Raises:
+        NotAllowed: *source* is no admin.
+        InvalidRequest: Nobody can have that name.
+        Conflict: The page has no address for others.
+    """
+    service.admin.check(source.user)
+    user = invitations.user_named(name)
+    make = service.invitations.inviting(user)
+    link = await service.admin.do(source.user, "invite", user, None, make)
+    return f"{user} signs in on the page with this link, once, within 7 days:", link
 
 
 def _scope(service: Service, source: Source) -> str | None:

@@ -32,6 +32,7 @@ from bot.commands import (
     AdminChannels,
     AdminCommand,
     AdminDrain,
+    AdminInvite,
     AdminPause,
     AdminPresets,
     AdminQueue,
@@ -400,6 +401,14 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
     )
     async def stats(interaction: Interaction) -> None:
         await carry_out(interaction, AdminStats())
+
+    @top.command(
+        name=locale_str("invite"), description=locale_str("Lets somebody sign in on the page")
+    )
+    @app_commands.describe(name=locale_str("A name for them, such as ada"))
+    @app_commands.rename(name=locale_str("name"))
+    async def invite(interaction: Interaction, name: Range[str, 1, 64]) -> None:
+        await carry_out(interaction, AdminInvite(name))
 
     @top.command(name=locale_str("audit"), description=locale_str("Shows what admins have done"))
     @app_commands.describe(

@@ -132,7 +132,8 @@ class Answers:
             found = await look_up()
         except FluxbotError as error:
             found = refusal(error, say_of(interaction))
-        await self.finish(interaction, reply_post(found) if isinstance(found, Reply) else found)
+        post = reply_post(found, say_of(interaction)) if isinstance(found, Reply) else found
+        await self.finish(interaction, post)
 
     async def update(
         self, interaction: Interaction, look_up: Callable[[], Awaitable[Post]]

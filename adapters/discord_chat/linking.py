@@ -113,10 +113,7 @@ async def _tell_later(
 
 
 def _post(reply: Reply, say: Language) -> Post:
-    post = reply_post(reply)
-    if reply.link:  # the text itself has no links that work, since it may quote people
-        (embed,) = post.embeds
-        embed.description = f"{embed.description}\n[{say('Open the page')}]({reply.link})"
+    post = reply_post(reply, say)
     if not reply.asks_to_join or reply.joining is None:
         return post
     code = reply.joining.code

@@ -19,7 +19,7 @@ from adapters.discord_chat.people import PLATFORM
 from bot import reasons, replies
 from bot.conversation import Reply
 from bot.jobs import Job, JobStatus, Progress
-from bot.languages import Language
+from bot.languages import ENGLISH, Language
 from bot.provenance import enlarged_preview
 
 DRAWING, DONE, NOT_DONE = (
@@ -170,9 +170,12 @@ def presets_post(text: str, page: int) -> Post:
     return replace(text_post("\n".join(pages[page - 1])), items=items)
 
 
-def reply_post(reply: Reply) -> Post:
-    """A reply of several lines, with its file; for the person alone."""
+def reply_post(reply: Reply, say: Language = ENGLISH) -> Post:
+    """A reply of several lines, with its file and its link; for the person alone."""
     post = text_post(reply.text)
+    if reply.link:  # the text itself has no links that work, since it may quote people
+        (embed,) = post.embeds
+        embed.description = f"{embed.description}\n[{say('Open the page')}]({reply.link})"
     if reply.file is None:
         return post
     return replace(post, files=[(reply.file.name, reply.file.text.encode())])

@@ -39,7 +39,7 @@ async def send_message(web: TheWeb, source: Asker, body: MessageBody) -> Message
     shown = None if reply.text else reply.job
     return MessageView(
         kind=reply.kind,
-        text=reply.text,
+        text=f"{reply.text}\n{reply.link}" if reply.link else reply.text,
         job=JobView.of(shown) if shown else None,
         jobs=[JobView.of(job) for job in reply.jobs],
         is_export=reply.is_export,

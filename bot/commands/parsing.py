@@ -22,6 +22,7 @@ from bot.commands.vocabulary import (
     AdminCommand,
     AdminDrain,
     AdminErase,
+    AdminInvite,
     AdminLog,
     AdminPause,
     AdminPresets,
@@ -377,6 +378,8 @@ def _read_admin(message: _Message) -> AdminCommand:
             return AdminErase(_read_user(words[1]))
         case ["erase", _, "--yes" | "—yes" | "–yes"]:
             return AdminErase(_read_user(words[1]), is_sure=True)
+        case ["invite", _]:
+            return AdminInvite(words[1].text)
         case ["log", "here" | "off" as action]:
             return AdminLog(action)
         case ["audit", "export", *_]:

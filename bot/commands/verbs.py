@@ -47,7 +47,7 @@ VERBS: tuple[Verb, ...] = (
         "admin presets | quota | pause | drain | resume | ban | unban | bans | channels"
         " | roles | queue | held | release"
         " | reject | reveal | strikes | words | who | reports | dismiss | remove | erase | log"
-        " | stats | audit",
+        " | invite | stats | audit",
         "For admins only.",
     ),
 )
@@ -79,6 +79,7 @@ ADMIN_USAGES: dict[str, str] = {
     "remove": "admin remove ID [reason]",
     "erase": "admin erase USER, then admin erase USER --yes",
     "log": "admin log, admin log here, admin log off",
+    "invite": "admin invite NAME",
     "stats": "admin stats [DAYS]",
     "audit": "admin audit [words] [--page 2] | admin audit export [words]",
 }

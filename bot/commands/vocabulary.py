@@ -391,6 +391,17 @@ class AdminWords(AdminCommand):
 
 
 @dataclass(frozen=True, slots=True)
+class AdminInvite(AdminCommand):
+    """Add somebody who signs in on the page, or give them a new link.
+
+    Attributes:
+        name: Of ``web:name``.
+    """
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class AdminAudit(AdminCommand):
     """List the acts of admins; for people who manage one server, the acts there.
 

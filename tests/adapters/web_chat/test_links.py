@@ -6,10 +6,11 @@ import pytest
 
 from bot import invitations
 from bot.conversation import converse
+from bot.refusals import NotAllowed
 from bot.source import Source
 from tests.adapters.web_chat.test_signing_in import SECRETS, as_user
 from tests.bot.service.test_own_data import drawn
-from tests.conftest import EVE
+from tests.conftest import ADMIN, EVE
 
 PAGE = "http://flux.example.org"
 
@@ -108,3 +109,17 @@ async def test_the_public_name_is_answered_and_asks_to_sign_in(make_bot, make_cl
 async def test_an_address_that_is_none_is_refused(make_bot):
     with pytest.raises(ValueError, match="public_url"):
         await make_bot(web={"public_url": "flux.example.org/page"})
+
+
+async def test_an_admin_invites_people_and_nobody_else_does(open_bot, make_client):
+    refused = await converse(open_bot.service, Source(EVE), "admin invite carl")
+    assert isinstance(refused.error, NotAllowed)
+
+    reply = await converse(open_bot.service, Source(ADMIN), "admin invite carl")
+
+    assert reply.link.startswith(f"{PAGE}/#sign-in=")
+    async with make_client(open_bot) as web:
+        signed_in = await sign_in(web, reply.link.partition("=")[2])
+        assert signed_in.json() == {"user": "web:carl"}
+    (act,) = await open_bot.rows("SELECT act, admin, subject FROM audit")
+    assert (act["act"], act["admin"], act["subject"]) == ("invite", ADMIN, "web:carl")
