@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from bot.system import check_system
+
+check_system()  # before the imports below, some of which Windows does not have
+
 import asyncio
 import logging
 import os
@@ -19,8 +23,8 @@ from rich.logging import RichHandler
 from rich.table import Table
 from rich.text import Text
 
-from bot import audit_log, deletion_record, replies
-from bot.assembly import doctor, process, setup, web_people
+from bot import audit_log, replies
+from bot.assembly import doctor, process, restoring, setup, web_people
 from bot.assembly.cluster import node_verdicts
 from bot.assembly.command_line import (
     COMMAND_LINE,
@@ -28,26 +32,25 @@ from bot.assembly.command_line import (
     EX_INTERRUPTED,
     ConfigOption,
     UserArgument,
+    VersionOption,
+    confirmed,
     console,
     fail,
     failing,
     moment,
     read,
 )
-from bot.assembly.folder import backups_dir, database_path, lock, with_database
+from bot.assembly.folder import with_database
 from bot.assembly.parts import faulty_presets, wanted
 from bot.assembly.platforms import check_person
-from bot.backups import backups, made_at
-from bot.backups import restore as put_back
 from bot.config import Config, check_license
-from bot.database import Database, DatabaseDamaged
+from bot.database import Database
 from bot.floods import Floods
 from bot.job_store import JobStore
 from bot.ledger import Ledger, QuotaStatus
 from generation import weights
 
 app = typer.Typer(
-    help="A chat bot that draws with FLUX.1-dev and ControlNet presets.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -58,6 +61,11 @@ cache_app = typer.Typer(help="The weights in the cache.", no_args_is_help=True)
 app.add_typer(cache_app, name="cache")
 app.add_typer(web_people.app, name="people")
 app.command()(setup.init)
+
+
+@app.callback()
+def main(version: VersionOption = False) -> None:
+    """A chat bot that draws with FLUX.1-dev and ControlNet presets."""
 
 
 @app.command()
@@ -250,34 +258,17 @@ def restore(
     backup: Annotated[
         Path | None, typer.Argument(help="The backup; the newest sound one if left out.")
     ] = None,
+    lists: Annotated[bool, typer.Option("--list", help="List the backups, and stop.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Replace the database by a backup. Everything written since is lost."""
     settings, _ = read(config)
-    database = database_path(settings)
-    candidates = backups(backups_dir(settings)) if backup is None else [backup]
-    if not candidates:
-        fail(f"there is no backup in {backups_dir(settings)}")
-    with failing(), lock(settings.storage.data_dir):
-        for candidate in candidates:
-            try:
-                aside = put_back(database, candidate, time.time())
-            except (DatabaseDamaged, OSError) as error:
-                console.print(f"{candidate} is skipped: {error}")
-                continue
-            if aside is not None:
-                console.print(f"The old files are in {aside}.")
-            break
-        else:
-            fail("no backup could be restored; the database is unchanged")
-    console.print(f"{database} is restored from {candidate.name}.")
-    record = backups_dir(settings) / deletion_record.NAME
-    since = made_at(candidate) if candidate in backups(candidate.parent) else 0.0
-    repeat = partial(deletion_record.repeat, path=record, since=since, now=time.time())
+    if lists:
+        console.print(restoring.backups_table(settings) or "There is no backup.")
+        return
     with failing():
-        count = with_database(settings, lambda database: database.write(repeat))
-    if count:
-        console.print(f"Deletions asked for since, which the next start repeats: {count}.")
+        restoring.restore_from(settings, backup, console, lambda ask: yes or confirmed(ask))
 
 
 @quota_app.command("show")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,9 +14,10 @@ from dotenv import load_dotenv
 from rich.console import Console
 from rich.text import Text
 
+from bot import __version__
 from bot.assembly.folder import FolderInUse
 from bot.config import Config, ConfigError, Secrets, load_config, load_secrets
-from bot.database import DatabaseDamaged, SchemaTooNew
+from bot.database import DatabaseDamaged, SchemaTooNew, migrations
 from generation.errors import FluxbotError
 
 EX_INTERRUPTED = 130  # as shells report Ctrl-C
@@ -31,6 +33,21 @@ ConfigOption = Annotated[
     Path, typer.Option("--config", help="The configuration file.", show_default=True)
 ]
 DEFAULT_CONFIG = Path("config.toml")
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        console.print(
+            f"fluxbot {__version__}, database schema {len(migrations())},"
+            f" Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+        )
+        raise typer.Exit()
+
+
+VersionOption = Annotated[
+    bool,
+    typer.Option("--version", callback=_show_version, is_eager=True, help="Say which version."),
+]
 UserArgument = Annotated[
     str, typer.Argument(help="A person, as platform:id, such as discord:1234.")
 ]
@@ -64,3 +81,11 @@ def fail(sentence: str, status: int = 1) -> NoReturn:
     errors = Console(stderr=True, highlight=False, markup=False)
     errors.print(Text("error:", style="red"), sentence, soft_wrap=True)
     raise typer.Exit(status)
+
+
+def confirmed(question: str) -> bool:
+    """Whether the operator says yes to *question*; where nobody can answer, the command ends."""
+    try:
+        return typer.confirm(question)
+    except typer.Abort:
+        fail("nobody has answered, so nothing was changed; --yes does it without asking")

@@ -33,6 +33,7 @@ from bot.engines import lost_engines
 from bot.permissions import readable_by_others, secrets_are_open
 from bot.provenance import MAP, Provenance
 from bot.storage import has_wal_bug
+from bot.system import remark
 from generation import weights
 from generation.cleaning import MIN_SIDE
 from generation.decoders import Decoders
@@ -62,6 +63,8 @@ def findings(
     weights.prepare_environment(config.storage.download_dir, os.environ)
     sound = f"{config_path} is sound, with {len(config.presets)} presets"
     yield Finding("config", True, sound)
+    if (sentence := remark()) is not None:
+        yield Finding("system", True, sentence)
     yield _database(config)
     yield sqlite_finding(sqlite3.sqlite_version_info)
     yield clock_finding(last_seen(config.storage.data_dir / CLOCK), time.time())

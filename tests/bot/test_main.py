@@ -3,15 +3,19 @@
 import json
 import re
 import sqlite3
+import tomllib
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from bot.__main__ import app
+from bot.backups import back_up
 from bot.commands import ImagineCommand
+from bot.database import migrations
 from bot.source import Source
-from tests.conftest import Bot
+from tests.bot.test_old_rows import FIRST_SHAPE, write_row
+from tests.conftest import ADA, Bot
 from tests.processes import Process
 
 ROOT = Path(__file__).parent.parent.parent
@@ -119,3 +123,38 @@ async def test_help_names_every_command(run):
         "restore",
     ):
         assert re.search(rf"^\W*{command}\s{{2}}", output, re.MULTILINE), command
+
+
+def test_the_version_is_said_and_is_that_of_the_project():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    said = CliRunner().invoke(app, ["--version"]).output
+
+    assert said.startswith(f"fluxbot {project['version']}, database schema {len(migrations())}, Py")
+
+
+def test_backups_are_listed_and_one_is_put_back_once_the_operator_says_yes(tmp_path, monkeypatch):
+    data = tmp_path / "data"
+    monkeypatch.setenv("FLUXBOT_STORAGE__DATA_DIR", str(data))
+    (data / "backups").mkdir(parents=True)
+    database = data / "bot.sqlite3"
+    write_row(database, len(migrations()), FIRST_SHAPE)
+    copy = back_up(database, data / "backups", 1_700_000_000)
+    (data / "backups" / "2023-11-15T00-00-00.sqlite3").write_bytes(b"no database " * 999)
+    database.write_bytes(b"newer")
+
+    def invoke(*words, says=None):
+        command = [*words, "--config", str(ROOT / "config.toml")]
+        return CliRunner().invoke(app, command, input=says, env={"COLUMNS": "300"})
+
+    listed = invoke("restore", "--list").output.splitlines()
+    assert [line.split()[-2] for line in listed[1:]] == ["damaged", "sound"]
+    assert listed[2].startswith("2023-11-14 22:13")
+    nobody, no = invoke("restore"), invoke("restore", says="n\n")
+    assert (nobody.exit_code, "nobody has answered" in nobody.output) == (1, True)
+    assert (no.exit_code, "Nothing was changed." in no.output) == (0, True)
+    assert database.read_bytes() == b"newer"
+
+    yes = invoke("restore", says="y\n")
+    assert f"Replace {database} by {copy.name} (2023-11-14 22:13 UTC)?" in yes.output
+    assert (yes.exit_code, "a fox" in invoke("history", "--user", ADA).output) == (0, True)

@@ -110,7 +110,7 @@ async def test_a_backup_takes_the_place_of_a_damaged_database(run, tmp_path):
     (data / "bot.sqlite3").write_bytes(b"no database at all " * 1000)
 
     status, refused = await run("run")
-    restored, output = await run("restore")
+    restored, output = await run("restore", "--yes")
 
     assert (status, restored) == (1, 0)
     assert f"{copy.name} can take its place: python -m bot restore" in refused
@@ -133,7 +133,7 @@ async def test_a_database_that_is_gone_is_not_replaced_by_an_empty_one(run, tmp_
     assert sentence in output
     assert re.search(r"✗ +database", findings)
     assert not (data / "bot.sqlite3").exists()
-    assert (await run("restore"))[0] == 0
+    assert (await run("restore", "--yes"))[0] == 0
     assert "10050 credits left" in (await run("quota", "show", "discord:5"))[1]
 
 
@@ -166,7 +166,7 @@ async def test_a_restored_backup_does_not_bring_back_what_was_deleted_since(run,
     record = data / "backups" / "deletions.json"
     deletion_record.note(record, "discord:5", None, 1_700_000_001, keep_for=60)
 
-    _, output = await run("restore")
+    _, output = await run("restore", "--yes")
 
     assert "Deletions asked for since, which the next start repeats: 1." in output
     db = sqlite3.connect(data / "bot.sqlite3")
