@@ -35,6 +35,7 @@ from bot.sections import (
     Gallery,
     KnownModel,
     Limits,
+    MetricsSettings,
     Model,
     Moderation,
     PreprocessorModels,
@@ -97,6 +98,7 @@ class Config(BaseSettings):
     provenance: ProvenanceSettings = ProvenanceSettings()
     moderation: Moderation = Moderation()
     web: Web = Web()
+    metrics: MetricsSettings = MetricsSettings()
     discord: Discord = Discord()
     slack: Slack = Slack()
     admins: Admins = Admins()
@@ -138,6 +140,7 @@ class Secrets(BaseModel):
     Attributes:
         hf_token: Token for the Hugging Face Hub; None without one.
         web_tokens: Names of the people who may use the web chat, by their bearer token.
+        metrics_token: Opens the figures for Prometheus; None where this machine alone reads them.
         discord_token: Token of the bot on Discord; None without Discord.
         slack_bot_tokens: One for each workspace; none without Slack.
         slack_app_token: Opens the sockets in Socket Mode.
@@ -150,6 +153,7 @@ class Secrets(BaseModel):
 
     hf_token: str | None = Field(None, repr=False)
     web_tokens: dict[str, str] = Field(default_factory=dict, repr=False)
+    metrics_token: str | None = Field(None, repr=False)
     discord_token: str | None = Field(None, repr=False)
     slack_bot_tokens: tuple[str, ...] = Field((), repr=False)
     slack_app_token: str | None = Field(None, repr=False)
@@ -162,6 +166,7 @@ class Secrets(BaseModel):
 
 HF_TOKEN_VARIABLES = ("HF_TOKEN", "HUGGINGFACEHUB_API_TOKEN", "HUGGINGFACE_TOKEN")
 WEB_TOKENS_VARIABLE = "FLUXBOT_WEB_TOKENS"
+METRICS_TOKEN_VARIABLE = "FLUXBOT_METRICS_TOKEN"
 DISCORD_TOKEN_VARIABLE = "DISCORD_TOKEN"
 SLACK_BOT_TOKEN_VARIABLE = "SLACK_BOT_TOKEN"
 SLACK_APP_TOKEN_VARIABLE = "SLACK_APP_TOKEN"
@@ -174,10 +179,14 @@ CLIENT_VARIABLES = (
     "SLACK_CLIENT_SECRET",
 )
 
+#: Characters of a token that nobody guesses.
+SHORTEST_TOKEN = 16
+
 #: All variables that hold secrets.
 SECRET_VARIABLES = (
     *HF_TOKEN_VARIABLES,
     WEB_TOKENS_VARIABLE,
+    METRICS_TOKEN_VARIABLE,
     DISCORD_TOKEN_VARIABLE,
     SLACK_BOT_TOKEN_VARIABLE,
     SLACK_APP_TOKEN_VARIABLE,
@@ -377,7 +386,8 @@ def load_secrets(environ: Mapping[str, str] = os.environ) -> Secrets:
     """The secrets from the environment.
 
     Raises:
-        ConfigError: ``FLUXBOT_WEB_TOKENS`` is not of the form ``name:token,name:token``.
+        ConfigError: ``FLUXBOT_WEB_TOKENS`` is not of the form ``name:token,name:token``, or
+            ``FLUXBOT_METRICS_TOKEN`` is too short.
     """
     hf_token = next((environ[name] for name in HF_TOKEN_VARIABLES if environ.get(name)), None)
     web_tokens: dict[str, str] = {}
@@ -392,10 +402,17 @@ def load_secrets(environ: Mapping[str, str] = os.environ) -> Secrets:
                 " print(secrets.token_urlsafe())'"
             )
         web_tokens[token] = name
+    metrics_token = environ.get(METRICS_TOKEN_VARIABLE) or None
+    if metrics_token is not None and len(metrics_token) < SHORTEST_TOKEN:
+        raise ConfigError(
+            f"{METRICS_TOKEN_VARIABLE} must have at least {SHORTEST_TOKEN} characters; make one"
+            " with: python -c 'import secrets; print(secrets.token_urlsafe())'"
+        )
     bot_tokens = environ.get(SLACK_BOT_TOKEN_VARIABLE, "").split(",")
     return Secrets(
         hf_token=hf_token,
         web_tokens=web_tokens,
+        metrics_token=metrics_token,
         discord_token=environ.get(DISCORD_TOKEN_VARIABLE) or None,
         slack_bot_tokens=tuple(token.strip() for token in bot_tokens if token.strip()),
         slack_app_token=environ.get(SLACK_APP_TOKEN_VARIABLE) or None,
@@ -407,7 +424,7 @@ def load_secrets(environ: Mapping[str, str] = os.environ) -> Secrets:
 def _check_environment(environ: Mapping[str, str]) -> None:
     """Raise ConfigError for a ``FLUXBOT_`` variable that would have no effect."""
     for variable in environ:
-        if not variable.startswith(ENVIRONMENT_PREFIX) or variable == WEB_TOKENS_VARIABLE:
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable in SECRET_VARIABLES:
             continue
         section = variable.removeprefix(ENVIRONMENT_PREFIX).split("__")[0].lower()
         if section not in Config.model_fields:

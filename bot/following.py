@@ -258,8 +258,10 @@ class Following:
             followed.is_showing = True
             try:
                 await window.show(progress, why_not)
+                self._count(None)
             except Exception as error:
                 fault = window.judge(error)
+                self._count(fault, is_ours=fault is None)
                 if fault is not None and fault.meaning is Meaning.GONE:
                     raise _Gone from error
                 followed.may_arrive |= fault is not None and fault.meaning is Meaning.UNKNOWN
@@ -371,12 +373,13 @@ class Following:
                 async with asyncio.timeout(SECONDS_FOR_AN_ATTEMPT):
                     await work(replace(followed.attempt, shrunk=shrunk))
             except Exception as error:
-                fault = _judged(followed.window, error)
+                fault = self._judged(followed.window, error)
                 level = logging.INFO if fault.meaning is Meaning.CLOSED else logging.WARNING
                 logger.log(level, "the answer to job %s: %s", followed.job.id, error)
                 if fault.meaning is Meaning.GONE:
                     raise _Gone from error
             else:
+                self._count(None)
                 return None
             if fault.meaning is Meaning.TOO_LARGE and shrunk < MOST_SHRINKS:
                 shrunk += 1
@@ -419,6 +422,28 @@ class Following:
                 )
                 await self._sleep(FIRST_PAUSE)
 
+    def _judged(self, window: Window, error: Exception) -> Fault:
+        """The meaning of *error*, ours or the platform's.
+
+        Raises:
+            Exception: *error* itself, where it is unexpected.
+        """
+        fault = window.judge(error)
+        if fault is None and isinstance(error, TimeoutError):
+            fault = Fault(Meaning.UNKNOWN)
+        elif fault is None and isinstance(error, (StorageTrouble, OSError)):
+            self._count(None, is_ours=True)  # the disk, or too many open files
+            return Fault(Meaning.PASSES)
+        self._count(fault, is_ours=fault is None)
+        if fault is None:
+            raise error
+        return fault
+
+    def _count(self, fault: Fault | None, *, is_ours: bool = False) -> None:
+        """Count a call to the platform, that has ended in *fault* or well."""
+        meaning = None if fault is None else fault.meaning
+        self._service.metrics.called(self._platform, meaning, is_ours=is_ours)
+
     async def _say_goodbye(self, followed: _Followed) -> None:
         job = followed.job
         if not job.status.is_final:
@@ -437,19 +462,3 @@ async def _first(*works: Awaitable[object]) -> None:
         for task in ours:
             task.cancel()
         await asyncio.gather(*ours, return_exceptions=True)
-
-
-def _judged(window: Window, error: Exception) -> Fault:
-    """The meaning of *error*, ours or the platform's.
-
-    Raises:
-        Exception: *error* itself, where it is unexpected.
-    """
-    fault = window.judge(error)
-    if fault is not None:
-        return fault
-    if isinstance(error, TimeoutError):
-        return Fault(Meaning.UNKNOWN)
-    if isinstance(error, (StorageTrouble, OSError)):  # the disk, or too many open files
-        return Fault(Meaning.PASSES)
-    raise error

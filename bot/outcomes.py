@@ -16,6 +16,7 @@ from bot.incidents import Kind
 from bot.job_store import JobStore
 from bot.jobs import Delivery, Job, JobStatus, Review, steps_drawn
 from bot.ledger import NOTHING, Ledger
+from bot.metrics import Metrics
 from bot.sections import ScreenSettings
 
 logger = logging.getLogger(__name__)
@@ -75,8 +76,9 @@ class Outcome:
     share_drawn: Fraction = NOTHING
     refunded: int = 0
 
-    def show(self, job: Job) -> None:
-        """Show the outcome on *job*, and wake its watchers."""
+    def show(self, job: Job, metrics: Metrics) -> None:
+        """Show the outcome on *job*, count it, and wake its watchers."""
+        is_new = not job.status.is_final
         job.error, job.finished_at = self.error, self.finished_at
         job.seconds = job.seconds if self.seconds is None else self.seconds
         job.review = self.review or job.review
@@ -86,6 +88,8 @@ class Outcome:
             job.update(self.status, picture=job.images, step=job.request.steps_taken)
         else:
             job.update(self.status)
+        if is_new:
+            metrics.ended(job)
 
 
 def given_up(error: str, now: float) -> Outcome:

@@ -27,6 +27,9 @@ class Presets:
         """The presets that people may choose."""
         return {name: each for name, each in self.by_name.items() if name not in self.disabled}
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.by_name
+
     def __getitem__(self, name: str) -> Preset:
         """The preset called *name*.
 

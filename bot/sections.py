@@ -276,6 +276,12 @@ class Web(Section):
     session_days: float = Field(30.0, gt=0, le=400)
 
 
+class MetricsSettings(Section):
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: int = Field(9464, ge=0, le=65535)
+
+
 class Discord(Section):
     home_servers: Names = ()
     servers: Names = ()

@@ -37,6 +37,7 @@ from bot.judging import Judging
 from bot.ledger import Ledger, QuotaStatus
 from bot.linking import Linking
 from bot.lookups import Lookups
+from bot.metrics import Metrics
 from bot.moderation import Moderation
 from bot.origins import NOWHERE, Origin
 from bot.outcomes import LOST_TOO_OFTEN, MAX_ATTEMPTS, UNREADABLE, Outcomes, given_up
@@ -80,6 +81,7 @@ class Service:
     Attributes:
         about: Introduction of the loaded model.
         admin: The acts of admins.
+        metrics: Counts of what has happened.
         lookups: Jobs and their files, for those who may see them.
         selves: The accounts that people have joined.
         linking: Codes that join them, and their parting.
@@ -130,8 +132,18 @@ class Service:
         self.selves = Selves(database)
         judging = Judging(screens, config.screens)
         model = model_name(config.model)
+        self.metrics = Metrics(self._presets)
         self._worker = Worker(
-            executors, database, self._store, self._outcomes, gallery, judging, model, now, fleet
+            executors,
+            database,
+            self._store,
+            self._outcomes,
+            gallery,
+            judging,
+            model,
+            self.metrics,
+            now,
+            fleet,
         )
         ids = JobIds(database, self._store, gallery, self._worker.unfinished, new_id)
         self.admin = Administration(

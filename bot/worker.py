@@ -24,6 +24,7 @@ from bot.jobs import (
     seconds_ahead,
 )
 from bot.judging import Judging
+from bot.metrics import Metrics
 from bot.outcomes import (
     ENGINE_LOST_TOO_OFTEN,
     LOST_TOO_OFTEN,
@@ -82,6 +83,7 @@ class Worker:
         gallery: Gallery,
         judging: Judging,
         model: str,
+        metrics: Metrics,
         now: Callable[[], float],
         fleet: Fleet | None = None,
     ) -> None:
@@ -94,6 +96,7 @@ class Worker:
         self._outcomes = outcomes
         self._gallery = gallery
         self._judging = judging
+        self._metrics = metrics
         self._now = now
         self._drawing: dict[str, Attempt] = {}
         #: Jobs with pictures that no engine had begun, once for each of these.
@@ -335,6 +338,7 @@ class Worker:
         if attempt.fence is None:
             raise RuntimeError(f"job {job.id} has ended, by its row")
         job.attempts += 1
+        self._metrics.began(job, self._now())
         for _ in range(job.images - 1):
             self._shared.put_nowait(attempt)
 
@@ -377,6 +381,7 @@ class Worker:
             if error is None:
                 seconds = sum(result.seconds for result in results.result())
                 self.times.record(job, seconds)
+                self._metrics.drawn(job, seconds)
                 await self._keep(attempt, files, seconds)
             elif isinstance(error, EngineLost):
                 await self._draw_again(attempt, error)
@@ -439,7 +444,7 @@ class Worker:
         job = self.unfinished.pop(job_id, None)
         self.held.pop(job_id, None)
         if job is not None and holds is not None:
-            holds.show(job)
+            holds.show(job, self._metrics)
 
     def _save(self, job: Job, files: list[Files]) -> None:
         for number, (request, each) in enumerate(zip(job.requests, files, strict=True), 1):
@@ -510,7 +515,7 @@ class Worker:
         self._unwanted.pop(job.id, None)
         self.unfinished.pop(job.id, None)
         self.held.pop(job.id, None)
-        holds.show(job)
+        holds.show(job, self._metrics)
         self.places.tell()
 
     async def _written(self, work: Work[T]) -> T:

@@ -54,6 +54,7 @@ OF_PROTOCOL = {
 }
 FOR_OPERATORS = {
     "adapters/discord_chat/chat.py": "what stands in the log, and in bot check",
+    "adapters/prometheus/server.py": "what a program is refused, and what stands in the log",
     "adapters/slack_chat/chat.py": "what stands in the log, and in bot check",
     "adapters/web_chat/mcp_route.py": "why there is no MCP, in the log",
     "adapters/web_chat/server.py": "why it cannot listen",

@@ -6,11 +6,11 @@ like the operator does, so that it is told by its traces: the headers that it ad
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable
 
 from bot.config import ConfigError
+from bot.loopback import is_loopback
 from bot.sections import Web
 
 #: Headers that proxies, tunnels and content delivery networks add and that no browser sends of
@@ -24,16 +24,6 @@ FORWARDING_HEADER = re.compile(
 )
 
 WAY_OUT = "give everybody a token: FLUXBOT_WEB_TOKENS=name:token,… in .env (or web.public_url)"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that listens on *host*."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def check_closed(web: Web, has_tokens: bool) -> None:

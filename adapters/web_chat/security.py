@@ -33,8 +33,9 @@ from adapters.web_chat.errors import (
     guessed_too_often,
     not_signed_in,
 )
-from adapters.web_chat.exposure import WAY_OUT, is_loopback, trace_of_a_proxy
+from adapters.web_chat.exposure import WAY_OUT, trace_of_a_proxy
 from adapters.web_chat.guesses import Guesses
+from bot.loopback import is_loopback
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 #: The user of every request when no tokens are set.

@@ -84,6 +84,8 @@ def findings(
     yield from (Finding("engines", False, sentence) for sentence in lost(config))
     for sentence in faulty_presets(config).values():
         yield Finding("presets", False, sentence)
+    if config.metrics.enabled:
+        yield metrics_finding(config, secrets)
     for platform in platforms:
         yield from platform_findings(platform, config, secrets, busy)
 
@@ -103,6 +105,19 @@ def show(findings: Iterable[Finding], console: Console) -> None:
         )
         text = f"\n{' ' * (width + 4)}".join(lines)
         console.print(mark, f"{name:{width}} ", text, soft_wrap=True)
+
+
+def metrics_finding(config: Config, secrets: Secrets) -> Finding:
+    """The finding about the figures for Prometheus."""
+    from adapters.prometheus.server import PATH, check_guarded
+
+    settings = config.metrics
+    try:
+        check_guarded(settings, secrets.metrics_token)
+    except ConfigError as error:
+        return Finding("metrics", False, str(error))
+    who = "a token" if secrets.metrics_token else "no token"
+    return Finding("metrics", True, f"http://{settings.host}:{settings.port}{PATH}, {who}")
 
 
 def platform_findings(

@@ -10,6 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from bot.assembly.about import about_model
@@ -25,7 +26,7 @@ from bot.assembly.folder import (
     lock,
 )
 from bot.assembly.parts import faulty_presets, preprocessor_models
-from bot.assembly.platforms import PLATFORMS, Host, Platform, running
+from bot.assembly.platforms import PLATFORMS, Host, Platform, keep_going, running
 from bot.assembly.screening import check_screens
 from bot.audit_log import write_down
 from bot.backups import back_up_daily, backups, clear_up
@@ -34,6 +35,7 @@ from bot.config import Config, ConfigError, Secrets, check_license, load_config
 from bot.credentials import provenance
 from bot.database import Database, DatabaseDamaged, SchemaTooNew
 from bot.gallery import Gallery
+from bot.gauges import Gauges
 from bot.permissions import secrets_are_open, tighten
 from bot.restarts import Restarts
 from bot.screening import makers
@@ -135,7 +137,22 @@ async def _run(
             working = asyncio.create_task(service.run())
             stopping = asyncio.create_task(stop.wait())
             watch = Watch(path, has_been_checked=is_checked, on_problem=service.fail)
-            beside = [asyncio.create_task(each) for each in (_back_up(config, clock), watch.run())]
+            gauges = Gauges(
+                service,
+                database,
+                path,
+                backups_dir(config) if config.storage.keep_backups else None,
+                {"data": config.storage.data_dir, "download": config.storage.download_dir},
+                clock,
+            )
+            beside = [
+                asyncio.create_task(each)
+                for each in (
+                    _back_up(config, clock),
+                    watch.run(),
+                    _show_metrics(config, secrets, gauges),
+                )
+            ]
             if wait:
                 beside.append(asyncio.create_task(service.rest(wait)))
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -178,6 +195,13 @@ async def _back_up(config: Config, now: Callable[[], float]) -> None:
     if config.storage.keep_backups:
         keep = config.storage.keep_backups
         await back_up_daily(database_path(config), backups_dir(config), keep, now)
+
+
+async def _show_metrics(config: Config, secrets: Secrets, gauges: Gauges) -> None:
+    if config.metrics.enabled:
+        from adapters.prometheus.server import serve
+
+        await keep_going("The page for Prometheus", partial(serve, gauges, config.metrics, secrets))
 
 
 async def _service(
