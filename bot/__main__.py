@@ -7,7 +7,6 @@ from bot.system import check_system
 check_system()  # before the imports below, some of which Windows does not have
 
 import asyncio
-import logging
 import os
 import sqlite3
 import sys
@@ -19,12 +18,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.logging import RichHandler
 from rich.table import Table
-from rich.text import Text
 
 from bot import audit_log, replies
-from bot.assembly import doctor, process, restoring, setup, web_people
+from bot.assembly import doctor, logs, process, restoring, setup, web_people
 from bot.assembly.cluster import node_verdicts
 from bot.assembly.command_line import (
     COMMAND_LINE,
@@ -45,7 +42,6 @@ from bot.assembly.parts import faulty_presets, wanted
 from bot.assembly.platforms import check_person
 from bot.config import Config, check_license
 from bot.database import Database
-from bot.floods import Floods
 from bot.job_store import JobStore
 from bot.ledger import Ledger, QuotaStatus
 from generation import weights
@@ -72,21 +68,9 @@ def main(version: VersionOption = False) -> None:
 def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Start the bot: the web chat, and every adapter whose tokens are set."""
     settings, secrets = read(config)
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(message)s",
-        datefmt="%H:%M:%S",
-        handlers=[Floods(RichHandler(console=console, show_path=False, rich_tracebacks=False))],
-    )
-    # These libraries log every request, which would bury our own lines.
-    for noisy in ("httpx", "httpcore", "uvicorn", "aiosqlite", "PIL", "slack_sdk"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-
-    def announce(address: str) -> None:
-        console.print("\n  Open", Text(address, style="bold"), " (Ctrl-C stops)\n")
-
+    logs.set_up(settings, secrets)
     with failing():
-        process.run(settings, secrets, config, announce)
+        process.run(settings, secrets, config, partial(logs.announce, settings))
 
 
 @app.command()

@@ -35,6 +35,7 @@ from bot.sections import (
     Gallery,
     KnownModel,
     Limits,
+    Logs,
     MetricsSettings,
     Model,
     Moderation,
@@ -98,6 +99,7 @@ class Config(BaseSettings):
     provenance: ProvenanceSettings = ProvenanceSettings()
     moderation: Moderation = Moderation()
     web: Web = Web()
+    logs: Logs = Logs()
     metrics: MetricsSettings = MetricsSettings()
     discord: Discord = Discord()
     slack: Slack = Slack()

@@ -276,6 +276,10 @@ class Web(Section):
     session_days: float = Field(30.0, gt=0, le=400)
 
 
+class Logs(Section):
+    format: Literal["text", "json"] = "text"
+
+
 class MetricsSettings(Section):
     enabled: bool = False
     host: str = "127.0.0.1"

@@ -144,7 +144,7 @@ class Workspace:
         except (TokenRevoked, RateLimited):
             raise
         except SlackError as error:
-            logger.info("the conversation with %s is not known: %s", user, error)
+            logger.info("a conversation is not known: %s", error)
             return user
         return str(answer["channel"]["id"])
 
