@@ -306,7 +306,8 @@ def migrate(db: sqlite3.Connection) -> None:
     if version > len(scripts):
         raise SchemaTooNew(
             f"the database has schema {version}, this version of the bot knows {len(scripts)}:"
-            " update the bot, or restore an older backup"
+            " update the bot, or put back the copy that the update kept, before-schema-N.sqlite3 in"
+            " the data folder, or an older backup: python -m bot restore FILE"
         )
     if version == len(scripts):
         return
