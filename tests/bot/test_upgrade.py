@@ -96,19 +96,30 @@ def test_the_configuration_of_a_month_ago_is_read_with_what_the_operator_has_cha
 
 
 async def test_todays_bot_takes_the_whole_folder_of_a_month_ago(started, folder):
-    bot = await started("--config", str(CONFIG))
+    """Its figures for Prometheus and its log as JSON are looked at too, since a start costs."""
+    bot = await started(
+        "--config",
+        str(CONFIG),
+        FLUXBOT_METRICS__ENABLED="true",
+        FLUXBOT_METRICS__PORT="0",
+        FLUXBOT_LOGS__FORMAT="json",
+    )
+    figures = (await bot.until(r"(http://127\.0\.0\.1:\d+/metrics)"))[1]
 
     async with httpx.AsyncClient(base_url=bot.address, timeout=60) as http:
         jobs = {job["id"]: job for job in (await http.get("/api/history")).json()["jobs"]}
         picture = await http.get(jobs[DRAWN]["pictures"][0]["url"])
         credits = (await http.get("/api/quota")).json()
         waiting = (await http.get(f"/api/jobs/{WAITING}")).json()
+        scraped = (await http.get(figures)).text
 
     assert {id: job["status"] for id, job in jobs.items() if id != WAITING} == {
         DRAWN: "succeeded",
         FAILED: "failed",
     }
     assert picture.content == (folder / "images" / f"{DRAWN}-1.png").read_bytes()
+    assert 'fluxbot_engine_state{engine="engine-1"' in scraped
+    assert json.loads(bot.output.splitlines()[-1])["message"].startswith("figures for Prometheus")
     assert waiting["status"] in ("queued", "running")
     assert credits["left"] == 50 + 100 - 24
     assert "model.placement is the old name" in bot.output
