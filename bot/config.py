@@ -169,6 +169,8 @@ class Secrets(BaseModel):
 HF_TOKEN_VARIABLES = ("HF_TOKEN", "HUGGINGFACEHUB_API_TOKEN", "HUGGINGFACE_TOKEN")
 WEB_TOKENS_VARIABLE = "FLUXBOT_WEB_TOKENS"
 METRICS_TOKEN_VARIABLE = "FLUXBOT_METRICS_TOKEN"
+#: "no" leaves the `local_file` unread.
+LOCAL_FILE_VARIABLE = "FLUXBOT_LOCAL_FILE"
 DISCORD_TOKEN_VARIABLE = "DISCORD_TOKEN"
 SLACK_BOT_TOKEN_VARIABLE = "SLACK_BOT_TOKEN"
 SLACK_APP_TOKEN_VARIABLE = "SLACK_APP_TOKEN"
@@ -217,7 +219,7 @@ def load_config(path: Path) -> Config:
     _warn_of_old_names(values, path.name)
     values = _with_new_names(values, f"{path.name}: ")
     local = local_file(path)
-    if local.exists():
+    if local.exists() and os.environ.get(LOCAL_FILE_VARIABLE) != "no":
         own = _read(local)
         _warn_of_old_names(own, local.name)
         values = merged(values, _with_new_names(own, f"{local.name}: "))
@@ -426,7 +428,9 @@ def load_secrets(environ: Mapping[str, str] = os.environ) -> Secrets:
 def _check_environment(environ: Mapping[str, str]) -> None:
     """Raise ConfigError for a ``FLUXBOT_`` variable that would have no effect."""
     for variable in environ:
-        if not variable.startswith(ENVIRONMENT_PREFIX) or variable in SECRET_VARIABLES:
+        if not variable.startswith(ENVIRONMENT_PREFIX):
+            continue
+        if variable in (*SECRET_VARIABLES, LOCAL_FILE_VARIABLE):
             continue
         section = variable.removeprefix(ENVIRONMENT_PREFIX).split("__")[0].lower()
         if section not in Config.model_fields:

@@ -209,13 +209,14 @@ class Bot:
 
 @pytest.fixture(scope="session", autouse=True)
 def environment():
-    """Settings and secrets of the person who runs the suite, whether in variables or in a
-    ``.env`` beside the code, are not seen by tests, nor by processes that tests start."""
+    """Settings and secrets of the person who runs the suite, whether in variables or in
+    files beside the code, are not seen by tests, nor by processes that tests start."""
     with pytest.MonkeyPatch.context() as environment:
         for name in list(os.environ):
             if name.upper().startswith(ENVIRONMENT_PREFIX) or name in SECRET_VARIABLES:
                 environment.delenv(name)
         environment.setenv("PYTHON_DOTENV_DISABLED", "1")
+        environment.setenv("FLUXBOT_LOCAL_FILE", "no")
         yield environment
 
 

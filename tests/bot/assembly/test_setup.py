@@ -22,9 +22,10 @@ ROOT = Path(__file__).parent.parent.parent.parent
 
 
 @pytest.fixture
-def home(tmp_path):
+def home(tmp_path, monkeypatch):
     """A folder with the configuration that ships with the bot."""
     shutil.copy(ROOT / "config.toml", tmp_path)
+    monkeypatch.delenv("FLUXBOT_LOCAL_FILE")
     return tmp_path
 
 
@@ -130,6 +131,14 @@ def test_a_local_file_with_a_mistake_is_named(home):
 
     with pytest.raises(ConfigError, match=r"config\.local\.toml is not valid TOML"):
         load_config(home / "config.toml")
+
+
+def test_a_local_file_can_be_left_unread(home, monkeypatch):
+    (home / "config.local.toml").write_text("[queue]\nmax_waiting = 7\n")
+    assert load_config(home / "config.toml").queue.max_waiting == 7
+
+    monkeypatch.setenv("FLUXBOT_LOCAL_FILE", "no")
+    assert load_config(home / "config.toml").queue.max_waiting != 7
 
 
 async def test_discord_and_slack_are_asked_themselves(home, clock, monkeypatch):
