@@ -158,6 +158,7 @@ ONLY_ADMINS = [
     "admin queue",
     "admin queue failed",
     f"admin strikes lift {BOB}",
+    "admin invite ada",
 ]
 
 

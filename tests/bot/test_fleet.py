@@ -98,6 +98,9 @@ async def test_an_engine_that_joins_draws_and_one_that_leaves_ends_its_job_first
     assert (len(one.drawn), len(two.drawn), one.is_closed) == (1, 2, True)
     assert seen(bot) == {"engine-2": "ready"}
     assert "engine-1 (cpu) has left" in caplog.text
+    guests.tell()
+    await until(lambda: guests.closed == ["engine-1", "engine-2"])
+    assert bot.service.state.message == NO_ENGINE
     assert "lost" not in caplog.text
 
 
