@@ -4,7 +4,8 @@ Rows of jobs, entries and strikes name the account that made them, joined or not
 are there at once, each account keeps its own when it leaves, and what counts for a person is summed
 over the names of all their accounts. Of accounts that have left, what they spent until then goes on
 counting for the others, and the other way round: nobody gains credits, or loses strikes, by
-joining and leaving.
+joining and leaving. What counts for an account only because of one with which another of the
+person's had been joined before counts no longer once it has left that other.
 
 All functions run inside a transaction of `bot.database.Database.write` (or a read).
 """
