@@ -129,14 +129,16 @@ async def test_a_job_whose_engine_died_twice_is_refunded_and_kept_for_an_admin(b
     assert listed.text == f"{job.id} · {EVE} · 2 attempts, 2 times the engine died · a red circle"
 
 
-async def test_the_deaths_of_machines_are_not_held_against_a_job(service, gate):
+async def test_the_deaths_of_machines_are_not_held_against_a_job(bot, gate):
     gate.open()
     gone = EngineLost("its node has died", is_unrelated=True)
     Faults(gate, gone, gone, LOST, gone, gone)
-    job = await service.submit(Source(ADA), CIRCLE)
+    job = await bot.service.submit(Source(ADA), CIRCLE)
 
     assert await finished(job) is JobStatus.SUCCEEDED
     assert (job.attempts, job.engine_losses, job.unrelated_losses) == (2, 1, 4)
+    (row,) = await bot.rows("SELECT attempts FROM jobs")
+    assert row["attempts"] == 2
 
 
 async def test_a_job_whose_machines_die_again_and_again_is_given_up_too(service, gate):
