@@ -12,7 +12,7 @@ run: $(VENV)/.runs ## Install once, then start the bot with its web chat
 	@$(VENV)/bin/python -m bot run
 
 test: $(VENV)/.tests ## Install once, then run the tests
-	$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile $(ARGS)
+	$(VENV)/bin/python -m pytest -q -n 3 --dist loadfile $(ARGS)
 
 soak: $(VENV)/.tests ## Run the tests that take minutes of load
 	$(VENV)/bin/python -m pytest -q -m soak $(ARGS)
