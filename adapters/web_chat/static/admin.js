@@ -88,13 +88,16 @@ function lamp(status, text) {
 
 function engineItem(engine) {
   const parts = [engine.name, engine.device, engine.status];
-  const gigabytes = Object.values(engine.loaded).reduce((total, bytes) => total + bytes, 0) / 1e9;
-  if (gigabytes >= 0.1) parts.push(`${gigabytes.toFixed(1)} GB in memory`);
+  const bytes = Object.values(engine.loaded).reduce((total, each) => total + each, 0);
+  if (bytes) parts.push(inMemory(bytes));
   const ends = [[engine.succeeded, "drawn"], [engine.failed, "failed"], [engine.lost, "lost"]]
     .filter(([count]) => count).map(([count, word]) => `${number(count)} ${word}`);
   return el("li", { dataset: { status: engine.status }, title: engine.error || Object.keys(engine.loaded).join(", ") || null },
     el("span", { class: "lamp", "aria-hidden": "true" }), [...parts.filter(Boolean), ...ends].join(" · "));
 }
+
+const inMemory = (bytes) =>
+  `${bytes < 1e9 ? `${Math.ceil(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`} in memory`;
 
 function queueRow(job) {
   const isRunning = job.status === "running";
@@ -114,7 +117,7 @@ function queueRow(job) {
 }
 
 function presetItem(preset) {
-  const facts = [preset.is_default && "the default", preset.memory && `${(preset.memory / 1e9).toFixed(1)} GB in memory`];
+  const facts = [preset.is_default && "the default", preset.memory && inMemory(preset.memory)];
   const words = `presets ${preset.is_enabled ? "disable" : "enable"} ${preset.name}`;
   return el("li", { class: preset.is_enabled ? "" : "off" },
     el("strong", { text: preset.name }),
