@@ -58,6 +58,7 @@ class Administration:
     acts that concern that server alone.
 
     Attributes:
+        is_paused: Whether an admin has paused drawing.
         is_draining: Whether waiting jobs are drawn, but no new ones accepted.
     """
 
@@ -91,12 +92,13 @@ class Administration:
         self._selves = selves
         self._now = now
         self._recognised: dict[str, _Recognised] = {}
-        self.is_draining = False  # until `start` has looked
+        self.is_paused = self.is_draining = False  # until `start` has looked
 
     async def start(self) -> None:
         """Restore the switches from before the restart."""
         known = await self._database.read(switches.everything)
-        if "paused" in known:
+        self.is_paused = "paused" in known
+        if self.is_paused:
             self._worker.pause(known["paused"])
         self.is_draining = "draining" in known
         self._presets.disabled = frozenset(
@@ -208,6 +210,7 @@ class Administration:
             switches.write(db, "paused", PAUSED)
 
         await self.do(admin, "pause", None, None, act)
+        self.is_paused = True
         self._worker.pause(PAUSED)
 
     async def drain(self, admin: str) -> None:
@@ -225,7 +228,7 @@ class Administration:
             switches.write(db, "draining", None)
 
         await self.do(admin, "resume", None, None, act)
-        self.is_draining = False
+        self.is_paused = self.is_draining = False
         self._worker.resume()
 
     async def reload_presets(self, admin: str) -> None:

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bot import statistics
-from bot.administration import PAUSED, Administration
+from bot.administration import Administration
 from bot.database import Database
 from bot.jobs import Job
-from bot.worker import Worker
 from generation.checks import check_text
 from generation.types import Preset
 
@@ -20,7 +19,6 @@ class Board:
 
     Attributes:
         jobs: Everybody's unfinished jobs, in the order in which they will be drawn.
-        waiting: Number of those that are not begun.
         presets: All presets, by name.
         disabled: Names of those that an admin has turned off.
         loaded: Bytes in memory of each repository.
@@ -29,7 +27,6 @@ class Board:
     is_paused: bool
     is_draining: bool
     jobs: tuple[Job, ...]
-    waiting: int
     presets: dict[str, Preset]
     disabled: frozenset[str]
     loaded: dict[str, int]
@@ -41,12 +38,10 @@ class Dashboard:
     def __init__(
         self,
         admin: Administration,
-        worker: Worker,
         database: Database,
         now: Callable[[], float],
     ) -> None:
         self._admin = admin
-        self._worker = worker
         self._database = database
         self._now = now
 
@@ -58,10 +53,9 @@ class Dashboard:
         """
         presets, disabled, loaded = self._admin.presets(admin)
         return Board(
-            self._worker.state.message == PAUSED,
+            self._admin.is_paused,
             self._admin.is_draining,
             self._admin.queue(admin),
-            self._worker.waiting(admin)[0],
             presets,
             disabled,
             loaded,

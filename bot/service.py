@@ -205,7 +205,7 @@ class Service:
             self.admin,
             now,
         )
-        self.dashboard = Dashboard(self.admin, self._worker, database, now)
+        self.dashboard = Dashboard(self.admin, database, now)
         self.servers = Servers(database, self._worker, self.admin, self._cancel, now)
         self.answers = Answers(database, self._store, self._outcomes, self._worker, now)
         self.invitations = Invitations(database, config.web.public_url, now)

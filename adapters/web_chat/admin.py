@@ -6,6 +6,7 @@ it is checked and written into the audit log in one place.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -13,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from adapters.web_chat.sharing import Asker, TheWeb, responses
 from adapters.web_chat.views import EngineHealth, EngineView
-from bot.statistics import Figures
+from bot.jobs import JobStatus
 
 router = APIRouter(tags=["moderation"])
 
@@ -116,7 +117,7 @@ async def get_overview(web: TheWeb, source: Asker) -> OverviewView:
         engines=[CountedEngineView.model_validate(each) for each in service.engines()],
         is_paused=board.is_paused,
         is_draining=board.is_draining,
-        waiting=board.waiting,
+        waiting=sum(job.status is JobStatus.QUEUED for job in board.jobs),
         queue=[
             QueuedView(
                 id=job.id,
@@ -158,10 +159,10 @@ async def get_use(
 ) -> UseView:
     use = await web.service.dashboard.use(source.user, days, words)
     return UseView(
-        days=[DayView(**_fields(figures), people=people) for figures, people in use.days],
+        days=[DayView(**asdict(figures), people=people) for figures, people in use.days],
         people=[
             PersonView(
-                **_fields(each.figures),
+                **asdict(each.figures),
                 user=each.user,
                 last_at=each.last_at,
                 is_banned=each.is_banned,
@@ -182,7 +183,3 @@ async def list_acts(
         source.user, limit=PAGE_OF_ACTS, words=words, skip=(page - 1) * PAGE_OF_ACTS
     )
     return [ActView.model_validate(act, from_attributes=True) for act in acts]
-
-
-def _fields(figures: Figures) -> dict[str, float]:
-    return FiguresView.model_validate(figures, from_attributes=True).model_dump()

@@ -70,6 +70,18 @@ async def test_use_is_summed_up_by_day_and_by_person(bot, web, gate, monkeypatch
     assert sum(day["jobs"] for day in found["days"]) == 1
 
 
+async def test_a_pause_is_shown_whatever_else_keeps_the_bot_from_drawing(bot, web):
+    await bot.service.admin.pause(ADMIN)
+    await bot.service.admin.resume(ADMIN)
+    assert not (await web.get("/api/admin/overview")).json()["is_paused"]
+    await bot.service.admin.pause(ADMIN)
+    bot.service.fail("the database is damaged")
+
+    now = (await web.get("/api/admin/overview")).json()
+
+    assert (now["engine"]["message"], now["is_paused"]) == ("the database is damaged", True)
+
+
 async def test_acts_come_a_page_at_a_time(bot, web, monkeypatch):
     monkeypatch.setattr("adapters.web_chat.admin.PAGE_OF_ACTS", 2)
     for user in (ADA, BOB, EVE):
