@@ -122,11 +122,7 @@ def _slice(
 ) -> tuple[dict[str, float], set[str], float | None]:
     """Sums and people of the next jobs after *after*, and the time of the last; None at the end."""
     where, place = ("", ()) if server is None else ("server = ? AND ", (server,))
-    (until,) = db.execute(
-        "SELECT max(submitted_at) FROM (SELECT submitted_at FROM jobs"
-        f" WHERE {where}submitted_at > ? ORDER BY submitted_at LIMIT ?)",
-        (*place, after, ROWS_AT_ONCE),
-    ).fetchone()
+    until = _last_of_slice(db, after, where, place)
     if until is None:
         return {}, set(), None
     rows = db.execute(
@@ -143,11 +139,7 @@ def _slice_of_days(
 ) -> tuple[list[sqlite3.Row], float | None]:
     """Sums of the next jobs after *after* for each day since *begin* and each person, and the time
     of the last; None at the end."""
-    (until,) = db.execute(
-        "SELECT max(submitted_at) FROM (SELECT submitted_at FROM jobs"
-        " WHERE submitted_at > ? ORDER BY submitted_at LIMIT ?)",
-        (after, ROWS_AT_ONCE),
-    ).fetchone()
+    until = _last_of_slice(db, after)
     if until is None:
         return [], None
     rows = db.execute(
@@ -158,3 +150,15 @@ def _slice_of_days(
         (begin, SECONDS_A_DAY, after, until, words),
     ).fetchall()
     return rows, until
+
+
+def _last_of_slice(
+    db: sqlite3.Connection, after: float, where: str = "", place: tuple[str, ...] = ()
+) -> float | None:
+    """Time of the last of the next `ROWS_AT_ONCE` jobs after *after*; None without any."""
+    (until,) = db.execute(
+        "SELECT max(submitted_at) FROM (SELECT submitted_at FROM jobs"
+        f" WHERE {where}submitted_at > ? ORDER BY submitted_at LIMIT ?)",
+        (*place, after, ROWS_AT_ONCE),
+    ).fetchone()
+    return None if until is None else float(until)

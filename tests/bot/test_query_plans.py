@@ -37,6 +37,7 @@ PARTS = {
     },
     "bot/job_store.py:latest_answered": {"fields": [" AND json_extract(reply_to, ?) = ?"]},
     "bot/statistics.py:_slice": {"where": ["", "server = ? AND "]},
+    "bot/statistics.py:_last_of_slice": {"where": ["", "server = ? AND "]},
     "bot/database.py:_prepare": {"BUSY_TIMEOUT": ["2000"]},
 }
 
