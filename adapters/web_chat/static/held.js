@@ -3,11 +3,21 @@
 import { $, announce, button, el, icon, moment, plural } from "./dom.js";
 import { api } from "./api.js";
 
+const HELD_BACK = "A screen holds these back until somebody decides."
+  + " Who looks, and what is decided, goes into the audit log.";
+
 export class Held {
   #cards = new Map();
 
   constructor() {
-    this.dialog = $("held");
+    this.dialog = el("dialog", { class: "held", id: "held", "aria-labelledby": "held-title" },
+      el("div", { class: "held-head" },
+        el("h2", { id: "held-title", text: "Held pictures" }),
+        el("button", { type: "button", class: "round", id: "held-close", "aria-label": "Close the held pictures" }, icon("close"))),
+      el("p", { class: "quiet", text: HELD_BACK }),
+      el("ul", { class: "held-list", id: "held-list" }),
+      el("p", { class: "quiet", id: "held-empty", role: "status", hidden: true }));
+    document.body.append(this.dialog);
     $("held-button").addEventListener("click", () => this.open());
     $("held-close").addEventListener("click", () => this.dialog.close());
     this.dialog.addEventListener("click", (event) => {
