@@ -27,6 +27,7 @@ OURS = (
     "bot.lock",
     "reserve",
     "starts.json",
+    "slack-installations.*",
     "backups",
     "images",
     "control-images",

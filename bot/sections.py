@@ -298,6 +298,8 @@ class Discord(Section):
 class Slack(Section):
     mode: Literal["socket", "http"] = "socket"
     home_workspaces: Names = ()
+    public_url: str = Field("", pattern=r"^(https?://[\w.-]+(:\d{1,5})?)?$")
+    workspaces: Names = ()
     external_people: bool = False
     command: str = Field("/flux", pattern=r"^/[a-z0-9_-]{1,31}$")
     api_base: str = Field("https://slack.com/api/", pattern=r"^https?://.+/$")

@@ -140,6 +140,35 @@ def out_of_reach(platform: str, reason: str) -> NotAllowed:
     return NotAllowed(reasons.unreachable(platform, reason, ENGLISH))
 
 
+def installed(name: str, say: Language) -> str:
+    """The end of installing the app in the workspace *name*."""
+    return say(
+        "{name} has the bot now. Invite it to a channel, and mention it with what you would like"
+        " to see.",
+        name=name,
+    )
+
+
+def not_installed(say: Language) -> str:
+    """The end of an installation that went wrong."""
+    return say("That did not work, and the bot is not installed. Please try again.")
+
+
+def not_allowed_to_install(say: Language) -> str:
+    """The end of an installation that somebody has refused."""
+    return say("The bot was not allowed in, and is not installed.")
+
+
+def installed_too_late(say: Language) -> str:
+    """The end of an installation that another browser has begun, or long ago."""
+    return say("That took too long, or was begun in another browser. Please try again.")
+
+
+def uninvited(say: Language) -> str:
+    """The end of an installation in a workspace that the operator does not want."""
+    return say("This bot is for certain workspaces, and yours is none of them.")
+
+
 def form_is_late() -> FluxbotError:
     return FluxbotError(Sentence.FORM_IS_LATE)
 

@@ -7,19 +7,25 @@ import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 
 import aiohttp
 from aiohttp import web
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.oauth.installation_store import Bot, Installation
+from slack_sdk.oauth.token_rotation.async_rotator import AsyncTokenRotator
 
 from adapters.slack_chat.actions import Actions
 from adapters.slack_chat.context import PATIENCE, Context
 from adapters.slack_chat.errors import GONE, OutcomeUnknown, RateLimited, SlackError
+from adapters.slack_chat.grants import FILE_NAME, Grants, team_of
+from adapters.slack_chat.installing import INSTALL, Installing
 from adapters.slack_chat.listeners import Listeners, acknowledge_the_rest
 from adapters.slack_chat.moderation import teller
 from adapters.slack_chat.own_data import erase_message
 from adapters.slack_chat.pace import Pace
+from adapters.slack_chat.rotation import Rotation
 from adapters.slack_chat.sockets import PING_INTERVAL, Sockets
 from adapters.slack_chat.window import PLATFORM, SlackWindow, abandon
 from adapters.slack_chat.workspaces import NEEDED_SCOPES, SCOPES, TIMEOUT, Workspace
@@ -39,7 +45,7 @@ RECONNECT = 15.0
 
 
 class SlackChat:
-    """The bot in every workspace that it has a token for.
+    """The bot in every workspace that it has a token for, and in those that install it meanwhile.
 
     *now* and *sleep* are the clock for the pace of messages; *patience* is the time in seconds
     that a command may take before it is acknowledged.
@@ -80,7 +86,9 @@ class SlackChat:
         try:
             await self.start()
             names = ", ".join(each.name for each in self.workspaces.values())
-            logger.info("Slack: listening in %s", names)
+            logger.info("Slack: listening in %s", names or "no workspace yet")
+            if self._settings.public_url:
+                logger.info("Slack: install it at %s%s", self._settings.public_url, INSTALL)
             await self.ended()
         except ConfigError as error:
             raise ConfigError(f"Slack is off: {error}") from None
@@ -102,9 +110,23 @@ class SlackChat:
     async def _start(self) -> None:
         session = _session()
         self._open.push_async_callback(session.close)
+        self._session = session
+        #: Has no token: calls that need none, and addresses for answers, go by it.
+        nobody = Workspace("", self._settings, session, self._make_pace())
+        self._grants = Grants(self._service.config.storage.data_dir / FILE_NAME)
+        self._rotation = Rotation(
+            self._grants,
+            AsyncTokenRotator(
+                client_id=self._secrets.slack_client_id or "",
+                client_secret=self._secrets.slack_client_secret or "",
+                client=nobody.patient,
+            ),
+        )
         for token in self._secrets.slack_bot_tokens:
             await self._connect(Workspace(token, self._settings, session, self._make_pace()))
-        if not self.workspaces:
+        for bot in self._grants.all():
+            await self._connect(self._granted(bot))
+        if not self.workspaces and not self._settings.public_url:
             raise ConfigError("no Slack token can be used: see above, and docs/slack.md")
         self.following = Following(
             self._service, PLATFORM, self._open_window, on_gone=self._on_gone
@@ -118,12 +140,15 @@ class SlackChat:
         self._open.callback(telling.cancel)
         looking = asyncio.create_task(self.following.run(), name="slack follows")
         self._open.callback(looking.cancel)
+        renewing = asyncio.create_task(self._rotation.run(self.workspaces), name="slack renews")
+        self._open.callback(renewing.cancel)
 
         async def authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
             # Bolt reads fewer fields than `installations`, which has the last word: here any
             # workspace will do, and nothing of it is used.
             ids = (team_id, enterprise_id, *self.workspaces)
-            workspace = next(self.workspaces[id] for id in ids if id in self.workspaces)
+            known = (self.workspaces[id] for id in ids if id in self.workspaces)
+            workspace = next(known, nobody)
             return AuthorizeResult(
                 enterprise_id=None,
                 team_id=workspace.team,
@@ -145,16 +170,49 @@ class SlackChat:
             self._settings,
             self.workspaces,
             self.following,
+            nobody,
+            self._grants,
             self._patience,
         )
+        self._context = context
         self._open.push_async_callback(context.close)
         Listeners(app, context)
         Actions(app, context)
         acknowledge_the_rest(app)
-        if self._settings.mode == "http":
-            await self._listen(app)
+        is_http = self._settings.mode == "http"
+        doors = app.web_app(path=PATH) if is_http else web.Application()
+        if self._settings.public_url:
+            Installing(
+                self._settings, self._secrets, self._grants, nobody.patient, self._on_installed
+            ).add_to(doors)
+        if is_http or self._settings.public_url:
+            await self._listen(doors)
+        if not is_http:
+            await self._open_sockets(app, nobody)
+
+    def _granted(self, bot: Bot) -> Workspace:
+        """The workspace of *bot*, not yet connected."""
+        workspace = Workspace(bot.bot_token, self._settings, self._session, self._make_pace())
+        workspace.team = team_of(bot)
+        if bot.bot_refresh_token:
+            workspace.renew = partial(self._rotation.renew, workspace)
+        return workspace
+
+    async def _on_installed(self, installation: Installation) -> None:
+        self._context.spawn(self._welcome(installation.to_bot()))
+
+    async def _welcome(self, bot: Bot) -> None:
+        """Serve the workspace of *bot*, which has just been installed there, perhaps anew."""
+        workspace = self.workspaces.get(team_of(bot))
+        if workspace is None:
+            await self._connect(self._granted(bot))
         else:
-            await self._open_sockets(app)
+            workspace.use(bot.bot_token)
+            if bot.bot_refresh_token:
+                workspace.renew = partial(self._rotation.renew, workspace)
+            await self._context.is_back(workspace)
+        await self.following.follow_all()
+        logger.info("Slack: installed in %s", bot.team_name or bot.enterprise_name or team_of(bot))
 
     def _open_window(self, job: Job, say: Language) -> SlackWindow | None:
         workspace = self.workspaces.get((job.reply_to or {})["team"])
@@ -175,7 +233,8 @@ class SlackChat:
                 await workspace.pace.sleep(RECONNECT)
             except SlackError as error:
                 why = GONE.get(error.error, error.error)
-                logger.error("a Slack token (%s…) cannot be used: %s", workspace.token[:8], why)
+                whose = workspace.team or f"{workspace.token[:8]}…"
+                logger.error("a Slack token (%s) cannot be used: %s", whose, why)
                 return
         if missing := workspace.missing:
             logger.warning("Slack: %s", missing_scopes(missing))
@@ -184,11 +243,11 @@ class SlackChat:
             self._service.servers_here.add(f"slack-server:{workspace.team}")
             await self._service.own_data.back(f"slack-server:{workspace.team}")
 
-    async def _open_sockets(self, app: AsyncApp) -> None:
+    async def _open_sockets(self, app: AsyncApp, nobody: Workspace) -> None:
         sockets = Sockets(
             app,
             self._secrets.slack_app_token or "",
-            next(iter(self.workspaces.values())).patient,
+            nobody.patient,
             self._settings.connections,
             self._give_up,
             self._ping_interval,
@@ -198,8 +257,8 @@ class SlackChat:
         if self._hopeless.is_set():
             raise ConfigError(f"SLACK_APP_TOKEN opens no socket: {self._why_hopeless}")
 
-    async def _listen(self, app: AsyncApp) -> None:
-        runner = web.AppRunner(app.web_app(path=PATH), access_log=None)
+    async def _listen(self, doors: web.Application) -> None:
+        runner = web.AppRunner(doors, access_log=None)
         await runner.setup()
         self._open.push_async_callback(runner.cleanup)
         site = web.TCPSite(runner, self._settings.host, self._settings.port)
@@ -245,7 +304,12 @@ def check_tokens(settings: Slack, secrets: Secrets) -> None:
     for token in secrets.slack_bot_tokens:
         if not token.startswith("xoxb-"):
             raise ConfigError("SLACK_BOT_TOKEN must begin with xoxb-: it is the bot's own token")
-    if not secrets.slack_bot_tokens:
+    if settings.public_url:
+        if not (secrets.slack_client_id and secrets.slack_client_secret):
+            raise ConfigError(
+                "SLACK_CLIENT_ID and SLACK_CLIENT_SECRET are not set, which slack.public_url needs"
+            )
+    elif not secrets.slack_bot_tokens:
         raise ConfigError("SLACK_BOT_TOKEN is not set: docs/slack.md says where to find it")
     if settings.mode == "http":
         if not secrets.slack_signing_secret:
@@ -260,10 +324,13 @@ def missing_scopes(missing: list[str]) -> str:
     return f"the app lacks {what}: add them under OAuth & Permissions, and reinstall it"
 
 
-async def findings(settings: Slack, secrets: Secrets) -> list[tuple[bool, str]]:
-    """Slack's verdict on each token, with a sentence."""
+async def findings(
+    settings: Slack, secrets: Secrets, data_dir: Path | None = None
+) -> list[tuple[bool, str]]:
+    """Slack's verdict on each token, with a sentence; and what was installed, by *data_dir*."""
     try:
         check_tokens(settings, secrets)
+        grants = None if data_dir is None else Grants(data_dir / FILE_NAME)
     except ConfigError as error:
         return [(False, str(error))]
     found = []
@@ -280,6 +347,8 @@ async def findings(settings: Slack, secrets: Secrets) -> list[tuple[bool, str]]:
             if missing:
                 sentence += f"; {missing_scopes(missing)}"
             found.append((not missing, sentence))
+        if settings.public_url:
+            found += _about_installing(settings, grants)
         if settings.mode == "socket":
             opener = Workspace(secrets.slack_app_token or "", settings, session, Pace())
             try:
@@ -289,6 +358,15 @@ async def findings(settings: Slack, secrets: Secrets) -> list[tuple[bool, str]]:
             else:
                 found.append((True, "SLACK_APP_TOKEN opens sockets"))
     return found
+
+
+def _about_installing(settings: Slack, grants: Grants | None) -> list[tuple[bool, str]]:
+    count = len(grants.all()) if grants is not None else 0
+    who = f"{len(settings.workspaces)} workspaces" if settings.workspaces else "any workspace"
+    said = f"{who} may install it at {settings.public_url}{INSTALL}; {count} have"
+    if not settings.home_workspaces:
+        said += "; slack.home_workspaces is empty, so nobody rules the bot from Slack"
+    return [(True, said)]
 
 
 def _why(error: SlackError | OutcomeUnknown) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from adapters.slack_chat import blocks, files, forms
 from adapters.slack_chat.errors import OutcomeUnknown, RateLimited, SlackError
 from adapters.slack_chat.forms import Purposed
+from adapters.slack_chat.grants import Grants
 from adapters.slack_chat.home import home
 from adapters.slack_chat.hooks import respond
 from adapters.slack_chat.installations import (
@@ -64,6 +65,8 @@ class Context:
 
     Attributes:
         workspaces: The workspaces by team.
+        nobody: A workspace without a token, for answers to those that the bot has none for.
+        grants: Installations that workspaces have made by themselves.
         patience: Seconds that a command or button may take before it is acknowledged.
     """
 
@@ -73,12 +76,16 @@ class Context:
         settings: Slack,
         workspaces: Mapping[str, Workspace],
         following: Following,
+        nobody: Workspace,
+        grants: Grants,
         patience: float = PATIENCE,
     ) -> None:
         self.service = service
         self.settings = settings
         self.workspaces = workspaces
         self.following = following
+        self.nobody = nobody
+        self.grants = grants
         self.patience = patience
         self._background: set[asyncio.Task[Any]] = set()
         #: Those that wait for other people, for minutes.
@@ -152,10 +159,12 @@ class Context:
             return False
         except SlackError as error:
             logger.error(
-                "workspace %s still uses the app, but its token does not work (%s): put the one"
-                " from OAuth & Permissions into SLACK_BOT_TOKEN, and restart",
-                workspace.name,
+                "workspace %s still uses the app, but its token does not work (%s): %s",
+                workspace.name or workspace.team,
                 error,
+                f"install it again at {self.settings.public_url}/slack/install"
+                if self.grants.of(workspace.team)
+                else "put the one from OAuth & Permissions into SLACK_BOT_TOKEN, and restart",
             )
             return False
         logger.info("workspace %s is back", workspace.name)
@@ -165,9 +174,11 @@ class Context:
 
     def is_home(self, workspace: Workspace) -> bool:
         """Whether the admins of *workspace* rule the bot: it is named as a home, or the only one
-        there is."""
+        there is, and can be. Where any workspace may install the app, the only one left could
+        be a stranger's."""
         homes = self.settings.home_workspaces
-        return workspace.team in homes if homes else len(self.workspaces) == 1
+        is_only = len(self.workspaces) == 1 and not self.settings.public_url
+        return workspace.team in homes if homes else is_only
 
     async def recognise(self, place: Place) -> None:
         """Learn from Slack whether the person is an admin of the workspace just now."""

@@ -15,6 +15,7 @@ is ever complete. The word tells what it is about:
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from bot.reasons import Reason
 
@@ -78,6 +79,14 @@ class RateLimited(SlackError):
 class OutcomeUnknown(Exception):
     """No answer came, or a fault of Slack's own, so that the call may or may not have succeeded.
     The same call may succeed a little later."""
+
+
+def word_of(response: Any) -> tuple[str, int]:
+    """Slack's word for the fault in *response*, empty where it is no answer of the Web API's, and
+    its HTTP status."""
+    data = response.data if isinstance(getattr(response, "data", None), dict) else {}
+    status = getattr(response, "status_code", getattr(response, "status", 0))
+    return str(data.get("error") or ""), status
 
 
 def is_passing(error: str, status: int = 200) -> bool:

@@ -79,9 +79,8 @@ class Listeners:
 
     async def _say_by_hook(self, body: dict[str, Any], error: FluxbotError) -> None:
         if hook := body.get("response_url"):
-            anyone = next(iter(self._context.workspaces.values()))
             said = blocks.text_message(refusal(error).text)
-            self._context.spawn(respond(anyone, str(hook), *said))
+            self._context.spawn(respond(self._context.nobody, str(hook), *said))
 
     async def _on_mention(self, body: dict[str, Any], event: dict[str, Any]) -> None:
         if event.get("bot_id") or "user" not in event:
@@ -121,6 +120,7 @@ class Listeners:
             logger.info("workspace %s has the app again", workspace.name)
             return
         workspace.lost = GONE["app_uninstalled"]
+        await self._context.grants.forget(workspace.team)
         await self._context.service.own_data.bot_removed(f"slack-server:{workspace.team}")
         self._context.spawn(abandon(self._context.following, workspace))
 

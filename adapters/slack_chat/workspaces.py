@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -18,6 +19,7 @@ from adapters.slack_chat.errors import (
     TokenRevoked,
     is_limit,
     is_passing,
+    word_of,
 )
 from adapters.slack_chat.pace import Pace
 from bot.sections import Slack
@@ -75,6 +77,8 @@ class Workspace:
         bot_user, bot_id: Ids of the bot, as a member and as an app.
         scopes: Permissions of the token, as Slack told them last; empty where it did not.
         lost: Reason why the workspace cannot be reached any more; None while it can.
+        renew: Gives the workspace another token than the one named, which has expired; says
+            whether it did, and may raise OutcomeUnknown. None where tokens do not expire.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class Workspace:
         self.is_org = False
         self.scopes: frozenset[str] = frozenset()
         self.lost: str | None = None
+        self.renew: Callable[[str], Awaitable[bool]] | None = None
         self.patient = self._client(settings, [AsyncRateLimitErrorRetryHandler(max_retry_count=3)])
         self._hasty = self._client(settings, [])
 
@@ -100,6 +105,10 @@ class Workspace:
             retry_handlers=handlers,
             logger=logging.getLogger("slack_sdk"),
         )
+
+    def use(self, token: str) -> None:
+        """Call Slack with *token* from now on."""
+        self.token = self.patient.token = self._hasty.token = token
 
     async def connect(self) -> None:
         """Learn the workspace of the token from Slack.
@@ -173,7 +182,7 @@ class Workspace:
     async def _call(
         self, client: AsyncWebClient, method: str, arguments: dict[str, Any]
     ) -> dict[str, Any]:
-        is_form = method in FORMS
+        is_form, token = method in FORMS, self.token
         try:
             response = await client.api_call(
                 method,
@@ -181,6 +190,10 @@ class Workspace:
                 json=None if is_form else arguments,
             )
         except SlackApiError as error:
+            # Slack refuses such a call before it does anything.
+            has_expired = word_of(error.response)[0] == "token_expired"
+            if has_expired and self.renew is not None and await self.renew(token):
+                return await self._call(client, method, arguments)
             raise self._meaning(method, error.response) from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise OutcomeUnknown(f"{method}: {type(error).__name__} {error}") from error
@@ -190,9 +203,7 @@ class Workspace:
         return response.data if isinstance(response.data, dict) else {}
 
     def _meaning(self, method: str, response: Any) -> Exception:
-        data = response.data if isinstance(getattr(response, "data", None), dict) else {}
-        error = str(data.get("error") or "")
-        status = getattr(response, "status_code", getattr(response, "status", 0))
+        error, status = word_of(response)
         if is_limit(error, status):
             return RateLimited(method, float(response.headers.get("Retry-After", 30)))
         if not error or is_passing(error, status):
@@ -200,5 +211,5 @@ class Workspace:
         if error in GONE:
             self.lost = GONE[error]
             return TokenRevoked(method, error)
-        needed = f" ({data['needed']})" if data.get("needed") else ""
+        needed = f" ({scope})" if (scope := response.data.get("needed")) else ""
         return SlackError(method, error, needed)

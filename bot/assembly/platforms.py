@@ -257,7 +257,7 @@ def _reach(settings: Discord) -> str:
 
 
 def _wants_slack(config: Config, secrets: Secrets) -> bool:
-    return bool(secrets.slack_bot_tokens or secrets.slack_app_token)
+    return bool(secrets.slack_bot_tokens or secrets.slack_app_token or config.slack.public_url)
 
 
 async def _run_slack(host: Host) -> None:
@@ -278,7 +278,7 @@ async def _check_slack(config: Config, secrets: Secrets) -> list[Verdict]:
         from adapters.slack_chat.chat import findings
     except ModuleNotFoundError as error:
         return [(False, f"{error.name} is not installed: pip install '.[slack]'")]
-    return await findings(config.slack, secrets)
+    return await findings(config.slack, secrets, config.storage.data_dir)
 
 
 PLATFORMS = (

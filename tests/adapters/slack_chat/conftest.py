@@ -41,7 +41,11 @@ async def make_chat(make_bot, slack):
             | dict(slack_settings)
         )
         secrets = Secrets(
-            slack_bot_tokens=tokens or tuple(team.token for team in slack.teams.values()),
+            slack_bot_tokens=tuple(team.token for team in slack.teams.values())
+            if tokens is None
+            else tokens,
+            slack_client_id=slack.client_id,
+            slack_client_secret=slack.client_secret,
             slack_app_token=slack.app_token,
             slack_signing_secret=slack.signing_secret,
         )

@@ -19,6 +19,7 @@ import json
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from yarl import URL
 
 from tests.fakes.slack.api import WebApi
 from tests.fakes.slack.people import Person
@@ -54,6 +55,8 @@ class Team:
     bot_id: str
     error: str | None = None
     is_org: bool = False
+    refresh_token: str | None = None
+    expired: set[str] = field(default_factory=set)
     people: dict[str, Person] = field(default_factory=dict)
     channels: dict[str, Channel] = field(default_factory=dict)
 
@@ -86,6 +89,8 @@ class FakeSlack:
         self.violations = []
         self.scopes = set(ALL_SCOPES)
         self.app_token, self.app_error = "xapp-1-A111-222", None
+        self.client_id, self.client_secret = "111.222", "client-secret"
+        self.redirect_urls, self.rotates, self.codes = set(), False, {}
         self.signing_secret = "8f742231b10e8888abcd99yyyzzz85a5"
         self.request_url = None
         self.enforces_rates = True
@@ -141,6 +146,39 @@ class FakeSlack:
         team = Team(id, f"xoxb-{number}-secret", f"UBOT{number}", f"B{number}", **more)
         self.teams[id] = team
         return team
+
+    def allow(self, address, team):
+        """Let the app that leads to *address* into *team*, as its admin; returns the address to
+        which Slack leads back, whose code serves once."""
+        url = URL(address)
+        assert url.path == "/oauth/v2/authorize"
+        asked = dict(url.query)
+        if asked["client_id"] != self.client_id:
+            self.violations.append(f"there is no app {asked['client_id']}")
+        if asked["redirect_uri"] not in self.redirect_urls:
+            self.violations.append(f"{asked['redirect_uri']} is no redirect URL of the app")
+        if set(asked["scope"].split(",")) != set(ALL_SCOPES) or asked.get("user_scope"):
+            self.violations.append(f"{asked['scope']} is not what the manifest asks for")
+        code = self.id("code")
+        self.codes[code] = (team, asked["redirect_uri"])
+        return URL(asked["redirect_uri"]).with_query(code=code, state=asked["state"])
+
+    def grant(self, team):
+        """What Slack says of a token for *team*: the old one has served, where tokens rotate."""
+        said = {"token_type": "bot", "scope": ",".join(sorted(self.scopes)), "app_id": "A111"}
+        if self.rotates:
+            team.expired.add(team.token)
+            team.token, team.refresh_token = f"xoxe.{self.id('xoxb-')}", self.id("xoxe-1-")
+            said |= {"refresh_token": team.refresh_token, "expires_in": 43200}
+        workspace = None if team.is_org else {"id": team.id, "name": f"team {team.id}"}
+        return said | {
+            "access_token": team.token,
+            "bot_user_id": team.bot_user,
+            "team": workspace,
+            "enterprise": {"id": team.id, "name": f"org {team.id}"} if team.is_org else None,
+            "is_enterprise_install": team.is_org,
+            "authed_user": {"id": "U1"},
+        }
 
     def person(self, name, team=None, **more):
         team = team or self.team

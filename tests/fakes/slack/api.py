@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 
@@ -26,6 +27,8 @@ SCOPES = {
     "files.info": "files:read",
     "users.info": "users:read",
 }
+#: Methods that take the app's own id and secret, and no token.
+BASIC = frozenset({"oauth.v2.access"})
 #: The types that a method's arguments are held against.
 ARGUMENTS = {
     "chat.postMessage": "ChatPostMessageArguments",
@@ -112,6 +115,8 @@ class WebApi:
         arguments = await _arguments(request)
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         token = arguments.pop("token", None) or token
+        if method in BASIC:
+            token, arguments = "", {**arguments, "basic": token.removeprefix("Basic ")}
         self.calls.append((method, arguments))
         if request.content_type == "application/json" and method in FORMS:
             arguments = {}  # it is not read
@@ -200,7 +205,11 @@ class WebApi:
             if self.slack.app_error:
                 raise Refused(self.slack.app_error)
             return None
+        if method in BASIC:
+            return None
         team = next((team for team in self.slack.teams.values() if team.token == token), None)
+        if any(token in team.expired for team in self.slack.teams.values()):
+            raise Refused("token_expired")
         if team is None:
             raise Refused("invalid_auth" if token else "not_authed")
         if team.error:
@@ -225,6 +234,29 @@ class WebApi:
             **({"enterprise_id": team.id} if team.is_org else {}),
             "is_enterprise_install": team.is_org,
         }
+
+    def oauth_v2_access(self, _, arguments):
+        who = base64.b64decode(arguments["basic"]).decode()
+        if who != f"{self.slack.client_id}:{self.slack.client_secret}":
+            raise Refused("bad_client_secret")
+        if arguments.get("grant_type") == "refresh_token":
+            asked = arguments["refresh_token"]
+            found = [team for team in self.slack.teams.values() if team.refresh_token == asked]
+            if not found:
+                raise Refused("invalid_refresh_token")
+            return self.slack.grant(found[0])
+        team, address = self.slack.codes.pop(arguments["code"], (None, ""))
+        if team is None:
+            raise Refused("invalid_code")
+        if arguments.get("redirect_uri") != address:
+            raise Refused("bad_redirect_uri")
+        return self.slack.grant(team)
+
+    def apps_uninstall(self, team, arguments):
+        if arguments.get("client_secret") != self.slack.client_secret:
+            raise Refused("bad_client_secret")
+        team.error = "account_inactive"
+        return {}
 
     def users_info(self, team, arguments):
         person = team.people.get(arguments["user"])
