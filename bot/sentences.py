@@ -67,6 +67,7 @@ class Hint(StrEnum):
 
     DELETES = "This deletes the picture here and in the history; its credits are not given back."
     FOR_PRESETS = "For presets that need one."
+    PRIVATE = "Show the picture only to you"
     SPOILER = "The filter took this for a picture that not everybody wants to see."
     CHOOSE_A_TAKER = "Choose a preset that takes a picture."
 

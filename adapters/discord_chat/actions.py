@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from adapters.discord_chat.acts import ButtonKind
 from adapters.discord_chat.answers import SECONDS_TO_LOOK_UP, Answers
 from adapters.discord_chat.attachments import Attachments
-from adapters.discord_chat.forms import EditForm, PictureForm
+from adapters.discord_chat.forms import DrawForm, EditForm, PictureForm
 from adapters.discord_chat.linking import answer_link
 from adapters.discord_chat.messages import Post, history_post, presets_post, text_post
 from adapters.discord_chat.moderation import decided
 from adapters.discord_chat.own_data import delete_my_data
 from adapters.discord_chat.people import Interaction, lacking, say_of, source_of, user_of
+from adapters.discord_chat.pictures import Listed
 from adapters.discord_chat.window import end
 from bot import replies, sentences
 from bot.commands import (
@@ -138,16 +140,29 @@ class Actions:
 
         await self.answers.draw(interaction, ask, shown=shown, is_private=is_private)
 
+    def attached(self, file: Listed) -> Picture:
+        """The picture in an attached *file*, which is fetched once the person may draw."""
+        return partial(self.attachments.read, file)
+
+    async def describe(self, interaction: Interaction) -> None:
+        """Open an empty form for a picture."""
+        preset = self.service.config.model.default_preset
+        presets = self.service.presets.values()
+        form = DrawForm(presets, say_of(interaction), preset)
+        await self.answers.open_form(interaction, form)
+
     async def use_as_control_image(
         self,
         interaction: Interaction,
         job_id: str,
         number: int = 1,
         *,
-        is_private: bool | None = None,
+        is_private: bool = False,
     ) -> None:
-        """Open the form that draws from picture *number* of a job."""
+        """Open the form that draws from picture *number* of a job. The new picture stays private
+        where *is_private* or the person's own default says so."""
         job = await self._job_at_once(interaction, ShowCommand(job_id))
+        is_private = is_private or await self.answers.is_private(interaction)
         await self.answers.open_form(
             interaction,
             PictureForm(

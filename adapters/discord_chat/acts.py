@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, Protocol, cast
 
+import discord
+
 from adapters.discord_chat.people import Interaction
 from bot.commands import Command, LinkCommand
 from bot.decisions import Decision
@@ -61,6 +63,9 @@ class Acts(Protocol):
             shown: Id of the job under which the person asks.
             is_private: Whether only they may see it; None takes their own default.
         """
+
+    def attached(self, file: discord.Attachment) -> Picture:
+        """The picture in an attached *file*, which is fetched once the person may draw."""
 
     async def decide(self, interaction: Interaction, decision: Decision, job_id: str) -> None:
         """Carry out a moderator's decision about a job, or show them its picture alone."""

@@ -91,7 +91,7 @@ class Answers:
         """
         source = source_of(interaction, shown)
         if is_private is None:
-            is_private = await self._is_private(interaction)
+            is_private = await self.is_private(interaction)
         missing = [] if is_private else lacking(interaction)
         if missing:
             await self.refuse(interaction, sentences.cannot_post(missing, source.language))
@@ -257,7 +257,8 @@ class Answers:
             )
             await self.remove(interaction, message)
 
-    async def _is_private(self, interaction: Interaction) -> bool:
+    async def is_private(self, interaction: Interaction) -> bool:
+        """Whether the person alone sees what they draw here, unless they say otherwise."""
         if interaction.message is not None and interaction.message.flags.ephemeral:
             return True  # the answer to a private picture stays private
         try:

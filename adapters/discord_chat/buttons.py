@@ -7,7 +7,7 @@ last month still works.
 from __future__ import annotations
 
 import re
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 
 import discord
 
@@ -25,6 +25,20 @@ LABELS: dict[ButtonKind, tuple[str, str]] = {
     "cancel": ("Cancel", "✖️"),
     "delete": ("Delete", "🗑️"),
 }
+
+#: What stands above the buttons: a job without a picture, several pictures as one, or one picture.
+Look = Literal["nothing", "grid", "picture"]
+
+#: The rows of buttons under a job that has ended, at most 5 of 5. Those of `EACH` stand for a
+#: button of each picture of a grid, up to `MOST_OF_A_GRID`; ``upscale`` is left out where no preset
+#: can.
+ROWS: dict[Look, tuple[tuple[ButtonKind, ...], ...]] = {
+    "nothing": (("again", "edit", "delete"),),
+    "grid": (("single",), ("variation",), ("again", "edit", "control", "report", "delete")),
+    "picture": (("again", "vary", "edit", "upscale"), ("control", "report", "delete")),
+}
+EACH: tuple[ButtonKind, ...] = ("single", "variation")
+MOST_OF_A_GRID = 4
 
 _JOB = f"[{ID_ALPHABET}]{{{ID_LENGTH}}}"
 #: Longest words of a search that fit into an id of 100 characters, beside the rest.

@@ -7,7 +7,6 @@ from the configuration.
 # are made of values.
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
 
 import discord
@@ -42,7 +41,7 @@ from bot.commands import (
 from bot.config import Config
 from bot.conversation import Reply, converse
 from bot.jobs import ID_LENGTH
-from bot.source import Picture, PictureOf, Source
+from bot.source import PictureOf, Source
 from generation.checks import MAX_PROMPT_LENGTH, MAX_SEED
 from generation.errors import FluxbotError
 
@@ -115,9 +114,6 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         reply = await converse(service, source_of(interaction), command)
         await answers.tell(interaction, text_post(reply.text))
 
-    def attached(file: discord.Attachment) -> Picture:
-        return partial(actions.attachments.read, file)
-
     @group.command(name=locale_str("imagine"), description=locale_str("Draws what you describe"))
     @app_commands.describe(
         prompt=locale_str("What to draw"),
@@ -165,10 +161,16 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
                 negative_prompt=None if negative is None else words(negative),
                 **(read_option("size", size) if size else {}),
             )
-            pictures = [] if control_image is None else [attached(control_image)]
+            pictures = [] if control_image is None else [actions.attached(control_image)]
             return await converse(service, source, PromptCommand(command), pictures)
 
         await answers.draw(interaction, ask, is_private=private)
+
+    @group.command(
+        name=locale_str("form"), description=locale_str("Opens a form to describe a picture in")
+    )
+    async def form(interaction: Interaction) -> None:
+        await actions.describe(interaction)
 
     @group.command(name=locale_str("again"), description=locale_str("Draws a picture again"))
     @app_commands.describe(id=locale_str("Which of your pictures; the latest if left out"))
@@ -191,7 +193,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
     @app_commands.describe(picture=locale_str("The picture: PNG, JPEG or WebP"))
     @app_commands.rename(**_localised("picture"))
     async def inspect(interaction: Interaction, picture: discord.Attachment) -> None:
-        await actions.inspect(interaction, attached(picture))
+        await actions.inspect(interaction, actions.attached(picture))
 
     @group.command(name=locale_str("history"), description=locale_str("Lists your pictures"))
     @app_commands.describe(words=locale_str("Words from the prompt"))
@@ -291,7 +293,7 @@ def menus(actions: Actions, config: Config) -> list[app_commands.ContextMenu]:
         try:
             if job_id is not None:
                 await actions.use_as_control_image(
-                    interaction, job_id, is_private=message.flags.ephemeral or None
+                    interaction, job_id, is_private=message.flags.ephemeral
                 )
                 return
             pictures = pictures_of(message)
@@ -300,7 +302,8 @@ def menus(actions: Actions, config: Config) -> list[app_commands.ContextMenu]:
             form = PictureForm(
                 actions.service.presets.values(),
                 say_of(interaction),
-                [partial(actions.attachments.read, each) for each in pictures],
+                [actions.attached(each) for each in pictures],
+                is_private=await actions.answers.is_private(interaction),
             )
         except FluxbotError as error:
             await actions.answers.refuse(interaction, error)
@@ -325,7 +328,7 @@ def menus(actions: Actions, config: Config) -> list[app_commands.ContextMenu]:
         if job_id is not None and not message.attachments:
             await actions.inspect(interaction, PictureOf(job_id), shown=job_id)
         elif pictures:
-            await actions.inspect(interaction, partial(actions.attachments.read, pictures[0]))
+            await actions.inspect(interaction, actions.attached(pictures[0]))
         else:
             await actions.answers.refuse(interaction, sentences.no_picture_there())
 

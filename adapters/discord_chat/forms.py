@@ -1,7 +1,8 @@
-"""The forms that open: change a prompt, and draw from a picture.
+"""The forms that open: describe a picture, change a prompt, and draw from a picture.
 
 A form answers at once, since Discord wants it within three seconds; the job is looked up when
-the form comes back.
+the form comes back. Discord has room for five fields in one: all forms have the same four, and
+`_Form.add` takes one more.
 """
 
 from __future__ import annotations
@@ -17,16 +18,24 @@ from adapters.discord_chat.messages import MAX_CHOICE, shortened
 from adapters.discord_chat.people import Interaction, say_of
 from adapters.discord_chat.wording import words
 from bot import sentences
-from bot.commands import EXAMPLE, AgainCommand, ImagineCommand, read_options, render_options
+from bot.commands import (
+    EXAMPLE,
+    AgainCommand,
+    ImagineCommand,
+    PromptCommand,
+    read_options,
+    render_options,
+)
 from bot.jobs import Job
 from bot.languages import Language
 from bot.requests import command_of
+from bot.sentences import Hint
 from bot.source import Picture
 from generation.checks import MAX_PROMPT_LENGTH
 from generation.errors import FluxbotError
 from generation.types import Preset
 
-MAX_CHOICES, MAX_HINT = 25, 100
+MAX_CHOICES, MAX_HINT, MAX_RADIO_BUTTONS = 25, 100, 10
 #: Longest line of options that a form takes.
 MAX_OPTIONS = 400
 #: Seconds for which an open form is remembered, since Discord never reports its closing.
@@ -36,7 +45,11 @@ REMEMBERED = "remembered"
 
 
 class _Form(discord.ui.Modal):
-    """Fields for a prompt, a negative prompt, a preset, and the other options as typed."""
+    """Fields for a prompt, a negative prompt, a preset, and the other options as typed.
+
+    Args:
+        example: Options that stand in the empty field, as an example.
+    """
 
     def __init__(
         self,
@@ -44,6 +57,7 @@ class _Form(discord.ui.Modal):
         title: str,
         old: ImagineCommand,
         presets: list[Preset],
+        example: str = "--steps 20 --size 1024x768 --seed 7",
     ) -> None:
         super().__init__(title=title, timeout=SECONDS_TO_FILL_IN)
         self.prompt: discord.ui.TextInput[Any] = discord.ui.TextInput(
@@ -59,37 +73,25 @@ class _Form(discord.ui.Modal):
             max_length=MAX_PROMPT_LENGTH,
             required=False,
         )
-        offered = presets[:MAX_CHOICES]
-        if old.preset not in [preset.name for preset in offered]:
-            own = [preset for preset in presets if preset.name == old.preset]
-            offered = [*own, *offered][:MAX_CHOICES]
-        left_out = [preset.name for preset in presets if preset not in offered]
-        self.preset: discord.ui.Select[Any] = discord.ui.Select(
-            custom_id="preset",
-            options=[
-                discord.SelectOption(
-                    label=preset.name,
-                    description=shortened(preset.description, MAX_CHOICE) or None,
-                    default=preset.name == old.preset,
-                )
-                for preset in offered
-            ],
-        )
+        self.preset, left_out = _preset_menu(presets, old.preset)
         self.options: discord.ui.TextInput[Any] = discord.ui.TextInput(
             custom_id="options",
             default=render_options(replace(old, preset=None, negative_prompt=None)) or None,
-            placeholder="--steps 20 --size 1024x768 --seed 7",
+            placeholder=example,
             max_length=MAX_OPTIONS,
             required=False,
         )
-        more = sentences.more_presets(left_out, say) if left_out else None
-        for text, component, hint in (
-            (say("Prompt"), self.prompt, None),
-            (say("What to avoid"), self.negative, None),
-            (say("Preset"), self.preset, more and shortened(more, MAX_HINT)),
-            (say("Options"), self.options, None),
-        ):
-            self.add_item(discord.ui.Label(text=text, component=component, description=hint))
+        self.add(say("Prompt"), self.prompt)
+        self.add(say("What to avoid"), self.negative)
+        self.add(
+            say("Preset"), self.preset, sentences.more_presets(left_out, say) if left_out else ""
+        )
+        self.add(say("Options"), self.options)
+
+    def add(self, text: str, component: discord.ui.Item[Any], hint: str = "") -> None:
+        """Add *component* below *text*, with *hint* between them."""
+        hint = shortened(hint, MAX_HINT)
+        self.add_item(discord.ui.Label(text=text, component=component, description=hint or None))
 
     def command(self) -> ImagineCommand:
         """The command of the filled-in fields. A preset among the options counts before the one
@@ -133,22 +135,73 @@ def _prompt_in(parts: Any) -> str:
     return _prompt_in([parts.get("component"), parts.get("components")])
 
 
-class EditForm(_Form):
-    """A form with the values of a picture, which draws it again with changes."""
+def _preset_menu(
+    presets: list[Preset], chosen: str | None
+) -> tuple[discord.ui.Select[Any], list[str]]:
+    """A menu of *presets*, with *chosen* among them, and the names that it has no room for."""
+    offered = presets[:MAX_CHOICES]
+    if chosen not in [preset.name for preset in offered]:
+        own = [preset for preset in presets if preset.name == chosen]
+        offered = [*own, *offered][:MAX_CHOICES]
+    menu: discord.ui.Select[Any] = discord.ui.Select(
+        custom_id="preset",
+        options=[
+            discord.SelectOption(
+                label=preset.name,
+                description=shortened(preset.description, MAX_CHOICE) or None,
+                default=preset.name == chosen,
+            )
+            for preset in offered
+        ],
+    )
+    return menu, [preset.name for preset in presets if preset not in offered]
+
+
+class _UploadForm(_Form):
+    """A form with a field for a picture to draw from."""
+
+    def __init__(
+        self, say: Language, title: str, old: ImagineCommand, presets: list[Preset]
+    ) -> None:
+        super().__init__(say, title, old, presets)
+        self.picture: discord.ui.FileUpload[Any] = discord.ui.FileUpload(
+            custom_id="picture", required=False
+        )
+        self.add(say("Control image"), self.picture, say(Hint.FOR_PRESETS))
+
+    def pictures(self, acts: Acts) -> list[Picture]:
+        """The attached picture, if any."""
+        return [acts.attached(file) for file in self.picture.values]
+
+
+class DrawForm(_UploadForm):
+    """An empty form for a picture.
+
+    Args:
+        preset: Name of the preset that is chosen at first.
+    """
+
+    def __init__(self, presets: Iterable[Preset], say: Language, preset: str) -> None:
+        super().__init__(say, say("New picture"), ImagineCommand(preset=preset), list(presets))
+
+    async def fulfil(self, acts: Acts, interaction: Interaction, command: ImagineCommand) -> None:
+        await acts.draw(interaction, PromptCommand(command), self.pictures(acts))
+
+
+class EditForm(_UploadForm):
+    """A form with the values of a picture, which draws it again with changes. A picture that is
+    attached takes the place of the one that it was drawn from."""
 
     def __init__(self, presets: Iterable[Preset], job: Job, say: Language) -> None:
-        old = command_of(job.request, job.images)
-        fitting = [
-            preset
-            for preset in presets
-            if not preset.needs_image or job.request.control_image is not None
-        ]
-        super().__init__(say, say("Edit prompt"), old, fitting)
         self._job = job
-        self._old = old
+        self._old = command_of(job.request, job.images)
+        super().__init__(say, say("Edit prompt"), self._old, list(presets))
 
     async def fulfil(self, acts: Acts, interaction: Interaction, command: ImagineCommand) -> None:
         job_id, changes = self._job.id, command
+        if pictures := self.pictures(acts):
+            await acts.draw(interaction, command, pictures, shown=job_id)
+            return
         if command.preset == self._old.preset:
             # Naming the same preset again would undo choices made beside it.
             changes = replace(changes, preset=None)
@@ -167,7 +220,8 @@ class PictureForm(_Form):
         pictures: Pictures to choose from.
         number: The picture that is chosen at first.
         shown: Id of the job whose pictures they are, if of any.
-        is_private: Whether the new picture stays private; None takes the person's own default.
+        is_private: Whether the new picture stays private unless the person says otherwise, for
+            which there is room beside a single picture.
     """
 
     def __init__(
@@ -179,35 +233,57 @@ class PictureForm(_Form):
         prompt: str = "",
         number: int = 1,
         shown: str | None = None,
-        is_private: bool | None = None,
+        is_private: bool = False,
     ) -> None:
         takers = [preset for preset in presets if preset.needs_image]
         if not takers:
             raise sentences.no_taker()
         old = ImagineCommand(prompt, preset=takers[0].name)
-        super().__init__(say, say("Use as control image"), old, takers)
+        super().__init__(say, say("Use as control image"), old, takers, "--strength 0.7")
         self._pictures = pictures
         self._number = number
         self._shown = shown
         self._is_private = is_private
-        self.which: discord.ui.Select[Any] | None = None
+        self.which: discord.ui.RadioGroup[Any] | discord.ui.Select[Any] | None = None
+        self.private: discord.ui.Checkbox[Any] | None = None
         if len(pictures) > 1:
-            self.which = discord.ui.Select(
-                custom_id="which",
-                options=[
-                    discord.SelectOption(
-                        label=say("Picture {number}", number=each),
-                        value=str(each),
-                        default=each == number,
-                    )
-                    for each in range(1, min(len(pictures), MAX_CHOICES) + 1)
-                ],
-            )
-            self.add_item(discord.ui.Label(text=say("Which picture"), component=self.which))
+            self.which = _numbers(len(pictures), number, say)
+            self.add(say("Which picture"), self.which)
+        else:
+            self.private = discord.ui.Checkbox(custom_id="private", default=is_private)
+            self.add(say(Hint.PRIVATE), self.private)
 
     async def fulfil(self, acts: Acts, interaction: Interaction, command: ImagineCommand) -> None:
-        number = int(self.which.values[0]) if self.which and self.which.values else self._number
+        number = self._number
+        if isinstance(self.which, discord.ui.Select):
+            number = int(next(iter(self.which.values), number))
+        elif self.which is not None:
+            number = int(self.which.value or number)
+        is_private = self._is_private if self.private is None else self.private.value
         picture = self._pictures[number - 1]
-        await acts.draw(
-            interaction, command, (picture,), shown=self._shown, is_private=self._is_private
+        await acts.draw(interaction, command, (picture,), shown=self._shown, is_private=is_private)
+
+
+def _numbers(
+    count: int, chosen: int, say: Language
+) -> discord.ui.RadioGroup[Any] | discord.ui.Select[Any]:
+    """A choice among pictures 1 to *count*; a menu where there are too many to show them all."""
+    options = [
+        (say("Picture {number}", number=each), str(each), each == chosen)
+        for each in range(1, min(count, MAX_CHOICES) + 1)
+    ]
+    if count > MAX_RADIO_BUTTONS:
+        return discord.ui.Select(
+            custom_id="which",
+            options=[
+                discord.SelectOption(label=label, value=value, default=is_chosen)
+                for label, value, is_chosen in options
+            ],
         )
+    return discord.ui.RadioGroup(
+        custom_id="which",
+        options=[
+            discord.RadioGroupOption(label=label, value=value, default=is_chosen)
+            for label, value, is_chosen in options
+        ],
+    )

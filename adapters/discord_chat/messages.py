@@ -13,8 +13,16 @@ from typing import Any
 
 import discord
 
-from adapters.discord_chat.acts import ButtonKind
-from adapters.discord_chat.buttons import JobButton, JobSelect, PageButton, PresetsButton
+from adapters.discord_chat.buttons import (
+    EACH,
+    MOST_OF_A_GRID,
+    ROWS,
+    JobButton,
+    JobSelect,
+    Look,
+    PageButton,
+    PresetsButton,
+)
 from adapters.discord_chat.people import PLATFORM
 from bot import reasons, replies
 from bot.conversation import Reply
@@ -268,28 +276,24 @@ def note_post(job: Job, sentence: str) -> Post:
 def job_buttons(
     job: Job, say: Language, can_upscale: bool, *, has_picture: bool, number: int | None = None
 ) -> list[JobButton]:
-    """The buttons under a job that has ended; a grid has two for each of its pictures."""
-    one: list[ButtonKind] = ["again", "vary", "edit"]
+    """The buttons under a job that has ended, as `ROWS` has them."""
     if job.status is not JobStatus.SUCCEEDED or not has_picture:
-        kinds: list[ButtonKind] = ["again", "edit", "delete"]
-        return [JobButton(say, kind, job.id, 0) for kind in kinds]
-    if job.images > 1 and number is None:
-        first_four = range(1, min(4, job.images) + 1)
-        return [
-            *(JobButton(say, "single", job.id, each, row=0) for each in first_four),
-            *(JobButton(say, "variation", job.id, each, row=1) for each in first_four),
-            *(
-                JobButton(say, kind, job.id, 0 if kind == "delete" else 1, row=2)
-                for kind in ("again", "edit", "control", "report", "delete")
-            ),
-        ]
-    upscale: list[ButtonKind] = ["upscale"] if can_upscale else []
-    return [
-        *(JobButton(say, kind, job.id, number or 1, row=0) for kind in (*one, *upscale)),
-        JobButton(say, "control", job.id, number or 1, row=1),
-        JobButton(say, "report", job.id, number or 1, row=1),
-        JobButton(say, "delete", job.id, number or 0 if job.images > 1 else 0, row=1),
-    ]
+        look: Look = "nothing"
+    else:
+        look = "grid" if job.images > 1 and number is None else "picture"
+    left_out = set() if can_upscale else {"upscale"}
+    buttons = []
+    for row, kinds in enumerate(ROWS[look]):
+        for kind in kinds:
+            if kind in EACH:
+                for each in range(1, min(MOST_OF_A_GRID, job.images) + 1):
+                    buttons.append(JobButton(say, kind, job.id, each, row=row))
+            elif kind not in left_out:
+                # 0 is the whole job.
+                about = number if job.images > 1 else None
+                is_whole = look == "nothing" or (kind == "delete" and about is None)
+                buttons.append(JobButton(say, kind, job.id, 0 if is_whole else about or 1, row=row))
+    return buttons
 
 
 def history_post(

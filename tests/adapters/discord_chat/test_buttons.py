@@ -13,6 +13,10 @@ from tests.conftest import PRESETS, stepping
 from tests.fakes.discord import File
 from tests.samples import opened, picture, pixels
 
+CANNY = {"preset": "canny"}
+#: Discord's number for a field below a label.
+LABEL = 18
+
 
 @pytest.fixture
 async def fox(fake, ada, gate):
@@ -140,6 +144,65 @@ async def test_a_picture_becomes_a_control_image(ada, fox, service):
     assert (request.prompt, request.preset) == ("a wolf", "canny")
     with opened(request.control_image) as control_image:
         assert control_image.size == (64, 64)
+
+
+async def test_a_picture_that_is_attached_in_the_form_becomes_the_control_image(ada, fox, service):
+    pressed = await ada.press(fox, "Edit prompt")
+    await pressed.answered()
+
+    submitted = await ada.submit(pressed, {"preset": "canny", "picture": File(picture())})
+
+    await submitted.until(drawn)
+    request = (await newest(service, ada)).request
+    assert (request.prompt, request.preset, request.seed) == ("a fox", "canny", 7)
+    assert pixels(request.control_image.read_bytes()) == pixels(picture())
+
+
+async def test_a_preset_that_needs_a_picture_asks_for_one_where_none_is_attached(ada, fox):
+    pressed = await ada.press(fox, "Edit prompt")
+    await pressed.answered()
+
+    submitted = await ada.submit(pressed, {"preset": "canny"})
+
+    assert "canny needs a control image" in (await submitted.followed_up()).text
+
+
+async def test_a_control_image_is_drawn_from_in_private_where_the_form_says_so(ada, fox):
+    pressed = await ada.press(fox, "Use as control image")
+    await pressed.answered()
+
+    submitted = await ada.submit(pressed, {"preset": "canny", "private": True})
+
+    assert (await submitted.until(drawn)).is_ephemeral
+
+
+async def test_a_form_can_be_opened_without_a_picture_before(fake, ada, gate, service):
+    gate.open()
+    opened = await ada.command(fake.channel, "flux form")
+    await opened.answered()
+
+    submitted = await ada.submit(
+        opened, {"prompt": "a castle", "options": "--steps 2", "picture": File(picture())} | CANNY
+    )
+
+    await submitted.until(drawn)
+    request = (await newest(service, ada)).request
+    assert (request.prompt, request.preset, request.num_inference_steps) == ("a castle", "canny", 2)
+    assert pixels(request.control_image.read_bytes()) == pixels(picture())
+
+
+async def test_no_form_has_a_field_of_the_old_kind(fake, ada, fox, four_foxes):
+    """Text inputs in rows are deprecated: each field stands below a label."""
+    forms = [
+        await ada.press(fox, "Edit prompt"),
+        await ada.press(fox, "Use as control image"),
+        await ada.press(four_foxes, "Use as control image"),
+        await ada.command(fake.channel, "flux form"),
+    ]
+
+    for each in forms:
+        await each.answered()
+        assert {part["type"] for part in each.modal.components} == {LABEL}
 
 
 async def test_of_a_grid_one_picture_is_chosen_as_control_image(ada, four_foxes, service, presence):
