@@ -357,8 +357,8 @@ async def test_a_full_disk_keeps_no_token_and_serves_all_the_same(
     async def stop(seconds):
         raise EOFError
 
+    keeper = rotation.Rotation(chat._grants, chat._rotation._rotator, sleep=stop)
     with pytest.raises(EOFError):
-        keeper = rotation.Rotation(chat._grants, chat._rotation._rotator, sleep=stop)
         await keeper.run(chat.workspaces)
 
     assert kept(chat)["T0123"]["bot_token"] == slack.team.token
