@@ -265,9 +265,16 @@ class FairQueue:
 
     People take turns, so that one job never waits for all twenty of somebody else. Waiting
     jobs can be moved and taken out.
+
+    Args:
+        person_of: One name for all accounts of the person of an account. Jobs that wait keep their
+            places when it changes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, person_of: Callable[[str], str] = lambda user: user) -> None:
+        self._person_of = person_of
+        self._person: dict[str, str] = {}  # by the id of a waiting job
+        self._of_person: dict[str, list[str]] = {}
         self._places: list[_Place] = []  # sorted; the first is next
         self._jobs: dict[str, Job] = {}
         self._place_of: dict[str, _Place] = {}
@@ -291,7 +298,7 @@ class FairQueue:
         return (self._jobs[place.job_id] for place in self._places[begin:end])
 
     def of(self, user: str) -> list[Job]:
-        """The waiting jobs of *user*, in the order in which they will be drawn."""
+        """The waiting jobs of the account *user*, in the order in which they will be drawn."""
         return [self._jobs[job_id] for job_id in self._of_user.get(user, ())]
 
     @property
@@ -300,16 +307,16 @@ class FairQueue:
         return self._round
 
     def resume(self, round: int, had_their_turn: Iterable[str]) -> None:
-        """Continue an earlier queue in *round*, in which these people had their turn already.
+        """Continue an earlier queue in *round*, in which these accounts had their turn already.
 
         To be called before any `put`: jobs that are then put in the order of their arrival
         get their old places.
         """
         self._round = round
-        self._had_their_turn = set(had_their_turn)
+        self._had_their_turn = set(map(self._person_of, had_their_turn))
 
     def waiting(self, user: str) -> int:
-        """Number of waiting jobs of *user*."""
+        """Number of waiting jobs of the account *user*."""
         return len(self._of_user.get(user, ()))
 
     def position(self, job: Job) -> int:
@@ -322,28 +329,18 @@ class FairQueue:
         return self._jobs[self._places[position - 1].job_id] if position else None
 
     def put(self, job: Job) -> None:
-        mine = self._of_user.setdefault(job.user, [])
+        person = self._person_of(job.user)
         # Coming back at once earns nobody a second turn in a round.
-        turn = self._round + (job.user in self._had_their_turn)
-        if mine:
+        turn = self._round + (person in self._had_their_turn)
+        if mine := self._of_person.get(person):
             turn = max(turn, self._place_of[mine[-1]].round + 1)
         self._arrivals += 1
-        place = _Place(turn, self._arrivals, job.id)
-        insort(self._places, place)
-        self._jobs[job.id] = job
-        self._place_of[job.id] = place
-        mine.append(job.id)
-        self._changed.set()
+        self._add(job, _Place(turn, self._arrivals, job.id))
 
     def put_first(self, job: Job) -> None:
         """Put *job* in front of all others."""
         self._moved_to_front += 1
-        place = _Place(self._round, -self._moved_to_front, job.id)
-        insort(self._places, place)
-        self._jobs[job.id] = job
-        self._place_of[job.id] = place
-        self._of_user.setdefault(job.user, []).insert(0, job.id)
-        self._changed.set()
+        self._add(job, _Place(self._round, -self._moved_to_front, job.id), is_first=True)
 
     def move(self, job_id: str, *, to_front: bool) -> bool:
         """Move a waiting job to the front or the end of the queue; False if it does not wait."""
@@ -356,12 +353,20 @@ class FairQueue:
             return True
         self._arrivals += 1
         last = self._places[-1].round if self._places else self._round
-        place = _Place(last, self._arrivals, job_id)
-        self._places.append(place)
-        self._jobs[job_id] = job
-        self._place_of[job_id] = place
-        self._of_user.setdefault(job.user, []).append(job_id)
+        self._add(job, _Place(last, self._arrivals, job_id))
         return True
+
+    def _add(self, job: Job, place: _Place, *, is_first: bool = False) -> None:
+        insort(self._places, place)
+        self._jobs[job.id] = job
+        self._place_of[job.id] = place
+        person = self._person[job.id] = self._person_of(job.user)
+        for mine in (
+            self._of_user.setdefault(job.user, []),
+            self._of_person.setdefault(person, []),
+        ):
+            mine.insert(0 if is_first else len(mine), job.id)
+        self._changed.set()
 
     def hold(self) -> None:
         """Hand out no job until `release`."""
@@ -385,9 +390,8 @@ class FairQueue:
         if place.round != self._round:
             self._round = place.round
             self._had_their_turn.clear()
-        job = self._take(place)
-        self._had_their_turn.add(job.user)
-        return job
+        self._had_their_turn.add(self._person[place.job_id])
+        return self._take(place)
 
     def _choose(self, suits: Callable[[Job], bool]) -> _Place:
         first = self._places[0]
@@ -410,8 +414,8 @@ class FairQueue:
         place = self._place_of.get(job_id)
         if place is None:
             return None
-        user = self._jobs[job_id].user
-        later = self._of_user[user][self._of_user[user].index(job_id) + 1 :]
+        mine = self._of_person[self._person[job_id]]
+        later = mine[mine.index(job_id) + 1 :]
         turn = place.round
         job = self._take(place)
         for follower in later:
@@ -428,10 +432,13 @@ class FairQueue:
         job = self._jobs.pop(place.job_id)
         del self._place_of[job.id]
         self._passed_over.pop(job.id, None)
-        mine = self._of_user[job.user]
-        mine.remove(job.id)
-        if not mine:
-            del self._of_user[job.user]
+        for by, name in (
+            (self._of_user, job.user),
+            (self._of_person, self._person.pop(job.id)),
+        ):
+            by[name].remove(job.id)
+            if not by[name]:
+                del by[name]
         return job
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
+from bot import selves
 from bot.refusals import Conflict, TooOften
 
 #: Reports that one person may make within an hour.
@@ -29,14 +30,18 @@ class Reported:
 
 
 def add(db: sqlite3.Connection, job_id: str, user: str, reason: str, now: float) -> int:
-    """Number of open reports about the job, with that of *user* written.
+    """Number of open reports about the job, with that of *user* written. All accounts of a person
+    are one.
 
     Raises:
         Conflict: They have reported it before.
         TooOften: They have reported too much within an hour.
     """
+    names = selves.names_json(db, user)
     (count,) = db.execute(
-        "SELECT count(*) FROM reports WHERE user = ? AND made_at > ?", (user, now - 3600)
+        "SELECT count(*) FROM reports"
+        " WHERE user IN (SELECT value FROM json_each(?)) AND made_at > ?",
+        (names, now - 3600),
     ).fetchone()
     if count >= MOST_AN_HOUR:
         raise TooOften(
@@ -44,12 +49,15 @@ def add(db: sqlite3.Connection, job_id: str, user: str, reason: str, now: float)
             " try again later",
             retry_in=3600.0,
         )
-    cursor = db.execute(
-        "INSERT OR IGNORE INTO reports (job_id, user, reason, made_at) VALUES (?, ?, ?, ?)",
+    if db.execute(
+        "SELECT 1 FROM reports WHERE job_id = ? AND user IN (SELECT value FROM json_each(?))",
+        (job_id, names),
+    ).fetchone():
+        raise Conflict("you have reported this picture already; moderators will look at it")
+    db.execute(
+        "INSERT INTO reports (job_id, user, reason, made_at) VALUES (?, ?, ?, ?)",
         (job_id, user, reason[:MOST_CHARACTERS], now),
     )
-    if not cursor.rowcount:
-        raise Conflict("you have reported this picture already; moderators will look at it")
     return _open(db, job_id)
 
 

@@ -126,6 +126,10 @@ class Selves:
         """All accounts of the person of *account*."""
         return self._of.get(account) or frozenset({account})
 
+    def person_of(self, account: str) -> str:
+        """One name for all accounts of the person of *account*: that of one of them."""
+        return min(self._of.get(account) or (account,))
+
     def are_one(self, account: str, other: str) -> bool:
         """Whether both accounts are one person's."""
         return account == other or other in self._of.get(account, ())

@@ -143,6 +143,7 @@ class Service:
             model,
             self.metrics,
             now,
+            self.selves.person_of,
             fleet,
         )
         ids = JobIds(database, self._store, gallery, self._worker.unfinished, new_id)
@@ -241,6 +242,7 @@ class Service:
 
     async def start(self) -> None:
         """Take up the jobs that the last process left. Nobody may submit before this is done."""
+        await self.selves.start()
         left = await self._database.read(self._store.unfinished)
         give_up = partial(self._outcomes.write, outcome=given_up(UNREADABLE, self._now()))
         for job_id in left.unreadable:
@@ -254,7 +256,6 @@ class Service:
         self._worker.take_up(left)
         await self.admin.start()
         await self.sessions.start()
-        await self.selves.start()
         self._upkeep.sweep_before = self._now()
 
     async def finish(self, seconds: float) -> None:

@@ -85,12 +85,13 @@ class Worker:
         model: str,
         metrics: Metrics,
         now: Callable[[], float],
+        person_of: Callable[[str], str],
         fleet: Fleet | None = None,
     ) -> None:
         self.unfinished: dict[str, Job] = {}
         self.held: dict[str, Job] = {}
         self.times = StepTimes()
-        self._queue = FairQueue()
+        self._queue = FairQueue(person_of)
         self._database = database
         self._store = store
         self._outcomes = outcomes

@@ -111,15 +111,21 @@ async def test_jobs_behind_a_cancelled_one_move_up_into_its_turn():
             st.tuples(st.just("remove"), st.integers(0, 30)),
         ),
         max_size=60,
-    )
+    ),
+    st.sampled_from(("", "ab", "abc")),
 )
-@example([("put", user) for user in "abbab"] + [("get", None)])
-def test_whatever_happens_nobody_is_passed_over_and_nobody_lost(events):
+@example([("put", user) for user in "abbab"] + [("get", None)], "")
+@example([("put", user) for user in "aaaabbbbcccc"], "ab")
+def test_whatever_happens_nobody_is_passed_over_and_nobody_lost(events, joined):
     """Between two turns of one person who waits, nobody else has more than one of theirs
-    for each time the queue handed out a job; and every job comes out once."""
+    for each time the queue handed out a job; and every job comes out once. *joined* are accounts
+    of one person."""
+
+    def person_of(user):
+        return joined[0] if user in joined else user
 
     async def play():
-        queue, expected, made, had_a_turn = FairQueue(), [], 0, set()
+        queue, expected, made, had_a_turn = FairQueue(person_of), [], 0, set()
         for event, value in events:
             if event == "put":
                 queue.put(job(value, f"{value}{made}"))
@@ -128,7 +134,7 @@ def test_whatever_happens_nobody_is_passed_over_and_nobody_lost(events):
             elif event == "get" and expected:
                 taken = await queue.get()
                 expected.remove(taken.id)
-                had_a_turn.add((queue.round, taken.user))
+                had_a_turn.add((queue.round, person_of(taken.user)))
             elif event == "remove" and expected:
                 chosen = expected.pop(value % len(expected))
                 assert queue.remove(chosen).id == chosen
@@ -136,21 +142,36 @@ def test_whatever_happens_nobody_is_passed_over_and_nobody_lost(events):
         assert sorted(order) == sorted(expected)
         assert [queue.position(each) for each in queue] == list(range(len(order)))
         for user in "abcd":  # one person's jobs keep their order
-            own = [id for id in order if id.startswith(user)]
+            own = [id for id in order if person_of(id[0]) == user]
             assert own == sorted(own, key=lambda id: int(id[1:]))
+            assert [each.id for each in queue.of(user)] == [id for id in order if id[0] == user]
         # Two people who both wait differ by at most one turn, those of this round included.
-        waiting = {id[0] for id in order}
+        waiting = {person_of(id[0]) for id in order}
         for count in range(len(order)):
             turns = {
                 user: ((queue.round, user) in had_a_turn)
-                + sum(id[0] == user for id in order[:count])
+                + sum(person_of(id[0]) == user for id in order[:count])
                 for user in waiting
             }
-            still = [turns[user] for user in waiting if any(id[0] == user for id in order[count:])]
+            still = [
+                turns[user]
+                for user in waiting
+                if any(person_of(id[0]) == user for id in order[count:])
+            ]
             assert max(still, default=0) - min(still, default=0) <= 1
         assert await drain(queue) == order
 
     asyncio.run(play())
+
+
+async def test_a_turn_before_a_restart_counts_for_every_account_of_the_person():
+    queue = FairQueue(lambda user: "ann" if user == "bob" else user)
+    queue.resume(3, ["bob"])
+
+    for user in ("ann", "cy"):
+        queue.put(job(user, user))
+
+    assert await drain(queue) == ["cy", "ann"]
 
 
 async def test_a_held_queue_hands_out_nothing_until_it_is_released():

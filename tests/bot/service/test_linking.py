@@ -13,7 +13,7 @@ from bot.refusals import Conflict, NotAllowed, NotFound, QuotaExceeded, TooOften
 from bot.source import Source
 from tests.bot.conftest import CIRCLE
 from tests.bot.service.test_own_data import drawn, read
-from tests.conftest import ADA, ADMIN, BOB, EVE, finished, stepping, until
+from tests.conftest import ADA, ADMIN, BOB, EVE, at_step, finished, stepping, until
 
 ADA_SOURCE, EVE_SOURCE = Source(ADA, name="ada"), Source(EVE, name="Eve the Great")
 
@@ -234,6 +234,50 @@ async def test_only_so_many_accounts_are_one_person(bot, monkeypatch):
 
     assert isinstance(await refused(bot, Source(BOB), "link yes"), Conflict)
     assert bot.service.selves.of(BOB) == {BOB}
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_accounts_of_one_person_take_one_turn_in_a_round(bot, gate, is_restarted):
+    await joined(bot)
+    first = await bot.service.submit(Source("web:zoe"), CIRCLE)
+    await at_step(first, 0, picture=1)
+    jobs = [
+        await bot.service.submit(source, CIRCLE) for source in (ADA_SOURCE, EVE_SOURCE, Source(BOB))
+    ]
+    if is_restarted:
+        await stepping(gate, bot.restart())
+        jobs = [await bot.service.lookups.job(Source(ADMIN), each.id) for each in jobs]
+    drawn_in_turn = []
+
+    async def follow(job):
+        await finished(job)
+        drawn_in_turn.append(job.user)
+
+    following = asyncio.gather(*map(follow, jobs))
+    gate.open()
+    await following
+
+    assert drawn_in_turn == [ADA, BOB, EVE]
+
+
+async def test_a_person_reports_a_picture_once_whatever_their_account(bot, gate):
+    await joined(bot)
+    job = await drawn(bot, gate, BOB)
+    await bot.service.moderation.report(ADA, job.id)
+
+    with pytest.raises(Conflict, match="already"):
+        await bot.service.moderation.report(EVE, job.id)
+
+
+async def test_a_person_reports_so_many_an_hour_with_all_their_accounts(bot, gate, monkeypatch):
+    monkeypatch.setattr("bot.reports.MOST_AN_HOUR", 2)
+    await joined(bot)
+    jobs = [await drawn(bot, gate, BOB) for _ in range(3)]
+    await bot.service.moderation.report(ADA, jobs[0].id)
+    await bot.service.moderation.report(EVE, jobs[1].id)
+
+    with pytest.raises(TooOften):
+        await bot.service.moderation.report(ADA, jobs[2].id)
 
 
 @pytest.mark.parametrize(
