@@ -39,9 +39,11 @@ from bot.commands import (
     UnlinkCommand,
     UpscaleCommand,
     VaryCommand,
+    courtesy_in,
     parse,
 )
 from bot.commands.vocabulary import EXAMPLE_ID
+from bot.examples import cannot_be_drawn, examples, insists
 from bot.inspection import told
 from bot.jobs import Job
 from bot.languages import ENGLISH, Language
@@ -49,6 +51,7 @@ from bot.linking import Joining
 from bot.orders import audit_file, carry_out, invite
 from bot.service import Service
 from bot.source import Picture, PictureOf, Source
+from bot.views import Choice
 from generation.checks import check_text
 from generation.errors import FluxbotError, InvalidRequest
 
@@ -92,6 +95,7 @@ class Reply:
         link: Address of the page that signs the person in, for them alone; empty for none.
         asks_to_delete: Whether `text` asks whether all of that is to be deleted; a yes is
             `MyDataCommand`.
+        choices: Words to say next, to be offered as buttons beside `text`.
     """
 
     text: str = ""
@@ -107,6 +111,7 @@ class Reply:
     joining: Joining | None = None
     asks_to_join: bool = False
     link: str = ""
+    choices: tuple[Choice, ...] = ()
 
     @property
     def has_files(self) -> bool:
@@ -144,7 +149,7 @@ def understand(said: str | PromptCommand, last: Job | None) -> Command:
     same = _SAME.match(prompt)
     if isinstance(said, PromptCommand):
         if last is None or same is None:
-            return said.asked
+            return courtesy_in(prompt) or said.asked
         rest = prompt[same.end() :].strip()
         return AgainCommand(last.id, replace(said.asked, prompt=_continued(last, rest)))
     if last is None or same is None:
@@ -199,7 +204,11 @@ async def converse(
             raise InvalidRequest(
                 "a picture goes with a prompt: say what to draw from it", field="control_image"
             )
-        reply = await _answer(service, source, command, pictures, remarks)
+        if not pictures and _comes_to_nothing(service, said, command):
+            reply = Reply(cannot_be_drawn(source.language), choices=_examples(service))
+            kind = "help"
+        else:
+            reply = await _answer(service, source, command, pictures, remarks)
     except FluxbotError as error:
         return replace(refusal(error, source.language), kind=kind)
     return replace(reply, kind=kind)
@@ -304,9 +313,14 @@ async def _answer(
         case HelpCommand(topic):
             model = service.config.model
             text = replies.help_text(topic, f"{model.width}x{model.height}")
-            return Reply(text if topic else f"{service.about.text}\n\n{text}")
-        case ThanksCommand():
-            return Reply(say("You are welcome! Tell me what to draw next whenever you like."))
+            if topic:
+                return Reply(text)
+            return Reply(f"{service.about.text}\n\n{text}", choices=_examples(service))
+        case ThanksCommand(is_farewell):
+            text = say("See you! Tell me what to draw next whenever you like.")
+            if not is_farewell:
+                text = say("You are welcome! Tell me what to draw next whenever you like.")
+            return Reply(text, choices=_examples(service))
         case ReportCommand(job_id, reason):
             await service.moderation.report(source.user, job_id, reason)
             return Reply(say("Thank you: moderators will look at that picture."))
@@ -320,6 +334,19 @@ async def _answer(
             return Reply(await carry_out(service, source, command))
         case _:
             raise NotImplementedError(f"no answer to {command}")
+
+
+def _comes_to_nothing(service: Service, said: str | Command, command: Command) -> bool:
+    """Whether *command*, as a person has said it, asks for a picture of which the model knows
+    nothing. Programs, and people who insist, have theirs."""
+    words = said.asked.prompt if isinstance(said, PromptCommand) else said
+    if not isinstance(command, ImagineCommand) or not isinstance(words, str) or insists(words):
+        return False
+    return not service.about.can_draw(command.prompt)
+
+
+def _examples(service: Service) -> tuple[Choice, ...]:
+    return examples(service.about, service.presets, service.config.model.default_preset)
 
 
 async def _inspect(

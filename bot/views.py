@@ -114,6 +114,21 @@ class Quote:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """Words that a person can say by pressing a button.
+
+    Attributes:
+        label: On the button, in the person's language.
+        says: The words, in the grammar of all platforms.
+        is_main: Whether most people want just this.
+    """
+
+    label: str
+    says: str
+    is_main: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class About:
     """The introduction of the loaded model, for people who have just arrived.
 
@@ -121,8 +136,10 @@ class About:
         text: A sentence or two, plain.
         examples: Prompts worth trying.
         remarks: Sentences about a request, such as words that the model does not know.
+        can_draw: Whether the model knows enough of a prompt for a picture to come of it.
     """
 
     text: str
     examples: tuple[str, ...] = ()
     remarks: Callable[[GenerationRequest], tuple[str, ...]] = lambda request: ()
+    can_draw: Callable[[str], bool] = lambda prompt: True

@@ -83,6 +83,19 @@ class Actions:
             case "report":
                 await self.report(interaction, job_id)
 
+    async def say(self, interaction: Interaction, text: str) -> None:
+        """Carry out *text* as if the person had typed it; see `acts.Acts`."""
+
+        async def ask(source: Source) -> Reply:
+            return await converse(self.service, source, text)
+
+        # The question may have been for them alone; the picture is as private as any other.
+        await self.answers.draw(
+            interaction,
+            ask,
+            is_private=await self.answers.is_private(interaction, of_message=False),
+        )
+
     async def report(self, interaction: Interaction, job_id: str) -> None:
         """Report a picture that the person sees to moderators."""
         await self.answers.show(

@@ -39,6 +39,9 @@ class Acts(Protocol):
     ) -> None:
         """Carry out the button *kind* under picture *number* of a job."""
 
+    async def say(self, interaction: Interaction, text: str) -> None:
+        """Carry out *text* as if the person had typed it, for all to see where it draws."""
+
     async def turn_page(self, interaction: Interaction, page: int, words: str) -> None:
         """Show another page of the history in the same message."""
 

@@ -115,6 +115,9 @@ class Answers:
         event_id = f"{PLATFORM}:{interaction.id}"
         try:
             reply = await ask(replace(source, reply_to=dict(reply_to), event_id=event_id))
+            if reply.text and reply.error is None:
+                await self._say_instead(interaction, reply, is_private)
+                return
             job = reply.the_job()
         except Exception as error:
             if not is_private:
@@ -122,6 +125,15 @@ class Answers:
             await self.report_error(interaction, error)
             return
         self._following.follow(job, is_new=True)
+
+    async def _say_instead(self, interaction: Interaction, reply: Reply, is_private: bool) -> None:
+        """Tell the person alone *reply*, which has words in the place of a picture."""
+        post = reply_post(reply, say_of(interaction))
+        if is_private:
+            await self.finish(interaction, post)
+            return
+        await self._take_back(interaction)
+        await self.tell(interaction, post)
 
     async def show(
         self, interaction: Interaction, look_up: Callable[[], Awaitable[Post | Reply]]
@@ -257,9 +269,11 @@ class Answers:
             )
             await self.remove(interaction, message)
 
-    async def is_private(self, interaction: Interaction) -> bool:
-        """Whether the person alone sees what they draw here, unless they say otherwise."""
-        if interaction.message is not None and interaction.message.flags.ephemeral:
+    async def is_private(self, interaction: Interaction, *, of_message: bool = True) -> bool:
+        """Whether the person alone may see what they ask for: by their own default, and unless
+        *of_message* is False, where they ask under a message that is for them alone."""
+        is_theirs = interaction.message is not None and interaction.message.flags.ephemeral
+        if of_message and is_theirs:
             return True  # the answer to a private picture stays private
         try:
             async with asyncio.timeout(SECONDS_TO_LOOK_UP):

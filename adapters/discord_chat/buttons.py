@@ -7,6 +7,7 @@ last month still works.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, Literal, Self, cast
 
 import discord
@@ -14,6 +15,7 @@ import discord
 from adapters.discord_chat.acts import ButtonKind, carry_out
 from bot.jobs import ID_ALPHABET, ID_LENGTH
 from bot.languages import ENGLISH, Language
+from bot.views import Choice
 
 LABELS: dict[ButtonKind, tuple[str, str]] = {
     "again": ("Again", "🔁"),
@@ -43,6 +45,8 @@ MOST_OF_A_GRID = 4
 _JOB = f"[{ID_ALPHABET}]{{{ID_LENGTH}}}"
 #: Longest words of a search that fit into an id of 100 characters, beside the rest.
 MAX_WORDS = 80
+#: Longest words that a button says, of the 100 characters of an id; longest label; most buttons.
+MAX_SAID, MAX_LABEL, MAX_BUTTONS = 90, 80, 25
 
 
 class JobButton(
@@ -125,6 +129,35 @@ class PresetsButton(
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         await carry_out(interaction, lambda actions: actions.turn_presets(interaction, self.page))
+
+
+class ChoiceButton(
+    discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"flux-say:(?P<says>(?s:.*))"
+):
+    """A button that says words for the person who presses it."""
+
+    def __init__(self, label: str, says: str, *, is_main: bool = False) -> None:
+        self.says = says
+        style = discord.ButtonStyle.primary if is_main else discord.ButtonStyle.secondary
+        label = label if len(label) <= MAX_LABEL else f"{label[: MAX_LABEL - 1]}…"
+        super().__init__(discord.ui.Button(label=label, style=style, custom_id=f"flux-say:{says}"))
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: Any, match: re.Match[str], /
+    ) -> Self:
+        return cls("…", match["says"])
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        await carry_out(interaction, lambda actions: actions.say(interaction, self.says))
+
+
+def choice_buttons(choices: Iterable[Choice]) -> list[ChoiceButton]:
+    """Buttons for *choices*, as far as their words fit into an id, and one message."""
+    fitting = [each for each in choices if len(each.says) <= MAX_SAID]
+    return [
+        ChoiceButton(each.label, each.says, is_main=each.is_main) for each in fitting[:MAX_BUTTONS]
+    ]
 
 
 class JobSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template="flux-show"):

@@ -18,7 +18,13 @@ from adapters.discord_chat.actions import Actions
 from adapters.discord_chat.administration import admin_commands
 from adapters.discord_chat.answers import Answers
 from adapters.discord_chat.attachments import Attachments
-from adapters.discord_chat.buttons import JobButton, JobSelect, PageButton, PresetsButton
+from adapters.discord_chat.buttons import (
+    ChoiceButton,
+    JobButton,
+    JobSelect,
+    PageButton,
+    PresetsButton,
+)
 from adapters.discord_chat.commands import flux_commands, menus
 from adapters.discord_chat.doors import closed
 from adapters.discord_chat.faults import SECONDS_FOR_A_CALL, in_time
@@ -172,7 +178,7 @@ class FluxClient(discord.AutoShardedClient):
         """Called by discord.py between logging in and connecting."""
         self._owners = _owners(self.application)
         self.add_dynamic_items(JobButton, PageButton, PresetsButton, JobSelect)
-        self.add_dynamic_items(DeleteEverything, LinkButton, ModerationButton)
+        self.add_dynamic_items(DeleteEverything, LinkButton, ModerationButton, ChoiceButton)
         service = self.actions.service
         self.tree.add_command(flux_commands(self.actions, self._config))
         self.tree.add_command(admin_commands(service, self.actions.answers, self._config))

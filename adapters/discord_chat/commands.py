@@ -14,7 +14,7 @@ from discord import app_commands
 from discord.app_commands import Choice, Range, locale_str
 
 from adapters.discord_chat.actions import Actions
-from adapters.discord_chat.buttons import job_of
+from adapters.discord_chat.buttons import choice_buttons, job_of
 from adapters.discord_chat.doors import has_user_install
 from adapters.discord_chat.forms import PictureForm
 from adapters.discord_chat.linking import add_linking
@@ -30,6 +30,7 @@ from bot.commands import (
     CancelCommand,
     Command,
     CommandError,
+    HelpCommand,
     ImagineCommand,
     PromptCommand,
     QueueCommand,
@@ -276,10 +277,11 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
             for each in group.walk_commands()
             if isinstance(each, app_commands.Command)
         ]
-        examples = [f"- {example}" for example in service.about.examples[:5]]
-        text = "\n".join([*lines, "", f"**{say('Try one of these')}**", *examples])
+        text = "\n".join([*lines, "", f"**{say('Try one of these')}**"])
         about = text_post(service.about.text).embeds[0].description
-        await answers.tell(interaction, Post([discord.Embed(description=f"{about}\n\n{text}")]))
+        choices = (await converse(service, source_of(interaction), HelpCommand())).choices
+        embed = discord.Embed(description=f"{about}\n\n{text}")
+        await answers.tell(interaction, Post([embed], items=choice_buttons(choices)))
 
     return group
 

@@ -22,6 +22,7 @@ from adapters.discord_chat.buttons import (
     Look,
     PageButton,
     PresetsButton,
+    choice_buttons,
 )
 from adapters.discord_chat.people import PLATFORM
 from bot import reasons, replies
@@ -38,7 +39,6 @@ DRAWING, DONE, NOT_DONE = (
 
 #: Discord's own limits, in characters.
 MAX_DESCRIPTION = 4096
-MAX_LABEL = 80
 MAX_ALTERNATIVE = 1024
 MAX_CHOICE = 100
 
@@ -179,8 +179,8 @@ def presets_post(text: str, page: int) -> Post:
 
 
 def reply_post(reply: Reply, say: Language = ENGLISH) -> Post:
-    """A reply of several lines, with its file and its link; for the person alone."""
-    post = text_post(reply.text)
+    """A reply of several lines, with its buttons, file and link; for the person alone."""
+    post = replace(text_post(reply.text), items=choice_buttons(reply.choices))
     if reply.link:  # the text itself has no links that work, since it may quote people
         (embed,) = post.embeds
         embed.description = f"{embed.description}\n[{say('Open the page')}]({reply.link})"

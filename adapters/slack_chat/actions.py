@@ -28,6 +28,7 @@ from bot.commands import (
     HowCommand,
     InspectCommand,
     LinkCommand,
+    PromptCommand,
     ReportCommand,
     SettingsCommand,
     ShowCommand,
@@ -104,6 +105,9 @@ class Actions:
             reply = await self._context.converse(
                 place, command, event_id=event_id, shown=job_id if is_about_job else None
             )
+        elif verb == "say":
+            # Whatever is said in answer is for the person alone, as the button was.
+            return await self._context.converse(place, job_id, event_id=event_id)
         elif verb in ("edit", "control"):
             reply = await self._open_about(place, verb, job_id, trigger)
         elif verb == "reveal":
@@ -180,8 +184,8 @@ class Actions:
         place = self._context.place(body, about.channel or user, about.root, user, hook=about.hook)
         task = self._context.spawn(self._submit(place, about, filled, body["trigger_id"]))
         await asyncio.wait({task}, timeout=self._context.patience)
-        if task.done() and (reply := self._context.outcome(task)).text:
-            field = reply.error.field if reply.error is not None else None
+        if task.done() and (reply := self._context.outcome(task)).error is not None:
+            field = reply.error.field
             block = forms.block_of(field, view["blocks"])
             await ack(response_action="errors", errors={block: reply.text})
             return
@@ -195,6 +199,8 @@ class Actions:
         command: Command = filled.command
         pictures: list[Picture] = self._context.pictures(place.workspace, filled.files)
         match about.purpose:
+            case "imagine":
+                command = PromptCommand(filled.command)
             case "settings":
                 command = SettingsCommand(filled.command, is_complete=True)
             case "edit":
@@ -208,7 +214,7 @@ class Actions:
         )
         if about.purpose == "settings":
             self._context.spawn(self._context.publish_home(place))
-        return reply if reply.error is not None else Reply()
+        return Reply() if about.purpose == "settings" and reply.error is None else reply
 
     async def _on_use_as_control_image(self, ack: Any, body: dict[str, Any]) -> None:
         await ack()

@@ -14,6 +14,7 @@ from bot import reasons, replies
 from bot.jobs import Job, JobStatus, Progress, share_done
 from bot.languages import ENGLISH, Language
 from bot.sentences import Hint
+from bot.views import Choice
 
 Block = dict[str, Any]
 
@@ -23,6 +24,7 @@ MAX_ALT_TEXT = 2000
 MAX_TITLE = 2000
 MAX_BLOCKS = 50
 MAX_FALLBACK = 300
+MAX_LABEL, MAX_BUTTONS = 75, 25
 #: Buttons for each picture, up to this many pictures.
 MAX_NUMBERED = 4
 
@@ -72,6 +74,21 @@ def button(
             "deny": plain(no, 30),
         }
     return element
+
+
+def choices(offered: Sequence[Choice]) -> Block:
+    """Buttons that say words for the person who presses them."""
+    return actions(
+        *(
+            button(
+                clipped(each.label, MAX_LABEL),
+                f"say:{number}",
+                each.says,
+                style="primary" if each.is_main else None,
+            )
+            for number, each in enumerate(offered[:MAX_BUTTONS], start=1)
+        )
+    )
 
 
 def actions(*elements: dict[str, Any]) -> Block:

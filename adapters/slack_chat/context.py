@@ -35,6 +35,7 @@ from bot.commands import (
     ImagineCommand,
     LinkCommand,
     MyDataCommand,
+    PromptCommand,
     UpscaleCommand,
     VaryCommand,
     parse,
@@ -143,8 +144,9 @@ class Context:
         """The place of a button or shortcut: the thread of its message."""
         user = _user(body)
         channel = (body.get("channel") or {}).get("id") or user
+        # A message for one person alone is not in the body; its container says where it is.
         message = body.get("message") or {}
-        thread = message.get("thread_ts") or ""
+        thread = message.get("thread_ts") or body.get("container", {}).get("thread_ts") or ""
         root = thread if channel.startswith("D") else thread or message.get("ts") or ""
         return self.place(body, channel, root, user, thread)
 
@@ -439,9 +441,8 @@ def _is_own_data(said: str | Command) -> bool:
 
 def _draws(said: str | Command) -> bool:
     """Whether *said* asks for a picture."""
-    return isinstance(
-        _understood(said), (ImagineCommand, AgainCommand, VaryCommand, UpscaleCommand)
-    )
+    draws = (ImagineCommand, PromptCommand, AgainCommand, VaryCommand, UpscaleCommand)
+    return isinstance(_understood(said), draws)
 
 
 def _understood(said: str | Command) -> Command | None:

@@ -27,6 +27,8 @@ def message_of(reply: Reply) -> tuple[str, list[blocks.Block]]:
         code = reply.joining.code
         yes = blocks.button(say("Yes, join them"), "linkyes", code, style="danger")
         parts = [*parts, blocks.actions(yes, blocks.button(say("No"), "linkno", code))]
+    if reply.choices:
+        parts = [*parts, blocks.choices(reply.choices)]
     if reply.link:
         opens = blocks.marked(f"<{reply.link}|{say('Open the page')}>")
         parts = [*parts, {"type": "section", "text": opens}]

@@ -12,7 +12,14 @@ from adapters.web_chat.errors import response_to
 from adapters.web_chat.forms import FormRoute
 from adapters.web_chat.schemas import MessageBody
 from adapters.web_chat.sharing import Asker, TheWeb, responses
-from adapters.web_chat.views import FileView, JobView, LinkView, MessageErrorView, MessageView
+from adapters.web_chat.views import (
+    ChoiceView,
+    FileView,
+    JobView,
+    LinkView,
+    MessageErrorView,
+    MessageView,
+)
 from bot.commands import WITH_PICTURES, CommandError, parse
 from bot.conversation import Reply, converse
 from bot.source import Picture
@@ -45,6 +52,7 @@ async def send_message(web: TheWeb, source: Asker, body: MessageBody) -> Message
         is_export=reply.is_export,
         asks_to_delete=reply.asks_to_delete,
         link=_link(reply),
+        choices=[ChoiceView.model_validate(each) for each in reply.choices],
         file=FileView(name=reply.file.name, text=reply.file.text) if reply.file else None,
     )
 

@@ -200,6 +200,16 @@ class LinkView(BaseModel):
     )
 
 
+class ChoiceView(BaseModel):
+    """Words to say next, by a button."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    label: str
+    says: str = Field(description="The text of the message that it stands for")
+    is_main: bool = Field(description="Whether most people want just this")
+
+
 class MessageView(BaseModel):
     """The bot's reply."""
 
@@ -213,6 +223,7 @@ class MessageView(BaseModel):
     asks_to_delete: bool = Field(False, description="Whether a yes is DELETE /api/me")
     file: FileView | None = None
     link: LinkView | None = None
+    choices: list[ChoiceView] = Field(default=[], description="Words to say next, by buttons")
 
 
 class DeletionView(BaseModel):

@@ -30,7 +30,7 @@ def about_model(config: Config) -> About:
 
 
 def _about_demo(token_remarks: Callable[[GenerationRequest], tuple[str, ...]]) -> About:
-    from generation.demo.vocabulary import EXAMPLE_PROMPTS, SIZES, unknown_words
+    from generation.demo.vocabulary import EXAMPLE_PROMPTS, SIZES, has_subject, unknown_words
 
     def remarks(request: GenerationRequest) -> tuple[str, ...]:
         found = []
@@ -48,6 +48,7 @@ def _about_demo(token_remarks: Callable[[GenerationRequest], tuple[str, ...]]) -
         " trees. For FLUX.1-dev, set model.repository in config.toml on a machine with a GPU.",
         tuple(EXAMPLE_PROMPTS),
         remarks,
+        has_subject,
     )
 
 

@@ -42,7 +42,7 @@ it. ``imagine`` makes a prompt of everything after it, and ``/`` before a verb i
 """
 
 from bot.commands.options import OPTIONS, WORDS
-from bot.commands.parsing import parse, read_option, read_options
+from bot.commands.parsing import courtesy_in, parse, read_option, read_options
 from bot.commands.rendering import render, render_options
 from bot.commands.sizes import SHAPES, fit_size
 from bot.commands.verbs import ADMIN_USAGES, TOPICS, VERBS
@@ -150,6 +150,7 @@ __all__ = [
     "UnlinkCommand",
     "UpscaleCommand",
     "VaryCommand",
+    "courtesy_in",
     "fit_size",
     "parse",
     "read_option",

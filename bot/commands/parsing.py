@@ -9,7 +9,7 @@ from typing import Any
 
 from bot.commands.options import HISTORY, IMAGINE, Number, WrongValue, normal
 from bot.commands.parts import take_apart
-from bot.commands.smalltalk import is_greeting, is_thanks
+from bot.commands.smalltalk import kind_of
 from bot.commands.verbs import ADMIN_USAGES, TOPICS, VERBS
 from bot.commands.vocabulary import (
     EXAMPLE,
@@ -70,7 +70,8 @@ from bot.commands.words import (
 from bot.jobs import ID_ALPHABET, ID_LENGTH
 from generation.checks import is_blank
 
-_FIRST_WORD = re.compile(f"{GAP}*(/?)({INK}*)")
+#: Also behind what people put between the bot's name and what they want: ", help".
+_FIRST_WORD = re.compile(rf"(?:{GAP}|[,;:.!?](?={GAP}))*(/?)({INK}*)")
 _USER = re.compile(f"[A-Za-z]+(-role|-server)?:{INK}+", re.IGNORECASE)
 _CODE = re.compile(r"[a-z0-9]{4}-?[a-z0-9]{4}", re.ASCII)
 _USAGES = {verb.name: verb.usage for verb in VERBS}
@@ -103,13 +104,12 @@ def parse(text: str) -> Command:
     Raises:
         CommandError: *text* is not a command. No text raises anything else.
     """
-    if is_greeting(text):
-        return HelpCommand()
-    if is_thanks(text):
-        return ThanksCommand()
     first = _FIRST_WORD.match(text)
     assert first
     is_explicit, name = bool(first[1]), first[2].lower().rstrip(",;:.!?")  # “again, …”
+    is_topic = name == "help" and text[first.end() :].strip(GAPS) in TOPICS
+    if not is_topic and (courtesy := courtesy_in(text)) is not None:
+        return courtesy
     if name == "imagine":
         return _read_imagine(text, first.end())
     word = Word(first[1] + first[2], first.start(1))
@@ -121,7 +121,23 @@ def parse(text: str) -> Command:
             raise error_at(word, f"{shown(word.text)} needs the form {_USAGES[name]}")
     elif is_explicit and (near := difflib.get_close_matches(name[:60], _USAGES, 1, 0.75)):
         raise error_at(word, f"{shown(word.text)} is not a command; did you mean {near[0]}?")
-    return _read_imagine(text, 0)
+    return _courteous(_read_imagine(text, 0))
+
+
+def courtesy_in(text: str) -> HelpCommand | ThanksCommand | None:
+    """The command in *text* that is small talk and asks for no picture; None for any other."""
+    match kind_of(text):
+        case None:
+            return None
+        case "greeting":
+            return HelpCommand()
+        case kind:
+            return ThanksCommand(is_farewell=kind == "farewell")
+
+
+def _courteous(command: ImagineCommand) -> Command:
+    """*command*, unless its prompt is small talk: "hello --steps 20"."""
+    return (command.options and courtesy_in(command.prompt)) or command
 
 
 def read_option(name: str, text: str) -> dict[str, Any]:

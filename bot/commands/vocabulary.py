@@ -232,7 +232,9 @@ class HelpCommand:
 
 @dataclass(frozen=True, slots=True)
 class ThanksCommand:
-    """Take thanks or praise, and draw nothing."""
+    """Take thanks or praise, or with *is_farewell* a goodbye, and draw nothing."""
+
+    is_farewell: bool = False
 
 
 @dataclass(frozen=True, slots=True)

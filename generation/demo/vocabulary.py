@@ -54,6 +54,9 @@ KNOWN_WORDS = frozenset(
     _OTHER_WORDS.split(),
 )
 
+SUBJECTS = KNOWN_WORDS.difference(_OTHER_WORDS.split(), ("by", "in", "of", "at"))
+"""The known words without those that say nothing of what to draw, such as "the" and "please"."""
+
 TOKENIZED_WORDS = KNOWN_WORDS.union(_RESERVED_WORDS.split())
 """The known words, and some that have a token of their own but were never taught."""
 
@@ -80,3 +83,8 @@ def unknown_words(prompt: str) -> list[str]:
     Letters' case does not matter; digits and punctuation are not words.
     """
     return list(dict.fromkeys(word for word in words_of(prompt) if word not in KNOWN_WORDS))
+
+
+def has_subject(prompt: str) -> bool:
+    """Whether a prompt has any word that tells the demo model what to draw."""
+    return not SUBJECTS.isdisjoint(words_of(prompt))

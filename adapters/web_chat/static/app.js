@@ -3,7 +3,7 @@
 import { $, announce, debounce, duration, el, number, prose } from "./dom.js";
 import { api, whenSignedOut } from "./api.js";
 import { Composer } from "./composer.js";
-import { Conversation, jobsCard, presetsCard, quotaCard, quotaLine } from "./conversation.js";
+import { choicesRow, Conversation, jobsCard, presetsCard, quotaCard, quotaLine } from "./conversation.js";
 import { Held } from "./held.js";
 import { History } from "./history.js";
 import { isFinal, Jobs } from "./jobs.js";
@@ -148,7 +148,7 @@ function sentence(text) {
 async function answer(reply, bubble) {
   // Options and the picture belong to prompts alone.
   bubble.mean(reply.kind === "imagine" ? reply.job : null);
-  if (reply.kind === "imagine" || reply.kind === "again") {
+  if (reply.job && (reply.kind === "imagine" || reply.kind === "again")) {
     accept(reply.job, { said: false });
     return;
   }
@@ -174,7 +174,7 @@ async function answer(reply, bubble) {
   } else if (known.length) {
     conversation.answer(...text, jobsCard(known, acts));
   } else {
-    conversation.answer(...text);
+    conversation.answer(...text, ...(reply.choices.length ? [choicesRow(reply.choices, send)] : []));
     if (reply.is_export) saveExport();
     if (reply.file) saveText(reply.file.name, reply.file.text);
     if (reply.asks_to_delete) {

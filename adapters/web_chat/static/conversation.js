@@ -396,6 +396,14 @@ export function quotaLine(quota) {
   return `You have ${window}${granted}${back}.`;
 }
 
+/** Words to say next, as chips; *say* sends them. */
+export function choicesRow(choices, say) {
+  return el("div", { class: "choices", role: "group", "aria-label": "Say next" },
+    choices.map(({ label, says, is_main }) => el("button", {
+      type: "button", class: is_main ? "example main" : "example", text: label, onclick: () => say(says),
+    })));
+}
+
 export function jobsCard(jobs, acts) {
   return el("ul", { class: "thumbs" }, jobs.map((job) =>
     el("li", {}, el("button", { type: "button", class: "thumb", onclick: () => acts.open(job, 1), title: job.prompt },

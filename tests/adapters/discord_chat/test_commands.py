@@ -334,8 +334,26 @@ async def test_quota_queue_presets_and_help_answer_the_person_alone(fake, ada):
 async def test_help_offers_examples_of_the_model_that_is_loaded(fake, ada):
     asked = await ada.command(fake.channel, "flux help")
 
-    assert "A test." in (await asked.until(ended)).text
-    assert "a red circle" in asked.message.text
+    message = await asked.until(ended)
+    assert "A test." in message.text
+    assert list(message.buttons) == ["a red circle"]
+
+
+async def test_a_greeting_draws_nothing_and_an_example_is_drawn_when_pressed(
+    fake, ada, gate, service
+):
+    gate.open()
+    asked = await ada.command(fake.channel, "flux imagine", prompt="hello!")
+    told = await asked.followed_up(1)
+    assert "A test." in told.text
+    assert told.is_ephemeral
+    assert (await service.quota(f"discord:{ada.id}")).used == 0
+
+    pressed = await ada.press(told, "a red circle")
+
+    message = await pressed.until(drawn)
+    assert "a red circle" in message.text
+    assert not message.is_ephemeral
 
 
 async def test_a_scripted_prompt_pings_nobody_and_links_nowhere(fake, ada, bob, gate):

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from bot.jobs import JobStatus
+from bot.views import About
 from tests.adapters.slack_chat.conftest import SMALL, jobs
 from tests.conftest import at_step
 from tests.fakes.slack.world import buttons, images, shown_text
@@ -367,3 +368,28 @@ async def test_a_reply_that_is_also_sent_to_the_conversation_is_heard(
     await ada.acked(await ada.event(event))
 
     assert (await ada.direct.said("seed", button="Again"))["thread_ts"] == root
+
+
+async def test_a_greeting_is_answered_with_an_example_that_is_drawn_when_pressed(
+    chat, ada, general, gate
+):
+    gate.open()
+    example = f"a red circle {SMALL}"
+    chat.bot.service.about = About("A test.", (example,))
+    await ada.mention(general, ", help")
+    told = await general.whispered(ada.id, "A test.")
+    assert await jobs(chat) == []
+
+    await ada.press(told, example, general)
+
+    await general.said("seed", button="Again")
+    (job,) = await jobs(chat)
+    assert job.request.prompt == "a red circle"
+
+
+async def test_thanks_in_a_form_draw_nothing(chat, ada, general):
+    await ada.slash(general)
+    assert await ada.submit(await ada.form(), prompt="Merci beaucoup !") is None
+
+    await general.whispered(ada.id, "You are welcome!")
+    assert await jobs(chat) == []

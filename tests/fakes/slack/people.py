@@ -302,18 +302,21 @@ class Person:
             payload["container"] = {"type": "view", "view_id": message["id"]}
             payload["view"] = _view_out(message)
         else:
+            # Of a message for one person alone Slack tells no more than where it is.
+            is_whisper = "ts" not in message
             payload |= {
                 "container": {
                     "type": "message",
-                    "message_ts": message["ts"],
+                    "message_ts": message.get("ts") or self.slack.ts(),
                     "channel_id": channel.id,
-                    "is_ephemeral": False,
+                    "is_ephemeral": is_whisper,
                     **({"thread_ts": message["thread_ts"]} if "thread_ts" in message else {}),
                 },
                 "channel": {"id": channel.id, "name": channel.name},
-                "message": {k: v for k, v in message.items() if k != "metadata"},
                 "response_url": self.slack.new_hook(channel, self.id),
             }
+            if not is_whisper:
+                payload["message"] = {k: v for k, v in message.items() if k != "metadata"}
         # The types know of messages alone; a view has no response_url.
         self.slack.hold(schema.problems("BlockAction", {"response_url": "", **payload}))
         await self.acked(await self.slack.sockets.deliver("interactive", payload))

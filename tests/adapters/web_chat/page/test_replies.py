@@ -63,3 +63,14 @@ async def test_what_the_bot_replies_is_shown_letter_by_letter(site, page):
     moon, _ = (await site.bot.service.lookups.history(ADMIN)).jobs
     await say(page, f"cancel {moon.id}")
     await expect(replies.last).to_contain_text(f"{moon.id} is cancelled")
+
+
+async def test_thanks_are_answered_with_a_picture_to_press(site, page):
+    await say(page, "thanks!")
+    await expect(page.locator(".reply").last).to_contain_text("You are welcome!")
+    await expect(page.locator(".job")).to_have_count(0)
+
+    await page.locator(".reply").last.get_by_role("button", name="a red circle").click()
+
+    await expect(page.locator(".job")).to_have_count(1)
+    await expect(page.locator(".said").last).to_contain_text("a red circle")
