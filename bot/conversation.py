@@ -16,6 +16,7 @@ from bot.commands import (
     AdminAudit,
     AdminCommand,
     AdminInvite,
+    AdminSample,
     AgainCommand,
     CancelCommand,
     Command,
@@ -327,6 +328,9 @@ async def _answer(
         case AdminInvite(name):
             text, link = await invite(service, source, name)
             return Reply(text, link=link)
+        case AdminSample(name, prompt):
+            job = await service.samples.draw(source, name, prompt)
+            return Reply(f"The sample of {name} is being drawn, as {job.id}.")
         case AdminAudit(words, is_export=True):
             lines = await audit_file(service, source, words)
             return Reply(replies.exported_acts(lines), file=TextFile("audit.jsonl", lines))

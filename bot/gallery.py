@@ -65,7 +65,7 @@ class Gallery:
         if self.still_keeps(path):
             sync(path.parent)  # whoever has put it there may not have come to that
         else:
-            _write_aside(path, lambda file: file.write(png))
+            write_aside(path, lambda file: file.write(png))
         return path
 
     def still_keeps(self, control_image: Path) -> bool:
@@ -154,7 +154,7 @@ class Gallery:
             return image.convert("RGB")
 
     def _save(self, path: Path, data: bytes) -> None:
-        _write_aside(path, lambda file: file.write(data))
+        write_aside(path, lambda file: file.write(data))
 
     def _save_thumbnail(self, job_id: str, thumbnail: Image.Image, facts: Facts) -> None:
         webp = self.provenance.webp(thumbnail, facts, quality=80, method=0)
@@ -179,7 +179,7 @@ def tiled(images: list[Image.Image]) -> Image.Image:
     return grid
 
 
-def _write_aside(path: Path, write: Callable[[Any], object]) -> None:
+def write_aside(path: Path, write: Callable[[Any], object]) -> None:
     """Write a file so that *path* is whole or absent, whatever happens in between."""
     if path.parent.parent.is_dir():  # else the whole data folder is away, perhaps with its disk
         make_folder(path.parent)

@@ -32,6 +32,7 @@ OURS = (
     "images",
     "control-images",
     "exports",
+    "samples",
     "replaced-*",
 )
 

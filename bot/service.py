@@ -55,6 +55,7 @@ from bot.requests import (
     varied,
 )
 from bot.review import Reviewing
+from bot.samples import Samples
 from bot.screens import BROKEN, Screens
 from bot.selves import Selves
 from bot.sentences import held
@@ -195,6 +196,16 @@ class Service:
             self.selves,
             now,
         )
+        self.samples = Samples(
+            config.storage.data_dir,
+            config.model.repository,
+            about.samples,
+            self._presets,
+            config.model.default_preset,
+            gallery,
+            self.admin,
+            self.submit,
+        )
         self.linking = Linking(database, self._ledger, self.selves, self._admission.leaving, now)
         self.review = Reviewing(
             config.screens,
@@ -286,6 +297,7 @@ class Service:
         finally:
             self.attachments.close()
             self.formats.close()
+            self.samples.close()
             pruning.cancel()
             loading.cancel()
             self._screens.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from bot.jobs import Job
@@ -137,9 +138,11 @@ class About:
         examples: Prompts worth trying.
         remarks: Sentences about a request, such as words that the model does not know.
         can_draw: Whether the model knows enough of a prompt for a picture to come of it.
+        samples: Folder of pictures that come with the model, one for each preset.
     """
 
     text: str
     examples: tuple[str, ...] = ()
     remarks: Callable[[GenerationRequest], tuple[str, ...]] = lambda request: ()
     can_draw: Callable[[str], bool] = lambda prompt: True
+    samples: Path | None = None

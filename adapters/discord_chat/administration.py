@@ -40,6 +40,7 @@ from bot.commands import (
     AdminResume,
     AdminReview,
     AdminRoles,
+    AdminSample,
     AdminStats,
     AdminStrikes,
     AdminUnban,
@@ -126,6 +127,19 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
     )
     async def presets_reload(interaction: Interaction) -> None:
         await carry_out(interaction, AdminPresets("reload"))
+
+    @presets.command(
+        name=locale_str("sample"), description=locale_str("Draws the sample that people see")
+    )
+    @app_commands.describe(name=locale_str("Which preset"), prompt=locale_str("What to draw"))
+    @app_commands.rename(name=locale_str("name"), prompt=locale_str("prompt"))
+    @app_commands.autocomplete(name=presets_like)
+    async def presets_sample(
+        interaction: Interaction,
+        name: Range[str, 1, 32],
+        prompt: Range[str, 1, 200] | None = None,
+    ) -> None:
+        await carry_out(interaction, AdminSample(name, prompt or ""))
 
     # Quotas
 

@@ -12,6 +12,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
+from adapters.web_chat.facts import samples_there_are
 from adapters.web_chat.sharing import Asker, TheWeb, responses
 from adapters.web_chat.views import EngineHealth, EngineView
 from bot.jobs import JobStatus
@@ -52,6 +53,7 @@ class AdminPresetView(BaseModel):
     description: str
     is_enabled: bool
     is_default: bool
+    sample: str | None = Field(description="Address of a picture that it has made; null without")
     memory: int | None = Field(
         description="Bytes of its own weights in memory; null where they are in none"
     )
@@ -87,6 +89,7 @@ class PersonView(FiguresView):
     user: str
     last_at: float = Field(description="Time of the last job, in unix seconds")
     is_banned: bool
+    joined: list[str] = Field(description="Further accounts of the same person")
 
 
 class UseView(BaseModel):
@@ -112,6 +115,7 @@ class ActView(BaseModel):
 async def get_overview(web: TheWeb, source: Asker) -> OverviewView:
     service = web.service
     board, state = service.dashboard.board(source.user), service.state
+    samples = await samples_there_are(web)
     return OverviewView(
         engine=EngineView(status=state.status, message=state.message),
         engines=[CountedEngineView.model_validate(each) for each in service.engines()],
@@ -140,6 +144,7 @@ async def get_overview(web: TheWeb, source: Asker) -> OverviewView:
                 description=preset.description,
                 is_enabled=name not in board.disabled,
                 is_default=name == web.config.model.default_preset,
+                sample=samples.get(name),
                 memory=board.loaded.get(
                     preset.kind.conditioning_model or web.config.model.repository
                 ),
@@ -166,6 +171,7 @@ async def get_use(
                 user=each.user,
                 last_at=each.last_at,
                 is_banned=each.is_banned,
+                joined=sorted(web.service.selves.of(each.user) - {each.user}),
             )
             for each in use.people
         ],

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+import asyncio
+from typing import Annotated
 
-from adapters.web_chat.sharing import Asker, TheWeb, Web, responses
+from fastapi import APIRouter, Path, Request
+from starlette.responses import Response
+
+from adapters.web_chat.pictures import picture_response, read
+from adapters.web_chat.sharing import Asker, TheWeb, Web, file, responses
 from adapters.web_chat.views import (
     AboutView,
     EngineHealth,
@@ -78,6 +83,7 @@ async def get_status(web: TheWeb, source: Asker, request: Request) -> StatusView
 @router.get("/api/presets", summary="Ways of making pictures", responses=responses())
 async def list_presets(web: TheWeb, source: Asker) -> PresetsView:
     model = web.config.model
+    samples = await samples_there_are(web)
     return PresetsView(
         presets=[
             PresetView(
@@ -93,11 +99,33 @@ async def list_presets(web: TheWeb, source: Asker) -> PresetsView:
                 else preset.guidance_scale,
                 width=preset.width or model.width,
                 height=preset.height or model.height,
+                sample=samples.get(preset.name),
             )
             for preset in web.service.presets.values()
         ],
         default=await _default_preset(web, source.user),
     )
+
+
+@router.get(
+    "/api/presets/{name}/sample",
+    summary="A picture that a preset has made",
+    response_class=Response,
+    responses={**responses(404, 503), **file("image/webp")},
+)
+async def get_sample(
+    web: TheWeb, source: Asker, name: Annotated[str, Path(max_length=64)]
+) -> Response:
+    path = await asyncio.to_thread(web.service.samples.find, name)
+    return picture_response(await read(path), "image/webp")
+
+
+async def samples_there_are(web: Web) -> dict[str, str]:
+    """The address of each sample, which changes with it, by preset."""
+    found = await asyncio.to_thread(web.service.samples.all)
+    return {
+        name: f"/api/presets/{name}/sample?v={version:x}" for name, (_, version) in found.items()
+    }
 
 
 @router.get("/api/quota", summary="Credits: used and left", responses=responses(503))

@@ -108,16 +108,17 @@ async def _picture(
         response = await _file_response(path, PNG, name and f"{name}.png")
     else:
         data = await web.service.formats.encoded(source.user, path, media_type)
-        response = _response(data, media_type, name and name + SUFFIXES[media_type])
+        response = picture_response(data, media_type, name and name + SUFFIXES[media_type])
     response.headers["Vary"] = "Accept"
     return response
 
 
 async def _file_response(path: Path, media_type: str, name: str | None = None) -> Response:
-    return _response(await read(path), media_type, name)
+    return picture_response(await read(path), media_type, name)
 
 
-def _response(data: bytes, media_type: str, name: str | None) -> Response:
+def picture_response(data: bytes, media_type: str, name: str | None = None) -> Response:
+    """*data* as a file that never changes; to be saved as *name*, where there is one."""
     headers = {"Cache-Control": "private, max-age=86400, immutable"}
     if name:
         headers["Content-Disposition"] = f'attachment; filename="{name}"'

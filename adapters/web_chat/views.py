@@ -246,6 +246,7 @@ class PresetView(BaseModel):
     guidance_scale: float
     width: int
     height: int
+    sample: str | None = Field(description="Address of a picture that it has made; null without")
 
 
 class PresetsView(BaseModel):

@@ -30,6 +30,7 @@ def about_model(config: Config) -> About:
 
 
 def _about_demo(token_remarks: Callable[[GenerationRequest], tuple[str, ...]]) -> About:
+    from generation.demo import SAMPLES
     from generation.demo.vocabulary import EXAMPLE_PROMPTS, SIZES, has_subject, unknown_words
 
     def remarks(request: GenerationRequest) -> tuple[str, ...]:
@@ -49,6 +50,7 @@ def _about_demo(token_remarks: Callable[[GenerationRequest], tuple[str, ...]]) -
         tuple(EXAMPLE_PROMPTS),
         remarks,
         has_subject,
+        SAMPLES,
     )
 
 

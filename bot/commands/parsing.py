@@ -32,6 +32,7 @@ from bot.commands.vocabulary import (
     AdminResume,
     AdminReview,
     AdminRoles,
+    AdminSample,
     AdminStats,
     AdminStrikes,
     AdminUnban,
@@ -374,6 +375,8 @@ def _read_admin(message: _Message) -> AdminCommand:
             return AdminPresets("reload")
         case ["presets", "enable" | "disable" as action, name]:
             return AdminPresets(action, name)
+        case ["presets", "sample", name, *_]:
+            return AdminSample(name, message.text[words[2].end :].strip(GAPS))
         case ["queue", "failed"]:
             return AdminQueue("failed")
         case ["queue", "first" | "last" | "cancel" | "refund" | "replay" as action, _]:

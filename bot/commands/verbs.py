@@ -54,7 +54,8 @@ VERBS: tuple[Verb, ...] = (
 
 #: Usage of each admin command, by its first word.
 ADMIN_USAGES: dict[str, str] = {
-    "presets": "admin presets [reload], admin presets enable PRESET, admin presets disable PRESET",
+    "presets": "admin presets [reload], admin presets enable PRESET, admin presets disable PRESET,"
+    " admin presets sample PRESET [prompt]",
     "quota": "admin quota USER, admin quota grant USER CREDITS,"
     " admin quota set USER CREDITS or default, admin quota reset USER",
     "pause": "admin pause",

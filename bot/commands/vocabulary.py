@@ -404,6 +404,14 @@ class AdminInvite(AdminCommand):
 
 
 @dataclass(frozen=True, slots=True)
+class AdminSample(AdminCommand):
+    """Have the sample of a preset drawn; without a *prompt* from the example of the help."""
+
+    name: str
+    prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AdminAudit(AdminCommand):
     """List the acts of admins; for people who manage one server, the acts there.
 

@@ -120,11 +120,16 @@ function presetItem(preset) {
   const facts = [preset.is_default && "the default", preset.memory && inMemory(preset.memory)];
   const words = `presets ${preset.is_enabled ? "disable" : "enable"} ${preset.name}`;
   return el("li", { class: preset.is_enabled ? "" : "off" },
+    preset.sample ? el("img", { src: preset.sample, alt: `What ${preset.name} draws`, loading: "lazy", width: 72, height: 72 }) : el("span", { class: "no-sample", text: "No sample" }),
     el("strong", { text: preset.name }),
     el("p", { class: "quiet", text: [preset.description, ...facts.filter(Boolean)].join(" · ") }),
-    !preset.is_default && act(preset.is_enabled ? "Turn off" : "Turn on", words, {
-      "aria-label": `Turn ${preset.name} ${preset.is_enabled ? "off" : "on"}`, dataset: { key: `preset ${preset.name}` },
-    }));
+    el("div", { class: "actions" },
+      preset.is_enabled && act(preset.sample ? "New sample" : "Draw a sample", `presets sample ${preset.name}`, {
+        "aria-label": `Draw ${preset.sample ? "a new" : "a"} sample of ${preset.name}`, dataset: { key: `sample ${preset.name}` },
+      }),
+      !preset.is_default && act(preset.is_enabled ? "Turn off" : "Turn on", words, {
+        "aria-label": `Turn ${preset.name} ${preset.is_enabled ? "off" : "on"}`, dataset: { key: `preset ${preset.name}` },
+      })));
 }
 
 /* Use and people. */
@@ -169,7 +174,7 @@ function chart(title, value, rows, parts) {
 
 function personRow(person) {
   return el("tr", {},
-    el("td", {}, person.user, person.is_banned && el("span", { class: "banned", text: " banned" })),
+    el("td", {}, person.user, person.joined.map((account) => el("small", { class: "joined", text: `also ${account}` })), person.is_banned && el("span", { class: "banned", text: " banned" })),
     el("td", { class: "number", dataset: { label: "Jobs" }, text: number(person.jobs) }),
     el("td", { class: "number", dataset: { label: "Failed" }, text: number(person.failed) }),
     el("td", { class: "number", dataset: { label: "Credits" }, text: number(person.credits) }),

@@ -1,11 +1,16 @@
 """The introduction of the model that the bot draws with."""
 
+from pathlib import Path
+
 import pytest
+from PIL import Image
 
 from bot.assembly.about import about_model
-from bot.config import Config
+from bot.config import Config, load_config
 from generation.demo.vocabulary import unknown_words
 from generation.types import GenerationRequest
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
@@ -33,3 +38,15 @@ def test_the_demo_model_offers_five_prompts_and_the_way_to_flux():
     assert not [told for prompt in about.examples for told in unknown_words(prompt)]
     assert "small demo model" in about.text
     assert "FLUX.1-dev" in about.text
+
+
+def test_the_demo_model_brings_a_small_sample_of_each_of_its_presets():
+    folder = about_model(Config()).samples
+
+    presets = load_config(ROOT / "config.toml").presets
+    assert {path.stem for path in folder.glob("*.webp")} == set(presets)
+    for path in folder.glob("*.webp"):
+        assert path.stat().st_size < 20_000
+        with Image.open(path) as sample:
+            assert max(sample.size) >= 128
+            assert b"rainedAlgorithmicMedia" in path.read_bytes(), "it says that AI has made it"

@@ -1,9 +1,11 @@
 """The page for admins, seen through its routes."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
+from bot import selves
 from bot.config import Secrets
 from bot.source import Source
 from tests.adapters.web_chat.api.conftest import said
@@ -68,6 +70,36 @@ async def test_use_is_summed_up_by_day_and_by_person(bot, web, gate, monkeypatch
     found = (await web.get("/api/admin/use", params={"words": "BOB"})).json()
     assert [each["user"] for each in found["people"]] == [BOB]
     assert sum(day["jobs"] for day in found["days"]) == 1
+
+
+async def test_the_accounts_of_one_person_are_named_beside_each_other(bot, web, gate):
+    gate.open()
+    await finished(await bot.service.submit(Source(ADA), CIRCLE))
+    await bot.database.write(lambda db: selves.join(db, ADA, EVE, bot.clock.now))
+    await bot.service.selves.refresh([ADA])
+
+    (person,) = (await web.get("/api/admin/use")).json()["people"]
+
+    assert (person["user"], person["joined"]) == (ADA, [EVE])
+
+
+async def test_a_preset_has_the_address_of_its_sample_which_changes_with_it(bot, web, gate):
+    gate.open()
+    assert "no sample" in said(await web.get("/api/presets/plain/sample"), 404)
+    addresses = []
+    for prompt in ("a fox", "a dog"):
+        job = await bot.service.samples.draw(Source(ADMIN), "plain", prompt)
+        await finished(job)
+        await asyncio.gather(*bot.service.samples._watching)
+        (told, *_) = (await web.get("/api/presets")).json()["presets"]
+        (shown, *_) = (await web.get("/api/admin/overview")).json()["presets"]
+        assert told["sample"] == shown["sample"]
+        addresses.append(told["sample"])
+
+    answer = await web.get(addresses[1])
+    assert answer.headers["content-type"] == "image/webp"
+    assert answer.content[8:12] == b"WEBP"
+    assert addresses[0] != addresses[1]
 
 
 async def test_a_pause_is_shown_whatever_else_keeps_the_bot_from_drawing(bot, web):

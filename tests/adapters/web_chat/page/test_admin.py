@@ -51,6 +51,19 @@ async def test_the_queue_is_led_from_the_page(site, admin):
     await expect(admin.locator("#acts li").first).to_contain_text("resume")
 
 
+async def test_an_admin_has_a_sample_of_a_preset_drawn(site, admin):
+    await expect(admin.get_by_role("img", name="What plain draws")).to_have_count(0)
+
+    await admin.get_by_role("button", name="Draw a sample of plain").click()
+    await expect(admin.locator("#answer")).to_contain_text("The sample of plain is being drawn")
+    site.engine.open()
+
+    sample = admin.get_by_role("img", name="What plain draws")
+    await expect(sample).to_be_visible(timeout=15_000)
+    await expect(admin.get_by_role("button", name="Draw a new sample of plain")).to_be_visible()
+    assert await sample.evaluate("image => image.decode().then(() => image.naturalWidth)") == 256
+
+
 async def test_a_person_is_helped_and_banned_from_the_page(site, admin):
     await admin.get_by_role("button", name=f"Open {BOB}").click()
     person = admin.get_by_role("dialog", name=BOB)
