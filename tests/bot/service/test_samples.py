@@ -1,6 +1,7 @@
 """Samples of presets: drawn when an admin wants it, and shown to everybody."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -27,7 +28,8 @@ async def test_an_admin_has_a_sample_drawn_with_the_example_of_the_help(bot, gat
     with pytest.raises(NotFound, match="no sample of the preset 'plain'"):
         bot.service.samples.find("plain")
     gate.open()
-    reply = await converse(bot.service, BOSS, "admin presets sample plain")
+    boss = replace(BOSS, reply_to={"channel": "C1"}, event_id="one")
+    reply = await converse(bot.service, boss, "admin presets sample plain")
     (job,) = (await bot.service.lookups.history(ADMIN)).jobs
 
     assert reply.text == f"The sample of plain is being drawn, as {job.id}."
@@ -87,6 +89,7 @@ async def test_what_a_screen_puts_behind_a_spoiler_is_no_sample(bot, gate, monke
 async def test_nobody_but_an_admin_has_samples_drawn_and_only_of_presets(bot):
     reply = await converse(bot.service, Source(ADA), "admin presets sample plain")
     assert "Only admins" in reply.text
+    assert await bot.rows("SELECT id FROM jobs") == []
     reply = await converse(bot.service, BOSS, "admin presets sample ../../etc")
     assert "There is no preset '../../etc': there are plain" in reply.text
     with pytest.raises(NotFound):
