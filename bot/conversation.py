@@ -313,10 +313,10 @@ async def _answer(
             return Reply(link_talk.parted(account, source.user, say))
         case HelpCommand(topic):
             model = service.config.model
-            text = replies.help_text(topic, f"{model.width}x{model.height}")
+            text = replies.help_text(topic, f"{model.width}x{model.height}", say)
             if topic:
                 return Reply(text)
-            return Reply(f"{service.about.text}\n\n{text}", choices=_examples(service))
+            return Reply(f"{say(service.about.text)}\n\n{text}", choices=_examples(service))
         case ThanksCommand(is_farewell):
             text = say("See you! Tell me what to draw next whenever you like.")
             if not is_farewell:

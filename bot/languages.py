@@ -2,6 +2,10 @@
 
 English sentences stand in the code; ``translations/de.toml`` and its like translate them. A
 sentence without a translation stays English.
+
+Where the words of a sentence are put together before the person is known (errors, remarks, all
+that comes from the database), it is translated by its pattern, whose places are numbered in the
+order of the f-string: “the preset {0} needs a control image”.
 """
 
 from __future__ import annotations
@@ -11,6 +15,8 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
+
+from bot.patterns import Patterns, filled
 
 #: Languages beside English, as files in ``bot/translations/`` are named.
 LANGUAGES = ("de", "es", "fr", "ja")
@@ -33,11 +39,38 @@ class Language:
         self.code = code
         self.names = dict(names or {})
         self.sentences = dict(sentences or {})
+        self._patterns = Patterns(self.sentences)
 
     def __call__(self, sentence: str, **values: object) -> str:
-        """The translation of *sentence*, with *values*, if any, in the places of their {names}."""
-        said = self.sentences.get(sentence, sentence)
+        """The translation of *sentence*, with *values*, if any, in the places of their {names}.
+
+        Without values it may have its figures in it already; see `bot.patterns`.
+        """
+        said = self.sentences.get(sentence)
+        if said is None and not values:
+            return self._found_again(sentence)
+        said = sentence if said is None else said
         return said.format(**values) if values else said
+
+    def _found_again(self, text: str) -> str:
+        found = self._patterns.find(text)
+        if found is None:
+            return text
+        sentence, values = found
+        parts = {place: self._part(value) for place, value in values.items()}
+        return filled(self.sentences[sentence], parts)
+
+    def _part(self, text: str) -> str:
+        """The translation of a part of a sentence, or of each part of a list."""
+        said = self(text)
+        if said == text and ", " in text:
+            return ", ".join(map(self, text.split(", ")))
+        return said
+
+    @property
+    def full_stop(self) -> str:
+        """The mark behind a sentence."""
+        return "。" if self.code == "ja" else "."
 
     def counted(self, count: int, one: str, many: str) -> str:
         """The translation of *one* for a count of 1, else of *many*, which contains {count}."""

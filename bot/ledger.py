@@ -287,19 +287,18 @@ class Ledger:
     def _exceeded(
         self, db: sqlite3.Connection, job: Job, status: QuotaStatus, now: float
     ) -> QuotaExceeded:
-        window = in_words(self._seconds)
-        granted = f" and {status.granted} granted" if status.granted else ""
+        credits = f"{status.credits} credits for {in_words(self._seconds)}"
+        if status.granted:
+            credits += f", {status.granted} granted"
         if job.cost > status.credits + status.granted:
             return QuotaExceeded(
                 f"this would cost {job.cost} credits, and you never have more than"
-                f" {status.credits} for {window}{granted}: ask for fewer steps, a smaller size or"
-                " fewer pictures"
+                f" {credits}: ask for fewer steps, a smaller size or fewer pictures"
             )
         retry_in = self._enough_in(db, job, status, now)
         return QuotaExceeded(
-            f"this would cost {job.cost} credits and you have {status.left} left (of"
-            f" {status.credits} for {window}{granted}): try again in {in_words(retry_in)}, or ask"
-            " for fewer steps or a smaller size",
+            f"this would cost {job.cost} credits and you have {status.left} left (of {credits}):"
+            f" try again in {in_words(retry_in)}, or ask for fewer steps or a smaller size",
             retry_in=retry_in,
         )
 

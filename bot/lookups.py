@@ -157,6 +157,9 @@ class Lookups:
         if job.status is JobStatus.HELD:
             raise held()
         if job.status is not JobStatus.SUCCEEDED:
-            verb = "has" if job.status.is_final else "is"
-            raise Conflict(f"{job.id} has no picture: it {verb} {job.status}")
+            raise Conflict(
+                f"{job.id} has no picture: it has {job.status}"
+                if job.status.is_final
+                else f"{job.id} has no picture: it is {job.status}"
+            )
         return job

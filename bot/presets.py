@@ -85,8 +85,10 @@ class Presets:
         if count and not needed:
             takers = [each.name for each in self.available.values() if each.needs_image]
             raise InvalidRequest(
-                f"the preset {preset.name} takes no control image: leave the picture out"
-                + (f", or choose {' or '.join(takers)}" if takers else ""),
+                f"the preset {preset.name} takes no control image: leave the picture out, or choose"
+                f" one of {', '.join(takers)}"
+                if takers
+                else f"the preset {preset.name} takes no control image: leave the picture out",
                 field="control_image",
             )
         if count != needed and needed == 1:

@@ -62,7 +62,7 @@ def progress_line(
             )
         return say("Drawing step {step} of {steps}", step=progress.step, steps=steps)
     if progress.status in (JobStatus.FAILED, JobStatus.CANCELLED) and job.error:
-        return say("Not drawn: {reason}", reason=job.error)
+        return say("Not drawn: {reason}", reason=say(job.error))
     if progress.status is JobStatus.CANCELLED:
         if job.steps_drawn and job.refunded < job.cost:
             return say("Cancelled: {kept}", kept=_kept(job, say))
@@ -124,7 +124,7 @@ def how(job: Job, say: Language = ENGLISH) -> str:
         lines.append(say("It also follows a control image."))
     if job.parent is not None:
         lines.append(say("It builds on {id}.", id=job.parent))
-    return "\n".join((*lines, *job.remarks))
+    return "\n".join((*lines, *map(say, job.remarks)))
 
 
 def alternative(job: Job, say: Language = ENGLISH, *, is_unfinished: bool = False) -> str:
@@ -141,14 +141,12 @@ def bar(share: float, length: int = 12) -> str:
 
 
 def error_sentence(error: FluxbotError, say: Language = ENGLISH) -> str:
-    """The error in the words that people type: "steps", not "num_inference_steps".
-
-    Sentences without figures are translated.
-    """
+    """The error in the words that people type: "steps", not "num_inference_steps"."""
     sentence = say(str(error))
     if error.field in WORDS:
         sentence = sentence.replace(error.field, WORDS[error.field])
-    return sentence[:1].upper() + sentence[1:] + "." * (not sentence.endswith((".", "!", "?")))
+    stop = "" if sentence.endswith((".", "!", "?", "。", "？", "」")) else say.full_stop
+    return sentence[:1].upper() + sentence[1:] + stop
 
 
 def quota(status: QuotaStatus, say: Language = ENGLISH) -> str:
@@ -180,7 +178,8 @@ def presets(by_name: Mapping[str, Preset], default: str, say: Language = ENGLISH
         if preset.needs_image:
             notes.append(say("attach a picture"))
         note = f" ({', '.join(notes)})" if notes else ""
-        lines.append(f"{preset.name}{note}: {preset.description or say('no description')}")
+        description = say(preset.description) if preset.description else say("no description")
+        lines.append(f"{preset.name}{note}: {description}")
     return "\n".join(lines)
 
 
@@ -449,29 +448,33 @@ def engines(views: Iterable[EngineView]) -> str:
     return "\n".join(lines) or "No engine is there."
 
 
-def help_text(topic: str | None, size: str) -> str:
+def help_text(topic: str | None, size: str, say: Language = ENGLISH) -> str:
     """Help in general, or on one of `bot.commands.TOPICS`; *size*, such as "1024x1024", is the
     model's usual one."""
     example_of = {each.name: each.example for each in OPTIONS} | {"size": size}
     option = next((each for each in OPTIONS if each.name == topic), None)
     if option is not None:
-        names = " or ".join(f"--{name}" for name in (option.name, *option.aliases))
-        return (
-            f"{names}: {option.value}. {option.help}"
-            f"\nFor example: {EXAMPLE.split(' --')[0]} --{option.name} {example_of[option.name]}"
+        names = ", ".join(f"--{name}" for name in (option.name, *option.aliases))
+        example = f"{EXAMPLE.split(' --')[0]} --{option.name} {example_of[option.name]}"
+        return f"{names}: {say(option.value)}{say.full_stop} {say(option.help)}\n" + say(
+            "For example: {words}", words=example
         )
     if topic == "admin":
         return "For admins:\n" + "\n".join(f"  {usage}" for usage in ADMIN_USAGES.values())
     verb = next((each for each in VERBS if each.name == topic), None)
     if verb is not None:
-        return f"{verb.usage}: {verb.help}"
-    options = "\n".join(f"  --{each.name} {example_of[each.name]}  {each.help}" for each in OPTIONS)
-    if topic == "options":
-        return f"Options, in any order:\n{options}"
-    if topic == "imagine":
-        return f"Say what to draw, for example: {EXAMPLE}\nimagine in front draws any words."
-    verbs = "\n".join(f"  {each.usage}  {each.help}" for each in VERBS if each.name != "admin")
-    return (
-        f"Say what to draw, for example: {EXAMPLE}\n"
-        f"\nOptions, in any order:\n{options}\n\nOther words to begin with:\n{verbs}"
+        return f"{say(verb.usage)}: {say(verb.help)}"
+    options = "\n".join(
+        [say("Options, in any order:")]
+        + [f"  --{each.name} {example_of[each.name]}  {say(each.help)}" for each in OPTIONS]
     )
+    if topic == "options":
+        return options
+    first = say("Say what to draw, for example: {words}", words=EXAMPLE)
+    if topic == "imagine":
+        return f"{first}\n{say('imagine in front draws any words.')}"
+    verbs = "\n".join(
+        [say("Other words to begin with:")]
+        + [f"  {say(each.usage)}  {say(each.help)}" for each in VERBS if each.name != "admin"]
+    )
+    return f"{first}\n\n{options}\n\n{verbs}"

@@ -169,13 +169,7 @@ class GenerationRequest:
             true_cfg_scale=self.true_cfg_scale,
         )
         if set(self.pictures) != set(self.kind.pictures):
-            raise InvalidRequest(
-                f"this preset needs {_counted_images(len(self.kind.pictures))}: attach"
-                f" {'one' if len(self.kind.pictures) == 1 else 'as many'}"
-                if self.kind.pictures
-                else "this preset takes no control image: leave it out, or choose another preset",
-                field="control_image",
-            )
+            raise InvalidRequest(_needed(len(self.kind.pictures)), field="control_image")
 
     @property
     def control_image(self) -> Path | None:
@@ -217,8 +211,13 @@ class GenerationRequest:
         return cls(**own, kind=kind, pictures=pictures)
 
 
-def _counted_images(count: int) -> str:
-    return "a control image" if count == 1 else f"{count} pictures"
+def _needed(pictures: int) -> str:
+    """The refusal of a request that has not so many pictures."""
+    if not pictures:
+        return "this preset takes no control image: leave it out, or choose another preset"
+    if pictures == 1:
+        return "this preset needs a control image: attach one"
+    return f"this preset needs {pictures} pictures: attach as many"
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,7 +206,7 @@ def progress_post(
         lines.append(replies.bar(done / (steps * job.images)))
     elif why_not:
         lines.append(f"-# {inert(why_not)}")
-    embed = discord.Embed(description="\n".join([*lines, *_remarks(job)]), colour=DRAWING)
+    embed = discord.Embed(description="\n".join([*lines, *_remarks(job, say)]), colour=DRAWING)
     files, alternatives = [], {}
     if progress.preview is not None:
         # Another name each time, since clients keep showing a file of the same name.
@@ -246,7 +246,7 @@ def ended_post(
             one = replace(job.request, seed=list(job.requests)[number - 1].seed)
             shown = Job(user=job.user, request=one, seconds=job.seconds, id=job.id)
         footer = f"{replies.summary(shown, say)} · {job.id}"
-        lines += _remarks(job)
+        lines += _remarks(job, say)
     else:
         lines.append(f"**{inert(replies.progress_line(job, job.progress, say))}**")
         footer = job.id
@@ -343,5 +343,5 @@ def _asked_for(job: Job) -> str:
     return text
 
 
-def _remarks(job: Job) -> list[str]:
-    return [f"-# {inert(remark)}" for remark in job.remarks]
+def _remarks(job: Job, say: Language) -> list[str]:
+    return [f"-# {inert(say(remark))}" for remark in job.remarks]

@@ -25,17 +25,19 @@ class WrongValue(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number from `lowest` to `highest`, both included; ``3,5`` is 3.5."""
+    """A number from `lowest` to `highest`, both included; ``3,5`` is 3.5. Without one the dice
+    decide, if `is_dice`."""
 
     lowest: int
     highest: int
     is_whole: bool = False
-    remark: str = ""
+    is_dice: bool = False
 
     @property
     def description(self) -> str:
-        kind = "whole number" if self.is_whole else "number"
-        return f"a {kind} between {self.lowest} and {self.highest}"
+        if self.is_whole:
+            return f"a whole number between {self.lowest} and {self.highest}"
+        return f"a number between {self.lowest} and {self.highest}"
 
     def read(self, text: str, field: str) -> dict[str, Any]:
         try:
@@ -43,14 +45,18 @@ class Number:
         except ValueError:
             value = math.nan  # out of every range
         if not self.lowest <= value <= self.highest:
-            raise WrongValue(f"must be {self.description}, not {shown(text)}{self.remark}")
+            raise WrongValue(
+                f"must be {self.description}, not {shown(text)}; leave it out for a new one"
+                if self.is_dice
+                else f"must be {self.description}, not {shown(text)}"
+            )
         return {field: value}
 
 
 class Ratio:
     """Width to height, or the name of a shape."""
 
-    description = f"width to height, such as 16:9, or {listed(SHAPES)}"
+    description = f"width to height, such as 16:9, or a shape: {listed(SHAPES)}"
 
     def read(self, text: str, field: str) -> dict[str, Any]:
         if named := SHAPES.get(text.lower()):
@@ -67,7 +73,7 @@ class Ratio:
 class Size(Ratio):
     """Both sides, as ``1024x768``; or a shape, which leaves the number of pixels open."""
 
-    description = f"both sides, such as 1024x768, or {listed(SHAPES)}"
+    description = f"both sides, such as 1024x768, or a shape: {listed(SHAPES)}"
 
     def read(self, text: str, field: str) -> dict[str, Any]:
         sides = _SIDES.fullmatch(text)
@@ -79,14 +85,14 @@ class Size(Ratio):
             for side in asked
         ]
         if nearest != list(asked):
-            sentence = (
+            raise WrongValue(
                 f"sides must be multiples of {SIZE_MULTIPLE} from {MIN_SIZE} to {MAX_SIZE},"
+                f" not {printable(text)}: try {nearest[0]}x{nearest[1]}"
+                # Both sides at their longest would have more pixels than are drawn anywhere.
+                if max(asked) <= MAX_SIZE
+                else f"sides must be multiples of {SIZE_MULTIPLE} from {MIN_SIZE} to {MAX_SIZE},"
                 f" not {printable(text)}"
             )
-            # Both sides at their longest would have more pixels than are drawn anywhere.
-            if max(asked) <= MAX_SIZE:
-                sentence += f": try {nearest[0]}x{nearest[1]}"
-            raise WrongValue(sentence)
         return {"width": asked[0], "height": asked[1]}
 
 
@@ -177,7 +183,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "seed",
         ("seed",),
-        Number(0, MAX_SEED, is_whole=True, remark="; leave it out for a new one"),
+        Number(0, MAX_SEED, is_whole=True, is_dice=True),
         "Random seed: the same number gives the same picture.",
         "7",
     ),

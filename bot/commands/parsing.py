@@ -197,11 +197,8 @@ class _Message:
     def error(self, word: Word, sentence: str) -> CommandError:
         """An error that also says how to have the words drawn."""
         first, *others = self.words
-        return error_at(
-            word,
-            f"{sentence}. To draw these words, write"
-            f" imagine {self.verb} {printable(first.text)}{' …' if others else ''}",
-        )
+        words = f"{self.verb} {printable(first.text)}{' …' if others else ''}"
+        return error_at(word, f"{sentence}. To draw these words, write imagine {words}")
 
     def refuse(self, words: list[Word]) -> None:
         for word in words:

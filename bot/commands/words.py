@@ -87,12 +87,12 @@ def printable(text: str) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    *most, last = names
-    return f"{', '.join(most)} or {last}" if most else last
+    """*names* in words of no language."""
+    return ", ".join(names)
 
 
 def suggestion(typed: str, names: Iterable[str]) -> str:
     """A hint at the one of *names* that was probably meant, or at all of them."""
     names = list(names)
     near = difflib.get_close_matches(typed[:60], names, 1)
-    return f"did you mean {near[0]}?" if near else f"choose {listed(names)}"
+    return f"did you mean {near[0]}?" if near else f"choose one of {listed(names)}"

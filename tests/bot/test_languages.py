@@ -1,9 +1,7 @@
-"""Sentences on Discord are there in each of our languages, and fit their places."""
+"""Sentences are there in each of our languages, and fit their places."""
 
-import ast
 import re
 import string
-from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -12,39 +10,21 @@ from discord import app_commands
 from adapters.discord_chat.administration import admin_commands
 from adapters.discord_chat.buttons import LABELS
 from adapters.discord_chat.commands import flux_commands, menus
-from bot import replies, standstill
-from bot.administration import PAUSED
+from bot import replies
 from bot.config import Config
-from bot.engines import LOADING, LOADING_FOR, NO_ENGINE
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import ENGLISH, LANGUAGES, in_words, language_of
-from bot.reasons import RESTARTS, LeftBehind, Reason
-from bot.screens import BROKEN
-from bot.sentences import Hint, Sentence
-from bot.worker import NOTES
 from generation.errors import FluxbotError
+from tests.bot.spoken import spoken as spoken_by_code
 
-ROOT = Path(__file__).parent.parent.parent
 NAME = re.compile(r"[-_'\w]{1,32}")
 #: Groups that stay what they are called, since people are told to type them.
 KEPT = {"flux", "flux-admin"}
 
 
 def spoken():
-    """Every sentence that a piece of our code says in the person's language."""
-    found = {label for label, _ in LABELS.values()} | {str(status) for status in JobStatus}
-    found |= {PAUSED, LOADING, LOADING_FOR, NO_ENGINE, BROKEN, *standstill.SENTENCES}
-    found |= {*NOTES, RESTARTS, *map(str, Reason), *map(str, LeftBehind)}
-    found |= {*map(str, Sentence), *map(str, Hint)}
-    for path in (*ROOT.glob("bot/*.py"), *ROOT.glob("adapters/*/*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call):
-                name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-                says = {"say": node.args[:1]}.get(name, [])
-                if name == "counted" and isinstance(node.func, ast.Attribute):
-                    says = node.args[1:3]
-                found |= {arg.value for arg in says if isinstance(arg, ast.Constant)}
-    return found
+    """Every sentence that a piece of our code says to people."""
+    return {label for label, _ in LABELS.values()} | spoken_by_code()
 
 
 def commands():
@@ -162,3 +142,47 @@ def test_a_sentence_with_braces_of_somebodys_own_is_no_template():
     error = FluxbotError("there is no {preset}")
 
     assert replies.error_sentence(error, ENGLISH) == "There is no {preset}."
+
+
+def test_a_sentence_is_found_again_by_its_pattern():
+    german = language_of("de")
+    error = FluxbotError("the file has 3.1 MB; at most 2 MB are allowed: send a smaller one")
+
+    assert replies.error_sentence(error, german) == (
+        "Die Datei hat 3.1 MB; höchstens 2 MB sind erlaubt: schick eine kleinere."
+    )
+
+
+def test_parts_of_a_sentence_are_translated_too():
+    german = language_of("de")
+
+    said = german("Builds on k7m2p9qa and keeps preset canny, 64×64, seed 7, its control image.")
+
+    assert said == (
+        "Baut auf k7m2p9qa auf und behält: Preset canny, 64×64, Seed 7, sein Kontrollbild."
+    )
+    assert german(
+        "you cannot draw for another 12 minutes, after 3 requests that were refused;"
+        " an admin can lift that"
+    ) == (
+        "nach 3 abgelehnten Wünschen kannst du erst in 12 Minuten wieder zeichnen; ein Admin kann"
+        " das aufheben"
+    )
+
+
+def test_the_pattern_with_most_words_is_meant():
+    german = language_of("de")
+
+    assert german("steps must be a whole number between 1 and 50, not 99") == (
+        "steps muss eine ganze Zahl zwischen 1 und 50 sein, nicht 99"
+    )
+    assert german("there is no pattern for this") == "there is no pattern for this"
+
+
+def test_sentences_end_as_those_of_the_language_do():
+    japanese = language_of("ja")
+
+    assert (
+        replies.error_sentence(FluxbotError("there is no picture in that message"), japanese)[-1]
+        == "。"
+    )

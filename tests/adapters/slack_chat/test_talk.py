@@ -134,7 +134,7 @@ SAYINGS = [
     ("queue", "None of them is yours."),
     ("settings --steps 20", "Your defaults: steps 20"),
     ("help", "Say what to draw"),
-    ("help steps", "--steps or --num-inference-steps"),
+    ("help steps", "--steps, --num-inference-steps"),
     ("show abc23def", "There is no picture"),
     ("cancel", "None of your jobs is waiting"),
     ("", "The prompt is empty"),

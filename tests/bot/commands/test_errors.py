@@ -76,8 +76,8 @@ from tests.bot.commands.conftest import imagine, refusal
         (
             "fox --size big",
             "big",
-            "size must be both sides, such as 1024x768, or square, portrait, landscape, wide"
-            " or tall, not “big”",
+            "size must be both sides, such as 1024x768, or a shape: square, portrait, landscape,"
+            " wide, tall, not “big”",
             "width",
         ),
         (
@@ -101,8 +101,8 @@ from tests.bot.commands.conftest import imagine, refusal
         (
             "fox --ar 16",
             "16",
-            "ar must be width to height, such as 16:9, or square, portrait, landscape, wide"
-            " or tall, not “16”",
+            "ar must be width to height, such as 16:9, or a shape: square, portrait, landscape,"
+            " wide, tall, not “16”",
             "aspect_ratio",
         ),
         ("fox --ar 0:0", "0:0", "ar must be between 1:32 and 32:1, not 0:0", "aspect_ratio"),
@@ -135,8 +135,8 @@ from tests.bot.commands.conftest import imagine, refusal
         (
             "fox --zzz 3",
             "--zzz",
-            "“--zzz” is not an option (put it in quotes to draw it); choose --preset, --steps,"
-            " --size, --ar, --guidance, --seed, --images, --strength or --negative",
+            "“--zzz” is not an option (put it in quotes to draw it); choose one of --preset,"
+            " --steps, --size, --ar, --guidance, --seed, --images, --strength, --negative",
             None,
         ),
         (

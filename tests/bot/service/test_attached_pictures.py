@@ -53,7 +53,11 @@ async def test_an_attached_picture_decides_the_shape_where_nobody_says(service):
     [
         ("canny", None, "the preset canny needs a control image: attach a PNG, JPEG or WebP"),
         ("redraw", None, "the preset redraw needs a control image"),
-        ("plain", picture(), "takes no control image: leave the picture out, or choose canny or"),
+        (
+            "plain",
+            picture(),
+            "takes no control image: leave the picture out, or choose one of canny,",
+        ),
     ],
 )
 async def test_a_preset_says_whether_it_wants_a_picture(bot, preset, image, sentence):
