@@ -11,6 +11,7 @@
 | ``messages`` | messages that were heard, since people edit them |
 | ``actions`` | buttons, forms and shortcuts |
 | ``context`` | shared by both: the person, the place, the ways to answer |
+| ``people`` | people, as Slack knows them, and their languages |
 | ``places`` | places in Slack where people talk to the bot, and messages there |
 | ``hooks`` | answers by ``response_url``, in any conversation |
 | ``window`` | the message of a job, edited until it shows the picture |

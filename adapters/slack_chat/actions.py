@@ -154,14 +154,14 @@ class Actions:
         reply = await self._context.converse(place, command, shown=job_id)
         if reply.job is not None:
             held = list((reply.job.reply_to or {}).get("files") or [])
-            shown = blocks.pictures(reply.job, held)
+            shown = blocks.pictures(reply.job, held, place.say)
             if shown:
                 said = blocks.fallback(reply.job.request.prompt)
                 try:
                     await patiently(place.workspace, lambda: whisper_blocks(place, said, shown))
                 except (SlackError, OutcomeUnknown) as error:
                     logger.info("pictures cannot be shown to one person: %s", error)
-                    return refusal(sentences.our_fault())
+                    return refusal(sentences.our_fault(), place.say)
         return reply
 
     async def _delete(self, place: Place, body: dict[str, Any], job: Job) -> None:
@@ -176,15 +176,15 @@ class Actions:
 
     async def _on_form(self, ack: Any, body: dict[str, Any], view: dict[str, Any]) -> None:
         about = forms.about_of(view)
-        filled = forms.filled(view)
+        user = str(body["user"]["id"])
+        place = self._context.place(body, about.channel or user, about.root, user, hook=about.hook)
+        filled = forms.filled(view, place.say)
         if filled.errors:
             await ack(response_action="errors", errors=filled.errors)
             return
-        user = str(body["user"]["id"])
-        place = self._context.place(body, about.channel or user, about.root, user, hook=about.hook)
         task = self._context.spawn(self._submit(place, about, filled, body["trigger_id"]))
         await asyncio.wait({task}, timeout=self._context.patience)
-        if task.done() and (reply := self._context.outcome(task)).error is not None:
+        if task.done() and (reply := self._context.outcome(task, place)).error is not None:
             field = reply.error.field
             block = forms.block_of(field, view["blocks"])
             await ack(response_action="errors", errors={block: reply.text})
@@ -229,7 +229,7 @@ class Actions:
         elif attachments:
             about = Purposed("control", "", place.channel, place.root, str(attachments[0]["id"]))
         else:
-            await self._context.answer(place, refusal(sentences.no_picture_there()))
+            await self._context.answer(place, refusal(sentences.no_picture_there(), place.say))
             return
         values = {"prompt": job.request.prompt if job else "", "preset": self._taker()}
         await self._context.open(place, about, body["trigger_id"], values)
@@ -240,7 +240,7 @@ class Actions:
 
     async def _show_how(self, place: Place, body: dict[str, Any]) -> None:
         job = await self._job_of(place, body)
-        reply = refusal(sentences.not_ours())
+        reply = refusal(sentences.not_ours(), place.say)
         if job is not None:
             reply = await self._context.converse(place, HowCommand(job.id), shown=job.id)
         # The words alone: the picture is there already.
@@ -259,7 +259,7 @@ class Actions:
         place = self._context.place_of(body)
         is_ours = body["message"].get("bot_id") == place.workspace.bot_id
         job_id = blocks.job_of(body["message"]) if is_ours else None
-        reply = refusal(sentences.not_ours())
+        reply = refusal(sentences.not_ours(), place.say)
         if job_id is not None:
             await self._context.recognise(place)
             reply = await self._context.converse(place, command(job_id), shown=job_id)
@@ -274,7 +274,7 @@ class Actions:
         pictures: list[Picture] = [PictureOf(job.id)] if job is not None else []
         if job is None and (attachments := body["message"].get("files")):
             pictures = self._context.pictures(place.workspace, attachments[:1])
-        reply = refusal(sentences.no_picture_there())
+        reply = refusal(sentences.no_picture_there(), place.say)
         if pictures:
             shown = None if job is None else job.id
             reply = await self._context.converse(place, InspectCommand(), pictures, shown=shown)

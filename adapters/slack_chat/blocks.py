@@ -171,7 +171,7 @@ def picture_message(
         files = ()
     blocks.extend(pictures(job, files, say))
     blocks.append(context(plain(summary)))
-    blocks.extend(context(plain(remark)) for remark in job.remarks[:5])
+    blocks.extend(context(plain(say(remark))) for remark in job.remarks[:5])
     numbered = [("vary", say("Vary")), *([("upscale", say("Upscale"))] if can_upscale else [])]
     row = [button(say("Again"), "again", job.id)]
     for purpose, label in numbered:

@@ -24,6 +24,7 @@ from adapters.slack_chat.installations import (
 )
 from adapters.slack_chat.linking import message_of
 from adapters.slack_chat.own_data import hand_file_over, hand_over
+from adapters.slack_chat.people import People
 from adapters.slack_chat.places import Place, patiently, post, whisper, whisper_blocks
 from adapters.slack_chat.window import show_again
 from adapters.slack_chat.workspaces import Workspace
@@ -68,6 +69,7 @@ class Context:
         workspaces: The workspaces by team.
         nobody: A workspace without a token, for answers to those that the bot has none for.
         grants: Installations that workspaces have made by themselves.
+        people: The people, by their workspaces.
         patience: Seconds that a command or button may take before it is acknowledged.
     """
 
@@ -87,6 +89,7 @@ class Context:
         self.following = following
         self.nobody = nobody
         self.grants = grants
+        self.people = People()
         self.patience = patience
         self._background: set[asyncio.Task[Any]] = set()
         #: Those that wait for other people, for minutes.
@@ -97,6 +100,7 @@ class Context:
         for each in self._waiting:
             each.cancel()
         await asyncio.gather(*self._waiting, return_exceptions=True)
+        await self.people.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(GRACE):
                 while self._background:
@@ -138,6 +142,7 @@ class Context:
             hook,
             team_of_person(body),
             is_shared(body, workspace),
+            self.people.language(workspace, user),
         )
 
     def place_of(self, body: Mapping[str, Any]) -> Place:
@@ -197,13 +202,7 @@ class Context:
 
     async def _member(self, place: Place) -> Mapping[str, Any]:
         """The person, as Slack knows them just now; empty where it does not say."""
-        try:
-            found = await place.workspace.call("users.info", user=place.user)
-        except (SlackError, OutcomeUnknown) as error:
-            logger.warning("who %s is cannot be asked: %s", place.user, error)
-            return {}
-        member: Mapping[str, Any] = found["user"]
-        return member
+        return await self.people.member(place.workspace, place.user)
 
     async def _name(self, place: Place) -> str:
         """What the person is called in their workspace, with the workspace; empty where Slack does
@@ -240,6 +239,7 @@ class Context:
             self.origin(place),
             reply_to=place.reply_to(),
             event_id=event_id,
+            language=place.say,
             shown=shown,
             thread={"channel": place.channel, "root": place.root} if is_shared else {},
         )
@@ -261,9 +261,9 @@ class Context:
         source = self.source(place, event_id, shown)
         lets_everybody = self.settings.external_people or _is_own_data(said)
         if not lets_everybody and await self._is_external(place):
-            return refusal(sentences.external())
+            return refusal(sentences.external(), place.say)
         if _draws(said) and not await _may_show(place.workspace):
-            return refusal(sentences.may_not_show())
+            return refusal(sentences.may_not_show(), place.say)
         if self.service.admin.is_recognised(source.user):
             # Slack tells nobody when somebody is an admin no longer.
             await self.recognise(place)
@@ -301,14 +301,15 @@ class Context:
             logger.error("work for Slack failed", exc_info=error)
 
     @staticmethod
-    def outcome(task: asyncio.Task[Reply]) -> Reply:
-        """The reply of *task*, which is done, or that of its error."""
+    def outcome(task: asyncio.Task[Reply], place: Place) -> Reply:
+        """The reply of *task*, which is done, or that of its error, for the person at *place*."""
         if task.cancelled():
             return Reply()
         error = task.exception()
         if error is None:
             return task.result()
-        return refusal(error if isinstance(error, FluxbotError) else sentences.our_fault())
+        what = error if isinstance(error, FluxbotError) else sentences.our_fault()
+        return refusal(what, place.say)
 
     # Answering
 
@@ -323,15 +324,15 @@ class Context:
             elif reply.job is not None:
                 await self._show(place, reply.job)
             elif reply.text:
-                said = message_of(reply)
+                said = message_of(reply, place.say)
                 await patiently(place.workspace, lambda: whisper_blocks(place, *said))
         except FluxbotError as error:
-            await self.whisper_somehow(place, refusal(error).text)
+            await self.whisper_somehow(place, refusal(error, place.say).text)
         except (SlackError, OutcomeUnknown) as error:
             logger.info("an answer takes another way: %s", error)
-            text = reply.text or (replies.how(reply.job) if reply.job else "")
+            text = reply.text or (replies.how(reply.job, place.say) if reply.job else "")
             if reply.has_files:  # which are all that it is about
-                text = refusal(sentences.our_fault()).text
+                text = refusal(sentences.our_fault(), place.say).text
             await self.whisper_somehow(place, text)
 
     def tell_later(self, place: Place, reply: Reply) -> None:
@@ -351,13 +352,13 @@ class Context:
     async def answer_later(self, place: Place, task: asyncio.Task[Reply]) -> None:
         """Post the outcome of *task*, once it is done."""
         await asyncio.wait({task})
-        await self.answer(place, self.outcome(task))
+        await self.answer(place, self.outcome(task, place))
 
     async def _show(self, place: Place, job: Job) -> None:
         if job.status.is_final and not job.is_pruned and not job.error:
-            await show_again(self.service, place, job)
+            await show_again(self.service, place, job, place.say)
         else:
-            line = replies.progress_line(job, job.progress)
+            line = replies.progress_line(job, job.progress, place.say)
             await whisper(place, f"{job.request.prompt}\n{job.id} · {line}")
 
     async def whisper_somehow(self, place: Place, text: str) -> None:
@@ -379,12 +380,14 @@ class Context:
     ) -> None:
         """Open a form, which Slack allows for 3 seconds."""
         default = self.service.config.model.default_preset
-        view = forms.form(replace(about, hook=place.hook), self.service.presets, default, values)
+        view = forms.form(
+            replace(about, hook=place.hook), self.service.presets, default, values, place.say
+        )
         try:
             await _open(place.workspace, trigger, view)
         except (SlackError, OutcomeUnknown) as error:
             logger.warning("a form cannot be opened: %s", error)
-            await self.whisper_somehow(place, refusal(sentences.form_is_late()).text)
+            await self.whisper_somehow(place, refusal(sentences.form_is_late(), place.say).text)
 
     async def publish_home(self, place: Place) -> None:
         """Show a person their App Home as it is now; without its pictures if need be, since Slack
@@ -398,7 +401,8 @@ class Context:
                 await service.own_settings.of(user),
                 service.presets,
                 service.config.model.default_preset,
-                why_not=service.state.message,
+                why_not=service.state.said(place.say),
+                say=place.say,
                 shows_pictures=shows_pictures,
             )
             try:

@@ -13,6 +13,7 @@ from bot.commands import OPTIONS, CommandError, ImagineCommand, read_option
 from bot.commands.options import Number, Option
 from bot.conversation import refusal
 from bot.jobs import Job
+from bot.languages import ENGLISH, Language
 from bot.requests import SETTINGS, command_of
 from bot.sentences import Hint
 from generation.checks import MAX_PROMPT_LENGTH, is_blank
@@ -26,12 +27,7 @@ MAX_OPTIONS = 100
 MAX_OPTION = 75
 
 Purpose = Literal["imagine", "edit", "control", "settings"]
-TITLES: dict[Purpose, tuple[str, str]] = {
-    "imagine": ("Draw a picture", "Draw"),
-    "edit": ("Draw it differently", "Draw"),
-    "control": ("Use as control image", "Draw"),
-    "settings": ("Your defaults", "Keep"),
-}
+PURPOSES: tuple[Purpose, ...] = ("imagine", "edit", "control", "settings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +65,35 @@ class Filled:
     errors: dict[str, str]
 
 
+def titles(purpose: Purpose, say: Language) -> tuple[str, str]:
+    """The title of a modal, and the label of its button."""
+    match purpose:
+        case "imagine":
+            return say("New picture"), say("Draw")
+        case "edit":
+            return say("Edit prompt"), say("Draw")
+        case "control":
+            return say("Control image"), say("Draw")
+        case "settings":
+            return say("Your defaults"), say("Keep")
+
+
 def form(
-    about: Purposed, presets: Mapping[str, Preset], default: str, values: Mapping[str, str]
+    about: Purposed,
+    presets: Mapping[str, Preset],
+    default: str,
+    values: Mapping[str, str],
+    say: Language = ENGLISH,
 ) -> dict[str, Any]:
     """The modal for *about*; its fields begin with *values*, by option name."""
-    title, submit = TITLES[about.purpose]
+    title, submit = titles(about.purpose, say)
     blocks: list[dict[str, Any]] = []
     if about.purpose != "settings":
         element = _text(values.get("prompt", ""), MAX_PROMPT_LENGTH)
         element |= {"multiline": True, "focus_on_load": True}
-        blocks.append(_input("prompt", "What to draw", element, is_optional=False))
+        blocks.append(_input("prompt", say("What to draw"), element, is_optional=False))
     blocks.extend(
-        _option(option, presets, default, values)
+        _option(option, presets, default, values, say)
         for option in OPTIONS
         if about.purpose != "settings" or set(option.fields) & set(SETTINGS)
         if option.name != "ar"  # the size may be a shape too
@@ -92,26 +105,30 @@ def form(
             "filetypes": ["png", "jpg", "jpeg", "webp"],
             "max_files": 1,
         }
-        blocks.append(_input("image", "Control image", element, Hint.FOR_PRESETS))
+        blocks.append(_input("image", say("Control image"), element, say(Hint.FOR_PRESETS)))
     if about.purpose == "control":
-        blocks.append(context(plain(Hint.CHOOSE_A_TAKER)))
+        blocks.append(context(plain(say(Hint.CHOOSE_A_TAKER))))
     return {
         "type": "modal",
         "callback_id": CALLBACK,
         "title": {"type": "plain_text", "text": title},
         "submit": {"type": "plain_text", "text": submit},
-        "close": {"type": "plain_text", "text": "Cancel"},
+        "close": {"type": "plain_text", "text": say("Cancel")},
         "private_metadata": json.dumps(asdict(about)),
         "blocks": blocks,
     }
 
 
 def _option(
-    option: Option, presets: Mapping[str, Preset], default: str, values: Mapping[str, str]
+    option: Option,
+    presets: Mapping[str, Preset],
+    default: str,
+    values: Mapping[str, str],
+    say: Language,
 ) -> dict[str, Any]:
     value = values.get(option.name, "")
     if option.name == "preset":
-        return _input("preset", "Preset", _select(presets, default, value))
+        return _input("preset", say("Preset"), _select(presets, default, value, say))
     kind = option.kind
     if isinstance(kind, Number):
         element: dict[str, Any] = {
@@ -126,21 +143,25 @@ def _option(
     else:
         length = MAX_PROMPT_LENGTH if option.name == "negative" else 40
         element = _text(value, length)
-    element["placeholder"] = plain(f"such as {option.example.strip(chr(34))}", 150)
-    return _input(option.name, option.name.capitalize(), element, option.help)
+    example = say("such as {example}", example=option.example.strip('"'))
+    element["placeholder"] = plain(example, 150)
+    label = say.names.get(option.name, option.name)
+    return _input(option.name, label.capitalize(), element, say(option.help))
 
 
-def _select(presets: Mapping[str, Preset], default: str, chosen: str) -> dict[str, Any]:
+def _select(
+    presets: Mapping[str, Preset], default: str, chosen: str, say: Language
+) -> dict[str, Any]:
     options = {}
     for preset in list(presets.values())[:MAX_OPTIONS]:
-        note = " (the default)" if preset.name == default else ""
-        note += " (needs a picture)" if preset.needs_image else ""
+        note = f" ({say('the default')})" if preset.name == default else ""
+        note += f" ({say('attach a picture')})" if preset.needs_image else ""
         option: dict[str, Any] = {
             "text": plain(f"{preset.name}{note}", MAX_OPTION),
             "value": preset.name,
         }
         if preset.description:
-            option["description"] = plain(preset.description, MAX_OPTION)
+            option["description"] = plain(say(preset.description), MAX_OPTION)
         options[preset.name] = option
     element: dict[str, Any] = {
         "type": "static_select",
@@ -183,7 +204,7 @@ def about_of(view: Mapping[str, Any]) -> Purposed:
     return Purposed(**json.loads(view["private_metadata"]))
 
 
-def filled(view: Mapping[str, Any]) -> Filled:
+def filled(view: Mapping[str, Any], say: Language = ENGLISH) -> Filled:
     """The filled-in fields of the modal *view*."""
     state = {id: fields[VALUE] for id, fields in view["state"]["values"].items()}
     errors: dict[str, str] = {}
@@ -195,10 +216,10 @@ def filled(view: Mapping[str, Any]) -> Filled:
         try:
             values |= read_option(option.name, text)
         except CommandError as error:
-            errors[option.name] = refusal(error).text
+            errors[option.name] = refusal(error, say).text
     prompt = (_value(state.get("prompt", {})) or "").strip()
     if "prompt" in state and (not prompt or is_blank(prompt)):
-        errors["prompt"] = refusal(sentences.no_prompt()).text
+        errors["prompt"] = refusal(sentences.no_prompt(), say).text
     files = state.get("image", {}).get("files") or []
     return Filled(ImagineCommand(prompt=prompt, **values), list(files), errors)
 

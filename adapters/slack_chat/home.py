@@ -15,6 +15,7 @@ from adapters.slack_chat.blocks import (
 )
 from bot import replies
 from bot.jobs import Job, JobStatus
+from bot.languages import ENGLISH, Language
 from bot.ledger import QuotaStatus
 from bot.views import QueueView
 from generation.types import Preset
@@ -34,6 +35,7 @@ def home(
     *,
     why_not: str = "",
     shows_pictures: bool = True,
+    say: Language = ENGLISH,
 ) -> dict[str, Any]:
     """The view; *why_not* is the reason why nothing is being drawn, if nothing is.
 
@@ -42,36 +44,38 @@ def home(
     """
     total = quota.credits + quota.granted
     used = 1 - quota.left / total if total else 1.0
-    counts = replies.queue(queue.waiting, queue.running, (), why_not).splitlines()
+    counts = replies.queue(queue.waiting, queue.running, (), why_not, say).splitlines()
     blocks: list[Block] = [
-        _header("Credits"),
-        section(f"{replies.bar(used, BAR)}\n{replies.quota(quota)}"),
-        actions(button("Draw a picture", "draw", "home", style="primary")),
-        _header("Waiting and being drawn"),
+        _header(say("Credits")),
+        section(f"{replies.bar(used, BAR)}\n{replies.quota(quota, say)}"),
+        actions(button(say("Draw a picture"), "draw", "home", style="primary")),
+        _header(say("Waiting and being drawn")),
         section("\n".join(counts if not queue.mine else counts[:-1])),
     ]
     for job in queue.mine[:MAX_LISTED]:
-        line = f"{replies.short(job)}\n{replies.progress_line(job, job.progress)}"
-        blocks.append(section(line, accessory=button("Cancel", "cancel", job.id)))
-    blocks.append(_header("Your latest pictures"))
+        line = f"{replies.short(job)}\n{replies.progress_line(job, job.progress, say)}"
+        blocks.append(section(line, accessory=button(say("Cancel"), "cancel", job.id)))
+    blocks.append(_header(say("Your latest pictures")))
     drawn = [job for job in latest if job.status is JobStatus.SUCCEEDED][:MAX_LISTED]
     for job in drawn:
         file = first_file(job) if shows_pictures and not (job.is_pruned or job.is_spoiler) else None
         more: dict[str, Any] = {}
         if file is not None:
-            more["accessory"] = picture(file, replies.alternative(job))
-        blocks.append(section(f"{replies.short(job)}\n{job.id} · {replies.summary(job)}", **more))
+            more["accessory"] = picture(file, replies.alternative(job, say))
+        blocks.append(
+            section(f"{replies.short(job)}\n{job.id} · {replies.summary(job, say)}", **more)
+        )
     if not drawn:
-        blocks.append(section(replies.history([], "", 1, has_more=False)))
+        blocks.append(section(replies.history([], "", 1, has_more=False, say=say)))
     blocks += [
-        _header("Your defaults"),
-        section(replies.settings(own)),
+        _header(say("Your defaults")),
+        section(replies.settings(own, say)),
         actions(
-            button("Change", "settings", "home"),
-            *([button("Forget", "forget", "home")] if own else []),
+            button(say("Change"), "settings", "home"),
+            *([button(say("Forget"), "forget", "home")] if own else []),
         ),
-        _header("Presets"),
-        *text_message(replies.presets(presets, default))[1],
+        _header(say("Presets")),
+        *text_message(replies.presets(presets, default, say))[1],
     ]
     return {"type": "home", "blocks": blocks[:100]}
 

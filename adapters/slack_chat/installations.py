@@ -12,6 +12,9 @@ from typing import Any
 
 from adapters.slack_chat.workspaces import Workspace
 
+#: Events that people cause by turning to the bot.
+TO_US = frozenset({"app_mention", "app_home_opened"})
+
 
 def installation(workspaces: Mapping[str, Workspace], body: Mapping[str, Any]) -> Workspace | None:
     """The workspace among *workspaces*, by their ids, that Slack sent *body* to; None for one that
@@ -33,6 +36,17 @@ def team_of_person(body: Mapping[str, Any]) -> str:
     event = _part(body, "event")
     team = event.get("user_team") or event.get("source_team")
     return str(team or _part(body, "user").get("team_id") or "")
+
+
+def person_of(body: Mapping[str, Any]) -> str:
+    """Slack's id of the person who has written to the bot, pressed or chosen something of its, or
+    opened its home; empty for all else, such as what people write to each other."""
+    event = _part(body, "event")
+    if not event:
+        return str(body.get("user_id") or _part(body, "user").get("id") or "")
+    is_to_us = event.get("type") in TO_US or event.get("channel_type") == "im"
+    user = event.get("user") or _part(event, "message").get("user")
+    return user if is_to_us and not event.get("bot_id") and isinstance(user, str) else ""
 
 
 def is_shared(body: Mapping[str, Any], workspace: Workspace) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from adapters.slack_chat import blocks
 from bot.commands import LinkCommand
 from bot.conversation import Reply
-from bot.languages import ENGLISH
+from bot.languages import Language
 
 
 def link_command(verb: str, code: str) -> LinkCommand | None:
@@ -19,9 +19,8 @@ def link_command(verb: str, code: str) -> LinkCommand | None:
             return None
 
 
-def message_of(reply: Reply) -> tuple[str, list[blocks.Block]]:
+def message_of(reply: Reply, say: Language) -> tuple[str, list[blocks.Block]]:
     """The words of *reply*, short and in blocks, with buttons where it asks."""
-    say = ENGLISH
     text, parts = blocks.text_message(reply.text)
     if reply.asks_to_join and reply.joining is not None:
         code = reply.joining.code

@@ -22,7 +22,7 @@ from adapters.slack_chat.context import Context
 from adapters.slack_chat.errors import GONE
 from adapters.slack_chat.forms import Purposed
 from adapters.slack_chat.hooks import respond
-from adapters.slack_chat.installations import installation
+from adapters.slack_chat.installations import installation, person_of
 from adapters.slack_chat.linking import message_of
 from adapters.slack_chat.messages import Messages
 from adapters.slack_chat.places import Place
@@ -68,6 +68,8 @@ class Listeners:
         if workspace.lost and not is_farewell and not await self._context.is_back(workspace):
             await self._say_by_hook(body, sentences.out_of_reach("Slack", workspace.lost))
             return BoltResponse(status=200)
+        if user := person_of(body):
+            await self._context.people.meet(workspace, user)
         await next()
         return None
 
@@ -128,6 +130,7 @@ class Listeners:
         """Hear of people who were taken out of the workspace, or let in again."""
         place = self._context.place(body, "", "", event["user"]["id"])
         user, server = self._context.key(place), f"slack-server:{place.workspace.team}"
+        self._context.people.forget(place.workspace, event["user"]["id"])
         own_data = self._context.service.own_data
         if event["user"].get("deleted"):
             await own_data.person_left(user, server)
@@ -158,7 +161,7 @@ class Listeners:
                 reply = await self._converse(place, text, files, f"slack:{id}", is_edited)
             except Exception:
                 logger.exception("an event cannot be carried out")
-                reply = refusal(sentences.our_fault())
+                reply = refusal(sentences.our_fault(), place.say)
             self._messages.remember(id, text, is_refused=reply.error is not None)
         # The reply is not worth waiting for: Slack wants its acknowledgement.
         self._context.spawn(self._context.answer(place, reply))
@@ -177,9 +180,9 @@ class Listeners:
 
         task = self._context.spawn(work())
         await asyncio.wait({task}, timeout=self._context.patience)
-        reply = self._context.outcome(task) if task.done() else Reply()
+        reply = self._context.outcome(task, place) if task.done() else Reply()
         if reply.text and not reply.has_files:
-            said, parts = message_of(reply)
+            said, parts = message_of(reply, place.say)
             await ack(text=said, blocks=parts, response_type="ephemeral")
             self._context.tell_later(place, reply)
             return

@@ -32,7 +32,7 @@ async def hand_over(service: Service, place: Place, user: str, reply: Reply) -> 
         sent = await asyncio.to_thread(made.at_most, MOST_FILES)
         text = reply.text
         if sent.left_out:
-            text += "\n" + replies.too_large_to_send(sent.left_out)
+            text += "\n" + replies.too_large_to_send(sent.left_out, place.say)
         said = blocks.text_message(text)
         answer = await patiently(place.workspace, lambda: post(place.home(), *said))
         for path in sent.files:

@@ -11,6 +11,7 @@ from uuid import uuid4
 from adapters.slack_chat import blocks
 from adapters.slack_chat.errors import OutcomeUnknown, RateLimited, SlackError, TokenRevoked
 from adapters.slack_chat.workspaces import Workspace
+from bot.languages import ENGLISH, Language
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Place:
         hook: Address for an answer to the person where they asked; see `hooks`. Empty without one.
         team: The person's own workspace, where Slack tells it; empty where it does not.
         is_shared: Whether organisations may share the channel.
+        say: The person's language.
     """
 
     workspace: Workspace
@@ -49,15 +51,20 @@ class Place:
     hook: str = ""
     team: str = ""
     is_shared: bool = False
+    say: Language = ENGLISH
 
     def reply_to(self) -> dict[str, Any]:
         """The address of an answer here, as a job keeps it."""
         where = {"team": self.workspace.team, "channel": self.channel, "root": self.root}
-        return {**where, "hook": self.hook} if self.hook else where
+        if self.hook:
+            where["hook"] = self.hook
+        if self.say is not ENGLISH:
+            where["locale"] = self.say.code
+        return where
 
     def home(self) -> Place:
         """The person's own conversation with the bot."""
-        return Place(self.workspace, self.user, "", self.user, is_direct=True)
+        return Place(self.workspace, self.user, "", self.user, is_direct=True, say=self.say)
 
 
 async def post(

@@ -38,7 +38,7 @@ SCOPES = {
     "groups:history": "find its own message again in private channels",
     "im:history": "hear what people write to it directly",
     "im:write": "find its own message again in a direct message that it began",
-    "users:read": "tell who is an admin of the workspace",
+    "users:read": "tell who is an admin of the workspace, and speak people's languages",
 }
 #: Without these it cannot do anything; without others it does less.
 NEEDED_SCOPES = frozenset({"chat:write", "app_mentions:read", "commands"})

@@ -87,6 +87,7 @@ async def test_a_command_is_acknowledged_in_time_though_its_answer_takes_longer(
     make_chat, slack, ada, general
 ):
     chat = await make_chat(patience=0.02)
+    await ada.mention(general, "quota")  # her language is known from now on
     goes_on = asyncio.Event()
     slack.api.fault("users.info", goes_on)
 

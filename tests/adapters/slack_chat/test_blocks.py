@@ -93,7 +93,7 @@ def test_forms_and_the_home_fit_whatever_is_in_them(prompt, text):
     if asked is None:
         return
     presets = {f"p{number}": Preset(name=f"p{number}", description=text) for number in range(120)}
-    for purpose in forms.TITLES:
+    for purpose in forms.PURPOSES:
         about = forms.Purposed(purpose, asked.id, "C1", "1.2")
         view = forms.form(about, presets, "p0", forms.values_of(asked))
         assert (

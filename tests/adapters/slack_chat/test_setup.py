@@ -17,6 +17,7 @@ from adapters.slack_chat.workspaces import SCOPES
 from bot.assembly.doctor import platform_findings
 from bot.assembly.platforms import PLATFORMS, Host, keep_going
 from bot.config import Config, ConfigError, Secrets, load_secrets
+from bot.languages import LANGUAGES, language_of
 from bot.sections import Slack
 from tests.adapters.slack_chat.conftest import SMALL
 from tests.fakes.slack import ALL_SCOPES, api
@@ -95,8 +96,12 @@ def test_names_in_the_manifest_are_as_short_as_slack_wants(manifest):
         assert len(shortcut["name"]) <= 24
         assert len(shortcut["description"]) <= 150
         assert len(shortcut["callback_id"]) <= 255
-    for title, submit in forms.TITLES.values():
-        assert max(len(title), len(submit)) <= 24
+
+
+def test_titles_of_forms_fit_in_every_language():
+    for code in ("en", *LANGUAGES):
+        for purpose in forms.PURPOSES:
+            assert max(map(len, forms.titles(purpose, language_of(code)))) <= 24
 
 
 def test_the_guide_leads_to_every_setting_and_token():

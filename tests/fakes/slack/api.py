@@ -57,6 +57,8 @@ FORMS = frozenset(
         "users.info",
     }
 )
+#: Arguments that a form says as 1 or 0.
+FLAGS = ("include_all_metadata", "include_locale", "unfurl_links")
 #: What the types want of an answer to a response_url, whose kinds they have mixed up.
 NOTHING = {"attachments": [], "markdown_text": ""}
 SIGN_IN = "<!DOCTYPE html><html><head><title>Sign in to Slack</title></head><body></body></html>"
@@ -272,6 +274,7 @@ class WebApi:
                 "is_bot": False,
                 "is_admin": person.is_admin,
                 "is_owner": person.is_owner,
+                **({"locale": person.locale} if arguments.get("include_locale") else {}),
                 **({"enterprise_user": person.in_the_organisation} if team.is_org else {}),
             }
         }
@@ -560,7 +563,7 @@ async def _arguments(request):
         if isinstance(form.get(key), str):
             form[key] = json.loads(form[key])
     for key, value in form.items():
-        if value in ("true", "false", "1", "0") and key in ("include_all_metadata", "unfurl_links"):
+        if value in ("true", "false", "1", "0") and key in FLAGS:
             form[key] = value in ("true", "1")
         if key in ("length", "limit") and re.fullmatch(r"\d+", str(value)):
             form[key] = int(value)  # forms know text alone

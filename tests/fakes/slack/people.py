@@ -16,6 +16,7 @@ class Person:
         elsewhere: Id of their own workspace, where that is another organisation's and shares
             channels with this one (Slack Connect): payloads then name that.
         is_org_admin: Whether they are an admin of all the organisation.
+        locale: Of their Slack, such as de-DE.
         view: The modal that is open for them; None without one.
         home: The App Home that was last published for them.
     """
@@ -29,11 +30,13 @@ class Person:
         is_owner=False,
         elsewhere=None,
         is_org_admin=False,
+        locale="en-US",
     ):
         self.slack, self.team, self.name = slack, team, name
         self.id = slack.id("U")
         self.is_admin, self.is_owner = is_admin, is_owner
         self.elsewhere, self.is_org_admin = elsewhere, is_org_admin
+        self.locale = locale
         self.direct = Channel(slack.id("D"), "directmessage", is_im=True)
         team.channels[self.direct.id] = self.direct
         self.view = None
