@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from bot.jobs import Job, JobStatus
+from bot.screens import Verdict
 from generation.errors import DegenerateResult, EngineLost
 from generation.protocols import Executor
 from generation.results import Result
@@ -24,19 +25,23 @@ class Attempt:
     """One try at *job*. The engine that takes it draws until no picture is left; each other that
     joins draws one.
 
-    What goes wrong with one picture ends the others too, so that the job is drawn again, or
-    fails, as a whole.
+    Pictures that are ready already are not drawn again. What goes wrong with one picture ends the
+    others that are being drawn.
 
     Args:
         turn: The queue's round in which the job was handed out.
         begin: Awaited before the first picture.
         preview: The preview of a picture (by its number, from 1) that may be shown, from that
             which an engine made.
+        on_picture: The task that sees to a picture, by its number and result, as soon as it is
+            drawn. If it fails, so does the attempt.
         on_end: Called as soon as no engine draws at it any more, when `results` are there.
 
     Attributes:
         fence: The number with which its end can be written; None before its begin is.
-        results: The pictures in their order, or why there are none.
+        results: The pictures that it has drawn in their order, or why there are none.
+        keeping: The tasks that see to its pictures, by their numbers.
+        seconds_before: Time on the engine of the pictures that were ready before it.
         concluding: Sees to the job's end; None before that.
     """
 
@@ -46,6 +51,7 @@ class Attempt:
         turn: int,
         begin: Callable[[Attempt], Awaitable[None]],
         preview: Callable[[Job, int, bytes | None], bytes | None],
+        on_picture: Callable[[Attempt, int, Result], asyncio.Task[Verdict]],
         on_end: Callable[[Attempt], None],
     ) -> None:
         self.job = job
@@ -53,13 +59,18 @@ class Attempt:
         self.fence: int | None = None
         self.results: asyncio.Future[list[Result]] = asyncio.Future()
         self.concluding: asyncio.Task[None] | None = None
+        self.keeping: dict[int, asyncio.Task[Verdict]] = {}
+        self.seconds_before = (job.seconds or 0.0) if job.ready else 0.0
         self._begin = begin
         self._preview = preview
+        self._on_picture = on_picture
         self._on_end = on_end
-        self._requests = dict(enumerate(job.requests, start=1))
+        requests = dict(enumerate(job.requests, start=1))
+        self._requests = {each: requests[each] for each in requests if each not in job.ready}
         self._left = deque(self._requests)
         self._drawn: dict[int, Result] = {}
-        self._steps: dict[int, int] = {}  # done, of each picture that was begun
+        #: Done, of each picture that was begun.
+        self._steps = dict.fromkeys(job.ready, job.request.steps_taken)
         self._parts: dict[asyncio.Task[None], int | None] = {}  # with the picture being drawn
         self._error: BaseException | None = None
 
@@ -67,6 +78,16 @@ class Attempt:
     def has_work(self) -> bool:
         """Whether there is a picture that no engine has begun."""
         return bool(self._left)
+
+    @property
+    def images(self) -> int:
+        """Number of the pictures that it is to draw."""
+        return len(self._requests)
+
+    @property
+    def seconds(self) -> float:
+        """Time on the engines of the pictures that it has drawn."""
+        return sum(result.seconds for result in self._drawn.values())
 
     @property
     def is_lost(self) -> bool:
@@ -93,7 +114,9 @@ class Attempt:
             await self._begin(self)
         while self._left:
             number = self._left.popleft()
-            self._drawn[number] = await self._picture(number, executor)
+            self._drawn[number] = result = await self._picture(number, executor)
+            self.keeping[number] = keeping = self._on_picture(self, number, result)
+            keeping.add_done_callback(self._kept)
             if not is_first:
                 return
 
@@ -132,6 +155,10 @@ class Attempt:
             preview=shown,
             note=note,
         )
+
+    def _kept(self, keeping: asyncio.Task[Verdict]) -> None:
+        if not keeping.cancelled() and (error := keeping.exception()) is not None:
+            self._stop(error)
 
     def _leave(self, part: asyncio.Task[None]) -> None:
         del self._parts[part]

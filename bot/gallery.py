@@ -21,7 +21,7 @@ from generation.results import Files, thumbnail_of
 from generation.types import GenerationRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 GRID_GAP = 4
 
@@ -94,7 +94,7 @@ class Gallery:
         files: Files,
     ) -> None:
         """Store the *files* of picture *number* (from 1) of *job*, and the control map with the
-        first.
+        first. Of several pictures, `finish` stores what they have in common.
 
         Raises:
             OSError: The disk is full or cannot be written, or the picture cannot be signed.
@@ -106,11 +106,29 @@ class Gallery:
             self._save(self.path(job.id, "map"), marked(files.control_map, MAP))
         if job.images == 1:
             self._save_thumbnail(job.id, files.thumbnail, facts)
-        elif number == job.images:
-            grid = tiled([self._open(job.id, each) for each in range(1, job.images + 1)])
-            facts = self.provenance.of(job, job.request)
-            self._save(self.path(job.id, "grid"), self.provenance.png(grid, facts))
-            self._save_thumbnail(job.id, thumbnail_of(grid), facts)
+
+    def finish(self, job: Job, numbers: Collection[int]) -> None:
+        """Delete all pictures of *job* but those of *numbers* (from 1), of which it stores one file
+        of all, where it has several, and a thumbnail.
+
+        Raises:
+            OSError: The disk is full or cannot be written, or the picture cannot be signed.
+        """
+        if not numbers:
+            self.delete(job.id)
+            return
+        if job.images == 1:
+            return
+        for number in set(range(1, job.images + 1)).difference(numbers):
+            self.picture_path(job.id, number).unlink(missing_ok=True)
+        grid = tiled([self._open(job.id, each) for each in sorted(numbers)])
+        facts = self.provenance.of(job, job.request)
+        self._save(self.path(job.id, "grid"), self.provenance.png(grid, facts))
+        self._save_thumbnail(job.id, thumbnail_of(grid), facts)
+
+    def stored(self, job: Job) -> tuple[int, ...]:
+        """Those of `job.ready` whose files are here."""
+        return tuple(each for each in job.ready if self.picture_path(job.id, each).exists())
 
     def delete(self, job_id: str) -> None:
         """Delete all pictures of a job, if there are any."""

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,31 @@ class JobStore:
             ),
         )
         return cursor.rowcount == 1
+
+    def add_ready(
+        self,
+        db: sqlite3.Connection,
+        job_id: str,
+        number: int,
+        seconds: float,
+        *,
+        is_spoiler: bool,
+        fence: int,
+    ) -> bool:
+        """Write that picture *number* of a job, which took *seconds*, may be seen; False if that
+        attempt is not the latest."""
+        cursor = db.execute(
+            "UPDATE jobs SET ready = json_insert(ready, '$[#]', ?),"
+            " seconds = coalesce(seconds, 0) + ?, is_spoiler = max(is_spoiler, ?)"
+            " WHERE id = ? AND status = 'running' AND fence = ?",
+            (number, seconds, is_spoiler, job_id, fence),
+        )
+        return cursor.rowcount == 1
+
+    def share_ready(self, db: sqlite3.Connection, job_id: str) -> Fraction:
+        """Share of the pictures of a job that may be seen whatever becomes of the others."""
+        row = db.execute("SELECT ready, images FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        return Fraction(len(_numbers(row["ready"])), row["images"])
 
     def was_cancelled_by_its_person(self, db: sqlite3.Connection, job_id: str) -> bool:
         """Whether the person who had asked for a job cancelled it while it was drawn."""
@@ -402,6 +428,7 @@ class JobStore:
     def without_pictures(self, db: sqlite3.Connection, job_ids: Iterable[str]) -> list[str]:
         """Ids among *job_ids* of jobs that ended without a picture."""
         ended = "SELECT 1 FROM jobs WHERE id = ? AND status IN ('failed', 'cancelled')"
+        ended += " AND ready = '[]'"
         return [id for id in job_ids if db.execute(ended, (id,)).fetchone()]
 
     def _first(self, rows: Iterable[sqlite3.Row]) -> Job | None:
@@ -446,9 +473,15 @@ class JobStore:
             is_forgotten=row["forgotten_at"] is not None,
             review=review,
             verdict=row["verdict"] or "",
+            ready=_numbers(row["ready"]),
             is_spoiler=bool(row["is_spoiler"]),
             progress=Progress(status),
         )
+
+
+def _numbers(ready: str) -> tuple[int, ...]:
+    """Numbers of pictures, as they stand in a row."""
+    return tuple(sorted(set(json.loads(ready))))
 
 
 def _latest_number(db: sqlite3.Connection, account: str) -> int:

@@ -138,12 +138,14 @@ class Job:
         remarks: Sentences for the person, such as a warning of words unknown to the model.
         delivery: State of the answer.
         error: Sentence for the person that explains a failure, or a cancellation by somebody else.
-        seconds: Time on the engine, all pictures together; None before success.
+        seconds: Time on the engine of the pictures that are there, together; None before the first.
         finished_at: Unix seconds; None before the end.
         is_pruned: Whether the files were deleted for their age.
         is_forgotten: Whether the words were forgotten, for their age or because somebody wished so.
         review: State of the moderators' look at it; None without one.
         verdict: A note of the screens for moderators.
+        ready: Numbers (from 1) of the pictures that may be seen before all are drawn, and that
+            stay whatever becomes of the others; see `available`.
         is_spoiler: Whether the picture is hidden until somebody wants to see it.
         progress: The latest progress.
     """
@@ -173,6 +175,7 @@ class Job:
     is_forgotten: bool = False
     review: Review | None = None
     verdict: str = ""
+    ready: tuple[int, ...] = ()
     is_spoiler: bool = False
     progress: Progress = field(default=Progress(JobStatus.QUEUED))
     _changed: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
@@ -186,6 +189,15 @@ class Job:
         """One request for each picture."""
         for number in range(self.images):
             yield replace(self.request, seed=(self.request.seed + number) % (MAX_SEED + 1))
+
+    @property
+    def available(self) -> tuple[int, ...]:
+        """Numbers of the pictures that may be seen by now, unless their files are gone."""
+        if self.is_pruned:
+            return ()
+        if self.status is JobStatus.SUCCEEDED:
+            return tuple(range(1, self.images + 1))
+        return self.ready
 
     @property
     def steps(self) -> int:
@@ -210,8 +222,13 @@ class Job:
         if status is not current and status not in TRANSITIONS[current]:
             raise ValueError(f"job {self.id}: {current} cannot become {status}")
         self.progress = Progress(status, **progress)
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self._wake()
+
+    def add_ready(self, number: int, seconds: float) -> None:
+        """Let picture *number* (from 1), which took *seconds*, be seen, and wake the watchers."""
+        self.ready = tuple(sorted({*self.ready, number}))
+        self.seconds = (self.seconds or 0.0) + seconds
+        self._wake()
 
     async def watch(self) -> AsyncIterator[Progress]:
         """Yield the current progress, then each newer one, ending with a final one.
@@ -232,6 +249,10 @@ class Job:
             if progress.status.is_final:
                 return progress
         raise AssertionError("watch() ends with a final progress")
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     async def drawn(self) -> Progress:
         """The first progress after which a client should not wait on: the job has ended, or

@@ -116,15 +116,15 @@ class Lookups:
 
         Raises:
             NotFound: There is no such job or picture, or it was deleted for its age.
-            Conflict: The picture is not drawn yet, or the job failed.
+            Conflict: The picture is not drawn yet, is held, or the job failed before it was.
         """
-        job = await self.drawn(source, job_id)
-        check_picture_number(job, number)
+        job = await self.with_picture(source, job_id, number)
         return existing(self._gallery.picture_path(job.id, number), job)
 
     async def picture_file(self, source: Source, job_id: str, kind: Kind) -> Path:
         """The file with all pictures of a job (``grid``, a PNG), a small WebP of it
-        (``thumbnail``), or the control map that was used (``map``, a PNG).
+        (``thumbnail``), or the control map that was used (``map``, a PNG). Of a job that has ended
+        early they are of the pictures that it has.
 
         Raises:
             NotFound: There is no such job or file, or it was deleted for its age.
@@ -147,19 +147,43 @@ class Lookups:
         return existing(job.request.control_image, job)
 
     async def drawn(self, source: Source, job_id: str) -> Job:
-        """A job of *source* that has pictures.
+        """A job of *source* that has ended with pictures, all of them or some.
 
         Raises:
             NotFound: There is no such job.
             Conflict: The picture is not drawn yet, is held, or the job failed.
         """
         job = await self.job(source, job_id)
-        if job.status is JobStatus.HELD:
-            raise held()
-        if job.status is not JobStatus.SUCCEEDED:
-            raise Conflict(
-                f"{job.id} has no picture: it has {job.status}"
-                if job.status.is_final
-                else f"{job.id} has no picture: it is {job.status}"
-            )
+        if job.status is not JobStatus.SUCCEEDED and not (job.status.is_final and job.ready):
+            raise _not_there(job)
         return job
+
+    async def with_picture(self, source: Source, job_id: str, number: int) -> Job:
+        """A job of *source* whose picture *number* (from 1) may be seen by now.
+
+        Raises:
+            NotFound: There is no such job or picture.
+            Conflict: The picture is not drawn yet, is held, or the job failed before it was.
+        """
+        job = await self.job(source, job_id)
+        check_picture_number(job, number)
+        if job.status is not JobStatus.SUCCEEDED and number not in job.ready:
+            raise _not_there(job, number)
+        return job
+
+
+def _not_there(job: Job, number: int = 1) -> Conflict:
+    """The error for picture *number* of *job*, which is not there, or not yet."""
+    if job.status is JobStatus.HELD:
+        return held()
+    if not job.ready:
+        return Conflict(
+            f"{job.id} has no picture: it has {job.status}"
+            if job.status.is_final
+            else f"{job.id} has no picture: it is {job.status}"
+        )
+    return Conflict(
+        f"{job.id} has no picture {number}: it has {job.status}"
+        if job.status.is_final
+        else f"{job.id} has no picture {number} yet: it is {job.status}"
+    )

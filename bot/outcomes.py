@@ -126,7 +126,8 @@ class Outcomes:
         engine_losses: int | None = None,
     ) -> Outcome | None:
         """Write the end of a job, and give its credits back unless it succeeded; of a job that its
-        own person cancelled, only those of the steps that were not drawn.
+        own person cancelled, only those of the steps that were not drawn, and never those of
+        pictures that were shown already.
 
         Args:
             fence: Fence of the attempt with that outcome; None for an end without an attempt.
@@ -154,7 +155,9 @@ class Outcomes:
                 outcome = self._with_strike(db, job_id, outcome)
             if outcome.status is JobStatus.SUCCEEDED or not outcome.is_refunded:
                 return outcome
-            refunded = self._ledger.refund(db, job_id, outcome.finished_at, outcome.share_drawn)
+            # Pictures that were shown stay, and are paid for, whatever has become of the others.
+            share = max(outcome.share_drawn, self._store.share_ready(db, job_id))
+            refunded = self._ledger.refund(db, job_id, outcome.finished_at, share)
             return replace(outcome, refunded=refunded)
         found = self._store.find(db, job_id)
         if found is None:

@@ -1,8 +1,8 @@
 """Review: pictures that a screen holds back, until a moderator has decided.
 
 A held job is drawn, stored and unfinished: whoever asked still waits, and nobody but moderators
-sees its files. Moderators are the bot's admins and, for pictures that were asked for in a server,
-the people who manage it.
+sees its files, but for those of its pictures that no screen has held (`Job.ready`). Moderators are
+the bot's admins and, for pictures that were asked for in a server, the people who manage it.
 """
 
 from __future__ import annotations
@@ -112,7 +112,8 @@ class Reviewing:
         return await self._decide(moderator, job, "release", None, end)
 
     async def reject(self, moderator: str, job_id: str, reason: str = "") -> Job:
-        """The job, which has failed: its files are deleted, and the person gets a strike.
+        """The job, which has failed: its pictures that were not shown before are deleted, and the
+        person gets a strike.
 
         *reason* is a sentence for them.
 
@@ -146,7 +147,7 @@ class Reviewing:
             self._worker.end_held(job.id, holds)
             if holds is None or holds.status is JobStatus.SUCCEEDED:
                 continue  # a moderator has released it meanwhile
-            await asyncio.to_thread(self._gallery.delete, job.id)
+            await asyncio.to_thread(self._gallery.finish, job, job.ready)
             count += 1
         return count
 
@@ -219,7 +220,7 @@ class Reviewing:
         )
         if end.status is not JobStatus.SUCCEEDED:
             try:
-                await asyncio.to_thread(self._gallery.delete, job.id)
+                await asyncio.to_thread(self._gallery.finish, job, job.ready)
             except OSError as error:
                 logger.error("the pictures of %s cannot be deleted: %s", job.id, error)
         self._worker.end_held(job.id, holds)

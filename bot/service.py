@@ -47,7 +47,6 @@ from bot.presets import Presets
 from bot.previews import Previews
 from bot.refusals import Conflict, NotFound
 from bot.requests import (
-    check_picture_number,
     check_remembered,
     model_name,
     only,
@@ -263,6 +262,7 @@ class Service:
                 jobs.remove(job)
                 await self._worker.give_up(job, LOST_TOO_OFTEN)
             for job in jobs:
+                job.ready = await asyncio.to_thread(self._gallery.stored, job)
                 job.request = replace(job.request, model=model_name(self.config.model))
         self._worker.take_up(left)
         await self.admin.start()
@@ -404,8 +404,7 @@ class Service:
             return await self.again(source, picture.job_id, ImagineCommand(images=1), vary=True)
         if preset is None:
             raise NotFound("no preset here makes pictures larger")
-        job = await self.lookups.drawn(source, picture.job_id)
-        check_picture_number(job, picture.number)
+        job = await self.lookups.with_picture(source, picture.job_id, picture.number)
         check_remembered(job)
         request = list(job.requests)[picture.number - 1]
         command = varied(request, preset) if purpose == "vary" else upscaled(request, preset)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -24,6 +22,7 @@ from bot.jobs import (
     seconds_ahead,
 )
 from bot.judging import Judging
+from bot.keeping import Keeping, Refused
 from bot.metrics import Metrics
 from bot.outcomes import (
     ENGINE_LOST_TOO_OFTEN,
@@ -40,12 +39,12 @@ from bot.outcomes import (
 )
 from bot.places import Places
 from bot.refusals import NotAccepting, StorageTrouble
-from bot.screens import Action
-from bot.standstill import CANNOT_SAVE, CANNOT_WRITE, NO_ROOM_FOR_PICTURES, Standstill
+from bot.screens import Action, Verdict, strictest
+from bot.standstill import CANNOT_SAVE, CANNOT_WRITE, Standstill
 from bot.views import EngineState, EngineView
 from generation.errors import EngineLost, FluxbotError
 from generation.protocols import Executor, Fleet
-from generation.results import Files
+from generation.results import Result
 
 T = TypeVar("T")
 
@@ -59,9 +58,6 @@ NOTES = (GPU_RESTARTED, BOT_RESTARTED, RESTARTING, DRAWING_AGAIN)
 
 #: Jobs that are being stored and ended while an engine is already at the next, for each engine.
 MAX_ENDING = 4
-
-#: The system's errors for a full disk.
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Worker:
@@ -106,6 +102,7 @@ class Worker:
         self._unwanted: dict[str, str | None] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._standstill = Standstill(self._queue, lambda: self.places.tell())
+        self._keeping = Keeping(store, gallery, judging, self._standstill, self._written)
         self._engines = Engines(
             executors, self._standstill, database, model, lambda: self.places.tell(), fleet=fleet
         )
@@ -311,7 +308,11 @@ class Worker:
             marked = self._gallery.provenance.preview(job, jpeg)
             return self._judging.preview(job, number, marked)
 
-        return Attempt(job, self._queue.round, self._begin, preview, self._end_drawing)
+        def keep(attempt: Attempt, number: int, result: Result) -> asyncio.Task[Verdict]:
+            assert attempt.fence is not None, "no engine draws before its attempt is written"
+            return asyncio.create_task(self._keeping.keep(job, number, result, attempt.fence))
+
+        return Attempt(job, self._queue.round, self._begin, preview, keep, self._end_drawing)
 
     async def _draw(self, attempt: Attempt, executor: Executor) -> None:
         """Have the engine draw its part of an attempt, whose end is seen to while it goes on."""
@@ -340,7 +341,7 @@ class Worker:
             raise RuntimeError(f"job {job.id} has ended, by its row")
         job.attempts += 1
         self._metrics.began(job, self._now())
-        for _ in range(job.images - 1):
+        for _ in range(attempt.images - 1):
             self._shared.put_nowait(attempt)
 
     def _end_drawing(self, attempt: Attempt) -> None:
@@ -366,66 +367,71 @@ class Worker:
     async def _conclude(self, attempt: Attempt) -> None:
         job, results = attempt.job, attempt.results
         end = partial(self._end, job, write=self._written, fence=attempt.fence)
+        is_stopping = self._standstill.is_stopping and job.id not in self._unwanted
         try:
-            if results.cancelled():
-                if self._standstill.is_stopping and job.id not in self._unwanted:
-                    await self._give_back(attempt)
-                else:
-                    await end(cancelled(job, self._now(), self._unwanted.get(job.id)))
-                return
-            error, files = results.exception(), []
-            if error is None:
-                try:
-                    files = [await asyncio.to_thread(each.files) for each in results.result()]
-                except Exception as failed:
-                    error = failed
-            if error is None:
-                seconds = sum(result.seconds for result in results.result())
-                self.times.record(job, seconds)
-                self._metrics.drawn(job, seconds)
-                await self._keep(attempt, files, seconds)
-            elif isinstance(error, EngineLost):
-                await self._draw_again(attempt, error)
-            elif isinstance(error, FluxbotError):
-                await end(Outcome(JobStatus.FAILED, self._now(), str(error)))
+            kept = await asyncio.gather(*attempt.keeping.values(), return_exceptions=True)
+            errors = [each for each in kept if isinstance(each, Exception)]
+            refused = next((each for each in errors if isinstance(each, Refused)), None)
+            error = None if results.cancelled() else results.exception()
+            if refused is not None:  # and nobody gets round that by cancelling
+                await self._keeping.tidy(job)
+                await end(self._judging.refusal(refused.verdict, self._now(), attempt.seconds))
+            elif results.cancelled() and is_stopping:
+                await self._give_back(attempt)
+            elif results.cancelled():
+                await self._keeping.tidy(job)
+                await end(cancelled(job, self._now(), self._unwanted.get(job.id)))
+            elif error is not None or errors:
+                await self._fail(attempt, error or errors[0])
             else:
-                logger.error("job %s failed", job.id, exc_info=error)
-                await end(Outcome(JobStatus.FAILED, self._now(), OUR_FAULT))
+                await self._succeed(attempt, [each for each in kept if isinstance(each, Verdict)])
         except Exception:
             logger.exception("the end of job %s cannot be written", job.id)
             self.pause(CANNOT_WRITE)
 
-    async def _keep(self, attempt: Attempt, files: list[Files], seconds: float) -> None:
-        """Judge and store the pictures, off the engine's thread, and end the job, or have it held
-        for moderators."""
+    async def _fail(self, attempt: Attempt, error: BaseException) -> None:
+        """End a job that could not be drawn, or have it drawn again. Pictures that were shown
+        stay."""
         job = attempt.job
         end = partial(self._end, job, write=self._written, fence=attempt.fence)
+        if isinstance(error, EngineLost):
+            await self._draw_again(attempt, error)
+            return
+        if self._standstill.is_stopping and isinstance(error, OSError | StorageTrouble):
+            await self._give_back(attempt)
+            return
+        await self._keeping.tidy(job)
+        if isinstance(error, NotAccepting):
+            sentence = f"{error}; your credits were given back"
+        elif isinstance(error, FluxbotError):
+            sentence = str(error)
+        else:
+            logger.error("job %s failed", job.id, exc_info=error)
+            sentence = OUR_FAULT
+        await end(Outcome(JobStatus.FAILED, self._now(), sentence))
+
+    async def _succeed(self, attempt: Attempt, verdicts: Sequence[Verdict]) -> None:
+        """End a job whose pictures are stored, or have it held for moderators."""
+        job, seconds = attempt.job, attempt.seconds
+        if attempt.images:
+            whole = seconds * job.images / attempt.images
+            self.times.record(job, whole)
+            self._metrics.drawn(job, whole)
+        seconds += attempt.seconds_before
         try:
-            verdict = await self._judging.pictures(job, [each.png for each in files])
-            if verdict.action is Action.REFUSE:
-                await end(self._judging.refusal(verdict, self._now(), seconds))
-                return
-            await self._stored(job, files)
-        except NotAccepting as error:
-            await end(
-                Outcome(JobStatus.FAILED, self._now(), f"{error}; your credits were given back")
-            )
-            return
+            await self._keeping.finish(job, range(1, job.images + 1))
         except Exception as error:
-            logger.exception("the pictures of job %s cannot be stored", job.id)
-            await self._delete(job)
-            if self._standstill.is_stopping and isinstance(error, OSError):
-                await self._give_back(attempt)
-            else:
-                await end(Outcome(JobStatus.FAILED, self._now(), OUR_FAULT))
+            await self._fail(attempt, error)
             return
+        verdict = strictest(verdicts)
         is_spoiler = verdict.action is Action.SPOILER
         if job.review is Review.DUE or verdict.action is Action.HOLD:
             await self._hold(attempt, verdict.note or job.verdict, seconds, is_spoiler)
             return
-        await end(Outcome(JobStatus.SUCCEEDED, self._now(), seconds=seconds, is_spoiler=is_spoiler))
+        end = Outcome(JobStatus.SUCCEEDED, self._now(), seconds=seconds, is_spoiler=is_spoiler)
+        await self._end(job, end, self._written, fence=attempt.fence)
         if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
-            await self._delete(job)  # it had ended otherwise meanwhile
+            await self._keeping.tidy(job)  # it had ended otherwise meanwhile
 
     async def _hold(self, attempt: Attempt, verdict: str, seconds: float, is_spoiler: bool) -> None:
         """Leave a job, drawn and stored, to moderators."""
@@ -446,14 +452,6 @@ class Worker:
         self.held.pop(job_id, None)
         if job is not None and holds is not None:
             holds.show(job, self._metrics)
-
-    def _save(self, job: Job, files: list[Files]) -> None:
-        for number, (request, each) in enumerate(zip(job.requests, files, strict=True), 1):
-            self._gallery.save(job, number, request, each)
-
-    async def _delete(self, job: Job) -> None:
-        with suppress(OSError):
-            await asyncio.to_thread(self._gallery.delete, job.id)
 
     async def _give_back(self, attempt: Attempt) -> None:
         """Leave a job, interrupted by the stop, to the next start."""
@@ -534,21 +532,6 @@ class Worker:
         return await self._standstill.until_done(
             "the database", partial(self._database.write, work), trouble_of
         )
-
-    async def _stored(self, job: Job, files: list[Files]) -> None:
-        """Store the pictures of *job*, however long it takes until the storage is back.
-
-        Raises:
-            OSError: The bot is stopping, or nobody could store them.
-        """
-
-        def trouble_of(error: Exception) -> str | None:
-            if not isinstance(error, OSError) or error.errno is None:
-                return None
-            return NO_ROOM_FOR_PICTURES if error.errno in NO_ROOM else CANNOT_SAVE
-
-        save = partial(asyncio.to_thread, self._save, job, files)
-        await self._standstill.until_done("pictures", save, trouble_of)
 
 
 def _suits(executor: Executor, job: Job) -> bool:

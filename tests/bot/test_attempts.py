@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bot.attempts import Attempt
 from bot.jobs import Job, JobStatus, steps_drawn
+from bot.screens import PASSED
 from generation.errors import DegenerateResult, EngineLost, GenerationError
 from generation.types import GenerationRequest, Step
 from tests.conftest import ADA
@@ -52,11 +53,25 @@ class Drawing:
         self._end.set_exception(error)
 
 
-def attempt_of(images, preview=lambda job, number, jpeg: jpeg, on_end=lambda attempt: None):
+def attempt_of(
+    images,
+    preview=lambda job, number, jpeg: jpeg,
+    on_end=lambda attempt: None,
+    *,
+    ready=(),
+    on_picture=None,
+):
     async def begin(attempt):
         attempt.fence = 1
 
-    return Attempt(Job(user=ADA, request=REQUEST, images=images), 0, begin, preview, on_end)
+    async def keep():
+        return PASSED
+
+    def keeping(attempt, number, result):
+        return asyncio.create_task(keep())
+
+    job = Job(user=ADA, request=REQUEST, images=images, ready=ready)
+    return Attempt(job, 0, begin, preview, on_picture or keeping, on_end)
 
 
 async def settle():
@@ -236,3 +251,34 @@ def test_it_ends_once_and_leaves_every_engine_free(images, events):
         assert attempt.job.status is JobStatus.RUNNING
 
     asyncio.run(play())
+
+
+async def test_pictures_that_are_ready_are_not_drawn_again_and_count_as_drawn():
+    attempt = attempt_of(3, ready=(1, 3))
+    engine = Drawing()
+
+    attempt.join(engine)
+    await settle()
+    engine.step(1)
+
+    assert engine.request.seed == 1
+    assert (attempt.images, attempt.has_work) == (1, False)
+    assert steps_drawn(attempt.job) == 2 * STEPS + 1
+    engine.draw()
+    assert await attempt.results == [1]
+
+
+async def test_a_picture_that_cannot_be_kept_ends_the_drawing_of_the_others():
+    async def fail():
+        raise OSError("the disk is gone")
+
+    attempt = attempt_of(3, on_picture=lambda *_: asyncio.create_task(fail()))
+    engine = Drawing()
+    attempt.join(engine)
+    await settle()
+
+    engine.draw()
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        await attempt.results
+    assert not attempt.has_work
