@@ -43,7 +43,6 @@ FOR_ADMINS = {
     "bot/administration.py",
     "bot/config.py",
     "bot/invitations.py",
-    "bot/moderation.py",
     "bot/orders.py",
     "bot/refused_words.py",
     "bot/review.py",
@@ -64,10 +63,13 @@ ADMINS_READ = (
     "this Idempotency-Key",
     "upscale enlarges",
     "the engine sent",
+    "nobody has reported",
     "{0} does not fit: write {1}",
     "{0} is not a channel",
     "{0} is not a job id; admin queue",
     "{0} is not an admin command",
+    "{0} is {1}: cancel or reject it instead",
+    "{0} manages this server too",
 )
 #: Functions that make an error, and the place of the sentence among their arguments.
 MAKERS = {"error_at": 1, "WrongValue": 0, "refusal": 0, "error": 1}
