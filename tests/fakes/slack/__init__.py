@@ -6,6 +6,7 @@
 | ``api`` | the Web API with its errors, scopes and limits; file hosts; response_url |
 | ``sockets`` | Socket Mode: tickets, envelopes, acknowledgements, redelivery; or HTTP |
 | ``people`` | what a person does: mention, slash, press, shortcut, submit |
+| ``transcript`` | a conversation, a form or a home as plain text |
 | ``schema`` | Slack's own types, by which all of this is judged |
 
 What the bot does wrong is kept in ``violations``, which a test finds empty at its end.
@@ -24,6 +25,7 @@ from yarl import URL
 from tests.fakes.slack.api import WebApi
 from tests.fakes.slack.people import Person
 from tests.fakes.slack.sockets import Sockets
+from tests.fakes.slack.transcript import form, transcript
 from tests.fakes.slack.world import Channel, File, Time, pings
 
 #: What the manifest asks for.
@@ -210,6 +212,14 @@ class FakeSlack:
         now = self.time()
         self.files[id] = File(id, name, data, len(data), owner=owner, url=url, completed_at=now)
         return self.files[id]
+
+    def transcript(self, channel, thread=None):
+        """What stands in *channel*, or in one thread of it, as plain text."""
+        return transcript(self, channel, thread)
+
+    def form(self, view):
+        """A modal or a home, as plain text."""
+        return form(self, view)
 
     # What Slack hands out
 

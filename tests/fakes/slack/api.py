@@ -346,9 +346,9 @@ class WebApi:
         if arguments["user"] not in team.people:
             raise Refused("user_not_in_channel")
         self._check(arguments)
-        channel.whispers.append((arguments["user"], arguments))
-        channel.touch()
-        return {"message_ts": self.slack.ts()}
+        ts = self.slack.ts()
+        channel.whisper(arguments["user"], arguments, ts)
+        return {"message_ts": ts}
 
     def conversations_replies(self, team, arguments):
         channel = self._channel(team, arguments["channel"])
@@ -549,8 +549,7 @@ class WebApi:
         self._check(body)
         if body.get("response_type") == "in_channel":
             self.slack.violations.append("what was meant for one person was told to all")
-        hook.channel.whispers.append((hook.user, body))
-        hook.channel.touch()
+        hook.channel.whisper(hook.user, body, self.slack.ts())
         return web.json_response({"ok": True})
 
 

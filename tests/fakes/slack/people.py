@@ -41,6 +41,7 @@ class Person:
         team.channels[self.direct.id] = self.direct
         self.view = None
         self.home = None
+        self._here = self.direct
         self._changed = asyncio.Event()
 
     @property
@@ -102,6 +103,13 @@ class Person:
         return await self.sees(lambda person: person.view)
 
     # What they do
+
+    def act(self, what, channel=None, message=None):
+        """Keep what they do, under *message*, for `transcript`; without a channel, where they were
+        last."""
+        self._here = channel or self._here
+        thread = (message or {}).get("thread_ts")
+        self._here.acts.append((self.slack.ts(), [f"({self.name} {what})"], thread))
 
     def file(self, data, name="fox.png", mimetype="image/png", url=None):
         """A file that they have attached."""
@@ -252,6 +260,7 @@ class Person:
     async def slash(self, channel, text="", command="/flux"):
         """Type a command; returns what the acknowledgement says, None where it says nothing."""
         assert self.elsewhere is None, "Slack offers commands to people of the workspace alone"
+        self.act(f"types {command} {text}".rstrip(), channel)
         payload = {
             "token": "verification",
             "team_id": self.workspace,
@@ -272,8 +281,7 @@ class Person:
         envelope = await self.slack.sockets.deliver("slash_commands", payload)
         answer = await self.acked(envelope)
         if answer:
-            channel.whispers.append((self.id, answer))
-            channel.touch()
+            channel.whisper(self.id, answer, self.slack.ts())
         return answer
 
     async def press(self, message, label, channel=None, trigger=None):
@@ -283,6 +291,7 @@ class Person:
             for block, each in elements(message["blocks"])
             if each["type"] == "button" and each["text"]["text"] == label
         )
+        self.act(f"presses [{label}]", channel, message)
         action = {
             "type": "button",
             "action_id": button["action_id"],
@@ -326,6 +335,7 @@ class Person:
 
     async def shortcut(self, callback_id, message, channel):
         """Choose a shortcut from the menu of a message."""
+        self.act(f"chooses {callback_id} from the menu of a message", channel, message)
         payload = {
             "type": "message_action",
             "token": "verification",
@@ -349,6 +359,8 @@ class Person:
 
         What is filled in already is sent as it stands; *values* are by block id.
         """
+        said = ", ".join(f"{id}: {_shown(value)}" for id, value in values.items())
+        self.act(f"sends the form{f' ({said})' if said else ''}")
         state = {}
         for block in view["blocks"]:
             if block["type"] != "input":
@@ -390,6 +402,10 @@ class Person:
 
 def _view_out(view):
     return {key: value for key, value in view.items() if key != "submit_disabled"}
+
+
+def _shown(value):
+    return "a file" if isinstance(value, list) else value
 
 
 def _initial(element):

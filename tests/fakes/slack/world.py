@@ -145,7 +145,8 @@ class Channel:
 
     Attributes:
         messages: By timestamp, oldest first; what was deleted is gone.
-        whispers: (user, message) that only that person sees.
+        whispers: (user, message) that only that person sees; *whispered_at* has their times.
+        acts: (time, lines, thread) of what people do without a message: press, send a form.
         texts: Every text that each message ever had, by timestamp.
         broken: The error of each call of a method that is about this conversation, by method.
         unchangeable: Timestamps of messages that can be edited no more.
@@ -156,7 +157,7 @@ class Channel:
         self.has_bot = True
         self.is_archived = False
         self.messages = {}
-        self.whispers = []
+        self.whispers, self.whispered_at, self.acts = [], [], []
         self.texts = {}
         self.broken = {}
         self.unchangeable = set()
@@ -169,6 +170,11 @@ class Channel:
     def touch(self):
         self._changed.set()
         self._changed = asyncio.Event()
+
+    def whisper(self, user, message, ts):
+        self.whispers.append((user, message))
+        self.whispered_at.append(ts)
+        self.touch()
 
     async def until(self, predicate):
         """Wait until *predicate* of the messages is true; returns what it returned."""
