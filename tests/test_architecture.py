@@ -29,7 +29,7 @@ LONGER: dict[str, str] = {}
 ACTS = {"submit", "again", "from_picture", "cancel", "delete", "change_settings"}
 #: What a platform may ask the administration itself: who somebody is, and what to complete an
 #: id with, and the log as a file.
-OF_ADMINS = {"recognise", "is_recognised", "is_admin", "manages", "queue", "audit"}
+OF_ADMINS = {"recognise", "is_recognised", "is_admin", "manages", "queue", "audit", "dead_letters"}
 
 #: Words from which on a text is a sentence, and no label; with a full stop one word less.
 SENTENCE = 6

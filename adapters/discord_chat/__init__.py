@@ -5,11 +5,12 @@
 | ``chat`` | `DiscordChat`: logs in, keeps the gateway's sockets, ends |
 | ``commands`` | ``/flux …``, and the menus of a message |
 | ``administration`` | ``/flux-admin …`` |
-| ``acts`` | what buttons and forms know of what they lead to |
+| ``completion`` | what is offered while people type an id or a name |
+| ``mentions`` | commands as people can press them in a text |
 | ``buttons`` | the buttons under a picture; their ids carry the job's |
 | ``acts`` | the protocol of acts that buttons and forms know |
 | ``actions`` | the acts behind buttons and forms |
-| ``forms`` | the forms that open: change the prompt, draw from a picture |
+| ``forms`` | the forms that open: describe a picture, change the prompt, draw from a picture |
 | ``answers`` | the first answer to an interaction, and the job behind it |
 | ``window`` | the message of a job, and the other ways to the person who asked for it |
 | ``messages`` | the look of jobs and texts on Discord; pure |

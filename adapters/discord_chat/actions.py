@@ -11,6 +11,7 @@ from adapters.discord_chat.answers import SECONDS_TO_LOOK_UP, Answers
 from adapters.discord_chat.attachments import Attachments
 from adapters.discord_chat.forms import DrawForm, EditForm, PictureForm
 from adapters.discord_chat.linking import answer_link
+from adapters.discord_chat.mentions import Mentions
 from adapters.discord_chat.messages import Post, history_post, presets_post, text_post
 from adapters.discord_chat.moderation import decided
 from adapters.discord_chat.own_data import delete_my_data
@@ -53,6 +54,7 @@ class Actions:
         self.service = service
         self.answers = answers
         self.attachments = attachments
+        self.mentions = Mentions()
 
     async def press(
         self, interaction: Interaction, kind: ButtonKind, job_id: str, number: int

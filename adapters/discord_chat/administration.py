@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import discord
 from discord import app_commands
-from discord.app_commands import Choice, Range, locale_str
+from discord.app_commands import Range, locale_str
 
 from adapters.discord_chat.answers import Answers
-from adapters.discord_chat.messages import MAX_CHOICE, shortened
+from adapters.discord_chat.completion import Completion
 from adapters.discord_chat.moderation import add_moderation, show_revealed
 from adapters.discord_chat.people import (
     Interaction,
@@ -24,7 +24,7 @@ from adapters.discord_chat.people import (
     source_of,
     user_of,
 )
-from bot import replies, sentences
+from bot import sentences
 from bot.commands import (
     AdminAudit,
     AdminBan,
@@ -51,8 +51,6 @@ from bot.config import Config
 from bot.conversation import converse
 from bot.jobs import ID_LENGTH
 from bot.service import Service
-
-MAX_CHOICES = 25
 
 Somebody = discord.Member | discord.User | discord.Role
 Person = discord.Member | discord.User
@@ -88,6 +86,8 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
         allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
     )
 
+    complete = Completion(service, config, answers.now)
+
     async def carry_out(interaction: Interaction, command: AdminCommand) -> None:
         await answers.show(interaction, lambda: converse(service, source_of(interaction), command))
 
@@ -98,10 +98,6 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
 
     presets = subgroup("presets", locale_str("Manages the presets"))
 
-    async def presets_like(interaction: Interaction, typed: str) -> list[Choice[str]]:
-        found = [name for name in config.presets if typed.lower() in name]
-        return [Choice(name=name, value=name) for name in found[:MAX_CHOICES]]
-
     @presets.command(
         name=locale_str("list"), description=locale_str("Lists the presets and what is loaded")
     )
@@ -111,14 +107,14 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
     @presets.command(name=locale_str("enable"), description=locale_str("Enables a preset again"))
     @app_commands.describe(name=locale_str("Which preset"))
     @app_commands.rename(name=locale_str("name"))
-    @app_commands.autocomplete(name=presets_like)
+    @app_commands.autocomplete(name=complete.all_presets)
     async def presets_enable(interaction: Interaction, name: Range[str, 1, 32]) -> None:
         await carry_out(interaction, AdminPresets("enable", name))
 
     @presets.command(name=locale_str("disable"), description=locale_str("Disables a preset"))
     @app_commands.describe(name=locale_str("Which preset"))
     @app_commands.rename(name=locale_str("name"))
-    @app_commands.autocomplete(name=presets_like)
+    @app_commands.autocomplete(name=complete.all_presets)
     async def presets_disable(interaction: Interaction, name: Range[str, 1, 32]) -> None:
         await carry_out(interaction, AdminPresets("disable", name))
 
@@ -133,7 +129,7 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
     )
     @app_commands.describe(name=locale_str("Which preset"), prompt=locale_str("What to draw"))
     @app_commands.rename(name=locale_str("name"), prompt=locale_str("prompt"))
-    @app_commands.autocomplete(name=presets_like)
+    @app_commands.autocomplete(name=complete.all_presets)
     async def presets_sample(
         interaction: Interaction,
         name: Range[str, 1, 32],
@@ -200,15 +196,6 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
 
     queue = subgroup("queue", locale_str("Manages the queue"))
 
-    async def jobs_like(interaction: Interaction, typed: str) -> list[Choice[str]]:
-        if not service.admin.is_admin(user_of(interaction.user)):
-            return []
-        return [
-            Choice(name=shortened(f"{job.id} – {replies.short(job)}", MAX_CHOICE), value=job.id)
-            for job in service.admin.queue(user_of(interaction.user))
-            if typed.lower() in job.id
-        ][:MAX_CHOICES]
-
     @queue.command(
         name=locale_str("show"), description=locale_str("Shows everybody's jobs in order")
     )
@@ -219,7 +206,7 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
         name=locale_str("first"), description=locale_str("Moves a job to the front of the queue")
     )
     @app_commands.describe(id=locale_str("Which job"))
-    @app_commands.autocomplete(id=jobs_like)
+    @app_commands.autocomplete(id=complete.queued)
     async def queue_first(interaction: Interaction, id: JobId) -> None:
         await carry_out(interaction, AdminQueue("first", id))
 
@@ -227,13 +214,13 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
         name=locale_str("last"), description=locale_str("Moves a job to the end of the queue")
     )
     @app_commands.describe(id=locale_str("Which job"))
-    @app_commands.autocomplete(id=jobs_like)
+    @app_commands.autocomplete(id=complete.queued)
     async def queue_last(interaction: Interaction, id: JobId) -> None:
         await carry_out(interaction, AdminQueue("last", id))
 
     @queue.command(name=locale_str("cancel"), description=locale_str("Cancels somebody's job"))
     @app_commands.describe(id=locale_str("Which job"))
-    @app_commands.autocomplete(id=jobs_like)
+    @app_commands.autocomplete(id=complete.queued)
     async def queue_cancel(interaction: Interaction, id: JobId) -> None:
         await carry_out(interaction, AdminQueue("cancel", id))
 
@@ -241,6 +228,7 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
         name=locale_str("refund"), description=locale_str("Refunds the credits of a job")
     )
     @app_commands.describe(id=locale_str("Which job"))
+    @app_commands.autocomplete(id=complete.given_up)
     async def queue_refund(interaction: Interaction, id: JobId) -> None:
         await carry_out(interaction, AdminQueue("refund", id))
 
@@ -255,6 +243,7 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
         description=locale_str("Draws a failed job again, free of charge"),
     )
     @app_commands.describe(id=locale_str("Which job"))
+    @app_commands.autocomplete(id=complete.given_up)
     async def queue_replay(interaction: Interaction, id: JobId) -> None:
         await carry_out(interaction, AdminQueue("replay", id))
 
@@ -300,7 +289,7 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
     async def roles_remove(interaction: Interaction, role: discord.Role) -> None:
         await carry_out(interaction, AdminRoles("remove", role_of(role.id)))
 
-    add_moderation(top, carry_out)
+    add_moderation(top, carry_out, complete)
 
     # Words and pictures
 
@@ -314,6 +303,7 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
         name=locale_str("release"), description=locale_str("Sends a held picture to its person")
     )
     @app_commands.describe(id=locale_str("Which job"))
+    @app_commands.autocomplete(id=complete.held)
     async def review_release(interaction: Interaction, id: JobId) -> None:
         await carry_out(interaction, AdminReview("release", id))
 
@@ -322,6 +312,7 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
         id=locale_str("Which job"), reason=locale_str("The reason, shown to them")
     )
     @app_commands.rename(reason=locale_str("reason"))
+    @app_commands.autocomplete(id=complete.held)
     async def review_reject(
         interaction: Interaction, id: JobId, reason: Range[str, 1, 200] | None = None
     ) -> None:
@@ -331,6 +322,7 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
         name=locale_str("reveal"), description=locale_str("Takes the spoiler from a picture")
     )
     @app_commands.describe(id=locale_str("Which job"))
+    @app_commands.autocomplete(id=complete.judged)
     async def review_reveal(interaction: Interaction, id: JobId) -> None:
         try:
             await carry_out(interaction, AdminReview("reveal", id))

@@ -60,6 +60,9 @@ class Answers:
         following: Follows their jobs.
         first: Gives their first answers.
         now: Unix seconds.
+
+    Attributes:
+        now: Likewise.
     """
 
     def __init__(
@@ -72,7 +75,7 @@ class Answers:
         self._service = service
         self._following = following
         self._first = first
-        self._now = now
+        self.now = now
 
     async def draw(
         self,
@@ -97,7 +100,7 @@ class Answers:
             await self.refuse(interaction, sentences.cannot_post(missing, source.language))
             return
         message = await self._promise(interaction, is_private)
-        now = self._now()
+        now = self.now()
         ahead = now - interaction.created_at.timestamp()
         reply_to: ReplyTo = {
             "application": interaction.application_id,

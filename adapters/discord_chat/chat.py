@@ -135,7 +135,11 @@ class DiscordChat:
 
     async def _follow(self) -> None:
         await self.client.is_logged_in.wait()
-        await asyncio.gather(self.following.run(), self.log.run(), register(self.client.tree))
+        await asyncio.gather(
+            self.following.run(),
+            self.log.run(),
+            register(self.client.tree, self.client.actions.mentions),
+        )
 
 
 class FluxClient(discord.AutoShardedClient):

@@ -11,32 +11,33 @@ from typing import Any
 
 import discord
 from discord import app_commands
-from discord.app_commands import Choice, Range, locale_str
+from discord.app_commands import Range, locale_str
 
 from adapters.discord_chat.actions import Actions
 from adapters.discord_chat.buttons import choice_buttons, job_of
+from adapters.discord_chat.completion import Completion
 from adapters.discord_chat.doors import has_user_install
 from adapters.discord_chat.forms import PictureForm
 from adapters.discord_chat.linking import add_linking
-from adapters.discord_chat.messages import MAX_CHOICE, Post, shortened, text_post
+from adapters.discord_chat.messages import MAX_DESCRIPTION, Post, shortened, text_post
 from adapters.discord_chat.own_data import add_own_data
-from adapters.discord_chat.people import Interaction, say_of, source_of, user_of
+from adapters.discord_chat.people import Interaction, say_of, source_of
 from adapters.discord_chat.pictures import pictures_of
 from adapters.discord_chat.wording import words
-from bot import replies, sentences
+from bot import sentences
 from bot.commands import (
-    SHAPES,
     AgainCommand,
     CancelCommand,
     Command,
-    CommandError,
+    DeleteCommand,
     HelpCommand,
     ImagineCommand,
+    InspectCommand,
     PromptCommand,
     QueueCommand,
     QuotaCommand,
+    ReportCommand,
     SettingsCommand,
-    fit_size,
     read_option,
 )
 from bot.config import Config
@@ -46,7 +47,8 @@ from bot.source import PictureOf, Source
 from generation.checks import MAX_PROMPT_LENGTH, MAX_SEED
 from generation.errors import FluxbotError
 
-MAX_CHOICES = 25
+#: Longest reason of a report.
+MAX_REASON = 200
 
 
 def contexts(config: Config) -> app_commands.AppCommandContext:
@@ -79,34 +81,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
     Images = Range[int, 1, limits.images]
     JobId = Range[str, ID_LENGTH, ID_LENGTH]
 
-    async def presets_like(interaction: Interaction, typed: str) -> list[Choice[str]]:
-        typed = typed.lower()
-        return [
-            Choice(name=shortened(f"{each.name} – {each.description}", MAX_CHOICE), value=each.name)
-            for each in service.presets.values()
-            if typed in each.name or typed in each.description.lower()
-        ][:MAX_CHOICES]
-
-    async def sizes_like(interaction: Interaction, typed: str) -> list[Choice[str]]:
-        pixels = config.model.width * config.model.height
-        choices = []
-        for name, shape in SHAPES.items():
-            width, height = fit_size(shape, pixels)
-            choices.append(Choice(name=f"{name} – {width}x{height}", value=name))
-        found = [choice for choice in choices if typed.lower() in choice.name]
-        try:
-            read_option("size", typed)
-        except CommandError:
-            return found
-        return [Choice(name=typed, value=typed), *found][:MAX_CHOICES]
-
-    async def jobs_like(interaction: Interaction, typed: str) -> list[Choice[str]]:
-        page = await service.lookups.history(user_of(interaction.user), limit=MAX_CHOICES)
-        return [
-            Choice(name=shortened(f"{job.id} – {replies.short(job)}", MAX_CHOICE), value=job.id)
-            for job in page.jobs
-            if typed.lower() in f"{job.id} {job.request.prompt}".lower()
-        ]
+    complete = Completion(service, config, answers.now)
 
     async def tell(interaction: Interaction, command: Command) -> None:
         await answers.show(interaction, lambda: converse(service, source_of(interaction), command))
@@ -131,7 +106,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         negative=locale_str("What to avoid; steps take twice as long"),
         private=locale_str("Show the picture only to you"),
     )
-    @app_commands.autocomplete(preset=presets_like, size=sizes_like)
+    @app_commands.autocomplete(preset=complete.presets, size=complete.sizes)
     @app_commands.rename(**_localised(
         "prompt", "preset", "steps", "size", "guidance", "seed", "images", "control_image",
         "strength", "negative", "private",
@@ -175,7 +150,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
 
     @group.command(name=locale_str("again"), description=locale_str("Draws a picture again"))
     @app_commands.describe(id=locale_str("Which of your pictures; the latest if left out"))
-    @app_commands.autocomplete(id=jobs_like)
+    @app_commands.autocomplete(id=complete.own)
     async def again(interaction: Interaction, id: JobId | None = None) -> None:
         await actions.draw(interaction, AgainCommand(id))
 
@@ -183,7 +158,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         name=locale_str("show"), description=locale_str("Shows one of your pictures again")
     )
     @app_commands.describe(id=locale_str("Which of your pictures"))
-    @app_commands.autocomplete(id=jobs_like)
+    @app_commands.autocomplete(id=complete.own)
     async def show(interaction: Interaction, id: JobId) -> None:
         await actions.show(interaction, id)
 
@@ -191,10 +166,21 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         name=locale_str("inspect"),
         description=locale_str("Reads what a picture says about itself"),
     )
-    @app_commands.describe(picture=locale_str("The picture: PNG, JPEG or WebP"))
+    @app_commands.describe(
+        picture=locale_str("The picture: PNG, JPEG or WebP"),
+        id=locale_str("Or one of your pictures"),
+    )
     @app_commands.rename(**_localised("picture"))
-    async def inspect(interaction: Interaction, picture: discord.Attachment) -> None:
-        await actions.inspect(interaction, actions.attached(picture))
+    @app_commands.autocomplete(id=complete.own)
+    async def inspect(
+        interaction: Interaction,
+        picture: discord.Attachment | None = None,
+        id: JobId | None = None,
+    ) -> None:
+        if picture is not None:
+            await actions.inspect(interaction, actions.attached(picture))
+        else:
+            await tell(interaction, InspectCommand(id))
 
     @group.command(name=locale_str("history"), description=locale_str("Lists your pictures"))
     @app_commands.describe(words=locale_str("Words from the prompt"))
@@ -207,8 +193,31 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         description=locale_str("Cancels a job and gives its credits back"),
     )
     @app_commands.describe(id=locale_str("Which job; your newest if left out"))
+    @app_commands.autocomplete(id=complete.unfinished)
     async def cancel(interaction: Interaction, id: JobId | None = None) -> None:
         await tell(interaction, CancelCommand(id))
+
+    @group.command(
+        name=locale_str("delete"), description=locale_str("Deletes one of your pictures")
+    )
+    @app_commands.describe(id=locale_str("Which of your pictures"))
+    @app_commands.autocomplete(id=complete.ended)
+    async def delete(interaction: Interaction, id: JobId) -> None:
+        await tell(interaction, DeleteCommand(id))
+
+    @group.command(
+        name=locale_str("report"),
+        description=locale_str("Tells moderators of a picture that should not be here"),
+    )
+    @app_commands.describe(
+        id=locale_str("The id under the picture"), reason=locale_str("What is wrong with it")
+    )
+    @app_commands.rename(**_localised("reason"))
+    @app_commands.autocomplete(id=complete.own)
+    async def report(
+        interaction: Interaction, id: JobId, reason: Range[str, 1, MAX_REASON] | None = None
+    ) -> None:
+        await tell(interaction, ReportCommand(id, reason or ""))
 
     @group.command(
         name=locale_str("quota"), description=locale_str("Shows how many credits you have left")
@@ -239,7 +248,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         private=locale_str("Show the picture only to you"),
         reset=locale_str("Forget all your defaults"),
     )
-    @app_commands.autocomplete(preset=presets_like, size=sizes_like)
+    @app_commands.autocomplete(preset=complete.presets, size=complete.sizes)
     @app_commands.rename(
         **_localised("preset", "steps", "size", "guidance", "images", "private", "reset")
     )
@@ -272,15 +281,16 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
     @group.command(name=locale_str("help"), description=locale_str("Explains what I can do"))
     async def help(interaction: Interaction) -> None:
         say = say_of(interaction)
+        actions.mentions.see(interaction)
         lines = [
-            f"**/{each.qualified_name}** · {say(each.description)}"
+            f"{actions.mentions.of(each.qualified_name)} · {say(each.description)}"
             for each in group.walk_commands()
             if isinstance(each, app_commands.Command)
         ]
         text = "\n".join([*lines, "", f"**{say('Try one of these')}**"])
-        about = text_post(service.about.text).embeds[0].description
+        about = text_post(say(service.about.text)).embeds[0].description
         choices = (await converse(service, source_of(interaction), HelpCommand())).choices
-        embed = discord.Embed(description=f"{about}\n\n{text}")
+        embed = discord.Embed(description=shortened(f"{about}\n\n{text}", MAX_DESCRIPTION))
         await answers.tell(interaction, Post([embed], items=choice_buttons(choices)))
 
     return group

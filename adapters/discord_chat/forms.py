@@ -73,7 +73,7 @@ class _Form(discord.ui.Modal):
             max_length=MAX_PROMPT_LENGTH,
             required=False,
         )
-        self.preset, left_out = _preset_menu(presets, old.preset)
+        self.preset, left_out = _preset_menu(presets, old.preset, say)
         self.options: discord.ui.TextInput[Any] = discord.ui.TextInput(
             custom_id="options",
             default=render_options(replace(old, preset=None, negative_prompt=None)) or None,
@@ -136,7 +136,7 @@ def _prompt_in(parts: Any) -> str:
 
 
 def _preset_menu(
-    presets: list[Preset], chosen: str | None
+    presets: list[Preset], chosen: str | None, say: Language
 ) -> tuple[discord.ui.Select[Any], list[str]]:
     """A menu of *presets*, with *chosen* among them, and the names that it has no room for."""
     offered = presets[:MAX_CHOICES]
@@ -148,7 +148,7 @@ def _preset_menu(
         options=[
             discord.SelectOption(
                 label=preset.name,
-                description=shortened(preset.description, MAX_CHOICE) or None,
+                description=shortened(say(preset.description), MAX_CHOICE) or None,
                 default=preset.name == chosen,
             )
             for preset in offered

@@ -11,6 +11,7 @@ from discord import app_commands
 from discord.app_commands import Range, locale_str
 
 from adapters.discord_chat.acts import carry_out
+from adapters.discord_chat.completion import Completion
 from adapters.discord_chat.faults import FAULTS, patiently
 from adapters.discord_chat.messages import Lifted, Post, code, inert, shortened
 from adapters.discord_chat.people import PLATFORM, Interaction, source_of, user_of
@@ -164,7 +165,7 @@ def _without_spoiler(message: discord.Message, post: Post) -> dict[str, Any]:
 CarryOut = Callable[[Interaction, AdminCommand], Awaitable[None]]
 
 
-def add_moderation(top: app_commands.Group, carry_out: CarryOut) -> None:
+def add_moderation(top: app_commands.Group, carry_out: CarryOut, complete: Completion) -> None:
     """Add the commands of moderators to *top*."""
     log = app_commands.Group(
         name=locale_str("log"),
@@ -198,16 +199,19 @@ def add_moderation(top: app_commands.Group, carry_out: CarryOut) -> None:
         name=locale_str("dismiss"), description=locale_str("Closes the reports about a picture")
     )
     @app_commands.describe(id=locale_str("Which job"))
+    @app_commands.autocomplete(id=complete.reported)
     async def reports_dismiss(interaction: Interaction, id: JobId) -> None:
         await carry_out(interaction, AdminReports("dismiss", id))
 
     @reports.command(name=locale_str("remove"), description=locale_str("Deletes a picture"))
     @app_commands.describe(id=locale_str("Which job"))
+    @app_commands.autocomplete(id=complete.reported)
     async def reports_remove(interaction: Interaction, id: JobId) -> None:
         await carry_out(interaction, AdminReports("remove", id))
 
     @top.command(name=locale_str("ask"), description=locale_str("Tells who asked for a picture"))
     @app_commands.describe(id=locale_str("Which job"))
+    @app_commands.autocomplete(id=complete.judged)
     async def ask(interaction: Interaction, id: JobId) -> None:
         await carry_out(interaction, AdminWho(id))
 

@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 
+import discord
 import pytest
 
 from adapters.discord_chat import DiscordChat
@@ -9,6 +10,7 @@ from tests.fakes.discord import FakeDiscord
 
 #: Fast enough for a test, slow enough that progress is dropped.
 SECONDS_BETWEEN_EDITS = 0.02
+MANAGER = discord.Permissions(manage_guild=True)
 
 
 class Presence:
@@ -93,6 +95,17 @@ async def ada(presence, fake):
 @pytest.fixture
 async def bob(presence, fake):
     return fake.person("bob")
+
+
+@pytest.fixture
+async def home(make_presence, fake):
+    """A bot whose home the first server is."""
+    return await make_presence(discord={"home_servers": (str(fake.guild.id),)})
+
+
+@pytest.fixture
+async def manager(home, fake):
+    return fake.person("manager", permissions=MANAGER)
 
 
 EDIT = "/webhooks/.*/messages/.*"

@@ -2,24 +2,10 @@
 
 import json
 
-import discord
 import pytest
 
-from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, shows
+from tests.adapters.discord_chat.conftest import MANAGER, SMALL, drawn, ended, shows
 from tests.fakes.discord import RefusedByDiscord
-
-MANAGER = discord.Permissions(manage_guild=True)
-
-
-@pytest.fixture
-async def home(make_presence, fake):
-    """A bot whose home the first server is."""
-    return await make_presence(discord={"home_servers": (str(fake.guild.id),)})
-
-
-@pytest.fixture
-async def manager(home, fake):
-    return fake.person("manager", permissions=MANAGER)
 
 
 @pytest.fixture
