@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import io
 import os
 import tempfile
 from contextlib import suppress
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
 GRID_GAP = 4
+#: The colour of places whose picture is not there yet.
+UNFINISHED = "#2b2d31"
 
 #: Ends the name of a file that is still being written.
 PART = ".part"
@@ -126,6 +130,27 @@ class Gallery:
         self._save(self.path(job.id, "grid"), self.provenance.png(grid, facts))
         self._save_thumbnail(job.id, thumbnail_of(grid), facts)
 
+    def sheet(self, job: Job, preview: bytes | None) -> bytes:
+        """A JPEG of the pictures of *job* in the size of thumbnails: of those that are ready, each
+        at its place among all, and of *preview* at the next place.
+
+        Raises:
+            OSError: A picture is not there.
+        """
+        small = {each: _small(self.picture_path(job.id, each)) for each in job.ready}
+        size = next(iter(small.values())).size
+        empty = Image.new("RGB", size, UNFINISHED)
+        if preview is not None:
+            with Image.open(io.BytesIO(preview)) as image:
+                place = next(n for n in range(1, job.images + 2) if n not in small)
+                small[place] = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+        sheet = tiled([small.get(each, empty) for each in range(1, job.images + 1)])
+        file = io.BytesIO()
+        sheet.save(file, "JPEG", quality=80)
+        marked = self.provenance.preview(job, file.getvalue())
+        assert marked is not None, "there is a picture"
+        return marked
+
     def stored(self, job: Job) -> tuple[int, ...]:
         """Those of `job.ready` whose files are here."""
         return tuple(each for each in job.ready if self.picture_path(job.id, each).exists())
@@ -177,6 +202,13 @@ class Gallery:
     def _save_thumbnail(self, job_id: str, thumbnail: Image.Image, facts: Facts) -> None:
         webp = self.provenance.webp(thumbnail, facts, quality=80, method=0)
         self._save(self.path(job_id, "thumbnail"), webp)
+
+
+@functools.lru_cache(maxsize=64)
+def _small(path: Path) -> Image.Image:
+    """The picture in *path*, which never changes, as small as a thumbnail."""
+    with Image.open(path) as image:
+        return thumbnail_of(image.convert("RGB"))
 
 
 def tiled(images: list[Image.Image]) -> Image.Image:

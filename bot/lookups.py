@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -10,7 +11,7 @@ from pathlib import Path
 from bot.database import Database
 from bot.gallery import Gallery, Kind, existing
 from bot.job_store import HistoryPage, JobStore
-from bot.jobs import Job, JobStatus
+from bot.jobs import Job, JobStatus, Progress
 from bot.refusals import Conflict, NotFound
 from bot.requests import check_picture_number
 from bot.selves import Selves
@@ -120,6 +121,16 @@ class Lookups:
         """
         job = await self.with_picture(source, job_id, number)
         return existing(self._gallery.picture_path(job.id, number), job)
+
+    async def sheet(self, job: Job, progress: Progress) -> bytes | None:
+        """A small JPEG of the pictures of *job*, which is being drawn: those that are there, and
+        the preview of the next; None while there are none, and where they are to be hidden."""
+        if not job.ready or job.is_spoiler:
+            return None
+        try:
+            return await asyncio.to_thread(self._gallery.sheet, job, progress.preview)
+        except OSError:  # they were deleted at this moment
+            return None
 
     async def picture_file(self, source: Source, job_id: str, kind: Kind) -> Path:
         """The file with all pictures of a job (``grid``, a PNG), a small WebP of it

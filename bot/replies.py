@@ -62,12 +62,24 @@ def progress_line(
             )
         return say("Drawing step {step} of {steps}", step=progress.step, steps=steps)
     if progress.status in (JobStatus.FAILED, JobStatus.CANCELLED) and job.error:
-        return say("Not drawn: {reason}", reason=say(job.error))
+        return _and_pictures(say("Not drawn: {reason}", reason=say(job.error)), job, say)
     if progress.status is JobStatus.CANCELLED:
         if job.steps_drawn and job.refunded < job.cost:
-            return say("Cancelled: {kept}", kept=_kept(job, say))
+            return _and_pictures(say("Cancelled: {kept}", kept=_kept(job, say)), job, say)
         return say("Cancelled; your credits were given back")
     return summary(job, say)
+
+
+def _and_pictures(line: str, job: Job, say: Language) -> str:
+    """*line*, on a job that ended early, and what it has to show all the same."""
+    if not job.ready:
+        return line
+    stay = say(
+        "{count} of {images} pictures are there to stay, and paid for",
+        count=len(job.ready),
+        images=job.images,
+    )
+    return f"{line}{say.full_stop} {stay}"
 
 
 def _place(progress: Progress, say: Language, when: Callable[[float], str] | None) -> str:

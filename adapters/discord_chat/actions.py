@@ -37,7 +37,7 @@ from bot.commands import (
 )
 from bot.conversation import Reply, converse
 from bot.decisions import Decision, command_of
-from bot.jobs import Job, JobStatus
+from bot.jobs import Job
 from bot.service import Service
 from bot.source import Picture, PictureOf, Source
 from generation.errors import FluxbotError
@@ -229,9 +229,9 @@ class Actions:
         )
 
     async def post_of(self, interaction: Interaction, job: Job, number: int | None = None) -> Post:
-        """The look of a job as it is now."""
+        """The look of a job as it is now, or of its picture *number*."""
         say = say_of(interaction)
-        if not job.status.is_final:
+        if not job.status.is_final and number is None:
             return text_post(replies.progress_line(job, job.progress, say))
         return await end(self.service, job, say, interaction.filesize_limit, number)
 
@@ -243,7 +243,7 @@ class Actions:
             return text_post(reply.text)
         thumbnails = {}
         for job in reply.jobs:
-            if job.status is JobStatus.SUCCEEDED and not job.is_pruned and not job.is_spoiler:
+            if job.status.is_final and job.available and not job.is_spoiler:
                 try:
                     path = await self.service.lookups.picture_file(source, job.id, "thumbnail")
                     thumbnails[job.id] = await asyncio.to_thread(path.read_bytes)

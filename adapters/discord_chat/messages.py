@@ -190,13 +190,20 @@ def reply_post(reply: Reply, say: Language = ENGLISH) -> Post:
 
 
 def progress_post(
-    job: Job, progress: Progress, say: Language, now: float, why_not: str = ""
+    job: Job,
+    progress: Progress,
+    say: Language,
+    now: float,
+    why_not: str = "",
+    sheet: bytes | None = None,
 ) -> Post:
-    """A job that waits or is being drawn.
+    """A job that waits or is being drawn, with buttons that show the pictures that are there.
 
     Args:
         now: Unix seconds, from which the start becomes a time of day.
         why_not: The reason why nothing is being drawn; empty where something is.
+        sheet: JPEG of the pictures of several that are there already, and of the one that is being
+            drawn; None shows that alone.
     """
     line = replies.progress_line(job, progress, say, when=lambda wait: f"<t:{round(now + wait)}:R>")
     lines = [_asked_for(job), f"**{line}**"]
@@ -208,15 +215,20 @@ def progress_post(
         lines.append(f"-# {inert(why_not)}")
     embed = discord.Embed(description="\n".join([*lines, *_remarks(job, say)]), colour=DRAWING)
     files, alternatives = [], {}
-    if progress.preview is not None:
+    if sheet is None and progress.preview is not None:
+        sheet = enlarged_preview(progress.preview, PREVIEW_SIDE)
+    if sheet is not None:
         # Another name each time, since clients keep showing a file of the same name.
         name = f"preview-{progress.picture}-{progress.step}.jpg"
-        files.append((name, enlarged_preview(progress.preview, PREVIEW_SIDE)))
+        files.append((name, sheet))
         alternatives[name] = replies.alternative(job, say, is_unfinished=True)
         embed.set_image(url=f"attachment://{name}")
     # Nobody but moderators decides about a held picture.
     is_held = progress.status is JobStatus.HELD
-    buttons = [] if is_held else [JobButton(say, "cancel", job.id)]
+    shown = job.ready[:MOST_OF_A_GRID]
+    buttons = [JobButton(say, "single", job.id, each, row=0) for each in shown]
+    if not is_held:
+        buttons.append(JobButton(say, "cancel", job.id, row=1 if buttons else None))
     return Post([embed], files, buttons, alternatives=alternatives)
 
 
@@ -229,7 +241,7 @@ def ended_post(
     note: str = "",
     number: int | None = None,
 ) -> Post:
-    """A job that has ended.
+    """A job that has ended, or one of its pictures, which may be there earlier.
 
     Args:
         picture: Name and bytes of the file; None where there is none to show.
@@ -238,7 +250,8 @@ def ended_post(
         number: Number of the picture to show, of several; None for all of them.
     """
     lines = [_asked_for(job)]
-    if job.status is JobStatus.SUCCEEDED:
+    is_whole = job.status is JobStatus.SUCCEEDED or number is not None
+    if is_whole:
         if picture is None:
             lines.append(reasons.deleted(say))
         shown = job
@@ -247,12 +260,12 @@ def ended_post(
             shown = Job(user=job.user, request=one, seconds=job.seconds, id=job.id)
         footer = f"{replies.summary(shown, say)} · {job.id}"
         lines += _remarks(job, say)
-    else:
+    else:  # perhaps with some of its pictures
         lines.append(f"**{inert(replies.progress_line(job, job.progress, say))}**")
         footer = job.id
     if note:
         lines.append(f"-# {note}")
-    colour = DONE if job.status is JobStatus.SUCCEEDED else NOT_DONE
+    colour = DONE if is_whole else NOT_DONE
     embed = discord.Embed(description="\n".join(lines), colour=colour).set_footer(text=footer)
     # Discord hides an attachment, but no picture in an embed.
     if picture is not None and not job.is_spoiler:
@@ -277,7 +290,7 @@ def job_buttons(
     job: Job, say: Language, can_upscale: bool, *, has_picture: bool, number: int | None = None
 ) -> list[JobButton]:
     """The buttons under a job that has ended, as `ROWS` has them."""
-    if job.status is not JobStatus.SUCCEEDED or not has_picture:
+    if not has_picture:
         look: Look = "nothing"
     else:
         look = "grid" if job.images > 1 and number is None else "picture"
@@ -286,7 +299,7 @@ def job_buttons(
     for row, kinds in enumerate(ROWS[look]):
         for kind in kinds:
             if kind in EACH:
-                for each in range(1, min(MOST_OF_A_GRID, job.images) + 1):
+                for each in job.available[:MOST_OF_A_GRID]:
                     buttons.append(JobButton(say, kind, job.id, each, row=row))
             elif kind not in left_out:
                 # 0 is the whole job.

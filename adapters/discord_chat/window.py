@@ -133,7 +133,8 @@ class DiscordWindow:
 
     async def show(self, progress: Progress, why_not: str) -> None:
         now = self._now() - self._to.get("ahead", 0.0)
-        post = progress_post(self._job, progress, self._say, now, why_not)
+        sheet = await self._service.lookups.sheet(self._job, progress)
+        post = progress_post(self._job, progress, self._say, now, why_not, sheet)
         try:
             for edit in self._edits():
                 await edit(post)
@@ -339,14 +340,15 @@ async def end(
     *,
     shrunk: int = 0,
 ) -> Post:
-    """The look of *job*, which has ended, with picture *number* (from 1) or all of them.
+    """The look of *job*, which has ended, with all of its pictures; or of picture *number* (from
+    1), once it is there.
 
     Args:
         max_bytes: Size of the largest file that may be attached there.
         shrunk: Times that Discord has found the file too large all the same.
     """
     picture, note = None, ""
-    if job.status is JobStatus.SUCCEEDED:
+    if job.available or job.status is JobStatus.SUCCEEDED:
         try:
             if number is None:
                 path = await service.lookups.picture_file(Source(job.user), job.id, "grid")

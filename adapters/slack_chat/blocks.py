@@ -128,11 +128,16 @@ def progress_message(
     note: str = "",
     preview: str | None = None,
     *,
+    files: Sequence[str] = (),
     why_not: str = "",
     say: Language = ENGLISH,
 ) -> tuple[str, list[Block]]:
-    """A job on its way: prompt, progress and a button to cancel. *why_not* is the reason why
-    nothing is being drawn, if nothing is."""
+    """A job on its way: prompt, progress and a button to cancel.
+
+    Args:
+        files: Its first pictures, which are there already, at Slack.
+        why_not: The reason why nothing is being drawn, if nothing is.
+    """
     line = replies.progress_line(job, progress, say)
     shown = line
     if progress.status is JobStatus.RUNNING:
@@ -141,6 +146,8 @@ def progress_message(
     blocks.append(section(shown))
     if why_not and progress.status is not JobStatus.RUNNING:
         blocks.append(context(plain(why_not)))
+    if not job.is_spoiler:
+        blocks.extend(pictures(job, files, say))
     if preview is not None:
         blocks.append(picture(preview, replies.alternative(job, say, is_unfinished=True)))
     if progress.status is not JobStatus.HELD:
@@ -156,8 +163,8 @@ def picture_message(
     can_upscale: bool = False,
     say: Language = ENGLISH,
 ) -> tuple[str, list[Block]]:
-    """A job that succeeded: its pictures, their numbers, and buttons. Without *files* the
-    pictures were deleted.
+    """A job that succeeded, or that ended early with some pictures: its pictures, their numbers,
+    and buttons. Without *files* the pictures were deleted.
 
     Slack has no spoilers: a picture that is one is shown to whoever presses a button, alone.
     """
@@ -165,6 +172,8 @@ def picture_message(
     text, blocks = fallback(f"{replies.short(job)} · {summary}"), _head(job, note)
     if not files:
         return text, [*blocks, section(reasons.deleted(say)), _buttons_without_picture(job, say)]
+    if job.status is not JobStatus.SUCCEEDED:
+        blocks.append(section(replies.progress_line(job, job.progress, say)))
     if job.is_spoiler:
         blocks.append(section(say(Hint.SPOILER)))
         blocks.append(actions(button(say("Show"), "reveal", job.id)))
@@ -178,7 +187,7 @@ def picture_message(
         if job.images == 1:
             row.append(button(label, f"{purpose}:1", job.id))
             continue
-        numbers = range(1, min(job.images, MAX_NUMBERED) + 1)
+        numbers = job.available[:MAX_NUMBERED]
         blocks.append(
             actions(*(button(f"{label} {each}", f"{purpose}:{each}", job.id) for each in numbers))
         )
@@ -200,7 +209,9 @@ def picture_message(
 def pictures(job: Job, files: Sequence[str], say: Language = ENGLISH) -> list[Block]:
     """The pictures of *job*, which are at Slack as *files*, with their numbers and seeds."""
     blocks: list[Block] = []
-    for number, (file, request) in enumerate(zip(files, job.requests, strict=False), start=1):
+    requests = list(job.requests)
+    for number, file in zip(job.available, files, strict=False):
+        request = requests[number - 1]
         title = None
         if job.images > 1:
             title = say(

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -39,7 +39,7 @@ from adapters.slack_chat.places import (
 )
 from adapters.slack_chat.previews import Previews
 from adapters.slack_chat.workspaces import Workspace
-from bot import reasons
+from bot import reasons, sentences
 from bot.following import Following
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import ENGLISH, Language
@@ -112,7 +112,13 @@ class SlackWindow:
             return
         file = await self._previews.of(self._job, progress.preview)
         text, parts = blocks.progress_message(
-            self._job, progress, self._note, file, why_not=why_not, say=self._say
+            self._job,
+            progress,
+            self._note,
+            file,
+            files=await self._first_pictures(),
+            why_not=why_not,
+            say=self._say,
         )
         if parts == self._shown:
             return
@@ -221,19 +227,37 @@ class SlackWindow:
 
     async def _end(self) -> tuple[str, list[blocks.Block]]:
         """The message of the end, with its pictures at Slack."""
-        if self._job.status is not JobStatus.SUCCEEDED:
+        if self._job.status is not JobStatus.SUCCEEDED and not self._job.available:
             return blocks.ended_message(self._job, self._note, say=self._say)
         ids: list[str] = list(self._where.get("files") or [])
-
-        async def keep() -> None:
-            await self._redirect(files=list(ids))
-
         try:
             # Where it fails, all of this is tried again.
-            await _upload(self._service, self._workspace, self._job, ids, keep, attempts=1)
+            await self._upload(ids, self._job.available)
         except (NotFound, FileNotFoundError):
             ids = []
         return _picture_message(self._service, self._job, ids, self._note, self._say)
+
+    async def _first_pictures(self) -> list[str]:
+        """Ids of the first pictures of several at Slack, which are there while others are drawn:
+        as many as are ready in their order, as they will stand in the end."""
+        job = self._job
+        ids: list[str] = list(self._where.get("files") or [])
+        ready = [number for place, number in enumerate(job.ready, start=1) if place == number]
+        if job.is_spoiler or not self._workspace.may("files:read"):
+            return []
+        try:
+            if len(ids) < len(ready):
+                await self._upload(ids, ready)
+        except (SlackError, OutcomeUnknown, NotFound, FileNotFoundError) as error:
+            logger.info("the first pictures of %s are shown at its end: %s", job.id, error)
+            return []
+        return ids[: len(ready)]
+
+    async def _upload(self, ids: list[str], numbers: Sequence[int]) -> None:
+        async def keep() -> None:
+            await self._redirect(files=list(ids))
+
+        await _upload(self._service, self._workspace, self._job, ids, numbers, keep, attempts=1)
 
     async def _edit(self, text: str, parts: list[blocks.Block]) -> None:
         """Edit the message, or post another in its place where it cannot be edited."""
@@ -441,7 +465,7 @@ async def show_again(service: Service, place: Place, job: Job, say: Language = E
     """
     ids: list[str] = []
     try:
-        await _upload(service, place.workspace, job, ids)
+        await _upload(service, place.workspace, job, ids, job.available)
         text, parts = _picture_message(service, job, ids, "", say)
         await post_once(place, text, parts, job.submitted_at)
     except (SlackError, OutcomeUnknown):
@@ -461,13 +485,20 @@ async def _upload(
     workspace: Workspace,
     job: Job,
     ids: list[str],
+    numbers: Sequence[int],
     keep: Callable[[], Awaitable[None]] = files.forgotten,
     attempts: int = files.UPLOADS,
 ) -> None:
-    """Upload the pictures of *job* that Slack lacks, each in so many *attempts*; *ids* has the
-    files at Slack, in the end all of them. *keep* is called at each change of *ids*."""
-    for index in range(job.images):
-        path = await service.lookups.picture(Source(job.user), job.id, index + 1)
+    """Upload the pictures *numbers* of *job* that Slack lacks, each in so many *attempts*; *ids*
+    has the files at Slack, in the end all of them. *keep* is called at each change of *ids*.
+
+    Raises:
+        NotFound: They were deleted.
+    """
+    if not numbers:
+        raise sentences.no_longer_kept()
+    for index, number in enumerate(numbers):
+        path = await service.lookups.picture(Source(job.user), job.id, number)
         data = await asyncio.to_thread(path.read_bytes)
         earlier = ids[index] if len(ids) > index else None
 
@@ -475,7 +506,7 @@ async def _upload(
             ids[index : index + 1] = [id]
             await keep()
 
-        name = f"{job.id}-{index + 1}.png"
+        name = f"{job.id}-{number}.png"
         await files.upload(workspace, data, name, job.id, keep_one, earlier, attempts=attempts)
     for id in ids:
         await files.until_shown(workspace, id)

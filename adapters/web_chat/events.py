@@ -4,11 +4,12 @@
 | --- | --- | --- |
 | ``queued`` | the job waits; again whenever its place changes | ``id, status, position, wait`` |
 | ``held`` | a moderator looks at the picture first | ``id, status`` |
-| ``step`` | the job is being drawn | ``id, status, picture, images, step, steps, preview`` |
+| ``step`` | the job is being drawn | ``id, status, picture, images, step, steps, …`` |
 | ``done``, ``failed``, ``cancelled`` | last, at the job's end | the job, as ``GET`` gives it |
 
-Each event is complete, so that a client which connects anew has missed nothing. ``preview`` is
-a small JPEG as a data URL, or null.
+Each event is complete, so that a client which connects anew has missed nothing. A step's
+``preview`` is a small JPEG as a data URL, or null; its ``pictures`` are those of several that are
+there already, and ``is_spoiler`` says whether to hide them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from adapters.web_chat.errors import response_to
-from adapters.web_chat.views import JobView
+from adapters.web_chat.views import JobView, PictureView
 from bot import sentences
 from bot.jobs import Job, JobStatus, Progress
 from bot.refusals import TooOften
@@ -56,6 +57,8 @@ def event(job: Job, progress: Progress) -> tuple[str, dict[str, Any]]:
             "images": job.images,
             "step": progress.step,
             "steps": job.request.steps_taken,
+            "pictures": [each.model_dump() for each in PictureView.all_of(job)],
+            "is_spoiler": job.is_spoiler,
             "preview": progress.preview and data_url("image/jpeg", progress.preview),
         }
     return FINAL_EVENTS[progress.status], JobView.of(job).model_dump(mode="json")

@@ -72,7 +72,8 @@ async def remove_favourite(web: TheWeb, source: Asker, id: JobId) -> FavouriteVi
     description=(
         "Server-sent events. `queued`: `{id, status, position, wait}`; `held`: `{id, status}`,"
         " while a moderator looks at the picture; `step`: `{id, status,"
-        " picture, images, step, steps, preview}` with a small JPEG as a data URL; at the end"
+        " picture, images, step, steps, preview, pictures, is_spoiler}` with a small JPEG as a data"
+        " URL, and the pictures of several that are there already; at the end"
         " `done`, `failed` or `cancelled` with the job. Each says everything, so whoever"
         " connects anew has missed nothing."
     ),

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bot.jobs import Job, JobStatus
+from bot.jobs import Job
 from bot.views import EngineStatus
 
 
@@ -37,6 +37,19 @@ class PictureView(BaseModel):
     number: int
     seed: int
     url: str
+
+    @classmethod
+    def all_of(cls, job: Job) -> list[Self]:
+        """The pictures of *job* that may be seen by now."""
+        requests = list(job.requests)
+        return [
+            cls(
+                number=number,
+                seed=requests[number - 1].seed,
+                url=f"/api/jobs/{job.id}/image?number={number}",
+            )
+            for number in job.available
+        ]
 
 
 class ControlView(BaseModel):
@@ -84,8 +97,11 @@ class JobView(BaseModel):
     error: str | None
     remarks: list[str]
     parent: str | None = Field(description="Id of the job that this one repeats or varies")
-    pictures: list[PictureView]
-    grid: str | None = Field(description="All pictures in one")
+    pictures: list[PictureView] = Field(
+        description="Those that are there by now: each as soon as it is drawn. They stay when the"
+        " job is cancelled or fails before all are drawn"
+    )
+    grid: str | None = Field(description="All pictures in one, once the job has ended")
     thumbnail: str | None
     control: ControlView | None
     is_pruned: bool = Field(description="Whether its files were deleted for their age")
@@ -95,7 +111,9 @@ class JobView(BaseModel):
     def of(cls, job: Job) -> Self:
         request, progress, kind = job.request, job.progress, job.request.kind
         address = f"/api/jobs/{job.id}"
-        is_kept = job.status is JobStatus.SUCCEEDED and not job.is_pruned
+        shown = job.available
+        is_kept = bool(shown) and job.status.is_final
+        has_map = is_kept and 1 in shown and kind.control_map is not None
         return cls(
             id=job.id,
             status=job.status.value,
@@ -127,15 +145,12 @@ class JobView(BaseModel):
             error=job.error,
             remarks=list(job.remarks),
             parent=job.parent,
-            pictures=[
-                PictureView(number=number, seed=each.seed, url=f"{address}/image?number={number}")
-                for number, each in enumerate(job.requests if is_kept else (), start=1)
-            ],
+            pictures=PictureView.all_of(job),
             grid=f"{address}/grid" if is_kept and job.images > 1 else None,
             thumbnail=f"{address}/thumbnail" if is_kept else None,
             control=ControlView(
                 image=f"{address}/control/image",
-                map=f"{address}/control/map" if is_kept and kind.control_map is not None else None,
+                map=f"{address}/control/map" if has_map else None,
             )
             if request.pictures and not job.is_pruned
             else None,

@@ -409,14 +409,14 @@ class Saving(Act):
         image = Image.effect_noise((64, 64), 90).convert("RGB")
         png = gallery.provenance.png(image, bot.gallery.MAP)
         for name in ("one-1.png", "two-1.png"):
-            bot.gallery._write_aside(gallery.images / name, partial(_in_two_parts, png))
+            bot.gallery.write_aside(gallery.images / name, partial(_in_two_parts, png))
 
     def plant(self, fault: str) -> None:
         def write(path: Path, write: Callable[[Any], object]) -> None:
             with path.open("wb") as file:
                 write(file)
 
-        bot.gallery._write_aside = write
+        bot.gallery.write_aside = write
 
     def after_kill(self, folder: Path) -> Iterator[str]:
         for path in (folder / "images").iterdir():

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 
 from tests.reliability import bot_process
@@ -296,29 +297,44 @@ class Harness:
         report.pictures = {each["event"]: each["picture"] for each in platform.messages}
 
     def _files_that_do_not_fit(self, jobs: Sequence[sqlite3.Row]) -> list[str]:
-        drawn = {job["id"]: job["images"] for job in jobs if job["status"] == "succeeded"}
+        kept = {job["id"]: _kept(job) for job in jobs}
         images = {path.name for path in (self._folder / "images").iterdir()}
         controls = {path.name for path in (self._folder / "control-images").iterdir()}
         attached = {name for name in controls if any(name in job["request"] for job in jobs)}
         return [
             *(
                 f"{id} lacks picture {number}"
-                for id, count in drawn.items()
-                for number in range(1, count + 1)
+                for id, numbers in kept.items()
+                for number in numbers
                 if f"{id}-{number}.png" not in images
             ),
-            *(f"{name} is an orphan" for name in images if name.split("-")[0] not in drawn),
+            *(f"{name} is an orphan" for name in images if not _belongs(name, kept)),
             *(f"{name} is attached to nothing" for name in controls - attached),
         ]
 
 
+def _kept(job: sqlite3.Row) -> set[int]:
+    """Numbers of the pictures that a job, which has ended, must have."""
+    if job["status"] == "succeeded":
+        return set(range(1, job["images"] + 1))
+    return set(json.loads(job["ready"]))
+
+
+def _belongs(name: str, kept: Mapping[str, set[int]]) -> bool:
+    """Whether the file *name* is of a job that has pictures, and of one of these."""
+    id, _, which = name.partition("-")
+    number = which.removesuffix(".png")
+    return int(number) in kept.get(id, ()) if number.isdecimal() else bool(kept.get(id))
+
+
 def _to_be_paid(job: sqlite3.Row) -> int:
     """Credits that a job, which has ended, costs: of one that its person cancelled, the share of
-    the steps that were drawn, rounded down."""
+    the steps that were drawn, rounded down, and never less than that of its pictures."""
     if job["status"] == "succeeded":
         return int(job["cost"])
     steps = json.loads(job["request"])["num_inference_steps"] * job["images"]
-    return int(job["cost"]) * (job["steps_drawn"] or 0) // steps
+    share = max(Fraction(job["steps_drawn"] or 0, steps), Fraction(len(_kept(job)), job["images"]))
+    return int(job["cost"] * share)
 
 
 def kills_at_points(

@@ -3,7 +3,7 @@
 import { $, announce, debounce, duration, el, number, prose } from "./dom.js";
 import { api, whenSignedOut } from "./api.js";
 import { Composer } from "./composer.js";
-import { choicesRow, Conversation, jobsCard, presetsCard, quotaCard, quotaLine } from "./conversation.js";
+import { choicesRow, Conversation, jobsCard, pictureOf, presetsCard, quotaCard, quotaLine } from "./conversation.js";
 import { Held } from "./held.js";
 import { History } from "./history.js";
 import { isFinal, Jobs } from "./jobs.js";
@@ -57,7 +57,7 @@ const acts = {
     if (job.control?.image) await attachFrom(job.control.image, "control image");
   },
   async useAsControl(job, which) {
-    await attachFrom(job.pictures[which - 1].url, `${job.id}.png`);
+    await attachFrom(pictureOf(job, which).url, `${job.id}.png`);
     composer.focus();
   },
   open: (job, which) => viewer.open(job, which),

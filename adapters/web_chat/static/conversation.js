@@ -5,6 +5,9 @@ import { isFinal } from "./jobs.js";
 
 export const isTiny = (job) => Math.max(job.width, job.height) <= 128;
 
+/** Picture *which* of the job, once it is there: each is as soon as it is drawn. */
+export const pictureOf = (job, which) => job.pictures.find(({ number }) => number === which);
+
 /** Width in CSS pixels at which a picture of the job is shown. */
 export function shownWidth(job) {
   const width = isTiny(job) ? job.width * 3 : job.width < 320 ? job.width * 1.5 : job.width;
@@ -53,13 +56,20 @@ export function told(job, engine = "ready") {
   }
   if (job.status === "held") return "A moderator looks at this picture before anybody sees it";
   if (job.status === "cancelled") {
-    if (job.error) return job.error;
+    if (job.error) return withPictures(job.error, job);
     if (!job.steps_drawn || job.refunded >= job.cost) return "Cancelled. Your credits were given back.";
     const drawn = `${job.steps_drawn} of ${job.steps * job.images} steps were drawn`;
-    return `Cancelled: ${drawn}, so ${plural(job.cost - job.refunded, "credit")} of ${job.cost} were kept.`;
+    const paid = `${plural(job.cost - job.refunded, "credit")} of ${job.cost} were kept`;
+    return withPictures(`Cancelled: ${drawn}, so ${paid}.`, job);
   }
-  if (job.status === "failed") return job.error ?? "The picture could not be made.";
+  if (job.status === "failed") return withPictures(job.error ?? "The picture could not be made.", job);
   return "";
+}
+
+/** The line of a job that ended early, and what it has to show all the same. */
+function withPictures(line, job) {
+  if (!job.pictures?.length) return line;
+  return `${line} ${job.pictures.length} of ${plural(job.images, "picture")} are there to stay, and paid for.`;
 }
 
 /** Share of a job that is drawn, 0 to 1. */
@@ -132,7 +142,9 @@ export class JobCard {
   }
 
   #draw(job, index, frame) {
-    const picture = job.pictures[index];
+    const picture = pictureOf(job, index + 1);
+    // Of a job that ended early the others will never come.
+    frame.open.hidden = isFinal(job) && job.pictures.length > 0 && !picture;
     if (picture) {
       if (frame.shown === picture.url) return;
       frame.shown = picture.url;
@@ -212,7 +224,7 @@ export function pictureButtons(job, which, acts) {
   return [
     button("Use as control image", "outline", () => acts.useAsControl(job, which)),
     saveLink("Download", `/api/jobs/${job.id}/image?number=${which}&download=true`),
-    seedButton(job.pictures[which - 1].seed),
+    seedButton(pictureOf(job, which).seed),
   ];
 }
 

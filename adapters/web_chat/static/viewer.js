@@ -1,7 +1,7 @@
 /** One picture large, with everything about it. */
 
 import { $, button, duration, el, icon, moment, plural } from "./dom.js";
-import { alternative, isTiny, pictureButtons, told } from "./conversation.js";
+import { alternative, isTiny, pictureButtons, pictureOf, told } from "./conversation.js";
 
 export class Viewer {
   #job = null;
@@ -28,8 +28,8 @@ export class Viewer {
   }
 
   #turn(by) {
-    const next = this.#which + by;
-    if (next < 1 || next > this.#job.pictures.length) return;
+    const next = this.#next(by);
+    if (!next) return;
     this.#which = next;
     const label = by < 0 ? "Previous picture" : "Next picture";
     const hadFocus = this.dialog.contains(document.activeElement);
@@ -37,10 +37,16 @@ export class Viewer {
     if (hadFocus) (this.dialog.querySelector(`[aria-label="${label}"]`) ?? this.dialog.querySelector(".close")).focus();
   }
 
+  /** Number of the picture before (-1) or after (1) this one; undefined at the end. */
+  #next(by) {
+    const numbers = this.#job.pictures.map(({ number }) => number);
+    return numbers[numbers.indexOf(this.#which) + by];
+  }
+
   #render() {
     const job = this.#job;
     const which = this.#which;
-    const picture = job.pictures[which - 1];
+    const picture = pictureOf(job, which);
     const one = job.images > 1 && picture ? which : undefined;
     const acts = Object.fromEntries(Object.entries(this.#acts).map(([name, act]) => [
       name,
@@ -53,8 +59,8 @@ export class Viewer {
       picture
         ? el("img", { src: picture.url, alt: alternative(job, which), width: job.width, height: job.height })
         : el("p", { class: "quiet", text: job.status === "succeeded" ? "This picture was deleted for its age." : told(job) }),
-      which > 1 && el("button", { type: "button", class: "round turn left", "aria-label": "Previous picture", onclick: () => this.#turn(-1) }, icon("left")),
-      which < job.pictures.length && el("button", { type: "button", class: "round turn right", "aria-label": "Next picture", onclick: () => this.#turn(1) }, icon("right")));
+      this.#next(-1) !== undefined && el("button", { type: "button", class: "round turn left", "aria-label": "Previous picture", onclick: () => this.#turn(-1) }, icon("left")),
+      this.#next(1) !== undefined && el("button", { type: "button", class: "round turn right", "aria-label": "Next picture", onclick: () => this.#turn(1) }, icon("right")));
     // The picture fills the stage, in whole proportions, also where it is small.
     stage.style.setProperty("--ratio", job.width / job.height);
     this.dialog.replaceChildren(

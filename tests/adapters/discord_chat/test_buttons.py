@@ -465,3 +465,34 @@ async def test_somebody_elses_message_is_no_picture_of_ours(fake, ada, bob):
     chosen = await ada.menu("Show how this was made", message)
 
     assert "I did not draw that" in (await chosen.until(ended)).text
+
+
+async def test_each_of_several_pictures_is_shown_before_all_are_drawn(fake, ada, gate, service):
+    asked = await ada.command(
+        fake.channel, "flux imagine", prompt="a fox", seed=7, images=3, **SMALL
+    )
+    gate.allow(4)
+    message = await asked.until(lambda message: "U1" in message.buttons)
+
+    single = await (await ada.press(message, "U1")).until(drawn)
+
+    assert (await newest(service, ada)).status is JobStatus.RUNNING
+    assert opened(single.attachments[0].data).size == (64, 64)
+    sheet = opened(message.attachments[0].data)
+    assert (sheet.format, sheet.size) == ("JPEG", (2 * 64 + 4, 2 * 64 + 4))
+
+
+async def test_the_pictures_of_a_cancelled_job_stay(fake, ada, gate, service):
+    asked = await ada.command(
+        fake.channel, "flux imagine", prompt="a fox", images=3, size="64x64", steps=50
+    )
+    gate.allow(51)
+    message = await asked.until(lambda message: "U1" in message.buttons)
+
+    job = await newest(service, ada)
+    await stepping(gate, service.cancel(Source(job.user), job.id))
+    message = await asked.until(drawn)
+
+    assert "1 of 3 pictures are there to stay" in message.text
+    assert "U1" in message.buttons
+    assert "U2" not in message.buttons

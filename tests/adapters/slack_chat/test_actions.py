@@ -6,10 +6,11 @@ import pytest
 
 from bot.commands import ImagineCommand
 from bot.jobs import JobStatus
+from bot.source import Source
 from generation.kinds import ImageToImage
 from generation.types import Preset
 from tests.adapters.slack_chat.conftest import SMALL, jobs
-from tests.conftest import PRESETS, at_step
+from tests.conftest import PRESETS, at_step, stepping
 from tests.fakes.slack.world import buttons, elements, images, shown_text
 from tests.samples import opened, picture
 
@@ -438,3 +439,36 @@ async def test_the_messages_tab_needs_no_home(chat, slack, ada):
     await ada.open_home(tab="messages")
 
     assert slack.api.called("views.publish") == []
+
+
+async def test_pictures_of_several_stand_in_the_message_before_all_are_drawn(
+    chat, ada, general, gate
+):
+    await ada.mention(general, f"a fox {SMALL} --images 3 --seed 7")
+    gate.allow(4)
+
+    message = await general.until(
+        lambda messages: next((each for each in messages if len(images(each)) == 1), None)
+    )
+    (job,) = await jobs(chat)
+    assert job.status is JobStatus.RUNNING
+    assert "1 of 3, seed 7" in shown_text(message)
+
+    gate.open()
+    done = await general.said("3 pictures", button="Again")
+    assert images(done)[0] == images(message)[0]
+    assert len(images(done)) == 3
+
+
+async def test_the_pictures_of_a_cancelled_job_stay(chat, ada, general, gate):
+    await ada.mention(general, "a fox --size 64x64 --steps 50 --images 3")
+    gate.allow(51)
+    await general.until(
+        lambda messages: next((each for each in messages if len(images(each)) == 1), None)
+    )
+
+    (job,) = await jobs(chat)
+    await stepping(gate, chat.bot.service.cancel(Source(job.user), job.id))
+
+    ended = await general.said("1 of 3 pictures are there to stay", button="Again")
+    assert len(images(ended)) == 1

@@ -229,3 +229,21 @@ async def test_silence_is_broken_by_comments(service):
             await asyncio.sleep(0.01)
     stopping.set()
     await sending
+
+
+async def test_pictures_of_several_are_told_of_as_soon_as_they_are_drawn(http, gate):
+    id = await ask(http, images=2)
+    gate.allow(4)
+    told = []
+
+    async with http.stream("GET", f"/api/jobs/{id}/events") as response:
+        async for name, data in events(response):
+            if name == "step" and data["pictures"] and not told:
+                told = [each["number"] for each in data["pictures"]]
+                assert (await http.get(data["pictures"][0]["url"])).status_code == 200
+                early = await http.get(f"/api/jobs/{id}/image?number=2")
+                assert early.status_code == 409
+                gate.open()
+
+    assert told == [1]
+    assert [each["number"] for each in data["pictures"]] == [1, 2]

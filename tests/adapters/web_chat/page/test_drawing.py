@@ -118,3 +118,20 @@ async def test_the_buttons_draw_again_vary_and_edit(site, page):
     assert seeds[0] != 5
     await first.get_by_role("button", name="Use as control image").click()
     await attached(page)
+
+
+async def test_each_of_several_pictures_can_be_opened_before_all_are_drawn(site, page):
+    await say(page, "a fox --steps 3 --images 4")
+    site.engine.allow(4)
+    await expect(pictures(page)).to_have_count(1)
+
+    await page.get_by_role("button", name="Open picture 1 of 4").click()
+
+    viewer = page.locator("#viewer")
+    await expect(viewer.get_by_text("Picture 1 of 4")).to_be_visible()
+    await expect(viewer.get_by_role("link", name="Download")).to_be_visible()
+    await expect(viewer.get_by_role("button", name="Next picture")).to_have_count(0)
+    await page.keyboard.press("Escape")
+    await expect(page.locator(".job").get_by_role("button", name="Cancel")).to_be_visible()
+    site.engine.open()
+    await expect(pictures(page)).to_have_count(4)
