@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from bot import link_talk, replies
+from bot.above import with_picture_above
 from bot.commands import (
     WITH_PICTURES,
     AdminAudit,
@@ -137,6 +138,11 @@ def refusal(error: FluxbotError, say: Language = ENGLISH) -> Reply:
     return Reply(replies.error_sentence(error, say), error=error)
 
 
+def begins_with_same(said: str) -> bool:
+    """Whether *said* goes on from the last picture, as ``same, at night`` does."""
+    return _SAME.match(said) is not None
+
+
 def understand(said: str | PromptCommand, last: Job | None) -> Command:
     """The command in *said*, where *last* is the picture that was drawn just before.
 
@@ -201,6 +207,8 @@ async def converse(
         kind = _kind(command)
         if options is not None and isinstance(command, ImagineCommand):
             command = _with_options(command, options)
+        if not pictures and isinstance(command, ImagineCommand):
+            source, command, pictures = await with_picture_above(service, source, command)
         if pictures and not isinstance(command, WITH_PICTURES):
             raise InvalidRequest(
                 "a picture goes with a prompt: say what to draw from it", field="control_image"

@@ -92,6 +92,13 @@ class Drafts:
         remarks = (remark for clean in attached for remark in clean.remarks)
         return Draft(request, images, (*remarks, *self._remarks_of(request)), attached)
 
+    async def needs_a_picture(self, user: str, command: ImagineCommand) -> bool:
+        """Whether the preset of *command*, given by *user*, draws from a picture of theirs."""
+        user_defaults = await self._database.read(partial(people.settings, user=user))
+        names = (command.preset, user_defaults.get("preset"), self._config.model.default_preset)
+        name = next((each for each in names if each in self._presets.available), None)
+        return name is not None and self._presets[name].needs_image
+
     async def again(self, original: Job, changes: ImagineCommand | None, *, vary: bool) -> Draft:
         """The request of *original* with *changes*; with *vary* it has a new seed.
 

@@ -97,6 +97,18 @@ class Lookups:
             partial(self._store.latest_answered, platform=platform, channel=channel, place=place)
         )
 
+    def being_made(self, platform: str, channel: str, **place: str) -> Job | None:
+        """The newest picture that is on its way to *channel* of *platform*, and to *place* there,
+        as for `latest_answered`; None without one."""
+        wanted = {"channel": channel, **place}
+        found = [
+            job
+            for job in self._unfinished.values()
+            if job.user.startswith(f"{platform}:")
+            and wanted.items() <= (job.reply_to or {}).items()
+        ]
+        return max(found, key=lambda job: job.submitted_at, default=None)
+
     async def history(
         self, user: str, words: str = "", *, before: int | None = None, limit: int = 20
     ) -> HistoryPage:

@@ -24,6 +24,7 @@ class Sentence(StrEnum):
     FILTERED = "the server's filter blocked my answer"
     BUSY = "the bot is busy; please try again"
     NO_PICTURE_THERE = "there is no picture in that message"
+    NOTHING_ABOVE = "there is no picture further up in this conversation: attach one"
     NOT_OURS = "I did not draw that"
     NO_TAKER = "no preset here draws from a picture; an admin can add one"
     FORM_IS_LATE = "the form could not be opened in time; please try again"
@@ -252,6 +253,11 @@ def not_handed_out(platform: str, status: int) -> InvalidImage:
 def no_longer_kept() -> NotFound:
     """The error for a picture that is deleted while it is fetched."""
     return NotFound("the picture was deleted for its age; `again` draws it again")
+
+
+def nothing_above() -> NotFound:
+    """The error for a picture above that is asked for, where there is none."""
+    return NotFound(Sentence.NOTHING_ABOVE, field="control_image")
 
 
 def too_many_streams(most: int) -> TooOften:

@@ -349,6 +349,10 @@ class Service:
             parents = [each.job_id for each in pictures if isinstance(each, PictureOf)]
             return await self._admission.accept(source, draft, next(iter(parents), None))
 
+    async def needs_a_picture(self, user: str, command: ImagineCommand) -> bool:
+        """Whether *command* of *user* has a preset that draws from an attached picture."""
+        return await self._drafts.needs_a_picture(user, command)
+
     async def again(
         self,
         source: Source,

@@ -29,6 +29,9 @@ class Source:
         thread: Fields of ``reply_to`` that tell one conversation from another: ``channel``, and
             more where the platform has threads. Empty where "same, at night" means the person's own
             latest picture.
+        above: Finds the picture further up in the conversation: the newest, where it is asked for
+            (True), else the newest that a person has brought, before any of the bot's. None where
+            the platform cannot look back.
     """
 
     user: str
@@ -40,6 +43,7 @@ class Source:
     shown: str | None = None
     webhook_url: str | None = None
     thread: Mapping[str, str] = field(default_factory=dict)
+    above: Callable[[bool], Awaitable[Picture | None]] | None = None
 
     @property
     def platform(self) -> str:

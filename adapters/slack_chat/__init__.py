@@ -13,6 +13,7 @@
 | ``context`` | shared by both: the person, the place, the ways to answer |
 | ``people`` | people, as Slack knows them, and their languages |
 | ``places`` | places in Slack where people talk to the bot, and messages there |
+| ``threads`` | pictures further up in a thread, and who has spoken there |
 | ``hooks`` | answers by ``response_url``, in any conversation |
 | ``window`` | the message of a job, edited until it shows the picture |
 | ``previews`` | unfinished pictures, as files at Slack |

@@ -25,6 +25,8 @@ MAX_TITLE = 2000
 MAX_BLOCKS = 50
 MAX_FALLBACK = 300
 MAX_LABEL, MAX_BUTTONS = 75, 25
+#: Buttons whose value is no id of a job.
+ABOUT_NO_JOB = frozenset({"say", "linkyes", "linkno"})
 #: Buttons for each picture, up to this many pictures.
 MAX_NUMBERED = 4
 
@@ -255,6 +257,8 @@ def job_of(message: Mapping[str, Any]) -> str | None:
     """Id of the job that a message of the bot shows, from its buttons; None without one."""
     for block in message.get("blocks") or ():
         for element in block.get("elements", ()):
-            if str(element.get("action_id", "")).startswith("flux:") and element.get("value"):
+            prefix, _, verb = str(element.get("action_id", "")).partition(":")
+            is_about_job = prefix == "flux" and verb.partition(":")[0] not in ABOUT_NO_JOB
+            if is_about_job and element.get("value"):
                 return str(element["value"])
     return None

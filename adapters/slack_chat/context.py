@@ -7,6 +7,7 @@ import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from adapters.slack_chat import blocks, files, forms
@@ -26,6 +27,7 @@ from adapters.slack_chat.linking import message_of
 from adapters.slack_chat.own_data import hand_file_over, hand_over
 from adapters.slack_chat.people import People
 from adapters.slack_chat.places import Place, patiently, post, whisper, whisper_blocks
+from adapters.slack_chat.threads import picture_above
 from adapters.slack_chat.window import show_again
 from adapters.slack_chat.workspaces import Workspace
 from bot import replies, sentences
@@ -231,9 +233,20 @@ class Context:
         """The workspace, whose limits hold, and the channel."""
         return Origin(f"slack-server:{place.workspace.team}", (place.channel,))
 
-    def source(self, place: Place, event_id: str | None = None, shown: str | None = None) -> Source:
-        """The source of a request at *place*; *shown* is the id of the job under which it comes."""
+    def source(
+        self,
+        place: Place,
+        event_id: str | None = None,
+        shown: str | None = None,
+        before: str = "",
+    ) -> Source:
+        """The source of a request at *place*; *shown* is the id of the job under which it comes,
+        and *before* the ts of its message, if there is one."""
+        thread = {"channel": place.channel, "root": place.root}
+        if place.is_direct and not place.thread:
+            thread.pop("root")  # all that was drawn in the conversation
         is_shared = place.root or place.is_direct
+        attached = self.pictures
         return Source(
             self.key(place),
             self.origin(place),
@@ -241,7 +254,8 @@ class Context:
             event_id=event_id,
             language=place.say,
             shown=shown,
-            thread={"channel": place.channel, "root": place.root} if is_shared else {},
+            thread=thread if is_shared else {},
+            above=partial(picture_above, place, before, attached) if before else None,
         )
 
     async def converse(
@@ -252,13 +266,15 @@ class Context:
         *,
         event_id: str | None = None,
         shown: str | None = None,
+        before: str = "",
         is_edited: bool = False,
     ) -> Reply:
         """The reply to *said* that is left to post at *place*, once a new job is followed.
 
-        *is_edited* means that *said* are the new words of the message *event_id*.
+        *before* is the ts of the message, if it is one. *is_edited* means that *said* are the new
+        words of the message *event_id*.
         """
-        source = self.source(place, event_id, shown)
+        source = self.source(place, event_id, shown, before)
         lets_everybody = self.settings.external_people or _is_own_data(said)
         if not lets_everybody and await self._is_external(place):
             return refusal(sentences.external(), place.say)

@@ -1,4 +1,4 @@
-"""Mentions, direct messages and commands, and the end of an installation.
+"""What people write to the bot, or in threads with it; and the end of an installation.
 
 Bolt acknowledges when a listener returns. An event is acknowledged once its job is on disk,
 since Slack delivers it again until then. A command is never delivered again, so it is
@@ -26,9 +26,11 @@ from adapters.slack_chat.installations import installation, person_of
 from adapters.slack_chat.linking import message_of
 from adapters.slack_chat.messages import Messages
 from adapters.slack_chat.places import Place
-from adapters.slack_chat.window import abandon
+from adapters.slack_chat.threads import is_alone
+from adapters.slack_chat.window import PLATFORM, abandon
 from bot import sentences
 from bot.conversation import Reply, refusal
+from bot.overheard import is_meant
 from generation.errors import FluxbotError
 
 logger = logging.getLogger(__name__)
@@ -93,8 +95,7 @@ class Listeners:
         await self._once(body["event_id"], self._hear(place, event))
 
     async def _on_message(self, body: dict[str, Any], event: dict[str, Any]) -> None:
-        if event.get("channel_type") != "im":
-            return
+        is_direct = event.get("channel_type") == "im"
         if event.get("subtype") == "message_changed":
             message, previous = event["message"], event.get("previous_message") or {}
             if message.get("text") == previous.get("text"):
@@ -106,7 +107,35 @@ class Listeners:
             return  # deleted, joined, …
         thread = event.get("thread_ts") or ""
         place = self._context.place(body, event["channel"], thread, event["user"], thread)
-        await self._once(body["event_id"], self._hear(place, event))
+        if is_direct:
+            await self._once(body["event_id"], self._hear(place, event))
+        elif thread and event.get("subtype") != "thread_broadcast":
+            await self._once(body["event_id"], self._overhear(body, place, event))
+
+    async def _overhear(self, body: dict[str, Any], place: Place, event: dict[str, Any]) -> None:
+        """Carry out a message in a thread that does not name the bot, if it is meant for it."""
+        text = str(event.get("text") or "")
+        # Where the bot itself is named, Slack delivers an event for that.
+        if wording.names_somebody(text) or not await self._is_meant(place, text):
+            return
+        await self._context.people.meet(place.workspace, place.user)
+        place = self._context.place(body, place.channel, place.root, place.user, place.thread)
+        await self._hear(place, event)
+
+    async def _is_meant(self, place: Place, text: str) -> bool:
+        """Whether *text*, which somebody says in the thread *place*, is for the bot."""
+        lookups = self._context.service.lookups
+        where = {"channel": place.channel, "root": place.root}
+        last = await lookups.latest_answered(PLATFORM, **where)
+        last = last or lookups.being_made(PLATFORM, **where)
+        if last is None:
+            return False
+        said = wording.words(text, place.workspace.bot_user, place.workspace.team)
+        is_theirs = lookups.is_own(self._context.source(place), last)
+        if is_meant(said, last, is_alone=False, is_theirs=is_theirs):
+            return True
+        # Slack is asked only where that decides.
+        return is_meant(said, last, is_alone=True, is_theirs=is_theirs) and await is_alone(place)
 
     async def _on_home(self, body: dict[str, Any], event: dict[str, Any]) -> None:
         if event.get("tab") == "home":
@@ -158,7 +187,9 @@ class Listeners:
                 return
             files = event.get("files") or []
             try:
-                reply = await self._converse(place, text, files, f"slack:{id}", is_edited)
+                reply = await self._converse(
+                    place, text, files, f"slack:{id}", before=event["ts"], is_edited=is_edited
+                )
             except Exception:
                 logger.exception("an event cannot be carried out")
                 reply = refusal(sentences.our_fault(), place.say)
@@ -195,6 +226,7 @@ class Listeners:
         text: str,
         attachments: list[dict[str, Any]],
         event_id: str,
+        before: str = "",
         is_edited: bool = False,
     ) -> Reply:
         """The reply to *text*; see `Context.converse`."""
@@ -207,7 +239,7 @@ class Listeners:
             await self._context.recognise(place)
         pictures = self._context.pictures(workspace, attachments)
         return await self._context.converse(
-            place, words, pictures, event_id=event_id, is_edited=is_edited
+            place, words, pictures, event_id=event_id, before=before, is_edited=is_edited
         )
 
 

@@ -59,6 +59,11 @@ def _unmarked(text: str) -> str:
     return _EMOJI.sub(lambda emoji: re.sub(r"[_-]+", " ", emoji[1]), text)
 
 
+def names_somebody(text: str) -> bool:
+    """Whether *text* mentions a person, the bot, or everybody."""
+    return any(token.startswith(("@", "!")) for token in _TOKEN.findall(text))
+
+
 def is_admin_command(text: str) -> bool:
     """Whether the first word of *text* is ``admin``."""
     return re.match(r"\s*/?admin\b", _TOKEN.sub("", text), re.IGNORECASE) is not None

@@ -29,13 +29,14 @@ logger = logging.getLogger(__name__)
 #: Scopes that the bot uses; deploy/slack-manifest.yaml asks for them.
 SCOPES = {
     "app_mentions:read": "hear when somebody mentions it",
-    "channels:history": "find its own message again when Slack's answer was lost",
+    "channels:history": "hear what is said in its threads without naming it, and find its own"
+    " message again when Slack's answer was lost",
     "chat:write": "answer",
     "chat:write.public": "answer a command in a public channel that it is no member of",
     "commands": "offer its command and shortcuts",
     "files:read": "read the pictures that people attach",
     "files:write": "show the pictures that it draws",
-    "groups:history": "find its own message again in private channels",
+    "groups:history": "do the same in private channels",
     "im:history": "hear what people write to it directly",
     "im:write": "find its own message again in a direct message that it began",
     "users:read": "tell who is an admin of the workspace, and speak people's languages",

@@ -81,6 +81,21 @@ async def attached_file_to_be_looked_up(stage):
     await stage.draw(send())
 
 
+async def a_picture_further_up(stage):
+    """And then words in that thread without a mention."""
+    sketch = stage.ada.write(stage.general, "my sketch", [stage.ada.file(picture())])
+    text = f"a fox --preset canny {SMALL}"
+    await stage.draw(stage.ada.mention(stage.general, text, thread=sketch["ts"]))
+    if await stage.shows("canny", "Again", stage.patience) is not None:
+        said = stage.ada.say(stage.general, f"a cat {SMALL}", thread=sketch["ts"])
+        await stage.draw(said)
+
+
+async def a_picture_before(stage):
+    stage.ada.write(stage.ada.direct, "my sketch", [stage.ada.file(picture())])
+    await stage.draw(stage.ada.tell(f"a fox --preset canny {SMALL}"))
+
+
 async def cancel(stage):
     job = await stage.ask(stage.ada.mention(stage.general, "a fox --size 64x64 --steps 50"))
     found = await stage.shows("a fox", "Cancel", stage.patience)
@@ -279,6 +294,8 @@ ALL = {
         form_that_does_not_open_at_first,
         attached_file,
         attached_file_to_be_looked_up,
+        a_picture_further_up,
+        a_picture_before,
         cancel,
         button_again,
         button_for_a_form,

@@ -169,18 +169,20 @@ class Person:
             event["files"] = message["files"]
         return event
 
-    async def tell(self, text, files=()):
-        """Write to the bot directly; returns the envelope, acknowledged."""
-        message = self.write(self.direct, text, files)
+    async def say(self, channel, text, files=(), thread=None):
+        """Write in *channel* without naming the bot, which hears of it all the same where it is a
+        member; returns the envelope, acknowledged."""
+        message = self.write(channel, text, files, thread)
         event = {
             "type": "message",
-            "channel_type": "im",
+            "channel_type": channel.kind,
             "user": self.id,
             "text": text,
             "ts": message["ts"],
             "team": self.team.id,
-            "channel": self.direct.id,
+            "channel": channel.id,
             "event_ts": message["ts"],
+            **({"thread_ts": thread} if thread else {}),
         }
         if files:
             event |= {"subtype": "file_share", "files": message["files"], "upload": True}
@@ -190,22 +192,27 @@ class Person:
         await self.acked(envelope)
         return envelope
 
-    async def edit(self, channel, message, text):
+    async def tell(self, text, files=(), thread=None):
+        """Write to the bot directly; returns the envelope, acknowledged."""
+        return await self.say(self.direct, text, files, thread)
+
+    async def edit(self, channel, message, text, names_the_bot=True):
         """Change the words of *message*; the bot is told by an event of its own, acknowledged.
 
         Where it is mentioned that is one more ``app_mention``, of the same ``ts``.
         """
         before = dict(message)
-        mention = "" if channel is self.direct else f"<@{self.team.bot_user}> "
+        is_mention = channel is not self.direct and names_the_bot
+        mention = f"<@{self.team.bot_user}> " if is_mention else ""
         edited = {"user": self.id, "ts": self.slack.ts()}
         message |= {"text": mention + text, "edited": edited}
         channel.messages[message["ts"]] = message
-        if channel is self.direct:
+        if not is_mention:
             event = {
                 "type": "message",
                 "subtype": "message_changed",
                 "hidden": True,
-                "channel_type": "im",
+                "channel_type": channel.kind,
                 "message": message,
                 "previous_message": before,
                 "ts": edited["ts"],
