@@ -206,10 +206,11 @@ class Job:
 
     @property
     def work(self) -> float:
-        """Steps x megapixels of all pictures, to which time and credits are proportional."""
+        """Steps x megapixels that they compute, of all pictures. Time and credits are
+        proportional to it."""
         request = self.request
         passes = 2 if request.true_cfg_scale > 1 else 1
-        pixels = request.width * request.height / 2**20
+        pixels = request.kind.pixels_drawn(request.width, request.height) / 2**20
         return self.images * request.steps_taken * pixels * passes
 
     def update(self, status: JobStatus, **progress: Any) -> None:

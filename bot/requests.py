@@ -170,7 +170,9 @@ def upscaled(request: GenerationRequest, preset: Preset) -> ImagineCommand:
         preset=preset.name,
         images=1,
         seed=request.seed,
-        negative_prompt=request.negative_prompt or None,
+        negative_prompt=(request.negative_prompt or None)
+        if preset.kind.takes_negative_prompt
+        else None,
     )
 
 
@@ -258,10 +260,16 @@ def check_limits(request: GenerationRequest, images: int, limits: Limits) -> Non
     )
     check_number("images", images, 1, limits.images, whole=True)
     pixels = request.width * request.height
-    if pixels > limits.pixels:
+    if request.kind.enlargement is None and pixels > limits.pixels:
         raise InvalidRequest(
             f"{request.width}x{request.height} is {pixels} pixels; at most {limits.pixels} are"
             " drawn here: ask for a smaller size",
+            field="width",
+        )
+    if request.kind.enlargement is not None and pixels > limits.upscaled_pixels:
+        raise InvalidRequest(
+            f"the larger picture would be {request.width}x{request.height}, {pixels} pixels; at"
+            f" most {limits.upscaled_pixels} are made here: start from a smaller one",
             field="width",
         )
 

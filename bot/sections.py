@@ -166,6 +166,7 @@ class Engine(Section):
 class Limits(Section):
     num_inference_steps: int = Field(50, ge=1, le=MAX_STEPS)
     pixels: int = Field(1024 * 1024, ge=MIN_SIZE**2, le=MAX_SIZE**2)
+    upscaled_pixels: int = Field(2048 * 2048, ge=MIN_SIZE**2, le=MAX_SIZE**2)
     images: int = Field(4, ge=1, le=16)
 
 

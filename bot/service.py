@@ -426,7 +426,9 @@ class Service:
         if enlargement is None:
             return False
         width, height = request.width * enlargement, request.height * enlargement
-        return max(width, height) <= MAX_SIZE and width * height <= self.config.limits.pixels
+        return (
+            max(width, height) <= MAX_SIZE and width * height <= self.config.limits.upscaled_pixels
+        )
 
     @property
     def redrawing_preset(self) -> Preset | None:

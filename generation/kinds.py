@@ -16,7 +16,7 @@ from dataclasses import MISSING, dataclass, fields, replace
 from functools import cache
 from typing import Any, ClassVar, Literal, Self, get_args
 
-from generation.checks import check_number
+from generation.checks import check_number, check_size
 from generation.errors import InvalidRequest
 from generation.wanted import WeightsRole
 
@@ -45,6 +45,8 @@ class Kind:
     key: ClassVar[str | None] = None
     pictures: ClassVar[tuple[str, ...]] = ()
     strength_field: ClassVar[str | None] = None
+    #: Whether a negative prompt has an effect.
+    takes_negative_prompt: ClassVar[bool] = True
     #: Why ``--strength`` sets nothing, as the end of a sentence.
     strengthless: ClassVar[str] = "which takes no picture"
 
@@ -95,6 +97,14 @@ class Kind:
     def steps_taken(self, num_inference_steps: int) -> int:
         """Denoising steps that really run of *num_inference_steps*."""
         return num_inference_steps
+
+    def pixels_drawn(self, width: int, height: int) -> int:
+        """Pixels that each step computes for a picture of *width* x *height*."""
+        return width * height
+
+    def words(self, prompt: str) -> str:
+        """The words that the model is given for *prompt*."""
+        return prompt
 
     def check(
         self, *, lora: str | None, num_inference_steps: int = 1, true_cfg_scale: float = 1.0
@@ -158,18 +168,78 @@ class ImageToImage(_Enlarging):
         check_number("strength", self.strength, 0, 1)
 
     def steps_taken(self, num_inference_steps: int) -> int:
-        """Denoising steps that really run: the first ones are skipped, as diffusers'
-        FluxImg2ImgPipeline.get_timesteps counts them."""
-        begun = min(num_inference_steps * self.strength, num_inference_steps)
-        return num_inference_steps - int(max(num_inference_steps - begun, 0))
+        return _steps_left(num_inference_steps, self.strength)
 
     def check(
         self, *, lora: str | None, num_inference_steps: int = 1, true_cfg_scale: float = 1.0
     ) -> None:
-        if self.steps_taken(num_inference_steps) < 1:
+        _check_a_step_is_left(num_inference_steps, self.strength)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Upscale(Kind):
+    """A larger version of the attached picture, with detail drawn in, tile by tile: image to image,
+    and with a ControlNet for upscaling where one is named.
+
+    Attributes:
+        upscale: The picture is so many times larger than the attached one, 2 to 4.
+        strength: How far to leave the picture, above 0 to 1. Without a ControlNet that holds the
+            layout, more than 0.4 draws things that are not there.
+        tile_size: The longest side of a tile in pixels, 128 to 2048, a multiple of 16: what the
+            model draws best.
+        controlnet: Repository id or folder of a ControlNet that is shown each tile.
+        control_mode: Mode number of a Union checkpoint, 0 to 9; None for others.
+        controlnet_conditioning_scale: Weight of the ControlNet, 0 to 2.
+    """
+
+    name: ClassVar[str] = "upscale"
+    label: ClassVar[str] = "tiles"
+    pictures: ClassVar[tuple[str, ...]] = ("control_image",)
+    strength_field: ClassVar[str | None] = "strength"
+    takes_negative_prompt: ClassVar[bool] = False
+
+    upscale: int = 2
+    strength: float = 0.3
+    tile_size: int = 1024
+    controlnet: str | None = None
+    control_mode: int | None = None
+    controlnet_conditioning_scale: float = 0.7
+
+    def __post_init__(self) -> None:
+        check_number("upscale", self.upscale, 2, MAX_UPSCALE, whole=True)
+        check_number("strength", self.strength, 0, 1)
+        check_size("tile_size", self.tile_size)
+        check_number("controlnet_conditioning_scale", self.controlnet_conditioning_scale, 0, 2)
+        if self.control_mode is not None:
+            check_number("control_mode", self.control_mode, 0, 9, whole=True)
+
+    @property
+    def weights(self) -> tuple[tuple[str, WeightsRole], ...]:
+        return () if self.controlnet is None else ((self.controlnet, "controlnet"),)
+
+    @property
+    def enlargement(self) -> int | None:
+        return self.upscale
+
+    def steps_taken(self, num_inference_steps: int) -> int:
+        return _steps_left(num_inference_steps, self.strength)
+
+    def pixels_drawn(self, width: int, height: int) -> int:
+        tiles = len(tile_starts(width, self.tile_size)) * len(tile_starts(height, self.tile_size))
+        return tiles * min(width, self.tile_size) * min(height, self.tile_size)
+
+    def words(self, prompt: str) -> str:
+        """None where nothing holds the layout: each tile would draw all that the prompt names."""
+        return "" if self.controlnet is None else prompt
+
+    def check(
+        self, *, lora: str | None, num_inference_steps: int = 1, true_cfg_scale: float = 1.0
+    ) -> None:
+        _check_a_step_is_left(num_inference_steps, self.strength)
+        if true_cfg_scale > 1:
             raise InvalidRequest(
-                f"strength {self.strength:g} leaves no step to take: use more than 0",
-                field="strength",
+                "a picture that is made larger in tiles follows no negative prompt: leave it out",
+                field="negative_prompt",
             )
 
 
@@ -236,6 +306,7 @@ class ControlLora(_Enlarging):
     name: ClassVar[str] = "control-lora"
     label: ClassVar[str] = "a Control LoRA"
     key: ClassVar[str | None] = "control_lora"
+    takes_negative_prompt: ClassVar[bool] = False
     strengthless: ClassVar[str] = "whose Control LoRA follows the picture as it does"
 
     control_lora: str
@@ -270,8 +341,32 @@ class ControlLora(_Enlarging):
 
 #: Every kind, by its name.
 KINDS: dict[str, type[Kind]] = {
-    kind.name: kind for kind in (TextToImage, ImageToImage, ControlNet, ControlLora)
+    kind.name: kind for kind in (TextToImage, ImageToImage, ControlNet, ControlLora, Upscale)
 }
+
+
+def tile_starts(length: int, tile_size: int) -> tuple[int, ...]:
+    """Where tiles of *tile_size* pixels begin on a side of *length* pixels, multiples of 16: as few
+    as overlap by a quarter at least, evenly spread."""
+    if length <= tile_size:
+        return (0,)
+    count = 1 + -(-(length - tile_size) // (tile_size * 3 // 4))
+    step = (length - tile_size) / (count - 1)
+    return tuple(round(number * step / 16) * 16 for number in range(count))
+
+
+def _steps_left(num_inference_steps: int, strength: float) -> int:
+    """Denoising steps that really run from a picture: the first ones are skipped, as diffusers'
+    FluxImg2ImgPipeline.get_timesteps counts them."""
+    begun = min(num_inference_steps * strength, num_inference_steps)
+    return num_inference_steps - int(max(num_inference_steps - begun, 0))
+
+
+def _check_a_step_is_left(num_inference_steps: int, strength: float) -> None:
+    if _steps_left(num_inference_steps, strength) < 1:
+        raise InvalidRequest(
+            f"strength {strength:g} leaves no step to take: use more than 0", field="strength"
+        )
 
 
 def kind_of(values: Mapping[str, Any]) -> Kind:
@@ -290,8 +385,13 @@ def kind_of(values: Mapping[str, Any]) -> Kind:
             " too",
             field="upscale",
         )
-    names = [field.name for field in fields(chosen)]
-    return chosen(**{name: values[name] for name in names if name in values})
+    given = {
+        field.name: values[field.name]
+        for field in fields(chosen)
+        # None is what other kinds leave of a field that they share.
+        if field.name in values and (values[field.name] is not None or field.default is MISSING)
+    }
+    return chosen(**given)
 
 
 def flat_names() -> tuple[str, ...]:
@@ -301,10 +401,11 @@ def flat_names() -> tuple[str, ...]:
 
 @cache
 def _flat(kinds: tuple[type[Kind], ...]) -> Mapping[str, Any]:
-    """The flat fields of *kinds* at their neutral values. Kept, since every row is read by it."""
+    """The flat fields of *kinds* at their neutral values, which the first that has a field decides.
+    Kept, since every row is read by it."""
     return {
         field.name: None if field.default is MISSING else field.default
-        for kind in kinds
+        for kind in reversed(kinds)
         for field in fields(kind)
     }
 

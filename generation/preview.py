@@ -55,6 +55,21 @@ class PredictingScheduler(FlowMatchEulerDiscreteScheduler):
     """
 
     predicted: torch.Tensor | None = None
+    #: The shift of the noise levels, in place of the one that follows from the picture's size.
+    mu: float | None = None
+
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: str | torch.device | None = None,
+        sigmas: list[float] | None = None,
+        mu: float | None = None,
+        timesteps: list[float] | None = None,
+    ) -> None:
+        """As diffusers has it, with `mu` where that is set."""
+        super().set_timesteps(
+            num_inference_steps, device, sigmas, mu if self.mu is None else self.mu, timesteps
+        )
 
     def step(
         self,

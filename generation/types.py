@@ -179,7 +179,7 @@ class GenerationRequest:
     @property
     def templated_prompt(self) -> str:
         """The text that the model is given."""
-        return self.prompt_template.replace("{prompt}", self.prompt)
+        return self.kind.words(self.prompt_template.replace("{prompt}", self.prompt))
 
     @property
     def steps_taken(self) -> int:

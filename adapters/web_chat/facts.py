@@ -44,8 +44,10 @@ async def get_about(web: TheWeb, source: Asker) -> AboutView:
         limits={
             "num_inference_steps": limits.num_inference_steps,
             "pixels": limits.pixels,
+            "upscaled_pixels": limits.upscaled_pixels,
             "images": limits.images,
         },
+        upscale=web.service.enlarging_preset and web.service.enlarging_preset.kind.enlargement,
         max_image_bytes=web.max_image_bytes,
         verbs=[
             Word(word=verb.name, hint=verb.help, example=verb.usage)

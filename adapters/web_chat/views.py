@@ -351,6 +351,9 @@ class AboutView(BaseModel):
     examples: list[str]
     model: str
     limits: dict[str, int]
+    upscale: int | None = Field(
+        description="How many times larger `upscale` makes a picture; null where it cannot"
+    )
     max_image_bytes: int
     verbs: list[Word]
     options: list[Word]

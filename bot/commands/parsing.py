@@ -56,6 +56,7 @@ from bot.commands.vocabulary import (
     ShowCommand,
     ThanksCommand,
     UnlinkCommand,
+    UpscaleCommand,
 )
 from bot.commands.words import (
     GAP,
@@ -238,6 +239,8 @@ def _read_verb(message: _Message) -> Command | None:
             return HelpCommand(_read_topic(message, words[0]) if words else None)
         case "show":
             return _read_show(message)
+        case "upscale":
+            return _read_upscale(message)
         case "report":
             return _read_report(message)
         case "inspect":
@@ -285,6 +288,26 @@ def _read_show(message: _Message) -> ShowCommand | None:
             f"show which picture? Add its id, for example show {EXAMPLE_ID}; history lists yours",
         )
     return ShowCommand(job_id)
+
+
+def _read_upscale(message: _Message) -> UpscaleCommand | None:
+    """None where the words are a prompt, such as "upscale restaurant at night"."""
+    words = message.words
+    job_id = _as_id(words[0]) if words else None
+    if len(words) > 2 or (job_id is None and len(words) > 1):
+        return None
+    if not (job_id := message.read_id(words[:1])):
+        raise error_at(
+            message.first,
+            f"upscale which picture? Add its id, for example upscale {EXAMPLE_ID}",
+        )
+    if len(words) == 1:
+        return UpscaleCommand(job_id)
+    if not re.fullmatch(r"[1-9][0-9]?", words[1].text):
+        raise message.error(
+            words[1], f"{shown(words[1].text)} is no number of a picture: they count from 1"
+        )
+    return UpscaleCommand(job_id, int(words[1].text))
 
 
 def _read_report(message: _Message) -> ReportCommand | None:

@@ -31,6 +31,7 @@ VERBS: tuple[Verb, ...] = (
         "Draws a picture again, with your changes; without an id your latest.",
     ),
     Verb("vary [ID] [options]", "Draws a picture again with a new seed."),
+    Verb("upscale ID [number]", "Makes a picture larger, with detail drawn in."),
     Verb("report ID [reason]", "Tells moderators of a picture that should not be here."),
     Verb("quota", "Shows how many credits you have left."),
     Verb("queue", "Shows the queue and how long it takes."),

@@ -513,7 +513,10 @@ def _denoised(
     def encoded(text: str) -> Embeddings:
         return loaded.encoder.encode(text, variant, offloading.onloaded(*encoders))
 
-    def step_done(number: int, latents: torch.Tensor) -> None:
+    def step_done(number: int, latents: torch.Tensor | None) -> None:
+        if latents is None:
+            on_step(Step(number))
+            return
         if not torch.isfinite(latents).all():
             raise DegenerateResult(
                 f"the numbers overflowed at step {number}, so there is no picture: try another"

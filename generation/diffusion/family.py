@@ -25,8 +25,9 @@ from generation.wanted import WeightsRole
 
 Opened = TypeVar("Opened")
 
-#: Takes the number of a denoising step that is done, from 1, and its latents.
-StepDone = Callable[[int, torch.Tensor], None]
+#: Takes the number of the last denoising step that is done, from 1, and its latents; none where it
+#: only asks whether to go on.
+StepDone = Callable[[int, torch.Tensor | None], None]
 
 
 class Open(Protocol):
@@ -126,7 +127,8 @@ class Model(Protocol):
         Args:
             negative_prompt: None where `true_cfg_scale` leaves it without effect.
             pictures: RGB, of the request's size, by the names that its kind has for them.
-            step_done: To be called after each step; an exception from it ends the denoising.
+            step_done: To be called after each step, and between parts of a long one; an exception
+                from it ends the denoising.
         """
         ...
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
+
+#: Pixels of a side.
+TILE_OF_VAE = 512
 
 Part = TypeVar("Part", bound=torch.nn.Module)
 
@@ -21,6 +25,24 @@ def new_pipeline(kind: type[Any], components: Mapping[str, Any], device: torch.d
     pipe: Any = placed(**components)
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+@contextlib.contextmanager
+def tiling(vae: Any) -> Iterator[None]:
+    """Have *vae* encode and decode in overlapping tiles of `TILE_OF_VAE` pixels inside the block.
+
+    By itself it would tile by its ``sample_size``, which is a whole picture for FLUX.1.
+    """
+    sizes = vae.tile_sample_min_size, vae.tile_latent_min_size
+    scale = sizes[0] // sizes[1]
+    tile = min(sizes[0], TILE_OF_VAE)
+    vae.tile_sample_min_size, vae.tile_latent_min_size = tile, tile // scale
+    vae.enable_tiling()
+    try:
+        yield
+    finally:
+        vae.disable_tiling()
+        vae.tile_sample_min_size, vae.tile_latent_min_size = sizes
 
 
 def shared_copy(part: Part) -> Part:

@@ -6,6 +6,7 @@ each once, whatever number of presets names it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,20 @@ from diffusers import (
     FluxPipeline,
     FluxTransformer2DModel,
 )
+from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from PIL import Image
 
+from generation.control_images import shown_to_model
 from generation.diffusion import memory, quantization
 from generation.diffusion.conditioning import ConditionedPipelines
 from generation.diffusion.embeddings import Embeddings
 from generation.diffusion.family import Call, LoadOptions, Model, Open, StepDone
 from generation.diffusion.loras import Loras, load_lora
 from generation.diffusion.offloading import Role, stored_bytes
-from generation.diffusion.pipelines import new_pipeline, shared_copy
+from generation.diffusion.pipelines import new_pipeline, shared_copy, tiling
+from generation.diffusion.tiles import Grid, TiledTransformer, with_low_frequencies
 from generation.errors import ModelUnavailable
-from generation.kinds import ControlLora, ControlNet, ImageToImage, Kind, TextToImage
+from generation.kinds import ControlLora, ControlNet, ImageToImage, Kind, TextToImage, Upscale
 from generation.preview import PredictingScheduler, Preview
 from generation.types import GenerationRequest
 
@@ -178,7 +182,7 @@ class Flux1:
             arguments[call.pictures.get(name, name)] = picture
 
         def step_end(
-            pipe: Any, index: int, timestep: torch.Tensor, tensors: dict[str, Any]
+            pipe: Any, index: int, timestep: torch.Tensor | None, tensors: dict[str, Any]
         ) -> dict[str, Any]:
             step_done(index + 1, tensors["latents"])
             return tensors
@@ -209,13 +213,14 @@ class Flux1:
         pipe, vae = self.text_to_image, self.text_to_image.vae
         scaled = pipe._unpack_latents(latents, request.height, request.width, pipe.vae_scale_factor)
         unscaled = scaled / vae.config.scaling_factor + vae.config.shift_factor
-        if is_tiled:
-            vae.enable_tiling()
-        try:
+        is_upscaled = isinstance(request.kind, Upscale)
+        # Always in the same way, so that all offload levels make the same pixels.
+        with tiling(vae) if is_tiled or is_upscaled else contextlib.nullcontext():
             decoded = vae.decode(unscaled, return_dict=False)[0]
-        finally:
-            vae.disable_tiling()
         image: Image.Image = pipe.image_processor.postprocess(decoded, output_type="pil")[0]
+        if is_upscaled:
+            (original,) = shown_to_model(request).values()
+            image = with_low_frequencies(image, original)
         return image
 
     def preview(self, request: GenerationRequest) -> bytes:
@@ -278,6 +283,103 @@ class Flux1:
         return self.conditioned.use(name, build)
 
 
+class TiledUpscaling:
+    """Image to image in tiles, called like a pipeline of diffusers.
+
+    Args:
+        pipe: The pipeline of the ControlNet that is shown each tile; None without one.
+    """
+
+    def __init__(self, model: Flux1, kind: Upscale, pipe: FluxControlNetPipeline | None) -> None:
+        self._model = model
+        self._kind = kind
+        self._pipe = pipe
+
+    def __call__(
+        self,
+        *,
+        image: Image.Image,
+        width: int,
+        height: int,
+        guidance_scale: float,
+        callback_on_step_end: Callable[..., Any],
+        **arguments: Any,
+    ) -> Any:
+        """Latents of *image*, of *width* x *height*, drawn over."""
+        base, grid = self._model.text_to_image, Grid(width, height, self._kind.tile_size)
+        done = -1
+
+        def step_end(pipe: Any, index: int, *more: Any) -> Any:
+            nonlocal done
+            done = index
+            return callback_on_step_end(pipe, index, *more)
+
+        def between() -> None:
+            callback_on_step_end(None, done, None, {"latents": None})
+
+        residuals = None
+        if self._pipe is not None:
+            residuals = self._residuals(self._pipe, grid, image, guidance_scale)
+        transformer = TiledTransformer(base.transformer, grid, residuals, between)
+        pipe = self._model.new_pipeline(
+            FluxImg2ImgPipeline, {**base.components, "transformer": transformer}
+        )
+        scheduler = base.scheduler
+        # Each tile is denoised as a picture of its own size is.
+        scheduler.mu = calculate_shift(
+            grid.tokens,
+            scheduler.config.get("base_image_seq_len", 256),
+            scheduler.config.get("max_image_seq_len", 4096),
+            scheduler.config.get("base_shift", 0.5),
+            scheduler.config.get("max_shift", 1.15),
+        )
+        try:
+            with tiling(base.vae):
+                return pipe(
+                    image=image,
+                    width=width,
+                    height=height,
+                    strength=self._kind.strength,
+                    guidance_scale=guidance_scale,
+                    callback_on_step_end=step_end,
+                    **arguments,
+                )
+        finally:
+            scheduler.mu = None
+
+    def _residuals(
+        self,
+        pipe: FluxControlNetPipeline,
+        grid: Grid,
+        image: Image.Image,
+        guidance_scale: float,
+    ) -> Callable[[int, dict[str, Any]], dict[str, Any]]:
+        """What the ControlNet adds in each tile, which is encoded once."""
+        net, device = pipe.controlnet, self._model.options.device.torch_device
+        mode = _control_mode(net, self._kind)
+        given = {
+            "controlnet_mode": None if mode is None else torch.tensor([[mode]], device=device),
+            "conditioning_scale": self._kind.controlnet_conditioning_scale,
+            "return_dict": False,
+        }
+        guidance = (
+            torch.tensor([guidance_scale], device=device) if net.config.guidance_embeds else None
+        )
+        shown = [_shown_to_controlnet(pipe, image.crop(box), device) for box in grid.boxes()]
+
+        def residuals(number: int, arguments: dict[str, Any]) -> dict[str, Any]:
+            blocks, singles = net(
+                **{**arguments, **given, "guidance": guidance, "controlnet_cond": shown[number]}
+            )
+            return {
+                "controlnet_block_samples": blocks,
+                "controlnet_single_block_samples": singles,
+                "controlnet_blocks_repeat": net.input_hint_block is not None,
+            }
+
+        return residuals
+
+
 def by_words(model: Flux1, kind: TextToImage, open: Open) -> Call:
     pipe = model.text_to_image
     return Call(pipe, (pipe.transformer,))
@@ -304,12 +406,24 @@ def with_control_lora(model: Flux1, kind: ControlLora, open: Open) -> Call:
     return Call(pipe, (pipe.transformer,))
 
 
+def larger_in_tiles(model: Flux1, kind: Upscale, open: Open) -> Call:
+    denoisers = [model.text_to_image.transformer]
+    pipe = None
+    if kind.controlnet is not None:
+        pipe = model.controlnet_pipeline(kind.controlnet, open)
+        _control_mode(pipe.controlnet, kind)
+        denoisers.append(pipe.controlnet)
+    draw = TiledUpscaling(model, kind, pipe)
+    return Call(draw, tuple(denoisers), pictures={"control_image": "image"})
+
+
 #: How each kind is drawn.
 DRAWING: dict[type[Kind], Callable[[Flux1, Any, Open], Call]] = {
     TextToImage: by_words,
     ImageToImage: over_a_picture,
     ControlNet: with_controlnet,
     ControlLora: with_control_lora,
+    Upscale: larger_in_tiles,
 }
 
 
@@ -334,7 +448,29 @@ def _own_part(pipe: FluxControlNetPipeline | FluxControlPipeline) -> torch.nn.Mo
     return own
 
 
-def _control_mode(net: FluxControlNetModel, kind: ControlNet) -> int | None:
+def _shown_to_controlnet(
+    pipe: FluxControlNetPipeline, image: Image.Image, device: torch.device
+) -> torch.Tensor:
+    """*image* as its ControlNet takes it: packed latents, or pixels where it encodes by itself."""
+    pixels: torch.Tensor = pipe.prepare_image(
+        image=image,
+        width=image.width,
+        height=image.height,
+        batch_size=1,
+        num_images_per_prompt=1,
+        device=device,
+        dtype=pipe.vae.dtype,
+    )
+    if pipe.controlnet.input_hint_block is not None:
+        return pixels
+    config = pipe.vae.config
+    latents = pipe.vae.encode(pixels).latent_dist.mode()
+    latents = (latents - config.shift_factor) * config.scaling_factor
+    packed: torch.Tensor = pipe._pack_latents(latents, *latents.shape)
+    return packed
+
+
+def _control_mode(net: FluxControlNetModel, kind: ControlNet | Upscale) -> int | None:
     """The mode that a Union checkpoint is told; None for others, which take none."""
     if not net.union:
         return None

@@ -9,6 +9,7 @@ import { History } from "./history.js";
 import { isFinal, Jobs } from "./jobs.js";
 import { Options } from "./options.js";
 import { Viewer } from "./viewer.js";
+import { knowEnlarging } from "./enlarging.js";
 import { askToDelete, saveExport, saveText } from "./own-data.js";
 import { goOn } from "./linking.js";
 import { ask } from "./question.js";
@@ -25,6 +26,14 @@ const acts = {
   async again(job, vary, which) {
     try {
       accept(await api.again(job.id, vary, which));
+    } catch (error) {
+      composer.notice(error.message);
+    }
+  },
+  async upscale(job, which) {
+    try {
+      const reply = await api.say(`upscale ${job.id} ${which}`);
+      accept(reply.job);
     } catch (error) {
       composer.notice(error.message);
     }
@@ -148,7 +157,7 @@ function sentence(text) {
 async function answer(reply, bubble) {
   // Options and the picture belong to prompts alone.
   bubble.mean(reply.kind === "imagine" ? reply.job : null);
-  if (reply.job && (reply.kind === "imagine" || reply.kind === "again")) {
+  if (reply.job && ["imagine", "again", "upscale"].includes(reply.kind)) {
     accept(reply.job, { said: false });
     return;
   }
@@ -248,6 +257,7 @@ async function comeBack() {
   isUnreachable = false;
   if (!hasLoaded) location.reload();
   about = await api.about();
+  knowEnlarging(about);
   await loadPresets();
   await jobs.catchUp();
   refreshQuota();
@@ -494,6 +504,7 @@ addEventListener("pagehide", () => others?.close());
 watchEngine();
 try {
   about = await api.about();
+  knowEnlarging(about);
   $("admin-link").hidden = !about.verbs.some(({ word }) => word === "admin");
   await loadPresets();
   await loadConversation();

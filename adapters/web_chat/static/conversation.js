@@ -1,6 +1,7 @@
 /** The conversation: what was said, and one card for each job, updated in place. */
 
 import { $, announce, button, copy, duration, el, icon, moment, number, plural } from "./dom.js";
+import { canUpscale } from "./enlarging.js";
 import { isFinal } from "./jobs.js";
 
 export const isTiny = (job) => Math.max(job.width, job.height) <= 128;
@@ -223,9 +224,10 @@ export function alternative(job, which) {
 export function pictureButtons(job, which, acts) {
   return [
     button("Use as control image", "outline", () => acts.useAsControl(job, which)),
+    canUpscale(job) && button("Upscale", "upscale", () => acts.upscale(job, which), { title: "A larger version, with detail drawn in" }),
     saveLink("Download", `/api/jobs/${job.id}/image?number=${which}&download=true`),
     seedButton(pictureOf(job, which).seed),
-  ];
+  ].filter(Boolean);
 }
 
 function saveLink(label, href, name = true) {

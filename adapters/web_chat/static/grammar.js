@@ -104,7 +104,7 @@ export function complete(text, caret, { verbs, options, presets, recent }) {
   if (isFirst && before.length >= 2) {
     return pick(verbs.map(({ word, hint }) => ({ insert: word, label: word, hint })), before, false);
   }
-  if (["show", "again", "cancel"].includes(text.slice(0, start).trim().toLowerCase())) {
+  if (["show", "again", "upscale", "cancel"].includes(text.slice(0, start).trim().toLowerCase())) {
     return pick(recent.map(({ id, prompt }) => ({ insert: id, label: id, hint: prompt })), before, false);
   }
   return null;

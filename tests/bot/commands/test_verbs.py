@@ -28,6 +28,7 @@ from bot.commands import (
     SettingsCommand,
     ShowCommand,
     ThanksCommand,
+    UpscaleCommand,
     parse,
 )
 from tests.bot.commands.conftest import ID, LETTER_ID, refusal
@@ -49,6 +50,8 @@ from tests.bot.commands.conftest import ID, LETTER_ID, refusal
         ("show `k7m2p9qa`", ShowCommand(ID)),
         (f"show {LETTER_ID}", ShowCommand(LETTER_ID)),
         ("again", AgainCommand()),
+        ("upscale k7m2p9qa", UpscaleCommand("k7m2p9qa")),
+        ("Upscale #k7m2p9qa 3", UpscaleCommand("k7m2p9qa", 3)),
         ("again k7m2p9qa", AgainCommand(ID)),
         (
             "again --seed 9 k7m2p9qa --steps 40",
@@ -147,6 +150,9 @@ def test_imagine_makes_a_prompt_of_whatever_follows():
         ("show fox", "fox", "imagine show fox"),
         ("show k7m2p9qa please", "please", "imagine show k7m2p9qa …"),
         ("/show me a fox", "/show", "show ID"),
+        ("upscale", "upscale", "upscale k7m2p9qa"),
+        ("upscale fox", "fox", "imagine upscale fox"),
+        ("upscale k7m2p9qa x2", "x2", "they count from 1"),
         ("cancel xyz!", "xyz!", "imagine cancel xyz!"),
         ("cancel my job", "my", "imagine cancel my …"),
         ("cancel k7m2p9qa k7m2p9qb", "k7m2p9qb", "the command is cancel [ID]"),

@@ -8,7 +8,8 @@ from bot.commands import ImagineCommand
 from bot.jobs import Job
 from bot.refusals import Conflict, NotFound
 from bot.source import PictureOf, Source
-from generation.kinds import ImageToImage
+from generation.errors import InvalidRequest
+from generation.kinds import ImageToImage, Upscale
 from generation.types import Preset
 from tests.bot.conftest import CIRCLE, HERE
 from tests.conftest import ADA, BOB, EVE, PRESETS, at_step, finished
@@ -73,6 +74,39 @@ async def test_a_picture_is_made_larger_by_the_preset_that_enlarges(make_bot, ga
     assert bot.service.can_enlarge(job)
     huge = replace(job.request, width=1040, height=96)
     assert not bot.service.can_enlarge(Job(user=ADA, request=huge))
+
+
+async def test_larger_pictures_have_a_limit_of_their_own(make_bot, gate):
+    gate.open()
+    large = Preset(name="large", kind=Upscale(tile_size=64))
+    limits = {"pixels": 128 * 64, "upscaled_pixels": 4 * 96 * 64}
+    bot = await make_bot(presets={**PRESETS, "large": large}, limits=limits)
+    job = await bot.service.submit(Source(ADA), ImagineCommand("a fox", width=96, height=64))
+    await finished(job)
+    wide = await bot.service.submit(Source(ADA), ImagineCommand("a fox", width=128, height=64))
+    await finished(wide)
+
+    larger = await bot.service.from_picture(Source(ADA), PictureOf(job.id, 1), "upscale")
+    assert (larger.request.width, larger.request.height) == (192, 128)
+    assert not bot.service.can_enlarge(wide)
+    with pytest.raises(InvalidRequest, match="would be 256x128, 32768 pixels; at most 24576"):
+        await bot.service.from_picture(Source(ADA), PictureOf(wide.id, 1), "upscale")
+
+
+async def test_a_larger_picture_costs_what_its_tiles_compute_and_leaves_the_negative_prompt(
+    make_bot, gate
+):
+    gate.open()
+    large = Preset(name="large", kind=Upscale(tile_size=64, strength=1.0), num_inference_steps=4)
+    bot = await make_bot(presets={**PRESETS, "large": large}, quota={"pixels_per_credit": 64 * 64})
+    asked = ImagineCommand("a fox", width=64, height=64, negative_prompt="blue")
+    job = await bot.service.submit(Source(ADA), asked)
+    await finished(job)
+
+    larger = await bot.service.from_picture(Source(ADA), PictureOf(job.id, 1), "upscale")
+
+    assert larger.cost == 9 * 4, "tiles x steps"
+    assert larger.request.negative_prompt == ""
 
 
 async def test_without_such_a_preset_it_says_so(service, gate):

@@ -8,7 +8,7 @@ import torch
 from generation.diffusion.memory import OFFLOAD_LEVELS
 from generation.diffusion.offloading import Offloading
 from generation.errors import GenerationCancelled, OutOfMemory
-from generation.kinds import ControlLora, ImageToImage
+from generation.kinds import ControlLora, ImageToImage, Upscale
 from tests.generation.engines import (
     SmallDevice,
     ignore,
@@ -47,6 +47,13 @@ def requests(fox, canny, lora, control_lora):
             canny, kind=ControlLora(control_lora=str(control_lora), preprocessor="canny")
         ),
         "lora": replace(fox, lora=str(lora)),
+        "upscale": replace(canny, kind=Upscale(tile_size=64, strength=0.5), width=112, height=64),
+        "upscale with a ControlNet": replace(
+            canny,
+            kind=Upscale(tile_size=64, strength=0.5, controlnet=canny.kind.controlnet),
+            width=112,
+            height=64,
+        ),
     }
 
 

@@ -1,6 +1,7 @@
 """Every kind of preset, over one set of base weights."""
 
 from dataclasses import replace
+from functools import wraps
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from diffusers import FluxControlNetModel, FluxControlNetPipeline, FluxControlPi
 from generation.control_images import shown_to_model
 from generation.diffusion.memory import read_sizes
 from generation.errors import GenerationCancelled, InvalidRequest, ModelUnavailable
-from generation.kinds import ControlLora, ImageToImage
+from generation.kinds import ControlLora, ImageToImage, Upscale
 from generation.types import Preset
 from tests.generation.engines import ignore, model, new_engine, pixels, same
 
@@ -271,3 +272,103 @@ def test_what_holds_a_first_use_up_is_told_before_the_first_step(tiny, canny):
         (0, "loading canny's ControlNet"), (1, ""),
     ]  # fmt: skip
     assert steps[0].preview is None
+
+
+# Larger, in tiles
+
+
+@pytest.fixture
+def larger(canny):
+    """A request for two tiles side by side, 6 steps of which 3 are taken."""
+    kind = Upscale(tile_size=64, strength=0.5)
+    return replace(canny, kind=kind, width=112, height=64, num_inference_steps=6)
+
+
+@pytest.fixture
+def guided(larger, canny):
+    """The same, with a ControlNet that is shown each tile."""
+    return replace(larger, kind=replace(larger.kind, controlnet=canny.kind.controlnet))
+
+
+def test_a_picture_of_one_tile_is_drawn_as_image_to_image_draws_it(engine, guided, monkeypatch):
+    monkeypatch.setattr(
+        "generation.families.flux1.with_low_frequencies", lambda image, original: image
+    )
+    whole = replace(guided, width=64)
+    without_effect = replace(whole.kind, controlnet_conditioning_scale=0)
+    in_a_tile = engine.generate(replace(whole, kind=without_effect), ignore)
+
+    as_a_whole = engine.generate(replace(whole, kind=ImageToImage(strength=0.5)), ignore)
+
+    assert same(in_a_tile, as_a_whole)
+
+
+def test_each_step_goes_over_all_tiles_and_tells_of_each(engine, guided):
+    calls, told = [], []
+    pipe = model(engine).controlnet_pipeline(guided.kind.controlnet, None)
+    hooks = [
+        part.register_forward_hook(lambda module, *_: calls.append(type(module).__name__))
+        for part in (pipe.transformer, pipe.controlnet)
+    ]
+    try:
+        engine.generate(guided, lambda step: told.append((step.number, step.preview is not None)))
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+    steps = [step for step in told if step[1]]
+    assert steps == [(1, True), (2, True), (3, True)]
+    between = [step for step in told if not step[1]]
+    assert between[-3:] == [(0, False), (1, False), (2, False)]
+    assert calls.count("FluxTransformer2DModel") == calls.count("StoppingControlNet") == 2 * 3
+
+
+def test_without_a_controlnet_no_tile_draws_what_the_prompt_names(engine, larger, guided):
+    fox, boat = (replace(larger, prompt=prompt) for prompt in ("a fox", "a boat"))
+    assert same(engine.generate(fox, ignore), engine.generate(boat, ignore))
+
+    fox, boat = (replace(guided, prompt=prompt) for prompt in ("a fox", "a boat"))
+    assert not same(engine.generate(fox, ignore), engine.generate(boat, ignore))
+
+
+def test_a_cancel_ends_it_between_two_tiles_and_leaves_nothing_behind(engine, larger, fox):
+    before = engine.generate(fox, ignore)
+    told = []
+
+    def cancel(step):
+        told.append(step.number)
+        if len(told) == 2:
+            raise GenerationCancelled
+
+    with pytest.raises(GenerationCancelled):
+        engine.generate(larger, cancel)
+
+    assert told == [0, 1]
+    assert model(engine).text_to_image.scheduler.mu is None
+    assert same(engine.generate(fox, ignore), before)
+
+
+def test_the_noise_of_a_step_is_that_of_a_tile_and_not_of_the_whole(engine, larger, monkeypatch):
+    scheduler, shifts = model(engine).text_to_image.scheduler, []
+    original = type(scheduler).set_timesteps
+
+    @wraps(original)
+    def watched(self, *arguments, **more):
+        original(self, *arguments, **more)
+        shifts.append(self.sigmas.clone())
+
+    monkeypatch.setattr(type(scheduler), "set_timesteps", watched)
+    engine.generate(larger, ignore)
+    engine.generate(replace(larger, kind=ImageToImage(strength=0.5), width=64), ignore)
+
+    assert torch.equal(*shifts)
+
+
+def test_a_controlnet_that_needs_a_mode_is_refused_before_anything_is_drawn(engine, guided, union):
+    with pytest.raises(ModelUnavailable, match="must set control_mode"):
+        engine.generate(replace(guided, kind=replace(guided.kind, controlnet=str(union))), ignore)
+
+
+def test_a_negative_prompt_is_refused(larger):
+    with pytest.raises(InvalidRequest, match="follows no negative prompt"):
+        replace(larger, negative_prompt="blue", true_cfg_scale=3.0)

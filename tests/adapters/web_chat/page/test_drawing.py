@@ -4,8 +4,10 @@ import asyncio
 
 from playwright.async_api import expect
 
-from tests.adapters.web_chat.page.conftest import DRIVEN, attached, pictures, say
-from tests.conftest import ADMIN
+from generation.kinds import Upscale
+from generation.types import Preset
+from tests.adapters.web_chat.page.conftest import DRIVEN, Site, attached, pictures, ready, say
+from tests.conftest import ADMIN, PRESETS
 
 pytestmark = DRIVEN
 
@@ -28,6 +30,28 @@ async def test_a_typed_prompt_becomes_a_picture(site, page):
     for label in ("Again", "Vary", "Edit prompt", "Use as control image", "Copy seed"):
         await expect(page.locator(".job").get_by_role("button", name=label)).to_be_visible()
     await expect(page.locator(".job").get_by_role("link", name="Download")).to_be_visible()
+
+
+async def test_a_picture_is_made_larger_where_the_bot_can(tmp_path, browser, site, page):
+    site.engine.open()
+    await say(page, "a fox --size 64x64 --seed 7")
+    await expect(pictures(page)).to_have_count(1)
+    await expect(page.get_by_role("button", name="Upscale")).to_have_count(0)
+
+    other = Site(tmp_path / "other", browser)
+    large = Preset(name="large", kind=Upscale(tile_size=64))
+    await other.start(presets={**PRESETS, "large": large})
+    other.engine.open()
+    page = await other.page()
+    await ready(page)
+    await say(page, "a fox --size 64x64 --seed 7")
+    await page.get_by_role("button", name="Upscale").first.click()
+
+    larger = page.locator(".frame.done img.final[width='128']")
+    await expect(larger).to_be_visible()
+    assert await larger.evaluate("image => image.decode().then(() => image.naturalWidth)") == 128
+    await page.close()
+    await other.stop()
 
 
 async def test_the_way_to_the_picture_is_shown_in_one_card(site, page):
