@@ -8,6 +8,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 from bot import access, departed, due_deletions, incidents, people, refused_words, strikes, webhooks
@@ -138,6 +139,49 @@ class Admission:
             Refused: A screen refuses it, the credits do not suffice, or the queue or the disk is
                 full.
         """
+        (job,) = await self.accept_all(source, [draft], parent)
+        return job
+
+    async def accept_all(
+        self, source: Source, drafts: Sequence[Draft], parent: str | None = None
+    ) -> list[Job]:
+        """The jobs for *drafts*, likewise, as a series where there are several: all of them or
+        none. Of a repeated event the first of the earlier ones.
+
+        Raises:
+            Refused: As for `accept`.
+        """
+        jobs = [
+            self._job(source, draft, parent, source.event_id if number == 0 else None)
+            for number, draft in enumerate(drafts)
+        ]
+        names = {path.name for draft in drafts for path in draft.request.pictures.values()}
+        self._in_use.update(names)
+        for watched in self._watched:
+            watched |= names
+        try:
+            admitting = await self._prepare(jobs, drafts)
+        except BaseException:
+            self._no_longer_uses(names)
+            raise
+        admitting.add_done_callback(lambda _: self._no_longer_uses(names))
+        # Once on disk, the job must be in the queue too, even if the person has gone.
+        return await asyncio.shield(admitting)
+
+    async def check_all(self, source: Source, drafts: Sequence[Draft]) -> Job:
+        """A job with the price of all *drafts* of *source* together, which are not asked for yet.
+
+        Raises:
+            Refused: They could not be accepted now: the credits do not suffice, or the queue is
+                full. No screen was asked.
+        """
+        jobs = [self._job(source, draft, None, None) for draft in drafts]
+        self._check_accepting(source.user, len(jobs))
+        total = _together(jobs)
+        await self._database.read(partial(self._check_may_pay, job=total))
+        return total
+
+    def _job(self, source: Source, draft: Draft, parent: str | None, event_id: str | None) -> Job:
         job = Job(
             user=source.user,
             request=draft.request,
@@ -146,47 +190,40 @@ class Admission:
             parent=parent,
             origin=source.origin,
             reply_to=None if source.reply_to is None else dict(source.reply_to),
-            event_id=source.event_id,
+            event_id=event_id,
             webhook_url=source.webhook_url,
             submitted_at=self._now(),
         )
         job.cost = cost(job, self._config.quota)
-        names = {path.name for path in draft.request.pictures.values()}
-        self._in_use.update(names)
-        for watched in self._watched:
-            watched |= names
-        try:
-            admitting = await self._prepare(job, draft)
-        except BaseException:
-            self._no_longer_uses(names)
-            raise
-        admitting.add_done_callback(lambda _: self._no_longer_uses(names))
-        # Once on disk, the job must be in the queue too, even if the person has gone.
-        return await asyncio.shield(admitting)
+        return job
 
-    async def _prepare(self, job: Job, draft: Draft) -> asyncio.Task[Job]:
-        """The task that writes *job*, whose pictures are on the disk."""
-        kept = await asyncio.to_thread(_kept_pictures, draft)
-        await self._judge(job, [*kept, *(clean.png for clean in draft.attached)])
-        if draft.attached:
+    async def _prepare(
+        self, jobs: Sequence[Job], drafts: Sequence[Draft]
+    ) -> asyncio.Task[list[Job]]:
+        """The task that writes *jobs*, whose pictures are on the disk."""
+        for job, draft in zip(jobs, drafts, strict=True):
+            kept = await asyncio.to_thread(_kept_pictures, draft)
+            await self._judge(job, [*kept, *(clean.png for clean in draft.attached)])
+        attached = {clean.png for draft in drafts for clean in draft.attached}
+        if attached:
             # Checked here already, so that refused requests never fill the disk.
-            await self._database.read(partial(self._check_may_pay, job=job))
-        for clean in draft.attached:
+            await self._database.read(partial(self._check_may_pay, job=_together(jobs)))
+        for png in attached:
             try:
-                await asyncio.to_thread(self._gallery.keep_control_image, clean.png)
+                await asyncio.to_thread(self._gallery.keep_control_image, png)
             except OSError as error:
                 logger.error("a control image cannot be stored: %s", error)
                 raise StorageTrouble(FULL) from error
-        self._check_accepting(job.user)
-        self._admitting[job.user] += 1
-        return asyncio.create_task(self._admit(job))
+        self._check_accepting(jobs[0].user, len(jobs))
+        self._admitting[jobs[0].user] += len(jobs)
+        return asyncio.create_task(self._admit(jobs))
 
     @property
     def is_admitting(self) -> bool:
         """Whether a job is being written just now."""
         return bool(self._admitting)
 
-    def _check_accepting(self, user: str) -> None:
+    def _check_accepting(self, user: str, count: int = 1) -> None:
         if not self.leaving.isdisjoint(self._selves.of(user)):
             raise Conflict(DELETING)
         state = self._worker.state
@@ -201,6 +238,13 @@ class Admission:
         waiting, mine = self._worker.waiting(mine_too)
         held = self._worker.held_of(mine_too)
         admitting = sum(self._admitting[each] for each in mine_too)
+        if count > 1 and mine + held + admitting + count > queue.max_waiting_per_user:
+            raise TooManyJobs(
+                f"these are {count} jobs, and one person may have {queue.max_waiting_per_user}"
+                f" waiting at once, of which you have {mine + held + admitting} already: ask for"
+                " fewer, or wait for some",
+                retry_in=self._worker.soon(),
+            )
         if mine + held + admitting >= queue.max_waiting_per_user:
             held_too = f" ({held} of them for a moderator)" if held else ""
             raise TooManyJobs(
@@ -208,7 +252,7 @@ class Admission:
                 " one person may have: wait for one, or cancel one",
                 retry_in=self._worker.soon(),
             )
-        if waiting + self._admitting.total() >= queue.max_waiting:
+        if waiting + self._admitting.total() + count > queue.max_waiting:
             raise QueueFull(
                 f"the queue is full ({queue.max_waiting} jobs wait): try again in a little while",
                 retry_in=self._worker.soon(),
@@ -271,44 +315,60 @@ class Admission:
         self._check_person(db, job.user, job.origin)
         self._ledger.check(db, job, job.submitted_at)
 
-    async def _admit(self, job: Job) -> Job:
+    async def _admit(self, jobs: Sequence[Job]) -> list[Job]:
+        first = jobs[0]
+
         def admit(db: sqlite3.Connection) -> Job | None:
-            if job.event_id is not None:
-                earlier = self._store.find_event(db, job.event_id)
+            if first.event_id is not None:
+                earlier = self._store.find_event(db, first.event_id)
                 if earlier is not None:
                     return _not_deleted(earlier)
-            self._check_person(db, job.user, job.origin)
-            if job.origin.server is not None:  # they are there, whatever was said of their leaving
-                due_deletions.take_back(db, job.user, job.origin.server, job.submitted_at)
-            self._store.insert(db, job)
-            if job.webhook_url is not None:
-                webhooks.add(db, job)
-            self._ledger.charge(db, job, job.submitted_at)
+            self._check_person(db, first.user, first.origin)
+            server = first.origin.server
+            if server is not None:  # they are there, whatever was said of their leaving
+                due_deletions.take_back(db, first.user, server, first.submitted_at)
+            if len(jobs) > 1:  # so that the sentence is about all of them
+                self._ledger.check(db, _together(jobs), first.submitted_at)
+            for job in jobs:
+                self._store.insert(db, job)
+                if job.webhook_url is not None:
+                    webhooks.add(db, job)
+                self._ledger.charge(db, job, job.submitted_at)
             return None
 
-        earlier: Job | None = job
+        earlier: Job | None = first
         try:
             # From the commit on, a reader of the row must find the live job too.
-            await self._ids.give(job)
+            for job in jobs:
+                await self._ids.give(job)
+                if len(jobs) > 1:
+                    job.series = first.id
             earlier = await self._database.write(admit)
         finally:
-            self._count_down(self._admitting, job.user)
-            if earlier is not None and self._worker.unfinished.get(job.id) is job:
-                del self._worker.unfinished[job.id]
+            self._count_down(self._admitting, first.user, len(jobs))
+            for job in jobs:
+                if earlier is not None and self._worker.unfinished.get(job.id) is job:
+                    del self._worker.unfinished[job.id]
         if earlier is not None:
-            return self._worker.unfinished.get(earlier.id, earlier)
-        self._worker.enqueue(job)
-        return job
+            return [self._worker.unfinished.get(earlier.id, earlier)]
+        for job in jobs:
+            self._worker.enqueue(job)
+        return list(jobs)
 
     def _no_longer_uses(self, names: set[str]) -> None:
         self._in_use -= Counter(names)
 
-    def _count_down(self, counter: Counter[str], user: str) -> None:
-        counter[user] -= 1
+    def _count_down(self, counter: Counter[str], user: str, count: int = 1) -> None:
+        counter[user] -= count
         if not counter[user]:
             del counter[user]
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _together(jobs: Sequence[Job]) -> Job:
+    """A job that costs what *jobs* of one person cost together, for the checks of their credits."""
+    return replace(jobs[0], cost=sum(job.cost for job in jobs))
 
 
 def _kept_pictures(draft: Draft) -> list[bytes]:

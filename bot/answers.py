@@ -11,6 +11,7 @@ from bot.database import Database
 from bot.job_store import JobStore
 from bot.jobs import Delivery, Job
 from bot.outcomes import Outcomes
+from bot.series import Shown
 from bot.worker import Worker
 
 
@@ -47,23 +48,39 @@ class Answers:
 
         return next(iter(await self._worker.look_up(find)), None)
 
-    async def redirect(self, job: Job, reply_to: dict[str, Any]) -> None:
-        """Change the address of the answer to *job*."""
-        await self._database.write(partial(self._store.redirect, job_id=job.id, reply_to=reply_to))
-        job.reply_to = reply_to
+    async def redirect(self, shown: Shown, reply_to: dict[str, Any]) -> None:
+        """Change the address of the answer to *shown*."""
 
-    async def delivered(self, job: Job) -> None:
-        """Write that the answer to *job*, which has ended, was delivered."""
-        await self._database.write(
-            partial(self._store.close_delivery, job_id=job.id, delivery=Delivery.DELIVERED)
-        )
-        job.delivery = Delivery.DELIVERED
+        def redirect(db: sqlite3.Connection) -> None:
+            for job in shown.parts:
+                self._store.redirect(db, job.id, reply_to)
 
-    async def undeliverable(self, job: Job, reason: str) -> None:
-        """Give up the answer to *job*, which has ended; its credits go back.
+        await self._database.write(redirect)
+        for job in shown.parts:
+            job.reply_to = dict(reply_to)
+
+    async def delivered(self, shown: Shown) -> None:
+        """Write that the answer to *shown*, which has ended, was delivered."""
+
+        def deliver(db: sqlite3.Connection) -> None:
+            for job in shown.parts:
+                self._store.close_delivery(db, job.id, Delivery.DELIVERED)
+
+        await self._database.write(deliver)
+        for job in shown.parts:
+            job.delivery = Delivery.DELIVERED
+
+    async def undeliverable(self, shown: Shown, reason: str) -> None:
+        """Give up the answer to *shown*, which has ended; its credits go back.
 
         The picture stays in the person's history, with *reason*, a sentence.
         """
-        give_up = self._outcomes.give_up_delivery
-        await self._database.write(partial(give_up, job_id=job.id, reason=reason, now=self._now()))
-        job.delivery, job.error = Delivery.NONE, job.error or reason
+        now = self._now()
+
+        def give_up(db: sqlite3.Connection) -> None:
+            for job in shown.parts:
+                self._outcomes.give_up_delivery(db, job_id=job.id, reason=reason, now=now)
+
+        await self._database.write(give_up)
+        for job in shown.parts:
+            job.delivery, job.error = Delivery.NONE, job.error or reason

@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
-from bot import link_talk, replies
+from bot import link_talk, replies, series_talk
 from bot.above import with_picture_above
 from bot.commands import (
     WITH_PICTURES,
@@ -19,6 +19,7 @@ from bot.commands import (
     AdminInvite,
     AdminSample,
     AgainCommand,
+    AnswerCommand,
     CancelCommand,
     Command,
     CommandError,
@@ -29,12 +30,14 @@ from bot.commands import (
     ImagineCommand,
     InspectCommand,
     LinkCommand,
+    Member,
     MyDataCommand,
     PresetsCommand,
     PromptCommand,
     QueueCommand,
     QuotaCommand,
     ReportCommand,
+    SeriesCommand,
     SettingsCommand,
     ShowCommand,
     ThanksCommand,
@@ -43,6 +46,7 @@ from bot.commands import (
     VaryCommand,
     courtesy_in,
     parse,
+    series_of,
 )
 from bot.commands.vocabulary import EXAMPLE_ID
 from bot.examples import cannot_be_drawn, examples, insists
@@ -51,6 +55,7 @@ from bot.jobs import Job
 from bot.languages import ENGLISH, Language
 from bot.linking import Joining
 from bot.orders import audit_file, carry_out, invite
+from bot.series import Series
 from bot.service import Service
 from bot.source import Picture, PictureOf, Source
 from bot.views import Choice
@@ -97,6 +102,7 @@ class Reply:
         link: Address of the page that signs the person in, for them alone; empty for none.
         asks_to_delete: Whether `text` asks whether all of that is to be deleted; a yes is
             `MyDataCommand`.
+        series: Jobs that were asked for together: to be followed as one where `is_new`.
         choices: Words to say next, to be offered as buttons beside `text`.
     """
 
@@ -113,6 +119,7 @@ class Reply:
     joining: Joining | None = None
     asks_to_join: bool = False
     link: str = ""
+    series: Series | None = None
     choices: tuple[Choice, ...] = ()
 
     @property
@@ -155,10 +162,11 @@ def understand(said: str | PromptCommand, last: Job | None) -> Command:
     prompt = said if isinstance(said, str) else said.asked.prompt
     same = _SAME.match(prompt)
     if isinstance(said, PromptCommand):
-        if last is None or same is None:
-            return courtesy_in(prompt) or said.asked
-        rest = prompt[same.end() :].strip()
-        return AgainCommand(last.id, replace(said.asked, prompt=_continued(last, rest)))
+        asked: ImagineCommand | AgainCommand = said.asked
+        if last is not None and same is not None:
+            rest = prompt[same.end() :].strip()
+            asked = AgainCommand(last.id, replace(said.asked, prompt=_continued(last, rest)))
+        return courtesy_in(prompt) or series_of(asked, said.repeat, said.presets)
     if last is None or same is None:
         command = parse(said)
         if last is not None and isinstance(command, AgainCommand) and command.job_id is None:
@@ -172,9 +180,25 @@ def understand(said: str | PromptCommand, last: Job | None) -> Command:
             added = parse(f"imagine {rest}")
         except CommandError as another:
             raise (error if another.field == "prompt" else another) from None
+        if isinstance(added, SeriesCommand):
+            members = [(each, each.command) for each in added.members]
+            return SeriesCommand(
+                tuple(
+                    Member(
+                        AgainCommand(
+                            last.id, replace(command, prompt=_continued(last, command.prompt))
+                        ),
+                        each.repeat,
+                    )
+                    for each, command in members
+                    if isinstance(command, ImagineCommand)
+                )
+            )
         if not isinstance(added, ImagineCommand):
             raise
         return AgainCommand(last.id, replace(added, prompt=_continued(last, added.prompt)))
+    if isinstance(options, SeriesCommand):
+        return options
     if not isinstance(options, AgainCommand):
         raise CommandError("the words behind same are not options")
     return replace(options, job_id=last.id)
@@ -205,7 +229,7 @@ async def converse(
     try:
         source, command, remarks = await _understood(service, source, said)
         kind = _kind(command)
-        if options is not None and isinstance(command, ImagineCommand):
+        if options is not None:
             command = _with_options(command, options)
         if not pictures and isinstance(command, ImagineCommand):
             source, command, pictures = await with_picture_above(service, source, command)
@@ -284,6 +308,13 @@ async def _answer(
             return Reply(replies.how(job, say), job=job)
         case InspectCommand(job_id):
             return await _inspect(service, source, job_id, pictures)
+        case SeriesCommand():
+            return await _propose(service, source, command, pictures)
+        case AnswerCommand():
+            return await _answered(service, source, command)
+        case CancelCommand(str(job_id), is_whole=True):
+            series = await service.together.cancel(source, job_id)
+            return Reply(series_talk.cancelled(series, say), series=series)
         case CancelCommand(job_id):
             job = await service.cancel(source, job_id)
             return Reply(replies.cancelled(job, say), job=job)
@@ -348,13 +379,46 @@ async def _answer(
             raise NotImplementedError(f"no answer to {command}")
 
 
+async def _propose(
+    service: Service, source: Source, command: SeriesCommand, pictures: Sequence[Picture]
+) -> Reply:
+    """Several pictures are drawn once the person has read how many, and what they cost."""
+    say = source.language
+    price = await service.together.price(source, command, pictures)
+    proposal = service.proposals.make(source.user, command, tuple(pictures))
+    yes = say("Draw {count} pictures", count=price.pictures)
+    choices = series_talk.yes_or_no(proposal, yes, say)
+    return Reply(series_talk.proposed(price, say), choices=choices)
+
+
+async def _answered(service: Service, source: Source, command: AnswerCommand) -> Reply:
+    if earlier := await service.asked_before(source.event_id):
+        series = await service.together.of(earlier)
+        return Reply(series=series, job=earlier if earlier.series is None else None, is_new=True)
+    say = source.language
+    proposal = service.proposals.take(source.user, command.code)
+    if not command.is_yes:
+        return Reply(say("Nothing was drawn."))
+    try:
+        if isinstance(proposal.command, SeriesCommand):
+            series = await service.together.draw(source, proposal.command, proposal.pictures)
+            return Reply(series=series, is_new=True)
+        return await _answer(service, source, proposal.command, proposal.pictures, ())
+    except FluxbotError:
+        service.proposals.put_back(proposal)
+        raise
+
+
 def _comes_to_nothing(service: Service, said: str | Command, command: Command) -> bool:
     """Whether *command*, as a person has said it, asks for a picture of which the model knows
     nothing. Programs, and people who insist, have theirs."""
     words = said.asked.prompt if isinstance(said, PromptCommand) else said
-    if not isinstance(command, ImagineCommand) or not isinstance(words, str) or insists(words):
+    if not isinstance(words, str) or insists(words):
         return False
-    return not service.about.can_draw(command.prompt)
+    members = command.members if isinstance(command, SeriesCommand) else ()
+    drawn: list[Command] = [each.command for each in members] or [command]
+    can_draw = service.about.can_draw
+    return all(isinstance(each, ImagineCommand) and not can_draw(each.prompt) for each in drawn)
 
 
 def _examples(service: Service) -> tuple[Choice, ...]:
@@ -404,8 +468,21 @@ async def _history(service: Service, source: Source, words: str, page: int) -> R
     return Reply(text, jobs=tuple(found.jobs), has_more=has_more)
 
 
-def _with_options(command: ImagineCommand, options: ImagineCommand) -> ImagineCommand:
-    """*command*, with options that it leaves open taken from *options*."""
+def _with_options(command: Command, options: ImagineCommand) -> Command:
+    """*command*, with options that it leaves open taken from *options*, if it draws anything."""
+    if isinstance(command, SeriesCommand):
+        members = [
+            replace(each, command=_completed(each.command, options)) for each in command.members
+        ]
+        return SeriesCommand(tuple(members))
+    return _completed(command, options) if isinstance(command, ImagineCommand) else command
+
+
+def _completed(
+    command: ImagineCommand | AgainCommand, options: ImagineCommand
+) -> ImagineCommand | AgainCommand:
+    if isinstance(command, AgainCommand):
+        return command
     chosen, said = options.options, command.options
     if command.aspect_ratio is not None or command.width is not None:
         # A size that was typed replaces the chosen one as a whole.

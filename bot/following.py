@@ -19,11 +19,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from bot import reasons, replies
-from bot.jobs import Delivery, Job, JobStatus
+from bot import reasons, series_talk
+from bot.jobs import Delivery, JobStatus
 from bot.languages import Language, language_of
 from bot.reasons import RESTARTS, Reason
 from bot.refusals import StorageTrouble
+from bot.series import Shown
 from bot.service import Service
 from bot.source import Source
 from bot.windows import Attempt, Fault, Meaning, OpenWindow, Way, Window
@@ -71,7 +72,7 @@ class _Followed:
         is_over: Whether the person has the answer, or will never have it.
     """
 
-    job: Job
+    job: Shown
     window: Window
     say: Language
     task: asyncio.Task[None] | None = None
@@ -96,7 +97,7 @@ class Following:
         platform: str,
         open_window: OpenWindow,
         *,
-        on_gone: Callable[[Job], Awaitable[None]] | None = None,
+        on_gone: Callable[[Shown], Awaitable[None]] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._service = service
@@ -108,8 +109,9 @@ class Following:
         self._faults_of_ours: Counter[str] = Counter()
         self._closed = asyncio.Event()
 
-    def follow(self, job: Job, *, is_new: bool = False) -> None:
-        """Show *job* to the person who asked for it, and deliver its end. Calls can be repeated.
+    def follow(self, job: Shown, *, is_new: bool = False) -> None:
+        """Show *job*, or a whole series, to the person who asked for it, and deliver its end.
+        Calls can be repeated.
 
         Unless it *is_new*, its message may stand there already without our knowing. After
         `close` it is left to the next start, since the job is on disk.
@@ -133,14 +135,14 @@ class Following:
         name = f"{self._platform} follows {job.id}"
         followed.task = asyncio.create_task(self._follow(followed), name=name)
 
-    def is_following(self, job: Job) -> bool:
+    def is_following(self, job: Shown) -> bool:
         """Whether *job* is shown, or its answer on its way, just now."""
         return job.id in self._followed
 
     async def follow_all(self) -> None:
         """Follow all jobs whose answer is owed, or will be; those that faults of our own have
         kept from their people too often are given up."""
-        for job in await self._service.answers.undelivered(self._platform):
+        for job in await self._owed():
             if self._faults_of_ours[job.id] < MOST_FAULTS_OF_OURS:
                 self.follow(job)
             elif job.id not in self._followed:
@@ -173,10 +175,10 @@ class Following:
             async with asyncio.timeout(SECONDS_TO_LEAVE):
                 await asyncio.gather(*goodbyes, *last_words, return_exceptions=True)
 
-    async def abandon(self, is_lost: Callable[[Job], bool], reason: str) -> None:
+    async def abandon(self, is_lost: Callable[[Shown], bool], reason: str) -> None:
         """End the jobs that *is_lost* picks out, whose people can no longer be reached for
         *reason*, and give their credits back."""
-        for job in await self._service.answers.undelivered(self._platform):
+        for job in await self._owed():
             if not is_lost(job):
                 continue
             followed = self._followed.get(job.id)
@@ -188,6 +190,11 @@ class Following:
             say = language_of((job.reply_to or {}).get("locale"))
             name = self._platform.capitalize()
             await self._end_undelivered(job, reasons.unreachable(name, reason, say))
+
+    async def _owed(self) -> list[Shown]:
+        """All whose answers are owed, or will be, oldest first; a series is one."""
+        jobs = await self._service.answers.undelivered(self._platform)
+        return await self._service.together.gathered(jobs)
 
     # One job
 
@@ -300,7 +307,7 @@ class Following:
             pause, tries = min(2 * pause, LONGEST_PAUSE_OF_ROUNDS), 1
         if is_known:
             followed.is_over = True
-            await self._leave(followed, replies.progress_line(job, job.progress, followed.say))
+            await self._leave(followed, series_talk.last_line(job, followed.say))
             await self._until_written(job, lambda: self._service.answers.delivered(job))
         else:
             await self._give_up(followed, why)
@@ -341,14 +348,16 @@ class Following:
     async def _until_arrived(self) -> None:
         await _first(self._sleep(SECONDS_UNTIL_ARRIVED), self._closed.wait())
 
-    async def _end_undelivered(self, job: Job, why: str) -> None:
+    async def _end_undelivered(self, job: Shown, why: str) -> None:
         logger.warning("job %s cannot be delivered: %s", job.id, why)
         self._faults_of_ours.pop(job.id, None)
-        if not job.status.is_final:
+        for part in job.parts:
+            if part.status.is_final:
+                continue
             try:
-                await self._service.cancel(Source(job.user), job.id, why)
+                await self._service.cancel(Source(part.user), part.id, why)
             except FluxbotError:
-                await job.finished()  # it ended at that very moment
+                await part.finished()  # it ended at that very moment
         await self._until_written(job, lambda: self._service.answers.undeliverable(job, why))
 
     # Shared by the steps above
@@ -409,7 +418,7 @@ class Following:
         if fault is not None:
             logger.info("the message of job %s stays as it is", followed.job.id)
 
-    async def _until_written(self, job: Job, write: Callable[[], Awaitable[None]]) -> None:
+    async def _until_written(self, job: Shown, write: Callable[[], Awaitable[None]]) -> None:
         """Write the end of the delivery of *job*, however long that takes: an answer must not be
         given twice because the disk was full."""
         while True:

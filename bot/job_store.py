@@ -88,8 +88,8 @@ class JobStore:
     def insert(self, db: sqlite3.Connection, job: Job) -> None:
         db.execute(
             "INSERT INTO jobs (id, user, status, prompt, request, images, cost, submitted_at,"
-            " server, reply_to, event_id, parent, remarks, review, verdict, is_spoiler)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " server, reply_to, event_id, parent, series, remarks, review, verdict, is_spoiler)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 job.id,
                 job.user,
@@ -103,6 +103,7 @@ class JobStore:
                 None if job.reply_to is None else _json(job.reply_to),
                 job.event_id,
                 job.parent,
+                job.series,
                 _json(job.remarks),
                 job.review,
                 job.verdict,
@@ -287,6 +288,13 @@ class JobStore:
         erased = event_id if hash is None else hashed_event(hash)
         return self._first(db.execute(f"{JOBS} WHERE event_id IN (?, ?)", (event_id, erased)))
 
+    def of_series(self, db: sqlite3.Connection, series: str) -> list[Job]:
+        """The jobs that were asked for together as *series*, in their order."""
+        rows = db.execute(
+            f"{JOBS} WHERE series = ? AND series IS NOT NULL ORDER BY number", (series,)
+        )
+        return self._readable(rows)
+
     def latest(self, db: sqlite3.Connection, user: str) -> Job | None:
         """The newest job of *user* that succeeded."""
         found = [_latest_number(db, account) for account in selves.of(db, user)]
@@ -462,6 +470,7 @@ class JobStore:
             reply_to=None if row["reply_to"] is None else json.loads(row["reply_to"]),
             event_id=row["event_id"],
             parent=row["parent"],
+            series=row["series"],
             attempts=row["attempts"],
             engine_losses=row["engine_losses"],
             delivery=Delivery(row["delivery"]),

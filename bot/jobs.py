@@ -132,6 +132,7 @@ class Job:
         webhook_url: Address that is told of its end, on its way into a table of its own; None
             without one, and once it stands there.
         parent: Id of the job that this one repeats or varies.
+        series: Id of the first job of those that were asked for together; None for one alone.
         attempts: Times that drawing was begun.
         engine_losses: Times that the engine died while drawing, perhaps of this job.
         unrelated_losses: Times that it did for another reason, in this run of the bot.
@@ -163,6 +164,7 @@ class Job:
     event_id: str | None = None
     webhook_url: str | None = None
     parent: str | None = None
+    series: str | None = None
     attempts: int = 0
     engine_losses: int = 0
     unrelated_losses: int = 0
@@ -183,6 +185,16 @@ class Job:
     @property
     def status(self) -> JobStatus:
         return self.progress.status
+
+    @property
+    def parts(self) -> tuple[Job, ...]:
+        """The job alone: a `bot.series.Series` has several."""
+        return (self,)
+
+    @property
+    def news(self) -> asyncio.Event:
+        """An event that the next change sets."""
+        return self._changed
 
     @property
     def requests(self) -> Iterator[GenerationRequest]:

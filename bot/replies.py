@@ -10,7 +10,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.audit_log import Act
-from bot.commands import ADMIN_USAGES, EXAMPLE, OPTIONS, VERBS, WORDS, ImagineCommand, render
+from bot.commands import (
+    ADMIN_USAGES,
+    EXAMPLE,
+    OPTIONS,
+    SERIES,
+    VERBS,
+    WORDS,
+    ImagineCommand,
+    render,
+)
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import ENGLISH, Language, in_words
 from bot.ledger import QuotaStatus
@@ -463,8 +472,10 @@ def engines(views: Iterable[EngineView]) -> str:
 def help_text(topic: str | None, size: str, say: Language = ENGLISH) -> str:
     """Help in general, or on one of `bot.commands.TOPICS`; *size*, such as "1024x1024", is the
     model's usual one."""
-    example_of = {each.name: each.example for each in OPTIONS} | {"size": size}
-    option = next((each for each in OPTIONS if each.name == topic), None)
+    every = (*OPTIONS, *SERIES)
+    example_of = {each.name: each.example for each in every} | {"size": size}
+    verb = next((each for each in VERBS if each.name == topic), None)
+    option = next((each for each in every if each.name == topic and verb is None), None)
     if option is not None:
         names = ", ".join(f"--{name}" for name in (option.name, *option.aliases))
         example = f"{EXAMPLE.split(' --')[0]} --{option.name} {example_of[option.name]}"
@@ -473,12 +484,11 @@ def help_text(topic: str | None, size: str, say: Language = ENGLISH) -> str:
         )
     if topic == "admin":
         return "For admins:\n" + "\n".join(f"  {usage}" for usage in ADMIN_USAGES.values())
-    verb = next((each for each in VERBS if each.name == topic), None)
     if verb is not None:
         return f"{say(verb.usage)}: {say(verb.help)}"
     options = "\n".join(
         [say("Options, in any order:")]
-        + [f"  --{each.name} {example_of[each.name]}  {say(each.help)}" for each in OPTIONS]
+        + [f"  --{each.name} {example_of[each.name]}  {say(each.help)}" for each in every]
     )
     if topic == "options":
         return options

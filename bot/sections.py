@@ -168,6 +168,7 @@ class Limits(Section):
     pixels: int = Field(1024 * 1024, ge=MIN_SIZE**2, le=MAX_SIZE**2)
     upscaled_pixels: int = Field(2048 * 2048, ge=MIN_SIZE**2, le=MAX_SIZE**2)
     images: int = Field(4, ge=1, le=16)
+    series: int = Field(9, ge=1, le=25)
 
 
 class Queue(Section):

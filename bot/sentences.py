@@ -53,6 +53,7 @@ class Sentence(StrEnum):
     ONE_IS_BANNED = "one of the two is banned from drawing, so they are not joined"
     ONE_IS_LEAVING = "the data of one of the two is being deleted: one moment, please"
     TOO_MANY_SELVES = "these would be too many accounts: 8 can be joined at most"
+    NO_PROPOSAL = "there is nothing to say yes or no to, or no longer: ask for it again"
     MAY_NOT_SHOW = (
         "I need the files:write permission to show pictures: an admin of the workspace must"
         " install the app anew"
@@ -70,6 +71,7 @@ class Hint(StrEnum):
     FOR_PRESETS = "For presets that need one."
     PRIVATE = "Show the picture only to you"
     SPOILER = "The filter took this for a picture that not everybody wants to see."
+    PICK = "Pick one to go on with it."
     CHOOSE_A_TAKER = "Choose a preset that takes a picture."
 
 

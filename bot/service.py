@@ -45,6 +45,7 @@ from bot.own_data import OwnData
 from bot.own_settings import OwnSettings
 from bot.presets import Presets
 from bot.previews import Previews
+from bot.proposals import Proposals
 from bot.refusals import Conflict, NotFound
 from bot.requests import (
     check_remembered,
@@ -61,6 +62,7 @@ from bot.sentences import held
 from bot.servers import Servers
 from bot.sessions import Sessions
 from bot.source import Picture, PictureOf, Source
+from bot.together import Together
 from bot.upkeep import Upkeep
 from bot.views import About, EngineState, EngineView, QueueView
 from bot.webhooks import Webhooks
@@ -90,6 +92,8 @@ class Service:
         own_data: Export and deletion of a person's data.
         attachments: The way to the content of strangers' files.
         previews: Prices and control maps.
+        proposals: What was proposed to people, until they answer.
+        together: Series of jobs.
         servers_here: Servers (``platform-server:id``) that the bot is in, as far as platforms tell.
         invitations: Links that sign in on the page.
         sessions: Who is signed in on the page.
@@ -230,6 +234,20 @@ class Service:
         self.previews = Previews(
             config.quota, self._drafts, self._admission, self.attachments, self._worker, self.quota
         )
+        self.proposals = Proposals(self.selves, now)
+        self.together = Together(
+            config.limits,
+            self._drafts,
+            self._admission,
+            self.attachments,
+            self.lookups,
+            self._presets,
+            self._store,
+            self._worker,
+            self._bytes,
+            self.cancel,
+            lambda source: self.quota(source.user, source.origin),
+        )
         self.own_data = OwnData(
             config,
             database,
@@ -323,6 +341,10 @@ class Service:
         return state
 
     # Drawing
+
+    async def asked_before(self, event_id: str | None) -> Job | None:
+        """The job that the platform's event has made already; None if it has made none."""
+        return await self._admission.asked_before(event_id)
 
     async def submit(
         self,

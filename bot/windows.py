@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from bot.jobs import Job, Progress
+from bot.jobs import Progress
 from bot.languages import Language
+from bot.series import Shown
 
 #: Attempts on one way, some three minutes, before the next has its turn.
 TRIES_ON_A_WAY = 8
@@ -121,6 +122,6 @@ class Window(Protocol):
         """The meaning of *error*; None where the platform is not at fault."""
 
 
-#: Opens the window of a job, for a person of that language; None where that is not possible
-#: now, and the answer stays owed.
-OpenWindow = Callable[[Job, Language], Window | None]
+#: Opens the window of a job, or of a series, for a person of that language; None where that is not
+#: possible now, and the answer stays owed.
+OpenWindow = Callable[[Shown, Language], Window | None]

@@ -80,6 +80,11 @@ class Actions:
                 await self.answers.acknowledge(interaction)
                 # Its follower shows the end in the message.
                 (await self._say(interaction, CancelCommand(job_id), job_id)).the_job()
+            case "stop":
+                await self.answers.acknowledge(interaction)
+                reply = await self._say(interaction, CancelCommand(job_id, is_whole=True), job_id)
+                if reply.error is not None:
+                    raise reply.error
             case "delete":
                 await self._delete(interaction, job_id, number)
             case "report":

@@ -24,6 +24,7 @@ ButtonKind = Literal[
     "upscale",
     "control",
     "cancel",
+    "stop",
     "delete",
     "single",
     "variation",

@@ -121,13 +121,13 @@ class Answers:
             if reply.text and reply.error is None:
                 await self._say_instead(interaction, reply, is_private)
                 return
-            job = reply.the_job()
+            asked_for = reply.series or reply.the_job()
         except Exception as error:
             if not is_private:
                 await self._take_back(interaction)
             await self.report_error(interaction, error)
             return
-        self._following.follow(job, is_new=True)
+        self._following.follow(asked_for, is_new=True)
 
     async def _say_instead(self, interaction: Interaction, reply: Reply, is_private: bool) -> None:
         """Tell the person alone *reply*, which has words in the place of a picture."""

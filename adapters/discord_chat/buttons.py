@@ -25,6 +25,7 @@ LABELS: dict[ButtonKind, tuple[str, str]] = {
     "control": ("Use as control image", "🖼️"),
     "report": ("Report", "🚩"),
     "cancel": ("Cancel", "✖️"),
+    "stop": ("Cancel all", "✖️"),
     "delete": ("Delete", "🗑️"),
 }
 
@@ -56,15 +57,25 @@ class JobButton(
     """A button for a job, or for one of its pictures."""
 
     def __init__(
-        self, say: Language, kind: ButtonKind, job_id: str, number: int = 1, row: int | None = None
+        self,
+        say: Language,
+        kind: ButtonKind,
+        job_id: str,
+        number: int = 1,
+        row: int | None = None,
+        *,
+        label: str = "",
     ) -> None:
         self.kind, self.job_id, self.number = kind, job_id, number
-        if kind in ("single", "variation"):
-            label, emoji = f"{'U' if kind == 'single' else 'V'}{number}", None
+        emoji: str | None = None
+        if label:
+            label = label if len(label) <= MAX_LABEL else f"{label[: MAX_LABEL - 1]}…"
+        elif kind in ("single", "variation"):
+            label = f"{'U' if kind == 'single' else 'V'}{number}"
         else:
             english, emoji = LABELS[kind]
             label = say(english)
-        danger = kind in ("cancel", "delete")
+        danger = kind in ("cancel", "stop", "delete")
         super().__init__(
             discord.ui.Button(
                 label=label,

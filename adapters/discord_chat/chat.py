@@ -39,9 +39,9 @@ from adapters.discord_chat.registration import register
 from adapters.discord_chat.window import DiscordWindow, EditPace
 from bot.config import Config, ConfigError
 from bot.following import Following
-from bot.jobs import Job
 from bot.languages import Language, language_of
 from bot.refusals import NotAllowed
+from bot.series import Shown
 from bot.service import Service
 
 logger = logging.getLogger(__name__)
@@ -83,10 +83,10 @@ class DiscordChat:
         self.client = FluxClient(config, connector, first.trace)
         self.pace = EditPace(seconds_between_edits)
 
-        def open_window(job: Job, say: Language) -> DiscordWindow:
+        def open_window(job: Shown, say: Language) -> DiscordWindow:
             return DiscordWindow(service, self.client, self.pace, now, job, say)
 
-        async def end_all(_: Job) -> None:
+        async def end_all(_: Shown) -> None:
             self._revoked.set()
 
         self.following = Following(service, PLATFORM, open_window, on_gone=end_all)

@@ -105,11 +105,15 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         ),
         negative=locale_str("What to avoid; steps take twice as long"),
         private=locale_str("Show the picture only to you"),
+        repeat=locale_str("How many times to draw it, each with a new seed"),
+        contact_sheet=locale_str("Presets with commas between them: one picture through each"),
     )
-    @app_commands.autocomplete(preset=complete.presets, size=complete.sizes)
+    @app_commands.autocomplete(
+        preset=complete.presets, size=complete.sizes, contact_sheet=complete.several_presets
+    )
     @app_commands.rename(**_localised(
         "prompt", "preset", "steps", "size", "guidance", "seed", "images", "control_image",
-        "strength", "negative", "private",
+        "strength", "negative", "private", "repeat", "contact_sheet",
     ))  # fmt: skip
     async def imagine(
         interaction: Interaction,
@@ -124,6 +128,8 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         strength: Range[float, 0, 1] | None = None,
         negative: Range[str, 1, MAX_PROMPT_LENGTH] | None = None,
         private: bool | None = None,
+        repeat: Range[int, 1, limits.series] | None = None,
+        contact_sheet: str | None = None,
     ) -> None:
         async def ask(source: Source) -> Reply:
             command = ImagineCommand(
@@ -138,7 +144,12 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
                 **(read_option("size", size) if size else {}),
             )
             pictures = [] if control_image is None else [actions.attached(control_image)]
-            return await converse(service, source, PromptCommand(command), pictures)
+            said = PromptCommand(
+                command,
+                repeat or 1,
+                read_option("presets", contact_sheet)["presets"] if contact_sheet else (),
+            )
+            return await converse(service, source, said, pictures)
 
         await answers.draw(interaction, ask, is_private=private)
 

@@ -56,6 +56,17 @@ class Completion:
                 found.append(_choice(f"{preset.name} – {description}", preset.name))
         return found[:MAX_CHOICES]
 
+    async def several_presets(self, interaction: Interaction, typed: str) -> Choices:
+        """Presets behind those that are typed already, with commas between them."""
+        before, _, last = typed.lower().replace(" ", "").rpartition(",")
+        chosen = before.split(",") if before else []
+        found = [
+            ",".join([*chosen, name])
+            for name in self._service.presets
+            if last in name and name not in chosen
+        ]
+        return [_choice(each, each) for each in found if len(each) <= MAX_CHOICE][:MAX_CHOICES]
+
     async def all_presets(self, interaction: Interaction, typed: str) -> Choices:
         """Presets of the configuration, for admins."""
         found = [name for name in self._config.presets if typed.lower() in name]

@@ -206,7 +206,7 @@ def progress_post(
             drawn; None shows that alone.
     """
     line = replies.progress_line(job, progress, say, when=lambda wait: f"<t:{round(now + wait)}:R>")
-    lines = [_asked_for(job), f"**{line}**"]
+    lines = [asked_for(job), f"**{line}**"]
     if progress.status is JobStatus.RUNNING and not progress.note:
         steps = job.request.steps_taken
         done = max(0, progress.picture - 1) * steps + progress.step
@@ -249,7 +249,7 @@ def ended_post(
         note: A sentence about the file, such as that it is smaller than the original.
         number: Number of the picture to show, of several; None for all of them.
     """
-    lines = [_asked_for(job)]
+    lines = [asked_for(job)]
     is_whole = job.status is JobStatus.SUCCEEDED or number is not None
     if is_whole:
         if picture is None:
@@ -349,7 +349,7 @@ def _alternative(text: str) -> str | None:
     return shortened(_HIDDEN.sub("", text), MAX_ALTERNATIVE) or None
 
 
-def _asked_for(job: Job) -> str:
+def asked_for(job: Job) -> str:
     text = code(job.request.prompt)
     if job.request.negative_prompt:
         text += f"\n-# – {code(job.request.negative_prompt, 300)}"

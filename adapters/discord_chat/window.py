@@ -29,11 +29,13 @@ from adapters.discord_chat.faults import (
     judged,
 )
 from adapters.discord_chat.messages import Post, ended_post, note_post, progress_post
+from adapters.discord_chat.series import SeriesLook
 from bot import reasons
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import Language
 from bot.reasons import LeftBehind
 from bot.refusals import NotFound, StorageTrouble
+from bot.series import Series, Shown
 from bot.service import Service
 from bot.source import Source
 from bot.windows import Attempt, Fault, Meaning, Way
@@ -104,7 +106,7 @@ class DiscordWindow:
         client: discord.Client,
         pace: EditPace,
         now: Callable[[], float],
-        job: Job,
+        job: Shown,
         say: Language,
     ) -> None:
         self._service = service
@@ -113,6 +115,7 @@ class DiscordWindow:
         self._now = now
         self._job = job
         self._say = say
+        self._series = SeriesLook(service, job, say) if isinstance(job, Series) else None
         self._to = cast(ReplyTo, job.reply_to)
         # The clock may leap, and the bot's may be wrong: from here on a monotonic one counts.
         left = min(max(self._to["expires"] - now(), 0.0), MOST_SECONDS_OF_A_TOKEN)
@@ -133,8 +136,12 @@ class DiscordWindow:
 
     async def show(self, progress: Progress, why_not: str) -> None:
         now = self._now() - self._to.get("ahead", 0.0)
-        sheet = await self._service.lookups.sheet(self._job, progress)
-        post = progress_post(self._job, progress, self._say, now, why_not, sheet)
+        if self._series is not None:
+            post = await self._series.progress(why_not)
+        else:
+            job = self._job.parts[0]
+            sheet = await self._service.lookups.sheet(job, progress)
+            post = progress_post(job, progress, self._say, now, why_not, sheet)
         try:
             for edit in self._edits():
                 await edit(post)
@@ -157,7 +164,7 @@ class DiscordWindow:
 
     async def note(self, sentence: str) -> None:
         self._notes += 1
-        post = note_post(self._job, sentence)
+        post = note_post(self._job.parts[0], sentence)
         passing = await self._last_word(post)
         # Who has cancelled it themselves knows.
         is_known = self._job.status is JobStatus.CANCELLED and self._job.error is None
@@ -175,7 +182,12 @@ class DiscordWindow:
     ) -> Callable[[Attempt], Awaitable[None]]:
         async def finish(attempt: Attempt) -> None:
             max_bytes, shrunk = self._to["max_bytes"], attempt.shrunk
-            await send(await end(self._service, self._job, self._say, max_bytes, shrunk=shrunk))
+            if self._series is not None:
+                post = await self._series.end(max_bytes, shrunk)
+            else:
+                job = self._job.parts[0]
+                post = await end(self._service, job, self._say, max_bytes, shrunk=shrunk)
+            await send(post)
             self._has_answered = True
 
         return finish

@@ -105,6 +105,8 @@ class Actions:
             reply = await self._context.converse(
                 place, command, event_id=event_id, shown=job_id if is_about_job else None
             )
+        elif verb == "show":
+            return await self._context.converse(place, ShowCommand(job_id, 1), shown=job_id)
         elif verb == "say":
             # Whatever is said in answer is for the person alone, as the button was.
             return await self._context.converse(place, job_id, event_id=event_id)
@@ -308,6 +310,8 @@ def _command(verb: str, job_id: str, number: int) -> Command | None:
             return UpscaleCommand(job_id, number)
         case "cancel":
             return CancelCommand(job_id)
+        case "stop":
+            return CancelCommand(job_id, is_whole=True)
         case "delete":
             return DeleteCommand(job_id)
         case "report":

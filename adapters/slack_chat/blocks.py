@@ -144,7 +144,7 @@ def progress_message(
     shown = line
     if progress.status is JobStatus.RUNNING:
         shown = f"{replies.bar(share_done(job))}  {line}"
-    blocks = _head(job, note)
+    blocks = head(job, note)
     blocks.append(section(shown))
     if why_not and progress.status is not JobStatus.RUNNING:
         blocks.append(context(plain(why_not)))
@@ -171,7 +171,7 @@ def picture_message(
     Slack has no spoilers: a picture that is one is shown to whoever presses a button, alone.
     """
     summary = replies.summary(job, say)
-    text, blocks = fallback(f"{replies.short(job)} · {summary}"), _head(job, note)
+    text, blocks = fallback(f"{replies.short(job)} · {summary}"), head(job, note)
     if not files:
         return text, [*blocks, section(reasons.deleted(say)), _buttons_without_picture(job, say)]
     if job.status is not JobStatus.SUCCEEDED:
@@ -229,13 +229,13 @@ def pictures(job: Job, files: Sequence[str], say: Language = ENGLISH) -> list[Bl
 def ended_message(job: Job, note: str = "", *, say: Language = ENGLISH) -> tuple[str, list[Block]]:
     """A job that failed or was cancelled."""
     line = replies.progress_line(job, job.progress, say)
-    blocks = [*_head(job, note), section(line), _buttons_without_picture(job, say)]
+    blocks = [*head(job, note), section(line), _buttons_without_picture(job, say)]
     return fallback(f"{replies.short(job)} · {line}"), blocks
 
 
 def note_message(job: Job, sentence: str) -> tuple[str, list[Block]]:
     """The last word in the message of a job that was answered elsewhere, or nowhere."""
-    return fallback(f"{replies.short(job)} · {sentence}"), [*_head(job, ""), section(sentence)]
+    return fallback(f"{replies.short(job)} · {sentence}"), [*head(job, ""), section(sentence)]
 
 
 def _buttons_without_picture(job: Job, say: Language) -> Block:
@@ -246,7 +246,7 @@ def _buttons_without_picture(job: Job, say: Language) -> Block:
     )
 
 
-def _head(job: Job, note: str) -> list[Block]:
+def head(job: Job, note: str) -> list[Block]:
     blocks = [section(job.request.prompt), context(marked(f"<@{asker(job)}> · {job.id}"))]
     if note:
         blocks.append(context(plain(note)))

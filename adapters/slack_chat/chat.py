@@ -31,9 +31,9 @@ from adapters.slack_chat.window import PLATFORM, SlackWindow, abandon
 from adapters.slack_chat.workspaces import NEEDED_SCOPES, SCOPES, TIMEOUT, Workspace
 from bot.config import ConfigError, Secrets
 from bot.following import Following
-from bot.jobs import Job
 from bot.languages import Language
 from bot.sections import Slack
+from bot.series import Shown
 from bot.service import Service
 
 logger = logging.getLogger(__name__)
@@ -214,11 +214,11 @@ class SlackChat:
         await self.following.follow_all()
         logger.info("Slack: installed in %s", bot.team_name or bot.enterprise_name or team_of(bot))
 
-    def _open_window(self, job: Job, say: Language) -> SlackWindow | None:
+    def _open_window(self, job: Shown, say: Language) -> SlackWindow | None:
         workspace = self.workspaces.get((job.reply_to or {})["team"])
         return None if workspace is None else SlackWindow(self._service, workspace, job, say)
 
-    async def _on_gone(self, job: Job) -> None:
+    async def _on_gone(self, job: Shown) -> None:
         workspace = self.workspaces.get((job.reply_to or {})["team"])
         if workspace is not None:
             await abandon(self.following, workspace)

@@ -33,12 +33,14 @@ from adapters.slack_chat.workspaces import Workspace
 from bot import replies, sentences
 from bot.commands import (
     AgainCommand,
+    AnswerCommand,
     Command,
     CommandError,
     ImagineCommand,
     LinkCommand,
     MyDataCommand,
     PromptCommand,
+    SeriesCommand,
     UpscaleCommand,
     VaryCommand,
     parse,
@@ -287,8 +289,9 @@ class Context:
             source = replace(source, name=await self._name(place))
         talk = revise if is_edited else converse
         reply = await talk(self.service, source, said, pictures)
-        if reply.is_new and reply.job is not None:
-            self.following.follow(reply.job, is_new=True)
+        asked_for = reply.series or reply.job
+        if reply.is_new and asked_for is not None:
+            self.following.follow(asked_for, is_new=True)
             return Reply()
         return reply
 
@@ -461,7 +464,15 @@ def _is_own_data(said: str | Command) -> bool:
 
 def _draws(said: str | Command) -> bool:
     """Whether *said* asks for a picture."""
-    draws = (ImagineCommand, PromptCommand, AgainCommand, VaryCommand, UpscaleCommand)
+    draws = (
+        ImagineCommand,
+        PromptCommand,
+        SeriesCommand,
+        AnswerCommand,
+        AgainCommand,
+        VaryCommand,
+        UpscaleCommand,
+    )
     return isinstance(_understood(said), draws)
 
 

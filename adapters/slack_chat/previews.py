@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from adapters.slack_chat import files
 from adapters.slack_chat.errors import OutcomeUnknown, SlackError
 from adapters.slack_chat.workspaces import Workspace
-from bot.jobs import Job
+from bot.series import Shown
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ INTERVAL = 10.0
 
 
 class Previews:
-    """The previews of one job."""
+    """The previews of one job, or of one series."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -26,7 +26,7 @@ class Previews:
         self._shown: str | None = None
         self._is_off = not workspace.may("files:read")  # else nobody knows when it can be shown
 
-    async def of(self, job: Job, preview: bytes | None) -> str | None:
+    async def of(self, job: Shown, preview: bytes | None) -> str | None:
         """Id of the file to show; *preview* is a JPEG of the unfinished picture."""
         now = self._workspace.pace.now()
         if preview is None or self._is_off or now - self._since < INTERVAL:

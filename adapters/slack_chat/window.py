@@ -38,14 +38,16 @@ from adapters.slack_chat.places import (
     whisper_blocks,
 )
 from adapters.slack_chat.previews import Previews
+from adapters.slack_chat.series import series_message
 from adapters.slack_chat.workspaces import Workspace
-from bot import reasons, sentences
+from bot import contact_sheet, reasons, sentences
 from bot.following import Following
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import ENGLISH, Language
 from bot.reasons import LeftBehind, Reason
 from bot.refusals import NotFound
 from bot.sentences import Sentence
+from bot.series import Series, Shown
 from bot.service import Service
 from bot.source import Source
 from bot.windows import Attempt, Fault, Meaning, Way
@@ -59,6 +61,8 @@ MUST_POST_ANEW = frozenset({"message_not_found", "cant_update_message", "edit_wi
 NOTES_BEFORE_DELETING = 4
 #: Attempts to edit a message, wherever it has moved meanwhile.
 MOST_EDITS = 5
+#: Size of the largest sheet of a series, in bytes.
+MAX_SHEET = 10_000_000
 #: Marks our messages with their job.
 METADATA = "flux_job"
 
@@ -74,7 +78,7 @@ class Closed(Exception):
 class SlackWindow:
     """The message of *job* in *workspace*."""
 
-    def __init__(self, service: Service, workspace: Workspace, job: Job, say: Language) -> None:
+    def __init__(self, service: Service, workspace: Workspace, job: Shown, say: Language) -> None:
         self._service = service
         self._workspace = workspace
         self._job = job
@@ -110,16 +114,13 @@ class SlackWindow:
         where = self._where
         if not where.get("ts"):
             return
-        file = await self._previews.of(self._job, progress.preview)
-        text, parts = blocks.progress_message(
-            self._job,
-            progress,
-            self._note,
-            file,
-            files=await self._first_pictures(),
-            why_not=why_not,
-            say=self._say,
-        )
+        preview, first = progress.preview, []
+        if isinstance(self._job, Series):
+            preview = await contact_sheet.growing(self._service, self._job)
+        else:
+            first = await self._first_pictures(self._job)
+        file = await self._previews.of(self._job, preview)
+        text, parts = self._on_its_way(progress, file, first, why_not)
         if parts == self._shown:
             return
         self._shown = parts
@@ -144,7 +145,7 @@ class SlackWindow:
 
     async def note(self, sentence: str) -> None:
         self._notes += 1
-        text, parts = blocks.note_message(self._job, sentence)
+        text, parts = blocks.note_message(self._job.parts[0], sentence)
         where = self._where
         messages = [where["left"]] if where.get("left") else []
         if where.get("ts") and not self._is_finished:
@@ -227,37 +228,78 @@ class SlackWindow:
 
     async def _end(self) -> tuple[str, list[blocks.Block]]:
         """The message of the end, with its pictures at Slack."""
-        if self._job.status is not JobStatus.SUCCEEDED and not self._job.available:
-            return blocks.ended_message(self._job, self._note, say=self._say)
+        if not any(job.available for job in self._job.parts):
+            return self._undrawn()
         ids: list[str] = list(self._where.get("files") or [])
         try:
             # Where it fails, all of this is tried again.
-            await self._upload(ids, self._job.available)
+            if isinstance(self._job, Series):
+                await self._upload_sheet(self._job, ids)
+            else:
+                await self._upload(self._job, ids, self._job.available)
         except (NotFound, FileNotFoundError):
             ids = []
+        if isinstance(self._job, Series):
+            sheet = next(iter(ids), None)
+            return series_message(self._job, self._note, sheet, self._say)
         return _picture_message(self._service, self._job, ids, self._note, self._say)
 
-    async def _first_pictures(self) -> list[str]:
+    async def _first_pictures(self, job: Job) -> list[str]:
         """Ids of the first pictures of several at Slack, which are there while others are drawn:
         as many as are ready in their order, as they will stand in the end."""
-        job = self._job
         ids: list[str] = list(self._where.get("files") or [])
         ready = [number for place, number in enumerate(job.ready, start=1) if place == number]
         if job.is_spoiler or not self._workspace.may("files:read"):
             return []
         try:
             if len(ids) < len(ready):
-                await self._upload(ids, ready)
+                await self._upload(job, ids, ready)
         except (SlackError, OutcomeUnknown, NotFound, FileNotFoundError) as error:
             logger.info("the first pictures of %s are shown at its end: %s", job.id, error)
             return []
         return ids[: len(ready)]
 
-    async def _upload(self, ids: list[str], numbers: Sequence[int]) -> None:
+    async def _upload(self, job: Job, ids: list[str], numbers: Sequence[int]) -> None:
         async def keep() -> None:
             await self._redirect(files=list(ids))
 
-        await _upload(self._service, self._workspace, self._job, ids, numbers, keep, attempts=1)
+        await _upload(self._service, self._workspace, job, ids, numbers, keep, attempts=1)
+
+    async def _upload_sheet(self, series: Series, ids: list[str]) -> None:
+        """Upload all pictures of *series* in one; *ids* has the file at Slack, in the end."""
+        data = await contact_sheet.finished(self._service, series, MAX_SHEET)
+        if data is None:
+            raise FileNotFoundError(f"{series.id}-sheet.jpg")
+
+        async def keep(id: str) -> None:
+            ids[:] = [id]
+            await self._redirect(files=list(ids))
+
+        earlier, name = next(iter(ids), None), f"{series.id}-sheet.jpg"
+        await files.upload(self._workspace, data, name, series.id, keep, earlier, attempts=1)
+        for id in ids:
+            await files.until_shown(self._workspace, id)
+
+    def _on_its_way(
+        self,
+        progress: Progress,
+        file: str | None = None,
+        first: Sequence[str] = (),
+        why_not: str = "",
+    ) -> tuple[str, list[blocks.Block]]:
+        """The message before the end, with *file* as a preview, and the files of the first
+        pictures."""
+        if isinstance(self._job, Series):
+            return series_message(self._job, self._note, file, self._say, why_not=why_not)
+        return blocks.progress_message(
+            self._job, progress, self._note, file, files=first, why_not=why_not, say=self._say
+        )
+
+    def _undrawn(self) -> tuple[str, list[blocks.Block]]:
+        """The message of an end without a picture."""
+        if isinstance(self._job, Series):
+            return series_message(self._job, self._note, None, self._say)
+        return blocks.ended_message(self._job, self._note, say=self._say)
 
     async def _edit(self, text: str, parts: list[blocks.Block]) -> None:
         """Edit the message, or post another in its place where it cannot be edited."""
@@ -299,7 +341,7 @@ class SlackWindow:
         # A command may come from a conversation of two others. Only one in which the bot has a
         # message is its own; rows of older versions do not say so.
         is_ours = where.get("home", channel.startswith("D") and bool(where.get("ts")))
-        return channel == blocks.asker(self._job) or bool(is_ours)
+        return channel == blocks.asker(self._job.parts[0]) or bool(is_ours)
 
     async def _redirect(self, **changes: Any) -> None:
         await self._service.answers.redirect(self._job, {**self._where, **changes})
@@ -311,7 +353,7 @@ class SlackWindow:
             Closed: Nothing can be posted there.
         """
         where, job = self._where, self._job
-        place = Place(self._workspace, where["channel"], where["root"], blocks.asker(job))
+        place = Place(self._workspace, where["channel"], where["root"], blocks.asker(job.parts[0]))
         if attempt.is_repeated:
             self._lost.add(place)
             if posted := await self._posted(place):
@@ -319,9 +361,9 @@ class SlackWindow:
                 await self._say_where()
                 return
         if job.status.is_final and job.status is not JobStatus.SUCCEEDED:
-            text, parts = blocks.ended_message(job, self._note, say=self._say)
+            text, parts = self._undrawn()
         else:
-            text, parts = blocks.progress_message(job, job.progress, self._note, say=self._say)
+            text, parts = self._on_its_way(job.progress)
         metadata = {"event_type": METADATA, "event_payload": {"job": job.id}}
         with self._noticing():
             answer = await post(place, text, parts, metadata=metadata)
@@ -340,7 +382,7 @@ class SlackWindow:
         Raises:
             Closed: Nothing can be posted there either.
         """
-        where, user = self._where, blocks.asker(self._job)
+        where, user = self._where, blocks.asker(self._job.parts[0])
         note = f"{self._note} {reasons.moved(reason, self._say)}".strip()
         left = [where["channel"], where["ts"]] if where.get("ts") else where.get("left")
         self._must_say_where = left is None
@@ -405,7 +447,7 @@ class SlackWindow:
         if not hook:
             return False
         try:
-            said = blocks.note_message(self._job, self._say(sentence))
+            said = blocks.note_message(self._job.parts[0], self._say(sentence))
             await respond(self._workspace, hook, *said)
         except (SlackError, OutcomeUnknown) as error:
             logger.info("no answer by the hook of %s: %s", self._job.id, error)
@@ -418,7 +460,7 @@ class SlackWindow:
         Raises:
             SlackError, OutcomeUnknown: They cannot be told.
         """
-        where, user = self._where, blocks.asker(self._job)
+        where, user = self._where, blocks.asker(self._job.parts[0])
         there = Place(self._workspace, where["channel"], where["root"], user)
         if not self._is_home:
             try:
@@ -450,7 +492,7 @@ async def abandon(following: Following, workspace: Workspace) -> None:
     """End the jobs of a workspace that is gone, and give their credits back."""
     logger.error("workspace %s is gone: %s", workspace.name, workspace.lost)
 
-    def is_lost(job: Job) -> bool:
+    def is_lost(job: Shown) -> bool:
         return (job.reply_to or {}).get("team") == workspace.team
 
     await following.abandon(is_lost, workspace.lost or Reason.REMOVED)

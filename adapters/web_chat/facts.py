@@ -22,7 +22,7 @@ from adapters.web_chat.views import (
     StatusView,
     Word,
 )
-from bot.commands import OPTIONS, VERBS
+from bot.commands import OPTIONS, SERIES, VERBS
 
 router = APIRouter(tags=["facts"])
 
@@ -62,7 +62,7 @@ async def get_about(web: TheWeb, source: Asker) -> AboutView:
                 if option.name == "size"
                 else option.example,
             )
-            for option in OPTIONS
+            for option in (*OPTIONS, *SERIES)
         ],
     )
 

@@ -31,7 +31,9 @@ router = APIRouter(tags=["messages"], route_class=FormRoute)
     "/api/messages",
     response_model=MessageView,
     summary="Say something, in the grammar of every platform",
-    description="A prompt with options (`a fox --steps 20`) or a verb (`history fox`, `help`).",
+    description="A prompt with options (`a fox --steps 20`) or a verb (`history fox`, `help`)."
+    " Several pictures (`{red,blue} house`) are first proposed, with their price; the first of the"
+    " `choices` draws them, and the answer has their `jobs`.",
     responses=responses(404, 409, 429, 503, model=MessageErrorView),
 )
 async def send_message(web: TheWeb, source: Asker, body: MessageBody) -> MessageView | Response:
@@ -48,7 +50,7 @@ async def send_message(web: TheWeb, source: Asker, body: MessageBody) -> Message
         kind=reply.kind,
         text=f"{reply.text}\n{reply.link}" if reply.link else reply.text,
         job=JobView.of(shown) if shown else None,
-        jobs=[JobView.of(job) for job in reply.jobs],
+        jobs=[JobView.of(job) for job in (reply.series.parts if reply.series else reply.jobs)],
         is_export=reply.is_export,
         asks_to_delete=reply.asks_to_delete,
         link=_link(reply),

@@ -97,6 +97,9 @@ class JobView(BaseModel):
     error: str | None
     remarks: list[str]
     parent: str | None = Field(description="Id of the job that this one repeats or varies")
+    series: str | None = Field(
+        description="Id of the first of the jobs that were asked for together; null for one alone"
+    )
     pictures: list[PictureView] = Field(
         description="Those that are there by now: each as soon as it is drawn. They stay when the"
         " job is cancelled or fails before all are drawn"
@@ -145,6 +148,7 @@ class JobView(BaseModel):
             error=job.error,
             remarks=list(job.remarks),
             parent=job.parent,
+            series=job.series,
             pictures=PictureView.all_of(job),
             grid=f"{address}/grid" if is_kept and job.images > 1 else None,
             thumbnail=f"{address}/thumbnail" if is_kept else None,

@@ -25,6 +25,9 @@ is pure; no text makes `parse` raise anything but `CommandError`.
 - ``--`` alone ends the options: the rest is the prompt.
 - Where options are taken out of the prompt, one space remains, or the line breaks.
 
+**Series.** ``{red,blue} house``, ``--repeat 3`` and ``--presets canny,depth`` make one job of
+each; see `bot.commands.series`.
+
 **Verbs.** The first word decides, in capitals or not, also with a comma or a ``?`` behind
 it. ``imagine`` makes a prompt of everything after it, and ``/`` before a verb insists on the verb.
 
@@ -36,14 +39,16 @@ it. ``imagine`` makes a prompt of everything after it, and ``/`` before a verb i
   must then fit: "show 123" is an error, not a picture. With more words they are
   a prompt, except that ``show`` and something that can only be a job's id (it has
   a digit) is an error again.
+- ``yes`` and ``no`` answer a proposal of the bot, alone or before its code.
 - ``link`` is a verb alone, and before what can only be a code, ``yes`` or ``no``: "link in a
   green tunic" is a prompt.
 - Everything else is a prompt.
 """
 
-from bot.commands.options import OPTIONS, WORDS
+from bot.commands.options import OPTIONS, SERIES, WORDS
 from bot.commands.parsing import courtesy_in, parse, read_option, read_options
 from bot.commands.rendering import render, render_options
+from bot.commands.series import series_of
 from bot.commands.sizes import SHAPES, fit_size
 from bot.commands.verbs import ADMIN_USAGES, TOPICS, VERBS
 from bot.commands.vocabulary import (
@@ -73,6 +78,7 @@ from bot.commands.vocabulary import (
     AdminWho,
     AdminWords,
     AgainCommand,
+    AnswerCommand,
     CancelCommand,
     Command,
     CommandError,
@@ -83,12 +89,14 @@ from bot.commands.vocabulary import (
     ImagineCommand,
     InspectCommand,
     LinkCommand,
+    Member,
     MyDataCommand,
     PresetsCommand,
     PromptCommand,
     QueueCommand,
     QuotaCommand,
     ReportCommand,
+    SeriesCommand,
     SettingsCommand,
     ShowCommand,
     ThanksCommand,
@@ -101,6 +109,7 @@ __all__ = [
     "ADMIN_USAGES",
     "EXAMPLE",
     "OPTIONS",
+    "SERIES",
     "SHAPES",
     "TOPICS",
     "VERBS",
@@ -130,6 +139,7 @@ __all__ = [
     "AdminWho",
     "AdminWords",
     "AgainCommand",
+    "AnswerCommand",
     "CancelCommand",
     "Command",
     "CommandError",
@@ -140,12 +150,14 @@ __all__ = [
     "ImagineCommand",
     "InspectCommand",
     "LinkCommand",
+    "Member",
     "MyDataCommand",
     "PresetsCommand",
     "PromptCommand",
     "QueueCommand",
     "QuotaCommand",
     "ReportCommand",
+    "SeriesCommand",
     "SettingsCommand",
     "ShowCommand",
     "ThanksCommand",
@@ -159,4 +171,5 @@ __all__ = [
     "read_options",
     "render",
     "render_options",
+    "series_of",
 ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.commands.sizes import SHAPES
-from bot.commands.vocabulary import MAX_IMAGES
+from bot.commands.vocabulary import MAX_IMAGES, MAX_SERIES
 from bot.commands.words import listed, printable, shown
 from generation.checks import MAX_SEED, MAX_SIZE, MAX_STEPS, MIN_SIZE, SIZE_MULTIPLE
 
@@ -109,6 +109,20 @@ class Text:
         return {field: text.lower() if self.is_name else text}
 
 
+class Names:
+    """Names with commas between them, each once; capitals do not matter."""
+
+    description = "names of presets with commas between them"
+
+    def read(self, text: str, field: str) -> dict[str, Any]:
+        names = [name.lower() for name in text.replace(" ", "").split(",") if name]
+        if not names or not all(map(_NAME.fullmatch, names)):
+            raise WrongValue(f"must be {self.description}, not {shown(text)}")
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise WrongValue(f"has {shown(twice)} twice; keep one")
+        return {field: tuple(names)}
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """One option, written behind ``--``.
@@ -125,7 +139,7 @@ class Option:
 
     name: str
     fields: tuple[str, ...]
-    kind: Number | Ratio | Text
+    kind: Number | Ratio | Text | Names
     help: str
     example: str
     aliases: tuple[str, ...] = ()
@@ -212,11 +226,31 @@ OPTIONS: tuple[Option, ...] = (
     ),
 )
 
+#: Options that make several jobs of one text; see `bot.commands.series`.
+SERIES: tuple[Option, ...] = (
+    Option(
+        "repeat",
+        ("repeat",),
+        Number(1, MAX_SERIES, is_whole=True),
+        "How many times to draw it, each with a new seed and shown together;"
+        " so are all of {red,blue} house.",
+        "3",
+    ),
+    Option(
+        "presets",
+        ("presets", "preset"),
+        Names(),
+        "A contact sheet: the same words, seed and picture through several presets.",
+        "canny,depth",
+    ),
+)
+
 #: The option that people type, by field of a command (diffusers' name where it has one).
 WORDS: dict[str, str] = {name: each.name for each in OPTIONS for name in each.fields}
 
-#: Options of a picture and of a history, by name and alias.
+#: Options of a picture, of several, and of a history, by name and alias.
 IMAGINE: dict[str, Option] = {name: each for each in OPTIONS for name in (each.name, *each.aliases)}
+DRAW: dict[str, Option] = IMAGINE | {each.name: each for each in SERIES}
 HISTORY: dict[str, Option] = {
     "page": Option("page", ("page",), Number(1, 10**6, is_whole=True), "Which page, from 1.", "2")
 }

@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from bot.commands.options import HISTORY, IMAGINE, Number, WrongValue, normal
+from bot.commands.options import DRAW, HISTORY, IMAGINE, Number, WrongValue, normal
 from bot.commands.parts import take_apart
+from bot.commands.series import series_of
 from bot.commands.smalltalk import kind_of
 from bot.commands.verbs import ADMIN_USAGES, TOPICS, VERBS
 from bot.commands.vocabulary import (
@@ -39,6 +40,7 @@ from bot.commands.vocabulary import (
     AdminWho,
     AdminWords,
     AgainCommand,
+    AnswerCommand,
     CancelCommand,
     Command,
     CommandError,
@@ -76,6 +78,9 @@ from generation.checks import is_blank
 _FIRST_WORD = re.compile(rf"(?:{GAP}|[,;:.!?](?={GAP}))*(/?)({INK}*)")
 _USER = re.compile(f"[A-Za-z]+(-role|-server)?:{INK}+", re.IGNORECASE)
 _CODE = re.compile(r"[a-z0-9]{4}-?[a-z0-9]{4}", re.ASCII)
+#: Whole messages that say yes or no to what was proposed last.
+_ANSWERS = dict.fromkeys(["yes", "yes please", "ja", "ja bitte", "oui", "sí", "si", "はい"], True)
+_ANSWERS |= dict.fromkeys(["no", "no thanks", "nein", "nein danke", "non", "いいえ"], False)
 _USAGES = {verb.name: verb.usage for verb in VERBS}
 _ALONE: dict[str, Command] = {
     "presets": PresetsCommand(),
@@ -108,6 +113,8 @@ def parse(text: str) -> Command:
     """
     first = _FIRST_WORD.match(text)
     assert first
+    if (answer := _ANSWERS.get(text.strip(GAPS).rstrip(",;.!?。！").casefold())) is not None:
+        return AnswerCommand("", answer)
     is_explicit, name = bool(first[1]), first[2].lower().rstrip(",;:.!?")  # “again, …”
     is_topic = name == "help" and text[first.end() :].strip(GAPS) in TOPICS
     if not is_topic and (courtesy := courtesy_in(text)) is not None:
@@ -137,9 +144,11 @@ def courtesy_in(text: str) -> HelpCommand | ThanksCommand | None:
             return ThanksCommand(is_farewell=kind == "farewell")
 
 
-def _courteous(command: ImagineCommand) -> Command:
+def _courteous(command: Command) -> Command:
     """*command*, unless its prompt is small talk: "hello --steps 20"."""
-    return (command.options and courtesy_in(command.prompt)) or command
+    if isinstance(command, ImagineCommand) and command.options:
+        return courtesy_in(command.prompt) or command
+    return command
 
 
 def read_option(name: str, text: str) -> dict[str, Any]:
@@ -148,7 +157,7 @@ def read_option(name: str, text: str) -> dict[str, Any]:
     Raises:
         CommandError: The value does not fit.
     """
-    option = IMAGINE[name]
+    option = DRAW[name]
     try:
         return option.kind.read(text.strip(GAPS), option.field)
     except WrongValue as wrong:
@@ -167,8 +176,8 @@ def read_options(text: str) -> ImagineCommand:
     return ImagineCommand(**parts.values)
 
 
-def _read_imagine(text: str, start: int) -> ImagineCommand:
-    parts = take_apart(text, start, IMAGINE)
+def _read_imagine(text: str, start: int) -> Command:
+    parts = take_apart(text, start, DRAW)
     prompt = parts.prose
     # One by one, because normalising a long text at once can take quadratic time.
     if all(map(is_blank, prompt)):
@@ -177,7 +186,8 @@ def _read_imagine(text: str, start: int) -> ImagineCommand:
             position=start,
             field="prompt",
         )
-    return ImagineCommand(prompt, **parts.values)
+    repeat, presets = parts.values.pop("repeat", 1), parts.values.pop("presets", ())
+    return series_of(ImagineCommand(prompt, **parts.values), repeat, presets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +255,12 @@ def _read_verb(message: _Message) -> Command | None:
             return _read_report(message)
         case "inspect":
             return _read_inspect(message)
+        case "cancel" if [word.text.lower() for word in words[1:]] == ["all"]:
+            return CancelCommand(message.read_id(words[:1]), is_whole=True)
         case "cancel":
             return CancelCommand(message.read_id(words))
+        case "yes" | "no" as answer:
+            return _read_answer(answer, words)
         case "history":
             parts = take_apart(message.text, message.first.end, HISTORY)
             return HistoryCommand(parts.prose, **parts.values)
@@ -269,7 +283,7 @@ def _read_verb(message: _Message) -> Command | None:
 
 def _read_topic(message: _Message, word: Word) -> str:
     topic = normal(word.text.lstrip("-—–/").rstrip("?!."))
-    if option := IMAGINE.get(topic):
+    if topic not in TOPICS and (option := IMAGINE.get(topic)):
         topic = option.name
     if topic not in TOPICS:
         hint = suggestion(topic, TOPICS)
@@ -327,13 +341,21 @@ def _read_inspect(message: _Message) -> InspectCommand | None:
     return InspectCommand(job_id)
 
 
-def _read_again(message: _Message) -> AgainCommand:
-    parts = take_apart(message.text, message.first.end, IMAGINE)
+def _read_answer(answer: str, words: list[Word]) -> AnswerCommand | None:
+    """None where the words are a prompt, such as "no smoking sign"."""
+    code = words[0].text.lower() if len(words) == 1 else ""
+    return AnswerCommand(code, answer == "yes") if not words or _is_code(code) else None
+
+
+def _read_again(message: _Message) -> Command:
+    parts = take_apart(message.text, message.first.end, DRAW)
     is_vary = message.verb == "vary"
     if is_vary and "seed" in parts.values:
         seed = parts.given[IMAGINE["seed"]]
         raise error_at(seed, "vary always takes a new seed; write again to set one", "seed")
-    return AgainCommand(message.read_id(parts.words), ImagineCommand(**parts.values), is_vary)
+    repeat, presets = parts.values.pop("repeat", 1), parts.values.pop("presets", ())
+    changes = ImagineCommand(**parts.values)
+    return series_of(AgainCommand(message.read_id(parts.words), changes, is_vary), repeat, presets)
 
 
 def _read_settings(message: _Message) -> SettingsCommand:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bot.commands.options import OPTIONS, Ratio
 from bot.commands.parsing import parse
+from bot.commands.series import escaped
 from bot.commands.vocabulary import CommandError, ImagineCommand
 from bot.commands.words import GAPS
 
@@ -14,7 +15,7 @@ def render(command: ImagineCommand) -> str:
     That holds for every command that `parse` returns. Other commands lose white space around the
     prompt, and a width without a height.
     """
-    prompt, options = command.prompt, render_options(command)
+    prompt, options = escaped(command.prompt), render_options(command)
     for text in (f"{prompt} {options}", f"imagine {prompt} {options}", f"{options} -- {prompt}"):
         text = text.strip(GAPS)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bot.commands.options import OPTIONS
+from bot.commands.options import OPTIONS, SERIES
 
 
 class Verb(NamedTuple):
@@ -35,7 +35,13 @@ VERBS: tuple[Verb, ...] = (
     Verb("report ID [reason]", "Tells moderators of a picture that should not be here."),
     Verb("quota", "Shows how many credits you have left."),
     Verb("queue", "Shows the queue and how long it takes."),
-    Verb("cancel [ID]", "Cancels a job and gives its credits back; without an id your latest."),
+    Verb(
+        "cancel [ID] [all]",
+        "Cancels a job and gives its credits back; without an id your latest, with all what is"
+        " left of its series.",
+    ),
+    Verb("yes [CODE]", "Draws what I have proposed."),
+    Verb("no [CODE]", "Forgets what I have proposed."),
     Verb("settings [options | reset]", "Shows, changes or forgets your defaults."),
     Verb("mydata export | delete", "Hands you all that is kept about you, or deletes it."),
     Verb(
@@ -86,6 +92,6 @@ ADMIN_USAGES: dict[str, str] = {
     "audit": "admin audit [words] [--page 2] | admin audit export [words]",
 }
 
-_NAMES = (*(verb.name for verb in VERBS), *(option.name for option in OPTIONS))
+_NAMES = [each.name for each in VERBS] + [each.name for each in (*OPTIONS, *SERIES)]
 #: Topics of `help`.
-TOPICS: tuple[str, ...] = ("imagine", "options", *_NAMES)
+TOPICS: tuple[str, ...] = ("imagine", "options", *dict.fromkeys(_NAMES))

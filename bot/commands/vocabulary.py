@@ -9,6 +9,8 @@ from generation.errors import InvalidRequest
 
 #: More pictures than this are never one request; the configured limit is lower.
 MAX_IMAGES = 16
+#: More jobs than this are never one series; likewise.
+MAX_SERIES = 64
 MAX_CREDITS = 10**9
 EXAMPLE = "a red house under a yellow sun --steps 20"
 EXAMPLE_ID = "k7m2p9qa"
@@ -73,9 +75,16 @@ class ImagineCommand:
 @dataclass(frozen=True, slots=True)
 class PromptCommand:
     """A picture whose prompt was filled into a field of its own. There, too, "same, at night" goes
-    on from the last picture; no other word is a verb."""
+    on from the last picture, and braces have alternatives; no other word is a verb.
+
+    Attributes:
+        repeat: Times that each is drawn.
+        presets: Presets that each is drawn with, in the place of that in `asked`.
+    """
 
     asked: ImagineCommand
+    repeat: int = 1
+    presets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +138,37 @@ class AgainCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """One job of a series.
+
+    Attributes:
+        repeat: Times that the same was drawn before it in the series.
+    """
+
+    command: ImagineCommand | AgainCommand
+    repeat: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesCommand:
+    """Several jobs, which are asked for, paid for and shown together."""
+
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCommand:
+    """Say yes or no to what the bot has proposed.
+
+    Attributes:
+        code: Which proposal.
+    """
+
+    code: str
+    is_yes: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class VaryCommand:
     """Draw a variation of one picture (from 1) of a job."""
 
@@ -156,9 +196,14 @@ class QueueCommand:
 
 @dataclass(frozen=True, slots=True)
 class CancelCommand:
-    """Cancel a job; without an id the latest that has not ended."""
+    """Cancel a job; without an id the latest that has not ended.
+
+    Attributes:
+        is_whole: Whether with it all of its series that have not ended.
+    """
 
     job_id: str | None = None
+    is_whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,10 +480,11 @@ class AdminStats(AdminCommand):
 
 
 #: Commands that a picture may come along with.
-WITH_PICTURES = (ImagineCommand, InspectCommand)
+WITH_PICTURES = (ImagineCommand, SeriesCommand, InspectCommand)
 
 Command = (
     (ImagineCommand | PromptCommand | AgainCommand | VaryCommand | UpscaleCommand)
+    | (SeriesCommand | AnswerCommand)
     | (ShowCommand | HowCommand | HistoryCommand | CancelCommand | DeleteCommand)
     | (ReportCommand | ThanksCommand)
     | (PresetsCommand | QuotaCommand | QueueCommand | SettingsCommand | HelpCommand)

@@ -47,6 +47,15 @@ const acts = {
       if (error.status !== 409) composer.notice(error.message);
     }
   },
+  /** Cancel all of a series that is left. */
+  async stop(series) {
+    try {
+      for (const job of (await api.say(`cancel ${series} all`)).jobs) jobs.put(job);
+      refreshQuota();
+    } catch (error) {
+      if (error.status !== 409) composer.notice(error.message);
+    }
+  },
   async edit(job) {
     const preset = options.presets.find(({ name }) => name === job.preset);
     const other = (name) => (preset && job[name] !== preset[name] ? job[name] : undefined);
@@ -121,8 +130,8 @@ function accept(job, { said = true } = {}) {
 
 let saying = 0; // messages whose answer is awaited
 
-async function send(text) {
-  const words = text.trim();
+async function send(text, shown = text) {
+  const words = shown.trim();
   const image = options.preset?.needs_image ? options.image?.url : null;
   const chips = [...$("chips").querySelectorAll(".chip > span")].map((chip) => chip.textContent);
   const bubble = conversation.say(words, { chips, image });
@@ -133,7 +142,7 @@ async function send(text) {
     saying += 1;
     const reply = await api.say(text, taken.image?.url, taken.chosen).finally(() => (saying -= 1));
     // Options lent to a prompt, and its picture, stay for the next prompt.
-    if (reply.kind !== "imagine") options.putBack(taken);
+    if (!["imagine", "series"].includes(reply.kind)) options.putBack(taken);
     await answer(reply, bubble);
   } catch (error) {
     bubble.undo();
@@ -157,8 +166,12 @@ function sentence(text) {
 async function answer(reply, bubble) {
   // Options and the picture belong to prompts alone.
   bubble.mean(reply.kind === "imagine" ? reply.job : null);
-  if (reply.job && ["imagine", "again", "upscale"].includes(reply.kind)) {
+  if (reply.job && ["imagine", "again", "upscale", "answer"].includes(reply.kind)) {
     accept(reply.job, { said: false });
+    return;
+  }
+  if (reply.kind === "answer" && reply.jobs.length) {
+    for (const job of reply.jobs) accept(job, { said: false });
     return;
   }
   for (const job of reply.jobs) jobs.put(job);

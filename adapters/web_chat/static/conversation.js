@@ -252,9 +252,47 @@ export function facts(job) {
   return all.filter(Boolean).map((text) => el("span", { text }));
 }
 
+/** Jobs that were asked for together: a grid that fills as they end, with a label under each. */
+export class SeriesCard {
+  #jobs = new Map();
+  #labels = new Map();
+
+  constructor(id, acts) {
+    this.line = el("p", { class: "line" });
+    this.stop = button("Cancel all", "close", () => acts.stop(id));
+    this.cells = el("div", { class: "cells" });
+    this.element = el("section", { class: "series", "aria-label": "Pictures that were asked for together" },
+      this.cells, el("div", { class: "foot" }, this.line, this.stop));
+  }
+
+  /** Take in *card*, the card of a job of the series; *before* the others. */
+  add(job, card, before) {
+    const label = el("p", { class: "label" });
+    this.#labels.set(job.id, label);
+    const cell = el("div", { class: "cell" }, card.element, label);
+    if (before) this.cells.prepend(cell);
+    else this.cells.append(cell);
+    this.update(job);
+  }
+
+  update(job) {
+    this.#jobs.set(job.id, job);
+    const all = [...this.#jobs.values()].filter(({ id }) => this.#labels.has(id));
+    const differs = (name) => new Set(all.map((each) => each[name])).size > 1;
+    for (const each of all) {
+      const parts = [differs("prompt") && each.prompt, differs("preset") && each.preset].filter(Boolean);
+      this.#labels.get(each.id).textContent = parts.join(" · ") || `seed ${each.seed}`;
+    }
+    const done = all.filter(({ status }) => status === "succeeded").length;
+    this.line.textContent = `${done} of ${all.length} are drawn`;
+    this.stop.hidden = all.every(isFinal);
+  }
+}
+
 /** The list of messages and answers. Jobs are found again by their id. */
 export class Conversation {
   #cards = new Map();
+  #series = new Map();
   #acts;
   #presets;
   #jobs;
@@ -267,6 +305,7 @@ export class Conversation {
     this.scroll = $("scroll");
     jobs.addEventListener("change", ({ detail: job }) => {
       for (const card of this.#cards.get(job.id) ?? []) this.#keepingEnd(() => card.update(job));
+      if (job.series) this.#series.get(job.series)?.update(job);
     });
     this.scroll.addEventListener("scroll", () => this.#showToEnd(), { passive: true });
     $("to-end").addEventListener("click", () => this.toEnd());
@@ -319,8 +358,12 @@ export class Conversation {
   /** Show the card of a job, with its prompt above unless that is there already. */
   showJob(job, { said = true, before = false } = {}) {
     const card = new JobCard(job, this.#acts, this.#engine);
-    const answer = el("li", { class: "answer" }, card.element);
     this.#cards.set(job.id, [...(this.#cards.get(job.id) ?? []), card]);
+    if (job.series) {
+      this.#showInSeries(job, card, before);
+      return card;
+    }
+    const answer = el("li", { class: "answer" }, card.element);
     if (before) this.#add(answer, true);
     if (said) {
       const chips = described(job, this.#presets());
@@ -329,6 +372,18 @@ export class Conversation {
     }
     if (!before) this.#add(answer);
     return card;
+  }
+
+  #showInSeries(job, card, before) {
+    let series = this.#series.get(job.series);
+    if (series) {
+      series.add(job, card, before);
+      return;
+    }
+    series = new SeriesCard(job.series, this.#acts);
+    this.#series.set(job.series, series);
+    series.add(job, card, before);
+    this.#add(el("li", { class: "answer" }, series.element), before);
   }
 
   /** Show any other answer of the bot. */
@@ -414,7 +469,7 @@ export function quotaLine(quota) {
 export function choicesRow(choices, say) {
   return el("div", { class: "choices", role: "group", "aria-label": "Say next" },
     choices.map(({ label, says, is_main }) => el("button", {
-      type: "button", class: is_main ? "example main" : "example", text: label, onclick: () => say(says),
+      type: "button", class: is_main ? "example main" : "example", text: label, onclick: () => say(says, label),
     })));
 }
 
