@@ -167,7 +167,7 @@ class Together:
         if number > most:
             raise InvalidRequest(
                 f"that makes {number} pictures, and at most {most} are drawn together here: give"
-                " fewer alternatives, or escape braces that are text, as in \\{a,b\\}",
+                " fewer alternatives, or put a \\ before braces that are text",
                 field="prompt",
             )
 

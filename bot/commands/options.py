@@ -232,8 +232,7 @@ SERIES: tuple[Option, ...] = (
         "repeat",
         ("repeat",),
         Number(1, MAX_SERIES, is_whole=True),
-        "How many times to draw it, each with a new seed and shown together;"
-        " so are all of {red,blue} house.",
+        "How many times to draw it, each with a new seed, shown together.",
         "3",
     ),
     Option(
@@ -241,7 +240,7 @@ SERIES: tuple[Option, ...] = (
         ("presets", "preset"),
         Names(),
         "A contact sheet: the same words, seed and picture through several presets.",
-        "canny,depth",
+        "canny,redraw",
     ),
 )
 

@@ -44,7 +44,7 @@ def series_of(
     if number > MAX_SERIES:
         raise CommandError(
             f"that makes {number} pictures, and at most {MAX_SERIES} can be asked for at once:"
-            " give fewer alternatives, or escape braces that are text, as in \\{a,b\\}",
+            " give fewer alternatives, or put a \\ before braces that are text",
             field="prompt",
         )
     variants = [

@@ -37,8 +37,8 @@ VERBS: tuple[Verb, ...] = (
     Verb("queue", "Shows the queue and how long it takes."),
     Verb(
         "cancel [ID] [all]",
-        "Cancels a job and gives its credits back; without an id your latest, with all what is"
-        " left of its series.",
+        "Cancels a job, or all that is left of its series, and gives the credits back; without an"
+        " id your latest.",
     ),
     Verb("yes [CODE]", "Draws what I have proposed."),
     Verb("no [CODE]", "Forgets what I have proposed."),

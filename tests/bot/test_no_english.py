@@ -9,7 +9,7 @@ import re
 import pytest
 
 from bot import outcomes, replies
-from bot.commands import EXAMPLE, OPTIONS, TOPICS, CancelCommand, ImagineCommand
+from bot.commands import EXAMPLE, OPTIONS, SERIES, TOPICS, CancelCommand, ImagineCommand
 from bot.commands.vocabulary import EXAMPLE_ID
 from bot.conversation import converse
 from bot.jobs import Job, JobStatus, Progress
@@ -101,7 +101,11 @@ TALK = [
 QUOTED = re.compile("“[^”]*”|`[^`]*`|\"[^\"]*\"|'[^']*'|--[\\w-]+")
 WORD = re.compile(r"[^\W\d_]{2,}")
 #: Words that mean the same in every language, or that people type.
-KNOWN = {*PRESETS, *TOPICS, *(name for each in OPTIONS for name in (each.name, *each.aliases))} | {
+KNOWN = {
+    *PRESETS,
+    *TOPICS,
+    *(name for each in (*OPTIONS, *SERIES) for name in (each.name, *each.aliases)),
+} | {
     *("web", "ada", "id", "xx", "reset", "yes", "no", "export", "delete", "page"),
     *(
         "square",

@@ -1,5 +1,7 @@
 """Several pictures in one message in Slack."""
 
+import asyncio
+
 from bot.jobs import JobStatus
 from tests.adapters.slack_chat.conftest import SMALL, jobs, restarted
 from tests.conftest import stepping
@@ -34,8 +36,8 @@ async def test_one_message_fills_and_one_of_them_is_picked(chat, slack, ada, gen
     assert "2. blue · Drawing step" in shown_text(message)
     gate.open()
 
+    await general.until(lambda messages: any(map(images, messages)))
     message = await general.said("2 of 2 are drawn", button="2. blue")
-
     (file,) = images(message)
     with opened(slack.files[file].data) as sheet:
         assert sheet.width > sheet.height > 500
@@ -48,14 +50,18 @@ async def test_one_message_fills_and_one_of_them_is_picked(chat, slack, ada, gen
 async def test_cancelling_cancels_all_that_are_left(chat, ada, general, gate):
     await agreed(ada, general, "a fox --repeat 3")
     message = await general.said("Drawing step 0", button="Cancel all")
+    _, *others = await jobs(chat)
 
-    await stepping(gate, ada.press(message, "Cancel all", general))
+    pressing = asyncio.ensure_future(ada.press(message, "Cancel all", general))
+    for job in others:
+        await job.finished()
+    await stepping(gate, pressing)
 
     def over(messages):
         ours = [each for each in messages if "bot_id" in each]
         return ours if ours and not any(map(buttons, ours)) else None
 
-    (message,) = await stepping(gate, general.until(over))
+    (message,) = await general.until(over)
     assert "Cancelled" in shown_text(message)
     assert [job.status for job in await jobs(chat)] == [JobStatus.CANCELLED] * 3
 
@@ -67,6 +73,6 @@ async def test_a_series_is_followed_after_a_restart(make_chat, chat, ada, genera
     chat = await restarted(make_chat, chat, gate)
     gate.open()
 
-    message = await general.said("2 of 2 are drawn", button="2. blue")
-    assert images(message)
+    await general.until(lambda messages: any(map(images, messages)))
+    await general.said("2 of 2 are drawn", button="2. blue")
     assert len([each for each in general.messages.values() if "bot_id" in each]) == 1
