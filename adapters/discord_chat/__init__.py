@@ -3,7 +3,8 @@
 | module | content |
 | --- | --- |
 | ``chat`` | `DiscordChat`: logs in, keeps the gateway's sockets, ends |
-| ``commands`` | ``/flux …``, and the menus of a message |
+| ``commands`` | ``/flux …`` |
+| ``menus`` | the entries behind a right click on a message |
 | ``administration`` | ``/flux-admin …`` |
 | ``completion`` | what is offered while people type an id or a name |
 | ``mentions`` | commands as people can press them in a text |

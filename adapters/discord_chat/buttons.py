@@ -7,7 +7,7 @@ last month still works.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, Self, cast
 
 import discord
@@ -42,6 +42,8 @@ ROWS: dict[Look, tuple[tuple[ButtonKind, ...], ...]] = {
 }
 EACH: tuple[ButtonKind, ...] = ("single", "variation")
 MOST_OF_A_GRID = 4
+#: The button that tells by its number which picture a message shows.
+ONE: ButtonKind = "control"
 
 _JOB = f"[{ID_ALPHABET}]{{{ID_LENGTH}}}"
 #: Longest words of a search that fit into an id of 100 characters, beside the rest.
@@ -195,9 +197,23 @@ class JobSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template="flux-s
 
 def job_of(message: discord.Message) -> str | None:
     """Id of the job under one of the bot's messages, from its buttons; None without one."""
+    return next((match["job"] for match in _about_jobs(message)), None)
+
+
+def number_of(message: discord.Message) -> int:
+    """Number of the picture that one of the bot's messages shows; the first of several."""
+    numbers = [int(match["number"]) for match in _about_jobs(message) if match["kind"] == ONE]
+    return max([1, *numbers])
+
+
+def is_grid(message: discord.Message) -> bool:
+    """Whether one of the bot's messages shows several pictures."""
+    return any(match["kind"] in EACH for match in _about_jobs(message))
+
+
+def _about_jobs(message: discord.Message) -> Iterator[re.Match[str]]:
     for row in message.components:
         for component in getattr(row, "children", [row]):
             custom_id = getattr(component, "custom_id", None) or ""
             if match := JobButton.__discord_ui_compiled_template__.fullmatch(custom_id):
-                return match["job"]
-    return None
+                yield match

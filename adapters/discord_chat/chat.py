@@ -25,13 +25,14 @@ from adapters.discord_chat.buttons import (
     PageButton,
     PresetsButton,
 )
-from adapters.discord_chat.commands import flux_commands, menus
+from adapters.discord_chat.commands import flux_commands
 from adapters.discord_chat.doors import closed
 from adapters.discord_chat.faults import SECONDS_FOR_A_CALL, in_time
 from adapters.discord_chat.first_answers import FirstAnswers
 from adapters.discord_chat.forms import REMEMBERED, forgotten
 from adapters.discord_chat.limits import let_all_calls_end, let_answers_go_on
 from adapters.discord_chat.linking import LinkButton
+from adapters.discord_chat.menus import menus
 from adapters.discord_chat.moderation import ModerationButton, teller
 from adapters.discord_chat.own_data import DELETE_EVERYTHING, DeleteEverything, erase_message
 from adapters.discord_chat.people import NEEDED, PLATFORM, Interaction, server_of, user_of
@@ -187,7 +188,7 @@ class FluxClient(discord.AutoShardedClient):
         self.tree.add_command(flux_commands(self.actions, self._config))
         self.tree.add_command(admin_commands(service, self.actions.answers, self._config))
         for menu in menus(self.actions, self._config):
-            self.tree.add_command(menu)
+            self.tree.add_menu(menu)
         await self.tree.set_translator(Translator())
         self.is_logged_in.set()
 
@@ -243,6 +244,11 @@ class FluxClient(discord.AutoShardedClient):
 
 
 class _Tree(app_commands.CommandTree[FluxClient]):
+    def add_menu(self, menu: app_commands.ContextMenu) -> None:
+        """Add an entry behind a right click. Discord takes 15 of them by now; `add_command` still
+        ends at 5."""
+        self._context_menus[menu.name, None, menu.type.value] = menu
+
     async def interaction_check(self, interaction: Interaction, /) -> bool:
         self.client.recognise(interaction)
         error = self.client.closed(interaction)

@@ -1,4 +1,4 @@
-"""``/flux …`` and the menus of a message.
+"""``/flux …``.
 
 The commands are made anew for each bot, since the ranges that Discord holds people to come
 from the configuration.
@@ -6,25 +6,19 @@ from the configuration.
 # No `from __future__ import annotations`: discord.py reads the annotations, and those here
 # are made of values.
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 import discord
 from discord import app_commands
 from discord.app_commands import Range, locale_str
 
 from adapters.discord_chat.actions import Actions
-from adapters.discord_chat.buttons import choice_buttons, job_of
+from adapters.discord_chat.buttons import choice_buttons
 from adapters.discord_chat.completion import Completion
-from adapters.discord_chat.doors import has_user_install
-from adapters.discord_chat.forms import PictureForm
+from adapters.discord_chat.doors import contexts, installs
 from adapters.discord_chat.linking import add_linking
 from adapters.discord_chat.messages import MAX_DESCRIPTION, Post, shortened, text_post
 from adapters.discord_chat.own_data import add_own_data
 from adapters.discord_chat.people import Interaction, say_of, source_of
-from adapters.discord_chat.pictures import pictures_of
 from adapters.discord_chat.wording import words
-from bot import sentences
 from bot.commands import (
     AgainCommand,
     CancelCommand,
@@ -43,25 +37,11 @@ from bot.commands import (
 from bot.config import Config
 from bot.conversation import Reply, converse
 from bot.jobs import ID_LENGTH
-from bot.source import PictureOf, Source
+from bot.source import Source
 from generation.checks import MAX_PROMPT_LENGTH, MAX_SEED
-from generation.errors import FluxbotError
 
 #: Longest reason of a report.
 MAX_REASON = 200
-
-
-def contexts(config: Config) -> app_commands.AppCommandContext:
-    """The places where Discord offers the commands. One's own data can be asked for in direct
-    messages even where nobody draws there."""
-    return app_commands.AppCommandContext(
-        guild=True, dm_channel=True, private_channel=has_user_install(config.discord)
-    )
-
-
-def installs(config: Config) -> app_commands.AppInstallationType:
-    """Whether servers alone can install the app, or people too."""
-    return app_commands.AppInstallationType(guild=True, user=has_user_install(config.discord))
 
 
 def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
@@ -71,8 +51,8 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
     group = app_commands.Group(
         name="flux",
         description=locale_str("Draws pictures"),
-        allowed_contexts=contexts(config),
-        allowed_installs=installs(config),
+        allowed_contexts=contexts(config.discord),
+        allowed_installs=installs(config.discord),
     )
 
     Prompt = Range[str, 1, MAX_PROMPT_LENGTH]
@@ -305,71 +285,6 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         await answers.tell(interaction, Post([embed], items=choice_buttons(choices)))
 
     return group
-
-
-def menus(actions: Actions, config: Config) -> list[app_commands.ContextMenu]:
-    """The entries behind a right click on a message."""
-
-    async def use(interaction: Interaction, message: discord.Message) -> None:
-        is_ours = message.author.id == interaction.application_id
-        job_id = job_of(message) if is_ours else None
-        try:
-            if job_id is not None:
-                await actions.use_as_control_image(
-                    interaction, job_id, is_private=message.flags.ephemeral
-                )
-                return
-            pictures = pictures_of(message)
-            if not pictures:
-                raise sentences.no_picture_there()
-            form = PictureForm(
-                actions.service.presets.values(),
-                say_of(interaction),
-                [actions.attached(each) for each in pictures],
-                is_private=await actions.answers.is_private(interaction),
-            )
-        except FluxbotError as error:
-            await actions.answers.refuse(interaction, error)
-            return
-        await actions.answers.open_form(interaction, form)
-
-    def about_job(act: Callable[[Interaction, str], Awaitable[None]]) -> Any:
-        async def menu(interaction: Interaction, message: discord.Message) -> None:
-            is_ours = message.author.id == interaction.application_id
-            job_id = job_of(message) if is_ours else None
-            if job_id is None:
-                await actions.answers.refuse(interaction, sentences.not_ours())
-                return
-            await act(interaction, job_id)
-
-        return menu
-
-    async def inspect(interaction: Interaction, message: discord.Message) -> None:
-        is_ours = message.author.id == interaction.application_id
-        job_id = job_of(message) if is_ours else None
-        pictures = pictures_of(message)
-        if job_id is not None and not message.attachments:
-            await actions.inspect(interaction, PictureOf(job_id), shown=job_id)
-        elif pictures:
-            await actions.inspect(interaction, actions.attached(pictures[0]))
-        else:
-            await actions.answers.refuse(interaction, sentences.no_picture_there())
-
-    return [
-        app_commands.ContextMenu(
-            name=locale_str(name),
-            callback=callback,
-            allowed_contexts=contexts(config),
-            allowed_installs=installs(config),
-        )
-        for name, callback in (
-            ("Use as control image", use),
-            ("Show how this was made", about_job(actions.how_made)),
-            ("Report this picture", about_job(actions.report)),
-            ("Who asked for this?", about_job(actions.who_asked)),
-            ("Inspect", inspect),
-        )
-    ]
 
 
 def _localised(*names: str) -> dict[str, str | locale_str]:

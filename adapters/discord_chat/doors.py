@@ -6,6 +6,8 @@ place, no button under an old message may do there either.
 
 from __future__ import annotations
 
+from discord import app_commands
+
 from adapters.discord_chat.people import Interaction
 from bot import sentences
 from bot.refusals import NotAllowed
@@ -44,3 +46,16 @@ def has_user_install(settings: Discord) -> bool:
     if settings.user_install is not None:
         return settings.user_install
     return not settings.servers and not settings.roles
+
+
+def contexts(settings: Discord) -> app_commands.AppCommandContext:
+    """The places where Discord offers the commands. One's own data can be asked for in direct
+    messages even where nobody draws there."""
+    return app_commands.AppCommandContext(
+        guild=True, dm_channel=True, private_channel=has_user_install(settings)
+    )
+
+
+def installs(settings: Discord) -> app_commands.AppInstallationType:
+    """Whether servers alone can install the app, or people too."""
+    return app_commands.AppInstallationType(guild=True, user=has_user_install(settings))

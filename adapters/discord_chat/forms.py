@@ -218,6 +218,8 @@ class PictureForm(_Form):
 
     Args:
         pictures: Pictures to choose from.
+        title: Words above the form.
+        preset: Name of the preset that is chosen at first.
         number: The picture that is chosen at first.
         shown: Id of the job whose pictures they are, if of any.
         is_private: Whether the new picture stays private unless the person says otherwise, for
@@ -230,6 +232,8 @@ class PictureForm(_Form):
         say: Language,
         pictures: Sequence[Picture],
         *,
+        title: str = "",
+        preset: str | None = None,
         prompt: str = "",
         number: int = 1,
         shown: str | None = None,
@@ -238,8 +242,10 @@ class PictureForm(_Form):
         takers = [preset for preset in presets if preset.needs_image]
         if not takers:
             raise sentences.no_taker()
-        old = ImagineCommand(prompt, preset=takers[0].name)
-        super().__init__(say, say("Use as control image"), old, takers, "--strength 0.7")
+        names = [each.name for each in takers]
+        old = ImagineCommand(prompt, preset=preset if preset in names else names[0])
+        title = title or say("Use as control image")
+        super().__init__(say, title, old, takers, "--strength 0.7")
         self._pictures = pictures
         self._number = number
         self._shown = shown

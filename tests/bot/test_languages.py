@@ -9,7 +9,8 @@ from discord import app_commands
 
 from adapters.discord_chat.administration import admin_commands
 from adapters.discord_chat.buttons import LABELS
-from adapters.discord_chat.commands import flux_commands, menus
+from adapters.discord_chat.commands import flux_commands
+from adapters.discord_chat.menus import menus
 from bot import replies
 from bot.config import Config
 from bot.jobs import Job, JobStatus, Progress

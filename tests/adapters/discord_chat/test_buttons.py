@@ -441,6 +441,63 @@ async def test_what_the_menu_makes_of_a_private_picture_stays_private(fake, ada,
     assert (await submitted.until(drawn)).is_ephemeral
 
 
+async def test_a_picture_of_ours_is_varied_by_the_menu(bob, fox, service):
+    chosen = await bob.menu("Vary this", fox)
+
+    await chosen.until(drawn)
+    request = (await newest(service, bob)).request
+    assert (request.preset, request.prompt) == ("redraw", "a fox")
+
+
+async def test_one_of_a_grid_is_varied_by_the_menu_as_it_is_shown(ada, four_foxes, service):
+    single = await (await ada.press(four_foxes, "U3")).until(drawn)
+
+    await (await ada.menu("Vary this", single)).until(drawn)
+
+    newer, older = (await service.lookups.history(f"discord:{ada.id}")).jobs
+    third = await service.lookups.picture(Source(older.user), older.id, 3)
+    assert pixels(newer.request.control_image.read_bytes()) == pixels(third.read_bytes())
+
+
+async def test_of_a_grid_the_menu_draws_as_many_new_ones(ada, four_foxes, service):
+    await (await ada.menu("Vary this", four_foxes)).until(drawn)
+
+    newer, older = (await service.lookups.history(f"discord:{ada.id}")).jobs
+    assert (newer.images, newer.request.prompt) == (4, "a fox")
+    assert newer.request.seed != older.request.seed
+
+
+async def test_a_picture_of_anybody_is_varied_with_words_of_ones_own(fake, ada, bob, gate, service):
+    gate.open()
+    message = await bob.say(fake.channel, "look", File(picture(), "holiday.png"))
+    chosen = await ada.menu("Vary this", message)
+    await chosen.answered()
+    assert chosen.modal.title == "Vary this"
+
+    submitted = await ada.submit(
+        chosen, {"prompt": "a castle", "options": "--steps 2 --strength 1"}
+    )
+
+    await submitted.until(drawn)
+    request = (await newest(service, ada)).request
+    assert (request.preset, request.prompt, request.kind.strength) == ("redraw", "a castle", 1)
+    assert pixels(request.control_image.read_bytes()) == pixels(picture())
+
+
+@pytest.mark.parametrize("menu", ["Vary this", "Use as control image"])
+async def test_a_strangers_picture_that_is_too_large_is_refused(make_presence, fake, gate, menu):
+    gate.open()
+    await make_presence(control_images={"max_megabytes": 0.0001})
+    ada = fake.person("ada")
+    message = await ada.say(fake.channel, "look", File(picture(), "holiday.png"))
+    chosen = await ada.menu(menu, message)
+    await chosen.answered()
+
+    submitted = await ada.submit(chosen, {"prompt": "a castle"})
+
+    assert "MB are allowed" in (await submitted.followed_up()).text
+
+
 async def test_a_message_without_a_picture_has_nothing_to_draw_from(fake, ada, bob):
     message = await bob.say(fake.channel, "look")
 
