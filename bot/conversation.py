@@ -103,6 +103,7 @@ class Reply:
         asks_to_delete: Whether `text` asks whether all of that is to be deleted; a yes is
             `MyDataCommand`.
         series: Jobs that were asked for together: to be followed as one where `is_new`.
+        page, words: Of a history: the page that `jobs` are, from 1, and what was looked for.
         choices: Words to say next, to be offered as buttons beside `text`.
     """
 
@@ -121,6 +122,8 @@ class Reply:
     link: str = ""
     series: Series | None = None
     choices: tuple[Choice, ...] = ()
+    page: int = 1
+    words: str = ""
 
     @property
     def has_files(self) -> bool:
@@ -465,7 +468,8 @@ async def _history(service: Service, source: Source, words: str, page: int) -> R
     found = await service.lookups.history(user, words, before=before, limit=PAGE_SIZE)
     has_more = found.next is not None
     text = replies.history(found.jobs, words, page, has_more, say)
-    return Reply(text, jobs=tuple(found.jobs), has_more=has_more)
+    jobs = tuple(found.jobs)
+    return Reply(text, jobs=jobs, has_more=has_more, page=page, words=words)
 
 
 def _with_options(command: Command, options: ImagineCommand) -> Command:

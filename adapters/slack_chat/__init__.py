@@ -19,6 +19,7 @@
 | ``previews`` | unfinished pictures, as files at Slack |
 | ``pace`` | about one message a second in a channel |
 | ``files`` | attached files, and pictures on their way to Slack |
+| ``replying`` | replies as messages, with what can be pressed; pure |
 | ``blocks`` | Block Kit: messages; ``forms``: modals; ``home``: the App Home; all pure |
 | ``wording`` | Slack's escapes, mentions and links to plain words, and back |
 """

@@ -15,9 +15,11 @@ from adapters.slack_chat import blocks, files, forms
 from adapters.slack_chat.context import Context
 from adapters.slack_chat.errors import OutcomeUnknown, SlackError
 from adapters.slack_chat.forms import Purpose, Purposed
+from adapters.slack_chat.hooks import respond
 from adapters.slack_chat.linking import link_command
 from adapters.slack_chat.moderation import decided, decision_of, peek
 from adapters.slack_chat.places import Place, patiently, whisper_blocks
+from adapters.slack_chat.replying import message_of
 from bot import sentences
 from bot.commands import (
     AdminWho,
@@ -69,7 +71,7 @@ class Actions:
 
     async def _on_button(self, ack: Any, body: dict[str, Any], action: dict[str, Any]) -> None:
         _, verb, *more = str(action["action_id"]).split(":")
-        number = int(more[0]) if more else 1
+        number = int(more[0]) if more and more[0].isdecimal() else 1
         job_id = str(action.get("value") or "")
         place = self._context.place_of(body)
         trigger = body["trigger_id"]
@@ -107,9 +109,12 @@ class Actions:
             )
         elif verb == "show":
             return await self._context.converse(place, ShowCommand(job_id, 1), shown=job_id)
-        elif verb == "say":
+        elif verb in ("say", "go"):
             # Whatever is said in answer is for the person alone, as the button was.
             return await self._context.converse(place, job_id, event_id=event_id)
+        elif verb == "turn":
+            reply = await self._context.converse(place, job_id)
+            return reply if await self._turn(place, body, reply) else Reply()
         elif verb in ("edit", "control"):
             reply = await self._open_about(place, verb, job_id, trigger)
         elif verb == "reveal":
@@ -126,6 +131,23 @@ class Actions:
             self._context.spawn(self._context.publish_home(place))
         # The message itself shows the result, but for some.
         return reply if reply.error is not None or reply.kind in TOLD else Reply()
+
+    async def _turn(self, place: Place, body: dict[str, Any], reply: Reply) -> bool:
+        """Whether the page *reply* is still to be shown, since it could not take the place of the
+        one whose button was pressed."""
+        said = message_of(reply, place.say, place.workspace.team)
+        ts = body.get("container", {}).get("message_ts")
+        try:
+            if body.get("container", {}).get("is_ephemeral"):
+                await respond(place.workspace, place.hook, *said, replaces=True)
+            else:
+                await place.workspace.call(
+                    "chat.update", channel=place.channel, ts=ts, text=said[0], blocks=said[1]
+                )
+        except (SlackError, OutcomeUnknown) as error:
+            logger.info("a page is shown anew: %s", error)
+            return True
+        return False
 
     async def _open_about(self, place: Place, verb: str, job_id: str, trigger: str) -> Reply:
         """Open the form that draws a job differently, or from its picture."""

@@ -26,7 +26,7 @@ MAX_BLOCKS = 50
 MAX_FALLBACK = 300
 MAX_LABEL, MAX_BUTTONS = 75, 25
 #: Buttons whose value is no id of a job.
-ABOUT_NO_JOB = frozenset({"say", "linkyes", "linkno"})
+ABOUT_NO_JOB = frozenset({"say", "go", "turn", "draw", "settings", "forget", "linkyes", "linkno"})
 #: Buttons for each picture, up to this many pictures.
 MAX_NUMBERED = 4
 

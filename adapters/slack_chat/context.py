@@ -11,7 +11,12 @@ from functools import partial
 from typing import Any
 
 from adapters.slack_chat import blocks, files, forms
-from adapters.slack_chat.errors import OutcomeUnknown, RateLimited, SlackError
+from adapters.slack_chat.errors import (
+    OutcomeUnknown,
+    RateLimited,
+    SlackError,
+    is_about_content,
+)
 from adapters.slack_chat.forms import Purposed
 from adapters.slack_chat.grants import Grants
 from adapters.slack_chat.home import home
@@ -23,10 +28,10 @@ from adapters.slack_chat.installations import (
     is_shared,
     team_of_person,
 )
-from adapters.slack_chat.linking import message_of
 from adapters.slack_chat.own_data import hand_file_over, hand_over
 from adapters.slack_chat.people import People
 from adapters.slack_chat.places import Place, patiently, post, whisper, whisper_blocks
+from adapters.slack_chat.replying import message_of
 from adapters.slack_chat.threads import picture_above
 from adapters.slack_chat.window import show_again
 from adapters.slack_chat.workspaces import Workspace
@@ -343,8 +348,7 @@ class Context:
             elif reply.job is not None:
                 await self._show(place, reply.job)
             elif reply.text:
-                said = message_of(reply, place.say)
-                await patiently(place.workspace, lambda: whisper_blocks(place, *said))
+                await self._say(place, reply)
         except FluxbotError as error:
             await self.whisper_somehow(place, refusal(error, place.say).text)
         except (SlackError, OutcomeUnknown) as error:
@@ -353,6 +357,18 @@ class Context:
             if reply.has_files:  # which are all that it is about
                 text = refusal(sentences.our_fault(), place.say).text
             await self.whisper_somehow(place, text)
+
+    async def _say(self, place: Place, reply: Reply) -> None:
+        """Tell the person the words of *reply*, with its pictures if they can be shown."""
+        workspace = place.workspace
+        said = message_of(reply, place.say, workspace.team)
+        try:
+            await patiently(workspace, lambda: whisper_blocks(place, *said))
+        except SlackError as error:
+            if not reply.jobs or not is_about_content(error.error):
+                raise
+            bare = message_of(reply, place.say, workspace.team, shows_pictures=False)
+            await patiently(workspace, lambda: whisper_blocks(place, *bare))
 
     def tell_later(self, place: Place, reply: Reply) -> None:
         """Tell the person what comes after *reply*, when it is time for that."""

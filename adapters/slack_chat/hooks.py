@@ -3,6 +3,8 @@ any conversation, also in one that the bot is no member of, 5 times within 30 mi
 
 from __future__ import annotations
 
+from typing import Any
+
 import aiohttp
 
 from adapters.slack_chat import blocks
@@ -12,15 +14,25 @@ from adapters.slack_chat.workspaces import Workspace
 ATTEMPTS = 4
 
 
-async def respond(workspace: Workspace, hook: str, text: str, parts: list[blocks.Block]) -> None:
+async def respond(
+    workspace: Workspace,
+    hook: str,
+    text: str,
+    parts: list[blocks.Block],
+    *,
+    replaces: bool = False,
+) -> None:
     """Show *parts* to the person of the address *hook* alone, where they asked; *text* is their
-    text for notifications.
+    text for notifications. With *replaces* they take the place of the message whose button was
+    pressed.
 
     Raises:
         SlackError: The address serves no more.
         OutcomeUnknown: Slack did not answer, several times.
     """
-    body = {"response_type": "ephemeral", "text": text, "blocks": parts}
+    body: dict[str, Any] = {"response_type": "ephemeral", "text": text, "blocks": parts}
+    if replaces:
+        body["replace_original"] = True
     for attempt in range(ATTEMPTS):
         try:
             async with workspace.session.post(hook, json=body) as answer:

@@ -23,9 +23,9 @@ from adapters.slack_chat.errors import GONE
 from adapters.slack_chat.forms import Purposed
 from adapters.slack_chat.hooks import respond
 from adapters.slack_chat.installations import installation, person_of
-from adapters.slack_chat.linking import message_of
 from adapters.slack_chat.messages import Messages
 from adapters.slack_chat.places import Place
+from adapters.slack_chat.replying import message_of
 from adapters.slack_chat.threads import is_alone
 from adapters.slack_chat.window import PLATFORM, abandon
 from bot import sentences
@@ -212,7 +212,8 @@ class Listeners:
         task = self._context.spawn(work())
         await asyncio.wait({task}, timeout=self._context.patience)
         reply = self._context.outcome(task, place) if task.done() else Reply()
-        if reply.text and not reply.has_files:
+        # Slack would refuse all of it for a picture that is gone.
+        if reply.text and not reply.has_files and not reply.jobs:
             said, parts = message_of(reply, place.say)
             await ack(text=said, blocks=parts, response_type="ephemeral")
             self._context.tell_later(place, reply)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from unittest.mock import patch
 
 from adapters.slack_chat.chat import findings
 from bot.screens import Action, Verdict
@@ -165,6 +166,19 @@ async def a_picture_once_more(stage):
         await stage.see(lambda: len(stage.messages(job)) > 1)
 
 
+async def pages_of_a_history(stage):
+    for prompt in (FOX, f"a cat {SMALL}"):
+        job = await stage.draw(stage.ada.mention(stage.general, prompt))
+        if job is not None:
+            stage.shown_again[job.id] = 1
+    with patch("bot.conversation.PAGE_SIZE", 1):
+        await stage.ada.tell("history")
+        found = await stage.shows("a cat", "Older", stage.patience)
+        if found is not None:
+            await stage.ada.press(found[1], "Older", found[0])
+            await stage.shows("a fox", "Newer", stage.patience)
+
+
 async def spoiler(stage):
     stage.judge.picture = HIDDEN
     job = await stage.ask(stage.ada.mention(stage.general, FOX))
@@ -304,6 +318,7 @@ ALL = {
         words,
         words_directly,
         a_picture_once_more,
+        pages_of_a_history,
         spoiler,
         home,
         report,

@@ -549,7 +549,10 @@ class WebApi:
         self._check(body)
         if body.get("response_type") == "in_channel":
             self.slack.violations.append("what was meant for one person was told to all")
-        hook.channel.whisper(hook.user, body, self.slack.ts())
+        if body.get("replace_original"):
+            hook.channel.replace_whisper(hook.user, body)
+        else:
+            hook.channel.whisper(hook.user, body, self.slack.ts())
         return web.json_response({"ok": True})
 
 

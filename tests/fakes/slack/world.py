@@ -176,6 +176,12 @@ class Channel:
         self.whispered_at.append(ts)
         self.touch()
 
+    def replace_whisper(self, user, message):
+        """The last one to *user* is *message* from now on."""
+        index = max(index for index, (to, _) in enumerate(self.whispers) if to == user)
+        self.whispers[index] = (user, message)
+        self.touch()
+
     async def until(self, predicate):
         """Wait until *predicate* of the messages is true; returns what it returned."""
         async with asyncio.timeout(10):
