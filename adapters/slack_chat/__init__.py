@@ -12,6 +12,8 @@
 | ``actions`` | buttons, forms and shortcuts |
 | ``context`` | shared by both: the person, the place, the ways to answer |
 | ``people`` | people, as Slack knows them, and their languages |
+| ``agent`` | what Slack shows of an agent: status, titles, prompts |
+| ``greetings`` | words of welcome |
 | ``places`` | places in Slack where people talk to the bot, and messages there |
 | ``threads`` | pictures further up in a thread, and who has spoken there |
 | ``hooks`` | answers by ``response_url``, in any conversation |

@@ -164,6 +164,8 @@ class SlackChat:
             signing_secret=self._secrets.slack_signing_secret or "",
             # Else Bolt acknowledges before anything is done, and Slack delivers no more.
             process_before_response=True,
+            # Among them is that the bot has joined a channel; the others are left by `Listeners`.
+            ignoring_self_events_enabled=False,
         )
         context = Context(
             self._service,

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from adapters.slack_chat import blocks, files, forms
+from adapters.slack_chat import agent, blocks, files, forms
 from adapters.slack_chat.errors import (
     OutcomeUnknown,
     RateLimited,
@@ -154,6 +154,12 @@ class Context:
             self.people.language(workspace, user),
         )
 
+    def root_of(self, body: Mapping[str, Any], message: Mapping[str, Any]) -> str:
+        """The thread in which *message* of a conversation with the bot is answered: its own for an
+        agent; empty for none."""
+        own = str(message["ts"]) if self.workspace_of(body).is_agent else ""
+        return message.get("thread_ts") or own
+
     def place_of(self, body: Mapping[str, Any]) -> Place:
         """The place of a button or shortcut: the thread of its message."""
         user = _user(body)
@@ -161,7 +167,8 @@ class Context:
         # A message for one person alone is not in the body; its container says where it is.
         message = body.get("message") or {}
         thread = message.get("thread_ts") or body.get("container", {}).get("thread_ts") or ""
-        root = thread if channel.startswith("D") else thread or message.get("ts") or ""
+        is_flat = channel.startswith("D") and not self.workspace_of(body).is_agent
+        root = thread if is_flat else thread or message.get("ts") or ""
         return self.place(body, channel, root, user, thread)
 
     async def is_back(self, workspace: Workspace) -> bool:
@@ -297,6 +304,8 @@ class Context:
         asked_for = reply.series or reply.job
         if reply.is_new and asked_for is not None:
             self.following.follow(asked_for, is_new=True)
+            if before and before == place.root and reply.job is not None:
+                self.spawn(agent.name_thread(place, reply.job.request.prompt))
             return Reply()
         return reply
 

@@ -13,7 +13,7 @@ from adapters.slack_chat.blocks import (
     section,
     text_message,
 )
-from bot import replies
+from bot import replies, welcomes
 from bot.jobs import Job, JobStatus
 from bot.languages import ENGLISH, Language
 from bot.ledger import QuotaStatus
@@ -66,7 +66,7 @@ def home(
             section(f"{replies.short(job)}\n{job.id} · {replies.summary(job, say)}", **more)
         )
     if not drawn:
-        blocks.append(section(replies.history([], "", 1, has_more=False, say=say)))
+        blocks.append(section(welcomes.words_of_welcome(say, is_direct=True)))
     blocks += [
         _header(say("Your defaults")),
         section(replies.settings(own, say)),

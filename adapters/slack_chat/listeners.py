@@ -17,10 +17,11 @@ from typing import Any
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.response import BoltResponse
 
-from adapters.slack_chat import blocks, wording
+from adapters.slack_chat import agent, blocks, wording
 from adapters.slack_chat.context import Context
 from adapters.slack_chat.errors import GONE
 from adapters.slack_chat.forms import Purposed
+from adapters.slack_chat.greetings import Greetings
 from adapters.slack_chat.hooks import respond
 from adapters.slack_chat.installations import installation, person_of
 from adapters.slack_chat.messages import Messages
@@ -39,6 +40,8 @@ logger = logging.getLogger(__name__)
 REMEMBERED = 1000
 #: Events about the end of an installation.
 FAREWELLS = ("app_uninstalled", "tokens_revoked")
+#: Kinds of messages that say that somebody has joined a channel.
+JOINED = ("channel_join", "group_join")
 
 
 class Listeners:
@@ -48,6 +51,7 @@ class Listeners:
         self._context = context
         self._events: OrderedDict[str, asyncio.Task[None]] = OrderedDict()
         self._messages = Messages()
+        self._greetings = Greetings(context.service)
         app.use(self._identify)
         app.error(self._on_error)
         app.event("app_mention")(self._on_mention)
@@ -103,10 +107,15 @@ class Listeners:
             event = {**message, "channel": event["channel"]}
         if event.get("bot_id") or "user" not in event:
             return
+        if event.get("subtype") in JOINED:
+            await self._on_joined(body, event)
+        if event["user"] == self._context.workspace_of(body).bot_user:
+            return
         if event.get("subtype") not in (None, "file_share", "thread_broadcast"):
             return  # deleted, joined, …
         thread = event.get("thread_ts") or ""
-        place = self._context.place(body, event["channel"], thread, event["user"], thread)
+        root = self._context.root_of(body, event) if is_direct else thread
+        place = self._context.place(body, event["channel"], root, event["user"], thread)
         if is_direct:
             await self._once(body["event_id"], self._hear(place, event))
         elif thread and event.get("subtype") != "thread_broadcast":
@@ -138,9 +147,21 @@ class Listeners:
         return is_meant(said, last, is_alone=True, is_theirs=is_theirs) and await is_alone(place)
 
     async def _on_home(self, body: dict[str, Any], event: dict[str, Any]) -> None:
+        place = self._context.place(body, event["channel"], "", event["user"])
         if event.get("tab") == "home":
-            place = self._context.place(body, event["channel"], "", event["user"])
             self._context.spawn(self._context.publish_home(place))
+        elif event.get("tab") == "messages":
+            self._context.spawn(self._greetings.open(place, event["event_ts"]))
+
+    async def _on_joined(self, body: dict[str, Any], event: dict[str, Any]) -> None:
+        """Say hello in a channel to which somebody has invited the bot, in their language."""
+        workspace, inviter = self._context.workspace_of(body), str(event.get("inviter") or "")
+        if event["user"] != workspace.bot_user or body["event_id"] in self._events:
+            return
+        if inviter:
+            await self._context.people.meet(workspace, inviter)
+        place = self._context.place(body, event["channel"], "", inviter)
+        await self._once(body["event_id"], self._greetings.join(place, event["ts"]))
 
     async def _on_uninstalled(self, body: dict[str, Any], event: dict[str, Any]) -> None:
         workspace = self._context.workspace_of(body)
@@ -186,6 +207,7 @@ class Listeners:
             if is_edited and not self._messages.may_be_heard_again(id, text):
                 return
             files = event.get("files") or []
+            await agent.think(place)
             try:
                 reply = await self._converse(
                     place, text, files, f"slack:{id}", before=event["ts"], is_edited=is_edited

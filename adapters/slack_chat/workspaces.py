@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 #: Scopes that the bot uses; deploy/slack-manifest.yaml asks for them.
 SCOPES = {
     "app_mentions:read": "hear when somebody mentions it",
+    "assistant:write": "offer prompts to people who open it, and answer each message in a thread",
     "channels:history": "hear what is said in its threads without naming it, and find its own"
     " message again when Slack's answer was lost",
     "chat:write": "answer",
@@ -58,6 +59,9 @@ FORMS = frozenset(
 )
 #: Methods that can be called twice with the effect of once.
 REPEATABLE = FORMS | {
+    "assistant.threads.setStatus",
+    "assistant.threads.setSuggestedPrompts",
+    "assistant.threads.setTitle",
     "chat.delete",
     "chat.update",
     "conversations.open",
@@ -124,6 +128,12 @@ class Workspace:
         self.name = answer.get("team") or self.team
         self.bot_user, self.bot_id = answer["user_id"], answer.get("bot_id") or ""
         self.lost = None
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether the app is an agent there: installed with ``agent_view`` in its manifest, which
+        comes with this permission."""
+        return "assistant:write" in self.scopes
 
     def may(self, scope: str) -> bool:
         """Whether the token has the permission *scope*, as far as is known."""

@@ -196,6 +196,11 @@ async def home(stage):
     stage.expect("Your latest pictures")
 
 
+async def opened_for_the_first_time(stage):
+    await stage.ada.open_home("messages")
+    stage.expect("Write what you would like to see")
+
+
 async def report(stage):
     """It reaches the moderators, who look at the picture, and decide."""
     job = await stage.draw(stage.ada.mention(stage.general, FOX))
@@ -321,6 +326,7 @@ ALL = {
         pages_of_a_history,
         spoiler,
         home,
+        opened_for_the_first_time,
         report,
         question_of_an_admin,
         held_picture,

@@ -50,7 +50,9 @@ def test_the_manifest_names_every_event_that_is_listened_to_and_no_other(manifes
 
 
 def test_the_manifest_asks_for_every_scope_that_is_used_and_no_other(manifest, code):
-    methods = set(re.findall(r'"((?:auth|chat|conversations|files|users)\.\w+)"', code))
+    methods = set(
+        re.findall(r'"((?:assistant|auth|chat|conversations|files|users)[.\w]*\.\w+)"', code)
+    )
     used = {api.SCOPES[method] for method in methods if method in api.SCOPES}
     assert methods <= {*api.SCOPES, "auth.test", "chat.getPermalink"}
     # Reading a conversation takes the scope of its kind, an event and a command their own.
@@ -83,6 +85,7 @@ def test_the_manifest_lets_people_write_and_press(manifest):
     assert home["home_tab_enabled"]
     assert home["messages_tab_enabled"]
     assert not home["messages_tab_read_only_enabled"]
+    assert set(manifest["features"]) & {"agent_view", "assistant_view"} == {"agent_view"}
     assert settings["interactivity"]["is_enabled"]
     assert settings["socket_mode_enabled"]
 
@@ -92,6 +95,9 @@ def test_names_in_the_manifest_are_as_short_as_slack_wants(manifest):
     assert len(information["name"]) <= 35
     assert len(information["description"]) <= 140
     assert 174 <= len(information["long_description"]) <= 4000
+    agent = manifest["features"]["agent_view"]
+    assert len(agent["agent_description"]) <= 300
+    assert 1 <= len(agent["suggested_prompts"]) <= 4
     for shortcut in manifest["features"]["shortcuts"]:
         assert len(shortcut["name"]) <= 24
         assert len(shortcut["description"]) <= 150

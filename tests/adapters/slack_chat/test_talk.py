@@ -159,22 +159,6 @@ async def test_show_posts_a_picture_again(chat, slack, ada, general, gate):
     assert len(await jobs(chat)) == 1
 
 
-async def test_a_direct_message_needs_no_mention_and_goes_on_without_threads(
-    chat, slack, ada, gate
-):
-    gate.open()
-
-    await ada.tell(f"a fox in snow {SMALL} --seed 7")
-    await ada.direct.said("seed 7", button="Again")
-    await ada.tell("same, at night")
-    night = await ada.direct.said("a fox in snow, at night", button="Again")
-
-    assert "thread_ts" not in night
-    assert len(await jobs(chat)) == 2
-    await ada.tell("quota")
-    await ada.direct.said("credits left")
-
-
 async def test_a_picture_sent_directly_is_followed(chat, ada, gate):
     gate.open()
 

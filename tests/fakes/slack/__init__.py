@@ -4,6 +4,7 @@
 | --- | --- |
 | ``world`` | people, channels, messages, files, and time that passes when somebody sleeps |
 | ``api`` | the Web API with its errors, scopes and limits; file hosts; response_url |
+| ``agents`` | the part of it that agents have: statuses, titles, prompts |
 | ``sockets`` | Socket Mode: tickets, envelopes, acknowledgements, redelivery; or HTTP |
 | ``people`` | what a person does: mention, slash, press, shortcut, submit |
 | ``transcript`` | a conversation, a form or a home as plain text |
@@ -31,6 +32,7 @@ from tests.fakes.slack.world import Channel, File, Time, pings
 #: What the manifest asks for.
 ALL_SCOPES = (
     "app_mentions:read",
+    "assistant:write",
     "channels:history",
     "chat:write",
     "chat:write.public",

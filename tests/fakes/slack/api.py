@@ -10,10 +10,14 @@ import re
 from aiohttp import web
 
 from tests.fakes.slack import schema
+from tests.fakes.slack.agents import Agents, Refused
 from tests.fakes.slack.world import Budget, File, images, loose, markup_problems
 
 #: What each method asks for; none of those that stand here is open to everybody.
 SCOPES = {
+    "assistant.threads.setStatus": "chat:write",
+    "assistant.threads.setSuggestedPrompts": "assistant:write",
+    "assistant.threads.setTitle": "assistant:write",
     "chat.postMessage": "chat:write",
     "chat.postEphemeral": "chat:write",
     "chat.update": "chat:write",
@@ -67,15 +71,7 @@ SECONDS_OF_LOOKING = 3.0
 HISTORY = {"channel": "channels:history", "group": "groups:history", "im": "im:history"}
 
 
-class Refused(Exception):
-    """``ok: false``; *more* goes into the answer."""
-
-    def __init__(self, error, **more):
-        super().__init__(error)
-        self.error, self.more = error, more
-
-
-class WebApi:
+class WebApi(Agents):
     """Answers what the bot asks, as Slack would; *slack* is the whole fake.
 
     Attributes:
@@ -300,6 +296,7 @@ class WebApi:
             **({"thread_ts": thread} if thread else {}),
         }
         channel.messages[ts] = message
+        channel.statuses.pop(thread, None)
         channel.texts[ts] = [arguments.get("text", "")]
         self.slack.posted(message, channel)
         shown = {key: value for key, value in message.items() if key != "metadata"}

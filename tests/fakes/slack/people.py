@@ -264,6 +264,16 @@ class Person:
             event["view"] = self.home
         await self.acked(await self.event(event))
 
+    async def invite(self, channel):
+        """Have the bot join *channel*, which Slack tells everybody there."""
+        ts, flux = self.slack.ts(), self.team.bot_user
+        text = f"<@{flux}> has joined the channel"
+        event = {"type": "message", "subtype": f"{channel.kind}_join", "user": flux, "text": text}
+        event |= {"inviter": self.id, "ts": ts, "channel": channel.id, "event_ts": ts}
+        event |= {"channel_type": channel.kind, "team": self.team.id}
+        channel.messages[ts] = event
+        await self.acked(await self.event(event))
+
     async def slash(self, channel, text="", command="/flux"):
         """Type a command; returns what the acknowledgement says, None where it says nothing."""
         assert self.elsewhere is None, "Slack offers commands to people of the workspace alone"

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import aiohttp
 from aiohttp import WSMsgType, web
 
-from tests.fakes.slack.api import Refused
+from tests.fakes.slack.agents import Refused
 
 SECONDS_TO_ACK = 3.0
 #: After these seconds without an acknowledgement an event is sent again.

@@ -148,6 +148,8 @@ class Channel:
         whispers: (user, message) that only that person sees; *whispered_at* has their times.
         acts: (time, lines, thread) of what people do without a message: press, send a form.
         texts: Every text that each message ever had, by timestamp.
+        statuses, titles: Of threads, by their first message; the next answer ends a status.
+        prompts: Those that are offered where nobody has written yet.
         broken: The error of each call of a method that is about this conversation, by method.
         unchangeable: Timestamps of messages that can be edited no more.
     """
@@ -159,6 +161,7 @@ class Channel:
         self.messages = {}
         self.whispers, self.whispered_at, self.acts = [], [], []
         self.texts = {}
+        self.statuses, self.titles, self.prompts = {}, {}, []
         self.broken = {}
         self.unchangeable = set()
         self._changed = asyncio.Event()
