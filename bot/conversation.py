@@ -32,6 +32,7 @@ from bot.commands import (
     LinkCommand,
     Member,
     MyDataCommand,
+    PreferCommand,
     PresetsCommand,
     PromptCommand,
     QueueCommand,
@@ -44,6 +45,7 @@ from bot.commands import (
     UnlinkCommand,
     UpscaleCommand,
     VaryCommand,
+    completed,
     courtesy_in,
     parse,
     series_of,
@@ -55,6 +57,7 @@ from bot.jobs import Job
 from bot.languages import ENGLISH, Language
 from bot.linking import Joining
 from bot.orders import audit_file, carry_out, invite
+from bot.preferences import Preferences
 from bot.series import Series
 from bot.service import Service
 from bot.source import Picture, PictureOf, Source
@@ -269,8 +272,17 @@ async def _understood(
     last = await service.lookups.latest(source) if goes_on else None
     if isinstance(said, AgainCommand):
         command: Command = replace(said, job_id=last.id) if is_bare and last else said
+    elif isinstance(said, str | PromptCommand):
+        own = await service.preferences.of(source.user)
+        meant = own.expanded(said)
+        try:
+            command = own.with_suffix(understand(meant, last))
+        except CommandError as error:
+            if meant == said:
+                raise
+            raise InvalidRequest(str(error), field=error.field) from None  # it points elsewhere
     else:
-        command = understand(said, last) if isinstance(said, str | PromptCommand) else said
+        command = said
     if last is None or not isinstance(command, AgainCommand) or command.job_id != last.id:
         return source, command, ()
     # Where several people speak, the last picture may be anybody's.
@@ -340,6 +352,8 @@ async def _answer(
         case SettingsCommand():
             own = await _settings(service, source.user, command)
             return Reply(replies.settings(own, say))
+        case PreferCommand():
+            return preferred(await service.preferences.change(source.user, command), say)
         case MyDataCommand("export"):
             return Reply(say("Here is everything that I keep about you."), is_export=True)
         case MyDataCommand("delete", False):
@@ -441,6 +455,18 @@ async def _inspect(
     return Reply(told(await service.inspections.findings(source, picture), source.language))
 
 
+def preferred(own: Preferences, say: Language) -> Reply:
+    """The words of a person's own, with a button to remove each."""
+    lines = [say("Behind every prompt of yours: {words}", words=own.suffix)] if own.suffix else []
+    lines += [f"--{name}: {text}" for name, text in own.shortcuts.items()]
+    names = [*(["suffix"] if own.suffix else []), *own.shortcuts]
+    choices = [Choice(say("Remove {name}", name=name), f"prefer remove {name}") for name in names]
+    if not lines:
+        examples = 'prefer suffix ", film grain"', 'prefer pic = "--ar 3:2"'
+        lines = [say("You have no words of your own yet. Keep some:"), *examples]
+    return Reply("\n".join(lines), choices=tuple(choices))
+
+
 async def _settings(service: Service, user: str, command: SettingsCommand) -> dict[str, object]:
     if command.is_question:
         return await service.own_settings.of(user)
@@ -476,23 +502,18 @@ def _with_options(command: Command, options: ImagineCommand) -> Command:
     """*command*, with options that it leaves open taken from *options*, if it draws anything."""
     if isinstance(command, SeriesCommand):
         members = [
-            replace(each, command=_completed(each.command, options)) for each in command.members
+            replace(
+                each,
+                command=(
+                    completed(each.command, options)
+                    if isinstance(each.command, ImagineCommand)
+                    else each.command
+                ),
+            )
+            for each in command.members
         ]
         return SeriesCommand(tuple(members))
-    return _completed(command, options) if isinstance(command, ImagineCommand) else command
-
-
-def _completed(
-    command: ImagineCommand | AgainCommand, options: ImagineCommand
-) -> ImagineCommand | AgainCommand:
-    if isinstance(command, AgainCommand):
-        return command
-    chosen, said = options.options, command.options
-    if command.aspect_ratio is not None or command.width is not None:
-        # A size that was typed replaces the chosen one as a whole.
-        for name in ("width", "height", "aspect_ratio"):
-            chosen.pop(name, None)
-    return ImagineCommand(command.prompt, **{**chosen, **said})
+    return completed(command, options) if isinstance(command, ImagineCommand) else command
 
 
 def _kind(command: Command) -> str:

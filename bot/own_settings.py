@@ -10,6 +10,7 @@ from bot import people
 from bot.commands import ImagineCommand
 from bot.config import Config
 from bot.database import Database
+from bot.preferences import KEY
 from bot.presets import Presets
 from bot.requests import changed_settings, check_settings
 
@@ -24,7 +25,7 @@ class OwnSettings:
 
     async def of(self, user: str) -> dict[str, Any]:
         """Own defaults of *user*: the fields of `ImagineCommand` that are set."""
-        return await self._database.read(partial(people.settings, user=user))
+        return _shown(await self._database.read(partial(people.settings, user=user)))
 
     async def change(
         self,
@@ -50,9 +51,16 @@ class OwnSettings:
             check_settings(changes, self._presets, self._config)
 
         def keep(db: sqlite3.Connection) -> dict[str, Any]:
-            old = {} if is_reset else people.settings(db, user)
+            kept = people.settings(db, user)
+            old = {} if is_reset else _shown(kept)
             new = changed_settings(old, changes, is_private=is_private, is_complete=is_complete)
-            people.keep_settings(db, user, new)
+            # Words of one's own are changed by themselves.
+            words = {KEY: kept[KEY]} if KEY in kept else {}
+            people.keep_settings(db, user, {**new, **words})
             return new
 
         return await self._database.write(keep)
+
+
+def _shown(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name != KEY}

@@ -43,6 +43,7 @@ from bot.origins import NOWHERE, Origin
 from bot.outcomes import LOST_TOO_OFTEN, MAX_ATTEMPTS, UNREADABLE, Outcomes, given_up
 from bot.own_data import OwnData
 from bot.own_settings import OwnSettings
+from bot.preferences import PreferenceBook
 from bot.presets import Presets
 from bot.previews import Previews
 from bot.proposals import Proposals
@@ -88,6 +89,7 @@ class Service:
         selves: The accounts that people have joined.
         linking: Codes that join them, and their parting.
         own_settings: What people set for themselves.
+        preferences: Words of their own.
         dashboard: What admins look at.
         own_data: Export and deletion of a person's data.
         attachments: The way to the content of strangers' files.
@@ -175,6 +177,7 @@ class Service:
             self.selves,
         )
         self.own_settings = OwnSettings(config, database, self._presets)
+        self.preferences = PreferenceBook(database)
         self.attachments = Attachments(config.control_images, control_images, now, self.provenance)
         self.formats = Formats(self.provenance)
         self._drafts = Drafts(

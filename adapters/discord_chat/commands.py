@@ -37,6 +37,7 @@ from bot.commands import (
 from bot.config import Config
 from bot.conversation import Reply, converse
 from bot.jobs import ID_LENGTH
+from bot.preferences import MAX_TEXT
 from bot.source import Source
 from generation.checks import MAX_PROMPT_LENGTH, MAX_SEED
 
@@ -265,6 +266,23 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
             return await converse(service, source_of(interaction), command)
 
         await answers.show(interaction, look_up)
+
+    @group.command(
+        name=locale_str("prefer"),
+        description=locale_str("Keeps words behind all your prompts, and shortcuts of your own"),
+    )
+    @app_commands.describe(
+        name=locale_str("suffix, or the name of a shortcut; all are listed if left out"),
+        text=locale_str("The words to keep; they are removed if left out"),
+    )
+    @app_commands.rename(**_localised("name", "text"))
+    async def prefer(
+        interaction: Interaction,
+        name: Range[str, 1, 24] | None = None,
+        text: Range[str, 1, MAX_TEXT] | None = None,
+    ) -> None:
+        said = " ".join(part for part in ("prefer", name, text and words(text)) if part)
+        await answers.show(interaction, lambda: converse(service, source_of(interaction), said))
 
     add_own_data(group, service, answers)
     add_linking(group, service, answers)

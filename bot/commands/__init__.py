@@ -48,7 +48,7 @@ it. ``imagine`` makes a prompt of everything after it, and ``/`` before a verb i
 from bot.commands.options import OPTIONS, SERIES, WORDS
 from bot.commands.parsing import courtesy_in, parse, read_option, read_options
 from bot.commands.rendering import render, render_options
-from bot.commands.series import series_of
+from bot.commands.series import completed, series_of
 from bot.commands.sizes import SHAPES, fit_size
 from bot.commands.verbs import ADMIN_USAGES, TOPICS, VERBS
 from bot.commands.vocabulary import (
@@ -91,6 +91,7 @@ from bot.commands.vocabulary import (
     LinkCommand,
     Member,
     MyDataCommand,
+    PreferCommand,
     PresetsCommand,
     PromptCommand,
     QueueCommand,
@@ -152,6 +153,7 @@ __all__ = [
     "LinkCommand",
     "Member",
     "MyDataCommand",
+    "PreferCommand",
     "PresetsCommand",
     "PromptCommand",
     "QueueCommand",
@@ -164,6 +166,7 @@ __all__ = [
     "UnlinkCommand",
     "UpscaleCommand",
     "VaryCommand",
+    "completed",
     "courtesy_in",
     "fit_size",
     "parse",

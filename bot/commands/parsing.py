@@ -50,6 +50,7 @@ from bot.commands.vocabulary import (
     InspectCommand,
     LinkCommand,
     MyDataCommand,
+    PreferCommand,
     PresetsCommand,
     QueueCommand,
     QuotaCommand,
@@ -61,6 +62,7 @@ from bot.commands.vocabulary import (
     UpscaleCommand,
 )
 from bot.commands.words import (
+    CLOSERS,
     GAP,
     GAPS,
     INK,
@@ -77,6 +79,7 @@ from generation.checks import is_blank
 #: Also behind what people put between the bot's name and what they want: ", help".
 _FIRST_WORD = re.compile(rf"(?:{GAP}|[,;:.!?](?={GAP}))*(/?)({INK}*)")
 _USER = re.compile(f"[A-Za-z]+(-role|-server)?:{INK}+", re.IGNORECASE)
+_SHORTCUT = re.compile(r"[a-z][a-z0-9-]{0,23}", re.ASCII)
 _CODE = re.compile(r"[a-z0-9]{4}-?[a-z0-9]{4}", re.ASCII)
 #: Whole messages that say yes or no to what was proposed last.
 _ANSWERS = dict.fromkeys(["yes", "yes please", "ja", "ja bitte", "oui", "sí", "si", "はい"], True)
@@ -266,6 +269,8 @@ def _read_verb(message: _Message) -> Command | None:
             return HistoryCommand(parts.prose, **parts.values)
         case "settings":
             return _read_settings(message)
+        case "prefer":
+            return _read_prefer(message)
         case "mydata":
             return _read_my_data(message)
         case "link":
@@ -366,6 +371,29 @@ def _read_settings(message: _Message) -> SettingsCommand:
     if is_reset and parts.values:
         raise error_at(words[0], "reset forgets all settings, so set new ones afterwards")
     return SettingsCommand(ImagineCommand(**parts.values) if parts.values else None, is_reset)
+
+
+def _read_prefer(message: _Message) -> PreferCommand:
+    """``prefer suffix ", film grain"``, ``prefer pic = "--ar 3:2"`` or ``prefer remove pic``."""
+    words = message.words
+    if not words:
+        return PreferCommand()
+    name = words[0].text.lower().lstrip("-—–").partition("=")[0]
+    if name == "remove" and len(words) == 2:
+        return PreferCommand("remove", words[1].text.lower().lstrip("-—–"))
+    if not _SHORTCUT.fullmatch(name) or name == "remove":
+        raise message.error(
+            words[0], f"{shown(words[0].text)} does not fit: the command is {_USAGES['prefer']}"
+        )
+    if name in DRAW or name in HISTORY:
+        raise error_at(
+            words[0], f"{shown(name)} is an option already: choose another name for the shortcut"
+        )
+    start = words[0].position + words[0].text.lower().index(name) + len(name)
+    text = message.text[start:].strip(GAPS).removeprefix("=").strip(GAPS)
+    if len(text) > 1 and text[0] in CLOSERS and text[-1] in CLOSERS[text[0]]:
+        text = text[1:-1]
+    return PreferCommand("keep", name, text) if text.strip() else PreferCommand("remove", name)
 
 
 def _read_my_data(message: _Message) -> MyDataCommand:

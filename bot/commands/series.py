@@ -58,6 +58,16 @@ def series_of(
     return SeriesCommand(tuple(Member(each, again) for again in range(repeat) for each in variants))
 
 
+def completed(command: ImagineCommand, options: ImagineCommand) -> ImagineCommand:
+    """*command*, with options that it leaves open taken from *options*."""
+    chosen, said = options.options, command.options
+    if command.aspect_ratio is not None or command.width is not None:
+        # A size that was typed replaces the chosen one as a whole.
+        for name in ("width", "height", "aspect_ratio"):
+            chosen.pop(name, None)
+    return ImagineCommand(command.prompt, **{**chosen, **said})
+
+
 def escaped(prompt: str) -> str:
     """*prompt*, which is drawn as it stands, as people type it."""
     if _Braces(prompt).number == 1 and not _ESCAPED.search(prompt):

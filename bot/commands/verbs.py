@@ -43,6 +43,10 @@ VERBS: tuple[Verb, ...] = (
     Verb("yes [CODE]", "Draws what I have proposed."),
     Verb("no [CODE]", "Forgets what I have proposed."),
     Verb("settings [options | reset]", "Shows, changes or forgets your defaults."),
+    Verb(
+        'prefer [suffix "WORDS" | NAME = "OPTIONS" | remove NAME]',
+        "Keeps words behind all your prompts, and shortcuts of your own, used as --NAME.",
+    ),
     Verb("mydata export | delete", "Hands you all that is kept about you, or deletes it."),
     Verb(
         "link [CODE | yes | no]",

@@ -236,6 +236,20 @@ class SettingsCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class PreferCommand:
+    """List one's own words, keep some, or remove some.
+
+    Attributes:
+        name: ``suffix``, or the name of a shortcut in lower case.
+        text: The words to keep.
+    """
+
+    action: Literal["list", "keep", "remove"] = "list"
+    name: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class MyDataCommand:
     """Hand over, or delete, everything that is kept about the person.
 
@@ -484,7 +498,7 @@ WITH_PICTURES = (ImagineCommand, SeriesCommand, InspectCommand)
 
 Command = (
     (ImagineCommand | PromptCommand | AgainCommand | VaryCommand | UpscaleCommand)
-    | (SeriesCommand | AnswerCommand)
+    | (SeriesCommand | AnswerCommand | PreferCommand)
     | (ShowCommand | HowCommand | HistoryCommand | CancelCommand | DeleteCommand)
     | (ReportCommand | ThanksCommand)
     | (PresetsCommand | QuotaCommand | QueueCommand | SettingsCommand | HelpCommand)

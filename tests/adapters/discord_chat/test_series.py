@@ -101,3 +101,17 @@ async def test_a_series_is_followed_after_a_restart(fake, ask, make_presence, pr
     await pressed.until(full)
     await asyncio.sleep(0)
     assert len(fake.channel.messages) == 1
+
+
+async def test_a_shortcut_is_kept_used_and_removed(fake, ada, gate):
+    gate.open()
+    kept = await ada.command(
+        fake.channel, "flux prefer", name="tiny", text="--size 64x64 --steps 2"
+    )
+    message = await kept.until(shows("--tiny"))
+
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox --tiny")
+    assert "2 steps · 64×64" in (await asked.until(drawn)).text
+    removed = await ada.press(message, "Remove tiny")
+
+    assert "no words of your own" in (await removed.followed_up(1)).text
