@@ -309,7 +309,7 @@ async def test_upscale_is_not_offered_where_the_result_would_be_too_large(
 ):
     gate.open()
     large = Preset(name="large", kind=ImageToImage(strength=0.3, upscale=2))
-    limits = {"pixels": 128 * 128}
+    limits = {"pixels": 128 * 128, "upscaled_pixels": 128 * 128}
     await make_presence(presets={**PRESETS, "large": large}, limits=limits)
     ada = fake.person("ada")
 
