@@ -25,6 +25,7 @@ from bot.own_data import OwnData
 from bot.refusals import Conflict, NotFound
 from bot.reports import Reported
 from bot.review import looked_at
+from bot.shown import Shown
 from bot.worker import Worker
 from generation.checks import check_text, shortened
 
@@ -59,6 +60,7 @@ class Moderation:
         gallery: Gallery,
         admin: Administration,
         own_data: OwnData,
+        shown: Shown,
         now: Callable[[], float],
     ) -> None:
         self._settings = config.moderation
@@ -69,13 +71,14 @@ class Moderation:
         self._gallery = gallery
         self._admin = admin
         self._own_data = own_data
+        self._shown = shown
         self._now = now
 
     # People
 
     async def report(self, user: str, job_id: str, reason: str = "") -> Job:
         """The job, which *user* has reported. After ``moderation.reports_to_hide`` reports its
-        picture is hidden wherever it is shown from then on.
+        picture is hidden, also where it was shown before as far as the platform can.
 
         Raises:
             NotFound: There is no such picture.
@@ -100,7 +103,9 @@ class Moderation:
             incidents.add(db, Kind.REPORTED, now, note, user=job.user, server=server, job_id=job_id)
             return is_hidden
 
-        job.is_spoiler = await self._database.write(act) or job.is_spoiler
+        if await self._database.write(act) and not job.is_spoiler:
+            job.is_spoiler = True
+            self._shown.tell(job)
         return job
 
     # Moderators

@@ -24,6 +24,7 @@ from bot.outcomes import Outcome, Outcomes
 from bot.refusals import Conflict, NotFound
 from bot.requests import check_picture_number
 from bot.sections import ScreenSettings
+from bot.shown import Shown
 from bot.worker import Worker
 from generation.checks import shortened
 
@@ -48,6 +49,7 @@ class Reviewing:
         worker: Worker,
         gallery: Gallery,
         admin: Administration,
+        shown: Shown,
         now: Callable[[], float],
     ) -> None:
         self._settings = settings
@@ -57,6 +59,7 @@ class Reviewing:
         self._worker = worker
         self._gallery = gallery
         self._admin = admin
+        self._shown = shown
         self._now = now
 
     async def held(self, moderator: str, server: str | None = None) -> list[Job]:
@@ -168,6 +171,7 @@ class Reviewing:
 
         await self._admin.do(moderator, "reveal", job_id, None, act, server=server)
         job.is_spoiler = False
+        self._shown.tell(job)
         return job
 
     async def strikes(self, moderator: str, user: str) -> list[float]:

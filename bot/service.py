@@ -62,6 +62,7 @@ from bot.selves import Selves
 from bot.sentences import held
 from bot.servers import Servers
 from bot.sessions import Sessions
+from bot.shown import Shown
 from bot.source import Picture, PictureOf, Source
 from bot.together import Together
 from bot.upkeep import Upkeep
@@ -213,6 +214,7 @@ class Service:
             self.submit,
         )
         self.linking = Linking(database, self._ledger, self.selves, self._admission.leaving, now)
+        self.shown = Shown()
         self.review = Reviewing(
             config.screens,
             database,
@@ -221,6 +223,7 @@ class Service:
             self._worker,
             gallery,
             self.admin,
+            self.shown,
             now,
         )
         self.dashboard = Dashboard(self.admin, database, now)
@@ -264,7 +267,15 @@ class Service:
             now,
         )
         self.moderation = Moderation(
-            config, database, self._store, self._worker, gallery, self.admin, self.own_data, now
+            config,
+            database,
+            self._store,
+            self._worker,
+            gallery,
+            self.admin,
+            self.own_data,
+            self.shown,
+            now,
         )
         self.inspections = Inspections(self.attachments, self.check_may_draw, self._bytes)
         self._upkeep = Upkeep(config, database, self._store, gallery, self.review, now)

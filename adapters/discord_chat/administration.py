@@ -15,7 +15,7 @@ from discord.app_commands import Range, locale_str
 
 from adapters.discord_chat.answers import Answers
 from adapters.discord_chat.completion import Completion
-from adapters.discord_chat.moderation import add_moderation, show_revealed
+from adapters.discord_chat.moderation import add_moderation
 from adapters.discord_chat.people import (
     Interaction,
     role_of,
@@ -324,10 +324,7 @@ def admin_commands(service: Service, answers: Answers, config: Config) -> app_co
     @app_commands.describe(id=locale_str("Which job"))
     @app_commands.autocomplete(id=complete.judged)
     async def review_reveal(interaction: Interaction, id: JobId) -> None:
-        try:
-            await carry_out(interaction, AdminReview("reveal", id))
-        finally:  # whether or not the moderator could be told
-            await show_revealed(interaction, service, id)
+        await carry_out(interaction, AdminReview("reveal", id))
 
     strikes = subgroup("strikes", locale_str("Manages strikes for refused requests"))
 

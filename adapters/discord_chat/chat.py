@@ -33,7 +33,7 @@ from adapters.discord_chat.forms import REMEMBERED, forgotten
 from adapters.discord_chat.limits import let_all_calls_end, let_answers_go_on
 from adapters.discord_chat.linking import LinkButton
 from adapters.discord_chat.menus import menus
-from adapters.discord_chat.moderation import ModerationButton, teller
+from adapters.discord_chat.moderation import ModerationButton, show_as_now, teller
 from adapters.discord_chat.own_data import DELETE_EVERYTHING, DeleteEverything, erase_message
 from adapters.discord_chat.people import NEEDED, PLATFORM, Interaction, server_of, user_of
 from adapters.discord_chat.registration import register
@@ -95,6 +95,7 @@ class DiscordChat:
         self.log = service.moderation.log(
             PLATFORM, config.moderation.discord_channel, teller(self.client)
         )
+        service.shown.refresh[PLATFORM] = partial(show_as_now, self.client, service)
         service.own_data.erase_message[PLATFORM] = partial(erase_message, self.client)
         max_bytes = int(config.control_images.max_megabytes * 1e6)
         self.client.actions = Actions(service, answers, Attachments(self.client, max_bytes))

@@ -67,14 +67,20 @@ class _Spoiler(discord.File):
 
 
 @dataclass(frozen=True, slots=True)
-class Lifted:
-    """An attachment that stays in an edited message, hidden no longer; stands where discord.py
-    takes a `discord.Attachment`."""
+class Kept:
+    """An attachment that stays in an edited message, hidden or no longer, and with *alternative*
+    as its words; stands where discord.py takes a `discord.Attachment`, which says neither."""
 
     attachment: discord.Attachment
+    is_spoiler: bool
+    alternative: str
 
     def to_dict(self) -> dict[str, Any]:
-        return {**self.attachment.to_dict(), "is_spoiler": False}
+        return {
+            **self.attachment.to_dict(),
+            "is_spoiler": self.is_spoiler,
+            "description": _alternative(self.alternative),
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from discord.app_commands import Range, locale_str
 from adapters.discord_chat.acts import carry_out
 from adapters.discord_chat.completion import Completion
 from adapters.discord_chat.faults import FAULTS, patiently
-from adapters.discord_chat.messages import Lifted, Post, code, inert, shortened
-from adapters.discord_chat.people import PLATFORM, Interaction, source_of, user_of
+from adapters.discord_chat.messages import Kept, Post, code, inert, shortened
+from adapters.discord_chat.people import PLATFORM, Interaction, user_of
 from adapters.discord_chat.window import end
 from bot.commands import (
     AdminCommand,
@@ -25,11 +25,10 @@ from bot.commands import (
 )
 from bot.decisions import OF_KIND, WORDS, Decision
 from bot.incidents import Incident, Kind
-from bot.jobs import ID_ALPHABET, ID_LENGTH
+from bot.jobs import ID_ALPHABET, ID_LENGTH, Job
 from bot.languages import language_of
 from bot.moderation_log import LABELS, CannotBeTold
 from bot.service import Service
-from generation.errors import FluxbotError
 
 logger = logging.getLogger(__name__)
 
@@ -135,30 +134,30 @@ def decided(message: discord.Message, what: Decision, by: discord.abc.User) -> P
     return Post([embed])
 
 
-async def show_revealed(interaction: Interaction, service: Service, job_id: str) -> None:
-    """Show a picture without its spoiler in the message of the job, where the bot may edit it."""
-    source = source_of(interaction, job_id)
-    try:
-        job = await service.lookups.job(source, job_id)
-    except FluxbotError:
-        return
+async def show_as_now(client: discord.Client, service: Service, job: Job) -> None:
+    """Bring the message of *job* up to date, where the bot may edit it: its picture is hidden now,
+    or hidden no longer, with its words for people who do not see it."""
     to = job.reply_to or {}
-    if job.is_spoiler or not to.get("is_member") or not to.get("message"):
+    if not to.get("is_member") or to.get("is_private") or not to.get("message"):
         return
     post = await end(service, job, language_of(to.get("locale")), int(to["max_bytes"]))
-    place = interaction.client.get_partial_messageable(int(to["channel"]))
+    place = client.get_partial_messageable(int(to["channel"]))
     try:
         message = await patiently(lambda: place.get_partial_message(int(to["message"])).fetch())
-        await patiently(lambda: message.edit(**_without_spoiler(message, post)))
+        await patiently(lambda: message.edit(**_with_its_files(message, post)))
     except FAULTS as error:
-        logger.info("the spoiler of %s stays in its message: %s", job_id, error)
+        logger.info("the message of %s stays as it is: %s", job.id, error)
 
 
-def _without_spoiler(message: discord.Message, post: Post) -> dict[str, Any]:
-    """Arguments of an edit that makes *message* look like *post*, and keeps its files."""
+def _with_its_files(message: discord.Message, post: Post) -> dict[str, Any]:
+    """Arguments of an edit that makes *message* look like *post*, and keeps its files. Discord
+    lists none that an embed shows, so those are sent anew."""
     arguments = post.for_edit()
     if [each.filename for each in message.attachments] == [name for name, _ in post.files]:
-        arguments["attachments"] = [Lifted(each) for each in message.attachments]
+        arguments["attachments"] = [
+            Kept(each, post.is_spoiler, post.alternatives.get(each.filename, ""))
+            for each in message.attachments
+        ]
     return arguments
 
 

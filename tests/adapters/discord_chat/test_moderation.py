@@ -163,6 +163,39 @@ async def test_a_moderator_takes_the_spoiler_from_a_message(fake, presence, ada,
     assert any(embed.get("image") for embed in message.embeds)
 
 
+async def test_a_picture_that_many_report_is_hidden_where_it_is_shown(make_presence, fake, gate):
+    gate.open()
+    await make_presence(moderation={"reports_to_hide": 2})
+    ada, bob, eve = map(fake.person, ("ada", "bob", "eve"))
+    message = await (await asked_for(ada, fake.channel)).until(drawn)
+    (shown,) = message.attachments
+    assert not shown.is_spoiler
+
+    await bob.press(message, "Report")
+    await eve.press(message, "Report")
+
+    await fake.until(lambda: message.attachments[0].is_spoiler)
+    assert message.attachments[0].data == shown.data
+    assert message.attachments[0].description == "Made by AI: a red circle"
+    assert not any(embed.get("image") for embed in message.embeds)
+    assert "Delete" in message.buttons
+
+
+async def test_words_for_those_who_do_not_see_a_picture_come_with_it_and_stay(
+    fake, presence, ada, boss, judge, gate
+):
+    gate.open()
+    judge.picture = HIDDEN
+    message = await (await asked_for(ada, fake.channel)).until(drawn)
+    assert message.attachments[0].description == "Made by AI: a red circle"
+    job = await the_job(presence.bot.service, ada)
+
+    await boss.command(fake.channel, "flux-admin review reveal", id=job.id)
+
+    await fake.until(lambda: not message.attachments[0].is_spoiler)
+    assert message.attachments[0].description == "Made by AI: a red circle"
+
+
 async def test_a_log_entry_leads_to_the_message(fake, presence, ada, bob, gate):
     gate.open()
     message = await (await asked_for(ada, fake.channel)).until(drawn)

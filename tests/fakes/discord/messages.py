@@ -223,7 +223,8 @@ def _attachments(
         form.length(["attachments", index, "description"], item.get("description"), 1024)
         if id in old:
             is_spoiler = item.get("is_spoiler", old[id].is_spoiler)
-            kept.append(replace(old[id], is_spoiler=is_spoiler))
+            description = item.get("description", old[id].description)
+            kept.append(replace(old[id], is_spoiler=is_spoiler, description=description))
         elif id in files:
             described[id] = item
         else:
