@@ -50,6 +50,7 @@ module                    what it holds
 ``faults.py``             injected faults and rate limits
 ``schema.py``             Discord's own documents as validators
 ``certificate.py``        TLS that only the tests trust
+``transcript.py``         a channel, or a form, as plain text
 ``fixtures.py``           `fake_discord`, to import into a conftest.py
 ========================  ==================================================================
 """
@@ -58,6 +59,7 @@ from .interactions import Answer, Interaction, Modal
 from .people import Person, RefusedByDiscord
 from .server import FakeDiscord
 from .state import Attachment, Channel, Clock, File, Guild, Message, Role
+from .transcript import form, transcript
 
 __all__ = [
     "Answer",
@@ -73,4 +75,6 @@ __all__ = [
     "Person",
     "RefusedByDiscord",
     "Role",
+    "form",
+    "transcript",
 ]

@@ -151,7 +151,9 @@ class Person(User):
                 values.append({"name": option["name"], "type": option["type"], "value": value})
             elif option.get("required"):
                 raise RefusedByDiscord(f"/{path} needs the option {option['name']}.")
-        return self._act(COMMAND, channel, _data(command, words, values, resolved))
+        told = " ".join(f"{name}: {_in_words(value)}" for name, value in options.items())
+        data = _data(command, words, values, resolved)
+        return self._act(COMMAND, channel, data, told=f"/{path} {told}".rstrip())
 
     async def autocomplete(
         self, channel: Channel, path: str, focused: str, text: str = "", /, **options
@@ -183,7 +185,8 @@ class Person(User):
         kind = 3 if isinstance(target, Message) else 2
         command = self._registered(where, name, kind)
         data = {"id": command["id"], "name": name, "type": kind, "target_id": resolved.add(target)}
-        return self._act(COMMAND, where, data | {"resolved": resolved.found})
+        told = f"(right click) {name}"
+        return self._act(COMMAND, where, data | {"resolved": resolved.found}, told=told)
 
     async def press(self, message: Message, which: str) -> Interaction:
         """Press a button, named by its label, its emoji or its custom id."""
@@ -198,7 +201,8 @@ class Person(User):
         if button["style"] == LINK:
             raise RefusedByDiscord(f"The button {which!r} opens {button['url']}.")
         data = {"custom_id": button["custom_id"], "component_type": 2, "id": button["id"]}
-        return self._act(COMPONENT, message.channel, data, source=message)
+        told = f"(presses) [{label_of(button)}]"
+        return self._act(COMPONENT, message.channel, data, source=message, told=told)
 
     async def select(self, message: Message, which: str, *values) -> Interaction:
         """Choose from a menu, named by custom id or placeholder; values by label or value."""
@@ -219,7 +223,8 @@ class Person(User):
         }
         if menu["type"] != 3:
             data["resolved"] = resolved.found
-        return self._act(COMPONENT, message.channel, data, source=message)
+        told = f"(chooses) {', '.join(map(str, values))}"
+        return self._act(COMPONENT, message.channel, data, source=message, told=told)
 
     async def submit(self, form: OpenModal | Interaction, values: dict | None = None):
         """Send a modal off; fields that are not named keep what they were filled in with.
@@ -242,10 +247,15 @@ class Person(User):
         if resolved.found:
             data["resolved"] = resolved.found
         self._submitted.add(opener.id)
-        return self._act(MODAL, opener.channel, data, source=opener.source, opener=opener)
+        filled = " ".join(f"{name}: {_in_words(value)}" for name, value in values.items())
+        told = f"(sends) ── {modal.title} ── {filled}".rstrip()
+        more = {"source": opener.source, "opener": opener}
+        return self._act(MODAL, opener.channel, data, told=told, **more)
 
-    def _act(self, kind: int, channel: Channel, data: dict, **more) -> Interaction:
+    def _act(self, kind: int, channel: Channel, data: dict, told: str = "", **more) -> Interaction:
         interaction = Interaction(self._discord, kind, self, channel, data, **more)
+        if told:
+            channel.acts.append((interaction.id, self, told))
         self._discord.dispatch_interaction(interaction)
         return interaction
 
@@ -301,6 +311,13 @@ class Person(User):
             if int(needed) & ~permissions or (is_admin_only and not permissions & administrator):
                 raise RefusedByDiscord(f"{self.name} lacks the permissions for {name!r}.")
         return command
+
+
+def _in_words(value) -> str:
+    """What somebody put into a field, for a transcript."""
+    if isinstance(value, File):
+        return f"[{value.filename}]"
+    return str(getattr(value, "name", value))
 
 
 def _data(command: dict, words: list[dict], values: list[dict], resolved: Resolved) -> dict:

@@ -307,6 +307,7 @@ class Channel:
         overwrites: By role or member: whether it is a member, what is allowed, what is denied.
         stored: Every message by id, deleted and ephemeral ones too.
         has_bot: False where people write among themselves.
+        acts: What people did with the bot: an id that tells when, the person, and the act in words.
     """
 
     discord: "FakeDiscord"
@@ -320,6 +321,7 @@ class Channel:
     stored: dict[int, Message] = field(default_factory=dict)
     is_deleted: bool = False
     has_bot: bool = True
+    acts: list[tuple[int, User, str]] = field(default_factory=list)
 
     @property
     def is_thread(self) -> bool:
