@@ -361,8 +361,16 @@ class Play:
         Raises:
             Over: It takes too long.
         """
+        await self.in_its_own_time(lambda: self.told(words))
+
+    async def in_its_own_time(self, is_true: Callable[[], object]) -> None:
+        """Wait until something is the case that the bot does while nobody waits for it.
+
+        Raises:
+            Over: It takes too long.
+        """
         end = asyncio.get_running_loop().time() + self.longest_wait
-        while not self.told(words):
+        while not is_true():
             if asyncio.get_running_loop().time() > end:
                 raise Over
             await asyncio.sleep(0.001)

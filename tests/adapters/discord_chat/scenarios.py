@@ -188,6 +188,7 @@ async def _revealed(play: Play) -> None:
         "words", play.stage.boss.command(play.channel, "flux-admin review reveal", id=id)
     )
     await play.until_told("Moderator")
+    await play.in_its_own_time(lambda: check() is None)
 
 
 async def _draw_a_spoiler(play: Play) -> None:
