@@ -479,6 +479,7 @@ async def _settings(service: Service, user: str, command: SettingsCommand) -> di
         is_private=command.is_private,
         is_reset=command.is_reset,
         is_complete=command.is_complete,
+        notify=command.notify,
     )
 
 

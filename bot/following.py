@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from bot import reasons, series_talk
+from bot import reasons, replies, series_talk
 from bot.jobs import Delivery, JobStatus
 from bot.languages import Language, language_of
 from bot.reasons import RESTARTS, Reason
@@ -319,14 +319,30 @@ class Following:
         if way.left_behind and way.is_found_again:
             await self._leave(followed, followed.say(way.left_behind))
         await self._until_written(job, lambda: self._service.answers.delivered(job))
-        if way.left_behind:
-            if not way.is_found_again:
-                await self._leave(followed, followed.say(way.left_behind))
-        elif followed.may_arrive and not way.is_new:
+        if way.left_behind and not way.is_found_again:
+            await self._leave(followed, followed.say(way.left_behind))
+        if not way.is_new:  # which has called them already
+            await self._call(followed)
+        if not way.left_behind and followed.may_arrive and not way.is_new:
             # Progress that arrives after the picture would take its place.
             await self._until_arrived()
             followed.attempt = Attempt(is_repeated=True)
             await self._insist(followed, way.finish)
+
+    async def _call(self, followed: _Followed) -> None:
+        """Call the person to the end of their job where they want to be called. Since that is
+        written as delivered by now, they are not called again: rather no call than two."""
+        job = followed.job
+        try:
+            wanted = await self._service.own_settings.calls_for(job)
+            if wanted is None:
+                return
+            async with asyncio.timeout(SECONDS_FOR_AN_ATTEMPT):
+                await followed.window.call(
+                    replies.done(job, followed.say), is_direct=wanted == "dm"
+                )
+        except Exception as error:
+            logger.info("the person of job %s is not called: %r", job.id, error)
 
     async def _give_up(self, followed: _Followed, why: str) -> None:
         why = why or followed.say(Reason.NOWHERE)

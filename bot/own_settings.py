@@ -8,11 +8,14 @@ from typing import Any
 
 from bot import people
 from bot.commands import ImagineCommand
+from bot.commands.vocabulary import Notify
 from bot.config import Config
 from bot.database import Database
+from bot.jobs import JobStatus
 from bot.preferences import KEY
 from bot.presets import Presets
 from bot.requests import changed_settings, check_settings
+from bot.series import Shown
 
 
 class OwnSettings:
@@ -27,6 +30,18 @@ class OwnSettings:
         """Own defaults of *user*: the fields of `ImagineCommand` that are set."""
         return _shown(await self._database.read(partial(people.settings, user=user)))
 
+    async def calls_for(self, job: Shown) -> Notify | None:
+        """The way in which the person of *job*, which has ended, wants to be called to see it; None
+        where they do not."""
+        if job.status not in (JobStatus.SUCCEEDED, JobStatus.FAILED):
+            return None  # they have cancelled it themselves
+        wanted: Notify = (await self.of(job.user)).get("notify", "long")
+        waited = (job.finished_at or job.submitted_at) - job.submitted_at
+        if wanted == "always":
+            return wanted
+        is_long = waited >= self._config.queue.seconds_to_notify
+        return wanted if is_long and wanted != "never" else None
+
     async def change(
         self,
         user: str,
@@ -35,6 +50,7 @@ class OwnSettings:
         is_private: bool | None = None,
         is_reset: bool = False,
         is_complete: bool = False,
+        notify: Notify | None = None,
     ) -> dict[str, Any]:
         """Own defaults of *user*, changed by *changes* and kept; None forgets them all.
 
@@ -42,7 +58,9 @@ class OwnSettings:
             is_private: Whether pictures are hidden from others, where a platform can show them to
                 one person alone; kept as ``private``. None keeps it.
             is_reset: Whether all earlier defaults are forgotten.
-            is_complete: Whether *changes* replace all earlier defaults but ``private``.
+            is_complete: Whether *changes* replace all earlier defaults but ``private`` and
+                ``notify``.
+            notify: When they are told that a picture is done; None keeps it.
 
         Raises:
             InvalidRequest: A value is not allowed here.
@@ -53,8 +71,9 @@ class OwnSettings:
         def keep(db: sqlite3.Connection) -> dict[str, Any]:
             kept = people.settings(db, user)
             old = {} if is_reset else _shown(kept)
-            new = changed_settings(old, changes, is_private=is_private, is_complete=is_complete)
-            # Words of one's own are changed by themselves.
+            new = changed_settings(
+                old, changes, is_private=is_private, is_complete=is_complete, notify=notify
+            )
             words = {KEY: kept[KEY]} if KEY in kept else {}
             people.keep_settings(db, user, {**new, **words})
             return new

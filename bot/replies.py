@@ -30,6 +30,7 @@ from bot.reports import Reported
 from bot.requests import command_of
 from bot.sections import Quota
 from bot.sentences import Sentence
+from bot.series import Shown
 from bot.views import EngineView
 from generation.errors import FluxbotError
 from generation.types import Preset
@@ -389,6 +390,22 @@ def history(jobs: list[Job], words: str, page: int, has_more: bool, say: Languag
     return "\n".join(lines)
 
 
+#: When people are told that a picture is done, in words.
+NOTIFICATIONS: dict[str, str] = {
+    "long": "after a long wait",
+    "always": "always",
+    "never": "never",
+    "dm": "by direct message",
+}
+
+
+def done(job: Shown, say: Language = ENGLISH) -> str:
+    """A sentence that calls somebody to *job*, which has ended."""
+    if job.status is JobStatus.SUCCEEDED:
+        return say.counted(job.images, "Your picture is ready.", "Your {count} pictures are ready.")
+    return say("Your picture could not be drawn.")
+
+
 def settings(user_defaults: Mapping[str, Any], say: Language = ENGLISH) -> str:
     """A person's own defaults."""
     if not user_defaults:
@@ -401,6 +418,8 @@ def settings(user_defaults: Mapping[str, Any], say: Language = ENGLISH) -> str:
         pairs["aspect_ratio"] = ":".join(map(str, pairs["aspect_ratio"]))
     if "private" in pairs:
         pairs["private"] = say("yes") if pairs["private"] else say("no")
+    if "notify" in pairs:
+        pairs["notify"] = say(NOTIFICATIONS[pairs["notify"]])
     values = ", ".join(f"{WORDS.get(name, name)} {value}" for name, value in pairs.items())
     return say("Your defaults: {values}", values=values)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.commands import ImagineCommand, fit_size
+from bot.commands.vocabulary import Notify
 from bot.config import Config
 from bot.jobs import Job
 from bot.presets import Presets
@@ -298,25 +299,28 @@ def changed_settings(
     *,
     is_private: bool | None = None,
     is_complete: bool = False,
+    notify: Notify | None = None,
 ) -> dict[str, Any]:
     """*user_defaults* with *changes*; a size replaces an aspect ratio and the reverse.
 
     Args:
         changes: None forgets all defaults.
         is_private: Value for ``private``; None keeps it.
-        is_complete: Whether *changes* replace all defaults but ``private``.
+        is_complete: Whether *changes* replace all defaults but ``private`` and ``notify``.
+        notify: Value for ``notify``; None keeps it.
     """
     kept = {} if changes is None else dict(user_defaults)
     said = {} if changes is None else changes.options
     if is_complete:
-        kept = {name: value for name, value in kept.items() if name == "private"}
+        kept = {name: value for name, value in kept.items() if name in ("private", "notify")}
     if "aspect_ratio" in said:
         kept.pop("width", None)
         kept.pop("height", None)
     if "width" in said:
         kept.pop("aspect_ratio", None)
     private = {} if is_private is None else {"private": is_private}
-    return {**kept, **said, **private}
+    told = {} if notify is None else {"notify": notify}
+    return {**kept, **said, **private, **told}
 
 
 def _kind(preset: Preset, strength: float | None) -> Kind:

@@ -175,6 +175,7 @@ class Queue(Section):
     max_waiting: int = Field(200, ge=1)
     max_waiting_per_user: int = Field(10, ge=1)
     seconds_to_finish: float = Field(30.0, ge=0, le=3600)
+    seconds_to_notify: float = Field(30.0, ge=0)
 
 
 class Quota(Section):

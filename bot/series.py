@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.jobs import Delivery, Job, JobStatus, Progress
+from bot.origins import Origin
 
 #: Longest label, in characters.
 MAX_LABEL = 60
@@ -39,6 +40,21 @@ class Series:
     @property
     def submitted_at(self) -> float:
         return self.lead.submitted_at
+
+    @property
+    def finished_at(self) -> float | None:
+        """The end of the last job; None while one has not ended."""
+        ends = [job.finished_at for job in self.parts]
+        return None if None in ends else max(end for end in ends if end is not None)
+
+    @property
+    def images(self) -> int:
+        """Pictures of the jobs that succeeded."""
+        return sum(job.images for job in self.parts if job.status is JobStatus.SUCCEEDED)
+
+    @property
+    def origin(self) -> Origin:
+        return self.lead.origin
 
     @property
     def reply_to(self) -> dict[str, Any] | None:

@@ -114,6 +114,11 @@ class Window(Protocol):
     def ways(self) -> Iterable[Way]:
         """The ways to the person, in the order in which they are tried."""
 
+    async def call(self, sentence: str, *, is_direct: bool) -> None:
+        """Call the person with *sentence* to the end of the job, which they have: in a message that
+        mentions them beside it, or one to them alone where it *is_direct* or where it must be. Done
+        once at most; where nothing can call them, nothing happens."""
+
     async def note(self, sentence: str) -> None:
         """Leave *sentence* as the last word in every message that still shows the job on its
         way, without a way to cancel."""

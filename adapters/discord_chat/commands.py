@@ -6,6 +6,8 @@ from the configuration.
 # No `from __future__ import annotations`: discord.py reads the annotations, and those here
 # are made of values.
 
+from typing import cast
+
 import discord
 from discord import app_commands
 from discord.app_commands import Range, locale_str
@@ -19,6 +21,7 @@ from adapters.discord_chat.messages import MAX_DESCRIPTION, Post, shortened, tex
 from adapters.discord_chat.own_data import add_own_data
 from adapters.discord_chat.people import Interaction, say_of, source_of
 from adapters.discord_chat.wording import words
+from bot import replies
 from bot.commands import (
     AgainCommand,
     CancelCommand,
@@ -34,6 +37,7 @@ from bot.commands import (
     SettingsCommand,
     read_option,
 )
+from bot.commands.vocabulary import Notify
 from bot.config import Config
 from bot.conversation import Reply, converse
 from bot.jobs import ID_LENGTH
@@ -238,11 +242,18 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         guidance=locale_str("How closely the picture follows the prompt"),
         images=locale_str("How many pictures"),
         private=locale_str("Show the picture only to you"),
+        notify=locale_str("When to call you to a picture that is done"),
         reset=locale_str("Forget all your defaults"),
     )
     @app_commands.autocomplete(preset=complete.presets, size=complete.sizes)
+    @app_commands.choices(
+        notify=[
+            app_commands.Choice(name=locale_str(words), value=word)
+            for word, words in replies.NOTIFICATIONS.items()
+        ]
+    )
     @app_commands.rename(
-        **_localised("preset", "steps", "size", "guidance", "images", "private", "reset")
+        **_localised("preset", "steps", "size", "guidance", "images", "private", "notify", "reset")
     )
     async def settings(
         interaction: Interaction,
@@ -252,6 +263,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         guidance: Guidance | None = None,
         images: Images | None = None,
         private: bool | None = None,
+        notify: app_commands.Choice[str] | None = None,
         reset: bool = False,
     ) -> None:
         async def look_up() -> Reply:
@@ -262,7 +274,12 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
                 images=images,
                 **(read_option("size", size) if size else {}),
             )
-            command = SettingsCommand(changes if changes.options else None, reset, private)
+            command = SettingsCommand(
+                changes if changes.options else None,
+                reset,
+                private,
+                notify=cast(Notify, notify.value) if notify else None,
+            )
             return await converse(service, source_of(interaction), command)
 
         await answers.show(interaction, look_up)

@@ -162,6 +162,28 @@ class DiscordWindow:
             left_behind=LeftBehind.DIRECTLY,
         )
 
+    async def call(self, sentence: str, *, is_direct: bool) -> None:
+        to, message = self._to, self._place()
+        if is_direct:
+            person = await in_time(self._client.create_dm(discord.Object(to["person"])))
+            await in_time(
+                person.send(_with_link(sentence, self._job, to), nonce=f"flux-call-{self._job.id}")
+            )
+        elif message is not None:
+            # A reply to the bot's own message; the person is named in it, and nobody else.
+            await in_time(
+                message.reply(
+                    f"<@{to['person']}> {sentence}",
+                    nonce=f"flux-call-{self._job.id}",
+                    allowed_mentions=discord.AllowedMentions(
+                        everyone=False,
+                        roles=False,
+                        users=[discord.Object(to["person"])],
+                        replied_user=False,
+                    ),
+                )
+            )
+
     async def note(self, sentence: str) -> None:
         self._notes += 1
         post = note_post(self._job.parts[0], sentence)
@@ -336,6 +358,14 @@ class DiscordWindow:
     async def _by_direct_message(self, post: Post) -> None:
         person = await in_time(self._client.create_dm(discord.Object(self._to["person"])))
         await in_time(person.send(**post.for_send(), nonce=f"flux-dm-{self._job.id}"))
+
+
+def _with_link(sentence: str, job: Shown, to: ReplyTo) -> str:
+    """*sentence*, with the address of the message where it has one that the person can open."""
+    if to["is_private"] or not to["channel"] or not to["message"]:
+        return sentence
+    guild = (job.origin.server or "").rpartition(":")[2] or "@me"
+    return f"{sentence} https://discord.com/channels/{guild}/{to['channel']}/{to['message']}"
 
 
 def _is_gone(error: Exception) -> bool:

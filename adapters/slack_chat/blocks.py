@@ -40,6 +40,11 @@ def section(text: str, **more: Any) -> Block:
     return {"type": "section", "text": plain(text), **more}
 
 
+def marked_section(text: str) -> Block:
+    """A paragraph of *text* with Slack's markup; see `marked`."""
+    return {"type": "section", "text": marked(text)}
+
+
 def context(*elements: dict[str, Any]) -> Block:
     """A small grey line."""
     return {"type": "context", "elements": list(elements)}

@@ -39,6 +39,7 @@ from adapters.slack_chat.places import (
 )
 from adapters.slack_chat.previews import Previews
 from adapters.slack_chat.series import series_message
+from adapters.slack_chat.wording import escape
 from adapters.slack_chat.workspaces import Workspace
 from bot import contact_sheet, reasons, sentences
 from bot.following import Following
@@ -142,6 +143,25 @@ class SlackWindow:
             )
         if self._where.get("hook"):
             yield Way(self._finish_by_hook, is_new=True, left_behind=LeftBehind.TO_YOU_ALONE)
+
+    async def call(self, sentence: str, *, is_direct: bool) -> None:
+        where, workspace = self._where, self._workspace
+        if not where.get("ts"):
+            return
+        person = blocks.asker(self._job.parts[0])
+        root = where["root"] or where["ts"]
+        place = Place(workspace, where["channel"], "" if self._is_home else root, person)
+        said = [blocks.section(sentence)]
+        if is_direct and not self._is_home:
+            place = Place(workspace, await workspace.direct(person), "", person, is_direct=True)
+            there = await workspace.call(
+                "chat.getPermalink", channel=where["channel"], message_ts=where["ts"]
+            )
+            link = f"<{there['permalink']}|{self._say('Show it')}>"
+            said = [blocks.marked_section(f"{escape(sentence)} {link}")]
+        elif not self._is_home:
+            said = [blocks.marked_section(f"<@{person}> {escape(sentence)}")]
+        await post(place, sentence, said)
 
     async def note(self, sentence: str) -> None:
         self._notes += 1

@@ -6,10 +6,10 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from bot.commands.sizes import SHAPES
-from bot.commands.vocabulary import MAX_IMAGES, MAX_SERIES
+from bot.commands.vocabulary import MAX_IMAGES, MAX_SERIES, Notify
 from bot.commands.words import listed, printable, shown
 from generation.checks import MAX_SEED, MAX_SIZE, MAX_STEPS, MIN_SIZE, SIZE_MULTIPLE
 
@@ -124,6 +124,22 @@ class Names:
 
 
 @dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of `words`."""
+
+    words: tuple[str, ...]
+
+    @property
+    def description(self) -> str:
+        return f"one of {listed(self.words)}"
+
+    def read(self, text: str, field: str) -> dict[str, Any]:
+        if text.lower() not in self.words:
+            raise WrongValue(f"must be {self.description}, not {shown(text)}")
+        return {field: text.lower()}
+
+
+@dataclass(frozen=True, slots=True)
 class Option:
     """One option, written behind ``--``.
 
@@ -139,7 +155,7 @@ class Option:
 
     name: str
     fields: tuple[str, ...]
-    kind: Number | Ratio | Text | Names
+    kind: Number | Ratio | Text | Names | OneOf
     help: str
     example: str
     aliases: tuple[str, ...] = ()
@@ -250,6 +266,16 @@ WORDS: dict[str, str] = {name: each.name for each in OPTIONS for name in each.fi
 #: Options of a picture, of several, and of a history, by name and alias.
 IMAGINE: dict[str, Option] = {name: each for each in OPTIONS for name in (each.name, *each.aliases)}
 DRAW: dict[str, Option] = IMAGINE | {each.name: each for each in SERIES}
+#: The option of settings alone.
+NOTIFY = Option(
+    "notify",
+    ("notify",),
+    OneOf(get_args(Notify)),
+    "When to tell you that a picture is done: after a long wait, always, never, or after a long"
+    " wait by direct message.",
+    "always",
+)
+SETTINGS: dict[str, Option] = {**IMAGINE, NOTIFY.name: NOTIFY}
 HISTORY: dict[str, Option] = {
     "page": Option("page", ("page",), Number(1, 10**6, is_whole=True), "Which page, from 1.", "2")
 }

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from bot.commands.options import DRAW, HISTORY, IMAGINE, Number, WrongValue, normal
+from bot.commands.options import DRAW, HISTORY, IMAGINE, SETTINGS, Number, WrongValue, normal
 from bot.commands.parts import take_apart
 from bot.commands.series import series_of
 from bot.commands.smalltalk import kind_of
@@ -364,13 +364,15 @@ def _read_again(message: _Message) -> Command:
 
 
 def _read_settings(message: _Message) -> SettingsCommand:
-    parts = take_apart(message.text, message.first.end, IMAGINE)
+    parts = take_apart(message.text, message.first.end, SETTINGS)
     words = parts.words
     is_reset = bool(words) and words[0].text.lower() == "reset"
     message.refuse(words[is_reset:])
     if is_reset and parts.values:
         raise error_at(words[0], "reset forgets all settings, so set new ones afterwards")
-    return SettingsCommand(ImagineCommand(**parts.values) if parts.values else None, is_reset)
+    notify = parts.values.pop("notify", None)
+    changes = ImagineCommand(**parts.values) if parts.values else None
+    return SettingsCommand(changes, is_reset, notify=notify)
 
 
 def _read_prefer(message: _Message) -> PreferCommand:

@@ -12,6 +12,9 @@ MAX_IMAGES = 16
 #: More jobs than this are never one series; likewise.
 MAX_SERIES = 64
 MAX_CREDITS = 10**9
+#: When people are told that a picture is done: after a long wait, always, never, or after a long
+#: wait by direct message.
+Notify = Literal["long", "always", "never", "dm"]
 EXAMPLE = "a red house under a yellow sun --steps 20"
 EXAMPLE_ID = "k7m2p9qa"
 
@@ -220,14 +223,16 @@ class SettingsCommand:
     Attributes:
         is_reset: Whether all earlier defaults are forgotten.
         is_private: Whether only the person may see their pictures, on platforms that can do that.
-        is_complete: Whether `changes` replace all earlier defaults but `is_private`, as from a form
-            that shows all others.
+        is_complete: Whether `changes` replace all earlier defaults but `is_private` and `notify`,
+            as from a form that shows all others.
+        notify: When to tell them that a picture is done.
     """
 
     changes: ImagineCommand | None = None
     is_reset: bool = False
     is_private: bool | None = None
     is_complete: bool = False
+    notify: Notify | None = None
 
     @property
     def is_question(self) -> bool:

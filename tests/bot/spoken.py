@@ -19,6 +19,7 @@ from bot.config import Config
 from bot.engines import LOADING, LOADING_FOR, NO_ENGINE
 from bot.jobs import JobStatus
 from bot.reasons import RESTARTS, LeftBehind, Reason
+from bot.replies import NOTIFICATIONS
 from bot.screening import pictures, words
 from bot.screens import BROKEN
 from bot.sentences import Hint, Sentence
@@ -130,7 +131,7 @@ def spoken():
     found = {str(status) for status in JobStatus} | MADE | errors()
     found |= {PAUSED, DRAINING, LOADING, LOADING_FOR, NO_ENGINE, BROKEN, *standstill.SENTENCES}
     found |= {*NOTES, RESTARTS, *map(str, Reason), *map(str, LeftBehind)}
-    found |= {*map(str, Sentence), *map(str, Hint)}
+    found |= {*map(str, Sentence), *map(str, Hint), *NOTIFICATIONS.values()}
     found |= {outcomes.OUR_FAULT, outcomes.UNREADABLE, own_data.DELETED_HERE, own_data.LATER}
     found |= {outcomes.LOST_TOO_OFTEN, outcomes.ENGINE_LOST_TOO_OFTEN}
     found |= {outcomes.MACHINES_LOST_TOO_OFTEN, admission.DELETING, exports.FULL}

@@ -276,6 +276,9 @@ class LoopbackWindow:
     def ways(self) -> list[Way]:
         return [Way(self._finish)]
 
+    async def call(self, sentence: str, *, is_direct: bool) -> None:
+        """Nobody needs to be called."""
+
     async def note(self, sentence: str) -> None:
         """There is no message that could say it."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from bot.commands import ImagineCommand
 from tests.adapters.discord_chat.conftest import EDIT, no
 from tests.adapters.discord_chat.every_call import Play, Scenario, pictures_of
 from tests.adapters.discord_chat.every_fault import KINDS, PASSING
@@ -221,6 +222,20 @@ async def _forgotten(play: Play) -> None:
     await play.asks_for("nothing", play.ada.press(asked.message, "Delete everything"))
 
 
+async def _called(play: Play) -> None:
+    """The person is called after a long wait."""
+    await play.imagines()
+    play.presence.bot.clock.advance(31)
+    play.gate.open()
+
+
+async def _called_directly(play: Play) -> None:
+    await play.presence.bot.service.own_settings.change(
+        f"discord:{play.ada.id}", ImagineCommand(), notify="dm"
+    )
+    await _called(play)
+
+
 async def _restarted(play: Play) -> None:
     await play.imagines()
     await play.presence.stop()
@@ -260,6 +275,8 @@ SCENARIOS = {
     "a picture that is revealed": Scenario(_revealed, _draw_a_spoiler),
     "one's own data": Scenario(_exported, _draw_much),
     "the end of one's own data": Scenario(_forgotten, _draw),
+    "a picture that was waited for": Scenario(_called),
+    "a picture that was waited for, told directly": Scenario(_called_directly),
     "a restart": Scenario(_restarted),
 }
 
@@ -435,6 +452,19 @@ CALLS = {
         "PATCH /webhooks/*/*/messages/@original words",
         "POST /interactions/*/*/callback acknowledgement",
         "POST /interactions/*/*/callback promise",
+    ),
+    "a picture that was waited for": (
+        "PATCH /webhooks/*/*/messages/* picture",
+        "PATCH /webhooks/*/*/messages/* progress",
+        "POST /channels/*/messages words",
+        "POST /interactions/*/*/callback promise",
+    ),
+    "a picture that was waited for, told directly": (
+        "PATCH /webhooks/*/*/messages/* picture",
+        "PATCH /webhooks/*/*/messages/* progress",
+        "POST /channels/*/messages words",
+        "POST /interactions/*/*/callback promise",
+        "POST /users/@me/channels",
     ),
     "a restart": (
         "GET /gateway/bot",

@@ -37,6 +37,47 @@ async def test_a_picture_that_the_last_process_still_owed_comes_after_the_restar
     await settled(presence.bot.service, ada)
 
 
+def calling(person):
+    def find(messages):
+        return [
+            each for each in messages if each.content == f"<@{person.id}> Your picture is ready."
+        ]
+
+    return find
+
+
+async def test_after_a_long_wait_the_person_alone_is_called_once_by_a_reply(
+    presence, fake, asked, ada, gate
+):
+    presence.bot.clock.advance(31)
+    gate.open()
+
+    await fake.channel.until(calling(ada))
+    (call,) = calling(ada)(fake.channel.messages)
+
+    assert call.mentions == [ada]
+    assert call.reference == asked.message.id
+    await settled(presence.bot.service, ada)
+    await presence.restart()
+    assert len(calling(ada)(fake.channel.messages)) == 1
+
+
+async def test_who_wants_that_is_called_directly_with_the_way_to_the_picture(
+    presence, fake, ada, gate
+):
+    await ada.command(fake.channel, "flux settings", notify="dm")
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", **SMALL)
+    await asked.until(shows("Drawing step 0"))
+    presence.bot.clock.advance(31)
+    gate.open()
+
+    (call,) = await ada.direct.until(lambda messages: messages)
+
+    place = f"{fake.channel.guild.id}/{fake.channel.id}/{asked.message.id}"
+    assert call.content == f"Your picture is ready. https://discord.com/channels/{place}"
+    assert calling(ada)(fake.channel.messages) == []
+
+
 async def test_whoever_waits_is_told_that_the_bot_restarts(presence, fake, asked):
     await presence.stop()
 

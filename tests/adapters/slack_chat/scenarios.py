@@ -6,6 +6,7 @@ import asyncio
 from unittest.mock import patch
 
 from adapters.slack_chat.chat import findings
+from bot.commands import ImagineCommand
 from bot.screens import Action, Verdict
 from tests.adapters.slack_chat.plays import SMALL
 from tests.fakes.slack.world import buttons, images
@@ -247,6 +248,15 @@ async def export_of_the_log(stage):
     await stage.see(lambda: any(file.channel for file in stage.slack.files.values()))
 
 
+async def called_directly(stage):
+    """After a long wait, for somebody who wants that."""
+    await stage.bot.service.own_settings.change(stage.ada.key, ImagineCommand(), notify="dm")
+    job = await stage.ask(stage.ada.mention(stage.general, FOX))
+    await stage.shows("step 0 of")
+    stage.bot.clock.advance(31)
+    await stage.have(job)
+
+
 async def restart(stage):
     await stage.ask(stage.ada.mention(stage.general, FOX))
     await stage.shows("step 0 of")
@@ -331,6 +341,7 @@ ALL = {
         question_of_an_admin,
         held_picture,
         export_of_the_log,
+        called_directly,
         restart,
         a_message_that_was_lost,
         a_message_that_was_lost_outside_of_threads,

@@ -173,7 +173,7 @@ async def test_upscaling_is_offered_where_the_limits_let_it(
     make_chat, ada, general, gate, size, is_offered
 ):
     gate.open()
-    await make_chat(presets=UPSCALING, limits={"pixels": 128 * 128})
+    await make_chat(presets=UPSCALING, limits={"upscaled_pixels": 128 * 128})
 
     await ada.mention(general, f"a fox --size {size} --steps 3")
 

@@ -6,7 +6,7 @@ import pytest
 
 from bot.jobs import JobStatus
 from bot.views import About
-from tests.adapters.slack_chat.conftest import SMALL, jobs
+from tests.adapters.slack_chat.conftest import SMALL, delivered, jobs, ours
 from tests.conftest import at_step
 from tests.fakes.slack.world import buttons, images, shown_text
 from tests.samples import opened, picture
@@ -377,3 +377,35 @@ async def test_thanks_in_a_form_draw_nothing(chat, ada, general):
 
     await general.whispered(ada.id, "You are welcome!")
     assert await jobs(chat) == []
+
+
+# Called to what is done
+
+
+async def test_after_a_long_wait_the_person_alone_is_called_in_the_thread(
+    chat, slack, ada, general, gate
+):
+    await ada.mention(general, f"a fox {SMALL}")
+    fox = await general.said("Drawing step 0", button="Cancel")
+    slack.called_people.clear()
+    chat.bot.clock.advance(31)
+    gate.open()
+
+    call = await general.said("Your picture is ready.")
+
+    assert call["thread_ts"] == fox["thread_ts"]
+    assert slack.called_people.count(ada.id) == 1
+    await delivered(chat)
+
+
+async def test_who_wants_that_is_called_directly_in_slack(chat, slack, ada, general, gate):
+    await ada.mention(general, "settings --notify dm")
+    await ada.mention(general, f"a fox {SMALL}")
+    await general.said("Drawing step 0", button="Cancel")
+    chat.bot.clock.advance(31)
+    gate.open()
+
+    call = await ada.direct.said("Your picture is ready.")
+
+    assert "slack.com/archives/" in call["blocks"][0]["text"]["text"]
+    assert not any("Your picture is ready" in shown_text(each) for each in ours(general))

@@ -61,6 +61,9 @@ class Chalkboard:
         path = await self.service.lookups.picture(Source(self.job.user), self.job.id)
         self.hung.append(path.read_bytes())
 
+    async def call(self, sentence, *, is_direct):
+        pass
+
     async def note(self, sentence):
         pass
 

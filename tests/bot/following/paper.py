@@ -45,6 +45,7 @@ class Sheet:
     letters: list = field(default_factory=list)
     faults: dict = field(default_factory=dict)
     attempts: list = field(default_factory=list)
+    calls: list = field(default_factory=list)
     hangs: bool = False
     hanging: list = field(default_factory=list)
     is_found_again: bool = False
@@ -69,6 +70,10 @@ class Sheet:
             is_new = name != "edit"
             left_behind = LeftBehind.DIRECTLY if is_new else ""
             yield Way(self._finishing(name), is_new, left_behind, self.is_found_again)
+
+    async def call(self, sentence, *, is_direct):
+        self._do("call")
+        self.calls.append((sentence, is_direct))
 
     async def note(self, sentence):
         self._do("note")

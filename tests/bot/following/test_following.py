@@ -6,11 +6,13 @@ import contextlib
 import pytest
 
 from bot import following as module
+from bot.commands import ImagineCommand
 from bot.jobs import Delivery, JobStatus
 from bot.refusals import StorageTrouble
 from bot.source import Source
 from bot.windows import Attempt, Meaning
-from tests.bot.following.paper import EVE, FOX, Paper, until
+from generation.errors import GenerationError
+from tests.bot.following.paper import EVE, FOX, Desk, Paper, until
 from tests.conftest import at_step, finished, stepping
 
 
@@ -339,3 +341,78 @@ async def test_a_last_word_that_was_begun_is_said_before_leaving(desk, gate):
     await desk.following.close()
 
     assert [what for what, _ in sheet.letters] == ["edit", "edit"]
+
+
+# Called to what is done
+
+
+async def waited(desk, gate, seconds=31.0, **settings):
+    """A job that took so many seconds, whose end is delivered, with its sheet."""
+    if settings:
+        await desk.bot.service.own_settings.change(EVE, ImagineCommand(), **settings)
+    job, sheet = await desk.ask()
+    await at_step(job, 0)
+    desk.bot.clock.advance(seconds)
+    gate.open()
+    await desk.settled(job)
+    return sheet
+
+
+@pytest.mark.parametrize(
+    ("seconds", "settings", "calls"),
+    [
+        (31.0, {}, [("Your picture is ready.", False)]),
+        (29.0, {}, []),
+        (29.0, {"notify": "always"}, [("Your picture is ready.", False)]),
+        (31.0, {"notify": "never"}, []),
+        (31.0, {"notify": "dm"}, [("Your picture is ready.", True)]),
+        (29.0, {"notify": "dm"}, []),
+    ],
+)
+async def test_people_are_called_after_a_long_wait_unless_they_want_it_otherwise(
+    desk, gate, seconds, settings, calls
+):
+    sheet = await waited(desk, gate, seconds, **settings)
+
+    assert sheet.calls == calls
+
+
+async def test_a_call_that_fails_is_not_made_again(desk, gate):
+    desk.prepared["faults"] = {"call": [Paper(Meaning.PASSES)]}
+
+    sheet = await waited(desk, gate)
+
+    assert sheet.calls == []
+    assert [what for what, _ in sheet.attempts].count("call") == 1
+
+
+async def test_nobody_is_called_again_after_a_restart(desk, gate):
+    await waited(desk, gate)
+    await stepping(gate, desk.bot.restart())
+    again = Desk(desk.bot)
+
+    await again.following.follow_all()
+
+    assert again.sheets == {}
+
+
+async def test_a_new_message_has_called_them_already(desk, gate):
+    desk.prepared["names"] = ("letter",)
+
+    assert (await waited(desk, gate)).calls == []
+
+
+async def test_who_has_cancelled_a_picture_is_not_called_to_it(desk, gate):
+    job, sheet = await desk.ask()
+    await at_step(job, 0)
+    desk.bot.clock.advance(31)
+    await stepping(gate, desk.bot.service.cancel(Source(EVE), job.id))
+    await desk.settled(job)
+
+    assert sheet.calls == []
+
+
+async def test_a_picture_that_failed_calls_too(desk, gate):
+    gate.fault = GenerationError("the GPU fell off")
+
+    assert (await waited(desk, gate)).calls == [("Your picture could not be drawn.", False)]
