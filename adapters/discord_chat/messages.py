@@ -249,6 +249,10 @@ def ended_post(
 ) -> Post:
     """A job that has ended, or one of its pictures, which may be there earlier.
 
+    The picture is an attachment above the embed: Discord shows it larger there, reads its words to
+    people who do not see it, and can hide it. A gallery of components would be no larger, and takes
+    neither embeds nor a mention beside it. Progress stays in the embed, where nothing jumps.
+
     Args:
         picture: Name and bytes of the file; None where there is none to show.
         can_upscale: Whether the picture can be upscaled.
@@ -273,9 +277,6 @@ def ended_post(
         lines.append(f"-# {note}")
     colour = DONE if is_whole else NOT_DONE
     embed = discord.Embed(description="\n".join(lines), colour=colour).set_footer(text=footer)
-    # Discord hides an attachment, but no picture in an embed.
-    if picture is not None and not job.is_spoiler:
-        embed.set_image(url=f"attachment://{picture[0]}")
     items = job_buttons(job, say, can_upscale, has_picture=picture is not None, number=number)
     if picture is None:
         return Post([embed], (), items)

@@ -69,6 +69,7 @@ class SeriesLook:
             items.append(JobButton(say, "stop", series.lead.id))
         if sheet is None:
             return Post([embed], (), items)
-        embed.set_image(url=f"attachment://{name}")
+        if not is_over:  # at the end it is an attachment, which Discord shows larger
+            embed.set_image(url=f"attachment://{name}")
         alternatives = {name: replies.alternative(series.lead, say, is_unfinished=not is_over)}
         return Post([embed], [(name, sheet)], items, alternatives=alternatives)

@@ -395,3 +395,18 @@ async def test_a_job_in_the_persons_language(fake, presence, gate):
     gate.open()
     message = await asked.until(lambda message: "Nochmal" in message.buttons)
     assert "3 Schritte" in message.text
+
+
+async def test_a_finished_picture_is_attached_where_discord_shows_it_larger(fake, ada, gate):
+    gate.allow(1)
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", **SMALL)
+    begun = await asked.until(lambda message: message.attachments)
+    assert [embed["image"]["url"] for embed in begun.embeds] == [
+        f"attachment://{begun.attachments[0].filename}"
+    ], "progress stays in its place"
+    gate.open()
+
+    message = await asked.until(drawn)
+
+    assert not any(embed.get("image") for embed in message.embeds)
+    assert message.attachments[0].description == "Made by AI: a fox"
