@@ -26,6 +26,7 @@ from bot.origins import Origin
 from bot.refusals import Conflict, NotAccepting, QueueFull, Screened, StorageTrouble, TooManyJobs
 from bot.screens import Action, Verdict
 from bot.selves import Selves
+from bot.sentences import Sentence
 from bot.source import Source
 from bot.worker import Worker
 
@@ -177,9 +178,8 @@ class Admission:
         """
         jobs = [self._job(source, draft, None, None) for draft in drafts]
         self._check_accepting(source.user, len(jobs))
-        total = _together(jobs)
-        await self._database.read(partial(self._check_may_pay, job=total))
-        return total
+        await self._database.read(partial(self._check_may_pay, jobs=jobs))
+        return _together(jobs)
 
     def _job(self, source: Source, draft: Draft, parent: str | None, event_id: str | None) -> Job:
         job = Job(
@@ -207,7 +207,7 @@ class Admission:
         attached = {clean.png for draft in drafts for clean in draft.attached}
         if attached:
             # Checked here already, so that refused requests never fill the disk.
-            await self._database.read(partial(self._check_may_pay, job=_together(jobs)))
+            await self._database.read(partial(self._check_may_pay, jobs=jobs))
         for png in attached:
             try:
                 await asyncio.to_thread(self._gallery.keep_control_image, png)
@@ -311,9 +311,22 @@ class Admission:
         access.check_may_draw(db, user, origin, is_manager=is_manager)
         strikes.check_not_paused(db, user, self._now(), self._config.screens)
 
-    def _check_may_pay(self, db: sqlite3.Connection, job: Job) -> None:
-        self._check_person(db, job.user, job.origin)
-        self._ledger.check(db, job, job.submitted_at)
+    def _check_may_pay(self, db: sqlite3.Connection, jobs: Sequence[Job]) -> None:
+        self._check_person(db, jobs[0].user, jobs[0].origin)
+        self._relax(db, jobs)
+        self._ledger.check(db, _together(jobs), jobs[0].submitted_at)
+
+    def _relax(self, db: sqlite3.Connection, jobs: Sequence[Job]) -> None:
+        """Make *jobs* of one person free of charge, where they have too few credits for them and
+        may draw when nobody else waits."""
+        total = _together(jobs)
+        if total.is_relaxed or not self._ledger.relaxes(db, total, total.submitted_at):
+            return
+        if self._worker.relaxed + len(jobs) > self._config.queue.max_waiting // 2:
+            raise QueueFull(Sentence.TOO_MANY_RELAXED, retry_in=self._worker.soon())
+        for job in jobs:
+            job.cost, job.is_relaxed = 0, True
+            job.remarks = (*job.remarks, Sentence.RELAXED)
 
     async def _admit(self, jobs: Sequence[Job]) -> list[Job]:
         first = jobs[0]
@@ -327,6 +340,7 @@ class Admission:
             server = first.origin.server
             if server is not None:  # they are there, whatever was said of their leaving
                 due_deletions.take_back(db, first.user, server, first.submitted_at)
+            self._relax(db, jobs)
             if len(jobs) > 1:  # so that the sentence is about all of them
                 self._ledger.check(db, _together(jobs), first.submitted_at)
             for job in jobs:

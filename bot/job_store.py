@@ -88,8 +88,9 @@ class JobStore:
     def insert(self, db: sqlite3.Connection, job: Job) -> None:
         db.execute(
             "INSERT INTO jobs (id, user, status, prompt, request, images, cost, submitted_at,"
-            " server, reply_to, event_id, parent, series, remarks, review, verdict, is_spoiler)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " server, reply_to, event_id, parent, series, is_relaxed, remarks, review, verdict,"
+            " is_spoiler)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 job.id,
                 job.user,
@@ -103,7 +104,7 @@ class JobStore:
                 None if job.reply_to is None else _json(job.reply_to),
                 job.event_id,
                 job.parent,
-                job.series,
+                *(job.series, job.is_relaxed),
                 _json(job.remarks),
                 job.review,
                 job.verdict,
@@ -471,6 +472,7 @@ class JobStore:
             event_id=row["event_id"],
             parent=row["parent"],
             series=row["series"],
+            is_relaxed=bool(row["is_relaxed"]),
             attempts=row["attempts"],
             engine_losses=row["engine_losses"],
             delivery=Delivery(row["delivery"]),

@@ -132,6 +132,7 @@ class Job:
         webhook_url: Address that is told of its end, on its way into a table of its own; None
             without one, and once it stands there.
         parent: Id of the job that this one repeats or varies.
+        is_relaxed: Whether it is drawn at no charge, and when nobody who pays waits.
         series: Id of the first job of those that were asked for together; None for one alone.
         attempts: Times that drawing was begun.
         engine_losses: Times that the engine died while drawing, perhaps of this job.
@@ -165,6 +166,7 @@ class Job:
     webhook_url: str | None = None
     parent: str | None = None
     series: str | None = None
+    is_relaxed: bool = False
     attempts: int = 0
     engine_losses: int = 0
     unrelated_losses: int = 0
@@ -285,6 +287,7 @@ class _Place:
     Goyal et al. 1996, with every job of length 1).
     """
 
+    is_relaxed: bool  # behind all others, since it is drawn at no charge
     round: int
     arrival: int
     job_id: str
@@ -349,6 +352,11 @@ class FairQueue:
         self._round = round
         self._had_their_turn = set(map(self._person_of, had_their_turn))
 
+    @property
+    def relaxed(self) -> int:
+        """Number of waiting jobs that are drawn when nobody who pays waits."""
+        return sum(place.is_relaxed for place in self._places)
+
     def waiting(self, user: str) -> int:
         """Number of waiting jobs of the account *user*."""
         return len(self._of_user.get(user, ()))
@@ -366,15 +374,17 @@ class FairQueue:
         person = self._person_of(job.user)
         # Coming back at once earns nobody a second turn in a round.
         turn = self._round + (person in self._had_their_turn)
-        if mine := self._of_person.get(person):
-            turn = max(turn, self._place_of[mine[-1]].round + 1)
+        mine = [self._place_of[each] for each in self._of_person.get(person, ())]
+        if like := [place for place in mine if place.is_relaxed == job.is_relaxed]:
+            turn = max(turn, like[-1].round + 1)
         self._arrivals += 1
-        self._add(job, _Place(turn, self._arrivals, job.id))
+        self._add(job, _Place(job.is_relaxed, turn, self._arrivals, job.id))
 
     def put_first(self, job: Job) -> None:
         """Put *job* in front of all others."""
         self._moved_to_front += 1
-        self._add(job, _Place(self._round, -self._moved_to_front, job.id), is_first=True)
+        place = _Place(False, self._round, -self._moved_to_front, job.id)
+        self._add(job, place, is_first=True)
 
     def move(self, job_id: str, *, to_front: bool) -> bool:
         """Move a waiting job to the front or the end of the queue; False if it does not wait."""
@@ -386,8 +396,8 @@ class FairQueue:
             self.put_first(job)
             return True
         self._arrivals += 1
-        last = self._places[-1].round if self._places else self._round
-        self._add(job, _Place(last, self._arrivals, job_id))
+        last = self._places[-1] if self._places else _Place(False, self._round, 0, "")
+        self._add(job, _Place(last.is_relaxed, last.round, self._arrivals, job_id))
         return True
 
     def _add(self, job: Job, place: _Place, *, is_first: bool = False) -> None:
@@ -399,7 +409,9 @@ class FairQueue:
             self._of_user.setdefault(job.user, []),
             self._of_person.setdefault(person, []),
         ):
-            mine.insert(0 if is_first else len(mine), job.id)
+            # Those who pay come before those who do not, also within one person.
+            behind = 0 if place.is_relaxed else sum(self._place_of[o].is_relaxed for o in mine)
+            mine.insert(0 if is_first else len(mine) - behind, job.id)
         self._changed.set()
 
     def hold(self) -> None:
@@ -421,6 +433,8 @@ class FairQueue:
             self._changed.clear()
             await self._changed.wait()
         place = self._choose(suits)
+        if place.is_relaxed:  # the rounds of those who pay stand still meanwhile
+            return self._take(place)
         if place.round != self._round:
             self._round = place.round
             self._had_their_turn.clear()
@@ -431,7 +445,7 @@ class FairQueue:
         first = self._places[0]
         passed: list[str] = []
         for place in self._places[:LOOKED_AT]:
-            if place.round != first.round:
+            if (place.is_relaxed, place.round) != (first.is_relaxed, first.round):
                 break
             is_due = place.arrival < 0 or self._passed_over[place.job_id] >= MOST_PASSED_OVER
             if is_due or suits(self._jobs[place.job_id]):
@@ -454,8 +468,10 @@ class FairQueue:
         job = self._take(place)
         for follower in later:
             old = self._place_of[follower]
+            if old.is_relaxed != place.is_relaxed:
+                continue
             self._places.pop(bisect_left(self._places, old))
-            new = _Place(turn, old.arrival, follower)
+            new = _Place(old.is_relaxed, turn, old.arrival, follower)
             insort(self._places, new)
             self._place_of[follower] = new
             turn = old.round

@@ -100,6 +100,20 @@ class Ledger:
         self._check_server(db, job, now)
         return status
 
+    def relaxes(self, db: sqlite3.Connection, job: Job, now: float) -> bool:
+        """Whether *job*, for which the person has too few credits, may be drawn at no charge when
+        nobody who pays waits.
+
+        Raises:
+            QuotaExceeded: The server's limits do not allow it.
+        """
+        if not self.quota.relaxed:
+            return False
+        if job.cost <= self.status(db, job.user, now, job.origin).left:
+            return False
+        self._check_server(db, job, now)
+        return True
+
     def charge(self, db: sqlite3.Connection, job: Job, now: float) -> None:
         """Charge ``job.cost`` to ``job.user``.
 

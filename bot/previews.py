@@ -52,9 +52,12 @@ class Previews:
         draft = await self._drafts.draft(source.user, command, pictures)
         job = Job(user=source.user, request=draft.request, images=draft.images)
         position, starts_in = self._worker.places.prospect()
+        price, left = cost(job, self._quota), (await self._quota_of(source.user)).left
+        is_relaxed = self._quota.relaxed and price > left
         return Quote(
-            cost=cost(job, self._quota),
-            left=(await self._quota_of(source.user)).left,
+            cost=0 if is_relaxed else price,
+            left=left,
+            is_relaxed=is_relaxed,
             seconds=self._worker.times.estimate(job),
             position=position,
             starts_in=starts_in,

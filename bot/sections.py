@@ -182,6 +182,7 @@ class Quota(Section):
     credits: int = Field(10_000, ge=0)
     window_hours: float = Field(24.0, gt=0, le=24 * 366)
     pixels_per_credit: int = Field(256 * 256, ge=1)
+    relaxed: bool = False
 
 
 class Gallery(Section):

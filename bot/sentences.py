@@ -62,6 +62,11 @@ class Sentence(StrEnum):
         "I need the files:read permission to see your picture: an admin of the workspace must"
         " install the app anew"
     )
+    RELAXED = "Relaxed: drawn when nobody else waits, at no charge."
+    TOO_MANY_RELAXED = (
+        "too many pictures wait to be drawn at no charge: try again in a little while, or once you"
+        " have credits again"
+    )
 
 
 class Hint(StrEnum):

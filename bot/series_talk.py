@@ -8,6 +8,7 @@ from bot import replies
 from bot.jobs import Job, JobStatus
 from bot.languages import ENGLISH, Language, in_words
 from bot.proposals import Proposal
+from bot.sentences import Sentence
 from bot.series import Series, Shown
 from bot.together import Price
 from bot.views import Choice
@@ -20,6 +21,8 @@ def proposed(price: Price, say: Language) -> str:
     lines.append(
         say("Together they cost {cost} credits; you have {left}.", cost=price.cost, left=price.left)
     )
+    if price.is_relaxed:
+        lines[-1] = say(Sentence.RELAXED)
     if price.seconds is not None:
         time = in_words(price.seconds, say)
         lines.append(say("Drawing them takes about {time}.", time=time))

@@ -36,6 +36,7 @@ class Price:
         cost: Credits of all.
         left: Credits that the person has.
         seconds: Drawing time of all; None before anything was measured.
+        is_relaxed: Whether they are drawn at no charge, when nobody who pays waits.
     """
 
     labels: tuple[str, ...]
@@ -43,6 +44,7 @@ class Price:
     cost: int
     left: int
     seconds: float | None
+    is_relaxed: bool = False
 
 
 class Together:
@@ -103,6 +105,7 @@ class Together:
             cost=total.cost,
             left=(await self._quota_of(source)).left,
             seconds=sum(known) if len(known) == len(times) else None,
+            is_relaxed=total.is_relaxed,
         )
 
     async def draw(

@@ -105,6 +105,7 @@ class Quote:
         seconds: Drawing time; None before anything was measured.
         position: Jobs that would be ahead.
         starts_in: Seconds until it would start; None before anything was measured.
+        is_relaxed: Whether it would be drawn at no charge, when nobody who pays waits.
     """
 
     cost: int
@@ -112,6 +113,7 @@ class Quote:
     seconds: float | None
     position: int
     starts_in: float | None
+    is_relaxed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

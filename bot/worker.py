@@ -259,6 +259,11 @@ class Worker:
         """Number of waiting jobs, and of those of *accounts*."""
         return len(self._queue), sum(map(self._queue.waiting, accounts))
 
+    @property
+    def relaxed(self) -> int:
+        """Number of waiting jobs that are drawn when nobody who pays waits."""
+        return self._queue.relaxed
+
     def held_of(self, accounts: Collection[str]) -> int:
         """Number of jobs of *accounts* that wait for a moderator."""
         return sum(job.user in accounts for job in self.held.values())

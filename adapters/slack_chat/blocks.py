@@ -13,7 +13,7 @@ from adapters.slack_chat.wording import clipped, escape, pieces, printable
 from bot import reasons, replies
 from bot.jobs import Job, JobStatus, Progress, share_done
 from bot.languages import ENGLISH, Language
-from bot.sentences import Hint
+from bot.sentences import Hint, Sentence
 from bot.views import Choice
 
 Block = dict[str, Any]
@@ -155,6 +155,8 @@ def progress_message(
         blocks.append(context(plain(why_not)))
     if not job.is_spoiler:
         blocks.extend(pictures(job, files, say))
+    if job.is_relaxed:
+        blocks.append(context(plain(say(Sentence.RELAXED))))
     if preview is not None:
         blocks.append(picture(preview, replies.alternative(job, say, is_unfinished=True)))
     if progress.status is not JobStatus.HELD:

@@ -297,6 +297,10 @@ class QuotaView(BaseModel):
 
 class QuoteView(BaseModel):
     cost: int = Field(description="Credits")
+    is_relaxed: bool = Field(
+        description="Whether it would be drawn at no charge, when nobody who pays waits, since the"
+        " credits do not suffice"
+    )
     left: int = Field(description="Credits that are left to spend")
     seconds: float | None = Field(description="Time on the engine; null before any was measured")
     position: int

@@ -242,7 +242,11 @@ export class Options {
       image: this.preset.needs_image ? this.image.small : undefined,
     };
     try {
-      const { cost, seconds, starts_in: wait, left } = await api.quote(body, asking.signal);
+      const { cost, seconds, starts_in: wait, left, is_relaxed: isRelaxed } = await api.quote(body, asking.signal);
+      if (isRelaxed) {
+        this.#showQuote("relaxed", "Relaxed: drawn when nobody else waits, at no charge");
+        return;
+      }
       const time = seconds === null ? "" : ` · about ${duration(seconds)}`;
       const start = wait === null || this.#engine !== "ready" ? "" : wait < 1 ? " · starts at once" : ` · starts in ${duration(wait)}`;
       const short = cost > left ? ` · you have ${plural(left, "credit")}` : "";
