@@ -32,6 +32,7 @@ from bot.commands import (
     LinkCommand,
     Member,
     MyDataCommand,
+    OpinionCommand,
     PreferCommand,
     PresetsCommand,
     PromptCommand,
@@ -378,6 +379,10 @@ async def _answer(
             if not is_farewell:
                 text = say("You are welcome! Tell me what to draw next whenever you like.")
             return Reply(text, choices=_examples(service))
+        case OpinionCommand(job_id, is_good):
+            job = await service.lookups.job(source, job_id)
+            service.metrics.judged(source.user, job, is_good=is_good)
+            return Reply(job=job)
         case ReportCommand(job_id, reason):
             await service.moderation.report(source.user, job_id, reason)
             return Reply(say("Thank you: moderators will look at that picture."))

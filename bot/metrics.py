@@ -13,6 +13,7 @@ from collections.abc import Container
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from bot.jobs import Job
+from bot.opinions import Opinions
 from bot.windows import Meaning
 
 #: The platforms that have a name in labels.
@@ -84,6 +85,7 @@ class Metrics:
             ("platform", "outcome"),
             registry=self.registry,
         )
+        self._opinions = Opinions(self.registry)
 
     def began(self, job: Job, now: float) -> None:
         """An engine has begun *job*, at *now* in unix seconds. Further attempts count no wait."""
@@ -108,6 +110,10 @@ class Metrics:
         that *is_ours*."""
         outcome = UNEXPECTED if is_ours else CALLED if meaning is None else meaning.value
         self._calls.labels(platform_of(platform), outcome).inc()
+
+    def judged(self, user: str, job: Job, *, is_good: bool) -> None:
+        """*user* finds the pictures of *job* good or bad; their last word counts."""
+        self._opinions.say(user, job.id, self._preset(job), is_good=is_good)
 
     def _preset(self, job: Job) -> str:
         name = job.request.preset

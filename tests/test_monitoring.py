@@ -42,8 +42,10 @@ def expressions():
 
 async def test_every_figure_that_an_alert_the_dashboard_or_the_page_names_is_scraped(bot, gate):
     gate.open()
-    await finished(await bot.service.submit(Source(EVE, reply_to=HERE), CIRCLE))
+    job = await bot.service.submit(Source(EVE, reply_to=HERE), CIRCLE)
+    await finished(job)
     bot.service.metrics.called("discord", None)
+    bot.service.metrics.judged(EVE, job, is_good=True)
     page = (ROOT / "docs" / "howto" / "monitor.md").read_text(encoding="utf-8")
 
     text, _ = await scraped(bot)

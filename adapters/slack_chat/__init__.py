@@ -18,6 +18,7 @@
 | ``threads`` | pictures further up in a thread, and who has spoken there |
 | ``hooks`` | answers by ``response_url``, in any conversation |
 | ``window`` | the message of a job, edited until it shows the picture |
+| ``showing`` | pictures brought to Slack, and their messages |
 | ``previews`` | unfinished pictures, as files at Slack |
 | ``pace`` | about one message a second in a channel |
 | ``files`` | attached files, and pictures on their way to Slack |

@@ -30,6 +30,7 @@ from bot.commands import (
     HowCommand,
     InspectCommand,
     LinkCommand,
+    OpinionCommand,
     PromptCommand,
     ReportCommand,
     SettingsCommand,
@@ -115,6 +116,10 @@ class Actions:
         elif verb == "turn":
             reply = await self._context.converse(place, job_id)
             return reply if await self._turn(place, body, reply) else Reply()
+        elif verb == "opinion":
+            opinion, _, job_id = job_id.partition(":")
+            said = OpinionCommand(job_id, is_good=opinion == blocks.GOOD)
+            reply = await self._context.converse(place, said, shown=job_id)
         elif verb in ("edit", "control"):
             reply = await self._open_about(place, verb, job_id, trigger)
         elif verb == "reveal":

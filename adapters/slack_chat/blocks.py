@@ -215,6 +215,25 @@ def picture_message(
     return text, blocks
 
 
+#: Values of the buttons for an opinion, before the id of the job.
+GOOD, BAD = "good", "bad"
+
+
+def opinion(job: Job, say: Language) -> Block:
+    """Two thumbs for the pictures of *job*. Slack shows which one somebody has pressed."""
+
+    def thumb(label: str, value: str) -> dict[str, Any]:
+        return {"text": plain(label, MAX_LABEL), "value": f"{value}:{job.id}"}
+
+    both = {
+        "type": "feedback_buttons",
+        "action_id": "flux:opinion",
+        "positive_button": thumb(say("Good picture"), GOOD),
+        "negative_button": thumb(say("Bad picture"), BAD),
+    }
+    return {"type": "context_actions", "elements": [both]}
+
+
 def pictures(job: Job, files: Sequence[str], say: Language = ENGLISH) -> list[Block]:
     """The pictures of *job*, which are at Slack as *files*, with their numbers and seeds."""
     blocks: list[Block] = []

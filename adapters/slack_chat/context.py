@@ -32,8 +32,8 @@ from adapters.slack_chat.own_data import hand_file_over, hand_over
 from adapters.slack_chat.people import People
 from adapters.slack_chat.places import Place, patiently, post, whisper, whisper_blocks
 from adapters.slack_chat.replying import message_of
+from adapters.slack_chat.showing import show_again
 from adapters.slack_chat.threads import picture_above
-from adapters.slack_chat.window import show_again
 from adapters.slack_chat.workspaces import Workspace
 from bot import replies, sentences
 from bot.commands import (

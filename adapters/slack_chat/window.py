@@ -13,9 +13,8 @@ where that is closed too, it comes by the hook.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -34,23 +33,22 @@ from adapters.slack_chat.places import (
     Place,
     found,
     post,
-    post_once,
     whisper_blocks,
 )
 from adapters.slack_chat.previews import Previews
 from adapters.slack_chat.series import series_message
+from adapters.slack_chat.showing import picture_message, upload
 from adapters.slack_chat.wording import escape
 from adapters.slack_chat.workspaces import Workspace
-from bot import contact_sheet, reasons, sentences
+from bot import contact_sheet, reasons
 from bot.following import Following
 from bot.jobs import Job, JobStatus, Progress
-from bot.languages import ENGLISH, Language
+from bot.languages import Language
 from bot.reasons import LeftBehind, Reason
 from bot.refusals import NotFound
 from bot.sentences import Sentence
 from bot.series import Series, Shown
 from bot.service import Service
-from bot.source import Source
 from bot.windows import Attempt, Fault, Meaning, Way
 
 logger = logging.getLogger(__name__)
@@ -149,8 +147,8 @@ class SlackWindow:
         if not where.get("ts"):
             return
         person = blocks.asker(self._job.parts[0])
-        root = where["root"] or where["ts"]
-        place = Place(workspace, where["channel"], "" if self._is_home else root, person)
+        root = where["root"] if self._is_home else where["root"] or where["ts"]
+        place = Place(workspace, where["channel"], root, person)
         said = [blocks.section(sentence)]
         if is_direct and not self._is_home:
             place = Place(workspace, await workspace.direct(person), "", person, is_direct=True)
@@ -262,7 +260,11 @@ class SlackWindow:
         if isinstance(self._job, Series):
             sheet = next(iter(ids), None)
             return series_message(self._job, self._note, sheet, self._say)
-        return _picture_message(self._service, self._job, ids, self._note, self._say)
+        is_direct = self._where["channel"].startswith("D")
+        opinion = self._workspace.is_agent and is_direct
+        return picture_message(
+            self._service, self._job, ids, self._note, self._say, asks_opinion=opinion
+        )
 
     async def _first_pictures(self, job: Job) -> list[str]:
         """Ids of the first pictures of several at Slack, which are there while others are drawn:
@@ -283,7 +285,7 @@ class SlackWindow:
         async def keep() -> None:
             await self._redirect(files=list(ids))
 
-        await _upload(self._service, self._workspace, job, ids, numbers, keep, attempts=1)
+        await upload(self._service, self._workspace, job, ids, numbers, keep, attempts=1)
 
     async def _upload_sheet(self, series: Series, ids: list[str]) -> None:
         """Upload all pictures of *series* in one; *ids* has the file at Slack, in the end."""
@@ -516,59 +518,3 @@ async def abandon(following: Following, workspace: Workspace) -> None:
         return (job.reply_to or {}).get("team") == workspace.team
 
     await following.abandon(is_lost, workspace.lost or Reason.REMOVED)
-
-
-async def show_again(service: Service, place: Place, job: Job, say: Language = ENGLISH) -> None:
-    """Post the picture of *job* once more, for somebody who asked to see it.
-
-    Raises:
-        FluxbotError: The files are gone.
-        SlackError, OutcomeUnknown: The picture cannot be posted.
-    """
-    ids: list[str] = []
-    try:
-        await _upload(service, place.workspace, job, ids, job.available)
-        text, parts = _picture_message(service, job, ids, "", say)
-        await post_once(place, text, parts, job.submitted_at)
-    except (SlackError, OutcomeUnknown):
-        await files.delete(place.workspace, ids)
-        raise
-
-
-def _picture_message(
-    service: Service, job: Job, ids: list[str], note: str, say: Language
-) -> tuple[str, list[blocks.Block]]:
-    can_upscale = service.can_enlarge(job)
-    return blocks.picture_message(job, ids, note, can_upscale=can_upscale, say=say)
-
-
-async def _upload(
-    service: Service,
-    workspace: Workspace,
-    job: Job,
-    ids: list[str],
-    numbers: Sequence[int],
-    keep: Callable[[], Awaitable[None]] = files.forgotten,
-    attempts: int = files.UPLOADS,
-) -> None:
-    """Upload the pictures *numbers* of *job* that Slack lacks, each in so many *attempts*; *ids*
-    has the files at Slack, in the end all of them. *keep* is called at each change of *ids*.
-
-    Raises:
-        NotFound: They were deleted.
-    """
-    if not numbers:
-        raise sentences.no_longer_kept()
-    for index, number in enumerate(numbers):
-        path = await service.lookups.picture(Source(job.user), job.id, number)
-        data = await asyncio.to_thread(path.read_bytes)
-        earlier = ids[index] if len(ids) > index else None
-
-        async def keep_one(id: str, index: int = index) -> None:
-            ids[index : index + 1] = [id]
-            await keep()
-
-        name = f"{job.id}-{number}.png"
-        await files.upload(workspace, data, name, job.id, keep_one, earlier, attempts=attempts)
-    for id in ids:
-        await files.until_shown(workspace, id)

@@ -188,6 +188,14 @@ class UpscaleCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class OpinionCommand:
+    """Call the pictures of a job good or bad; only numbers are kept of it."""
+
+    job_id: str
+    is_good: bool
+
+
+@dataclass(frozen=True, slots=True)
 class QuotaCommand:
     """Show the person's credits."""
 
@@ -505,7 +513,7 @@ Command = (
     (ImagineCommand | PromptCommand | AgainCommand | VaryCommand | UpscaleCommand)
     | (SeriesCommand | AnswerCommand | PreferCommand)
     | (ShowCommand | HowCommand | HistoryCommand | CancelCommand | DeleteCommand)
-    | (ReportCommand | ThanksCommand)
+    | (ReportCommand | ThanksCommand | OpinionCommand)
     | (PresetsCommand | QuotaCommand | QueueCommand | SettingsCommand | HelpCommand)
     | (InspectCommand | MyDataCommand | LinkCommand | UnlinkCommand | AdminCommand)
 )

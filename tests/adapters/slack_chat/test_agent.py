@@ -163,3 +163,38 @@ async def test_the_home_welcomes_people_who_have_drawn_nothing(chat, slack, code
     home = await someone.sees(lambda person: person.home)
 
     assert ("same, at night" in shown_text(home)) is True
+
+
+# Opinions
+
+
+def opinions(chat):
+    found = chat.bot.service.metrics.registry.collect()
+    samples = [each for family in found for each in family.samples]
+    return {
+        each.labels["opinion"]: each.value for each in samples if each.name == "fluxbot_opinions"
+    }
+
+
+async def test_a_thumb_is_counted_and_the_last_one_stands(chat, slack, ada, gate):
+    gate.open()
+    await ada.tell(f"a fox {SMALL}")
+    fox = await ada.direct.said("a fox", button="Again")
+
+    await ada.judge(fox, ada.direct)
+    await ada.judge(fox, ada.direct)
+    assert opinions(chat) == {"good": 1}
+    await ada.judge(fox, ada.direct, is_good=False)
+
+    assert opinions(chat) == {"good": 0, "bad": 1}
+    assert len(ours(ada.direct)) == 1, "and nothing is said about it"
+
+
+async def test_in_a_channel_nobody_is_asked(chat, slack, ada, general, gate):
+    """Others would see it, and there is a button to report."""
+    gate.open()
+    await ada.mention(general, f"a fox {SMALL}")
+
+    message = await general.said("a fox", button="Again")
+
+    assert "feedback_buttons" not in str(message)

@@ -350,6 +350,41 @@ class Person:
         self.slack.hold(schema.problems("BlockAction", {"response_url": "", **payload}))
         await self.acked(await self.slack.sockets.deliver("interactive", payload))
 
+    async def judge(self, message, channel, *, is_good=True):
+        """Press one of the thumbs under a message."""
+        block, thumbs = next(
+            (block, each)
+            for block, each in elements(message["blocks"])
+            if each["type"] == "feedback_buttons"
+        )
+        thumb = thumbs["positive_button" if is_good else "negative_button"]
+        self.act(f"presses [{thumb['text']['text']}]", channel, message)
+        action = {
+            "type": "feedback_buttons",
+            "action_id": thumbs["action_id"],
+            "block_id": block.get("block_id", "b1"),
+            "text": thumb["text"],
+            "value": thumb["value"],
+            "action_ts": self.slack.ts(),
+        }
+        payload = {
+            "type": "block_actions",
+            "user": {"id": self.id, "username": self.name, "name": self.name}
+            | {"team_id": self.workspace},
+            "api_app_id": "A111",
+            "token": "verification",
+            "trigger_id": self.slack.new_trigger(self),
+            **self.of_the_team,
+            "container": {"type": "message", "message_ts": message["ts"]}
+            | {"channel_id": channel.id, "is_ephemeral": False},
+            "channel": {"id": channel.id, "name": channel.name},
+            "message": {k: v for k, v in message.items() if k != "metadata"},
+            "response_url": self.slack.new_hook(channel, self.id),
+            "actions": [action],
+        }
+        self.slack.hold(schema.problems("BlockAction", payload))
+        await self.acked(await self.slack.sockets.deliver("interactive", payload))
+
     async def shortcut(self, callback_id, message, channel):
         """Choose a shortcut from the menu of a message."""
         self.act(f"chooses {callback_id} from the menu of a message", channel, message)
