@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from adapters.web_chat.drawing import imagine
 from adapters.web_chat.errors import response_to
 from adapters.web_chat.forms import FormRoute
+from adapters.web_chat.idempotency import IdempotencyKey, once
 from adapters.web_chat.schemas import MessageBody
 from adapters.web_chat.sharing import Asker, TheWeb, responses
 from adapters.web_chat.views import (
@@ -36,7 +37,14 @@ router = APIRouter(tags=["messages"], route_class=FormRoute)
     " `choices` draws them, and the answer has their `jobs`.",
     responses=responses(404, 409, 429, 503, model=MessageErrorView),
 )
-async def send_message(web: TheWeb, source: Asker, body: MessageBody) -> MessageView | Response:
+async def send_message(
+    web: TheWeb,
+    source: Asker,
+    request: Request,
+    body: MessageBody,
+    key: IdempotencyKey = None,
+) -> MessageView | Response:
+    source = await once(web, source, key, request, body)
     attached: list[Picture] = []
     if body.image is not None and _takes_a_picture(body.text):
         attached.append(partial(web.image, body.image, "image"))

@@ -14,13 +14,13 @@ export function whenSignedOut(action) {
   onSignedOut = action;
 }
 
-async function call(method, path, body, signal) {
+async function call(method, path, body, signal, headers = {}) {
   let response;
   try {
     response = await fetch(path, {
       method,
       signal,
-      headers: body === undefined ? {} : { "Content-Type": "application/json" },
+      headers: body === undefined ? headers : { "Content-Type": "application/json", ...headers },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch (error) {
@@ -34,6 +34,23 @@ async function call(method, path, body, signal) {
   throw new Refusal(response.status, error, Number(response.headers.get("Retry-After")) || null);
 }
 
+/** Pauses in milliseconds before a request whose answer was lost is sent again. */
+const PAUSES = [500, 2000];
+
+/** Post what must not be done twice: sent again under the same key, it is the same request. */
+async function once(path, body) {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  const key = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  for (const pause of [...PAUSES, null]) {
+    try {
+      return await call("POST", path, body, undefined, { "Idempotency-Key": key });
+    } catch (error) {
+      if (error.status !== 0 || pause === null) throw error;
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+  }
+}
+
 const enc = encodeURIComponent;
 
 export const api = {
@@ -43,8 +60,9 @@ export const api = {
   quota: () => call("GET", "/api/quota"),
   job: (id) => call("GET", `/api/jobs/${enc(id)}`),
   cancel: (id) => call("DELETE", `/api/jobs/${enc(id)}`),
-  again: (id, vary, number) => call("POST", `/api/jobs/${enc(id)}/again`, { vary, number }),
-  say: (text, image, options) => call("POST", "/api/messages", { text, image, options }),
+  deletePictures: (id) => call("DELETE", `/api/jobs/${enc(id)}/pictures`),
+  again: (id, vary, number) => once(`/api/jobs/${enc(id)}/again`, { vary, number }),
+  say: (text, image, options) => once("/api/messages", { text, image, options }),
   link: (code) => call("GET", `/api/links/${enc(code)}`),
   deleteMe: () => call("DELETE", "/api/me"),
   quote: (body, signal) => call("POST", "/api/quote", body, signal),

@@ -20,23 +20,40 @@ const jobs = new Jobs();
 const others = "BroadcastChannel" in window ? new BroadcastChannel("fluxbot") : null;
 let about = { verbs: [], options: [], examples: [], limits: {} };
 
+/** What is being asked for: a second click on the same button asks for nothing more. */
+const asking = new Set();
+
+async function askOnce(name, ask) {
+  if (asking.has(name)) return;
+  asking.add(name);
+  try {
+    accept(await ask());
+  } catch (error) {
+    composer.notice(error.message);
+  } finally {
+    asking.delete(name);
+  }
+}
+
 /* What can be done with a job, from wherever it is shown. */
 const acts = {
   /** Draw a whole job again, or one picture of it. */
-  async again(job, vary, which) {
-    try {
-      accept(await api.again(job.id, vary, which));
-    } catch (error) {
-      composer.notice(error.message);
-    }
-  },
-  async upscale(job, which) {
-    try {
-      const reply = await api.say(`upscale ${job.id} ${which}`);
-      accept(reply.job);
-    } catch (error) {
-      composer.notice(error.message);
-    }
+  again: (job, vary, which) =>
+    askOnce(`again ${job.id} ${vary} ${which}`, () => api.again(job.id, vary, which)),
+  upscale: (job, which) =>
+    askOnce(`upscale ${job.id} ${which}`, async () => (await api.say(`upscale ${job.id} ${which}`)).job),
+  remove(job) {
+    const words = job.images > 1 ? "these pictures" : "this picture";
+    ask("Delete", `Delete ${words} for good? The credits stay spent.`, [
+      { text: "Keep" },
+      {
+        text: "Delete",
+        isDanger: true,
+        act: async () => {
+          jobs.put(await api.deletePictures(job.id));
+        },
+      },
+    ], (error) => composer.notice(error.message));
   },
   async cancel(job) {
     try {
@@ -231,6 +248,7 @@ async function watchEngine() {
     showEngine(status.engine);
     held.count = status.held;
     $("sign-out").hidden = !status.is_signed_in;
+    $("sign-out").title = `Signed in as ${status.user.replace(/^web:/, "")} · sign out`;
     if (status.engine.status !== "ready") pause = status.engine.status === "loading" ? 700 : 2000;
     for (const job of status.mine) {
       // A stream is newer than an answer that crosses it.

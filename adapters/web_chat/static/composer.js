@@ -3,6 +3,12 @@
 import { $, el } from "./dom.js";
 import { complete, isOption, words } from "./grammar.js";
 
+/** Where the tab keeps what was sent last, which ↑ in the empty box brings back. */
+const LAST = "fluxbot-last";
+/** Characters of a prompt at most, and how near they are counted from. */
+const MOST = 2000;
+const COUNTED = 200;
+
 export class Composer {
   #context;
   #onSend;
@@ -85,6 +91,7 @@ export class Composer {
       return;
     }
     this.#close();
+    sessionStorage.setItem(LAST, this.text);
     this.#onSend(this.text);
   }
 
@@ -116,7 +123,11 @@ export class Composer {
         return;
       }
     }
-    if (key === "Enter" && !event.shiftKey) {
+    if (key === "ArrowUp" && !this.text && sessionStorage.getItem(LAST)) {
+      event.preventDefault();
+      this.text = sessionStorage.getItem(LAST);
+      this.focus();
+    } else if (key === "Enter" && !event.shiftKey) {
       event.preventDefault();
       this.#send();
     } else if (key === "Escape" && !$("notice").hidden) {
@@ -177,6 +188,10 @@ export class Composer {
   #resize() {
     this.box.style.blockSize = "auto";
     this.box.style.blockSize = `${Math.min(this.box.scrollHeight, innerHeight * 0.32)}px`;
+    const { length } = this.text;
+    $("counter").hidden = length < MOST - COUNTED;
+    $("counter").textContent = `${length} of ${MOST} characters`;
+    $("counter").classList.toggle("over", length > MOST);
     this.#colour();
   }
 

@@ -190,7 +190,7 @@ export class JobCard {
     this.pictures.hidden = isFinal(job) && !hasPictures;
     this.line.hidden = job.status === "succeeded" && hasPictures;
     if (job.status === "succeeded" && !hasPictures) {
-      this.line.textContent = "The picture was deleted for its age. “Again” draws the same one.";
+      this.line.textContent = "The picture was deleted. “Again” draws the same one.";
     }
     this.facts.replaceChildren(...(job.status === "succeeded" ? facts(job) : []));
     const acts = this.#acts;
@@ -434,9 +434,14 @@ export class Conversation {
 
 /* Cards for the verbs. */
 
+/** What a preset draws, for eyes alone: its name stands beside it. */
+export const sampleOf = (preset) =>
+  el("img", { class: "sample", src: preset.sample, alt: "", loading: "lazy", width: 56, height: 56 });
+
 export function presetsCard(presets, onChoose) {
   return el("div", { class: "preset-table" }, presets.map((preset) =>
-    el("button", { type: "button", class: "preset-row", onclick: () => onChoose(preset.name) },
+    el("button", { type: "button", class: preset.sample ? "preset-row sampled" : "preset-row", onclick: () => onChoose(preset.name) },
+      preset.sample && sampleOf(preset),
       el("strong", { text: preset.name }),
       el("span", { text: preset.description }),
       el("small", {

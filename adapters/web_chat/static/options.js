@@ -7,6 +7,7 @@ import { $, debounce, duration, el, icon, plural } from "./dom.js";
 import { api } from "./api.js";
 import { readPicture, showPicture } from "./attachment.js";
 import { Choices } from "./choices.js";
+import { sampleOf } from "./conversation.js";
 import { RATIOS, sizeOf, typed, typedOver } from "./grammar.js";
 
 export class Options {
@@ -286,7 +287,8 @@ export class Options {
   }
 
   #presetCard(preset) {
-    return el("label", { class: "preset-card" },
+    return el("label", { class: preset.sample ? "preset-card sampled" : "preset-card" },
+      preset.sample && sampleOf(preset),
       el("input", { type: "radio", name: "preset", value: preset.name, onchange: () => this.choosePreset(preset.name) }),
       el("strong", { text: preset.name }),
       el("span", { text: preset.description }),

@@ -1,6 +1,7 @@
 /** One picture large, with everything about it. */
 
 import { $, button, duration, el, icon, moment, plural } from "./dom.js";
+import { isFinal } from "./jobs.js";
 import { alternative, isTiny, pictureButtons, pictureOf, told } from "./conversation.js";
 
 export class Viewer {
@@ -58,7 +59,7 @@ export class Viewer {
     const stage = el("div", { class: isTiny(job) ? "stage tiny" : "stage" },
       picture
         ? el("img", { src: picture.url, alt: alternative(job, which), width: job.width, height: job.height })
-        : el("p", { class: "quiet", text: job.status === "succeeded" ? "This picture was deleted for its age." : told(job) }),
+        : el("p", { class: "quiet", text: job.status === "succeeded" ? "This picture was deleted." : told(job) }),
       this.#next(-1) !== undefined && el("button", { type: "button", class: "round turn left", "aria-label": "Previous picture", onclick: () => this.#turn(-1) }, icon("left")),
       this.#next(1) !== undefined && el("button", { type: "button", class: "round turn right", "aria-label": "Next picture", onclick: () => this.#turn(1) }, icon("right")));
     // The picture fills the stage, in whole proportions, also where it is small.
@@ -77,7 +78,8 @@ export class Viewer {
           button("Again", "again", () => acts.again(job, false, one)),
           button("Vary", "vary", () => acts.again(job, true, one)),
           button("Edit prompt", "edit", () => acts.edit(one ? { ...job, seed: picture.seed, images: 1 } : job)),
-          picture && pictureButtons(job, which, acts))));
+          picture && pictureButtons(job, which, acts),
+          picture && isFinal(job) && button("Delete", "delete", () => acts.remove(job)))));
   }
 }
 

@@ -96,3 +96,27 @@ async def test_a_notice_goes_with_its_cause(site, page):
     await say(page, "a green circle --steps 1")
     await expect(pictures(page)).to_have_count(2)
     assert [request.preset for request in await drawn(site, 2)] == ["canny", "plain"]
+
+
+async def test_the_arrow_up_brings_back_what_was_said_last(site, page):
+    await say(page, "a fox --steps 2")
+    box = page.locator("#message")
+    await expect(box).to_have_value("")
+
+    await box.press("ArrowUp")
+
+    await expect(box).to_have_value("a fox --steps 2")
+    await box.fill("a cat")
+    await box.press("ArrowUp")
+    await expect(box).to_have_value("a cat")
+
+
+async def test_characters_are_counted_where_the_limit_is_near(site, page):
+    box, counter = page.locator("#message"), page.locator("#counter")
+    await box.fill("x" * 1799)
+    await expect(counter).to_be_hidden()
+
+    await box.fill("x" * 2001)
+
+    await expect(counter).to_have_text("2001 of 2000 characters")
+    await expect(counter).to_have_class("counter over")

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from playwright.async_api import expect
 
 from generation.kinds import Upscale
@@ -159,3 +160,57 @@ async def test_each_of_several_pictures_can_be_opened_before_all_are_drawn(site,
     await expect(page.locator(".job").get_by_role("button", name="Cancel")).to_be_visible()
     site.engine.open()
     await expect(pictures(page)).to_have_count(4)
+
+
+async def test_a_picture_is_deleted_after_a_question(site, page):
+    site.engine.open()
+    await say(page, "a fox --steps 2")
+    await expect(pictures(page)).to_have_count(1)
+    await page.get_by_role("button", name="Open the picture").click()
+
+    await page.locator("#viewer").get_by_role("button", name="Delete").click()
+    question = page.get_by_role("dialog", name="Delete")
+    await expect(question).to_contain_text("Delete this picture for good?")
+    await question.get_by_role("button", name="Delete").click()
+
+    await expect(page.locator(".job .line")).to_have_text(
+        "The picture was deleted. “Again” draws the same one."
+    )
+    (job,) = (await site.bot.service.lookups.history(ADMIN)).jobs
+    assert job.is_pruned
+
+
+async def test_a_double_click_draws_once(site, page):
+    site.engine.open()
+    await say(page, "a fox --steps 2 --seed 5")
+    await expect(pictures(page)).to_have_count(1)
+
+    await page.get_by_role("button", name="Vary").first.dblclick()
+
+    await expect(pictures(page)).to_have_count(2)
+    assert len((await site.bot.service.lookups.history(ADMIN)).jobs) == 2
+
+
+@pytest.mark.parametrize("act", ["a message", "a button"])
+async def test_what_was_cut_off_is_asked_for_again_and_drawn_once(site, page, act):
+    site.engine.open()
+    await say(page, "a fox --steps 2 --seed 5")
+    await expect(pictures(page)).to_have_count(1)
+    cut = []
+
+    async def cut_off(route):
+        if not cut:
+            cut.append(await route.fetch())  # the bot has it, and its answer is lost
+            await route.abort()
+        else:
+            await route.continue_()
+
+    await page.route("**/api/messages" if act == "a message" else "**/again", cut_off)
+    if act == "a message":
+        await say(page, "a cat --steps 2")
+    else:
+        await page.get_by_role("button", name="Vary").first.click()
+
+    await expect(pictures(page)).to_have_count(2)
+    assert cut
+    assert len((await site.bot.service.lookups.history(ADMIN)).jobs) == 2

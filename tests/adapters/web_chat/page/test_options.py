@@ -2,6 +2,7 @@
 
 from playwright.async_api import expect
 
+from bot.source import Source
 from tests.adapters.web_chat.page.conftest import (
     DRIVEN,
     attach,
@@ -11,7 +12,7 @@ from tests.adapters.web_chat.page.conftest import (
     ready,
     say,
 )
-from tests.conftest import ADMIN
+from tests.conftest import ADMIN, finished, until
 
 pytestmark = DRIVEN
 
@@ -101,3 +102,18 @@ async def test_what_is_typed_is_shown_instead_of_what_was_clicked(site, page):
     await attached(page)
     await expect(card).to_contain_text("What it follows")
     await expect(page.locator("#chips li")).to_have_text(["canny"])
+
+
+async def test_presets_are_shown_with_what_they_draw(site, page):
+    site.engine.open()
+    job = await site.bot.service.samples.draw(Source(ADMIN), "plain")
+    await finished(job)
+    await until(lambda: "plain" in site.bot.service.samples.all())
+    await page.reload()
+    await ready(page)
+
+    await page.get_by_role("button", name="Options").click()
+
+    card = page.locator(".preset-card", has_text="plain")
+    await expect(card.locator("img")).to_be_visible()
+    await expect(page.locator(".preset-card", has_text="canny").locator("img")).to_have_count(0)
