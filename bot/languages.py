@@ -64,7 +64,8 @@ class Language:
         """The translation of a part of a sentence, or of each part of a list."""
         said = self(text)
         if said == text and ", " in text:
-            return ", ".join(map(self, text.split(", ")))
+            # Names in a list are typed as they are.
+            return ", ".join(self(each) if " " in each else each for each in text.split(", "))
         return said
 
     @property

@@ -26,6 +26,9 @@ from generation.types import GenerationRequest, Preset
 #: An attached picture decides the shape of the output, between 1:2 and 2:1.
 MAX_ASPECT = 2.0
 
+#: A ControlNet that holds from the first step to the last.
+WHOLE_SPAN = (0.0, 1.0)
+
 #: Fields of `ImagineCommand` that may be a person's own default.
 SETTINGS = (
     "preset",
@@ -91,7 +94,7 @@ def complete(
         true_cfg_scale=true_cfg_scale(negative_prompt, model),
         fit=config.control_images.fit,
         model=model_name(model),
-        kind=_kind(preset, command.strength),
+        kind=_kind(preset.kind, command, preset.name),
         pictures={
             name: attachment.path
             for name, attachment in zip(preset.kind.pictures, attachments, strict=True)
@@ -110,6 +113,7 @@ def model_name(model: Model) -> str:
 
 def command_of(request: GenerationRequest, images: int) -> ImagineCommand:
     """The command that makes *request* again."""
+    start, end = request.kind.span_setting or WHOLE_SPAN
     return ImagineCommand(
         prompt=request.prompt,
         preset=request.preset or None,
@@ -120,6 +124,8 @@ def command_of(request: GenerationRequest, images: int) -> ImagineCommand:
         seed=request.seed,
         images=images if images > 1 else None,
         strength=request.kind.strength_setting,
+        control_guidance_start=None if start == WHOLE_SPAN[0] else start,
+        control_guidance_end=None if end == WHOLE_SPAN[1] else end,
         negative_prompt=request.negative_prompt or None,
     )
 
@@ -201,9 +207,8 @@ def change(
         values |= _of_preset(preset)
         values["kind"] = preset.kind
         values["pictures"] = dict(zip(preset.kind.pictures, kept, strict=True))
-    if changes.strength is not None:
-        kind = values.get("kind", request.kind)
-        values["kind"] = kind.with_strength(changes.strength, changes.preset or request.preset)
+    kind = values.get("kind", request.kind)
+    values["kind"] = _kind(kind, changes, changes.preset or request.preset)
     if changes.aspect_ratio is not None:
         pixels = request.width * request.height
         values["width"], values["height"] = fit_size(changes.aspect_ratio, pixels)
@@ -323,13 +328,15 @@ def changed_settings(
     return {**kept, **said, **private, **told}
 
 
-def _kind(preset: Preset, strength: float | None) -> Kind:
-    """The kind of *preset*, with the person's *strength* if they gave one.
+def _kind(kind: Kind, command: ImagineCommand, preset: str) -> Kind:
+    """*kind* of the preset called *preset*, with all that *command* sets of it.
 
     Raises:
-        InvalidRequest: *preset* knows no strength.
+        InvalidRequest: The kind does not know that.
     """
-    return preset.kind if strength is None else preset.kind.with_strength(strength, preset.name)
+    if command.strength is not None:
+        kind = kind.with_strength(command.strength, preset)
+    return kind.with_span(command.control_guidance_start, command.control_guidance_end, preset)
 
 
 def _of_preset(preset: Preset) -> dict[str, Any]:

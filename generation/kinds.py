@@ -94,6 +94,29 @@ class Kind:
             )
         return replace(self, **{self.strength_field: strength})
 
+    @property
+    def span_setting(self) -> tuple[float, float] | None:
+        """The shares of the steps after which a ControlNet begins and ends; None without one."""
+        return None
+
+    def with_span(self, start: float | None, end: float | None, preset: str) -> Self:
+        """This kind, with a ControlNet that begins at *start* and ends at *end*, shares of the
+        steps; None leaves either as it is.
+
+        Args:
+            preset: Name of the preset, for the sentence.
+
+        Raises:
+            InvalidRequest: There is no ControlNet here, or it would end before it begins.
+        """
+        if start is None and end is None:
+            return self
+        raise InvalidRequest(
+            f"control-start and control-end mean nothing to the preset {preset}, which follows no"
+            " ControlNet: leave them out",
+            field="control_guidance_start" if start is not None else "control_guidance_end",
+        )
+
     def steps_taken(self, num_inference_steps: int) -> int:
         """Denoising steps that really run of *num_inference_steps*."""
         return num_inference_steps
@@ -282,6 +305,21 @@ class ControlNet(_Enlarging):
             )
         if self.control_mode is not None:
             check_number("control_mode", self.control_mode, 0, 9, whole=True)
+
+    @property
+    def span_setting(self) -> tuple[float, float] | None:
+        return self.control_guidance_start, self.control_guidance_end
+
+    def with_span(self, start: float | None, end: float | None, preset: str) -> Self:
+        first = self.control_guidance_start if start is None else start
+        last = self.control_guidance_end if end is None else end
+        if first >= last:
+            raise InvalidRequest(
+                f"the ControlNet must begin before it ends, not at {first:g} and end at {last:g}:"
+                " set control-start below control-end",
+                field="control_guidance_start" if start is not None else "control_guidance_end",
+            )
+        return replace(self, control_guidance_start=first, control_guidance_end=last)
 
     @property
     def weights(self) -> tuple[tuple[str, WeightsRole], ...]:

@@ -36,6 +36,8 @@ from generation.errors import FluxbotError
 from generation.types import Preset
 
 MAX_CHOICES, MAX_HINT, MAX_RADIO_BUTTONS = 25, 100, 10
+#: Options that stand as an example where a picture is drawn from.
+EXAMPLE_OF_CONTROL = "--strength 0.7 --control-start 0 --control-end 0.8"
 #: Longest line of options that a form takes.
 MAX_OPTIONS = 400
 #: Seconds for which an open form is remembered, since Discord never reports its closing.
@@ -194,7 +196,7 @@ class EditForm(_UploadForm):
 
     def __init__(self, presets: Iterable[Preset], job: Job, say: Language) -> None:
         self._job = job
-        self._old = command_of(job.request, job.images)
+        self._old = _all_of(job)
         super().__init__(say, say("Edit prompt"), self._old, list(presets))
 
     async def fulfil(self, acts: Acts, interaction: Interaction, command: ImagineCommand) -> None:
@@ -207,10 +209,24 @@ class EditForm(_UploadForm):
             changes = replace(changes, preset=None)
         elif command.strength == self._old.strength:
             changes = replace(changes, strength=None)  # it belonged to the other preset
+        if command.preset != self._old.preset and _span(command) == _span(self._old):
+            changes = replace(changes, control_guidance_start=None, control_guidance_end=None)
         if self._old.negative_prompt and command.negative_prompt is None:
             changes = replace(changes, negative_prompt="")
         again = AgainCommand(job_id, changes, vary=changes.seed is None)
         await acts.draw(interaction, again, shown=job_id)
+
+
+def _all_of(job: Job) -> ImagineCommand:
+    """The command that makes *job* again, with all that can be set of a ControlNet."""
+    command, span = command_of(job.request, job.images), job.request.kind.span_setting
+    if span is None:
+        return command
+    return replace(command, control_guidance_start=span[0], control_guidance_end=span[1])
+
+
+def _span(command: ImagineCommand) -> tuple[float | None, float | None]:
+    return command.control_guidance_start, command.control_guidance_end
 
 
 class PictureForm(_Form):
@@ -245,7 +261,7 @@ class PictureForm(_Form):
         names = [each.name for each in takers]
         old = ImagineCommand(prompt, preset=preset if preset in names else names[0])
         title = title or say("Use as control image")
-        super().__init__(say, title, old, takers, "--strength 0.7")
+        super().__init__(say, title, old, takers, EXAMPLE_OF_CONTROL)
         self._pictures = pictures
         self._number = number
         self._shown = shown

@@ -233,6 +233,22 @@ OPTIONS: tuple[Option, ...] = (
         "0.7",
     ),
     Option(
+        "control-start",
+        ("control_guidance_start",),
+        Number(0, 1),
+        "With a ControlNet preset, the share of the steps after which it begins.",
+        "0.1",
+        aliases=("control-guidance-start",),
+    ),
+    Option(
+        "control-end",
+        ("control_guidance_end",),
+        Number(0, 1),
+        "With a ControlNet preset, the share of the steps after which it lets go.",
+        "0.8",
+        aliases=("control-guidance-end",),
+    ),
+    Option(
         "negative",
         ("negative_prompt",),
         Text("what the picture must not show, in quotes"),

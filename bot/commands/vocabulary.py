@@ -54,6 +54,8 @@ class ImagineCommand:
         images: 1 to 16.
         strength: 0 to 1.
         negative_prompt: Empty means that the person wants none.
+        control_guidance_start: Share of the steps after which a ControlNet begins, 0 to 1.
+        control_guidance_end: Share of the steps after which it ends, 0 to 1.
     """
 
     prompt: str = ""
@@ -67,6 +69,8 @@ class ImagineCommand:
     images: int | None = None
     strength: float | None = None
     negative_prompt: str | None = None
+    control_guidance_start: float | None = None
+    control_guidance_end: float | None = None
 
     @property
     def options(self) -> dict[str, Any]:

@@ -106,6 +106,7 @@ KNOWN = {
     *TOPICS,
     *(name for each in (*OPTIONS, *SERIES) for name in (each.name, *each.aliases)),
 } | {
+    *("control", "start", "end", "guidance"),
     *("web", "ada", "id", "xx", "reset", "yes", "no", "export", "delete", "page"),
     *(
         "square",

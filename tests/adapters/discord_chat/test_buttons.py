@@ -158,6 +158,29 @@ async def test_a_picture_that_is_attached_in_the_form_becomes_the_control_image(
     assert pixels(request.control_image.read_bytes()) == pixels(picture())
 
 
+async def test_the_form_has_strength_start_and_end_of_a_controlnet(ada, fox, service):
+    pressed = await ada.press(fox, "Use as control image")
+    await pressed.answered()
+    submitted = await ada.submit(
+        pressed, {"preset": "canny", "options": "--strength 0.6 --control-end 0.5"}
+    )
+    message = await submitted.until(drawn)
+
+    edited = await ada.press(message, "Edit prompt")
+    await edited.answered()
+
+    options = edited.modal.fields["options"]["value"]
+    assert "--strength 0.6 --control-start 0.0 --control-end 0.5" in options
+    later = options.replace("--control-end 0.5", "--control-end 0.9")
+    await (await ada.submit(edited, {"options": later})).until(drawn)
+    assert (await newest(service, ada)).request.kind.span_setting == (0.0, 0.9)
+    # The numbers of a ControlNet mean nothing to a preset without one.
+    again = await ada.press(message, "Edit prompt")
+    await again.answered()
+    await (await ada.submit(again, {"preset": "plain"})).until(drawn)
+    assert (await newest(service, ada)).request.preset == "plain"
+
+
 async def test_a_preset_that_needs_a_picture_asks_for_one_where_none_is_attached(ada, fox):
     pressed = await ada.press(fox, "Edit prompt")
     await pressed.answered()

@@ -136,8 +136,8 @@ from tests.bot.commands.conftest import imagine, refusal
             "fox --zzz 3",
             "--zzz",
             "“--zzz” is not an option (put it in quotes to draw it); choose one of --preset,"
-            " --steps, --size, --ar, --guidance, --seed, --images, --strength, --negative,"
-            " --repeat, --presets",
+            " --steps, --size, --ar, --guidance, --seed, --images, --strength, --control-start,"
+            " --control-end, --negative, --repeat, --presets",
             None,
         ),
         (

@@ -118,8 +118,8 @@ def test_the_limits_are_those_of_a_request(option):
 
     if option.field == "images":
         assert (option.kind.lowest, option.kind.highest) == (1, MAX_IMAGES)
-    elif option.field == "strength":
-        # 0 is refused there for leaving no step, which depends on the number of steps.
+    elif option.field in ("strength", "control_guidance_start", "control_guidance_end"):
+        # What fits depends on the number of steps, or on the other one.
         assert (option.kind.lowest, option.kind.highest) == (0, 1)
     else:
         for value in (option.kind.lowest, option.kind.highest):
@@ -140,6 +140,8 @@ def test_every_field_has_a_word_that_sets_it():
         "seed": "seed",
         "images": "images",
         "strength": "strength",
+        "control_guidance_start": "control-start",
+        "control_guidance_end": "control-end",
         "negative_prompt": "negative",
     }
     assert {"prompt", *WORDS} == set(ImagineCommand.__dataclass_fields__)

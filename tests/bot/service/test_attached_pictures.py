@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from bot.commands import ImagineCommand
+from bot.commands import ImagineCommand, parse, render
 from bot.refusals import NotAllowed, QuotaExceeded, TooManyJobs, TooOften
+from bot.requests import command_of
 from bot.source import Source
 from generation.errors import InvalidRequest
 from generation.types import Preset
@@ -186,3 +187,33 @@ async def test_the_texts_of_a_strangers_file_can_be_asked_for(bot):
         await bot.service.attachments.texts(ADA, b"<html>")
 
     assert await bot.service.attachments.texts(ADA, picture()) == {}
+
+
+async def test_a_controlnet_begins_and_ends_when_the_person_wants(service, gate):
+    gate.open()
+    command = parse("a fox --preset canny --control-start 0.2 --control-end 0.6 --steps 3")
+
+    job = await service.submit(Source(ADA), command, [picture()])
+    later = await service.again(Source(ADA), job.id, ImagineCommand(control_guidance_end=0.9))
+
+    assert job.request.kind.span_setting == (0.2, 0.6)
+    assert later.request.kind.span_setting == (0.2, 0.9)
+    assert "--control-start 0.2 --control-end 0.6" in render(command_of(job.request, 1))
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        (
+            "a fox --control-end 0.5",
+            "mean nothing to the preset plain, which follows no ControlNet",
+        ),
+        ("a fox --preset canny --control-start 0.8 --control-end 0.4", "begin before it ends"),
+    ],
+)
+async def test_a_span_that_makes_no_sense_is_refused_before_the_charge(service, typed, sentence):
+    pictures = [picture()] if "canny" in typed else []
+
+    with pytest.raises(InvalidRequest, match=sentence):
+        await service.submit(Source(ADA), parse(typed), pictures)
+    assert (await service.quota(ADA)).used == 0
