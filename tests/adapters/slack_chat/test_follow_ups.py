@@ -124,6 +124,17 @@ async def test_where_slack_does_not_let_it_look_it_hears_commands_alone(
     await general.until(lambda _: len(ours(general)) == 2)
 
 
+async def test_of_a_thread_that_is_too_long_to_look_through_nobody_is_alone_in(
+    slack, chat, ada, general, thread, monkeypatch
+):
+    monkeypatch.setattr("adapters.slack_chat.threads.IN_A_THREAD", 1)
+    before = ours(general)
+
+    await ada.say(general, f"a cat {SMALL}", thread=thread)
+
+    assert await silent(slack, chat, general, before)
+
+
 async def test_one_who_edits_such_words_has_the_new_ones_drawn(chat, slack, ada, general, gate):
     """They are no mention, so the event of an edit is another one."""
     gate.open()

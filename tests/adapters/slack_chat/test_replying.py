@@ -2,6 +2,9 @@
 
 import pytest
 
+from adapters.slack_chat.replying import message_of
+from bot.conversation import Reply
+from bot.languages import ENGLISH
 from tests.adapters.slack_chat.conftest import SMALL, delivered, jobs, ours
 from tests.fakes.slack.world import buttons, elements, shown_text
 
@@ -90,6 +93,23 @@ async def test_a_picture_that_somebody_has_deleted_at_slack_hides_no_history(
 
     assert thumbnails(message) == []
     assert buttons(message) == ["Show", "Again"] * 2
+
+
+async def test_pictures_of_elsewhere_are_listed_without_thumbnails(chat, drawn):
+    """Files of one workspace cannot be shown in another."""
+    reply = Reply("…", jobs=tuple(drawn), kind="history")
+
+    assert len(thumbnails({"blocks": message_of(reply, ENGLISH, "T0123")[1]})) == 2
+    assert thumbnails({"blocks": message_of(reply, ENGLISH, "T0999")[1]}) == []
+
+
+async def test_an_answer_with_buttons_is_no_picture(chat, ada):
+    await ada.tell("quota")
+    message = await ada.direct.said("credits left")
+
+    await ada.shortcut("flux_how", message, ada.direct)
+
+    await ada.direct.said("I did not draw that")
 
 
 async def test_pages_of_a_history_take_each_others_place(

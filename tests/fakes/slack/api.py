@@ -358,7 +358,9 @@ class WebApi(Agents):
             for ts, message in channel.messages.items()
             if root in (ts, message.get("thread_ts")) and ts >= str(arguments.get("oldest", "0"))
         ]
-        return {"messages": _without_metadata(found, arguments), "has_more": False}
+        limit = int(arguments.get("limit", 1000))
+        shown = _without_metadata(found[:limit], arguments)
+        return {"messages": shown, "has_more": len(found) > limit}
 
     def conversations_history(self, team, arguments):
         channel = self._channel(team, arguments["channel"])

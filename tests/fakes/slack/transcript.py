@@ -17,6 +17,8 @@ from tests.fakes.slack.world import elements
 _TOKEN = re.compile(r"<([^<>]*)>")
 _RANDOM = re.compile(r"\b\d{6,10}\b")
 _ID = re.compile(r"[a-z0-9]{8}")
+#: An id where no button is: at the beginning of a line, before what is told of the job.
+_LISTED = re.compile(r"^ *([2-9a-z]{8}) · ", re.MULTILINE)
 _SECONDS = re.compile(r" · \d+\.\d s\b")
 
 
@@ -48,6 +50,7 @@ def _steady(text, shown):
         for _, each in elements(message.get("blocks") or ())
         if _ID.fullmatch(each.get("value", ""))
     ]
+    ids += _LISTED.findall(text)
     found = sorted(
         {id: text.find(id) for id in ids if id in text}.items(), key=lambda each: each[1]
     )
