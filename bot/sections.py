@@ -305,6 +305,7 @@ class Slack(Section):
     public_url: str = Field("", pattern=r"^(https?://[\w.-]+(:\d{1,5})?)?$")
     workspaces: Names = ()
     external_people: bool = False
+    carousel: bool = False
     command: str = Field("/flux", pattern=r"^/[a-z0-9_-]{1,31}$")
     api_base: str = Field("https://slack.com/api/", pattern=r"^https?://.+/$")
     file_hosts: Names = ("files.slack.com", "files-origin.slack.com")

@@ -25,6 +25,7 @@ MAX_TITLE = 2000
 MAX_BLOCKS = 50
 MAX_FALLBACK = 300
 MAX_LABEL, MAX_BUTTONS = 75, 25
+MAX_CARDS = 10
 #: Buttons whose value is no id of a job.
 ABOUT_NO_JOB = frozenset({"say", "go", "turn", "draw", "settings", "forget", "linkyes", "linkno"})
 #: Buttons for each picture, up to this many pictures.
@@ -170,10 +171,11 @@ def picture_message(
     note: str = "",
     *,
     can_upscale: bool = False,
+    side_by_side: bool = False,
     say: Language = ENGLISH,
 ) -> tuple[str, list[Block]]:
     """A job that succeeded, or that ended early with some pictures: its pictures, their numbers,
-    and buttons. Without *files* the pictures were deleted.
+    and buttons; *side_by_side* where there are several. Without *files* the pictures were deleted.
 
     Slack has no spoilers: a picture that is one is shown to whoever presses a button, alone.
     """
@@ -187,10 +189,14 @@ def picture_message(
         blocks.append(section(say(Hint.SPOILER)))
         blocks.append(actions(button(say("Show"), "reveal", job.id)))
         files = ()
-    blocks.extend(pictures(job, files, say))
+    numbered = [("vary", say("Vary")), *([("upscale", say("Upscale"))] if can_upscale else [])]
+    if side_by_side and len(files) > 1:
+        blocks.extend(carousels(job, files, numbered, say))
+        numbered = []  # they are below each
+    else:
+        blocks.extend(pictures(job, files, say))
     blocks.append(context(plain(summary)))
     blocks.extend(context(plain(say(remark))) for remark in job.remarks[:5])
-    numbered = [("vary", say("Vary")), *([("upscale", say("Upscale"))] if can_upscale else [])]
     row = [button(say("Again"), "again", job.id)]
     for purpose, label in numbered:
         if job.images == 1:
@@ -232,6 +238,27 @@ def opinion(job: Job, say: Language) -> Block:
         "negative_button": thumb(say("Bad picture"), BAD),
     }
     return {"type": "context_actions", "elements": [both]}
+
+
+def carousels(
+    job: Job, files: Sequence[str], numbered: Sequence[tuple[str, str]], say: Language
+) -> list[Block]:
+    """The pictures of *job*, which are at Slack as *files*, side by side, each with the buttons
+    *numbered* (purpose and label)."""
+    cards = []
+    for number, shown in zip(job.available, pictures(job, files, say), strict=False):
+        title = {"title": marked(escape(shown["title"]["text"]))} if "title" in shown else {}
+        words = {"alt_text": shown["alt_text"], "slack_file": shown["slack_file"]}
+        row = [button(label, f"{purpose}:{number}", job.id) for purpose, label in numbered]
+        picture_of = {"type": "image", **words}
+        cards.append({"type": "card", "hero_image": picture_of, **title, "actions": row})
+    rows = range(0, len(cards), MAX_CARDS)
+    return [{"type": "carousel", "elements": cards[at : at + MAX_CARDS]} for at in rows]
+
+
+def has_carousel(parts: Sequence[Block]) -> bool:
+    """Whether pictures stand side by side in *parts*."""
+    return any(part["type"] == "carousel" for part in parts)
 
 
 def pictures(job: Job, files: Sequence[str], say: Language = ENGLISH) -> list[Block]:

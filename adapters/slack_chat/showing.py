@@ -26,8 +26,15 @@ async def show_again(service: Service, place: Place, job: Job, say: Language = E
     ids: list[str] = []
     try:
         await upload(service, place.workspace, job, ids, job.available)
-        text, parts = picture_message(service, job, ids, "", say)
-        await post_once(place, text, parts, job.submitted_at)
+        said = picture_message(service, place.workspace, job, ids, "", say)
+        try:
+            await post_once(place, *said, job.submitted_at)
+        except SlackError as error:
+            if error.error != "invalid_blocks" or not blocks.has_carousel(said[1]):
+                raise
+            place.workspace.shows_carousels = False
+            said = picture_message(service, place.workspace, job, ids, "", say)
+            await post_once(place, *said, job.submitted_at)
     except (SlackError, OutcomeUnknown):
         await files.delete(place.workspace, ids)
         raise
@@ -35,6 +42,7 @@ async def show_again(service: Service, place: Place, job: Job, say: Language = E
 
 def picture_message(
     service: Service,
+    workspace: Workspace,
     job: Job,
     ids: list[str],
     note: str,
@@ -45,7 +53,14 @@ def picture_message(
     """The message of *job* with its pictures, which are at Slack as *ids*; with *asks_opinion* it
     has two thumbs."""
     can_upscale = service.can_enlarge(job)
-    text, parts = blocks.picture_message(job, ids, note, can_upscale=can_upscale, say=say)
+    text, parts = blocks.picture_message(
+        job,
+        ids,
+        note,
+        can_upscale=can_upscale,
+        side_by_side=workspace.shows_carousels,
+        say=say,
+    )
     if asks_opinion and ids:
         parts = [*parts, blocks.opinion(job, say)]
     return text, parts

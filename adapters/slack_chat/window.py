@@ -263,7 +263,13 @@ class SlackWindow:
         is_direct = self._where["channel"].startswith("D")
         opinion = self._workspace.is_agent and is_direct
         return picture_message(
-            self._service, self._job, ids, self._note, self._say, asks_opinion=opinion
+            self._service,
+            self._workspace,
+            self._job,
+            ids,
+            self._note,
+            self._say,
+            asks_opinion=opinion,
         )
 
     async def _first_pictures(self, job: Job) -> list[str]:
@@ -343,6 +349,9 @@ class SlackWindow:
                         await self._delete(where["channel"], where["ts"])
                 elif error.error == "invalid_blocks":  # Slack is still looking at the picture
                     await self._workspace.pace.sleep(2.0)
+                    if number > 1 and blocks.has_carousel(parts):  # or takes none in a carousel
+                        self._workspace.shows_carousels = False
+                        text, parts = await self._end()
                 else:
                     raise
 

@@ -81,6 +81,7 @@ class Workspace:
         name: The workspace's name.
         bot_user, bot_id: Ids of the bot, as a member and as an app.
         scopes: Permissions of the token, as Slack told them last; empty where it did not.
+        shows_carousels: Whether pictures may stand side by side in a message there.
         lost: Reason why the workspace cannot be reached any more; None while it can.
         renew: Gives the workspace another token than the one named, which has expired; says
             whether it did, and may raise OutcomeUnknown. None where tokens do not expire.
@@ -92,6 +93,7 @@ class Workspace:
         self.token = token
         self.session = session
         self.pace = pace
+        self.shows_carousels = settings.carousel
         self.team = self.name = self.bot_user = self.bot_id = ""
         self.is_org = False
         self.scopes: frozenset[str] = frozenset()

@@ -67,6 +67,7 @@ def test_messages_fit_whatever_the_prompt_is(prompt, images, text):
     for said, parts in (
         blocks.progress_message(asked, progress, text, "F1"),
         blocks.picture_message(asked, files, text, can_upscale=True),
+        blocks.picture_message(asked, files, text, can_upscale=True, side_by_side=True),
         blocks.ended_message(failed, text),
         blocks.text_message(text),
     ):

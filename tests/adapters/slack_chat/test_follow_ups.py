@@ -181,6 +181,19 @@ async def test_a_picture_of_the_bot_is_taken_where_it_is_asked_for(chat, slack, 
     assert (castle.request.prompt, castle.parent) == ("a castle", fox.id)
 
 
+async def test_what_comes_after_a_message_is_not_above_it(chat, slack, ada, general, gate):
+    gate.open()
+    bob = slack.person("bob")
+    root = bob.write(general, "a thread")["ts"]
+    text = f"<@UBOT1> a fox from the picture above --preset canny {SMALL}"
+    event = ada.mention_event(general, text, thread=root)
+    bob.write(general, "my sketch", [bob.file(picture())], thread=root)
+
+    await ada.acked(await ada.event(event))
+
+    await general.whispered(ada.id, "There is no picture further up")
+
+
 async def test_in_a_direct_message_the_picture_before_is_taken(chat, ada, gate):
     gate.open()
     await ada.tell(f"a fox --preset redraw {SMALL}", files=[ada.file(picture())])

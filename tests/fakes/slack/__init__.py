@@ -98,6 +98,7 @@ class FakeSlack:
         self.signing_secret = "8f742231b10e8888abcd99yyyzzz85a5"
         self.request_url = None
         self.enforces_rates = True
+        self.takes_carousels = True
         self.is_grid = False  # files then lie on another host, to which the first one leads
         self.teams = {}
         self.files = {}

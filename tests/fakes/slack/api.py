@@ -476,6 +476,8 @@ class WebApi(Agents):
         self._check_files(blocks)
 
     def _check_files(self, blocks):
+        if not self.slack.takes_carousels and any(each["type"] == "carousel" for each in blocks):
+            raise Refused("invalid_blocks")
         shown = [each["accessory"] for each in blocks if "accessory" in each]
         shown = images({"blocks": [*blocks, *(each for each in shown if each["type"] == "image")]})
         for id in shown:

@@ -246,6 +246,8 @@ def elements(blocks):
     for block in blocks:
         for element in block.get("elements", ()):
             yield block, element
+            for each in element.get("actions", ()):
+                yield block, each
         for name in ("accessory", "element"):
             if name in block:
                 yield block, block[name]
@@ -259,7 +261,10 @@ def buttons(message):
 
 def images(message):
     """The ids of the files that its blocks show."""
-    found = [block for block in message.get("blocks") or () if block["type"] == "image"]
+    blocks = message.get("blocks") or ()
+    found = [block for block in blocks if block["type"] == "image"]
+    cards = [card for block in blocks if block["type"] == "carousel" for card in block["elements"]]
+    found += [card["hero_image"] for card in cards if "hero_image" in card]
     return [block["slack_file"]["id"] for block in found if "slack_file" in block]
 
 
