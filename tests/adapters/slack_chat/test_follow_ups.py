@@ -170,15 +170,18 @@ async def test_a_picture_further_up_is_taken_where_a_preset_needs_one(
 
 
 async def test_a_picture_of_the_bot_is_taken_where_it_is_asked_for(chat, slack, ada, general, gate):
+    """By whomever: everybody in the thread has seen it."""
     gate.open()
+    bob = slack.person("bob")
     sketch = ada.write(general, "my sketch", [ada.file(picture())])
     await drawn(ada, general, f"a fox --preset canny {SMALL}", thread=sketch["ts"])
 
     asked = f"a castle from the picture above --preset redraw {SMALL}"
-    await drawn(ada, general, asked, "a castle", thread=sketch["ts"])
+    await drawn(bob, general, asked, "a castle", thread=sketch["ts"])
 
     fox, castle = await jobs(chat)
     assert (castle.request.prompt, castle.parent) == ("a castle", fox.id)
+    assert (fox.user, castle.user) == (ada.key, bob.key)
 
 
 async def test_what_comes_after_a_message_is_not_above_it(chat, slack, ada, general, gate):

@@ -107,7 +107,7 @@ async def test_an_answer_with_buttons_is_no_picture(chat, ada):
     await ada.tell("quota")
     message = await ada.direct.said("credits left")
 
-    await ada.shortcut("flux_how", message, ada.direct)
+    await ada.shortcut("flux_report", message, ada.direct)
 
     await ada.direct.said("I did not draw that")
 
