@@ -32,6 +32,7 @@ from bot.sections import (
     ControlImageSettings,
     Discord,
     Engine,
+    ExpansionSettings,
     Gallery,
     KnownModel,
     Limits,
@@ -101,6 +102,7 @@ class Config(BaseSettings):
     web: Web = Web()
     logs: Logs = Logs()
     metrics: MetricsSettings = MetricsSettings()
+    expansion: ExpansionSettings = ExpansionSettings()
     discord: Discord = Discord()
     slack: Slack = Slack()
     admins: Admins = Admins()
@@ -143,6 +145,7 @@ class Secrets(BaseModel):
         hf_token: Token for the Hugging Face Hub; None without one.
         web_tokens: Names of the people who may use the web chat, by their bearer token.
         metrics_token: Opens the figures for Prometheus; None where this machine alone reads them.
+        expansion_key: Key for the language model of ``[expansion]``; None without one.
         discord_token: Token of the bot on Discord; None without Discord.
         slack_bot_tokens: One for each workspace; none without Slack.
         slack_app_token: Opens the sockets in Socket Mode.
@@ -156,6 +159,7 @@ class Secrets(BaseModel):
     hf_token: str | None = Field(None, repr=False)
     web_tokens: dict[str, str] = Field(default_factory=dict, repr=False)
     metrics_token: str | None = Field(None, repr=False)
+    expansion_key: str | None = Field(None, repr=False)
     discord_token: str | None = Field(None, repr=False)
     slack_bot_tokens: tuple[str, ...] = Field((), repr=False)
     slack_app_token: str | None = Field(None, repr=False)
@@ -169,6 +173,7 @@ class Secrets(BaseModel):
 HF_TOKEN_VARIABLES = ("HF_TOKEN", "HUGGINGFACEHUB_API_TOKEN", "HUGGINGFACE_TOKEN")
 WEB_TOKENS_VARIABLE = "FLUXBOT_WEB_TOKENS"
 METRICS_TOKEN_VARIABLE = "FLUXBOT_METRICS_TOKEN"
+EXPANSION_KEY_VARIABLE = "FLUXBOT_EXPANSION_KEY"
 #: "no" leaves the `local_file` unread.
 LOCAL_FILE_VARIABLE = "FLUXBOT_LOCAL_FILE"
 DISCORD_TOKEN_VARIABLE = "DISCORD_TOKEN"
@@ -191,6 +196,7 @@ SECRET_VARIABLES = (
     *HF_TOKEN_VARIABLES,
     WEB_TOKENS_VARIABLE,
     METRICS_TOKEN_VARIABLE,
+    EXPANSION_KEY_VARIABLE,
     DISCORD_TOKEN_VARIABLE,
     SLACK_BOT_TOKEN_VARIABLE,
     SLACK_APP_TOKEN_VARIABLE,
@@ -417,6 +423,7 @@ def load_secrets(environ: Mapping[str, str] = os.environ) -> Secrets:
         hf_token=hf_token,
         web_tokens=web_tokens,
         metrics_token=metrics_token,
+        expansion_key=environ.get(EXPANSION_KEY_VARIABLE) or None,
         discord_token=environ.get(DISCORD_TOKEN_VARIABLE) or None,
         slack_bot_tokens=tuple(token.strip() for token in bot_tokens if token.strip()),
         slack_app_token=environ.get(SLACK_APP_TOKEN_VARIABLE) or None,

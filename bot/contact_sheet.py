@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from bot.jobs import Job, JobStatus
-from bot.provenance import Facts, Provenance, SourceType, xmp
+from bot.provenance import Provenance, unfinished
 from bot.refusals import Refused
 from bot.series import Series
 from bot.service import Service
@@ -31,13 +31,7 @@ async def growing(service: Service, series: Series) -> bytes | None:
     if not any(cells):
         return None
 
-    def drawn() -> bytes:
-        sheet = _sheet(series, cells, SMALL)
-        file = io.BytesIO()
-        sheet.save(file, "JPEG", quality=75, xmp=xmp(Facts(SourceType.MADE)))
-        return file.getvalue()
-
-    return await asyncio.to_thread(drawn)
+    return await asyncio.to_thread(lambda: unfinished(_sheet(series, cells, SMALL)))
 
 
 async def finished(service: Service, series: Series, max_bytes: int) -> bytes | None:

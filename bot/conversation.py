@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
-from bot import link_talk, replies, series_talk
+from bot import expansion_talk, link_talk, replies, series_talk
 from bot.above import with_picture_above
 from bot.commands import (
     WITH_PICTURES,
@@ -24,6 +24,7 @@ from bot.commands import (
     Command,
     CommandError,
     DeleteCommand,
+    ExpandCommand,
     HelpCommand,
     HistoryCommand,
     HowCommand,
@@ -302,7 +303,8 @@ async def _answer(
     say = source.language
     match command:
         case ImagineCommand():
-            return Reply(job=await service.submit(source, command, pictures), is_new=True)
+            job = await service.submit(source, command, pictures, remarks)
+            return Reply(job=job, is_new=True)
         case AgainCommand(job_id, changes, vary, number):
             job = await service.again(
                 source, job_id, changes, vary=vary, number=number, remarks=remarks
@@ -324,6 +326,10 @@ async def _answer(
             return Reply(replies.how(job, say), job=job)
         case InspectCommand(job_id):
             return await _inspect(service, source, job_id, pictures)
+        case ExpandCommand():
+            proposal = await expansion_talk.expand(service, source, command)
+            text, choices = expansion_talk.proposed(proposal, say)
+            return Reply(text, choices=choices)
         case SeriesCommand():
             return await _propose(service, source, command, pictures)
         case AnswerCommand():
@@ -425,7 +431,8 @@ async def _answered(service: Service, source: Source, command: AnswerCommand) ->
         if isinstance(proposal.command, SeriesCommand):
             series = await service.together.draw(source, proposal.command, proposal.pictures)
             return Reply(series=series, is_new=True)
-        return await _answer(service, source, proposal.command, proposal.pictures, ())
+        remarks = (expansion_talk.remark(proposal, say),) if proposal.original else ()
+        return await _answer(service, source, proposal.command, proposal.pictures, remarks)
     except FluxbotError:
         service.proposals.put_back(proposal)
         raise

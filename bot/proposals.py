@@ -35,6 +35,7 @@ class Proposal:
         command: What a yes carries out.
         pictures: Pictures that came with the words.
         made_at: Unix seconds.
+        original: Words of the person, where the bot proposes others; else empty.
     """
 
     code: str
@@ -42,6 +43,7 @@ class Proposal:
     command: Command
     pictures: tuple[Picture, ...]
     made_at: float
+    original: str = ""
 
 
 class Proposals:
@@ -52,11 +54,18 @@ class Proposals:
         self._now = now
         self._open: OrderedDict[str, Proposal] = OrderedDict()
 
-    def make(self, user: str, command: Command, pictures: tuple[Picture, ...] = ()) -> Proposal:
+    def make(
+        self,
+        user: str,
+        command: Command,
+        pictures: tuple[Picture, ...] = (),
+        *,
+        original: str = "",
+    ) -> Proposal:
         """A proposal to *user*, whose oldest ones make room for it."""
         letters = "".join(secrets.choice(ID_ALPHABET) for _ in range(LENGTH))
         code = f"{letters[:4]}-{letters[4:]}"
-        proposal = Proposal(code, user, command, pictures, self._now())
+        proposal = Proposal(code, user, command, pictures, self._now(), original)
         self._forget_old()
         mine = [each for each in self._open.values() if each.user == user]
         drawn_from = [each for each in self._open.values() if each.pictures]

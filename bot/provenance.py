@@ -102,7 +102,10 @@ def facts_of(job: Job, request: GenerationRequest, *, tells_prompt: bool = True)
         f" Seed: {request.seed}, Size: {request.width}x{request.height},"
         f" Preset: {request.preset}, Model: {request.model}"
     )
+    if job.remarks:  # such as the words that a richer prompt was made from
+        values["remarks"] = list(job.remarks)
     if not tells_prompt:
+        values.pop("remarks", None)
         del values["prompt"], values["negative_prompt"]
     return Facts(
         source=_source(request),
@@ -252,6 +255,13 @@ def enlarged_preview(jpeg: bytes, side: int) -> bytes:
         file = io.BytesIO()
         large = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
         large.save(file, "JPEG", quality=70, xmp=marks)
+    return file.getvalue()
+
+
+def unfinished(image: Image.Image) -> bytes:
+    """*image*, of which more is to be drawn, as a JPEG that is marked and never signed."""
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=75, xmp=xmp(Facts(SourceType.MADE)))
     return file.getvalue()
 
 

@@ -284,6 +284,13 @@ class Logs(Section):
     format: Literal["text", "json"] = "text"
 
 
+class ExpansionSettings(Section):
+    url: str = Field("", pattern="^(https?://.+)?$")
+    model: str = ""
+    seconds: float = Field(20.0, gt=0, le=300)
+    per_minute: int = Field(6, ge=1)
+
+
 class MetricsSettings(Section):
     enabled: bool = False
     host: str = "127.0.0.1"

@@ -62,6 +62,16 @@ class Sentence(StrEnum):
         "I need the files:read permission to see your picture: an admin of the workspace must"
         " install the app anew"
     )
+    NO_EXPANSION = "the operator has named no language model that could expand prompts here"
+    EXPANSION_IS_SLOW = (
+        "the language model took too long; nothing was drawn, and nothing charged: try again"
+    )
+    EXPANSION_FAILS = (
+        "the language model does not answer as it should; nothing was drawn, and nothing charged"
+    )
+    EXPANSION_IS_NO_PROMPT = (
+        "the language model gave no words that can be drawn; nothing was charged: try again"
+    )
     RELAXED = "Relaxed: drawn when nobody else waits, at no charge."
     TOO_MANY_RELAXED = (
         "too many pictures wait to be drawn at no charge: try again in a little while, or once you"

@@ -24,6 +24,7 @@ from bot.config import Config
 from bot.dashboard import Dashboard
 from bot.database import Database
 from bot.drafts import Drafts
+from bot.expansion import Expansion
 from bot.favourites import Favourites
 from bot.formats import Formats
 from bot.gallery import Gallery
@@ -95,6 +96,7 @@ class Service:
         own_data: Export and deletion of a person's data.
         attachments: The way to the content of strangers' files.
         previews: Prices and control maps.
+        expansion: Richer words for prompts.
         proposals: What was proposed to people, until they answer.
         together: Series of jobs.
         servers_here: Servers (``platform-server:id``) that the bot is in, as far as platforms tell.
@@ -241,6 +243,7 @@ class Service:
             config.quota, self._drafts, self._admission, self.attachments, self._worker, self.quota
         )
         self.proposals = Proposals(self.selves, now)
+        self.expansion = Expansion(config.expansion, database, judging, now)
         self.together = Together(
             config.limits,
             self._drafts,
@@ -365,6 +368,7 @@ class Service:
         source: Source,
         command: ImagineCommand,
         pictures: Sequence[Picture] = (),
+        remarks: Sequence[str] = (),
     ) -> Job:
         """The job for *command* of *source*, charged and queued; it is on disk when this returns.
 
@@ -382,6 +386,7 @@ class Service:
             await self._admission.check(source)
             images = [await self._bytes(source, picture) for picture in pictures]
             draft = await self._drafts.draft(source.user, command, images)
+            draft = replace(draft, remarks=(*remarks, *draft.remarks))
             parents = [each.job_id for each in pictures if isinstance(each, PictureOf)]
             return await self._admission.accept(source, draft, next(iter(parents), None))
 

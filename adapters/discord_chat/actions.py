@@ -25,6 +25,7 @@ from bot.commands import (
     CancelCommand,
     Command,
     DeleteCommand,
+    ExpandCommand,
     HistoryCommand,
     HowCommand,
     InspectCommand,
@@ -72,6 +73,10 @@ class Actions:
                 presets = self.service.presets.values()
                 form = EditForm(presets, job, say_of(interaction))
                 await self.answers.open_form(interaction, form)
+            case "expand":
+                await self.answers.show(
+                    interaction, lambda: self._say(interaction, ExpandCommand(job_id), job_id)
+                )
             case "control":
                 await self.use_as_control_image(interaction, job_id, number)
             case "single":

@@ -21,6 +21,7 @@ ButtonKind = Literal[
     "again",
     "vary",
     "edit",
+    "expand",
     "upscale",
     "control",
     "cancel",

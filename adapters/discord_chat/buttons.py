@@ -21,6 +21,7 @@ LABELS: dict[ButtonKind, tuple[str, str]] = {
     "again": ("Again", "🔁"),
     "vary": ("Vary", "🎲"),
     "edit": ("Edit prompt", "✏️"),
+    "expand": ("Expand", "✨"),
     "upscale": ("Upscale", "🔍"),
     "control": ("Use as control image", "🖼️"),
     "report": ("Report", "🚩"),
@@ -33,12 +34,12 @@ LABELS: dict[ButtonKind, tuple[str, str]] = {
 Look = Literal["nothing", "grid", "picture"]
 
 #: The rows of buttons under a job that has ended, at most 5 of 5. Those of `EACH` stand for a
-#: button of each picture of a grid, up to `MOST_OF_A_GRID`; ``upscale`` is left out where no preset
-#: can.
+#: button of each picture of a grid, up to `MOST_OF_A_GRID`; ``upscale`` and ``expand`` are left out
+#: where nothing can.
 ROWS: dict[Look, tuple[tuple[ButtonKind, ...], ...]] = {
     "nothing": (("again", "edit", "delete"),),
     "grid": (("single",), ("variation",), ("again", "edit", "control", "report", "delete")),
-    "picture": (("again", "vary", "edit", "upscale"), ("control", "report", "delete")),
+    "picture": (("again", "vary", "edit", "upscale"), ("control", "expand", "report", "delete")),
 }
 EACH: tuple[ButtonKind, ...] = ("single", "variation")
 MOST_OF_A_GRID = 4

@@ -244,6 +244,7 @@ def ended_post(
     picture: tuple[str, bytes] | None,
     *,
     can_upscale: bool,
+    can_expand: bool = False,
     note: str = "",
     number: int | None = None,
 ) -> Post:
@@ -256,6 +257,7 @@ def ended_post(
     Args:
         picture: Name and bytes of the file; None where there is none to show.
         can_upscale: Whether the picture can be upscaled.
+        can_expand: Whether its words can be made richer.
         note: A sentence about the file, such as that it is smaller than the original.
         number: Number of the picture to show, of several; None for all of them.
     """
@@ -277,7 +279,13 @@ def ended_post(
         lines.append(f"-# {note}")
     colour = DONE if is_whole else NOT_DONE
     embed = discord.Embed(description="\n".join(lines), colour=colour).set_footer(text=footer)
-    items = job_buttons(job, say, can_upscale, has_picture=picture is not None, number=number)
+    items = [
+        each
+        for each in job_buttons(
+            job, say, can_upscale, has_picture=picture is not None, number=number
+        )
+        if can_expand or each.kind != "expand"
+    ]
     if picture is None:
         return Post([embed], (), items)
     alternatives = {picture[0]: replies.alternative(job, say)}

@@ -405,5 +405,12 @@ async def end(
             picture = f"{job.id}-{number or 0}{suffix}", data
             if suffix != path.suffix:
                 note = reasons.smaller(say)
-    can_upscale = service.can_enlarge(job)
-    return ended_post(job, say, picture, can_upscale=can_upscale, note=note, number=number)
+    return ended_post(
+        job,
+        say,
+        picture,
+        can_upscale=service.can_enlarge(job),
+        can_expand=service.expansion.is_on,
+        note=note,
+        number=number,
+    )

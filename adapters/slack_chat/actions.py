@@ -27,6 +27,7 @@ from bot.commands import (
     CancelCommand,
     Command,
     DeleteCommand,
+    ExpandCommand,
     HowCommand,
     InspectCommand,
     LinkCommand,
@@ -108,6 +109,8 @@ class Actions:
             reply = await self._context.converse(
                 place, command, event_id=event_id, shown=job_id if is_about_job else None
             )
+        elif verb == "expand":
+            return await self._context.converse(place, ExpandCommand(job_id), shown=job_id)
         elif verb == "show":
             return await self._context.converse(place, ShowCommand(job_id, 1), shown=job_id)
         elif verb in ("say", "go"):

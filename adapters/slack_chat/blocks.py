@@ -172,6 +172,7 @@ def picture_message(
     *,
     can_upscale: bool = False,
     side_by_side: bool = False,
+    can_expand: bool = False,
     say: Language = ENGLISH,
 ) -> tuple[str, list[Block]]:
     """A job that succeeded, or that ended early with some pictures: its pictures, their numbers,
@@ -217,7 +218,8 @@ def picture_message(
     edit = button(say("Edit prompt"), "edit", job.id)
     control = button(say("Use as control image"), "control", job.id)
     report = button(say("Report"), "report", job.id)
-    blocks.append(actions(*row, edit, control, report, delete))
+    expand = [button(say("Expand"), "expand", job.id)] if can_expand else []
+    blocks.append(actions(*row, edit, *expand, control, report, delete))
     return text, blocks
 
 

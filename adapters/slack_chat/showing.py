@@ -59,6 +59,7 @@ def picture_message(
         note,
         can_upscale=can_upscale,
         side_by_side=workspace.shows_carousels,
+        can_expand=service.expansion.is_on,
         say=say,
     )
     if asks_opinion and ids:

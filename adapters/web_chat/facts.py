@@ -48,6 +48,7 @@ async def get_about(web: TheWeb, source: Asker) -> AboutView:
             "images": limits.images,
         },
         upscale=web.service.enlarging_preset and web.service.enlarging_preset.kind.enlargement,
+        can_expand=web.service.expansion.is_on,
         max_image_bytes=web.max_image_bytes,
         verbs=[
             Word(word=verb.name, hint=verb.help, example=verb.usage)

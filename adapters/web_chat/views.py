@@ -362,6 +362,7 @@ class AboutView(BaseModel):
     upscale: int | None = Field(
         description="How many times larger `upscale` makes a picture; null where it cannot"
     )
+    can_expand: bool = Field(description="Whether `expand` proposes richer words")
     max_image_bytes: int
     verbs: list[Word]
     options: list[Word]

@@ -229,6 +229,7 @@ async def _service(
         fleet=fleet(config, secrets, preprocessors),
         now=now,
     )
+    service.expansion.key = secrets.expansion_key
     await service.start()
     if not config.screens.enabled:
         why = config.screens.off_because

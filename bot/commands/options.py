@@ -109,14 +109,22 @@ class Text:
         return {field: text.lower() if self.is_name else text}
 
 
+@dataclass(frozen=True, slots=True)
 class Names:
-    """Names with commas between them, each once; capitals do not matter."""
+    """Names with commas between them, each once; capitals do not matter.
 
-    description = "names of presets with commas between them"
+    Attributes:
+        known: The only ones; empty where any may be one.
+    """
+
+    description: str
+    known: tuple[str, ...] = ()
 
     def read(self, text: str, field: str) -> dict[str, Any]:
         names = [name.lower() for name in text.replace(" ", "").split(",") if name]
         if not names or not all(map(_NAME.fullmatch, names)):
+            raise WrongValue(f"must be {self.description}, not {shown(text)}")
+        if self.known and not set(names) <= set(self.known):
             raise WrongValue(f"must be {self.description}, not {shown(text)}")
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise WrongValue(f"has {shown(twice)} twice; keep one")
@@ -270,7 +278,7 @@ SERIES: tuple[Option, ...] = (
     Option(
         "presets",
         ("presets", "preset"),
-        Names(),
+        Names("names of presets with commas between them"),
         "A contact sheet: the same words, seed and picture through several presets.",
         "canny,redraw",
     ),
@@ -292,6 +300,17 @@ NOTIFY = Option(
     "always",
 )
 SETTINGS: dict[str, Option] = {**IMAGINE, NOTIFY.name: NOTIFY}
+#: What `expand` says more about.
+AXES = ("camera", "light", "mood", "style")
+EXPAND: dict[str, Option] = IMAGINE | {
+    "axes": Option(
+        "axes",
+        ("axes",),
+        Names("camera, light, mood or style, with commas between them", AXES),
+        "What the richer words are about.",
+        "camera,light",
+    )
+}
 HISTORY: dict[str, Option] = {
     "page": Option("page", ("page",), Number(1, 10**6, is_whole=True), "Which page, from 1.", "2")
 }

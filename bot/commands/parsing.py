@@ -7,7 +7,17 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from bot.commands.options import DRAW, HISTORY, IMAGINE, SETTINGS, Number, WrongValue, normal
+from bot.commands.options import (
+    AXES,
+    DRAW,
+    EXPAND,
+    HISTORY,
+    IMAGINE,
+    SETTINGS,
+    Number,
+    WrongValue,
+    normal,
+)
 from bot.commands.parts import take_apart
 from bot.commands.series import series_of
 from bot.commands.smalltalk import kind_of
@@ -44,6 +54,7 @@ from bot.commands.vocabulary import (
     CancelCommand,
     Command,
     CommandError,
+    ExpandCommand,
     HelpCommand,
     HistoryCommand,
     ImagineCommand,
@@ -269,6 +280,8 @@ def _read_verb(message: _Message) -> Command | None:
             return HistoryCommand(parts.prose, **parts.values)
         case "settings":
             return _read_settings(message)
+        case "expand":
+            return _read_expand(message)
         case "prefer":
             return _read_prefer(message)
         case "mydata":
@@ -373,6 +386,23 @@ def _read_settings(message: _Message) -> SettingsCommand:
     notify = parts.values.pop("notify", None)
     changes = ImagineCommand(**parts.values) if parts.values else None
     return SettingsCommand(changes, is_reset, notify=notify)
+
+
+def _read_expand(message: _Message) -> ExpandCommand:
+    """``expand ID``, ``expand a fox --axes light``, or ``expand CODE light``, as buttons say it."""
+    words = message.words
+    if not words:
+        raise error_at(message.first, "expand what? Add the id of a picture, or words to expand")
+    if len(words) <= 2 and "-" in words[0].text and _is_code(words[0].text.lower()):
+        axes = tuple(word.text.lower() for word in words[1:])
+        if set(axes) <= set(AXES):
+            return ExpandCommand(code=words[0].text.lower(), axes=axes)
+    parts = take_apart(message.text, message.first.end, EXPAND)
+    axes = parts.values.pop("axes", ())
+    job_id = _as_id(parts.words[0]) if len(parts.words) == 1 else None
+    if job_id is not None and not job_id.isalpha():
+        return ExpandCommand(job_id, axes=axes)
+    return ExpandCommand(asked=ImagineCommand(parts.prose, **parts.values), axes=axes)
 
 
 def _read_prefer(message: _Message) -> PreferCommand:

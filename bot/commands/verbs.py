@@ -44,6 +44,10 @@ VERBS: tuple[Verb, ...] = (
     Verb("no [CODE]", "Forgets what I have proposed."),
     Verb("settings [options | reset]", "Shows, changes or forgets your defaults."),
     Verb(
+        "expand ID or WORDS [--axes camera,light,mood,style]",
+        "Proposes richer words for a prompt, which you see before they are drawn.",
+    ),
+    Verb(
         'prefer [suffix "WORDS" | NAME = "OPTIONS" | remove NAME]',
         "Keeps words behind all your prompts, and shortcuts of your own, used as --NAME.",
     ),

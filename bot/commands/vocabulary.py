@@ -253,6 +253,21 @@ class SettingsCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpandCommand:
+    """Propose richer words for a prompt.
+
+    Attributes:
+        job_id: A picture whose words are meant; or else `code`, of an earlier proposal, or `asked`.
+        axes: What more is said about: ``camera``, ``light``, ``mood``, ``style``; all where empty.
+    """
+
+    job_id: str = ""
+    code: str = ""
+    asked: ImagineCommand = field(default=ImagineCommand())
+    axes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PreferCommand:
     """List one's own words, keep some, or remove some.
 
@@ -515,7 +530,7 @@ WITH_PICTURES = (ImagineCommand, SeriesCommand, InspectCommand)
 
 Command = (
     (ImagineCommand | PromptCommand | AgainCommand | VaryCommand | UpscaleCommand)
-    | (SeriesCommand | AnswerCommand | PreferCommand)
+    | (SeriesCommand | AnswerCommand | PreferCommand | ExpandCommand)
     | (ShowCommand | HowCommand | HistoryCommand | CancelCommand | DeleteCommand)
     | (ReportCommand | ThanksCommand | OpinionCommand)
     | (PresetsCommand | QuotaCommand | QueueCommand | SettingsCommand | HelpCommand)

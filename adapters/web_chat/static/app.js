@@ -64,6 +64,8 @@ const acts = {
       if (error.status !== 409) composer.notice(error.message);
     }
   },
+  canExpand: () => Boolean(about.can_expand),
+  expand: (job) => send(`expand ${job.id}`, `Expand: ${job.prompt}`),
   /** Cancel all of a series that is left. */
   async stop(series) {
     try {

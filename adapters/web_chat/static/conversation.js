@@ -199,6 +199,7 @@ export class JobCard {
           button("Again", "again", () => acts.again(this.#job, false), { title: "Draw the same picture again" }),
           button("Vary", "vary", () => acts.again(this.#job, true), { title: "Draw the same words with a new seed" }),
           button("Edit prompt", "edit", () => acts.edit(this.#job)),
+          ...(acts.canExpand() ? [button("Expand", "again", () => acts.expand(this.#job), { title: "See richer words for this prompt" })] : []),
           ...(!hasPictures ? [] : job.images === 1 ? pictureButtons(job, 1, acts)
             : [saveLink("Download all", job.grid, `${job.id}.png`), seedButton(job.seed)]),
         ]

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from tests.adapters.discord_chat.conftest import SMALL, drawn, shows
+from tests.bot.test_expansion import RICH, LanguageModel
 from tests.fakes.discord import File
 from tests.samples import opened, picture
 
@@ -115,3 +116,21 @@ async def test_a_shortcut_is_kept_used_and_removed(fake, ada, gate):
     removed = await ada.press(message, "Remove tiny")
 
     assert "no words of your own" in (await removed.followed_up(1)).text
+
+
+async def test_a_picture_is_expanded_by_its_button(fake, make_presence, gate):
+    model = await LanguageModel().start()
+    await make_presence(expansion={"url": model.url, "model": "small"})
+    ada = fake.person("ada")
+    gate.open()
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", **SMALL)
+
+    pressed = await ada.press(await asked.until(drawn), "Expand")
+    proposal = await pressed.until(shows(RICH))
+    assert proposal.is_ephemeral
+    accepted = await ada.press(proposal, "Draw this")
+
+    message = await accepted.until(drawn)
+    assert RICH in message.text
+    assert "Expanded from: a fox" in message.text
+    await model.stop()
