@@ -6,8 +6,10 @@ from dataclasses import replace
 
 from bot.commands import AgainCommand, ExpandCommand, ImagineCommand
 from bot.expansion import AXES
+from bot.jobs import Job
 from bot.languages import Language
 from bot.proposals import Proposal
+from bot.refusals import NotFound
 from bot.requests import check_remembered
 from bot.service import Service
 from bot.source import Source
@@ -27,8 +29,7 @@ async def expand(service: Service, source: Source, command: ExpandCommand) -> Pr
         service.proposals.put_back(earlier)
         assert isinstance(earlier.command, ImagineCommand | AgainCommand)
         original, drawn = earlier.original, earlier.command
-    elif command.job_id:
-        job = await service.lookups.job(source, command.job_id)
+    elif job := await _job(service, source, command):
         check_remembered(job)
         original, drawn = job.request.prompt, AgainCommand(job.id)
     else:
@@ -39,6 +40,18 @@ async def expand(service: Service, source: Source, command: ExpandCommand) -> Pr
     else:
         drawn = replace(drawn, prompt=words)
     return service.proposals.make(source.user, drawn, original=original)
+
+
+async def _job(service: Service, source: Source, command: ExpandCommand) -> Job | None:
+    """The job that is meant; None where words are."""
+    if not command.job_id:
+        return None
+    try:
+        return await service.lookups.job(source, command.job_id)
+    except NotFound:
+        if command.asked.prompt:
+            return None
+        raise
 
 
 def proposed(proposal: Proposal, say: Language) -> tuple[str, tuple[Choice, ...]]:

@@ -400,9 +400,10 @@ def _read_expand(message: _Message) -> ExpandCommand:
     parts = take_apart(message.text, message.first.end, EXPAND)
     axes = parts.values.pop("axes", ())
     job_id = _as_id(parts.words[0]) if len(parts.words) == 1 else None
+    asked = ImagineCommand(parts.prose, **parts.values)
     if job_id is not None and not job_id.isalpha():
         return ExpandCommand(job_id, axes=axes)
-    return ExpandCommand(asked=ImagineCommand(parts.prose, **parts.values), axes=axes)
+    return ExpandCommand(job_id or "", asked=asked, axes=axes)  # "darkness" may be an id
 
 
 def _read_prefer(message: _Message) -> PreferCommand:

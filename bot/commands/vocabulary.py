@@ -257,7 +257,8 @@ class ExpandCommand:
     """Propose richer words for a prompt.
 
     Attributes:
-        job_id: A picture whose words are meant; or else `code`, of an earlier proposal, or `asked`.
+        job_id: A picture whose words are meant, if it is one and `asked` are words too; or else
+            `code`, of an earlier proposal, or `asked`.
         axes: What more is said about: ``camera``, ``light``, ``mood``, ``style``; all where empty.
     """
 

@@ -116,6 +116,18 @@ async def test_a_picture_is_drawn_again_with_richer_words(say, gate):
     assert (again.request.prompt, again.request.seed, again.parent) == (RICH, 7, job.id)
 
 
+async def test_an_id_may_look_like_a_word_and_a_word_like_an_id(bot, say, model, gate):
+    gate.open()
+    bot.new_id = lambda: "kestrels"
+    job = (await say(f"a fox {SMALL}")).job
+    await finished(job)
+
+    await say("expand kestrels")
+    await say("expand darkness")
+
+    assert [body["messages"][1]["content"] for _, body in model.asked] == ["a fox", "darkness"]
+
+
 async def test_an_axis_is_chosen_of_the_persons_own_words(say, model):
     first = await say("expand a fox")
     model.says = "a fox, painted in oil"
