@@ -118,11 +118,11 @@ async def test_a_picture_is_drawn_again_with_richer_words(say, gate):
 
 async def test_an_id_may_look_like_a_word_and_a_word_like_an_id(bot, say, model, gate):
     gate.open()
-    bot.new_id = lambda: "kestrels"
+    bot.new_id = lambda: "pheasant"
     job = (await say(f"a fox {SMALL}")).job
     await finished(job)
 
-    await say("expand kestrels")
+    await say("expand pheasant")
     await say("expand darkness")
 
     assert [body["messages"][1]["content"] for _, body in model.asked] == ["a fox", "darkness"]
