@@ -407,7 +407,7 @@ async def _stage(folder, trouble, hangs_after):
 ON_ITS_WAY = ("Drawing", "ahead of you", "Almost done", "restarting", "moderator looks")
 #: And of one that says where the picture is, or why there is none.
 LAST_WORDS = ("Answered in", "Not delivered", "shown to you alone")
-#: Calls that a trouble may cost, beyond those that are made without it.
+#: Calls that a trouble may cost, beyond those that are made without it; one for good, for each job.
 MOST_MORE, MOST_MORE_FOR_GOOD = 16, 250
 
 
@@ -520,7 +520,8 @@ def unlike(outcome, undisturbed, is_lasting=False):
     pictures, and none may cost more than so many calls."""
     if not is_lasting and outcome.places != undisturbed.places:
         yield f"it ended as {outcome.places}, and else as {undisturbed.places}"
-    most = len(undisturbed.labels) + (MOST_MORE_FOR_GOOD if is_lasting else MOST_MORE)
+    more = MOST_MORE_FOR_GOOD * max(1, len(outcome.places)) if is_lasting else MOST_MORE
+    most = len(undisturbed.labels) + more
     if len(outcome.labels) > most:
         yield f"{len(outcome.labels)} calls, and else {len(undisturbed.labels)}"
 
