@@ -367,6 +367,8 @@ async def _answer(
             others = sorted(service.selves.of(source.user) - {source.user})
             return Reply(replies.ask_to_delete(others, say), asks_to_delete=True)
         case MyDataCommand():
+            for account in service.selves.of(source.user):
+                service.proposals.forget(account)
             return Reply(replies.deletion(await service.own_data.delete(source.user), say))
         case LinkCommand():
             said = await link_talk.answer(service.linking, service.invitations, source, command)

@@ -75,6 +75,14 @@ async def test_a_no_forgets_a_series_and_a_yes_is_heard_once(say, service):
     assert await left(service) == 10_000
 
 
+async def test_whoever_deletes_their_data_has_nothing_proposed_any_more(say):
+    proposal = await say(f"{{a,b}} {SMALL}")
+
+    await say("mydata delete --yes")
+
+    assert (await say(proposal.choices[0].says)).error is not None
+
+
 async def test_nobody_answers_for_somebody_else(say):
     proposal = await say(f"{{a,b}} {SMALL}")
 
