@@ -180,7 +180,7 @@ async def test_a_picture_that_many_report_is_hidden_where_it_is_shown(make_prese
     assert "Delete" in message.buttons
 
 
-async def test_words_for_those_who_do_not_see_a_picture_come_with_it_and_stay(
+async def test_words_for_those_who_do_not_see_a_picture_come_with_it_and_with_an_edit(
     fake, presence, ada, boss, judge, gate
 ):
     gate.open()
@@ -188,6 +188,8 @@ async def test_words_for_those_who_do_not_see_a_picture_come_with_it_and_stay(
     message = await (await asked_for(ada, fake.channel)).until(drawn)
     assert message.attachments[0].description == "Made by AI: a red circle"
     job = await the_job(presence.bot.service, ada)
+    # As older versions of the bot have left it.
+    message.attachments[0] = replace(message.attachments[0], description=None)
 
     await boss.command(fake.channel, "flux-admin review reveal", id=job.id)
 
