@@ -5,7 +5,7 @@ import pytest
 from bot.assembly.about import about_model
 from bot.commands import HelpCommand, ImagineCommand, PromptCommand, ThanksCommand, parse
 from bot.config import Config
-from bot.conversation import converse
+from bot.conversation import converse, understand
 from bot.examples import examples
 from bot.languages import language_of
 from bot.sections import Model
@@ -121,6 +121,10 @@ def test_an_example_names_a_preset_that_draws_from_words_alone():
     *_, last = examples(about_model(Config()), presets, "plain")
 
     assert last.says == "a blue boat at night under a white moon --preset ink"
+
+
+def test_courtesy_in_a_field_for_prompts_is_courtesy():
+    assert understand(PromptCommand(ImagineCommand("Merci !")), None) == ThanksCommand()
 
 
 async def test_a_prompt_of_which_the_model_knows_nothing_is_not_charged(make_bot):

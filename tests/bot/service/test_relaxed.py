@@ -1,7 +1,5 @@
 """People without credits draw when nobody who pays waits, where the operator lets them."""
 
-import asyncio
-
 import pytest
 
 from bot.conversation import converse
@@ -9,7 +7,7 @@ from bot.jobs import FairQueue, Job, JobStatus
 from bot.origins import Origin
 from bot.source import Source
 from tests.bot.conftest import left
-from tests.conftest import ADA, BOB, EVE, at_step, finished
+from tests.conftest import ADA, BOB, EVE, at_step, finished, stepping
 
 SMALL = "--size 64x64 --steps 3"
 RELAXED = "Relaxed: drawn when nobody else waits, at no charge."
@@ -66,7 +64,7 @@ async def test_it_is_still_so_after_a_restart(bot, gate):
     relaxed = (await say(f"a blue house {SMALL}")).job
     await say(f"a cat {SMALL}", EVE)
 
-    service = await bot.restart()
+    service = await stepping(gate, bot.restart())
 
     again = await service.lookups.job(Source(ADA), relaxed.id)
     assert again.is_relaxed
@@ -126,4 +124,14 @@ async def test_people_without_credits_take_turns_among_themselves(fox):
     drawn = [(await queue.get()).id for _ in jobs]
 
     assert drawn == ["a3", "a1", "b1", "a2"]
-    await asyncio.sleep(0)
+
+
+async def test_drawing_at_no_charge_takes_nobodys_turn_among_those_who_pay(fox):
+    queue = FairQueue()
+    queue.put(Job(user=ADA, request=fox, is_relaxed=True))
+    await queue.get()
+
+    for user in (ADA, BOB):
+        queue.put(Job(user=user, request=fox))
+
+    assert [(await queue.get()).user for _ in range(2)] == [ADA, BOB]
