@@ -145,8 +145,17 @@ def _option(
         element = _text(value, length)
     example = say("such as {example}", example=option.example.strip('"'))
     element["placeholder"] = plain(example, 150)
-    label = say.names.get(option.name, option.name)
-    return _input(option.name, label.capitalize(), element, say(option.help))
+    return _input(option.name, _label(option, say), element, say(option.help))
+
+
+def _label(option: Option, say: Language) -> str:
+    match option.name:
+        case "control-start":
+            return say("ControlNet from")
+        case "control-end":
+            return say("ControlNet until")
+        case name:
+            return say.names.get(name, name).capitalize()
 
 
 def _select(

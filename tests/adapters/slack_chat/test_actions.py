@@ -93,6 +93,8 @@ async def test_a_command_alone_opens_a_form_with_every_option(chat, slack, ada, 
     await ada.slash(general)
     assert {block["block_id"] for block in (await ada.form())["blocks"]} == {
         "prompt", "preset", "steps", "size", "guidance", "seed", "images", "strength",
+        "control-start",
+        "control-end",
         "negative", "image",
     }  # fmt: skip
     errors = await ada.submit(
