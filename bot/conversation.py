@@ -376,6 +376,9 @@ async def _answer(
         case UnlinkCommand(account):
             account = await service.linking.leave(source.user, account)
             return Reply(link_talk.parted(account, source.user, say))
+        case HelpCommand(is_greeting=True):
+            text = f"{say(service.about.text)}\n\n{replies.first_help(say)}"
+            return Reply(text, choices=_examples(service))
         case HelpCommand(topic):
             model = service.config.model
             text = replies.help_text(topic, f"{model.width}x{model.height}", say)

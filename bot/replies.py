@@ -488,6 +488,12 @@ def engines(views: Iterable[EngineView]) -> str:
     return "\n".join(lines) or "No engine is there."
 
 
+def first_help(say: Language = ENGLISH) -> str:
+    """The first that somebody needs to know, and the way to the rest."""
+    example = say("Say what to draw, for example: {words}", words=EXAMPLE)
+    return f"{example}\n{say('For everything else: {command}', command='help')}"
+
+
 def help_text(topic: str | None, size: str, say: Language = ENGLISH) -> str:
     """Help in general, or on one of `bot.commands.TOPICS`; *size*, such as "1024x1024", is the
     model's usual one."""

@@ -49,6 +49,7 @@ PRESETS_ON_A_PAGE = 20
 PREVIEW_SIDE = 384
 
 #: Marks that turn the direction of text around, and other invisible characters.
+_ESCAPED_BLANKS = re.compile(r"\\([ \t]+)(?=-)")
 _HIDDEN = re.compile("[\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\x00-\x08\x0b-\x1f\x7f]")
 _PERSON = re.compile(rf"\b{PLATFORM}:(\d{{5,20}})\b")
 _ROLE = re.compile(rf"\b{PLATFORM}-role:(\d{{5,20}})\b")
@@ -148,6 +149,8 @@ def code(text: str, length: int = 1000) -> str:
 def inert(text: str) -> str:
     """A sentence of the bot that may quote people, in which nothing pings, links or is bold."""
     text = discord.utils.escape_markdown(_HIDDEN.sub("", text))
+    # discord.py escapes an indented dash in front of the blanks, where Discord shows the escape.
+    text = _ESCAPED_BLANKS.sub(r"\1\\", text)
     return text.replace("@", "@\u200b").replace("://", ":\u200b//").replace(".gg/", ".gg\u200b/")
 
 

@@ -153,7 +153,7 @@ def courtesy_in(text: str) -> HelpCommand | ThanksCommand | None:
         case None:
             return None
         case "greeting":
-            return HelpCommand()
+            return HelpCommand(is_greeting=text.strip(" /!?.").lower() != "help")
         case kind:
             return ThanksCommand(is_farewell=kind == "farewell")
 

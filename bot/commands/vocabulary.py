@@ -317,9 +317,10 @@ class UnlinkCommand:
 
 @dataclass(frozen=True, slots=True)
 class HelpCommand:
-    """Show help, on one of `TOPICS` or in general."""
+    """Show help, on one of `TOPICS` or in general; in a few words to somebody who *is_greeting*."""
 
     topic: str | None = None
+    is_greeting: bool = False
 
 
 @dataclass(frozen=True, slots=True)

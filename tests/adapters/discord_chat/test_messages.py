@@ -179,3 +179,7 @@ async def test_what_did_not_succeed_says_why_and_offers_to_try_again(fox):
 
     assert "it did not work" in post.embeds[0].description
     assert [item.item.label for item in post.items] == ["Again", "Edit prompt", "Delete"]
+
+
+def test_an_indented_dash_is_escaped_where_discord_takes_it_for_a_list():
+    assert inert("  --steps 20\n- one") == "  \\--steps 20\n\\- one"

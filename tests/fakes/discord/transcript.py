@@ -16,7 +16,7 @@ FLEETING = (
     (re.compile(r"<t:\d+:R>"), "in a moment"),
     (re.compile(r"</([^:>]+):\d+>"), r"/\1"),
     (re.compile(r" · \d+\.\d s\b"), ""),
-    (re.compile(r"\b\d{6,10}\b"), "(random)"),
+    (re.compile(r"(?<=seed )\d{6,10}\b"), "(random)"),
 )
 #: Marks that Discord's client shows as bold, small or code.
 MARKS = re.compile(r"\*\*|^-# |\\(?=[^\w\s])|`+", re.MULTILINE)

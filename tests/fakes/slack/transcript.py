@@ -15,7 +15,7 @@ from PIL import Image
 from tests.fakes.slack.world import elements
 
 _TOKEN = re.compile(r"<([^<>]*)>")
-_RANDOM = re.compile(r"\b\d{6,10}\b")
+_RANDOM = re.compile(r"(?<=seed )\d{6,10}\b")
 _ID = re.compile(r"[a-z0-9]{8}")
 #: An id where no button is: at the beginning of a line, before what is told of the job.
 _LISTED = re.compile(r"^ *([2-9a-z]{8}) · ", re.MULTILINE)

@@ -1,0 +1,118 @@
+"""Ten conversations on Discord, which docs/conversations.md shows."""
+
+import pytest
+
+from generation.kinds import Upscale
+from generation.types import Preset
+from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, shows
+from tests.conftest import PRESETS
+from tests.conversations import hold
+from tests.fakes.discord import File, transcript
+from tests.samples import picture
+
+
+@pytest.fixture
+def held(fake, request):
+    """Holds what the channel shows, to ada too."""
+
+    def held(title, person):
+        hold("Discord", title, transcript(fake.channel, sees=person))
+
+    return held
+
+
+async def ask(fake, person, prompt, **options):
+    return await person.command(
+        fake.channel, "flux imagine", prompt=prompt, **{**SMALL, "seed": 7, **options}
+    )
+
+
+async def test_a_first_picture(fake, ada, gate, held):
+    gate.open()
+    await (await ask(fake, ada, "a fox in snow")).until(drawn)
+
+    held("A first picture", ada)
+
+
+async def test_a_place_in_the_queue(fake, ada, bob, gate, held):
+    await ask(fake, bob, "a lighthouse")
+    asked = await ask(fake, ada, "a fox in snow")
+    await asked.until(shows("1 ahead"))
+
+    held("Somebody is being drawn for already", ada)
+
+
+async def test_a_picture_of_ones_own_is_followed(fake, ada, gate, held):
+    gate.open()
+    attached = File(picture(), "holiday.png")
+    asked = await ask(fake, ada, "a castle", preset="canny", control_image=attached)
+    await asked.until(drawn)
+
+    held("A picture that is followed", ada)
+
+
+async def test_on_from_the_last_picture(fake, ada, gate, held):
+    gate.open()
+    await (await ask(fake, ada, "a fox in snow")).until(drawn)
+    asked = await ada.command(fake.channel, "flux imagine", prompt="same, at night")
+    await asked.until(drawn)
+
+    held("On from the last picture", ada)
+
+
+async def test_four_and_one_of_them(fake, ada, gate, held):
+    gate.open()
+    message = await (await ask(fake, ada, "a fox", images=4)).until(drawn)
+    pressed = await ada.press(
+        message, next(name for name in message.buttons if "U" in name or "2" in name)
+    )
+    await pressed.until(ended)
+
+    held("Four at once", ada)
+
+
+async def test_larger(make_presence, fake, gate, held):
+    gate.open()
+    large = Preset(name="large", kind=Upscale(tile_size=64), description="Twice the size")
+    await make_presence(presets={**PRESETS, "large": large})
+    ada = fake.person("ada")
+    message = await (await ask(fake, ada, "a fox in snow")).until(drawn)
+    await (await ada.press(message, "Upscale")).until(drawn)
+
+    held("Larger", ada)
+
+
+async def test_a_number_that_is_too_large(fake, ada, held):
+    asked = await ask(fake, ada, "a fox", size="2048x2048")
+    await asked.followed_up()
+    await fake.until(lambda: asked.message.is_deleted)
+
+    held("More than there is room for", ada)
+
+
+async def test_courtesy(fake, ada, held):
+    for words in ("hello", "thanks!"):
+        asked = await ada.command(fake.channel, "flux imagine", prompt=words)
+        await asked.followed_up()
+        await fake.until(lambda asked=asked: asked.message.is_deleted)
+
+    held("Courtesy", ada)
+
+
+async def test_a_change_of_mind(fake, ada, bob, gate, held):
+    await ask(fake, bob, "a lighthouse")
+    asked = await ask(fake, ada, "a fox in snow")
+    message = await asked.until(shows("1 ahead"))
+    await ada.press(message, "Cancel")
+    await asked.until(shows("ancelled"))
+
+    held("A change of mind", ada)
+
+
+async def test_what_is_left_and_what_was_drawn(fake, ada, gate, held):
+    gate.open()
+    await (await ask(fake, ada, "a fox in snow")).until(drawn)
+    for name in ("flux quota", "flux queue"):
+        await (await ada.command(fake.channel, name)).until(ended)
+
+    held("What is left", ada)
