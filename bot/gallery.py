@@ -16,7 +16,7 @@ from PIL import Image
 from bot.commands.vocabulary import MAX_IMAGES
 from bot.jobs import Job
 from bot.permissions import make_folder
-from bot.provenance import MAP, Facts, Provenance
+from bot.provenance import MAP, Facts, Provenance, unfinished
 from bot.refusals import NotFound
 from bot.syncs import sync
 from generation.results import Files, thumbnail_of
@@ -145,11 +145,7 @@ class Gallery:
                 place = next(n for n in range(1, job.images + 2) if n not in small)
                 small[place] = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
         sheet = tiled([small.get(each, empty) for each in range(1, job.images + 1)])
-        file = io.BytesIO()
-        sheet.save(file, "JPEG", quality=80)
-        marked = self.provenance.preview(job, file.getvalue())
-        assert marked is not None, "there is a picture"
-        return marked
+        return unfinished(sheet)
 
     def stored(self, job: Job) -> tuple[int, ...]:
         """Those of `job.ready` whose files are here."""

@@ -56,6 +56,7 @@ def files(tmp_path, fox):
     job = Job(user="ada", request=fox, images=2)
     for number, request in enumerate(job.requests, 1):
         gallery.save(job, number, request, encoded(noise(), noise()))
+    gallery.finish(job, (1, 2))
     path = gallery.picture_path(job.id, 1)
     kept = {
         each.name.split("-", 1)[1]: each.read_bytes() for each in gallery.images.glob(f"{job.id}*")
