@@ -38,6 +38,8 @@ const WORDS = {
   num_inference_steps: ["steps", "num-inference-steps"],
   guidance_scale: ["guidance", "cfg", "guidance-scale"],
   strength: ["strength"],
+  control_guidance_start: ["control-start", "control-guidance-start"],
+  control_guidance_end: ["control-end", "control-guidance-end"],
   images: ["images"],
   seed: ["seed"],
   negative_prompt: ["negative", "no", "negative-prompt"],
