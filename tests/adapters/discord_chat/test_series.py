@@ -79,6 +79,7 @@ async def test_cancelling_cancels_all_that_are_left(ask, ada, service, gate):
     await ada.press(message, "Cancel all")
 
     # What is being drawn ends with its next step, which is paid for.
+    await pressed.until(lambda each: each.text.count("Cancelled") >= 2)
     await stepping(gate, pressed.until(lambda each: not each.buttons))
     assert (await service.quota(f"discord:{ada.id}")).used <= 1
 
