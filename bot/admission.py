@@ -129,23 +129,18 @@ class Admission:
 
         await self._database.read(check)
 
-    async def accept(self, source: Source, draft: Draft, parent: str | None = None) -> Job:
+    async def accept(self, source: Source, draft: Draft) -> Job:
         """The job for *draft*, queued, and on disk with its attached pictures and its charge; the
         earlier job, where the event was repeated.
-
-        Args:
-            parent: Id of the job that it builds on.
 
         Raises:
             Refused: A screen refuses it, the credits do not suffice, or the queue or the disk is
                 full.
         """
-        (job,) = await self.accept_all(source, [draft], parent)
+        (job,) = await self.accept_all(source, [draft])
         return job
 
-    async def accept_all(
-        self, source: Source, drafts: Sequence[Draft], parent: str | None = None
-    ) -> list[Job]:
+    async def accept_all(self, source: Source, drafts: Sequence[Draft]) -> list[Job]:
         """The jobs for *drafts*, likewise, as a series where there are several: all of them or
         none. Of a repeated event the first of the earlier ones.
 
@@ -153,7 +148,7 @@ class Admission:
             Refused: As for `accept`.
         """
         jobs = [
-            self._job(source, draft, parent, source.event_id if number == 0 else None)
+            self._job(source, draft, source.event_id if number == 0 else None)
             for number, draft in enumerate(drafts)
         ]
         names = {path.name for draft in drafts for path in draft.request.pictures.values()}
@@ -176,18 +171,21 @@ class Admission:
             Refused: They could not be accepted now: the credits do not suffice, or the queue is
                 full. No screen was asked.
         """
-        jobs = [self._job(source, draft, None, None) for draft in drafts]
+        jobs = [self._job(source, draft, None) for draft in drafts]
         self._check_accepting(source.user, len(jobs))
         await self._database.read(partial(self._check_may_pay, jobs=jobs))
         return _together(jobs)
 
-    def _job(self, source: Source, draft: Draft, parent: str | None, event_id: str | None) -> Job:
+    def _job(self, source: Source, draft: Draft, event_id: str | None) -> Job:
         job = Job(
             user=source.user,
             request=draft.request,
             images=draft.images,
             remarks=draft.remarks,
-            parent=parent,
+            parent=None if draft.parent is None else draft.parent.id,
+            parent_user="" if draft.parent is None else draft.parent.user,
+            relation=draft.relation,
+            is_seed_given=draft.is_seed_given,
             origin=source.origin,
             reply_to=None if source.reply_to is None else dict(source.reply_to),
             event_id=event_id,

@@ -49,6 +49,7 @@ from bot.sections import (
     ScreenSettings,
     Slack,
     Storage,
+    Variations,
     Web,
     preset_table,
 )
@@ -91,6 +92,7 @@ class Config(BaseSettings):
     model: Model = Model()
     engine: Engine = Engine()
     limits: Limits = Limits()
+    variations: Variations = Variations()
     queue: Queue = Queue()
     quota: Quota = Quota()
     gallery: Gallery = Gallery()

@@ -46,6 +46,7 @@ from bot.commands import (
     ThanksCommand,
     UnlinkCommand,
     UpscaleCommand,
+    Variation,
     VaryCommand,
     completed,
     courtesy_in,
@@ -91,6 +92,7 @@ class Reply:
         text: Plain text in the person's language, perhaps of several lines; empty where `job`
             is the whole answer.
         job: The job to follow or to show, or the one that was acted upon.
+        number: Number (from 1) of the picture of `job` to show; None for all.
         jobs: Jobs to show beside the text, newest first.
         has_more: Whether a further page follows that of `jobs`.
         error: Error of a refusal; `text` is its sentence then.
@@ -114,6 +116,7 @@ class Reply:
 
     text: str = ""
     job: Job | None = None
+    number: int | None = None
     jobs: tuple[Job, ...] = ()
     has_more: bool = False
     error: FluxbotError | None = None
@@ -177,7 +180,7 @@ def understand(said: str | PromptCommand, last: Job | None) -> Command:
         return courtesy_in(prompt) or series_of(asked, said.repeat, said.presets)
     if last is None or same is None:
         command = parse(said)
-        if last is not None and isinstance(command, AgainCommand) and command.job_id is None:
+        if isinstance(command, AgainCommand | VaryCommand) and command.job_id is None and last:
             return replace(command, job_id=last.id)
         return command
     rest = said[same.end() :]
@@ -209,7 +212,8 @@ def understand(said: str | PromptCommand, last: Job | None) -> Command:
         return options
     if not isinstance(options, AgainCommand):
         raise CommandError("the words behind same are not options")
-    return replace(options, job_id=last.id)
+    # Alone it means these very pixels.
+    return replace(options, job_id=last.id, same=options == AgainCommand())
 
 
 def _continued(last: Job, words: str) -> str:
@@ -285,10 +289,12 @@ async def _understood(
             raise InvalidRequest(str(error), field=error.field) from None  # it points elsewhere
     else:
         command = said
+    if isinstance(command, VaryCommand) and last is not None and command.job_id == last.id:
+        return replace(source, shown=last.id), command, ()
     if last is None or not isinstance(command, AgainCommand) or command.job_id != last.id:
         return source, command, ()
     # Where several people speak, the last picture may be anybody's.
-    is_said = bool(source.thread or command.changes.prompt)
+    is_said = bool(source.thread or command.changes.prompt) and not command.same
     remark = replies.inherited(last, command.changes, command.vary)
     return replace(source, shown=last.id), command, (remark,) if is_said else ()
 
@@ -305,14 +311,17 @@ async def _answer(
         case ImagineCommand():
             job = await service.submit(source, command, pictures, remarks)
             return Reply(job=job, is_new=True)
-        case AgainCommand(job_id, changes, vary, number):
+        case AgainCommand(str(job_id), number=number, same=True) if (
+            there := await service.lookups.still_there(source, job_id, number)
+        ):
+            return Reply(job=there, number=number)
+        case AgainCommand(job_id, changes, vary, number, same):
             job = await service.again(
-                source, job_id, changes, vary=vary, number=number, remarks=remarks
+                source, job_id, changes, vary=vary, same=same, number=number, remarks=remarks
             )
             return Reply(job=job, is_new=True)
-        case VaryCommand(job_id, number):
-            job = await service.from_picture(source, PictureOf(job_id, number), "vary")
-            return Reply(job=job, is_new=True)
+        case VaryCommand(job_id, number, how):
+            return Reply(job=await _vary(service, source, job_id, number, how), is_new=True)
         case UpscaleCommand(job_id, number):
             job = await service.from_picture(source, PictureOf(job_id, number), "upscale")
             return Reply(job=job, is_new=True)
@@ -441,6 +450,27 @@ async def _answered(service: Service, source: Source, command: AnswerCommand) ->
     except FluxbotError:
         service.proposals.put_back(proposal)
         raise
+
+
+async def _vary(
+    service: Service,
+    source: Source,
+    job_id: str | None,
+    number: int | None,
+    how: Variation | None,
+) -> Job:
+    if job_id is None:  # and there is no latest
+        return await service.again(source, vary=True)
+    job = await service.lookups.job(source, job_id)
+    if number is None and job.images > 1:
+        if how is not None:
+            raise InvalidRequest(
+                f"{job_id} has pictures 1 to {job.images}: say which, for example"
+                f" vary {job_id} 2 --{how}",
+                field="number",
+            )
+        return await service.again(source, job_id, vary=True)
+    return await service.from_picture(source, PictureOf(job_id, number or 1), "vary", how)
 
 
 def _comes_to_nothing(service: Service, said: str | Command, command: Command) -> bool:

@@ -14,13 +14,17 @@ from bot.config import Config
 from bot.database import Database
 from bot.gallery import Gallery
 from bot.jobs import Job
+from bot.lineage import Relation
 from bot.presets import Presets
 from bot.refusals import NotFound
 from bot.requests import (
     Attachment,
     change,
     check_limits,
+    check_picture_number,
     complete,
+    is_changed,
+    keeps_seed,
     model_name,
     picture_size,
 )
@@ -35,12 +39,18 @@ class Draft:
         images: Number of pictures.
         remarks: Sentences about the request for the person.
         attached: The attached pictures, clean, in the order in which they came.
+        is_seed_given: Whether a person gave the seed.
+        parent: The job that it builds on.
+        relation: How it does; None without one.
     """
 
     request: GenerationRequest
     images: int
     remarks: tuple[str, ...] = ()
     attached: tuple[CleanImage, ...] = ()
+    is_seed_given: bool = False
+    parent: Job | None = None
+    relation: Relation | None = None
 
 
 class Drafts:
@@ -90,7 +100,13 @@ class Drafts:
         )
         attached = tuple(clean for clean, _ in cleaned)
         remarks = (remark for clean in attached for remark in clean.remarks)
-        return Draft(request, images, (*remarks, *self._remarks_of(request)), attached)
+        return Draft(
+            request,
+            images,
+            (*remarks, *self._remarks_of(request)),
+            attached,
+            is_seed_given=command.seed is not None,
+        )
 
     async def needs_a_picture(self, user: str, command: ImagineCommand) -> bool:
         """Whether the preset of *command*, given by *user*, draws from a picture of theirs."""
@@ -99,8 +115,21 @@ class Drafts:
         name = next((each for each in names if each in self._presets.available), None)
         return name is not None and self._presets[name].needs_image
 
-    async def again(self, original: Job, changes: ImagineCommand | None, *, vary: bool) -> Draft:
-        """The request of *original* with *changes*; with *vary* it has a new seed.
+    async def again(
+        self,
+        original: Job,
+        changes: ImagineCommand | None,
+        *,
+        vary: bool,
+        same: bool = False,
+        number: int | None = None,
+    ) -> Draft:
+        """The request of *original* with *changes*, of its picture *number* (from 1) alone or of
+        all.
+
+        It has a new seed, unless a person gave the old one, or something of what is drawn changes:
+        then the seed stays, so that only that is different. A new one comes with *vary* in any
+        case, and with *same* in none.
 
         Raises:
             NotFound: The control image was deleted for its age.
@@ -119,12 +148,32 @@ class Drafts:
         if request.model != model:
             remarks = (f"That was drawn with {request.model}; {model} draws it differently.",)
             request = replace(request, model=model)
+        if number is not None:
+            check_picture_number(original, number)
+            request, images = list(original.requests)[number - 1], 1
+            request = replace(request, model=model)
+        said = {} if changes is None else changes.options
         if changes is not None:
             request, images = change(request, images, changes, self._presets, self._config)
-        if vary and (changes is None or changes.seed is None):
+        is_seed_given = original.is_seed_given and not vary
+        if "seed" in said:  # a form shows the seed of the picture, which nobody has given thereby
+            is_seed_given = is_seed_given or said["seed"] != original.request.seed
+        elif vary or not (same or keeps_seed(original, changes)):
             request = replace(request, seed=self._new_seed())
+        relation = Relation.AGAIN
+        if same:
+            relation = Relation.SAME
+        elif is_changed(changes):
+            relation = Relation.CHANGED
         check_limits(request, images, self._config.limits)
-        return Draft(request, images, (*remarks, *self._remarks_of(request)))
+        return Draft(
+            request,
+            images,
+            (*remarks, *self._remarks_of(request)),
+            is_seed_given=is_seed_given,
+            parent=original,
+            relation=relation,
+        )
 
     async def control_map(
         self, user: str, image: bytes, preset: str, width: int | None, height: int | None

@@ -10,11 +10,12 @@ from functools import partial
 
 from bot import selves
 from bot.database import Database
-from bot.job_store import HistoryPage, JobStore, match_expression
+from bot.job_store import HistoryPage, JobStore
 from bot.jobs import Job
 from bot.lookups import Lookups
 from bot.refusals import Conflict
 from bot.source import Source
+from bot.word_search import match_expression
 
 #: Favourites of one person.
 MOST = 5000

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import sqlite3
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +17,9 @@ from typing import Any
 from bot import departed, selves
 from bot.forgetting import hashed_event
 from bot.jobs import Delivery, Job, JobStatus, Progress, Review
+from bot.lineage import Relation
 from bot.origins import Origin
+from bot.word_search import match_expression, numbers_of, numbers_with
 from generation.kinds import picture_names
 from generation.types import GenerationRequest
 
@@ -65,18 +65,12 @@ class HistoryPage:
     next: int | None
 
 
-#: A query of jobs, each with the credits that were given back.
+#: A query of jobs, each with the credits that were given back, and its parent's person.
 JOBS = (
     "SELECT jobs.*, (SELECT coalesce(sum(credits), 0) FROM entries"
-    " WHERE job_id = jobs.id AND kind = 'refund') AS refunded FROM jobs"
+    " WHERE job_id = jobs.id AND kind = 'refund') AS refunded,"
+    " (SELECT user FROM jobs AS parents WHERE parents.id = jobs.parent) AS parent_user FROM jobs"
 )
-
-
-#: Hits of a search that are few enough to look at each.
-RARE = 500
-#: Rows that a search for frequent words looks at first, and at once at most; from so many on it
-#: asks the large index.
-FIRST_ROWS, MANY_ROWS, MOST_ROWS = 100, 800, 3200
 
 
 class JobStore:
@@ -88,9 +82,9 @@ class JobStore:
     def insert(self, db: sqlite3.Connection, job: Job) -> None:
         db.execute(
             "INSERT INTO jobs (id, user, status, prompt, request, images, cost, submitted_at,"
-            " server, reply_to, event_id, parent, series, is_relaxed, remarks, review, verdict,"
-            " is_spoiler)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " server, reply_to, event_id, parent, series, is_relaxed, relation, is_seed_given,"
+            " remarks, review, verdict, is_spoiler)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 job.id,
                 job.user,
@@ -105,6 +99,8 @@ class JobStore:
                 job.event_id,
                 job.parent,
                 *(job.series, job.is_relaxed),
+                job.relation,
+                job.is_seed_given,
                 _json(job.remarks),
                 job.review,
                 job.verdict,
@@ -385,9 +381,9 @@ class JobStore:
         numbers: list[int] = []
         for account in selves.of(db, user):
             numbers += (
-                _numbers_of(db, account, before, limit + 1)
+                numbers_of(db, account, before, limit + 1)
                 if match is None
-                else _numbers_with(db, account, match, before, limit + 1)
+                else numbers_with(db, account, match, before, limit + 1)
             )
         return self.page(db, sorted(numbers, reverse=True)[: limit + 1], limit)
 
@@ -473,6 +469,9 @@ class JobStore:
             parent=row["parent"],
             series=row["series"],
             is_relaxed=bool(row["is_relaxed"]),
+            parent_user=row["parent_user"] or "",
+            relation=None if row["relation"] is None else Relation(row["relation"]),
+            is_seed_given=bool(row["is_seed_given"]),
             attempts=row["attempts"],
             engine_losses=row["engine_losses"],
             delivery=Delivery(row["delivery"]),
@@ -505,93 +504,5 @@ def _latest_number(db: sqlite3.Connection, account: str) -> int:
     return 0 if row is None else int(row["number"])
 
 
-def _numbers_of(db: sqlite3.Connection, user: str, before: int, limit: int) -> list[int]:
-    """Numbers of the newest jobs of *user* before *before*, newest first."""
-    rows = db.execute(
-        "SELECT number FROM jobs WHERE user = ? AND number < ? ORDER BY number DESC LIMIT ?",
-        (user, before, limit),
-    )
-    return [row["number"] for row in rows]
-
-
-def _numbers_with(
-    db: sqlite3.Connection, user: str, match: str, before: int, limit: int
-) -> list[int]:
-    """Numbers of the newest jobs of *user* before *before* whose words *match*, newest first.
-
-    Rare words are looked up first, and the person's among their jobs kept. Of words that many
-    jobs have, the person's jobs are gone through, newest first, as far as the page needs.
-    """
-    # First as whole words, since for the beginning of a word all hits are collected.
-    for expression in (match.replace("*", ""), match):
-        rows = db.execute(
-            "SELECT rowid FROM jobs_words WHERE jobs_words MATCH ? AND rowid < ?"
-            " ORDER BY rowid DESC LIMIT ?",
-            (expression, before, RARE),
-        )
-        hits = [row["rowid"] for row in rows]
-        if len(hits) == RARE:
-            break
-    else:
-        mine = db.execute(
-            "SELECT number FROM jobs WHERE user = ?"
-            " AND number IN (SELECT value FROM json_each(?)) ORDER BY number DESC LIMIT ?",
-            (user, json.dumps(hits), limit),
-        )
-        return [row["number"] for row in mine]
-    found: list[int] = []
-    rows_at_once = FIRST_ROWS
-    while len(found) < limit and rows_at_once < MANY_ROWS:
-        newest, last = _numbers_among_newest(db, user, match, before, rows_at_once)
-        found += newest
-        if last is None:
-            return found[:limit]
-        before, rows_at_once = last, 2 * rows_at_once
-    while len(found) < limit and (some := _numbers_of(db, user, before, rows_at_once)):
-        before, rows_at_once = some[-1], min(2 * rows_at_once, MOST_ROWS)
-        among = db.execute(
-            "SELECT rowid FROM jobs_words WHERE jobs_words MATCH ? AND rowid BETWEEN ? AND ?",
-            (match, some[-1], some[0]),
-        )
-        matching = {row["rowid"] for row in among}
-        found += [number for number in some if number in matching]
-    return found[:limit]
-
-
-def _numbers_among_newest(
-    db: sqlite3.Connection, user: str, match: str, before: int, count: int
-) -> tuple[list[int], int | None]:
-    """Numbers among the newest *count* jobs of *user* before *before* whose words *match*, newest
-    first; and the number of the last that was looked at, None where there was none.
-
-    It makes an index of these alone, since for the beginning of a word the large one collects all
-    hits there are.
-    """
-    rows = db.execute(
-        "SELECT number, prompt FROM jobs WHERE user = ? AND number < ? ORDER BY number DESC"
-        " LIMIT ?",
-        (user, before, count),
-    )
-    newest = [(row["number"], row["prompt"]) for row in rows]
-    if not newest:
-        return [], None
-    with closing(sqlite3.connect(":memory:")) as small:
-        small.execute(
-            "CREATE VIRTUAL TABLE words USING fts5 ("
-            "prompt, tokenize = 'unicode61 remove_diacritics 2')"
-        )
-        small.executemany("INSERT INTO words (rowid, prompt) VALUES (?, ?)", newest)
-        hits = small.execute(
-            "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid DESC", (match,)
-        )
-        return [number for (number,) in hits], newest[-1][0]
-
-
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def match_expression(words: str) -> str | None:
-    """*words* as an FTS5 query in which nothing is an operator; None without any word."""
-    found = re.findall(r"\w+", words.replace("_", " "))
-    return " ".join(f'"{word}"*' for word in found[:20]) or None

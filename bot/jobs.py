@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from bot.lineage import Relation
 from bot.origins import NOWHERE, Origin
 from generation.checks import MAX_SEED
 from generation.types import GenerationRequest
@@ -134,6 +135,9 @@ class Job:
         parent: Id of the job that this one repeats or varies.
         is_relaxed: Whether it is drawn at no charge, and when nobody who pays waits.
         series: Id of the first job of those that were asked for together; None for one alone.
+        parent_user: Person who asked for that, ``platform:id``; empty without one.
+        relation: How it came of its parent; None without one, and in older rows.
+        is_seed_given: Whether a person gave the seed, which is then kept by drawing again.
         attempts: Times that drawing was begun.
         engine_losses: Times that the engine died while drawing, perhaps of this job.
         unrelated_losses: Times that it did for another reason, in this run of the bot.
@@ -167,6 +171,9 @@ class Job:
     parent: str | None = None
     series: str | None = None
     is_relaxed: bool = False
+    parent_user: str = ""
+    relation: Relation | None = None
+    is_seed_given: bool = False
     attempts: int = 0
     engine_losses: int = 0
     unrelated_losses: int = 0

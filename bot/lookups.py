@@ -134,6 +134,26 @@ class Lookups:
         job = await self.with_picture(source, job_id, number)
         return existing(self._gallery.picture_path(job.id, number), job)
 
+    async def still_there(
+        self, source: Source, job_id: str, number: int | None = None
+    ) -> Job | None:
+        """An earlier job whose picture *number* (from 1), or all of whose pictures, can be shown
+        again as they are; None where they must be drawn.
+
+        Raises:
+            NotFound: There is no such job, or picture.
+        """
+        job = await self.job(source, job_id)
+        numbers = range(1, job.images + 1) if number is None else [number]
+        for each in numbers:
+            try:
+                path = await self.picture(source, job.id, each)
+            except (NotFound, Conflict):
+                return None
+            if not await asyncio.to_thread(path.exists):
+                return None
+        return job
+
     async def sheet(self, job: Job, progress: Progress) -> bytes | None:
         """A small JPEG of the pictures of *job*, which is being drawn: those that are there, and
         the preview of the next; None while there are none, and where they are to be hidden."""

@@ -222,6 +222,14 @@ class Provenance:
         facts = Facts(_source(job.request), job.request.model)
         return _marked_jpeg(jpeg, xmp(facts))
 
+    def sheet(self, job: Job, image: Image.Image) -> bytes:
+        """A JPEG of *image*, small pictures of *job*, which is not done: marked, and never signed,
+        as a preview is."""
+        file = io.BytesIO()
+        facts = Facts(_source(job.request), job.request.model)
+        image.save(file, "JPEG", quality=80, xmp=xmp(facts))
+        return file.getvalue()
+
     def fitted(self, path: Path, max_bytes: int) -> tuple[bytes, str]:
         """The PNG file *path*, a picture of the bot's, in at most *max_bytes*, and the suffix of
         its format.

@@ -27,7 +27,7 @@ from bot.moderation import Asker
 from bot.origins import kind_of_group
 from bot.own_data import Deletion
 from bot.reports import Reported
-from bot.requests import command_of
+from bot.requests import command_of, keeps_seed
 from bot.sections import Quota
 from bot.sentences import Sentence
 from bot.series import Shown
@@ -130,7 +130,7 @@ def inherited(last: Job, changes: ImagineCommand, vary: bool = False) -> str:
     parts = [f"preset {request.preset}"] if "preset" not in said else []
     if not {"width", "height", "aspect_ratio"} & set(said):
         parts.append(f"{request.width}×{request.height}")
-    if not vary and "seed" not in said:
+    if not vary and "seed" not in said and keeps_seed(last, changes):
         parts.append(f"seed {request.seed}")
     if request.control_image is not None and "preset" not in said:
         parts.append("its control image")

@@ -11,13 +11,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from bot.commands import ImagineCommand, fit_size
+from bot.commands import ImagineCommand, Variation, fit_size
 from bot.commands.vocabulary import Notify
 from bot.config import Config
 from bot.jobs import Job
 from bot.presets import Presets
 from bot.refusals import NotFound
-from bot.sections import Limits, Model
+from bot.sections import Limits, Model, Variations
 from generation.checks import check_number, check_text
 from generation.errors import InvalidRequest
 from generation.kinds import Kind
@@ -145,23 +145,37 @@ def check_picture_number(job: Job, number: int) -> None:
         raise NotFound(f"{job.id} has pictures 1 to {job.images}, not {number}", field="number")
 
 
-def only(job: Job, number: int, *, vary: bool) -> ImagineCommand:
-    """The changes that draw picture *number* (from 1) of *job* alone, again or with *vary* anew.
-
-    Raises:
-        NotFound: *job* has no such picture.
-    """
-    check_picture_number(job, number)
-    seed = None if vary else list(job.requests)[number - 1].seed
-    return ImagineCommand(seed=seed, images=1)
+def keeps_seed(job: Job, changes: ImagineCommand | None) -> bool:
+    """Whether drawing *job* again with *changes* takes its seed: where a person gave it, and where
+    something of what is drawn changes, so that only that is different."""
+    return job.is_seed_given or is_changed(changes)
 
 
-def varied(request: GenerationRequest, preset: Preset) -> ImagineCommand:
-    """The command for a variation of *request*, drawn by *preset* over its picture."""
+def is_changed(changes: ImagineCommand | None) -> bool:
+    """Whether *changes* are more than another number of pictures."""
+    return changes is not None and (
+        bool(changes.prompt) or bool(changes.options.keys() - {"images"})
+    )
+
+
+def varied(
+    request: GenerationRequest,
+    preset: Preset,
+    variations: Variations,
+    images: int,
+    how: Variation | None = None,
+) -> ImagineCommand:
+    """The command for so many variations of *request*, drawn by *preset* over its picture; *how*
+    far they go is the preset's own matter where that is None, or where it knows no strength."""
+    strength = None
+    if how is not None and preset.kind.strength_setting is not None:
+        asked = variations.subtle if how == "subtle" else variations.strong
+        strength = max(asked, 1 / request.num_inference_steps)  # one step at least
     return ImagineCommand(
         prompt=request.prompt,
         preset=preset.name,
-        images=1,
+        images=images,
+        strength=strength,
         width=request.width,
         height=request.height,
         num_inference_steps=request.num_inference_steps,

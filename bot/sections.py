@@ -171,6 +171,12 @@ class Limits(Section):
     series: int = Field(9, ge=1, le=25)
 
 
+class Variations(Section):
+    subtle: float = Field(0.3, gt=0, le=1)
+    strong: float = Field(0.6, gt=0, le=1)
+    images: int = Field(1, ge=1, le=16)
+
+
 class Queue(Section):
     max_waiting: int = Field(200, ge=1)
     max_waiting_per_user: int = Field(10, ge=1)

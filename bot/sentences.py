@@ -88,6 +88,7 @@ class Hint(StrEnum):
     SPOILER = "The filter took this for a picture that not everybody wants to see."
     PICK = "Pick one to go on with it."
     CHOOSE_A_TAKER = "Choose a preset that takes a picture."
+    SAME = "Exactly these pixels, free while they are there"
 
 
 def our_fault() -> FluxbotError:

@@ -19,7 +19,7 @@ from bot.administration import CANCELLED, DRAINING, Administration
 from bot.admission import Admission
 from bot.answers import Answers
 from bot.attachments import Attachments
-from bot.commands import ImagineCommand
+from bot.commands import ImagineCommand, Variation
 from bot.config import Config
 from bot.dashboard import Dashboard
 from bot.database import Database
@@ -36,6 +36,7 @@ from bot.job_store import JobStore
 from bot.jobs import Delivery, Job, JobStatus, new_id
 from bot.judging import Judging
 from bot.ledger import Ledger, QuotaStatus
+from bot.lineage import Relation
 from bot.linking import Linking
 from bot.lookups import Lookups
 from bot.metrics import Metrics
@@ -52,7 +53,6 @@ from bot.refusals import Conflict, NotFound
 from bot.requests import (
     check_remembered,
     model_name,
-    only,
     upscaled,
     varied,
 )
@@ -369,12 +369,15 @@ class Service:
         command: ImagineCommand,
         pictures: Sequence[Picture] = (),
         remarks: Sequence[str] = (),
+        *,
+        relation: Relation = Relation.DRAWN_FROM,
     ) -> Job:
         """The job for *command* of *source*, charged and queued; it is on disk when this returns.
 
         A repeated event has its earlier job. *pictures* are the pictures to draw from, which are
         neither fetched nor looked at before it is clear that the person may draw now; the job of
-        an earlier picture among them is the parent.
+        an earlier picture among them is the parent, to
+        which it has that *relation*.
 
         Raises:
             InvalidRequest: The request can never succeed as written.
@@ -388,7 +391,12 @@ class Service:
             draft = await self._drafts.draft(source.user, command, images)
             draft = replace(draft, remarks=(*remarks, *draft.remarks))
             parents = [each.job_id for each in pictures if isinstance(each, PictureOf)]
-            return await self._admission.accept(source, draft, next(iter(parents), None))
+            if parents:
+                parent = await self.lookups.job(source, parents[0])
+                # Nobody gives a seed by a button.
+                is_given = draft.is_seed_given and relation is Relation.DRAWN_FROM
+                draft = replace(draft, parent=parent, relation=relation, is_seed_given=is_given)
+            return await self._admission.accept(source, draft)
 
     async def needs_a_picture(self, user: str, command: ImagineCommand) -> bool:
         """Whether *command* of *user* has a preset that draws from an attached picture."""
@@ -401,10 +409,12 @@ class Service:
         changes: ImagineCommand | None = None,
         *,
         vary: bool = False,
+        same: bool = False,
         number: int | None = None,
         remarks: Sequence[str] = (),
     ) -> Job:
-        """The job that draws an earlier one again: the same pixels, or with *vary* a new seed.
+        """The job that draws an earlier one again: as a new picture, or with *same* the same
+        pixels. `Drafts.again` says which seed it has; with *vary* always a new one.
 
         *job_id* None means `latest`. Fields of *changes* that are not None replace those of the
         earlier request. *number* draws that picture (from 1) alone. *remarks* come before the job's
@@ -425,20 +435,24 @@ class Service:
             else:
                 original = await self.lookups.job(source, job_id)
             check_remembered(original)
-            if number is not None:
-                one = only(original, number, vary=vary)
-                changes = one if changes is None else replace(changes, **one.options)
-            draft = await self._drafts.again(original, changes, vary=vary)
+            draft = await self._drafts.again(original, changes, vary=vary, same=same, number=number)
             draft = replace(draft, remarks=(*remarks, *draft.remarks))
-            return await self._admission.accept(source, draft, original.id)
+            return await self._admission.accept(source, draft)
 
     async def from_picture(
-        self, source: Source, picture: PictureOf, purpose: Literal["vary", "upscale"]
+        self,
+        source: Source,
+        picture: PictureOf,
+        purpose: Literal["vary", "upscale"],
+        how: Variation | None = None,
     ) -> Job:
         """The job for a variation, or a larger version, of one earlier picture.
 
-        A variation starts from the picture where a preset can do that, else from a new
-        seed. A larger version takes a preset with ``upscale``.
+        A variation starts from the picture where a preset can do that, else from a new seed. It
+        goes as far as *how* says by the strength of image to image, which means the same for every
+        model and preset: a noise near the old one would keep the layout of some models only, and
+        none of a picture that was drawn elsewhere. A larger version takes a preset with
+        ``upscale``.
 
         Raises:
             NotFound: There is no such picture, or no preset that enlarges.
@@ -446,14 +460,21 @@ class Service:
         """
         preset = self.redrawing_preset if purpose == "vary" else self.enlarging_preset
         if preset is None and purpose == "vary":
-            return await self.again(source, picture.job_id, ImagineCommand(images=1), vary=True)
+            return await self.again(source, picture.job_id, vary=True, number=picture.number)
         if preset is None:
             raise NotFound("no preset here makes pictures larger")
         job = await self.lookups.with_picture(source, picture.job_id, picture.number)
         check_remembered(job)
         request = list(job.requests)[picture.number - 1]
-        command = varied(request, preset) if purpose == "vary" else upscaled(request, preset)
-        return await self.submit(source, command, (picture,))
+        if purpose == "upscale":
+            command, relation = upscaled(request, preset), Relation.UPSCALED
+        else:
+            own = await self.own_settings.of(source.user)
+            most = self.config.limits.images
+            images = min(own.get("images") or self.config.variations.images, most)
+            command = varied(request, preset, self.config.variations, images, how)
+            relation = Relation(how) if how else Relation.VARIED
+        return await self.submit(source, command, (picture,), relation=relation)
 
     @property
     def enlarging_preset(self) -> Preset | None:

@@ -14,6 +14,7 @@ from bot.drafts import Draft, Drafts
 from bot.job_store import JobStore
 from bot.jobs import Job
 from bot.ledger import QuotaStatus
+from bot.lineage import Relation
 from bot.lookups import Lookups
 from bot.presets import Presets
 from bot.refusals import Conflict, NotFound
@@ -94,7 +95,7 @@ class Together:
         self._check_number(command)
         self._attachments.check_rate(source.user)
         await self._admission.check(source)
-        drafts, _ = await self._complete(source, command, pictures)
+        drafts = await self._complete(source, command, pictures)
         total = await self._admission.check_all(source, drafts)
         jobs = [Job(user=source.user, request=each.request, images=each.images) for each in drafts]
         times = [self._worker.times.estimate(job) for job in jobs]
@@ -123,8 +124,8 @@ class Together:
             if earlier := await self._admission.asked_before(source.event_id):
                 return await self.of(earlier)
             await self._admission.check(source)
-            drafts, parent = await self._complete(source, command, pictures)
-            jobs = await self._admission.accept_all(source, drafts, parent)
+            drafts = await self._complete(source, command, pictures)
+            jobs = await self._admission.accept_all(source, drafts)
         return Series(tuple(jobs)) if len(jobs) > 1 else await self.of(jobs[0])
 
     async def of(self, job: Job) -> Series:
@@ -176,9 +177,10 @@ class Together:
 
     async def _complete(
         self, source: Source, command: SeriesCommand, pictures: Sequence[Picture]
-    ) -> tuple[list[Draft], str | None]:
-        """The complete requests, and the id of the job that they build on."""
+    ) -> list[Draft]:
+        """The complete requests, with the job that they build on."""
         parents = [each.job_id for each in pictures if isinstance(each, PictureOf)]
+        parent = await self._lookups.job(source, parents[0]) if parents else None
         images = [await self._bytes_of(source, picture) for picture in pictures]
         drafts: list[Draft] = []
         seed: int | None = None
@@ -187,16 +189,18 @@ class Together:
             if isinstance(member.command, AgainCommand):
                 original = original or await self._original(source, member.command)
                 again = member.command
-                draft = await self._drafts.again(original, again.changes, vary=again.vary)
+                draft = await self._drafts.again(
+                    original, again.changes, vary=again.vary, same=again.same, number=again.number
+                )
             else:
                 taken = images if self._takes_picture(member.command) else []
                 draft = await self._drafts.draft(source.user, member.command, taken)
+                if parent is not None:
+                    draft = replace(draft, parent=parent, relation=Relation.DRAWN_FROM)
             seed = draft.request.seed if seed is None else seed
             own = (seed + member.repeat * draft.images) % (MAX_SEED + 1)
             drafts.append(replace(draft, request=replace(draft.request, seed=own)))
-        if original is not None:
-            parents.append(original.id)
-        return drafts, next(iter(parents), None)
+        return drafts
 
     def _takes_picture(self, command: ImagineCommand) -> bool:
         """Whether the picture that came along goes with *command*: in a contact sheet, presets that

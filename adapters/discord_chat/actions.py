@@ -64,8 +64,15 @@ class Actions:
         match kind:
             case "again":
                 await self.draw(interaction, AgainCommand(job_id), shown=job_id)
-            case "vary" | "variation":
+            case "same":
+                same = AgainCommand(job_id, number=number or None, same=True)
+                await self.draw(interaction, same, shown=job_id)
+            case "vary":  # under messages of older versions
                 await self.draw(interaction, VaryCommand(job_id, number), shown=job_id)
+            case "subtle" | "strong":
+                await self.draw(interaction, VaryCommand(job_id, number, kind), shown=job_id)
+            case "variation":
+                await self.draw(interaction, VaryCommand(job_id, number, "strong"), shown=job_id)
             case "upscale":
                 await self.draw(interaction, UpscaleCommand(job_id, number), shown=job_id)
             case "edit":

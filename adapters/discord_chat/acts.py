@@ -20,6 +20,9 @@ from bot.source import Picture
 ButtonKind = Literal[
     "again",
     "vary",
+    "subtle",
+    "strong",
+    "same",
     "edit",
     "expand",
     "upscale",

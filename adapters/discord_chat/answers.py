@@ -33,7 +33,7 @@ from adapters.discord_chat.people import (
     source_of,
     user_of,
 )
-from adapters.discord_chat.window import ReplyTo
+from adapters.discord_chat.window import ReplyTo, end
 from bot import sentences
 from bot.conversation import Reply, refusal
 from bot.following import Following
@@ -120,6 +120,12 @@ class Answers:
             reply = await ask(replace(source, reply_to=dict(reply_to), event_id=event_id))
             if reply.text and reply.error is None:
                 await self._say_instead(interaction, reply, is_private)
+                return
+            if reply.job is not None and not reply.is_new:  # it is there already
+                say, limit = source.language, interaction.filesize_limit
+                await self.finish(
+                    interaction, await end(self._service, reply.job, say, limit, reply.number)
+                )
                 return
             asked_for = reply.series or reply.the_job()
         except Exception as error:

@@ -15,11 +15,15 @@ import discord
 from adapters.discord_chat.acts import ButtonKind, carry_out
 from bot.jobs import ID_ALPHABET, ID_LENGTH
 from bot.languages import ENGLISH, Language
+from bot.sentences import Hint
 from bot.views import Choice
 
 LABELS: dict[ButtonKind, tuple[str, str]] = {
     "again": ("Again", "🔁"),
     "vary": ("Vary", "🎲"),
+    "subtle": ("Vary subtle", "🎲"),
+    "strong": ("Vary strong", "🎲"),
+    "same": ("Same again", "🟰"),
     "edit": ("Edit prompt", "✏️"),
     "expand": ("Expand", "✨"),
     "upscale": ("Upscale", "🔍"),
@@ -39,8 +43,13 @@ Look = Literal["nothing", "grid", "picture"]
 ROWS: dict[Look, tuple[tuple[ButtonKind, ...], ...]] = {
     "nothing": (("again", "edit", "delete"),),
     "grid": (("single",), ("variation",), ("again", "edit", "control", "report", "delete")),
-    "picture": (("again", "vary", "edit", "upscale"), ("control", "expand", "report", "delete")),
+    "picture": (
+        ("again", "subtle", "strong", "upscale", "edit"),
+        ("control", "expand", "report", "delete"),
+    ),
 }
+#: Choices in the menu below the buttons of a job that has pictures.
+MENU: dict[ButtonKind, str] = {"same": Hint.SAME}
 EACH: tuple[ButtonKind, ...] = ("single", "variation")
 MOST_OF_A_GRID = 4
 #: The button that tells by its number which picture a message shows.
@@ -194,6 +203,45 @@ class JobSelect(discord.ui.DynamicItem[discord.ui.Select[Any]], template="flux-s
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         await carry_out(interaction, lambda actions: actions.show(interaction, self.item.values[0]))
+
+
+class JobMenu(
+    discord.ui.DynamicItem[discord.ui.Select[Any]],
+    template=rf"flux-more:(?P<job>{_JOB}):(?P<number>\d{{1,2}})",
+):
+    """A menu of what is done less often with a job, or (*number* is not 0) with one picture."""
+
+    def __init__(self, say: Language, job_id: str, number: int = 0, row: int | None = None) -> None:
+        self.job_id, self.number = job_id, number
+        options = [
+            discord.SelectOption(
+                label=say(LABELS[kind][0]),
+                value=kind,
+                description=say(hint),
+            )
+            for kind, hint in MENU.items()
+        ]
+        super().__init__(
+            discord.ui.Select(
+                placeholder=say("More"), options=options, custom_id=f"flux-more:{job_id}:{number}"
+            ),
+            row=row,
+        )
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: Any, match: re.Match[str], /
+    ) -> Self:
+        menu = cls(ENGLISH, match["job"], int(match["number"]))
+        menu.item = item
+        return menu
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        kind = cast(ButtonKind, self.item.values[0])
+        await carry_out(
+            interaction,
+            lambda actions: actions.press(interaction, kind, self.job_id, self.number),
+        )
 
 
 def job_of(message: discord.Message) -> str | None:

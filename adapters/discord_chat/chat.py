@@ -21,6 +21,7 @@ from adapters.discord_chat.attachments import Attachments
 from adapters.discord_chat.buttons import (
     ChoiceButton,
     JobButton,
+    JobMenu,
     JobSelect,
     PageButton,
     PresetsButton,
@@ -183,7 +184,7 @@ class FluxClient(discord.AutoShardedClient):
     async def setup_hook(self) -> None:
         """Called by discord.py between logging in and connecting."""
         self._owners = _owners(self.application)
-        self.add_dynamic_items(JobButton, PageButton, PresetsButton, JobSelect)
+        self.add_dynamic_items(JobButton, JobMenu, PageButton, PresetsButton, JobSelect)
         self.add_dynamic_items(DeleteEverything, LinkButton, ModerationButton, ChoiceButton)
         service = self.actions.service
         self.tree.add_command(flux_commands(self.actions, self._config))

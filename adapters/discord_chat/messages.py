@@ -18,6 +18,7 @@ from adapters.discord_chat.buttons import (
     MOST_OF_A_GRID,
     ROWS,
     JobButton,
+    JobMenu,
     JobSelect,
     Look,
     PageButton,
@@ -282,13 +283,15 @@ def ended_post(
         lines.append(f"-# {note}")
     colour = DONE if is_whole else NOT_DONE
     embed = discord.Embed(description="\n".join(lines), colour=colour).set_footer(text=footer)
-    items = [
+    items: list[discord.ui.DynamicItem[Any]] = [
         each
         for each in job_buttons(
             job, say, can_upscale, has_picture=picture is not None, number=number
         )
         if can_expand or each.kind != "expand"
     ]
+    if picture is not None:
+        items.append(JobMenu(say, job.id, number or 0, row=4))
     if picture is None:
         return Post([embed], (), items)
     alternatives = {picture[0]: replies.alternative(job, say)}

@@ -54,8 +54,8 @@ WHO_ASKED = "flux_who"
 INSPECT = "flux_inspect"
 
 
-#: Kinds of commands whose buttons are answered in words.
-TOLD = ("report", "link")
+#: Kinds of commands whose buttons are answered in words, or with a picture that is there already.
+TOLD = ("report", "link", "again")
 
 
 class Actions:
@@ -75,6 +75,8 @@ class Actions:
         _, verb, *more = str(action["action_id"]).split(":")
         number = int(more[0]) if more and more[0].isdecimal() else 1
         job_id = str(action.get("value") or "")
+        if chosen := action.get("selected_option"):  # in a menu, whose choices name their verb
+            verb, _, job_id = str(chosen["value"]).partition(":")
         place = self._context.place_of(body)
         trigger = body["trigger_id"]
         task = self._context.spawn(self._press(place, body, verb, job_id, number, trigger))
@@ -334,8 +336,12 @@ def _command(verb: str, job_id: str, number: int) -> Command | None:
     match verb:
         case "again":
             return AgainCommand(job_id)
-        case "vary":
+        case "same":
+            return AgainCommand(job_id, same=True)
+        case "vary":  # under messages of older versions
             return VaryCommand(job_id, number)
+        case "subtle" | "strong":
+            return VaryCommand(job_id, number, verb)
         case "upscale":
             return UpscaleCommand(job_id, number)
         case "cancel":

@@ -84,6 +84,15 @@ def button(
     return element
 
 
+def overflow(action: str, options: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """A menu behind three dots: labels, each with the value that it stands for."""
+    return {
+        "type": "overflow",
+        "action_id": f"flux:{action}",
+        "options": [{"text": plain(label, MAX_LABEL), "value": value} for label, value in options],
+    }
+
+
 def choices(offered: Sequence[Choice]) -> Block:
     """Buttons that say words for the person who presses them."""
     return actions(
@@ -190,7 +199,8 @@ def picture_message(
         blocks.append(section(say(Hint.SPOILER)))
         blocks.append(actions(button(say("Show"), "reveal", job.id)))
         files = ()
-    numbered = [("vary", say("Vary")), *([("upscale", say("Upscale"))] if can_upscale else [])]
+    numbered = [("subtle", say("Vary subtle")), ("strong", say("Vary strong"))]
+    numbered += [("upscale", say("Upscale"))] if can_upscale else []
     if side_by_side and len(files) > 1:
         blocks.extend(carousels(job, files, numbered, say))
         numbered = []  # they are below each
@@ -219,7 +229,8 @@ def picture_message(
     control = button(say("Use as control image"), "control", job.id)
     report = button(say("Report"), "report", job.id)
     expand = [button(say("Expand"), "expand", job.id)] if can_expand else []
-    blocks.append(actions(*row, edit, *expand, control, report, delete))
+    more = overflow("more", [(say("Same again"), f"same:{job.id}")])
+    blocks.append(actions(*row, edit, *expand, control, report, delete, more))
     return text, blocks
 
 

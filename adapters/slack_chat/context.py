@@ -399,7 +399,7 @@ class Context:
         await self.answer(place, self.outcome(task, place))
 
     async def _show(self, place: Place, job: Job) -> None:
-        if job.status.is_final and not job.is_pruned and not job.error:
+        if job.status.is_final and job.available:
             await show_again(self.service, place, job, place.say)
         else:
             line = replies.progress_line(job, job.progress, place.say)

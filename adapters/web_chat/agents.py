@@ -130,7 +130,9 @@ async def _edit(web: Web, source: Source, arguments: EditArguments, report: Repo
 
 
 async def _again(web: Web, source: Source, arguments: AgainArguments, report: Report) -> Found:
-    command = AgainCommand(arguments.id, vary=arguments.vary, number=arguments.number)
+    command = AgainCommand(
+        arguments.id, vary=arguments.vary, number=arguments.number, same=not arguments.vary
+    )
     return await _drawn(web, source, command, (), report)
 
 

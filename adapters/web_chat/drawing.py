@@ -13,12 +13,12 @@ from adapters.web_chat.forms import FormRoute
 from adapters.web_chat.idempotency import IdempotencyKey, once
 from adapters.web_chat.negotiation import JSON, PICTURES, PNG, of_answer
 from adapters.web_chat.pictures import read
-from adapters.web_chat.schemas import AgainBody, GenerateBody, OptionsBody
+from adapters.web_chat.schemas import AgainBody, GenerateBody, OptionsBody, VaryBody
 from adapters.web_chat.sharing import Asker, JobId, TheWeb, Web, file, responses
 from adapters.web_chat.views import GenerateView, JobView, Metadata
 from adapters.web_chat.waiting import drawn_for
 from adapters.web_chat.webhooks import with_webhook
-from bot.commands import AgainCommand, Command, ImagineCommand
+from bot.commands import AgainCommand, Command, ImagineCommand, VaryCommand
 from bot.conversation import converse
 from bot.jobs import Job
 from bot.source import Picture, Source
@@ -104,7 +104,7 @@ async def create_job(
 @router.post(
     "/api/jobs/{id}/again",
     status_code=202,
-    summary="Draw it again, the same or with a new seed",
+    summary="Draw it again, as a new picture or the same one",
     responses=responses(404, 409, 429, 503),
 )
 async def draw_again(
@@ -118,11 +118,34 @@ async def draw_again(
 ) -> JobView:
     body = body or AgainBody()
     source = await once(web, source, key, request, body)
-    again = AgainCommand(id, vary=body.vary, number=body.number)
+    again = AgainCommand(id, vary=body.vary, number=body.number, same=body.same)
     source = with_webhook(web, source, body.webhook_url)
     repeated = await _asked(web, source, again)
     response.headers["Location"] = f"/api/jobs/{repeated.id}"
     return JobView.of(repeated)
+
+
+@router.post(
+    "/api/jobs/{id}/vary",
+    status_code=202,
+    summary="Draw a variation of one of its pictures",
+    responses=responses(404, 409, 429, 503),
+)
+async def draw_variation(
+    web: TheWeb,
+    source: Asker,
+    request: Request,
+    id: JobId,
+    response: Response,
+    body: VaryBody | None = None,
+    key: IdempotencyKey = None,
+) -> JobView:
+    body = body or VaryBody()
+    source = await once(web, source, key, request, body)
+    vary = VaryCommand(id, body.number, body.how)
+    varied = await _asked(web, with_webhook(web, source, body.webhook_url), vary)
+    response.headers["Location"] = f"/api/jobs/{varied.id}"
+    return JobView.of(varied)
 
 
 async def _asked(

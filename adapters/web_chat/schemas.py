@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -86,11 +86,26 @@ class MessageBody(Body):
 
 
 class AgainBody(Body):
-    """The same request again."""
+    """The same request again: with a new seed, unless a person gave the old one."""
 
-    vary: bool = Field(False, description="Take a new seed instead of making the same pixels")
+    vary: bool = Field(False, description="Take a new seed in any case")
+    same: bool = Field(
+        False,
+        description="Exactly the same pixels. Where they are still there, the answer is the job"
+        " that has them, and nothing is charged",
+    )
     number: PictureNumber | None = Field(
         None, description="This picture alone; all of them where it is left out"
+    )
+    webhook_url: WebhookUrl | None = None
+
+
+class VaryBody(Body):
+    """A variation of one picture."""
+
+    number: PictureNumber = 1
+    how: Literal["subtle", "strong"] | None = Field(
+        None, description="How far from the picture; null leaves that to the preset that redraws"
     )
     webhook_url: WebhookUrl | None = None
 

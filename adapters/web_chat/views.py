@@ -100,6 +100,10 @@ class JobView(BaseModel):
     series: str | None = Field(
         description="Id of the first of the jobs that were asked for together; null for one alone"
     )
+    relation: str | None = Field(
+        description="How it came of its parent, such as again, subtle or upscaled"
+    )
+    is_seed_given: bool = Field(description="Whether a person gave the seed, which `again` keeps")
     pictures: list[PictureView] = Field(
         description="Those that are there by now: each as soon as it is drawn. They stay when the"
         " job is cancelled or fails before all are drawn"
@@ -149,6 +153,8 @@ class JobView(BaseModel):
             remarks=list(job.remarks),
             parent=job.parent,
             series=job.series,
+            relation=job.relation,
+            is_seed_given=job.is_seed_given,
             pictures=PictureView.all_of(job),
             grid=f"{address}/grid" if is_kept and job.images > 1 else None,
             thumbnail=f"{address}/thumbnail" if is_kept else None,

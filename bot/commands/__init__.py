@@ -105,6 +105,7 @@ from bot.commands.vocabulary import (
     ThanksCommand,
     UnlinkCommand,
     UpscaleCommand,
+    Variation,
     VaryCommand,
 )
 
@@ -169,6 +170,7 @@ __all__ = [
     "ThanksCommand",
     "UnlinkCommand",
     "UpscaleCommand",
+    "Variation",
     "VaryCommand",
     "completed",
     "courtesy_in",

@@ -148,6 +148,17 @@ class OneOf:
 
 
 @dataclass(frozen=True, slots=True)
+class Flag:
+    """A word that has no value behind it, and sets `value` by being there."""
+
+    value: Any = True
+    description: str = ""
+
+    def read(self, text: str, field: str) -> dict[str, Any]:
+        return {field: self.value}
+
+
+@dataclass(frozen=True, slots=True)
 class Option:
     """One option, written behind ``--``.
 
@@ -163,7 +174,7 @@ class Option:
 
     name: str
     fields: tuple[str, ...]
-    kind: Number | Ratio | Text | Names | OneOf
+    kind: Number | Ratio | Text | Names | OneOf | Flag
     help: str
     example: str
     aliases: tuple[str, ...] = ()
@@ -309,6 +320,16 @@ EXPAND: dict[str, Option] = IMAGINE | {
         Names("camera, light, mood or style, with commas between them", AXES),
         "What the richer words are about.",
         "camera,light",
+    )
+}
+AGAIN: dict[str, Option] = DRAW | {
+    "same": Option("same", ("same",), Flag(), "Exactly the same pixels.", "")
+}
+VARY: dict[str, Option] = DRAW | {
+    name: Option(name, ("how",), Flag(name), sentence, "")
+    for name, sentence in (
+        ("subtle", "Stay close to the picture."),
+        ("strong", "Go far from the picture."),
     )
 }
 HISTORY: dict[str, Option] = {

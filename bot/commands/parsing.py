@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
 from typing import Any
 
+from bot.commands.admin import read_admin, read_user
+from bot.commands.message import USAGES, Message, as_id
 from bot.commands.options import (
+    AGAIN,
     AXES,
     DRAW,
     EXPAND,
     HISTORY,
     IMAGINE,
     SETTINGS,
+    VARY,
     Number,
     WrongValue,
     normal,
@@ -21,34 +24,11 @@ from bot.commands.options import (
 from bot.commands.parts import take_apart
 from bot.commands.series import series_of
 from bot.commands.smalltalk import kind_of
-from bot.commands.verbs import ADMIN_USAGES, TOPICS, VERBS
+from bot.commands.verbs import TOPICS
 from bot.commands.vocabulary import (
     EXAMPLE,
     EXAMPLE_ID,
-    MAX_CREDITS,
-    AdminAudit,
-    AdminBan,
-    AdminBans,
-    AdminChannels,
-    AdminCommand,
-    AdminDrain,
-    AdminErase,
-    AdminInvite,
-    AdminLog,
-    AdminPause,
-    AdminPresets,
-    AdminQueue,
-    AdminQuota,
-    AdminReports,
-    AdminResume,
-    AdminReview,
-    AdminRoles,
-    AdminSample,
-    AdminStats,
-    AdminStrikes,
-    AdminUnban,
-    AdminWho,
-    AdminWords,
+    MAX_IMAGES,
     AgainCommand,
     AnswerCommand,
     CancelCommand,
@@ -71,6 +51,7 @@ from bot.commands.vocabulary import (
     ThanksCommand,
     UnlinkCommand,
     UpscaleCommand,
+    VaryCommand,
 )
 from bot.commands.words import (
     CLOSERS,
@@ -79,43 +60,23 @@ from bot.commands.words import (
     INK,
     Word,
     error_at,
-    printable,
     shown,
     suggestion,
     words_of,
 )
-from bot.jobs import ID_ALPHABET, ID_LENGTH
 from generation.checks import is_blank
 
 #: Also behind what people put between the bot's name and what they want: ", help".
 _FIRST_WORD = re.compile(rf"(?:{GAP}|[,;:.!?](?={GAP}))*(/?)({INK}*)")
-_USER = re.compile(f"[A-Za-z]+(-role|-server)?:{INK}+", re.IGNORECASE)
 _SHORTCUT = re.compile(r"[a-z][a-z0-9-]{0,23}", re.ASCII)
 _CODE = re.compile(r"[a-z0-9]{4}-?[a-z0-9]{4}", re.ASCII)
 #: Whole messages that say yes or no to what was proposed last.
 _ANSWERS = dict.fromkeys(["yes", "yes please", "ja", "ja bitte", "oui", "sí", "si", "はい"], True)
 _ANSWERS |= dict.fromkeys(["no", "no thanks", "nein", "nein danke", "non", "いいえ"], False)
-_USAGES = {verb.name: verb.usage for verb in VERBS}
 _ALONE: dict[str, Command] = {
     "presets": PresetsCommand(),
     "quota": QuotaCommand(),
     "queue": QueueCommand(),
-}
-_ADMIN_ALONE: dict[str, AdminCommand] = {
-    "presets": AdminPresets(),
-    "pause": AdminPause(),
-    "drain": AdminDrain(),
-    "resume": AdminResume(),
-    "queue": AdminQueue(),
-    "bans": AdminBans(),
-    "channels": AdminChannels(),
-    "roles": AdminRoles(),
-    "held": AdminReview(),
-    "reports": AdminReports(),
-    "log": AdminLog(),
-    "words": AdminWords(),
-    "stats": AdminStats(),
-    "audit": AdminAudit(),
 }
 
 
@@ -136,13 +97,13 @@ def parse(text: str) -> Command:
     if name == "imagine":
         return _read_imagine(text, first.end())
     word = Word(first[1] + first[2], first.start(1))
-    if name in _USAGES:
-        command = _read_verb(_Message(text, name, word, words_of(text, word.end)))
+    if name in USAGES:
+        command = _read_verb(Message(text, name, word, words_of(text, word.end)))
         if command is not None:
             return command
         if is_explicit:
-            raise error_at(word, f"{shown(word.text)} needs the form {_USAGES[name]}")
-    elif is_explicit and (near := difflib.get_close_matches(name[:60], _USAGES, 1, 0.75)):
+            raise error_at(word, f"{shown(word.text)} needs the form {USAGES[name]}")
+    elif is_explicit and (near := difflib.get_close_matches(name[:60], USAGES, 1, 0.75)):
         raise error_at(word, f"{shown(word.text)} is not a command; did you mean {near[0]}?")
     return _courteous(_read_imagine(text, 0))
 
@@ -204,53 +165,7 @@ def _read_imagine(text: str, start: int) -> Command:
     return series_of(ImagineCommand(prompt, **parts.values), repeat, presets)
 
 
-@dataclass(frozen=True, slots=True)
-class _Message:
-    """A text whose first word is a verb.
-
-    Attributes:
-        verb: In lower case.
-        first: The verb as typed.
-        words: All words after it.
-    """
-
-    text: str
-    verb: str
-    first: Word
-    words: list[Word]
-
-    def error(self, word: Word, sentence: str) -> CommandError:
-        """An error that also says how to have the words drawn."""
-        first, *others = self.words
-        words = f"{self.verb} {printable(first.text)}{' …' if others else ''}"
-        return error_at(word, f"{sentence}. To draw these words, write imagine {words}")
-
-    def refuse(self, words: list[Word]) -> None:
-        for word in words:
-            raise self.error(
-                word, f"{shown(word.text)} does not fit: the command is {_USAGES[self.verb]}"
-            )
-
-    def read_id(self, words: list[Word]) -> str | None:
-        """The job id in *words*; None without words."""
-        job_id = _as_id(words[0]) if words else None
-        if words and job_id is None:
-            raise self.error(
-                words[0],
-                f"{shown(words[0].text)} is not a job id: an id has {ID_LENGTH} letters and"
-                f" digits, for example {self.verb} {EXAMPLE_ID}; history lists yours",
-            )
-        self.refuse(words[1:])
-        return job_id
-
-
-def _as_id(word: Word) -> str | None:
-    """The job id in *word*, without the # or marks that people add; None without one."""
-    bare = word.text.strip("#`.,!?").lower()
-    return bare if len(bare) == ID_LENGTH and set(bare) <= set(ID_ALPHABET) else None
-
-
-def _read_verb(message: _Message) -> Command | None:
+def _read_verb(message: Message) -> Command | None:
     """The command; None if the text is a prompt that begins with the same word."""
     words = message.words
     match message.verb:
@@ -290,16 +205,18 @@ def _read_verb(message: _Message) -> Command | None:
             return _read_link(message)
         case "unlink":
             message.refuse(words[1:])
-            return UnlinkCommand(_read_user(words[0]) if words else "")
+            return UnlinkCommand(read_user(words[0]) if words else "")
         case "admin" if [word.text.lower() for word in words] == ["help"]:
             return HelpCommand("admin")
         case "admin":
-            return _read_admin(message)
+            return read_admin(message)
+        case "vary":
+            return _read_vary(message)
         case _:
             return _read_again(message)
 
 
-def _read_topic(message: _Message, word: Word) -> str:
+def _read_topic(message: Message, word: Word) -> str:
     topic = normal(word.text.lstrip("-—–/").rstrip("?!."))
     if topic not in TOPICS and (option := IMAGINE.get(topic)):
         topic = option.name
@@ -309,9 +226,9 @@ def _read_topic(message: _Message, word: Word) -> str:
     return topic
 
 
-def _read_show(message: _Message) -> ShowCommand | None:
+def _read_show(message: Message) -> ShowCommand | None:
     words = message.words
-    job_id = _as_id(words[0]) if words else None
+    job_id = as_id(words[0]) if words else None
     if len(words) > 1 and (job_id is None or job_id.isalpha()):
         return None
     if not (job_id := message.read_id(words)):
@@ -322,10 +239,10 @@ def _read_show(message: _Message) -> ShowCommand | None:
     return ShowCommand(job_id)
 
 
-def _read_upscale(message: _Message) -> UpscaleCommand | None:
+def _read_upscale(message: Message) -> UpscaleCommand | None:
     """None where the words are a prompt, such as "upscale restaurant at night"."""
     words = message.words
-    job_id = _as_id(words[0]) if words else None
+    job_id = as_id(words[0]) if words else None
     if len(words) > 2 or (job_id is None and len(words) > 1):
         return None
     if not (job_id := message.read_id(words[:1])):
@@ -342,18 +259,18 @@ def _read_upscale(message: _Message) -> UpscaleCommand | None:
     return UpscaleCommand(job_id, int(words[1].text))
 
 
-def _read_report(message: _Message) -> ReportCommand | None:
+def _read_report(message: Message) -> ReportCommand | None:
     """None where the words are a prompt, such as "report card on a desk"."""
     words = message.words
-    job_id = _as_id(words[0]) if words else None
+    job_id = as_id(words[0]) if words else None
     if job_id is None:
         return None
     return ReportCommand(job_id, message.text[words[0].end :].strip(GAPS))
 
 
-def _read_inspect(message: _Message) -> InspectCommand | None:
+def _read_inspect(message: Message) -> InspectCommand | None:
     words = message.words
-    job_id = _as_id(words[0]) if len(words) == 1 else None
+    job_id = as_id(words[0]) if len(words) == 1 else None
     if len(words) > 1 or (words and (job_id is None or job_id.isalpha())):
         return None  # "inspector", "inspect the engine": a prompt
     return InspectCommand(job_id)
@@ -365,18 +282,50 @@ def _read_answer(answer: str, words: list[Word]) -> AnswerCommand | None:
     return AnswerCommand(code, answer == "yes") if not words or _is_code(code) else None
 
 
-def _read_again(message: _Message) -> Command:
-    parts = take_apart(message.text, message.first.end, DRAW)
-    is_vary = message.verb == "vary"
-    if is_vary and "seed" in parts.values:
-        seed = parts.given[IMAGINE["seed"]]
-        raise error_at(seed, "vary always takes a new seed; write again to set one", "seed")
+def _read_again(message: Message) -> Command:
+    parts = take_apart(message.text, message.first.end, AGAIN)
+    is_same = bool(parts.values.pop("same", False))
+    if is_same and parts.values:
+        word = parts.given[AGAIN["same"]]
+        raise error_at(word, "--same changes nothing; leave it out, or the other options")
+    job_id, number = _read_which(message, parts.words)
     repeat, presets = parts.values.pop("repeat", 1), parts.values.pop("presets", ())
     changes = ImagineCommand(**parts.values)
-    return series_of(AgainCommand(message.read_id(parts.words), changes, is_vary), repeat, presets)
+    again = AgainCommand(job_id, changes, number=number, same=is_same)
+    return series_of(again, repeat, presets)
 
 
-def _read_settings(message: _Message) -> SettingsCommand:
+def _read_vary(message: Message) -> Command:
+    parts = take_apart(message.text, message.first.end, VARY)
+    if "seed" in parts.values:
+        seed = parts.given[VARY["seed"]]
+        raise error_at(seed, "vary always takes a new seed; write again to set one", "seed")
+    how = parts.values.pop("how", None)
+    job_id, number = _read_which(message, parts.words)
+    if not parts.values:
+        return VaryCommand(job_id, number, how)
+    if how is not None:
+        raise error_at(
+            parts.given[VARY[how]],
+            f"--{how} keeps everything else as it is; leave it out, or the other options",
+        )
+    repeat, presets = parts.values.pop("repeat", 1), parts.values.pop("presets", ())
+    changes = ImagineCommand(**parts.values)
+    return series_of(AgainCommand(job_id, changes, vary=True, number=number), repeat, presets)
+
+
+def _read_which(message: Message, words: list[Word]) -> tuple[str | None, int | None]:
+    """The id of a job, and the number of one of its pictures; None for each that is not said."""
+    if len(words) != 2 or not words[1].text.isdecimal() or as_id(words[0]) is None:
+        return message.read_id(words), None
+    try:
+        number: int = Number(1, MAX_IMAGES, is_whole=True).read(words[1].text, "")[""]
+    except WrongValue as wrong:
+        raise error_at(words[1], f"the number of the picture {wrong}", "number") from None
+    return message.read_id(words[:1]), number
+
+
+def _read_settings(message: Message) -> SettingsCommand:
     parts = take_apart(message.text, message.first.end, SETTINGS)
     words = parts.words
     is_reset = bool(words) and words[0].text.lower() == "reset"
@@ -388,7 +337,7 @@ def _read_settings(message: _Message) -> SettingsCommand:
     return SettingsCommand(changes, is_reset, notify=notify)
 
 
-def _read_expand(message: _Message) -> ExpandCommand:
+def _read_expand(message: Message) -> ExpandCommand:
     """``expand ID``, ``expand a fox --axes light``, or ``expand CODE light``, as buttons say it."""
     words = message.words
     if not words:
@@ -399,14 +348,14 @@ def _read_expand(message: _Message) -> ExpandCommand:
             return ExpandCommand(code=words[0].text.lower(), axes=axes)
     parts = take_apart(message.text, message.first.end, EXPAND)
     axes = parts.values.pop("axes", ())
-    job_id = _as_id(parts.words[0]) if len(parts.words) == 1 else None
+    job_id = as_id(parts.words[0]) if len(parts.words) == 1 else None
     asked = ImagineCommand(parts.prose, **parts.values)
     if job_id is not None and not job_id.isalpha():
         return ExpandCommand(job_id, axes=axes)
     return ExpandCommand(job_id or "", asked=asked, axes=axes)  # "darkness" may be an id
 
 
-def _read_prefer(message: _Message) -> PreferCommand:
+def _read_prefer(message: Message) -> PreferCommand:
     """``prefer suffix ", film grain"``, ``prefer pic = "--ar 3:2"`` or ``prefer remove pic``."""
     words = message.words
     if not words:
@@ -416,7 +365,7 @@ def _read_prefer(message: _Message) -> PreferCommand:
         return PreferCommand("remove", words[1].text.lower().lstrip("-—–"))
     if not _SHORTCUT.fullmatch(name) or name == "remove":
         raise message.error(
-            words[0], f"{shown(words[0].text)} does not fit: the command is {_USAGES['prefer']}"
+            words[0], f"{shown(words[0].text)} does not fit: the command is {USAGES['prefer']}"
         )
     if name in DRAW or name in HISTORY:
         raise error_at(
@@ -429,7 +378,7 @@ def _read_prefer(message: _Message) -> PreferCommand:
     return PreferCommand("keep", name, text) if text.strip() else PreferCommand("remove", name)
 
 
-def _read_my_data(message: _Message) -> MyDataCommand:
+def _read_my_data(message: Message) -> MyDataCommand:
     words = message.words
     match [word.text.lower() for word in words]:
         case ["export" | "delete" as action]:
@@ -440,11 +389,11 @@ def _read_my_data(message: _Message) -> MyDataCommand:
             raise error_at(message.first, "mydata what? Write mydata export or mydata delete")
     wrong = words[1] if words[0].text.lower() in ("export", "delete") else words[0]
     raise message.error(
-        wrong, f"{shown(wrong.text)} does not fit: the command is {_USAGES['mydata']}"
+        wrong, f"{shown(wrong.text)} does not fit: the command is {USAGES['mydata']}"
     )
 
 
-def _read_link(message: _Message) -> LinkCommand | None:
+def _read_link(message: Message) -> LinkCommand | None:
     """None where the words are a prompt, such as "link in a green tunic"."""
     match [word.text.lower() for word in message.words]:
         case []:
@@ -461,111 +410,3 @@ def _read_link(message: _Message) -> LinkCommand | None:
 def _is_code(word: str) -> bool:
     """Whether *word* looks like a code of `bot.linking`, perhaps mistyped."""
     return bool(_CODE.fullmatch(word)) and ("-" in word or any(map(str.isdecimal, word)))
-
-
-def _read_admin(message: _Message) -> AdminCommand:
-    words = message.words
-    if not words:
-        raise error_at(message.first, f"admin what? {suggestion('', ADMIN_USAGES)}")
-    act = words[0].text.lower()
-    if act not in ADMIN_USAGES:
-        hint = suggestion(act, ADMIN_USAGES)
-        raise message.error(words[0], f"{shown(words[0].text)} is not an admin command ({hint})")
-    match [word.text.lower() for word in words]:
-        case [alone] if alone in _ADMIN_ALONE:
-            return _ADMIN_ALONE[alone]
-        case ["presets", "reload"]:
-            return AdminPresets("reload")
-        case ["presets", "enable" | "disable" as action, name]:
-            return AdminPresets(action, name)
-        case ["presets", "sample", name, *_]:
-            return AdminSample(name, message.text[words[2].end :].strip(GAPS))
-        case ["queue", "failed"]:
-            return AdminQueue("failed")
-        case ["queue", "first" | "last" | "cancel" | "refund" | "replay" as action, _]:
-            return AdminQueue(action, _read_job(words[2]))
-        case ["release" | "reveal" as decision, _]:
-            return AdminReview(decision, _read_job(words[1]))
-        case ["reject", _, *_]:
-            reason = message.text[words[1].end :].strip(GAPS)
-            return AdminReview("reject", _read_job(words[1]), reason)
-        case ["who", _]:
-            return AdminWho(_read_job(words[1]))
-        case ["dismiss", _]:
-            return AdminReports("dismiss", _read_job(words[1]))
-        case ["remove", _, *_]:
-            reason = message.text[words[1].end :].strip(GAPS)
-            return AdminReports("remove", _read_job(words[1]), reason)
-        case ["erase", _]:
-            return AdminErase(_read_user(words[1]))
-        case ["erase", _, "--yes" | "—yes" | "–yes"]:
-            return AdminErase(_read_user(words[1]), is_sure=True)
-        case ["invite", _]:
-            return AdminInvite(words[1].text)
-        case ["log", "here" | "off" as action]:
-            return AdminLog(action)
-        case ["audit", "export", *_]:
-            return AdminAudit(message.text[words[1].end :].strip(GAPS), is_export=True)
-        case ["audit", *_]:
-            parts = take_apart(message.text, words[0].end, HISTORY)
-            return AdminAudit(parts.prose, **parts.values)
-        case ["stats", days] if days.isdecimal() and 1 <= int(days) <= 366:
-            return AdminStats(int(days))
-        case ["strikes", "lift", _]:
-            return AdminStrikes(_read_user(words[2]), is_lifted=True)
-        case ["strikes", _]:
-            return AdminStrikes(_read_user(words[1]))
-        case ["words", "refuse" | "allow" as change, _, *_]:
-            return AdminWords(change, message.text[words[1].end :].strip(GAPS))
-        case ["quota", user] if user not in ("grant", "set", "reset"):
-            return AdminQuota("show", _read_user(words[1]))
-        case ["quota", "reset", _]:
-            return AdminQuota("reset", _read_user(words[2]))
-        case ["quota", "grant", _, _]:
-            return AdminQuota("grant", _read_user(words[2]), _read_credits(words[3], 1))
-        case ["quota", "set", _, "default"]:
-            return AdminQuota("set", _read_user(words[2]))
-        case ["quota", "set", _, _]:
-            return AdminQuota("set", _read_user(words[2]), _read_credits(words[3], 0))
-        case ["ban", _, *_]:
-            reason = message.text[words[1].end :].strip(GAPS)
-            return AdminBan(_read_user(words[1]), reason)
-        case ["channels", "allow" | "remove" as change, _]:
-            return AdminChannels(change, _read_channel(words[2]))
-        case ["roles", "allow" | "remove" as change, _]:
-            return AdminRoles(change, _read_user(words[2]))
-        case ["unban", _]:
-            return AdminUnban(_read_user(words[1]))
-    wrong = words[:2][-1] if act in _ADMIN_ALONE else words[-1]
-    raise error_at(wrong, f"{shown(wrong.text)} does not fit: write {ADMIN_USAGES[act]}")
-
-
-def _read_channel(word: Word) -> str:
-    """The platform's own id of a channel, which may be written ``platform-channel:id``."""
-    id = word.text.rpartition(":")[2]
-    if not re.fullmatch(r"[A-Za-z0-9]{1,32}", id):
-        raise error_at(word, f"{shown(word.text)} is not a channel")
-    return id
-
-
-def _read_job(word: Word) -> str:
-    job_id = _as_id(word)
-    if job_id is None:
-        raise error_at(word, f"{shown(word.text)} is not a job id; admin queue lists them")
-    return job_id
-
-
-def _read_user(word: Word) -> str:
-    """``platform:id``, the platform in lower case."""
-    if not _USER.fullmatch(word.text):
-        raise error_at(word, f"{shown(word.text)} is not a user: users look like discord:1234")
-    platform, _, name = word.text.partition(":")
-    return f"{platform.lower()}:{name}"
-
-
-def _read_credits(word: Word, lowest: int) -> int:
-    try:
-        credits: int = Number(lowest, MAX_CREDITS, is_whole=True).read(word.text, "")[""]
-    except WrongValue as wrong:
-        raise error_at(word, f"credits {wrong}") from None
-    return credits

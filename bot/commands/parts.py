@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.commands.options import Number, Option, Text, WrongValue, is_slip, normal
+from bot.commands.options import Flag, Number, Option, Text, WrongValue, is_slip, normal
 from bot.commands.words import (
     A_WORD,
     CLOSERS,
@@ -126,6 +126,8 @@ def _check_dash(text: str, position: int, table: dict[str, Option], quoted: dict
 
 def _has_value(text: str, position: int, option: Option, quoted: dict[int, int]) -> bool:
     """Whether the text behind the name of *option* looks like its value."""
+    if isinstance(option.kind, Flag):
+        return False
     if isinstance(option.kind, Number) or text[position : position + 1] == "=":
         return _NUMBER_FOLLOWS.match(text, position) is not None
     word = A_WORD.search(text, position)
@@ -171,6 +173,9 @@ def _read_option(
                 option.field,
             )
     parts.given[option] = typed
+    if isinstance(option.kind, Flag):
+        parts.values.update(option.kind.read("", option.field))
+        return match.end()
 
     before = _BEFORE_VALUE.match(text, match.end())
     assert before

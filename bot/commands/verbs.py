@@ -27,10 +27,16 @@ VERBS: tuple[Verb, ...] = (
     Verb("inspect [ID]", "Tells what an attached picture, or one of yours, says about itself."),
     Verb("show ID", "Shows a picture again, with its settings."),
     Verb(
-        "again [ID] [options]",
-        "Draws a picture again, with your changes; without an id your latest.",
+        "again [ID] [number] [options | --same]",
+        "Draws a new picture from the same words, or the same one with your changes; without an id"
+        " your latest. --same shows exactly the same pixels, for nothing where they are still"
+        " there.",
     ),
-    Verb("vary [ID] [options]", "Draws a picture again with a new seed."),
+    Verb(
+        "vary [ID] [number] [--subtle | --strong | options]",
+        "Draws a variation of a picture, close to it or far from it; with options, or of several"
+        " pictures without a number, with new seeds.",
+    ),
     Verb("upscale ID [number]", "Makes a picture larger, with detail drawn in."),
     Verb("report ID [reason]", "Tells moderators of a picture that should not be here."),
     Verb("quota", "Shows how many credits you have left."),

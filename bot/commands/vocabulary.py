@@ -134,14 +134,21 @@ class AgainCommand:
     """Draw a job again, perhaps with changes; without an id the latest.
 
     Attributes:
-        vary: Whether with a new seed.
+        vary: Whether with a new seed in any case.
         number: Number (from 1) of the only picture to draw; None for all.
+        same: Whether exactly these pixels are wanted, which are shown again where they are still
+            there.
     """
 
     job_id: str | None = None
     changes: ImagineCommand = field(default=ImagineCommand())
     vary: bool = False
     number: int | None = None
+    same: bool = False
+
+
+#: How far a variation goes from its picture.
+Variation = Literal["subtle", "strong"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +184,16 @@ class AnswerCommand:
 
 @dataclass(frozen=True, slots=True)
 class VaryCommand:
-    """Draw a variation of one picture (from 1) of a job."""
+    """Draw a variation of one picture of a job; without an id of the latest.
 
-    job_id: str
-    number: int = 1
+    Attributes:
+        number: Number (from 1) of the picture; without one the only picture, or all with new seeds.
+        how: How far it goes; None leaves that to the preset.
+    """
+
+    job_id: str | None = None
+    number: int | None = None
+    how: Variation | None = None
 
 
 @dataclass(frozen=True, slots=True)

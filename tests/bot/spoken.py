@@ -18,6 +18,7 @@ from bot.commands.options import Number
 from bot.config import Config
 from bot.engines import LOADING, LOADING_FOR, NO_ENGINE
 from bot.jobs import JobStatus
+from bot.lineage import LINES, OLDER
 from bot.reasons import RESTARTS, LeftBehind, Reason
 from bot.replies import NOTIFICATIONS
 from bot.screening import pictures, words
@@ -130,7 +131,7 @@ def spoken():
     """All of them, but for the names and descriptions of Discord's commands."""
     found = {str(status) for status in JobStatus} | MADE | errors()
     found |= {PAUSED, DRAINING, LOADING, LOADING_FOR, NO_ENGINE, BROKEN, *standstill.SENTENCES}
-    found |= {*NOTES, RESTARTS, *map(str, Reason), *map(str, LeftBehind)}
+    found |= {*LINES.values(), OLDER, *NOTES, RESTARTS, *map(str, Reason), *map(str, LeftBehind)}
     found |= {*map(str, Sentence), *map(str, Hint), *NOTIFICATIONS.values()}
     found |= {outcomes.OUR_FAULT, outcomes.UNREADABLE, own_data.DELETED_HERE, own_data.LATER}
     found |= {outcomes.LOST_TOO_OFTEN, outcomes.ENGINE_LOST_TOO_OFTEN}

@@ -8,7 +8,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot import replies
-from bot.commands import OPTIONS, TOPICS, VERBS, AgainCommand, CommandError, ImagineCommand, parse
+from bot.commands import (
+    OPTIONS,
+    TOPICS,
+    VERBS,
+    AgainCommand,
+    CommandError,
+    ImagineCommand,
+    VaryCommand,
+    parse,
+)
 from bot.conversation import converse, understand
 from bot.jobs import Job, JobStatus
 from bot.refusals import NotAllowed
@@ -243,7 +252,7 @@ def test_same_with_words_puts_them_behind_the_prompt_of_the_last_picture(text):
 def test_same_with_options_alone_keeps_the_prompt():
     assert understand("same --steps 40", FOX).changes == ImagineCommand(num_inference_steps=40)
     assert understand("same, at night —steps 40", FOX).changes.num_inference_steps == 40
-    assert understand("same", FOX) == AgainCommand(FOX.id)
+    assert understand("same", FOX) == AgainCommand(FOX.id, same=True)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +264,7 @@ def test_same_at_the_beginning_of_a_prompt_is_a_word_of_it(text):
 
 def test_again_without_an_id_means_the_last_picture_of_the_conversation():
     assert understand("again --steps 2", FOX).job_id == FOX.id
-    assert understand("vary", FOX) == AgainCommand(FOX.id, vary=True)
+    assert understand("vary", FOX) == VaryCommand(FOX.id)
     assert understand("again b3c4d5e6", FOX).job_id == "b3c4d5e6"
     assert understand("again", None) == AgainCommand()
     assert understand("same, at night", None) == ImagineCommand("same, at night")
@@ -268,9 +277,11 @@ def test_a_mistake_behind_same_is_told_as_any_other():
 
 
 def test_what_is_taken_over_is_what_was_not_said():
-    assert replies.inherited(FOX, ImagineCommand()) == (
-        "Builds on k7m2p9qa and keeps preset plain, 64×64, seed 7."
-    )
+    kept = "Builds on k7m2p9qa and keeps preset plain, 64×64"
+    assert replies.inherited(FOX, ImagineCommand()) == f"{kept}."
+    given = replace(FOX, is_seed_given=True)
+    assert replies.inherited(given, ImagineCommand()) == f"{kept}, seed 7."
+    assert replies.inherited(FOX, ImagineCommand("at night")) == f"{kept}, seed 7."
     changed = ImagineCommand(preset="canny", aspect_ratio=(1, 2))
     assert replies.inherited(FOX, changed, vary=True) == "Builds on k7m2p9qa and keeps its prompt."
 
@@ -388,3 +399,45 @@ async def test_pictures_go_with_prompts_and_inspections_alone(bot):
 
     assert "says nothing about where it comes from" in inspected.text
     assert "a picture goes with a prompt" in other.text.lower()
+
+
+async def test_the_same_again_costs_nothing_while_the_picture_is_there(say, service, gate):
+    gate.open()
+    first = (await say("a fox --steps 2")).job
+    await finished(first)
+    used = (await service.quota(ADA)).used
+
+    reply = await say(f"again {first.id} --same")
+    bare = await say("same")
+
+    assert (reply.job.id, reply.is_new, bare.job.id) == (first.id, False, first.id)
+    assert (await service.quota(ADA)).used == used
+    await service.delete(Source(ADA), first.id)
+    drawn = await say(f"again {first.id} --same")
+    assert (drawn.is_new, drawn.job.request) == (True, first.request)
+
+
+async def test_of_several_pictures_one_is_named_to_vary_it(say, gate):
+    gate.open()
+    first = (await say("a fox --steps 2 --images 2")).job
+    await finished(first)
+
+    which = await say(f"vary {first.id} --subtle")
+    one = await say(f"vary {first.id} 2 --subtle")
+    whole = await say(f"vary {first.id}")
+
+    assert f"has pictures 1 to 2: say which, for example vary {first.id} 2 --subtle" in which.text
+    assert (one.job.request.preset, one.job.images) == ("redraw", 1)
+    assert (whole.job.request.preset, whole.job.images) == ("plain", 2)
+
+
+async def test_a_variation_of_the_last_picture_may_start_from_somebody_elses(service, gate):
+    gate.open()
+    place = {"channel": "general", "root": "1"}
+    asked = Source("slack:T1-ada", reply_to=dict(place), thread=place)
+    first = (await converse(service, asked, "a fox --steps 2")).job
+    await finished(first)
+
+    varied = await converse(service, Source("slack:T1-bob", thread=place), "vary --subtle")
+
+    assert (varied.job.parent, varied.job.parent_user) == (first.id, "slack:T1-ada")

@@ -69,6 +69,7 @@ def test_every_kept_file_is_signed_and_says_that_a_model_made_it(tmp_path, fox, 
 
     for number, request in enumerate(job.requests, 1):
         gallery.save(job, number, request, encoded(noise(), noise()))
+    gallery.finish(job, range(1, job.images + 1))
 
     kept = sorted(gallery.images.iterdir())
     assert len(kept) == 5  # two pictures, their grid, the map and the thumbnail

@@ -37,9 +37,13 @@ async function askOnce(name, ask) {
 
 /* What can be done with a job, from wherever it is shown. */
 const acts = {
-  /** Draw a whole job again, or one picture of it. */
-  again: (job, vary, which) =>
-    askOnce(`again ${job.id} ${vary} ${which}`, () => api.again(job.id, vary, which)),
+  /** Draw a new picture from a whole job, or from one picture of it. */
+  again: (job, number) => askOnce(`again ${job.id} ${number}`, () => api.again(job.id, { number })),
+  /** Show exactly these pixels again; they are drawn where they are no longer there. */
+  same: (job, number) => (pictureOf(job, number ?? 1) ? acts.open(job, number ?? 1)
+    : askOnce(`same ${job.id} ${number}`, () => api.again(job.id, { number, same: true }))),
+  /** Draw a variation of one picture: "subtle" or "strong". */
+  vary: (job, how, number = 1) => askOnce(`vary ${job.id} ${how} ${number}`, () => api.vary(job.id, how, number)),
   upscale: (job, which) =>
     askOnce(`upscale ${job.id} ${which}`, async () => (await api.say(`upscale ${job.id} ${which}`)).job),
   remove(job) {
@@ -185,7 +189,7 @@ function sentence(text) {
 async function answer(reply, bubble) {
   // Options and the picture belong to prompts alone.
   bubble.mean(reply.kind === "imagine" ? reply.job : null);
-  if (reply.job && ["imagine", "again", "upscale", "answer"].includes(reply.kind)) {
+  if (reply.job && ["imagine", "again", "vary", "upscale", "answer"].includes(reply.kind)) {
     accept(reply.job, { said: false });
     return;
   }

@@ -190,18 +190,18 @@ export class JobCard {
     this.pictures.hidden = isFinal(job) && !hasPictures;
     this.line.hidden = job.status === "succeeded" && hasPictures;
     if (job.status === "succeeded" && !hasPictures) {
-      this.line.textContent = "The picture was deleted. “Again” draws the same one.";
+      this.line.textContent = "The picture was deleted. “Same again” draws it once more.";
     }
     this.facts.replaceChildren(...(job.status === "succeeded" ? facts(job) : []));
     const acts = this.#acts;
     this.actions.replaceChildren(...(isFinal(job)
       ? [
-          button("Again", "again", () => acts.again(this.#job, false), { title: "Draw the same picture again" }),
-          button("Vary", "vary", () => acts.again(this.#job, true), { title: "Draw the same words with a new seed" }),
+          button("Again", "again", () => acts.again(this.#job), { title: "Draw a new picture from the same words" }),
+          ...(hasPictures || job.status !== "succeeded" ? [] : [button("Same again", "again", () => acts.same(this.#job), { title: "Draw exactly the same pixels" })]),
           button("Edit prompt", "edit", () => acts.edit(this.#job)),
           ...(acts.canExpand() ? [button("Expand", "again", () => acts.expand(this.#job), { title: "See richer words for this prompt" })] : []),
           ...(!hasPictures ? [] : job.images === 1 ? pictureButtons(job, 1, acts)
-            : [saveLink("Download all", job.grid, `${job.id}.png`), seedButton(job.seed)]),
+            : [eachPicture(job, acts), saveLink("Download all", job.grid, `${job.id}.png`), seedButton(job.seed)]),
         ]
       : job.status === "held" ? [] : [button("Cancel", "close", () => acts.cancel(this.#job))]));
   }
@@ -221,9 +221,22 @@ export function alternative(job, which) {
   return `Made by AI: ${job.prompt}${job.images > 1 ? ` (picture ${which} of ${job.images})` : ""}`;
 }
 
+/** Short buttons for each picture of several: U makes it larger, V varies it. */
+function eachPicture(job, acts) {
+  const row = (letter, label, act) => job.pictures.map(({ number }) => el("button", {
+    type: "button", class: "ghost", text: `${letter}${number}`, "aria-label": `${label} picture ${number}`,
+    title: `${label} picture ${number}`, onclick: () => act(number),
+  }));
+  return el("div", { class: "each", role: "group", "aria-label": "Each picture" },
+    canUpscale(job) && row("U", "Upscale", (which) => acts.upscale(job, which)),
+    row("V", "Vary", (which) => acts.vary(job, "strong", which)));
+}
+
 /** Buttons for one finished picture. */
 export function pictureButtons(job, which, acts) {
   return [
+    button("Vary subtle", "vary", () => acts.vary(job, "subtle", which), { title: "A variation close to this picture" }),
+    button("Vary strong", "vary", () => acts.vary(job, "strong", which), { title: "A variation that goes far from this picture" }),
     button("Use as control image", "outline", () => acts.useAsControl(job, which)),
     canUpscale(job) && button("Upscale", "upscale", () => acts.upscale(job, which), { title: "A larger version, with detail drawn in" }),
     saveLink("Download", `/api/jobs/${job.id}/image?number=${which}&download=true`),

@@ -75,8 +75,8 @@ export class Viewer {
           figure(job.control.image, "Control image"),
           job.control.map && figure(job.control.map, "Control map")),
         el("div", { class: "actions" },
-          button("Again", "again", () => acts.again(job, false, one)),
-          button("Vary", "vary", () => acts.again(job, true, one)),
+          button("Again", "again", () => acts.again(job, one), { title: "Draw a new picture from the same words" }),
+          !picture && button("Same again", "again", () => acts.same(job, one), { title: "Draw exactly the same pixels" }),
           button("Edit prompt", "edit", () => acts.edit(one ? { ...job, seed: picture.seed, images: 1 } : job)),
           picture && pictureButtons(job, which, acts),
           picture && isFinal(job) && button("Delete", "delete", () => acts.remove(job)))));

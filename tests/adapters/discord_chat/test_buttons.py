@@ -49,7 +49,7 @@ async def test_again_draws_the_same_pixels_in_a_message_of_its_own(fake, ada, fo
 
 
 async def test_vary_starts_from_the_picture(ada, fox, service):
-    pressed = await ada.press(fox, "Vary")
+    pressed = await ada.press(fox, "Vary strong")
 
     await pressed.until(drawn)
     request = (await newest(service, ada)).request
@@ -372,7 +372,7 @@ async def test_the_buttons_of_a_picture_that_was_deleted_say_so(ada, bob, fox, s
     job = await newest(service, ada)
     await service.delete(Source(job.user), job.id)
 
-    pressed = await bob.press(fox, "Vary")
+    pressed = await bob.press(fox, "Vary strong")
 
     assert "was deleted" in (await pressed.followed_up()).text
 

@@ -68,7 +68,7 @@ class Asker:
         return Asked(self.person, await self.person.command(self.channel, "flux again"))
 
     async def vary(self, asked):
-        return Asked(self.person, await self.person.press(await asked.message(), "Vary"))
+        return Asked(self.person, await self.person.press(await asked.message(), "Vary strong"))
 
     async def refused(self, text, image=None):
         return (await (await self.ask(text, image)).interaction.followed_up()).text

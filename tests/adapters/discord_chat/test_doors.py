@@ -90,7 +90,7 @@ async def test_only_members_of_the_named_roles_may_use_it(fake, make_presence, g
     assert "Drawing needs a role" in await refused(asked)
 
 
-@pytest.mark.parametrize("button", ["Again", "Vary", "Edit prompt", "Use as control image"])
+@pytest.mark.parametrize("button", ["Again", "Vary strong", "Edit prompt", "Use as control image"])
 async def test_a_button_asks_for_all_that_its_command_asks_for(fake, make_presence, gate, button):
     gate.open()
     role = fake.guild.add_role("artists", 0)

@@ -153,7 +153,7 @@ async def test_each_preview_has_a_name_of_its_own():
 async def test_a_grid_of_more_than_four_has_buttons_for_the_first_four():
     post = ended_post(a_job(images=6), ENGLISH, ("x.png", b""), can_upscale=False)
 
-    labels = [item.item.label for item in post.items]
+    labels = [item.item.label for item in post.items[:8]]
     assert labels[:8] == ["U1", "U2", "U3", "U4", "V1", "V2", "V3", "V4"]
 
 

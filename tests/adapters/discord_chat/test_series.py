@@ -69,7 +69,7 @@ async def test_one_of_them_is_picked_to_go_on_with(ask, ada, gate):
     picked = await (await ada.press(message, "2. blue")).until(drawn)
 
     assert "blue house" in picked.text
-    assert {"Again", "Vary", "Edit prompt"} <= set(picked.buttons)
+    assert {"Again", "Vary strong", "Edit prompt"} <= set(picked.buttons)
 
 
 async def test_cancelling_cancels_all_that_are_left(ask, ada, service, gate):

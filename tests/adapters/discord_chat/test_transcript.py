@@ -14,8 +14,9 @@ flux:
   a fox
   plain · 3 steps · 64×64 · seed 7 · picture1
   [picture 64×64]
-  [Again] [Vary] [Edit prompt]
+  [Again] [Vary subtle] [Vary strong] [Edit prompt]
   [Use as control image] [Report] [Delete]
+  [More ▾]
 
 ada:
   (presses) [Edit prompt]
@@ -27,8 +28,9 @@ flux:
   a fox
   canny · 3 steps · 64×64 · seed 7 · picture2
   [picture 64×64]
-  [Again] [Vary] [Edit prompt]
+  [Again] [Vary subtle] [Vary strong] [Edit prompt]
   [Use as control image] [Report] [Delete]
+  [More ▾]
 
 bob:
   look

@@ -144,7 +144,7 @@ async def test_buttons_again_and_vary_draw_in_the_thread(chat, slack, ada, gener
     before = set(general.messages)
     await ada.press(fox, "Again", general)
     again = await one_more(general, before)
-    await ada.press(fox, "Vary", general)
+    await ada.press(fox, "Vary strong", general)
     varied = await one_more(general, {*before, again["ts"]})
 
     first, second, third = await jobs(chat)
@@ -152,7 +152,7 @@ async def test_buttons_again_and_vary_draw_in_the_thread(chat, slack, ada, gener
     assert (second.parent, third.parent) == (first.id, first.id)
     assert slack.files[images(again)[0]].data != b""
     assert second.request == first.request
-    assert third.request.kind.strength == 0.5, "the variation starts from the picture"
+    assert third.request.kind.strength == 0.6, "the variation starts from the picture"
 
 
 async def test_others_may_build_on_a_picture_but_neither_cancel_nor_delete_it(

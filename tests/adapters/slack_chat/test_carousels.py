@@ -29,8 +29,8 @@ async def test_several_pictures_stand_side_by_side_with_the_buttons_of_each(
     (row,) = (block for block in message["blocks"] if block["type"] == "carousel")
     assert images(message) == fox.reply_to["files"]
     labels = [[each["text"]["text"] for each in card["actions"]] for card in row["elements"]]
-    assert labels == [["Vary"], ["Vary"]]
-    await ada.press(message, "Vary", general)
+    assert labels == [["Vary subtle", "Vary strong"]] * 2
+    await ada.press(message, "Vary subtle", general)
     await delivered(chat)
     assert (await jobs(chat))[-1].parent == fox.id
 
@@ -56,7 +56,7 @@ async def test_where_slack_takes_none_they_stand_below_one_another_from_then_on(
 
     assert "carousel" not in kinds(first)
     assert len(images(first)) == 2
-    assert {"Vary 1", "Vary 2"} <= set(buttons(first))
+    assert {"Vary subtle 1", "Vary subtle 2"} <= set(buttons(first))
     assert not chat.workspaces["T0123"].shows_carousels
     assert refused >= 2
 

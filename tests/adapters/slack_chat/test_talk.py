@@ -50,7 +50,8 @@ async def test_a_mention_is_answered_in_its_thread_with_the_picture(
     assert message["blocks"][2]["alt_text"] == "Made by AI: a fox in snow"
     assert buttons(message) == [
         "Again",
-        "Vary",
+        "Vary subtle",
+        "Vary strong",
         "Edit prompt",
         "Use as control image",
         "Report",

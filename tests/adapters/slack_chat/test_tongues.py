@@ -24,7 +24,7 @@ async def test_a_picture_is_shown_in_the_language_of_the_person(chat, uwe, gener
 
     message = await general.said("Seed 7", button="Nochmal")
 
-    assert "Variieren" in buttons(message)
+    assert "Stark variieren" in buttons(message)
     assert message["blocks"][2]["alt_text"] == "Von einer KI gemacht: a fox"
 
 

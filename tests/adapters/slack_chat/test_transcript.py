@@ -25,7 +25,7 @@ ada:
     flux (to ada alone):
       There is no picture 'abc23def' of yours.
 
-    (ada presses [Vary])
+    (ada presses [Vary strong])
 
     flux:
       a fox & a cat
@@ -42,7 +42,7 @@ async def test_a_conversation_reads_as_people_see_it(chat, slack, ada, general, 
     fox = await general.said("seed 7", button="Again")
     await ada.mention(general, "show abc23def", thread=fox["thread_ts"])
     await general.whispered(ada.id, "There is no picture")
-    await ada.press(fox, "Vary", general)
+    await ada.press(fox, "Vary strong", general)
     await general.until(lambda found: sum("Again" in str(each) for each in found) == 2)
 
     assert re.sub(r"(\[Again\]) .*", r"\1 …", slack.transcript(general)) == CONVERSATION

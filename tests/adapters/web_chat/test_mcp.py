@@ -81,10 +81,10 @@ async def test_an_agent_draws_edits_repeats_and_looks_up(server, gate, mode):
     pixels = [opened(base64.b64decode(each.content[0].data)).tobytes() for each in (drawn, again)]
     assert pixels[0] == pixels[1]
     assert [job["id"] for job in page.structured_content["jobs"]] == [
-        again.structured_content["id"],
         mapped.structured_content["id"],
         edited.structured_content["id"],
-    ]
+        again.structured_content["id"],
+    ], "what is there already is not drawn again"
     assert presets.structured_content["default"] == "plain"
     (link,) = drawn.structured_content["links"]
     assert link in text_of(drawn)

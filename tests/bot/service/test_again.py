@@ -5,27 +5,90 @@ from dataclasses import replace
 import pytest
 
 from bot.commands import ImagineCommand
+from bot.lineage import Relation
 from bot.refusals import NotFound
 from bot.source import Source
 from generation.errors import InvalidRequest
 from tests.bot.conftest import CIRCLE
-from tests.conftest import ADA, PRESETS, finished
+from tests.conftest import ADA, BOB, PRESETS, finished
 from tests.samples import picture, pixels
 
 
-async def test_again_makes_the_same_pixels(service, gate):
+async def test_the_same_again_makes_the_same_pixels(service, gate):
     gate.open()
     first = await service.submit(Source(ADA), ImagineCommand("a fox", preset="canny"), (picture(),))
     await finished(first)
 
-    second = await service.again(Source(ADA))
+    second = await service.again(Source(ADA), same=True)
     await finished(second)
 
-    assert second.parent == first.id
+    assert (second.parent, second.relation) == (first.id, Relation.SAME)
     assert second.request == first.request
     assert pixels(await service.lookups.picture(Source(ADA), first.id)) == pixels(
         await service.lookups.picture(Source(ADA), second.id)
     )
+
+
+async def test_again_takes_a_new_seed_unless_a_person_gave_one(service, gate):
+    gate.open()
+    rolled = await service.submit(Source(ADA), replace(CIRCLE, seed=None))
+    given = await service.submit(Source(ADA), replace(CIRCLE, seed=7))
+
+    again = await service.again(Source(ADA), rolled.id)
+    kept = await service.again(Source(ADA), given.id)
+    third = await service.again(Source(ADA), kept.id)
+
+    assert again.request.seed != rolled.request.seed
+    assert replace(again.request, seed=rolled.request.seed) == rolled.request
+    assert (kept.request, third.request) == (given.request, given.request)
+    assert (again.is_seed_given, third.is_seed_given) == (False, True)
+    assert again.relation is Relation.AGAIN
+
+
+async def test_more_pictures_are_new_ones_and_a_change_keeps_the_seed(service, gate):
+    gate.open()
+    first = await service.submit(Source(ADA), replace(CIRCLE, seed=None))
+
+    more = await service.again(Source(ADA), first.id, ImagineCommand(images=2))
+    changed = await service.again(Source(ADA), first.id, ImagineCommand(num_inference_steps=2))
+
+    assert more.request.seed != first.request.seed
+    assert changed.request.seed == first.request.seed
+    assert changed.relation is Relation.CHANGED
+
+
+async def test_a_seed_that_a_form_shows_was_given_by_nobody(service, gate):
+    gate.open()
+    first = await service.submit(Source(ADA), replace(CIRCLE, seed=None))
+    shown = ImagineCommand("a blue circle", seed=first.request.seed)
+
+    edited = await service.again(Source(ADA), first.id, shown)
+    typed = await service.again(Source(ADA), first.id, replace(shown, seed=9))
+
+    assert edited.request.seed == first.request.seed
+    assert (edited.is_seed_given, typed.is_seed_given) == (False, True)
+
+
+async def test_one_of_several_pictures_is_drawn_again_alone(service, gate):
+    gate.open()
+    first = await service.submit(Source(ADA), replace(CIRCLE, images=3, seed=7))
+
+    one = await service.again(Source(ADA), first.id, same=True, number=3)
+
+    assert (one.images, one.request.seed) == (1, 9)
+
+
+async def test_whether_a_seed_was_given_outlives_a_restart(bot, gate):
+    gate.open()
+    first = await bot.service.submit(Source(ADA), replace(CIRCLE, seed=7))
+    rolled = await bot.service.again(Source(BOB, shown=first.id), first.id, vary=True)
+
+    service = await bot.restart()
+
+    again = await service.lookups.job(Source(BOB), rolled.id)
+    assert (again.is_seed_given, again.relation) == (False, Relation.AGAIN)
+    assert (again.parent, again.parent_user) == (first.id, ADA)
+    assert (await service.lookups.job(Source(ADA), first.id)).is_seed_given
 
 
 async def test_vary_changes_the_seed_alone(service, gate):

@@ -163,3 +163,32 @@ async def test_the_last_picture_of_a_conversation_is_found_by_an_index(bot):
     )
 
     assert "jobs_by_conversation" in plan[0]["detail"]
+
+
+async def test_a_variation_goes_as_far_as_is_said_and_as_often_as_is_set(make_bot, gate):
+    gate.open()
+    bot = await make_bot(variations={"subtle": 0.4, "strong": 0.8, "images": 3})
+    job = await bot.service.submit(Source(ADA), replace(CIRCLE, num_inference_steps=20))
+    await finished(job)
+    await bot.service.own_settings.change(BOB, ImagineCommand(images=2))
+
+    subtle = await bot.service.from_picture(Source(ADA), PictureOf(job.id), "vary", "subtle")
+    bob = Source(BOB, shown=job.id)
+    strong = await bot.service.from_picture(bob, PictureOf(job.id), "vary", "strong")
+    usual = await bot.service.from_picture(Source(ADA), PictureOf(job.id), "vary")
+
+    assert (subtle.request.kind.strength_setting, subtle.images) == (0.4, 3)
+    assert (strong.request.kind.strength_setting, strong.images) == (0.8, 2)
+    assert usual.request.kind.strength_setting == 0.5
+    assert [each.relation for each in (subtle, strong, usual)] == ["subtle", "strong", "varied"]
+    assert (strong.parent_user, strong.is_seed_given) == (ADA, False)
+
+
+async def test_even_the_subtlest_variation_draws_a_step(service, gate):
+    gate.open()
+    job = await service.submit(Source(ADA), replace(CIRCLE, num_inference_steps=2))
+    await finished(job)
+
+    varied = await service.from_picture(Source(ADA), PictureOf(job.id), "vary", "subtle")
+
+    assert varied.request.steps_taken == 1

@@ -53,10 +53,10 @@ async def test_what_is_not_drawn_has_no_picture(service):
 async def many(bot, fox, monkeypatch):
     """A history of two people, in which some words are frequent and some rare, looked at in small
     steps."""
-    monkeypatch.setattr("bot.job_store.RARE", 8)
-    monkeypatch.setattr("bot.job_store.FIRST_ROWS", 2)
-    monkeypatch.setattr("bot.job_store.MANY_ROWS", 5)
-    monkeypatch.setattr("bot.job_store.MOST_ROWS", 5)
+    monkeypatch.setattr("bot.word_search.RARE", 8)
+    monkeypatch.setattr("bot.word_search.FIRST_ROWS", 2)
+    monkeypatch.setattr("bot.word_search.MANY_ROWS", 5)
+    monkeypatch.setattr("bot.word_search.MOST_ROWS", 5)
     prompts = [f"a fox {'in snow' if n % 3 else 'and foxes'} number{n}" for n in range(60)]
     store = JobStore(bot.gallery.control_images)
 

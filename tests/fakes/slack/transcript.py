@@ -153,6 +153,8 @@ def _element(slack, element):
         return " ".join(f"[{each['text']['text']}]" for each in both)
     if kind == "static_select":
         return f"[{element['placeholder']['text']} ▾]"
+    if kind == "overflow":
+        return f"[⋯ {' / '.join(each['text']['text'] for each in element['options'])}]"
     return _text(slack, element)
 
 

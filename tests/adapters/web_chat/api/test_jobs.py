@@ -6,7 +6,7 @@ from bot.jobs import JobStatus
 from bot.source import Source
 from tests.adapters.web_chat.api.conftest import CIRCLE, said, spent
 from tests.conftest import ADMIN, at_step, finished
-from tests.samples import data_url, opened, picture
+from tests.samples import data_url, picture
 
 
 async def test_a_job_is_accepted_followed_and_fetched(web, bot, gate):
@@ -94,22 +94,36 @@ async def test_what_has_ended_cannot_be_cancelled(web, gate):
     assert id in said(await web.delete(f"/api/jobs/{id}"), 409, "conflict")
 
 
-async def test_again_makes_the_same_pixels_and_vary_others(web, bot, gate):
+async def test_again_makes_another_picture_and_the_same_is_there_for_nothing(web, bot, gate):
     gate.open()
-    first = (await web.post("/api/generate", json=CIRCLE)).json()["metadata"]
+    first = (await web.post("/api/generate", json={**CIRCLE, "seed": None})).json()["metadata"]
+    used = (await web.get("/api/quota")).json()["used"]
 
-    same = (await web.post(f"/api/jobs/{first['id']}/again", json={})).json()
-    other = (await web.post(f"/api/jobs/{first['id']}/again", json={"vary": True})).json()
+    same = (await web.post(f"/api/jobs/{first['id']}/again", json={"same": True})).json()
+    assert (same["id"], (await web.get("/api/quota")).json()["used"]) == (first["id"], used)
+    other = (await web.post(f"/api/jobs/{first['id']}/again", json={})).json()
 
-    assert same["seed"] == first["seed"] != other["seed"]
-    assert same["parent"] == other["parent"] == first["id"]
-    for job in (same, other):
-        await finished(await bot.service.lookups.job(Source(ADMIN), job["id"]))
-    one, two = [
-        opened((await web.get(f"/api/jobs/{id}/image")).content).tobytes()
-        for id in (first["id"], same["id"])
-    ]
-    assert one == two
+    assert (other["parent"], other["relation"]) == (first["id"], "again")
+    assert other["seed"] != first["seed"]
+    assert not other["is_seed_given"]
+    await web.delete(f"/api/jobs/{first['id']}/pictures")
+    drawn = (await web.post(f"/api/jobs/{first['id']}/again", json={"same": True})).json()
+    assert (drawn["seed"], drawn["relation"]) == (first["seed"], "same")
+
+
+async def test_a_picture_is_varied_as_far_as_is_said(web, gate):
+    gate.open()
+    body = {**CIRCLE, "images": 2, "num_inference_steps": 10}
+    first = (await web.post("/api/generate", json=body)).json()["metadata"]
+
+    answer = await web.post(f"/api/jobs/{first['id']}/vary", json={"number": 2, "how": "subtle"})
+
+    varied = answer.json()
+    assert answer.status_code == 202
+    assert answer.headers["location"] == f"/api/jobs/{varied['id']}"
+    assert (varied["preset"], varied["strength"], varied["relation"]) == ("redraw", 0.3, "subtle")
+    wrong = await web.post(f"/api/jobs/{first['id']}/vary", json={"how": "wildly"})
+    assert wrong.status_code == 422
 
 
 async def test_one_picture_of_several_is_made_again_alone(web, gate):
