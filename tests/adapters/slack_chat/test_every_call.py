@@ -50,13 +50,18 @@ async def test_a_call_that_meets_a_fault_changes_nothing_but_the_time(matrix):
 
 @pytest.mark.parametrize("broken", PLANTED)
 async def test_a_bot_that_is_broken_on_purpose_is_found_out(matrix, broken):
-    """Else the plays would show nothing."""
+    """Else the plays would show nothing. What depends on which of two comes first, on a busy
+    machine, has three plays to show itself."""
     plant, case, words = PLANTED[broken]
+    problems = []
+    for _ in range(3):
+        outcome = await matrix.outcome(case, plant)
+        assert outcome.is_met
+        problems += outcome.problems
+        if any(words in problem for problem in problems):
+            return
 
-    outcome = await matrix.outcome(case, plant)
-
-    assert outcome.is_met
-    assert any(words in problem for problem in outcome.problems), outcome.problems
+    raise AssertionError(problems)
 
 
 @pytest.mark.soak
