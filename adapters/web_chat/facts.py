@@ -23,6 +23,7 @@ from adapters.web_chat.views import (
     Word,
 )
 from bot.commands import OPTIONS, SERIES, VERBS
+from generation.checks import MAX_SIZE
 
 router = APIRouter(tags=["facts"])
 
@@ -50,6 +51,7 @@ async def get_about(web: TheWeb, source: Asker) -> AboutView:
         upscale=web.service.enlarging_preset and web.service.enlarging_preset.kind.enlargement,
         can_expand=web.service.expansion.is_on,
         max_image_bytes=web.max_image_bytes,
+        max_image_side=MAX_SIZE,
         verbs=[
             Word(word=verb.name, hint=verb.help, example=verb.usage)
             for verb in VERBS

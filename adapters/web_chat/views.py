@@ -370,6 +370,10 @@ class AboutView(BaseModel):
     )
     can_expand: bool = Field(description="Whether `expand` proposes richer words")
     max_image_bytes: int
+    max_image_side: int = Field(
+        description="Pixels of the longest side of an attached picture that matter: larger ones"
+        " are taken, and made smaller"
+    )
     verbs: list[Word]
     options: list[Word]
 

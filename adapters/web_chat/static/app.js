@@ -8,6 +8,7 @@ import { Held } from "./held.js";
 import { History } from "./history.js";
 import { isFinal, Jobs } from "./jobs.js";
 import { Options } from "./options.js";
+import { asJob } from "./reading.js";
 import { Viewer } from "./viewer.js";
 import { knowEnlarging } from "./enlarging.js";
 import { askToDelete, saveExport, saveText } from "./own-data.js";
@@ -102,6 +103,16 @@ const acts = {
     composer.focus();
   },
   open: (job, which) => viewer.open(job, which),
+  /** Fill in what a picture's file says (`/api/inspect`), as far as it can be drawn here. */
+  async use(found) {
+    const job = found.job_id ? await api.job(found.job_id).catch(() => null) : null;
+    const isOwn = job?.prompt === found.prompt;
+    await acts.edit(isOwn ? { ...job, seed: found.seed ?? job.seed, images: 1 }
+      : asJob(found, options.presets, defaultPreset, about.limits));
+    if (options.preset.needs_image && !options.image) {
+      composer.notice(`It was drawn from a picture, with the preset ${options.preset.name}: attach that picture too.`, { isCalm: true });
+    }
+  },
 };
 
 async function attachFrom(url, name) {
@@ -111,7 +122,7 @@ async function attachFrom(url, name) {
     return;
   }
   const blob = await answer.blob();
-  await options.attach(new File([blob], name, { type: blob.type }));
+  await options.attach(new File([blob], name, { type: blob.type }), { isKnown: true });
 }
 
 const composer = new Composer({
@@ -129,6 +140,7 @@ const options = new Options({
   text: () => $("message").value,
   onError: (message) => composer.notice(message),
   onChange: () => composer.reconsider(),
+  onUse: (found) => acts.use(found),
 });
 const conversation = new Conversation({ acts, jobs, presets: () => byDefault(options.presets) });
 const viewer = new Viewer(acts);

@@ -5,16 +5,17 @@
 
 import { $, debounce, duration, el, icon, plural } from "./dom.js";
 import { api } from "./api.js";
-import { readPicture, showPicture } from "./attachment.js";
+import { showPicture } from "./attachment.js";
 import { Choices } from "./choices.js";
 import { sampleOf } from "./conversation.js";
 import { RATIOS, sizeOf, typed, typedOver } from "./grammar.js";
+import { readPicture } from "./reading.js";
 
 export class Options {
   #presets = [];
   #default = "";
   #limits = {};
-  #maxBytes = 1e7;
+  #files = { bytes: 1e7, side: 2048 };
   #said = ""; // which options the message itself gives
   #forPictures = ""; // the preset that was last chosen for a picture
   #asking = {};
@@ -22,13 +23,16 @@ export class Options {
   #text = () => "";
   #onError;
   #onChange;
+  #onUse;
   #engine = "ready";
   image = null; // as it was read, with the map, remarks or error of its preset
 
-  constructor({ text, onError, onChange }) {
+  /** *onUse* is given what an attached picture says about how it was made, once somebody wants that. */
+  constructor({ text, onError, onChange, onUse }) {
     this.#text = text;
     this.#onError = onError;
     this.#onChange = onChange;
+    this.#onUse = onUse;
     this.#wire();
   }
 
@@ -37,7 +41,7 @@ export class Options {
     this.#presets = presets;
     this.#default = first;
     this.#limits = about.limits;
-    this.#maxBytes = about.max_image_bytes;
+    this.#files = { bytes: about.max_image_bytes, side: about.max_image_side };
     if (!presets.some(({ name }) => name === this.#values.preset)) this.#choices.set({ preset: undefined });
     // The picture did not survive the reload, and its preset is of no use without it.
     if (isReload) this.#leavePicturePreset();
@@ -153,14 +157,20 @@ export class Options {
 
   /* The control image. */
 
-  /** Attach a file. Chooses a preset that takes one, if the current one does not. */
-  async attach(file) {
+  /**
+   * Attach a file. Chooses a preset that takes one, if the current one does not. Unless *isKnown*,
+   * a picture that says how it was made is asked for it, and that is offered.
+   */
+  async attach(file, { isKnown = false } = {}) {
+    let image;
     try {
-      this.image = await readPicture(file, this.#maxBytes);
+      image = await readPicture(file, this.#files);
     } catch (error) {
       this.#onError(error.message);
       return;
     }
+    this.image = image;
+    if (image.mayTell && !isKnown) this.#inspect(image);
     if (!this.#takesPicture(this.#values.preset ?? this.#default)) {
       const takers = this.#presets.filter((preset) => preset.needs_image);
       const taker = takers.find(({ name }) => name === this.preset.name)
@@ -169,6 +179,13 @@ export class Options {
     }
     this.set({});
     this.#map();
+  }
+
+  async #inspect(image) {
+    const found = await api.inspect(image.original).catch(() => null);
+    if (!found?.prompt) return;
+    image.found = found;
+    if (this.image === image) this.#renderImage();
   }
 
   detach() {
@@ -369,7 +386,9 @@ export class Options {
   }
 
   #renderImage() {
-    showPicture(this.image, this.preset, { onRemove: () => this.detach(), onChoose: () => $("file").click() });
+    showPicture(this.image, this.preset, {
+      onRemove: () => this.detach(), onChoose: () => $("file").click(), onUse: this.#onUse,
+    });
   }
 }
 

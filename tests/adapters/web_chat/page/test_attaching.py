@@ -1,9 +1,12 @@
 """Control images: how they are attached, shown, and leave again."""
 
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from playwright.async_api import expect
 
 from bot.source import Source
+from generation.cleaning import ORIENTATION_TAG
 from tests.adapters.web_chat.page.conftest import (
     DRIVEN,
     attach,
@@ -14,7 +17,7 @@ from tests.adapters.web_chat.page.conftest import (
     say,
 )
 from tests.conftest import ADMIN
-from tests.samples import picture
+from tests.samples import data_url, file, noise, opened, picture, square
 
 pytestmark = DRIVEN
 
@@ -140,17 +143,105 @@ async def test_a_reload_takes_the_picture_and_its_preset_and_leaves_the_rest(sit
     await expect(pictures(page)).to_have_count(1)
 
 
-async def test_a_dropped_picture_can_be_asked_how_it_was_made(site, page):
+async def drop(page, data, type="image/png"):
+    await page.evaluate(GIVE_FILE, ["drop", list(data), type])
+
+
+async def test_a_dropped_picture_of_the_bot_gives_its_prompt_and_settings_back(site, page):
+    site.engine.open()
+    await say(page, "a blue circle --steps 3 --seed 7 --size 192x128")
+    await expect(pictures(page)).to_have_count(1)
+    (job,) = (await site.bot.service.lookups.history(ADMIN)).jobs
+    path = await site.bot.service.lookups.picture(Source(ADMIN), job.id)
+
+    await drop(page, path.read_bytes())
+    offer = page.get_by_role("group", name="This picture says how it was made")
+    await expect(offer).to_contain_text("“a blue circle” · 3 steps · 192 × 128 · seed 7")
+    await offer.get_by_role("button", name="Use its prompt and settings").click()
+
+    await expect(page.locator("#attachment")).to_be_hidden()
+    await expect(page.locator("#message")).to_have_value("a blue circle")
+    await expect(page.locator("#chips li")).to_have_text(["192 × 128", "3 steps", "seed 7"])
+    await say(page, "a green circle")
+    await expect(pictures(page)).to_have_count(2)
+    (request,) = await drawn(site, 1)
+    assert (request.seed, request.num_inference_steps, request.width) == (7, 3, 192)
+
+
+async def test_a_picture_of_another_program_gives_back_what_can_be_drawn_here(page):
+    texts = PngInfo()
+    texts.add_text("parameters", "a red star\nSteps: 80, Seed: 9, CFG scale: 2, Size: 999x64")
+    await drop(page, file(square(), pnginfo=texts))
+    await expect(page.locator("#message")).to_have_value("")
+
+    await page.get_by_role("button", name="Use its prompt and settings").click()
+
+    await expect(page.locator("#message")).to_have_value("a red star")
+    await expect(page.locator("#chips li")).to_have_text(["guidance 2", "seed 9"])
+
+
+async def test_a_picture_that_tells_its_prompt_may_be_the_control_image_all_the_same(site, page):
     site.engine.open()
     await say(page, "a blue circle --steps 1 --seed 7")
     await expect(pictures(page)).to_have_count(1)
     (job,) = (await site.bot.service.lookups.history(ADMIN)).jobs
     path = await site.bot.service.lookups.picture(Source(ADMIN), job.id)
+    await drop(page, path.read_bytes())
 
-    await page.evaluate(GIVE_FILE, ["drop", list(path.read_bytes()), "image/png"])
+    await page.locator(".offer").get_by_role("button", name="Use as control image").click()
+    await attached(page)
     await page.get_by_role("button", name="Read how it was made").click()
 
     said = page.locator("#attachment .says")
     await expect(said).to_contain_text("It says of itself that it was made by AI.")
     await expect(said).to_contain_text("a blue circle --steps 1")
     await expect(said).to_contain_text("--seed 7")
+
+
+SENT = """
+async ([bytes, type, limits]) => {
+  const { readPicture } = await import("/static/reading.js");
+  const file = new File([new Uint8Array(bytes)], "given", { type });
+  return readPicture(file, limits).then(({ url }) => url, (error) => error.message);
+}
+"""
+
+
+async def test_a_picture_that_is_too_large_is_made_smaller_before_it_is_sent(page):
+    photo = square(300, 200)
+    sideways = photo.transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = 6
+    large = file(sideways, "JPEG", exif=exif)
+
+    sent = opened(await page.evaluate(SENT, [list(large), "image/jpeg", limits(1e6, 150)]))
+    noisy = await page.evaluate(SENT, [list(file(noise(400, 400))), "image/png", limits(50e3, 999)])
+
+    assert (sent.format, sent.size) == ("JPEG", (150, 100))
+    red = sent.convert("RGB").getpixel((75, 37))
+    assert red[0] > 200 > 60 > red[1]
+    assert len(noisy) * 3 / 4 < 50e3
+    assert opened(noisy).format == "JPEG"
+
+
+async def test_a_picture_that_is_small_enough_travels_untouched(page):
+    data = picture(300, 200)
+
+    sent = await page.evaluate(SENT, [list(data), "image/png", limits(1e6, 300)])
+
+    assert sent == data_url(data)
+
+
+async def test_a_file_that_only_the_bot_can_read_is_sent_if_it_is_small_enough(page):
+    heic = b"\0\0\0\x18ftypheic" + bytes(900)
+
+    sent = await page.evaluate(SENT, [list(heic), "image/heic", limits(1000, 300)])
+    refused = await page.evaluate(SENT, [list(heic), "image/heic", limits(500, 300)])
+
+    assert sent == data_url(heic, "image/heic")
+    assert "cannot be made smaller here" in refused
+    assert "Save it as a JPEG" in refused
+
+
+def limits(bytes, side):
+    return {"bytes": bytes, "side": side}
