@@ -12,7 +12,7 @@ from bot.sentences import too_large
 from bot.turns import Turns
 from generation.kinds import Preprocessor
 from generation.protocols import ControlImages
-from generation.types import CleanImage, Signature
+from generation.types import MIDDLE, Centering, CleanImage, Signature
 
 #: Control maps that are made at once. A model makes some of them, on the CPU.
 MAPS_AT_ONCE = 2
@@ -82,9 +82,15 @@ class Attachments:
         return await self._decoding.do(user, partial(self._control_images.signature, data))
 
     async def control_map(
-        self, user: str, clean: CleanImage, preprocessor: Preprocessor, size: tuple[int, int]
+        self,
+        user: str,
+        clean: CleanImage,
+        preprocessor: Preprocessor,
+        size: tuple[int, int],
+        centering: Centering = MIDDLE,
     ) -> bytes:
-        """The control map of *size* that *preprocessor* makes of a clean picture, as a PNG.
+        """The control map of *size* that *preprocessor* makes of a clean picture, cropped at
+        *centering*, as a PNG.
 
         Raises:
             Refused: Too many control maps are being made.
@@ -92,7 +98,7 @@ class Attachments:
 
         def draw() -> bytes:
             fit = self._settings.fit
-            drawn = self._control_images.control_map(clean.png, preprocessor, *size, fit)
+            drawn = self._control_images.control_map(clean.png, preprocessor, *size, fit, centering)
             return self._provenance.png(drawn, MAP)
 
         return await self._mapping.do(user, draw)

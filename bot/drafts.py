@@ -28,7 +28,7 @@ from bot.requests import (
     model_name,
     picture_size,
 )
-from generation.types import CleanImage, GenerationRequest
+from generation.types import MIDDLE, Centering, CleanImage, GenerationRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +176,16 @@ class Drafts:
         )
 
     async def control_map(
-        self, user: str, image: bytes, preset: str, width: int | None, height: int | None
+        self,
+        user: str,
+        image: bytes,
+        preset: str,
+        width: int | None,
+        height: int | None,
+        centering: Centering = MIDDLE,
     ) -> tuple[bytes, tuple[str, ...]]:
-        """The map that *preset* makes of *user*'s *image*, as a PNG, and remarks about the picture.
+        """The map that *preset* makes of *user*'s *image*, cropped at *centering*, as a PNG, and
+        remarks about the picture.
 
         Raises:
             InvalidRequest: *image* is not a picture, or *preset* takes none.
@@ -191,7 +198,8 @@ class Drafts:
         size = picture_size(command, {}, chosen, attachment, self._config.model)
 
         preprocessor = chosen.kind.control_map or "none"
-        return await self._attachments.control_map(user, clean, preprocessor, size), clean.remarks
+        drawn = await self._attachments.control_map(user, clean, preprocessor, size, centering)
+        return drawn, clean.remarks
 
     async def _clean(self, user: str, image: bytes) -> tuple[CleanImage, Attachment]:
         clean = await self._attachments.clean(user, image)

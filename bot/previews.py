@@ -14,6 +14,7 @@ from bot.sections import Quota
 from bot.source import Source
 from bot.views import Quote
 from bot.worker import Worker
+from generation.types import MIDDLE, Centering
 
 
 class Previews:
@@ -70,15 +71,17 @@ class Previews:
         preset: str,
         width: int | None = None,
         height: int | None = None,
+        centering: Centering = MIDDLE,
     ) -> tuple[bytes, tuple[str, ...]]:
-        """The control map that *preset* makes of *image*, as a PNG, and remarks.
+        """The control map that *preset* makes of *image*, cropped at *centering*, as a PNG, and
+        remarks.
 
         Raises:
             InvalidRequest: *image* is not a picture, or *preset* takes none.
             Refused: The person is banned, or asks too often.
         """
         await self._check(source)
-        return await self._drafts.control_map(source.user, image, preset, width, height)
+        return await self._drafts.control_map(source.user, image, preset, width, height, centering)
 
     async def _check(self, source: Source) -> None:
         self._attachments.check_rate(source.user)

@@ -21,7 +21,7 @@ from bot.sections import Limits, Model, Variations
 from generation.checks import check_number, check_text
 from generation.errors import InvalidRequest
 from generation.kinds import Kind
-from generation.types import GenerationRequest, Preset
+from generation.types import MIDDLE, GenerationRequest, Preset
 
 #: An attached picture decides the shape of the output, between 1:2 and 2:1.
 MAX_ASPECT = 2.0
@@ -71,6 +71,7 @@ def complete(
     model = config.model
     said = command.options
     attachment = next(iter(attachments), None)
+    _check_crop(command, preset.kind, preset.name)
     width, height = picture_size(command, user_defaults, preset, attachment, model)
     negative_prompt = command.negative_prompt or ""
 
@@ -93,6 +94,8 @@ def complete(
         negative_prompt=negative_prompt,
         true_cfg_scale=true_cfg_scale(negative_prompt, model),
         fit=config.control_images.fit,
+        crop_x=MIDDLE[0] if command.crop_x is None else command.crop_x,
+        crop_y=MIDDLE[1] if command.crop_y is None else command.crop_y,
         model=model_name(model),
         kind=_kind(preset.kind, command, preset.name),
         pictures={
@@ -114,6 +117,7 @@ def model_name(model: Model) -> str:
 def command_of(request: GenerationRequest, images: int) -> ImagineCommand:
     """The command that makes *request* again."""
     start, end = request.kind.span_setting or WHOLE_SPAN
+    is_middle = (request.crop_x, request.crop_y) == MIDDLE
     return ImagineCommand(
         prompt=request.prompt,
         preset=request.preset or None,
@@ -126,6 +130,8 @@ def command_of(request: GenerationRequest, images: int) -> ImagineCommand:
         strength=request.kind.strength_setting,
         control_guidance_start=None if start == WHOLE_SPAN[0] else start,
         control_guidance_end=None if end == WHOLE_SPAN[1] else end,
+        crop_x=None if is_middle else request.crop_x,
+        crop_y=None if is_middle else request.crop_y,
         negative_prompt=request.negative_prompt or None,
     )
 
@@ -223,6 +229,7 @@ def change(
         values["pictures"] = dict(zip(preset.kind.pictures, kept, strict=True))
     kind = values.get("kind", request.kind)
     values["kind"] = _kind(kind, changes, changes.preset or request.preset)
+    _check_crop(changes, kind, changes.preset or request.preset)
     if changes.aspect_ratio is not None:
         pixels = request.width * request.height
         values["width"], values["height"] = fit_size(changes.aspect_ratio, pixels)
@@ -351,6 +358,16 @@ def _kind(kind: Kind, command: ImagineCommand, preset: str) -> Kind:
     if command.strength is not None:
         kind = kind.with_strength(command.strength, preset)
     return kind.with_span(command.control_guidance_start, command.control_guidance_end, preset)
+
+
+def _check_crop(command: ImagineCommand, kind: Kind, preset: str) -> None:
+    """Raise InvalidRequest where *command* crops a picture and *preset* of *kind* takes none."""
+    if command.crop_x is not None and not kind.pictures:
+        raise InvalidRequest(
+            f"crop says which part of an attached picture is kept, and the preset {preset} takes"
+            " none: leave it out",
+            field="crop_x",
+        )
 
 
 def _of_preset(preset: Preset) -> dict[str, Any]:

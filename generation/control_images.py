@@ -11,7 +11,7 @@ from generation.cleaning import MAX_BYTES, MAX_HEIGHT, MAX_WIDTH, PictureLimits,
 from generation.kinds import Preprocessor
 from generation.preprocessors import preprocess
 from generation.signatures import signature_of
-from generation.types import CleanImage, Fit, GenerationRequest, Signature
+from generation.types import MIDDLE, Centering, CleanImage, Fit, GenerationRequest, Signature
 
 Preprocess = Callable[[Preprocessor, Image.Image], Image.Image]
 
@@ -54,10 +54,16 @@ class PillowControlImages:
         return signature_of(data, self.limits)
 
     def control_map(
-        self, png: bytes, preprocessor: Preprocessor, width: int, height: int, fit: Fit
+        self,
+        png: bytes,
+        preprocessor: Preprocessor,
+        width: int,
+        height: int,
+        fit: Fit,
+        centering: Centering = MIDDLE,
     ) -> Image.Image:
         """The image that a ControlNet would be shown; see `control_map` below."""
-        return control_map(png, preprocessor, width, height, fit, self.preprocess)
+        return control_map(png, preprocessor, width, height, fit, self.preprocess, centering)
 
 
 def control_map(
@@ -67,13 +73,16 @@ def control_map(
     height: int,
     fit: Fit,
     preprocess: Preprocess = preprocess,
+    centering: Centering = MIDDLE,
 ) -> Image.Image:
-    """The RGB image of *width* x *height* pixels that a ControlNet is shown for a clean *png*.
+    """The RGB image of *width* x *height* pixels that a ControlNet is shown for a clean *png*, of
+    which "crop" keeps the part at *centering*.
 
     The preprocessor runs at the final scale. The frame of "pad" is added after it:
     an edge between picture and frame is none that anybody drew.
     """
-    return _framed(preprocess(preprocessor, _scaled(png, width, height, fit)), width, height)
+    scaled = _scaled(png, width, height, fit, centering)
+    return _framed(preprocess(preprocessor, scaled), width, height)
 
 
 def shown_to_model(
@@ -93,6 +102,7 @@ def shown_to_model(
             request.height,
             request.fit,
             preprocess,
+            (request.crop_x, request.crop_y),
         )
         for name, path in request.pictures.items()
     }
@@ -107,11 +117,13 @@ def fitted(png: bytes, width: int, height: int, fit: Fit) -> Image.Image:
     return control_map(png, "none", width, height, fit)
 
 
-def _scaled(png: bytes, width: int, height: int, fit: Fit) -> Image.Image:
+def _scaled(png: bytes, width: int, height: int, fit: Fit, centering: Centering) -> Image.Image:
     with Image.open(io.BytesIO(png), formats=["PNG"]) as file:
         image = file.convert("RGB")
-    shape = ImageOps.fit if fit == "crop" else ImageOps.contain
-    return shape(image, (width, height), Image.Resampling.LANCZOS)
+    size, resampling = (width, height), Image.Resampling.LANCZOS
+    if fit == "crop":
+        return ImageOps.fit(image, size, resampling, centering=centering)
+    return ImageOps.contain(image, size, resampling)
 
 
 def _framed(image: Image.Image, width: int, height: int) -> Image.Image:

@@ -34,7 +34,7 @@ from generation.errors import DecodingUnavailable, InvalidImage
 from generation.kinds import Preprocessor
 from generation.preprocessors import preprocess
 from generation.signatures import MAX_SIGNER
-from generation.types import CleanImage, Fit, Signature
+from generation.types import MIDDLE, Centering, CleanImage, Fit, Signature
 
 log = logging.getLogger(__name__)
 
@@ -265,10 +265,16 @@ class IsolatedControlImages:
         return self.decoders.signature(data)
 
     def control_map(
-        self, png: bytes, preprocessor: Preprocessor, width: int, height: int, fit: Fit
+        self,
+        png: bytes,
+        preprocessor: Preprocessor,
+        width: int,
+        height: int,
+        fit: Fit,
+        centering: Centering = MIDDLE,
     ) -> Image:
         """The image that a ControlNet would be shown for a clean *png*."""
-        return control_map(png, preprocessor, width, height, fit, self.preprocess)
+        return control_map(png, preprocessor, width, height, fit, self.preprocess, centering)
 
 
 class _Process:

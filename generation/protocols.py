@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from generation.kinds import Preprocessor
 from generation.results import Result
-from generation.types import CleanImage, Fit, GenerationRequest, Signature, Step
+from generation.types import (
+    MIDDLE,
+    Centering,
+    CleanImage,
+    Fit,
+    GenerationRequest,
+    Signature,
+    Step,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -155,8 +163,14 @@ class ControlImages(Protocol):
         ...
 
     def control_map(
-        self, png: bytes, preprocessor: Preprocessor, width: int, height: int, fit: Fit
+        self,
+        png: bytes,
+        preprocessor: Preprocessor,
+        width: int,
+        height: int,
+        fit: Fit,
+        centering: Centering = MIDDLE,
     ) -> Image:
         """The RGB image of *width* x *height* that a ControlNet would be shown for
-        a picture that `clean` returned."""
+        a picture that `clean` returned, cropped at *centering*."""
         ...

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 #: framed in black to fit inside it.
 Fit = Literal["crop", "pad"]
 
+#: Which part of a picture is kept where it is cropped: shares of what is cut away that are cut
+#: away at the left and at the top, 0 to 1.
+Centering = tuple[float, float]
+MIDDLE: Centering = (0.5, 0.5)
+
 WORDS_ALONE = TextToImage()
 
 
@@ -123,6 +128,9 @@ class GenerationRequest:
         pictures: Clean RGB PNG files, as ``generation/control_images.py`` makes them, by the
             names that the kind has for them.
         fit: How attached pictures meet a size of another shape.
+        crop_x: Which part of an attached picture that is wider is kept, where it is cropped: 0 the
+            left, 0.5 the middle, 1 the right.
+        crop_y: Which of one that is taller: 0 the top, 0.5 the middle, 1 the bottom.
         lora: Repository id, folder or file of a LoRA for the transformer.
         lora_scale: Weight of the LoRA, 0 to 2.
         model: Repository and revision of the weights, for the record.
@@ -145,6 +153,8 @@ class GenerationRequest:
     kind: Kind = WORDS_ALONE
     pictures: Mapping[str, Path] = field(default_factory=dict)
     fit: Fit = "crop"
+    crop_x: float = 0.5
+    crop_y: float = 0.5
     lora: str | None = None
     lora_scale: float = 1.0
     model: str = ""
@@ -162,6 +172,8 @@ class GenerationRequest:
         check_number("seed", self.seed, 0, MAX_SEED, whole=True)
         check_size("width", self.width)
         check_size("height", self.height)
+        check_number("crop_x", self.crop_x, 0, 1)
+        check_number("crop_y", self.crop_y, 0, 1)
         check_number("lora_scale", self.lora_scale, 0, 2)
         self.kind.check(
             lora=self.lora,

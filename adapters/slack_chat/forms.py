@@ -96,7 +96,8 @@ def form(
         _option(option, presets, default, values, say)
         for option in OPTIONS
         if about.purpose != "settings" or set(option.fields) & set(SETTINGS)
-        if option.name != "ar"  # the size may be a shape too
+        # The size may be a shape too, and where to crop is seen on the web page alone.
+        if option.name not in ("ar", "crop")
     )
     if about.purpose == "imagine":
         element = {

@@ -169,5 +169,9 @@ def imagine(body: OptionsBody, prompt: str, preset: str | None = None) -> Imagin
         seed=body.seed,
         images=body.images,
         strength=body.strength,
+        control_guidance_start=body.control_guidance_start,
+        control_guidance_end=body.control_guidance_end,
+        crop_x=body.crop_x,
+        crop_y=body.crop_y,
         negative_prompt=body.negative_prompt,
     )

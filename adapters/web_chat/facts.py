@@ -21,6 +21,7 @@ from adapters.web_chat.views import (
     QuotaView,
     StatusView,
     Word,
+    of_controlnet,
 )
 from bot.commands import OPTIONS, SERIES, VERBS
 from generation.checks import MAX_SIZE
@@ -98,6 +99,8 @@ async def list_presets(web: TheWeb, source: Asker) -> PresetsView:
                 controlnet=preset.kind.conditioning_model,
                 preprocessor=preset.kind.control_map or "none",
                 strength=preset.kind.to_dict()["strength"],
+                **of_controlnet(preset.kind),
+                enlarges=preset.kind.enlargement,
                 num_inference_steps=preset.num_inference_steps or model.num_inference_steps,
                 guidance_scale=model.guidance_scale
                 if preset.guidance_scale is None

@@ -99,6 +99,23 @@ Pixels = Annotated[
     _Whole,
     Field(description="Pixels, a multiple of 16; the preset's own where it is left out"),
 ]
+CropX = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1,
+        description="Which part of an attached picture that is wider than the result is kept: 0 the"
+        " left, 0.5 the middle, 1 the right",
+    ),
+]
+CropY = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1,
+        description="Which part of one that is taller: 0 the top, 0.5 the middle, 1 the bottom",
+    ),
+]
 ImageText = Annotated[
     str,
     Field(

@@ -8,6 +8,8 @@ from pydantic import AfterValidator, Field
 
 from adapters.web_chat.fields import (
     Body,
+    CropX,
+    CropY,
     ImageText,
     PictureNumber,
     Pixels,
@@ -46,8 +48,20 @@ class OptionsBody(Body):
         None, description="Number of pictures, with the seeds seed, seed + 1, …"
     )
     strength: float | None = Field(
-        None, ge=0, le=1, description="With a preset that redraws: how far to change the picture"
+        None,
+        ge=0,
+        le=1,
+        description="With a preset that redraws: how far to change the picture; with a ControlNet:"
+        " how firmly to follow it",
     )
+    control_guidance_start: float | None = Field(
+        None, ge=0, le=1, description="With a ControlNet: share of the steps after which it begins"
+    )
+    control_guidance_end: float | None = Field(
+        None, ge=0, le=1, description="With a ControlNet: share of the steps after which it ends"
+    )
+    crop_x: CropX | None = None
+    crop_y: CropY | None = None
     preset: PresetName | None = Field(None, description="See /api/presets")
 
 
@@ -117,6 +131,8 @@ class ControlMapBody(Body):
     preset: PresetName
     width: Pixels | None = None
     height: Pixels | None = None
+    crop_x: CropX = 0.5
+    crop_y: CropY = 0.5
 
 
 class InspectBody(Body):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bot.jobs import Job
 from bot.views import EngineStatus
+from generation.kinds import Kind
 
 
 class ErrorDetail(BaseModel):
@@ -78,6 +79,13 @@ class JobView(BaseModel):
     guidance_scale: float
     true_cfg_scale: float
     strength: float | None
+    controlnet_conditioning_scale: float | None = Field(
+        description="How firmly a ControlNet was followed; null without one"
+    )
+    control_guidance_start: float | None = Field(description="Null without a ControlNet")
+    control_guidance_end: float | None = Field(description="Null without a ControlNet")
+    crop_x: float = Field(description="Which part of a wider picture was kept, 0 to 1")
+    crop_y: float = Field(description="Which part of a taller picture was kept, 0 to 1")
     seed: int
     preset: str
     controlnet: str | None = Field(description="Name of the preset, if it uses a ControlNet")
@@ -138,6 +146,9 @@ class JobView(BaseModel):
             guidance_scale=request.guidance_scale,
             true_cfg_scale=request.true_cfg_scale,
             strength=kind.to_dict()["strength"],
+            **of_controlnet(kind),
+            crop_x=request.crop_x,
+            crop_y=request.crop_y,
             seed=request.seed,
             preset=request.preset,
             controlnet=(request.preset or "yes") if kind.control_map is not None else None,
@@ -169,6 +180,16 @@ class JobView(BaseModel):
         )
 
 
+def of_controlnet(kind: Kind) -> dict[str, float | None]:
+    """The weight and the reach of a ControlNet; None without one."""
+    start, end = kind.span_setting or (None, None)
+    return {
+        "controlnet_conditioning_scale": None if start is None else kind.strength_setting,
+        "control_guidance_start": start,
+        "control_guidance_end": end,
+    }
+
+
 class Metadata(BaseModel):
     """Everything needed to make the picture again."""
 
@@ -179,6 +200,11 @@ class Metadata(BaseModel):
     guidance_scale: float
     true_cfg_scale: float
     strength: float | None
+    controlnet_conditioning_scale: float | None
+    control_guidance_start: float | None
+    control_guidance_end: float | None
+    crop_x: float
+    crop_y: float
     seed: int
     seeds: list[int] = Field(description="One for each picture")
     prompt: str
@@ -267,6 +293,15 @@ class PresetView(BaseModel):
     controlnet: str | None
     preprocessor: str
     strength: float | None
+    controlnet_conditioning_scale: float | None = Field(
+        description="How firmly its ControlNet is followed; null without one"
+    )
+    control_guidance_start: float | None = Field(description="Null without a ControlNet")
+    control_guidance_end: float | None = Field(description="Null without a ControlNet")
+    enlarges: int | None = Field(
+        description="How many times larger than the attached picture the result is; null where the"
+        " size is chosen"
+    )
     num_inference_steps: int
     guidance_scale: float
     width: int

@@ -16,6 +16,14 @@ from generation.checks import MAX_SEED, MAX_SIZE, MAX_STEPS, MIN_SIZE, SIZE_MULT
 _SIDES = re.compile(r"(\d{1,9})[xX×*](\d{1,9})")
 _RATIO = re.compile(r"(\d{1,4})[:/](\d{1,4})")
 _NAME = re.compile(r"[\w.+-]+")
+#: Parts of a picture, as shares of what is cut away: from the left, and from the top.
+PLACES: dict[str, tuple[float, float]] = {
+    "left": (0.0, 0.5),
+    "right": (1.0, 0.5),
+    "top": (0.5, 0.0),
+    "bottom": (0.5, 1.0),
+    "center": (0.5, 0.5),
+}
 _WIDEST = MAX_SIZE // MIN_SIZE
 
 
@@ -131,6 +139,24 @@ class Names:
         return {field: tuple(names)}
 
 
+class Place:
+    """The part of a picture that is kept: its side, or shares from the left and from the top."""
+
+    description = f"{listed(PLACES)}, or two shares from 0 to 1, such as 0.5,0.2"
+
+    def read(self, text: str, field: str) -> dict[str, Any]:
+        place = PLACES.get(text.lower())
+        if place is None:
+            try:
+                across, down = (float(share) for share in text.split(","))
+            except ValueError:
+                raise WrongValue(f"must be {self.description}, not {shown(text)}") from None
+            place = (across, down)
+        if not all(0 <= share <= 1 for share in place):
+            raise WrongValue(f"must be {self.description}, not {shown(text)}")
+        return {"crop_x": place[0], "crop_y": place[1]}
+
+
 @dataclass(frozen=True, slots=True)
 class OneOf:
     """One of `words`."""
@@ -174,7 +200,7 @@ class Option:
 
     name: str
     fields: tuple[str, ...]
-    kind: Number | Ratio | Text | Names | OneOf | Flag
+    kind: Number | Ratio | Place | Text | Names | OneOf | Flag
     help: str
     example: str
     aliases: tuple[str, ...] = ()
@@ -266,6 +292,13 @@ OPTIONS: tuple[Option, ...] = (
         "With a ControlNet preset, the share of the steps after which it lets go.",
         "0.8",
         aliases=("control-guidance-end",),
+    ),
+    Option(
+        "crop",
+        ("crop_x", "crop_y"),
+        Place(),
+        "Which part of an attached picture of another shape is kept.",
+        "top",
     ),
     Option(
         "negative",

@@ -31,6 +31,8 @@ def render_options(command: ImagineCommand) -> str:
     values = command.options
     if command.width and command.height:
         values["size"] = f"{command.width}x{command.height}"
+    if command.crop_x is not None and command.crop_y is not None:
+        values["crop_x"] = f"{command.crop_x},{command.crop_y}"
     texts = []
     for option in OPTIONS:
         value = values.get("size" if option.name == "size" else option.field)

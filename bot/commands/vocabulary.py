@@ -56,6 +56,9 @@ class ImagineCommand:
         negative_prompt: Empty means that the person wants none.
         control_guidance_start: Share of the steps after which a ControlNet begins, 0 to 1.
         control_guidance_end: Share of the steps after which it ends, 0 to 1.
+        crop_x: Which part of an attached picture that is wider is kept, from 0, the left, to 1;
+            given together with `crop_y`.
+        crop_y: Likewise, from 0, the top.
     """
 
     prompt: str = ""
@@ -71,6 +74,8 @@ class ImagineCommand:
     negative_prompt: str | None = None
     control_guidance_start: float | None = None
     control_guidance_end: float | None = None
+    crop_x: float | None = None
+    crop_y: float | None = None
 
     @property
     def options(self) -> dict[str, Any]:

@@ -87,6 +87,8 @@ TALK = [
     "fox --ar big",
     "fox --seed -4",
     "fox --strength 0.5",
+    "fox --crop top",
+    "fox --crop middle",
     "fox --preset zzz",
     "fox --preset canny",
     'fox --negative "blurry',
@@ -107,6 +109,7 @@ KNOWN = {
     *(name for each in (*OPTIONS, *SERIES) for name in (each.name, *each.aliases)),
 } | {
     *("control", "start", "end", "guidance"),
+    *("left", "right", "top", "bottom", "center"),
     *("web", "ada", "id", "xx", "reset", "yes", "no", "export", "delete", "page"),
     *(
         "square",

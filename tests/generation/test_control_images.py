@@ -504,6 +504,15 @@ def test_crop_fills_the_size_and_cuts_both_sides_evenly():
     assert RED not in set(image.get_flattened_data())
 
 
+@pytest.mark.parametrize(
+    ("centering", "colour"), [((0, 1), RED), ((0.5, 0), WHITE), ((1, 0), BLUE)]
+)
+def test_crop_keeps_the_part_that_was_chosen(centering, colour):
+    image = control_map(file(FLAG), "none", 64, 64, "crop", centering=centering)
+
+    assert image.getpixel((32, 32)) == colour
+
+
 def test_pad_shows_all_of_it_in_a_black_frame():
     image = fitted(file(FLAG), 192, 128, "pad")
 

@@ -72,8 +72,10 @@ PROMPTS = (INKED | TEXTS.map(lambda text: text.strip(GAPS))).filter(
 )
 SIDES = st.integers(4, 128).map(lambda number: 16 * number)
 MAYBE = st.none()
+SHARES = st.floats(0, 1)
 OVERRIDES = st.builds(
-    lambda size, **values: ImagineCommand(**values, **size),
+    lambda size, crop, **values: ImagineCommand(**values, **size, **crop),
+    crop=st.just({}) | st.builds(lambda x, y: {"crop_x": x, "crop_y": y}, SHARES, SHARES),
     size=st.builds(lambda width, height: {"width": width, "height": height}, SIDES, SIDES)
     | st.tuples(st.integers(1, 32), st.integers(1, 32)).map(lambda ratio: {"aspect_ratio": ratio})
     | st.just({}),
@@ -137,10 +139,11 @@ def test_the_order_of_options_never_matters(options, shuffler: random.Random):
 
 def _each_option(options: ImagineCommand) -> list[dict[str, object]]:
     values = options.options
-    parts = [{name: value} for name, value in values.items() if name not in ("width", "height")]
-    if options.width:
-        parts.append({"width": options.width, "height": options.height})
-    return parts
+    pairs = (("width", "height"), ("crop_x", "crop_y"))
+    alone = [name for name in values if all(name not in pair for pair in pairs)]
+    parts = [{name: values[name]} for name in alone]
+    together = [{name: values[name] for name in pair if name in values} for pair in pairs]
+    return parts + [each for each in together if each]
 
 
 HARD = [

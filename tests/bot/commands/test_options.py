@@ -102,6 +102,22 @@ def test_a_shape_can_be_named_or_counted(option, typed, ratio):
     assert parse(f"a fox --{option} {typed}") == ImagineCommand("a fox", aspect_ratio=ratio)
 
 
+@pytest.mark.parametrize(
+    ("typed", "share"), [("top", (0.5, 0)), ("RIGHT", (1, 0.5)), ("0.25,1", (0.25, 1))]
+)
+def test_where_to_crop_can_be_named_or_measured(typed, share):
+    assert parse(f"a fox --crop {typed}") == ImagineCommand(
+        "a fox", crop_x=share[0], crop_y=share[1]
+    )
+
+
+@pytest.mark.parametrize("typed", ["middle", "0.5", "0.5,1.01", "-0.1,0", "0.1,0.2,0.3", "nan,0"])
+def test_where_to_crop_is_a_side_or_two_shares(typed):
+    error = refusal(f"a fox --crop {typed}")
+    assert error.field == "crop_x"
+    assert "crop must be left, right, top, bottom, center, or two shares" in str(error)
+
+
 # Limits
 
 
@@ -142,6 +158,8 @@ def test_every_field_has_a_word_that_sets_it():
         "strength": "strength",
         "control_guidance_start": "control-start",
         "control_guidance_end": "control-end",
+        "crop_x": "crop",
+        "crop_y": "crop",
         "negative_prompt": "negative",
     }
     assert {"prompt", *WORDS} == set(ImagineCommand.__dataclass_fields__)

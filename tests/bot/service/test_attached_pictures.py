@@ -201,9 +201,23 @@ async def test_a_controlnet_begins_and_ends_when_the_person_wants(service, gate)
     assert "--control-start 0.2 --control-end 0.6" in render(command_of(job.request, 1))
 
 
+async def test_where_a_picture_is_cropped_is_kept_when_it_is_drawn_again(service, gate):
+    gate.open()
+    command = parse("a fox --preset redraw --size 64x64 --crop left --steps 3")
+
+    job = await service.submit(Source(ADA), command, [picture(128, 64)])
+    again = await service.again(Source(ADA), job.id, ImagineCommand(num_inference_steps=4))
+    other = await service.again(Source(ADA), job.id, parse("again --crop 1,0.5").changes)
+
+    found = [(each.request.crop_x, each.request.crop_y) for each in (job, again, other)]
+    assert found == [(0, 0.5), (0, 0.5), (1, 0.5)]
+    assert "--crop 0.0,0.5" in render(command_of(job.request, 1))
+
+
 @pytest.mark.parametrize(
     ("typed", "sentence"),
     [
+        ("a fox --crop top", "the preset plain takes none"),
         (
             "a fox --control-end 0.5",
             "mean nothing to the preset plain, which follows no ControlNet",
@@ -211,7 +225,7 @@ async def test_a_controlnet_begins_and_ends_when_the_person_wants(service, gate)
         ("a fox --preset canny --control-start 0.8 --control-end 0.4", "begin before it ends"),
     ],
 )
-async def test_a_span_that_makes_no_sense_is_refused_before_the_charge(service, typed, sentence):
+async def test_an_option_that_makes_no_sense_is_refused_before_the_charge(service, typed, sentence):
     pictures = [picture()] if "canny" in typed else []
 
     with pytest.raises(InvalidRequest, match=sentence):
