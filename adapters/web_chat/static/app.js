@@ -102,7 +102,7 @@ const acts = {
     await attachFrom(pictureOf(job, which).url, `${job.id}.png`);
     composer.focus();
   },
-  open: (job, which) => viewer.open(job, which),
+  open: (job, which, album) => viewer.open(job, which, album),
   /** Fill in what a picture's file says (`/api/inspect`), as far as it can be drawn here. */
   async use(found) {
     const job = found.job_id ? await api.job(found.job_id).catch(() => null) : null;

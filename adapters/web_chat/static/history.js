@@ -1,70 +1,104 @@
 /** The history panel: thumbnails, search, paging. */
 
 import { $, debounce, el, moment } from "./dom.js";
-import { api } from "./api.js";
+import { Album } from "./album.js";
 
 export class History {
-  #next = null;
-  #asking = null;
+  #rows = new Map();
   #acts;
   #jobs;
+  #words = "";
 
   constructor({ acts, jobs }) {
     this.#acts = acts;
     this.#jobs = jobs;
-    $("history-search").addEventListener("input", debounce(200, () => this.refresh()));
-    $("history-more").addEventListener("click", () => this.#load(this.#next));
-    jobs.addEventListener("change", ({ detail }) => this.#changed(detail));
+    /** All of one's jobs, whatever is searched for. */
+    this.everything = this.#followed(new Album(jobs));
+    /** Those that are listed. */
+    this.album = this.everything;
+    $("history-search").addEventListener("input", debounce(200, () => this.#search()));
+    $("history-more").addEventListener("click", () => this.#reading(this.album.more()));
   }
 
   refresh() {
-    return this.#load(null);
+    return this.#reading(this.album.renew());
   }
 
-  /** Refresh for a job that is new here or has its thumbnail now. */
-  #changed(job) {
-    if ($("history").hidden || this.#states.get(job.id) === job.status) return;
-    this.#refreshSoon();
-  }
-
-  #refreshSoon = debounce(300, () => this.refresh());
-  #states = new Map();
-
-  async #load(before) {
-    this.#asking?.abort();
-    const asking = new AbortController();
-    this.#asking = asking;
+  #search() {
     const words = $("history-search").value.trim();
-    let page;
-    try {
-      page = await api.history({ words, before, limit: 24 }, asking.signal);
-    } catch (error) {
-      if (error.name !== "AbortError") this.#say(error.message);
-      return;
-    }
-    if (before === null) {
-      $("history-list").replaceChildren();
-      this.#states.clear();
-    }
-    for (const job of page.jobs) this.#states.set(job.id, job.status);
-    $("history-list").append(...page.jobs.map((job) => this.#row(job)));
-    this.#next = page.next;
-    $("history-more").hidden = page.next === null;
-    const isEmpty = $("history-list").childElementCount === 0;
-    this.#say(isEmpty ? (words ? `None of your prompts has “${words}” in it.` : "Your pictures will be listed here.") : "");
+    if (words === this.#words) return;
+    this.#words = words;
+    if (this.album !== this.everything) this.album.close();
+    this.album = words ? this.#followed(new Album(this.#jobs, { words })) : this.everything;
+    this.refresh();
   }
 
+  #followed(album) {
+    album.addEventListener("change", () => album === this.album && this.#show());
+    album.addEventListener("trouble", ({ detail }) => album === this.album && this.#say(detail.message));
+    return album;
+  }
+
+  async #reading(read) {
+    const { album } = this;
+    try {
+      await read;
+    } catch (error) {
+      if (album === this.album) this.#say(error.message);
+    }
+  }
+
+  #show() {
+    const jobs = this.album.all;
+    this.#keepingPlace(() => {
+      const list = $("history-list");
+      const wanted = new Set(jobs.map(({ id }) => id));
+      for (const [id, row] of this.#rows) {
+        if (wanted.has(id)) continue;
+        row.remove();
+        this.#rows.delete(id);
+      }
+      for (const [index, job] of jobs.entries()) {
+        const row = this.#row(job);
+        if (list.children[index] !== row) list.insertBefore(row, list.children[index] ?? null);
+      }
+    });
+    $("history-more").hidden = !this.album.hasMore;
+    this.#say(jobs.length ? ""
+      : this.#words ? `None of your prompts has “${this.#words}” in it.` : "Your pictures will be listed here.");
+  }
+
+  /** Carry out *change*, and leave the rows that are looked at where they are on the screen. */
+  #keepingPlace(change) {
+    const panel = $("history");
+    const top = panel.getBoundingClientRect().top;
+    const first = panel.scrollTop > 0
+      && [...this.#rows.values()].find((row) => row.getBoundingClientRect().bottom > top);
+    const before = first && first.getBoundingClientRect().top;
+    change();
+    if (first && first.isConnected) panel.scrollTop += first.getBoundingClientRect().top - before;
+  }
+
+  /** The row of a job: the one that is there, brought up to date, or a new one. */
   #row(job) {
-    const known = () => this.#jobs.get(job.id) ?? { previews: [], ...job };
-    return el("li", {},
-      el("button", { type: "button", class: "row", onclick: () => this.#acts.open(known(), 1) },
-        job.thumbnail ? el("img", { src: job.thumbnail, alt: "", loading: "lazy", class: job.is_spoiler ? "spoiler" : "" })
-          : el("span", { class: `no-thumb ${job.status}`, "aria-hidden": "true" }),
-        el("span", { class: "row-text" },
-          el("span", { class: "row-prompt", text: job.prompt }),
-          el("small", {},
-            job.status === "succeeded" ? moment(job.submitted_at) : `${job.status}, ${moment(job.submitted_at)}`,
-            el("code", { class: "id", text: job.id })))));
+    let row = this.#rows.get(job.id);
+    if (!row) {
+      const known = () => this.#jobs.get(job.id) ?? job;
+      row = el("li", {}, el("button", { type: "button", class: "row", onclick: () => this.#acts.open(known(), 1, this.album) }));
+      this.#rows.set(job.id, row);
+    }
+    const state = `${job.status} ${job.thumbnail} ${job.is_spoiler}`;
+    if (row.dataset.state === state) return row;
+    row.dataset.state = state;
+    row.firstChild.replaceChildren(
+      job.thumbnail ? el("img", { src: job.thumbnail, alt: "", loading: "lazy", class: job.is_spoiler ? "spoiler" : "" })
+        : el("span", { class: `no-thumb ${job.status}`, "aria-hidden": "true" }),
+      el("span", { class: "row-text" },
+        el("span", { class: "row-prompt", text: job.prompt }),
+        el("small", {},
+          job.status === "succeeded" ? moment(job.submitted_at) : `${job.status}, ${moment(job.submitted_at)}`,
+          el("code", { class: "id", text: job.id }))));
+    return row;
   }
 
   #say(text) {

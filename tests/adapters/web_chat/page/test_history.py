@@ -2,8 +2,10 @@
 
 from playwright.async_api import expect
 
-from tests.adapters.web_chat.page.conftest import DRIVEN, pictures, ready, say
-from tests.conftest import ADMIN
+from bot.commands import ImagineCommand
+from bot.source import Source
+from tests.adapters.web_chat.page.conftest import DRIVEN, box, pictures, ready, say
+from tests.conftest import ADMIN, finished
 
 pytestmark = DRIVEN
 
@@ -58,3 +60,35 @@ async def test_a_hostile_prompt_is_shown_and_does_nothing(site, page):
     await expect(page.locator(".said .bubble p").first).to_have_text(HOSTILE)
     assert await page.evaluate("window.pwned") is None
     assert await page.locator("img[src='x'], .bubble script").count() == 0
+
+
+async def test_the_history_keeps_its_place_and_is_read_once_for_each_change(site, page):
+    site.engine.open()
+    for number in range(26):  # more than a page
+        command = ImagineCommand(f"an old picture {number}", num_inference_steps=1)
+        await finished(await site.bot.service.submit(Source(ADMIN), command))
+    await page.get_by_role("button", name="History").click()
+    rows = page.locator("#history-list .row")
+    await page.get_by_role("button", name="Show older").click()
+    await expect(rows).to_have_count(26)
+    site.engine.close_again()
+    panel = page.locator("#history")
+    await panel.evaluate("panel => { panel.scrollTop = 700 }")
+    looked_at = rows.filter(has_text="an old picture 11")
+    before = await box(looked_at)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    for name in ("fox", "owl", "elk"):
+        await say(page, f"a new {name} --steps 3")
+        await expect(rows.filter(has_text=f"a new {name}")).to_have_count(1)
+    assert len([url for url in asked if "/api/history" in url]) <= 3
+    asked.clear()
+    site.engine.open()
+    await expect(pictures(page)).to_have_count(3)
+    await expect(rows.filter(has_text="a new").locator("img")).to_have_count(3)
+
+    await expect(rows).to_have_count(29)
+    await page.evaluate("new Promise((go) => setTimeout(go, 320))")  # after all that is put off
+    assert not [url for url in asked if "/api/history" in url]
+    assert await box(looked_at) == before
