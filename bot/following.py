@@ -321,7 +321,7 @@ class Following:
         await self._until_written(job, lambda: self._service.answers.delivered(job))
         if way.left_behind and not way.is_found_again:
             await self._leave(followed, followed.say(way.left_behind))
-        if not way.is_new:  # which has called them already
+        if not way.is_new and not way.left_behind:  # a new message has called them already
             await self._call(followed)
         if not way.left_behind and followed.may_arrive and not way.is_new:
             # Progress that arrives after the picture would take its place.
