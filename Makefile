@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 
-.PHONY: run test soak test-gpu mutants audit lint types clean help
+.PHONY: run test retry thorough soak test-gpu mutants audit lint types clean help
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -13,6 +13,12 @@ run: $(VENV)/.runs ## Install once, then start the bot with its web chat
 
 test: $(VENV)/.tests ## Install once, then run the tests
 	$(VENV)/bin/python -m pytest -q -n 3 --dist loadfile $(ARGS)
+
+retry: $(VENV)/.tests ## Run those tests again, one after the other, that failed last
+	$(VENV)/bin/python -m pytest -q --last-failed --last-failed-no-failures none $(ARGS)
+
+thorough: $(VENV)/.tests ## Run the tests with all examples of each property
+	THOROUGH=1 $(VENV)/bin/python -m pytest -q -n 3 --dist loadfile $(ARGS)
 
 soak: $(VENV)/.tests ## Run the tests that take minutes of load
 	$(VENV)/bin/python -m pytest -q -m soak $(ARGS)

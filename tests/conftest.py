@@ -24,8 +24,17 @@ from generation.stub import StubEngine
 from generation.types import GenerationRequest, Preset
 from tests.fakes import documents
 
+#: Whether hostile input and random acts are tried at length.
+IS_THOROUGH = bool(os.environ.get("THOROUGH"))
+
+
+def examples(count):
+    """So many examples of a property in a thorough run, and a few of them in any other."""
+    return count if IS_THOROUGH else max(8, count // 5)
+
+
 # How long an example takes says more about the machine than about what is tested.
-settings.register_profile("patient", deadline=None)
+settings.register_profile("patient", deadline=None, max_examples=examples(100))
 settings.load_profile("patient")
 
 ADA, BOB, EVE = "web:ada", "web:bob", "discord:eve"

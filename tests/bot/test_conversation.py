@@ -26,7 +26,7 @@ from bot.source import Source
 from generation.errors import FluxbotError, InvalidRequest
 from generation.types import GenerationRequest, Preset, Step
 from tests.bot.conftest import CIRCLE
-from tests.conftest import ADA, ADMIN, BOB, PRESETS, at_step, finished, until
+from tests.conftest import ADA, ADMIN, BOB, PRESETS, at_step, examples, finished, until
 from tests.samples import picture
 
 SMALL = "--size 64x64 --steps 3"
@@ -349,7 +349,7 @@ async def test_a_preset_without_a_description_is_listed_too(make_bot):
 
 
 @settings(
-    max_examples=150,
+    max_examples=examples(150),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(

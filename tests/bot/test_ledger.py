@@ -17,6 +17,7 @@ from bot.ledger import Ledger, cost, in_words
 from bot.refusals import QuotaExceeded
 from bot.sections import Quota
 from generation.types import GenerationRequest
+from tests.conftest import examples
 
 HOUR = 3600.0
 QUOTA = Quota(credits=100, window_hours=1)
@@ -311,7 +312,7 @@ class Books(RuleBasedStateMachine):
 
 
 TestBooks = Books.TestCase
-TestBooks.settings = settings(max_examples=25, stateful_step_count=30)
+TestBooks.settings = settings(max_examples=examples(25), stateful_step_count=30)
 
 
 @pytest.mark.parametrize(

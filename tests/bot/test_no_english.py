@@ -4,6 +4,7 @@ The bot speaks a language here whose sentences are the English ones between mark
 left outside of them was never translated.
 """
 
+import asyncio
 import re
 
 import pytest
@@ -201,7 +202,7 @@ async def test_no_refusal_of_a_picture_is_left_in_english(service, marks):
     assert not english, report(english)
 
 
-async def test_no_refusal_for_want_of_credits_or_room_is_left_in_english(make_bot, marks):
+async def test_no_refusal_for_want_of_credits_or_room_is_left_in_english(make_bot, gate, marks):
     bot = await make_bot(quota={"credits": 3}, queue={"max_waiting_per_user": 1})
     source = Source(ADA, language=marks)
 
@@ -211,9 +212,11 @@ async def test_no_refusal_for_want_of_credits_or_room_is_left_in_english(make_bo
         await converse(bot.service, source, "fox --size 1024x1024 --steps 50 --images 4"),
         await converse(bot.service, Source(BOB, language=marks), "fox --size 512x512 --steps 50"),
         await converse(bot.service, source, f"inspect {waits.job.id}"),
-        await converse(bot.service, source, CancelCommand(waits.job.id)),
-        await converse(bot.service, source, CancelCommand(waits.job.id)),
     ]
+    cancelling = asyncio.ensure_future(converse(bot.service, source, CancelCommand(waits.job.id)))
+    await converse(bot.service, source, "quota")  # by now the job is to be cancelled
+    gate.allow(1)
+    said += [await cancelling, await converse(bot.service, source, CancelCommand(waits.job.id))]
     await bot.service.admin.ban(ADMIN, BOB, "spam")
     said.append(await converse(bot.service, Source(BOB, language=marks), "fox"))
 

@@ -16,6 +16,7 @@ from bot.refusals import QuotaExceeded
 from bot.sections import Quota, ScreenSettings
 from bot.selves import Selves
 from generation.types import GenerationRequest
+from tests.conftest import examples
 
 ACCOUNTS = ("discord:1", "slack:T-1", "web:ada", "discord:2")
 #: What the general rule gives, and what an admin has given one of them.
@@ -152,7 +153,7 @@ class Joining(RuleBasedStateMachine):
 
 
 TestJoining = Joining.TestCase
-TestJoining.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+TestJoining.settings = settings(max_examples=examples(50), stateful_step_count=30, deadline=None)
 
 
 def test_what_has_parted_is_forgotten_once_it_counts_no_longer():

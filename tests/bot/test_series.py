@@ -1,5 +1,6 @@
 """Several pictures that are asked for at once: all of them or none, and each its own job."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -200,7 +201,11 @@ async def test_cancelling_the_whole_cancels_all_that_is_left(say, service, gate)
     await finished(first)
     await at_step(others[0], 0, picture=1)
 
-    reply = await say(f"cancel {first.id} all")
+    cancelling = asyncio.ensure_future(say(f"cancel {first.id} all"))
+    await others[1].finished()
+    await say("quota")  # by now the one that is being drawn is to be cancelled, too
+    gate.allow(1)
+    reply = await cancelling
 
     assert [job.status for job in others] == [JobStatus.CANCELLED] * 2
     assert first.status is JobStatus.SUCCEEDED

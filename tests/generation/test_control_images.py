@@ -19,6 +19,7 @@ from generation.containers import plain
 from generation.control_images import PillowControlImages, control_map, fitted
 from generation.errors import InvalidImage
 from generation.preprocessors import preprocess
+from tests.conftest import examples
 from tests.samples import file, noise, opened, square
 
 RED, GREEN, BLUE, WHITE, GREY = (
@@ -451,7 +452,7 @@ def test_a_text_chunk_that_unpacks_to_a_bomb_is_left_out_unread(images):
         assert images.clean(data[:after_header] + bomb + data[after_header:]).width == 48
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     data=st.binary(max_size=300), start=st.sampled_from([*(b[:40] for b in files().values()), b""])
 )
@@ -462,7 +463,7 @@ def test_whatever_the_bytes_the_answer_is_a_picture_or_a_sentence(data, start):
     refuse_or_clean(start + data)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     name=st.sampled_from(sorted(files())),
     place=st.floats(0, 1, exclude_max=True),
@@ -533,7 +534,7 @@ def test_no_fit_ever_distorts(fit, size):
     assert abs(np.ptp(rows) - np.ptp(columns)) <= 1
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(
     source=st.tuples(st.integers(16, 128), st.integers(16, 128)),
     size=st.tuples(st.integers(4, 16), st.integers(4, 16)),

@@ -8,6 +8,7 @@ from bot.commands import ImagineCommand
 from bot.jobs import JobStatus
 from bot.source import Source
 from generation.child import ChildEngine
+from tests.conftest import IS_THOROUGH, examples
 from tests.reliability import load, syncs, wal
 from tests.reliability.cluster import kill_on_a_cluster
 from tests.reliability.harness import (
@@ -32,13 +33,15 @@ async def test_a_bot_that_is_killed_at_every_step_loses_and_doubles_nothing(tmp_
         *stops_at_random(dice, 3),
         *map(kill_while_stopping, STOPS),
     ]
+    if not IS_THOROUGH:  # every third, from each kind
+        kills = kills[::3]
 
     report = await Harness(tmp_path, 7).run(kills, most_events=300)
 
     assert report.problems == []
-    assert report.kills >= len(POINTS)
-    assert report.accepted > 50
-    assert report.statuses["succeeded"] > 30
+    assert report.kills >= (len(POINTS) if IS_THOROUGH else len(POINTS) // 3)
+    assert report.accepted > 20
+    assert report.statuses["succeeded"] > 10
     assert report.redelivered
     assert report.answers_lost
 
@@ -52,6 +55,7 @@ async def test_the_harness_finds_what_is_wrong_in_a_bot_with(tmp_path, fault):
     assert any(words in problem for problem in report.problems), report.problems
 
 
+@pytest.mark.soak
 async def test_a_bot_that_is_killed_in_the_middle_of_a_picture_draws_the_same_one(tmp_path):
     """By the demo model on a thread; ``--only drawing`` also has it in a child, and kills that."""
     for name in ("undisturbed", "killed"):
@@ -164,21 +168,21 @@ async def test_a_flood_is_refused_politely_and_overspends_nothing(tmp_path):
 
 
 def test_hostile_texts_are_answered_and_break_nothing(tmp_path):
-    siege = load.besiege_with_prompts(tmp_path, 150)
+    siege = load.besiege_with_prompts(tmp_path, examples(150))
 
     assert siege.problems == []
     assert 0 < siege.refused < siege.tried
 
 
 def test_hostile_parameters_are_refused_in_a_sentence(tmp_path):
-    siege = load.besiege_with_parameters(tmp_path, 150)
+    siege = load.besiege_with_parameters(tmp_path, examples(150))
 
     assert siege.problems == []
     assert 0 < siege.refused < siege.tried
 
 
 def test_hostile_pictures_are_cleaned_or_refused_in_a_sentence():
-    siege = load.besiege_with_images(200)
+    siege = load.besiege_with_images(examples(200))
 
     assert siege.problems == []
     assert 0 < siege.refused < siege.tried

@@ -18,6 +18,7 @@ from bot.jobs import Job, JobStatus, Progress
 from bot.languages import ENGLISH, LANGUAGES, language_of
 from bot.provenance import enlarged_preview
 from generation.types import GenerationRequest
+from tests.conftest import examples
 from tests.samples import opened, picture
 
 NASTY = st.lists(
@@ -82,7 +83,7 @@ def fits(post):
     return True
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(prompt=NASTY, negative=NASTY, remark=NASTY)
 async def test_a_post_fits_whatever_the_prompt_is(prompt, negative, remark):
     job = a_job_or_none(prompt, negative, remark)
@@ -102,7 +103,7 @@ def a_job_or_none(prompt, negative, remark):
         return None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(text=NASTY)
 def test_nothing_escapes_from_a_code_span(text):
     shown = code(text)
@@ -113,7 +114,7 @@ def test_nothing_escapes_from_a_code_span(text):
     assert not re.search("[\u202a-\u202e\u2066-\u2069\u200b]", inside)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(text=NASTY)
 def test_nothing_in_a_sentence_pings_or_links(text):
     shown = inert(text)

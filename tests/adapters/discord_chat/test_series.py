@@ -99,7 +99,7 @@ async def test_a_series_is_followed_after_a_restart(fake, ask, make_presence, pr
     pressed = await ask(prompt="{red,blue} house")
     await pressed.until(shows("Drawing step 0"))
 
-    await presence.restart()
+    await stepping(gate, presence.restart())
     gate.open()
 
     await pressed.until(full)

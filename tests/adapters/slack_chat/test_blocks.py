@@ -12,6 +12,7 @@ from bot.jobs import Job, JobStatus, Progress
 from bot.ledger import QuotaStatus
 from bot.views import QueueView
 from generation.types import GenerationRequest, Preset
+from tests.conftest import examples
 from tests.fakes.documents import SLACK_TYPES, needs
 from tests.fakes.slack import schema
 from tests.fakes.slack.world import loose, markup_problems
@@ -53,7 +54,7 @@ def sayable(prompt):
 
 
 @needs(SLACK_TYPES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(PROMPTS, st.integers(1, 16), st.text(max_size=4000))
 def test_messages_fit_whatever_the_prompt_is(prompt, images, text):
     asked = sayable(prompt)
@@ -88,7 +89,7 @@ def test_the_home_shows_no_picture_that_is_hidden():
 
 
 @given(PROMPTS, st.text(max_size=300))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_forms_and_the_home_fit_whatever_is_in_them(prompt, text):
     asked = sayable(prompt)
     if asked is None:

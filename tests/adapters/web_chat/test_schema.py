@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from adapters.web_chat import fields as of_bodies
 from generation.errors import InvalidImage
 from tests.adapters.web_chat.conftest import House
-from tests.conftest import ADMIN
+from tests.conftest import ADMIN, examples
 from tests.samples import data_url, picture
 
 # What JSON Schema cannot say (no such preset, the picture is damaged) is refused all the same.
@@ -47,7 +47,7 @@ def test_every_route_does_what_its_description_says(house, mode):
     for operation in operations(house):
         cases = operation.as_strategy(generation_mode=mode)
 
-        @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=examples(12), deadline=None, suppress_health_check=list(HealthCheck))
         @given(case=cases)
         def behaves(case):
             case.call_and_validate(excluded_checks=UNTOLD, timeout=20)
@@ -151,7 +151,7 @@ async def settled(house):
         await job.finished()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(body=requests)
 @example(body={"prompt": "a", "seed": 2**70})
 @example(body={"prompt": "a\0b"})
@@ -176,7 +176,7 @@ def test_no_body_makes_a_500_or_a_charge_that_is_not_given_back(house, body):
         house.call(settled(house))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     text=st.one_of(
         st.text(),

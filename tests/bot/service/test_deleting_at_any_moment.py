@@ -11,7 +11,7 @@ from bot.commands import ImagineCommand
 from bot.refusals import Refused
 from bot.source import Source
 from tests.bot.service.test_own_data import MARKER, traces
-from tests.conftest import ADA, BOB, Bot, Clock, Gate
+from tests.conftest import ADA, BOB, Bot, Clock, Gate, examples
 from tests.samples import picture
 
 COMMAND = ImagineCommand(f"a {MARKER} fox", num_inference_steps=3, width=64, height=64, seed=7)
@@ -24,7 +24,7 @@ def folders(tmp_path_factory):
 
 
 @settings(
-    max_examples=25,
+    max_examples=examples(25),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(acts=st.lists(ACT, min_size=1, max_size=12), breaths=st.integers(0, 40))

@@ -108,6 +108,7 @@ async def test_a_picture_is_the_same_as_on_this_machine(make, fox, square, tmp_p
     local.close()
 
 
+@pytest.mark.soak
 async def test_a_bot_that_restarts_finds_its_engine_loaded_and_ends_what_it_drew(
     cluster, make, fox
 ):
@@ -141,7 +142,8 @@ async def test_a_cancelled_picture_ends_within_a_step_and_the_engine_draws_on(ma
     assert (await executor.generate(fox, lambda step: None)).files().opened().size == (64, 64)
 
 
-@pytest.mark.parametrize("how", ["killed", pytest.param("silenced", marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("how", ["killed", "silenced"])
 async def test_an_actor_that_is_lost_is_noticed_and_made_anew(cluster, make, fox, how):
     executor = make()
     await executor.start()
@@ -163,6 +165,7 @@ async def test_an_actor_that_is_lost_is_noticed_and_made_anew(cluster, make, fox
     assert (await executor.generate(fox, lambda step: None)).files().opened().size == (64, 64)
 
 
+@pytest.mark.soak
 async def test_an_idle_actor_that_dies_is_found_dead(cluster, make):
     executor = make()
     await executor.start()
@@ -172,7 +175,8 @@ async def test_an_idle_actor_that_dies_is_found_dead(cluster, make):
     await asyncio.wait_for(executor.died(), 15)
 
 
-@pytest.mark.parametrize("how", ["killed", pytest.param("silenced", marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("how", ["killed", "silenced"])
 async def test_a_node_that_is_lost_is_noticed_and_one_that_joins_draws(cluster, make, fox, how):
     executor = make()
     await executor.start()
@@ -208,6 +212,7 @@ async def test_a_head_that_is_silent_for_a_while_ends_nothing(cluster, make, fox
         cluster.head.signal(CONTINUE, "gcs_server")
 
 
+@pytest.mark.soak
 async def test_a_head_that_dies_costs_an_engine_and_never_the_bot(cluster, make, fox):
     """Ray ends its driver then, which is a process of its own."""
     executor = make()
@@ -282,6 +287,7 @@ async def test_the_actors_of_a_bot_that_counted_its_workers_give_way(cluster, ma
     await asyncio.wait_for(counted.died(), 15)
 
 
+@pytest.mark.soak
 async def test_every_node_says_which_weights_it_lacks(cluster, make, tmp_path):
     (report,) = nodes(cluster.address, [Wanted("somebody/something", "lora")], tmp_path)
 
