@@ -58,6 +58,35 @@ export class Album extends EventTarget {
     if (!this.#isRead || this.hasMore) await this.#read(this.#next);
   }
 
+  /**
+   * The picture after (*by* 1: the next of its job, then an older job's) or before (-1) picture *which* of *job*; null at
+   * an end, and undefined where older pages would have to be read to know.
+   */
+  beside(job, which, by) {
+    const numbers = job.pictures.map(({ number }) => number);
+    const next = numbers[numbers.indexOf(which) + by];
+    if (next !== undefined && numbers.includes(which)) return { job, which: next };
+    const { all } = this;
+    let index = all.findIndex(({ id }) => id === job.id);
+    const isUnread = !this.#isRead || (this.hasMore && job.submitted_at < (all.at(-1)?.submitted_at ?? 0));
+    if (index < 0) return isUnread ? undefined : null;
+    for (index += by; index >= 0 && index < all.length; index += by) {
+      const { pictures } = all[index];
+      if (pictures.length) return { job: all[index], which: pictures.at(by > 0 ? 0 : -1).number };
+    }
+    return by > 0 && this.hasMore ? undefined : null;
+  }
+
+  /** As `beside`, after as many older pages were read as that needs, but for *most*. */
+  async neighbour(job, which, by, most = 40) {
+    for (let count = 0; count < most; count += 1) {
+      const found = this.beside(job, which, by);
+      if (found !== undefined) return found;
+      await this.more();
+    }
+    return null;
+  }
+
   /** Take in no news any longer. */
   close() {
     this.#closing.abort();

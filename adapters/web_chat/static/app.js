@@ -143,7 +143,7 @@ const options = new Options({
   onUse: (found) => acts.use(found),
 });
 const conversation = new Conversation({ acts, jobs, presets: () => byDefault(options.presets) });
-const viewer = new Viewer(acts);
+const viewer = new Viewer({ acts, jobs, everything: () => history.everything });
 const history = new History({ acts, jobs });
 const held = new Held();
 

@@ -91,18 +91,27 @@ export function debounce(milliseconds, action) {
   };
 }
 
+/** Copy *text*; *from*, the button for it, says so for a moment. */
 export async function copy(text, from) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Without permission, or on plain http beyond this machine: the old way.
+    // Without permission, or on plain http beyond this machine: the old way. A dialog lets nothing outside be selected.
     const area = el("textarea", { class: "unseen", text });
-    document.body.append(area);
+    (document.querySelector("dialog[open]") ?? document.body).append(area);
     area.select();
     document.execCommand("copy");
     area.remove();
+    from?.focus();
   }
-  from?.classList.add("copied");
-  setTimeout(() => from?.classList.remove("copied"), 1400);
-  announce(`Copied ${text}`);
+  announce("Copied");
+  const label = from?.querySelector("span");
+  if (!label || from.classList.contains("copied")) return;
+  const words = label.textContent;
+  from.classList.add("copied");
+  label.textContent = "Copied";
+  setTimeout(() => {
+    from.classList.remove("copied");
+    label.textContent = words;
+  }, 2000);
 }
