@@ -50,7 +50,7 @@ async def test_the_viewer_copies_the_prompt_and_says_so(site, page):
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     await say(page, "a fox in deep snow --steps 1")
     await page.get_by_role("button", name="Open the picture").click()
-    said = asyncio.create_task(page.wait_for_selector("#viewer button:text('Copied')"))
+    said = asyncio.create_task(page.wait_for_selector(".copied :text('Copied')"))
 
     await page.locator("#viewer").get_by_role("button", name="Copy prompt").click()
 
@@ -76,7 +76,8 @@ async def test_two_pictures_are_compared_with_a_slider(site, page):
     assert parent in await images.first.get_attribute("src")
     await expect(slider).to_be_focused()
     await page.keyboard.press("ArrowRight")
-    await expect(slider).to_have_attribute("aria-valuetext", "51 % the left one, 49 % the right one")
+    told = "51 % the left one, 49 % the right one"
+    await expect(slider).to_have_attribute("aria-valuetext", told)
     assert "51%" in await images.last.evaluate("over => getComputedStyle(over).clipPath")
     both = await viewer.locator(".both").bounding_box()
     await page.mouse.click(both["x"] + both["width"] / 5, both["y"] + 20)
