@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from adapters.web_chat import (
     admin,
+    archives,
     drawing,
     errors,
     facts,
@@ -41,6 +42,7 @@ ROUTES = (
     drawing,
     jobs,
     pictures,
+    archives,
     previews,
     messages,
     linking,

@@ -81,10 +81,12 @@ async def get_control_picture(
     return await _file_response(path, "image/png")
 
 
-def file_name(job: Job, number: int) -> str:
-    """File name of a picture without its suffix: words of the prompt, the id, the number."""
+def file_name(job: Job, number: int | None = None) -> str:
+    """File name of a picture without its suffix: words of the prompt, the id, the number; without
+    *number* that of all pictures together."""
     words = "-".join(re.findall(r"[a-z0-9]+", job.request.prompt.lower()))[:48].strip("-")
-    return "-".join(filter(None, [words, job.id, str(number) if job.images > 1 else ""]))
+    which = str(number) if number and job.images > 1 else ""
+    return "-".join(filter(None, [words, job.id, which]))
 
 
 async def read(path: Path) -> bytes:

@@ -201,7 +201,7 @@ export class JobCard {
           button("Edit prompt", "edit", () => acts.edit(this.#job)),
           ...(acts.canExpand() ? [button("Expand", "again", () => acts.expand(this.#job), { title: "See richer words for this prompt" })] : []),
           ...(!hasPictures ? [] : job.images === 1 ? pictureButtons(job, 1, acts)
-            : [eachPicture(job, acts), saveLink("Download all", job.grid, `${job.id}.png`), seedButton(job.seed)]),
+            : [eachPicture(job, acts), saveAll(job), saveLink("Download grid", job.grid, `${job.id}.png`), seedButton(job.seed)]),
         ]
       : job.status === "held" ? [] : [button("Cancel", "close", () => acts.cancel(this.#job))]));
   }
@@ -242,6 +242,11 @@ export function pictureButtons(job, which, acts) {
     saveLink("Download", `/api/jobs/${job.id}/image?number=${which}&download=true`),
     seedButton(pictureOf(job, which).seed),
   ].filter(Boolean);
+}
+
+/** A link to a zip of all pictures of a job, each as a file of its own. */
+export function saveAll(job) {
+  return saveLink("Download all", `/api/jobs/${job.id}/images.zip`);
 }
 
 function saveLink(label, href, name = true) {

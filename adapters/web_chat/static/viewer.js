@@ -4,7 +4,7 @@ import { $, button, copy, duration, el, icon, moment, plural } from "./dom.js";
 import { comparison, differences, Choice } from "./comparison.js";
 import { api } from "./api.js";
 import { isFinal } from "./jobs.js";
-import { alternative, isTiny, pictureButtons, pictureOf, told as stateOf } from "./conversation.js";
+import { alternative, isTiny, pictureButtons, pictureOf, saveAll, told as stateOf } from "./conversation.js";
 
 /** Pixels that a finger moves sideways for another picture. */
 const SWIPE = 48;
@@ -147,6 +147,7 @@ export class Viewer {
         button("Edit prompt", "edit", () => acts.edit(one ? { ...job, seed: picture.seed, images: 1 } : job)),
         copies,
         picture && pictureButtons(job, which, acts),
+        job.pictures.length > 1 && saveAll(job),
         picture && button("Compare", "compare", () => this.#compare(), { title: "See it over another picture, with a slider" }),
         picture && isFinal(job) && button("Delete", "delete", () => acts.remove(job))),
     );
