@@ -239,10 +239,10 @@ async def converse(
     """
     kind = ""
     try:
-        source, command, remarks = await _understood(service, source, said)
+        source, command, remarks = await understood(service, source, said)
         kind = _kind(command)
         if options is not None:
-            command = _with_options(command, options)
+            command = with_options(command, options)
         if not pictures and isinstance(command, ImagineCommand):
             source, command, pictures = await with_picture_above(service, source, command)
         if pictures and not isinstance(command, WITH_PICTURES):
@@ -268,10 +268,16 @@ async def later(service: Service, source: Source, reply: Reply) -> AsyncIterator
             yield Reply(said.text, kind="link", joining=said.joining, asks_to_join=said.asks)
 
 
-async def _understood(
+async def understood(
     service: Service, source: Source, said: str | Command
 ) -> tuple[Source, Command, tuple[str, ...]]:
-    """The command, its source, and remarks on settings that the picture inherits from the last."""
+    """The command in *said*, its source, and remarks on settings that the picture inherits from the
+    last.
+
+    Raises:
+        CommandError: *said* is not a command.
+        InvalidRequest: It is none once the person's own words are in it.
+    """
     is_bare = isinstance(said, AgainCommand) and said.job_id is None
     words = said.asked.prompt if isinstance(said, PromptCommand) else said
     goes_on = is_bare or (isinstance(words, str) and _GOES_ON.match(words))
@@ -546,7 +552,7 @@ async def _history(service: Service, source: Source, words: str, page: int) -> R
     return Reply(text, jobs=jobs, has_more=has_more, page=page, words=words)
 
 
-def _with_options(command: Command, options: ImagineCommand) -> Command:
+def with_options(command: Command, options: ImagineCommand) -> Command:
     """*command*, with options that it leaves open taken from *options*, if it draws anything."""
     if isinstance(command, SeriesCommand):
         members = [

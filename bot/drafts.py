@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from bot import people
 from bot.attachments import Attachments
@@ -53,6 +54,14 @@ class Draft:
     relation: Relation | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ToBeAttached:
+    """A picture that is not here yet: its size in pixels, which a price depends on."""
+
+    width: int
+    height: int
+
+
 class Drafts:
     """The maker of drafts. It spends and keeps nothing.
 
@@ -79,8 +88,11 @@ class Drafts:
         self._new_seed = new_seed
         self._remarks_of = remarks_of
 
-    async def draft(self, user: str, command: ImagineCommand, pictures: Sequence[bytes]) -> Draft:
-        """The request that *command* means, given by *user* with *pictures* attached.
+    async def draft(
+        self, user: str, command: ImagineCommand, pictures: Sequence[bytes | ToBeAttached]
+    ) -> Draft:
+        """The request that *command* means, given by *user* with *pictures* attached. With those
+        that are to be attached it serves for a price alone.
 
         Raises:
             InvalidRequest: The request can never succeed as written.
@@ -93,18 +105,24 @@ class Drafts:
             command.preset or user_defaults.get("preset") or self._config.model.default_preset
         ]
         self._presets.check_pictures(preset, len(pictures))
-        cleaned = [await self._clean(user, picture) for picture in pictures]
-        attachments = [attachment for _, attachment in cleaned]
+        attached: list[CleanImage] = []
+        attachments: list[Attachment] = []
+        for picture in pictures:
+            if isinstance(picture, ToBeAttached):
+                attachments.append(Attachment(Path(), picture.width, picture.height))
+            else:
+                clean, attachment = await self._clean(user, picture)
+                attached.append(clean)
+                attachments.append(attachment)
         request, images = complete(
             command, user_defaults, preset, attachments, self._config, seed=self._new_seed()
         )
-        attached = tuple(clean for clean, _ in cleaned)
         remarks = (remark for clean in attached for remark in clean.remarks)
         return Draft(
             request,
             images,
             (*remarks, *self._remarks_of(request)),
-            attached,
+            tuple(attached),
             is_seed_given=command.seed is not None,
         )
 

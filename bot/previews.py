@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from bot.admission import Admission
 from bot.attachments import Attachments
 from bot.commands import ImagineCommand
-from bot.drafts import Drafts
+from bot.drafts import Drafts, ToBeAttached
 from bot.jobs import Job
 from bot.ledger import QuotaStatus, cost
 from bot.sections import Quota
@@ -41,27 +41,57 @@ class Previews:
         self._quota_of = quota_of
 
     async def quote(
-        self, source: Source, command: ImagineCommand, pictures: Sequence[bytes] = ()
+        self,
+        source: Source,
+        command: ImagineCommand,
+        pictures: Sequence[bytes | ToBeAttached] = (),
     ) -> Quote:
-        """The price of *command* for *source*, and its start.
+        """The price of *command* for *source*; see `quote_all`."""
+        return await self.quote_all(source, {command: 1}, pictures)
+
+    async def quote_all(
+        self,
+        source: Source,
+        asked: Mapping[ImagineCommand, int],
+        pictures: Sequence[bytes | ToBeAttached] = (),
+        *,
+        is_series: bool = False,
+    ) -> Quote:
+        """The price for *source* of all commands, each as often as *asked* says, and their start.
+
+        Args:
+            is_series: Whether those that take no picture are drawn without.
 
         Raises:
-            InvalidRequest: The request can never succeed as written.
+            InvalidRequest: A request can never succeed as written.
             Refused: The person is banned, or asks too often.
         """
         await self._check(source)
-        draft = await self._drafts.draft(source.user, command, pictures)
-        job = Job(user=source.user, request=draft.request, images=draft.images)
+        jobs: list[tuple[Job, int]] = []
+        for command, times in asked.items():
+            taken = pictures
+            if is_series and not await self._drafts.needs_a_picture(source.user, command):
+                taken = ()
+            draft = await self._drafts.draft(source.user, command, taken)
+            job = Job(user=source.user, request=draft.request, images=draft.images)
+            jobs.append((job, times))
         position, starts_in = self._worker.places.prospect()
-        price, left = cost(job, self._quota), (await self._quota_of(source.user)).left
+        price = sum(cost(job, self._quota) * times for job, times in jobs)
+        left = (await self._quota_of(source.user)).left
         is_relaxed = self._quota.relaxed and price > left
+        seconds = [(self._worker.times.estimate(job), times) for job, times in jobs]
+        known = [each * times for each, times in seconds if each is not None]
+        first = jobs[0][0].request
         return Quote(
             cost=0 if is_relaxed else price,
             left=left,
             is_relaxed=is_relaxed,
-            seconds=self._worker.times.estimate(job),
+            seconds=sum(known) if len(known) == len(jobs) else None,
             position=position,
             starts_in=starts_in,
+            pictures=sum(job.images * times for job, times in jobs),
+            width=first.width,
+            height=first.height,
         )
 
     async def control_map(

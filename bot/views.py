@@ -106,6 +106,9 @@ class Quote:
         position: Jobs that would be ahead.
         starts_in: Seconds until it would start; None before anything was measured.
         is_relaxed: Whether it would be drawn at no charge, when nobody who pays waits.
+        pictures: Number of pictures.
+        width: Pixels of the first.
+        height: Likewise.
     """
 
     cost: int
@@ -114,6 +117,9 @@ class Quote:
     position: int
     starts_in: float | None
     is_relaxed: bool = False
+    pictures: int = 1
+    width: int = 0
+    height: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,6 +211,12 @@ def unknown_token() -> Response:
     return error_response(401, CODES[401], message, "token", headers=headers)
 
 
+def half_a_size() -> InvalidRequest:
+    return InvalidRequest(
+        "image_width and image_height go together: give both, or neither", field="image_width"
+    )
+
+
 def presets_differ(preset: str, other: str) -> InvalidRequest:
     """The error of a body that names a *preset* and an *other* one beside its picture."""
     return InvalidRequest(

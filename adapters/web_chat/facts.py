@@ -51,6 +51,7 @@ async def get_about(web: TheWeb, source: Asker) -> AboutView:
         },
         upscale=web.service.enlarging_preset and web.service.enlarging_preset.kind.enlargement,
         can_expand=web.service.expansion.is_on,
+        fit=web.config.control_images.fit,
         max_image_bytes=web.max_image_bytes,
         max_image_side=MAX_SIZE,
         verbs=[

@@ -99,6 +99,8 @@ Pixels = Annotated[
     _Whole,
     Field(description="Pixels, a multiple of 16; the preset's own where it is left out"),
 ]
+#: A side of a picture that somebody has.
+Side = Annotated[int, Field(ge=1, le=65_535), _Whole]
 CropX = Annotated[
     float,
     Field(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from adapters.web_chat import errors
 from adapters.web_chat.drawing import imagine
 from adapters.web_chat.events import data_url
 from adapters.web_chat.forms import FormRoute
 from adapters.web_chat.schemas import ControlMapBody, QuoteBody
 from adapters.web_chat.sharing import Asker, TheWeb, responses
 from adapters.web_chat.views import ControlMapView, QuoteView
+from bot.drafts import ToBeAttached
+from bot.quoting import quote
 
 router = APIRouter(tags=["previews"], route_class=FormRoute)
 
@@ -17,11 +20,19 @@ router = APIRouter(tags=["previews"], route_class=FormRoute)
 @router.post(
     "/api/quote",
     summary="The price of a request; nothing is spent",
+    description="Of options alone, or with `text` of all pictures that a message asks for. A"
+    " picture need not be sent for it: its size is enough.",
     responses=responses(404, 429, 503),
 )
 async def get_price(web: TheWeb, source: Asker, body: QuoteBody) -> QuoteView:
-    attached = [] if body.image is None else [await web.image(body.image, "image")]
-    told = await web.service.previews.quote(source, imagine(body, body.prompt), attached)
+    attached: list[bytes | ToBeAttached] = []
+    if body.image is not None:
+        attached.append(await web.image(body.image, "image"))
+    elif body.image_width is not None and body.image_height is not None:
+        attached.append(ToBeAttached(body.image_width, body.image_height))
+    elif body.image_width is not None or body.image_height is not None:
+        raise errors.half_a_size()
+    told = await quote(web.service, source, body.text, imagine(body, ""), attached)
     return QuoteView.model_validate(told, from_attributes=True)
 
 

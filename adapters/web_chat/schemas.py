@@ -15,6 +15,7 @@ from adapters.web_chat.fields import (
     Pixels,
     PresetName,
     Seed,
+    Side,
     Steps,
     WebhookUrl,
     not_blank,
@@ -82,7 +83,17 @@ class QuoteBody(OptionsBody):
     """Like a request for a picture, but the prompt may still be unknown."""
 
     prompt: str = Field("not yet known", min_length=1, max_length=MAX_PROMPT_LENGTH)
+    text: str = Field(
+        "",
+        max_length=8000,
+        description="A message, as for /api/messages, whose options win over those beside it",
+        examples=["a {red,blue} circle --steps 20"],
+    )
     image: ImageText | None = None
+    image_width: Side | None = Field(
+        None, description="Pixels of the picture, where it is not sent; together with image_height"
+    )
+    image_height: Side | None = None
 
 
 class MessageBody(Body):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bot.jobs import Job
 from bot.views import EngineStatus
 from generation.kinds import Kind
+from generation.types import Fit
 
 
 class ErrorDetail(BaseModel):
@@ -346,6 +347,9 @@ class QuoteView(BaseModel):
     seconds: float | None = Field(description="Time on the engine; null before any was measured")
     position: int
     starts_in: float | None
+    pictures: int = Field(description="Number of pictures")
+    width: int = Field(description="Pixels of the first picture")
+    height: int
 
 
 class EngineView(BaseModel):
@@ -404,6 +408,7 @@ class AboutView(BaseModel):
         description="How many times larger `upscale` makes a picture; null where it cannot"
     )
     can_expand: bool = Field(description="Whether `expand` proposes richer words")
+    fit: Fit = Field(description="How an attached picture meets a size of another shape")
     max_image_bytes: int
     max_image_side: int = Field(
         description="Pixels of the longest side of an attached picture that matter: larger ones"

@@ -87,7 +87,10 @@ const acts = {
       preset: preset?.name,
       num_inference_steps: other("num_inference_steps"),
       guidance_scale: other("guidance_scale"),
-      strength: job.strength === null ? undefined : other("strength"),
+      strength: job.controlnet_conditioning_scale !== null ? other("controlnet_conditioning_scale")
+        : job.strength === null ? undefined : other("strength"),
+      control_guidance_start: job.control_guidance_start === null ? undefined : other("control_guidance_start"),
+      control_guidance_end: job.control_guidance_end === null ? undefined : other("control_guidance_end"),
       width: other("width") || other("height") ? job.width : undefined,
       height: other("width") || other("height") ? job.height : undefined,
       images: job.images > 1 ? job.images : undefined,
@@ -96,7 +99,7 @@ const acts = {
     });
     composer.text = job.prompt;
     composer.focus();
-    if (job.control?.image) await attachFrom(job.control.image, "control image");
+    if (job.control?.image) await attachFrom(job.control.image, "control image", [job.crop_x, job.crop_y]);
   },
   async useAsControl(job, which) {
     await attachFrom(pictureOf(job, which).url, `${job.id}.png`);
@@ -115,14 +118,14 @@ const acts = {
   },
 };
 
-async function attachFrom(url, name) {
+async function attachFrom(url, name, crop = null) {
   const answer = await fetch(url).catch(() => null);
   if (!answer?.ok) {
     composer.notice("That picture was deleted for its age.");
     return;
   }
   const blob = await answer.blob();
-  await options.attach(new File([blob], name, { type: blob.type }), { isKnown: true });
+  await options.attach(new File([blob], name, { type: blob.type }), { isKnown: true, crop: crop?.some((share) => share !== 0.5) ? crop : null });
 }
 
 const composer = new Composer({
@@ -141,6 +144,7 @@ const options = new Options({
   onError: (message) => composer.notice(message),
   onChange: () => composer.reconsider(),
   onUse: (found) => acts.use(found),
+  onRetype: (text) => (composer.text = text),
 });
 const conversation = new Conversation({ acts, jobs, presets: () => byDefault(options.presets) });
 const viewer = new Viewer({ acts, jobs, everything: () => history.everything });

@@ -1,10 +1,29 @@
 /** The control image, shown with its map in the composer and the drawer. */
 
 import { api } from "./api.js";
+import { cropFrame } from "./cropping.js";
 import { $, el, icon, plural } from "./dom.js";
 
+/**
+ * What *image* looks like in the *place* where it is shown, with a frame over it where it will be
+ * cropped: *crop* is `{size, at, onMove}` of the part that is kept, or null. One for each place stays
+ * while it is true, so that a frame keeps the focus and the pointer.
+ */
+function pictured(image, place, crop) {
+  const key = crop ? `${crop.size.width}x${crop.size.height}` : "";
+  image.shown ??= {};
+  if (image.shown[place]?.key !== key) {
+    const shown = el("img", { src: image.url, alt: `Control image: ${image.name}`, draggable: "false" });
+    const frame = crop && cropFrame(shown, image, crop.size, crop.onMove);
+    image.shown[place] = { key, frame, element: frame ? frame.element : shown };
+  }
+  const { frame, element } = image.shown[place];
+  frame?.moveTo(crop.at);
+  return element;
+}
+
 /** Show *image* as *preset* uses it, or a place to drop one. */
-export function showPicture(image, preset, { onRemove, onChoose, onUse }) {
+export function showPicture(image, preset, { onRemove, onChoose, onUse, crop }) {
   $("attachment").hidden = !image;
   if (!image) {
     $("drop").replaceChildren(el("button", { type: "button", class: "drop-button", onclick: onChoose },
@@ -13,16 +32,17 @@ export function showPicture(image, preset, { onRemove, onChoose, onUse }) {
   }
   // The map of another preset is not shown for this one.
   const { map, isWaiting, error, remarks = [] } = image.preset === preset.name ? image : { isWaiting: true };
-  const figures = () => [
+  const figures = (place) => [
     image.width === null ? figure(el("span", { class: "haze" }), "Your picture", "none")
-      : figure(el("img", { src: image.url, alt: `Control image: ${image.name}` }), "Your picture"),
+      : figure(pictured(image, place, crop), crop ? "What is kept" : "Your picture"),
     preset.needs_image && (map
       ? figure(el("img", { src: map, alt: "Control map" }), preset.controlnet ? "What it follows" : "What it starts from")
       : figure(el("span", { class: "haze" }), isWaiting ? "Looking…" : "No map", isWaiting ? "waiting" : "none")),
   ];
   const use = preset.needs_image ? `for the preset ${preset.name}` : `the preset ${preset.name} takes no picture`;
+  const focused = document.activeElement;
   $("attachment").replaceChildren(
-    ...figures().filter(Boolean),
+    ...figures("composer").filter(Boolean),
     el("div", { class: "attachment-text" },
       el("strong", { text: image.name }),
       el("span", { class: error ? "wrong" : "quiet", text: error ?? use }),
@@ -30,9 +50,10 @@ export function showPicture(image, preset, { onRemove, onChoose, onUse }) {
       image.found ? offer(image, onUse) : inspection(image)),
     el("button", { type: "button", class: "round small", "aria-label": "Remove the control image", onclick: onRemove }, icon("close")));
   $("drop").replaceChildren(
-    el("div", { class: "side-by-side" }, figures()),
+    el("div", { class: "side-by-side" }, figures("drawer")),
     ...(error ? [el("p", { class: "wrong", text: error })] : []),
     el("button", { type: "button", class: "ghost", onclick: onRemove }, "Remove"));
+  if (focused !== document.activeElement && focused?.classList.contains("crop-frame")) focused.focus({ preventScroll: true });
 }
 
 /** What to do with a picture that says how it was made: *onUse* that, or keep it as the control image. */

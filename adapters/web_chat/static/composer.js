@@ -138,7 +138,9 @@ export class Composer {
 
   #suggest() {
     const { selectionStart, selectionEnd } = this.box;
-    const offer = selectionStart === selectionEnd ? complete(this.text, selectionStart, this.#context()) : null;
+    // A text that was filled in from elsewhere is not being typed.
+    const isTyping = selectionStart === selectionEnd && document.activeElement === this.box;
+    const offer = isTyping ? complete(this.text, selectionStart, this.#context()) : null;
     if (!offer) {
       this.#close();
       return;

@@ -19,16 +19,23 @@ export function words(text) {
 export const isOption = (word) => DASHES.test(word);
 export const optionName = (word) => word.replace(DASHES, "").split("=")[0].toLowerCase();
 
-/** The value that the text itself gives to an option; undefined without one. */
-export function typed(text, option) {
+/** Where the text itself gives a value to one of *names*: `{name, value, start, end}`, or undefined. */
+function given(text, names) {
   const all = words(text);
   for (const [index, word] of all.entries()) {
-    if (!isOption(word.text) || optionName(word.text) !== option) continue;
-    const value = word.text.includes("=") ? word.text.split("=")[1] : all[index + 1]?.text;
-    return value?.replaceAll('"', "");
+    if (word.text === "--") return undefined; // what stands behind it is text
+    const name = optionName(word.text);
+    if (!isOption(word.text) || !names.includes(name)) continue;
+    const hasValue = word.text.includes("=");
+    const next = hasValue || !all[index + 1] || isOption(all[index + 1].text) ? undefined : all[index + 1];
+    const value = hasValue ? word.text.slice(word.text.indexOf("=") + 1) : next?.text;
+    return { name, value: value?.replaceAll('"', ""), start: word.start, end: (next ?? word).end };
   }
   return undefined;
 }
+
+/** The value that the text itself gives to an option; undefined without one. */
+export const typed = (text, option) => given(text, [option])?.value;
 
 /* What can be chosen by clicking, and the words that say the same. */
 const WORDS = {
@@ -40,6 +47,8 @@ const WORDS = {
   strength: ["strength"],
   control_guidance_start: ["control-start", "control-guidance-start"],
   control_guidance_end: ["control-end", "control-guidance-end"],
+  crop_x: ["crop"],
+  crop_y: ["crop"],
   images: ["images"],
   seed: ["seed"],
   negative_prompt: ["negative", "no", "negative-prompt"],
@@ -50,10 +59,75 @@ export function typedOver(text) {
   return Object.keys(WORDS).filter((name) => WORDS[name].some((word) => typed(text, word) !== undefined));
 }
 
-/** Width and height of a shape with about so many pixels, in multiples of 16. */
+const SHAPES = { square: [1, 1], portrait: [3, 4], landscape: [4, 3], wide: [16, 9], tall: [9, 16] };
+const PLACES = { left: [0, 0.5], right: [1, 0.5], top: [0.5, 0], bottom: [0.5, 1], center: [0.5, 0.5] };
+const numbered = (value) => (/^\d+([.,]\d+)?$/.test(value) ? Number(value.replace(",", ".")) : undefined);
+
+/**
+ * The values that the text gives to options, as far as the page can read them, by their names for the
+ * API; `ratio` is that of a shape, which leaves the number of pixels open.
+ */
+export function typedValues(text) {
+  const values = {};
+  for (const name of Object.keys(WORDS)) {
+    const value = given(text, WORDS[name])?.value;
+    if (value === undefined || name === "height" || name === "crop_y") continue;
+    if (name === "width") {
+      const size = value.match(/^(\d{2,4})[x×*](\d{2,4})$/i)?.slice(1).map(Number);
+      const ratio = SHAPES[value.toLowerCase()] ?? value.match(/^(\d{1,4})[:/](\d{1,4})$/)?.slice(1).map(Number);
+      if (size) [values.width, values.height] = size;
+      else if (ratio) values.ratio = ratio;
+    } else if (name === "crop_x") {
+      const place = PLACES[value.toLowerCase()] ?? value.split(",").map(numbered);
+      if (place.length === 2 && place.every((share) => share <= 1)) [values.crop_x, values.crop_y] = place;
+    } else if (name === "preset") {
+      values.preset = value.toLowerCase();
+    } else {
+      const said = name === "negative_prompt" ? value : numbered(value);
+      if (said !== undefined) values[name] = said;
+    }
+  }
+  return values;
+}
+
+/**
+ * The text, in which the options that it gives itself have the values of *changes* (by their names
+ * for the API; undefined takes one away), and the names of these.
+ */
+export function retyped(text, changes) {
+  const names = Object.keys(changes).filter((name) => given(text, WORDS[name] ?? []));
+  for (const name of names) {
+    const found = given(text, WORDS[name]); // the first of a pair has changed both
+    if (!found || name === "height" || name === "crop_y") continue;
+    const value = name === "width" ? changes.width && `${changes.width}x${changes.height}`
+      : name === "crop_x" ? changes.crop_x !== undefined && `${changes.crop_x},${changes.crop_y}`
+      : name === "negative_prompt" ? changes[name] && `"${changes[name].replaceAll(/["\\]/g, "\\$&")}"`
+      : changes[name];
+    const option = name === "width" ? "size" : found.name;
+    const isKept = value !== undefined && value !== false;
+    const after = text.slice(found.end);
+    text = isKept ? `${text.slice(0, found.start)}--${option} ${value}${after}`
+      : `${text.slice(0, found.start).trimEnd()}${/\S/.test(after) ? ` ${after.trimStart()}` : ""}`;
+  }
+  return { text, names };
+}
+
+/**
+ * Width and height of a shape with about so many pixels, in multiples of 16, as the bot finds them:
+ * a shape that is off by one per cent counts as much as a number of pixels that is off by four.
+ */
 export function sizeOf([across, down], pixels) {
-  const whole = (value) => Math.max(64, Math.round(value / 16) * 16);
-  return [whole(Math.sqrt((pixels * across) / down)), whole(Math.sqrt((pixels * down) / across))];
+  if (across < down) return sizeOf([down, across], pixels).reverse();
+  let nearest = null;
+  for (let width = 64; width <= 2048; width += 16) {
+    const below = Math.floor((width * down) / across / 16) * 16;
+    for (const height of [below, below + 16].map((each) => Math.min(2048, Math.max(64, each)))) {
+      const shape = Math.abs(Math.log((width * down) / (height * across)));
+      const distance = 4 * shape + Math.abs(Math.log((width * height) / pixels));
+      if (!nearest || distance < nearest.distance) nearest = { size: [width, height], distance };
+    }
+  }
+  return nearest.size;
 }
 
 /**

@@ -8,13 +8,25 @@ import { api } from "./api.js";
 import { showPicture } from "./attachment.js";
 import { Choices } from "./choices.js";
 import { sampleOf } from "./conversation.js";
-import { RATIOS, sizeOf, typed, typedOver } from "./grammar.js";
+import { kept } from "./cropping.js";
+import { RATIOS, retyped, sizeOf, typed, typedOver, typedValues } from "./grammar.js";
 import { readPicture } from "./reading.js";
+
+const CROP = ["crop_x", "crop_y"];
+/** Options that are chosen together, by the first of them. */
+const PAIRS = { width: ["width", "height"], crop_x: CROP };
+
+/** What `strength` sets of a preset: how far from the picture, or how firmly along it; null for nothing. */
+const strengthOf = (preset) => preset.controlnet_conditioning_scale ?? preset.strength;
 
 export class Options {
   #presets = [];
   #default = "";
   #limits = {};
+  #verbs = [];
+  #fit = "crop";
+  #drawn = null; // width and height of what would be drawn, as the bot says
+  #quoted = ""; // what the price that is shown was asked for
   #files = { bytes: 1e7, side: 2048 };
   #said = ""; // which options the message itself gives
   #forPictures = ""; // the preset that was last chosen for a picture
@@ -24,15 +36,20 @@ export class Options {
   #onError;
   #onChange;
   #onUse;
+  #onRetype;
   #engine = "ready";
   image = null; // as it was read, with the map, remarks or error of its preset
 
-  /** *onUse* is given what an attached picture says about how it was made, once somebody wants that. */
-  constructor({ text, onError, onChange, onUse }) {
+  /**
+   * *onUse* is given what an attached picture says about how it was made, once somebody wants that,
+   * and *onRetype* the message with a typed option that was changed in the form.
+   */
+  constructor({ text, onError, onChange, onUse, onRetype }) {
     this.#text = text;
     this.#onError = onError;
     this.#onChange = onChange;
     this.#onUse = onUse;
+    this.#onRetype = onRetype;
     this.#wire();
   }
 
@@ -42,7 +59,9 @@ export class Options {
     this.#default = first;
     this.#limits = about.limits;
     this.#files = { bytes: about.max_image_bytes, side: about.max_image_side };
-    if (!presets.some(({ name }) => name === this.#values.preset)) this.#choices.set({ preset: undefined });
+    this.#verbs = about.verbs.map(({ word }) => word);
+    this.#fit = about.fit;
+    if (!presets.some(({ name }) => name === this.#chosen.preset)) this.#choices.set({ preset: undefined });
     // The picture did not survive the reload, and its preset is of no use without it.
     if (isReload) this.#leavePicturePreset();
     $("steps").max = about.limits.num_inference_steps;
@@ -67,27 +86,55 @@ export class Options {
 
   /** The preset that a message sent now would use: typed options win over clicked ones. */
   get preset() {
-    const named = [typed(this.#text(), "preset")?.toLowerCase(), this.#values.preset, this.#default];
+    const named = [this.#values.preset, this.#chosen.preset, this.#default];
     return named.map((name) => this.#presets.find((preset) => preset.name === name)).find(Boolean)
       ?? this.#presets[0];
   }
 
   /** The size that a message sent now would have, in pixels; null where the picture decides. */
   get #size() {
-    const { width, height } = this.#values;
+    const { width, height, ratio } = this.#values;
+    if (ratio) return sizeOf(ratio, this.preset.width * this.preset.height);
     if (width || height) return [width || this.preset.width, height || this.preset.height];
     return null;
   }
 
-  get #values() {
+  /** What was chosen by clicking. */
+  get #chosen() {
     return this.#choices.values;
   }
 
+  /** What a message sent now would say: options in its text win over the clicked ones. */
+  get #values() {
+    const said = typedValues(this.#text());
+    const clicked = said.ratio ? { ...this.#chosen, width: undefined, height: undefined } : this.#chosen;
+    return { ...clicked, ...said };
+  }
+
+  /** What was clicked, as far as it means something to the preset. */
+  get #meant() {
+    const meant = this.#choices.chosen;
+    const { preset } = this;
+    const without = [
+      ...(strengthOf(preset) === null ? ["strength"] : []),
+      ...(preset.control_guidance_start === null ? ["control_guidance_start", "control_guidance_end"] : []),
+      ...(preset.needs_image && this.image ? [] : ["crop_x", "crop_y"]),
+    ];
+    for (const name of without) delete meant[name];
+    return meant;
+  }
+
+  /** Choose by clicking. Where the message says the same by itself, its words change instead. */
   set(changes) {
-    this.#choices.set(changes);
+    const isSize = "width" in changes || "height" in changes;
+    const [width, height] = (isSize && this.#size) || [this.preset?.width, this.preset?.height];
+    const whole = isSize && (changes.width ?? changes.height) !== undefined ? { width, height, ...changes } : changes;
+    const { text, names } = retyped(this.#text(), whole);
+    this.#choices.set({ ...changes, ...Object.fromEntries(names.map((name) => [name, undefined])) });
+    if (names.length) this.#onRetype(text);
     this.#render();
     this.#onChange();
-    if ("preset" in changes || "width" in changes || "height" in changes) this.#mapSoon();
+    if (["preset", "width", "height", "crop_x"].some((name) => name in changes)) this.#mapSoon();
     this.refreshQuote();
   }
 
@@ -110,14 +157,15 @@ export class Options {
 
   /** The options and the picture for a message; options that were lent leave with it. */
   take() {
-    const taken = { chosen: this.#choices.chosen, image: this.image, lent: this.#leave() };
+    const taken = { chosen: this.#meant, image: this.image, lent: this.#leave() };
     this.set({});
     return taken;
   }
 
   #leave() {
+    const crop = this.image ? this.#choices.takeBack(CROP) : {};
     this.#drop();
-    return this.#choices.takeBack();
+    return { ...this.#choices.takeBack(), ...crop };
   }
 
   /** Put back options that were taken and not used, unless new ones stand in their place. */
@@ -137,7 +185,7 @@ export class Options {
   /** Choose by hand. A preset that takes a picture is chosen for that picture alone. */
   choosePreset(name) {
     const preset = this.#unlessDefault(name);
-    if (!this.#takesPicture(name)) {
+    if (!this.#takesPicture(name) || typed(this.#text(), "preset")) {
       this.set({ preset });
       return;
     }
@@ -159,9 +207,10 @@ export class Options {
 
   /**
    * Attach a file. Chooses a preset that takes one, if the current one does not. Unless *isKnown*,
-   * a picture that says how it was made is asked for it, and that is offered.
+   * a picture that says how it was made is asked for it, and that is offered. *crop* is `[x, y]` of
+   * the part that is kept.
    */
-  async attach(file, { isKnown = false } = {}) {
+  async attach(file, { isKnown = false, crop = null } = {}) {
     let image;
     try {
       image = await readPicture(file, this.#files);
@@ -169,9 +218,11 @@ export class Options {
       this.#onError(error.message);
       return;
     }
+    this.#drop();
     this.image = image;
+    if (crop) this.#choices.lend({ crop_x: crop[0], crop_y: crop[1] });
     if (image.mayTell && !isKnown) this.#inspect(image);
-    if (!this.#takesPicture(this.#values.preset ?? this.#default)) {
+    if (!this.#takesPicture(this.#chosen.preset ?? this.#default)) {
       const takers = this.#presets.filter((preset) => preset.needs_image);
       const taker = takers.find(({ name }) => name === this.preset.name)
         ?? takers.find(({ name }) => name === this.#forPictures) ?? takers.find((preset) => preset.controlnet) ?? takers[0];
@@ -195,11 +246,12 @@ export class Options {
   }
 
   #leavePicturePreset() {
-    if (this.#takesPicture(this.#values.preset)) this.#choices.takeBack(["preset"]);
+    if (this.#takesPicture(this.#chosen.preset)) this.#choices.takeBack(["preset"]);
   }
 
   #drop() {
     this.image = null;
+    this.#choices.set({ crop_x: undefined, crop_y: undefined });
     this.#asking.map?.abort();
     $("file").value = "";
   }
@@ -215,11 +267,12 @@ export class Options {
     const asking = new AbortController();
     this.#asking.map = asking;
     const [width, height] = this.#size ?? [];
+    const [x, y] = this.#cropAt;
     if (image.preset !== preset.name) Object.assign(image, { map: null, remarks: [], error: null });
     Object.assign(image, { preset: preset.name, isWaiting: true });
     this.#renderImage();
     try {
-      const answer = await api.controlMap({ image: image.url, preset: preset.name, width, height }, asking.signal);
+      const answer = await api.controlMap({ image: image.url, preset: preset.name, width, height, crop_x: x, crop_y: y }, asking.signal);
       Object.assign(image, { map: answer.image, remarks: answer.remarks, error: null });
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -236,47 +289,71 @@ export class Options {
   async #quote() {
     if (!this.preset) return;
     if (this.preset.needs_image && !this.image) {
-      this.#showQuote("", `${this.preset.name} needs a control image`);
+      this.#quoted = "";
+      this.#showQuote({ whole: `${this.preset.name} needs a control image` });
       return;
     }
+    const body = this.#asked;
+    const asked = JSON.stringify(body);
     this.#asking.quote?.abort();
     const asking = new AbortController();
     this.#asking.quote = asking;
-    const text = this.#text();
-    const number = (option) => {
-      const value = Number(typed(text, option));
-      return typed(text, option) !== undefined && Number.isFinite(value) ? value : undefined;
-    };
-    const { chosen } = this.#choices;
-    const size = typed(text, "size")?.match(/^(\d+)[x×](\d+)$/i);
-    const body = {
-      ...chosen,
-      preset: this.preset.name,
-      num_inference_steps: number("steps") ?? chosen.num_inference_steps,
-      images: number("images") ?? chosen.images,
-      width: size ? Number(size[1]) : chosen.width,
-      height: size ? Number(size[2]) : chosen.height,
-      negative_prompt: typed(text, "negative") ?? chosen.negative_prompt,
-      image: this.preset.needs_image ? this.image.small : undefined,
-    };
     try {
-      const { cost, seconds, starts_in: wait, left, is_relaxed: isRelaxed } = await api.quote(body, asking.signal);
-      if (isRelaxed) {
-        this.#showQuote("relaxed", "Relaxed: drawn when nobody else waits, at no charge");
-        return;
-      }
-      const time = seconds === null ? "" : ` · about ${duration(seconds)}`;
-      const start = wait === null || this.#engine !== "ready" ? "" : wait < 1 ? " · starts at once" : ` · starts in ${duration(wait)}`;
-      const short = cost > left ? ` · you have ${plural(left, "credit")}` : "";
-      this.#showQuote(plural(cost, "credit"), `${plural(cost, "credit")}${time}${start}${short}`);
+      this.#tell(await api.quote(body, asking.signal));
+      this.#quoted = asked;
     } catch (error) {
-      if (error.name !== "AbortError") this.#showQuote("", error.status === 0 ? "" : error.message);
+      if (error.name !== "AbortError") this.#showQuote({ whole: error.status === 0 || error.field === "text" ? "" : error.message });
     }
   }
 
-  #showQuote(brief, whole) {
+  /** The request whose price is shown. */
+  get #asked() {
+    const text = this.#text();
+    const [first] = text.trim().toLowerCase().split(/\s/);
+    // Other words have the same price, whatever they are.
+    const isPlain = !/[{}—–\\]|--/.test(text) && !this.#verbs.includes(first.replace("/", "")) && !/^same\b/.test(first);
+    const isUsed = this.image && (this.preset.needs_image || typed(text, "presets"));
+    const { width, height, url } = this.image ?? {};
+    return {
+      ...this.#meant,
+      text: isPlain ? undefined : text,
+      ...(isUsed && (width === null ? { image: url } : { image_width: width, image_height: height })),
+    };
+  }
+
+  #tell({ cost, seconds, starts_in: wait, left, is_relaxed: isRelaxed, pictures, width, height }) {
+    const drawn = `${pictures > 1 ? `${plural(pictures, "picture")}, ` : ""}${width} × ${height}`;
+    this.#drawn = { width, height };
+    this.#renderImage();
+    if (isRelaxed) {
+      this.#showQuote({ drawn, brief: "relaxed", whole: `${drawn} · Relaxed: drawn when nobody else waits, at no charge` });
+      return;
+    }
+    const time = seconds === null ? "" : ` · about ${duration(seconds)}`;
+    const start = wait === null || this.#engine !== "ready" ? "" : wait < 1 ? " · starts at once" : ` · starts in ${duration(wait)}`;
+    const short = cost > left ? ` · you have ${plural(left, "credit")}` : "";
+    this.#showQuote({ drawn, brief: plural(cost, "credit"), whole: `${drawn} · ${plural(cost, "credit")}${time}${start}${short}` });
+  }
+
+  #showQuote({ drawn = "", brief = "", whole }) {
+    $("drawn").textContent = drawn;
     $("cost").textContent = brief;
     $("quote").textContent = whole;
+  }
+
+  /* The part of the picture that is kept. */
+
+  /** Where the picture is cropped: `[x, y]`, 0 to 1. */
+  get #cropAt() {
+    const { crop_x: x = 0.5, crop_y: y = 0.5 } = this.#values;
+    return [x, y];
+  }
+
+  /** The frame over the picture: `{size, at, onMove}`; null where all of it is used. */
+  get #crop() {
+    const isFramed = this.image?.width && this.#drawn && this.preset.needs_image && !this.preset.enlarges && this.#fit === "crop";
+    if (!isFramed || !kept(this.image, this.#drawn).isCropped) return null;
+    return { size: this.#drawn, at: this.#cropAt, onMove: ([x, y]) => this.set({ crop_x: x, crop_y: y }) };
   }
 
   /* The drawer. */
@@ -286,6 +363,8 @@ export class Options {
     on("steps", ({ value }) => this.set({ num_inference_steps: Number(value) }));
     on("guidance", ({ value }) => this.set({ guidance_scale: Number(value) }));
     on("strength", ({ value }) => this.set({ strength: Number(value) }));
+    on("control-start", ({ value }) => this.set({ control_guidance_start: Number(value) }));
+    on("control-end", ({ value }) => this.set({ control_guidance_end: Number(value) }));
     on("negative", ({ value }) => this.set({ negative_prompt: value.trim() ? value : undefined }));
     on("seed", ({ value, validity }) => {
       if (validity.valid) this.set({ seed: value === "" ? undefined : Number(value) });
@@ -352,16 +431,20 @@ export class Options {
     $("height").placeholder = this.image ? "as it is" : preset.height;
     show("steps", values.num_inference_steps ?? preset.num_inference_steps);
     show("guidance", values.guidance_scale ?? preset.guidance_scale);
-    show("strength", values.strength ?? preset.strength ?? 0.7);
+    show("strength", values.strength ?? strengthOf(preset) ?? 0.7);
+    show("control-start", values.control_guidance_start ?? preset.control_guidance_start ?? 0);
+    show("control-end", values.control_guidance_end ?? preset.control_guidance_end ?? 1);
     show("seed", values.seed ?? "");
     show("negative", values.negative_prompt ?? "");
-    $("strength-row").hidden = preset.strength === null;
+    $("strength-row").hidden = strengthOf(preset) === null;
+    $("strength-help").textContent = preset.strength === null ? "How firmly to follow your picture." : "How far to change your picture.";
+    $("span-row").hidden = preset.control_guidance_start === null;
     this.#renderChips();
     this.#renderImage();
   }
 
   #renderChips() {
-    const values = this.#values;
+    const values = this.#meant;
     const isTyped = typedOver(this.#text());
     const chips = [
       ["preset", values.preset && values.preset !== this.#default && values.preset],
@@ -369,6 +452,9 @@ export class Options {
       ["num_inference_steps", values.num_inference_steps && plural(values.num_inference_steps, "step")],
       ["guidance_scale", values.guidance_scale !== undefined && `guidance ${values.guidance_scale}`],
       ["strength", values.strength !== undefined && `strength ${values.strength}`],
+      ["control_guidance_start", values.control_guidance_start !== undefined && `from ${values.control_guidance_start}`],
+      ["control_guidance_end", values.control_guidance_end !== undefined && `until ${values.control_guidance_end}`],
+      ["crop_x", values.crop_x !== undefined && "cropped"],
       ["images", values.images && plural(values.images, "picture")],
       ["seed", values.seed !== undefined && `seed ${values.seed}`],
       ["negative_prompt", values.negative_prompt && `without ${values.negative_prompt}`],
@@ -378,7 +464,7 @@ export class Options {
       el("button", {
         type: "button", "aria-label": `Remove ${label}`,
         onclick: () => {
-          this.set(name === "width" ? { width: undefined, height: undefined } : { [name]: undefined });
+          this.set(Object.fromEntries((PAIRS[name] ?? [name]).map((each) => [each, undefined])));
           $("message").focus();
         },
       }, icon("close")))));
@@ -387,7 +473,7 @@ export class Options {
 
   #renderImage() {
     showPicture(this.image, this.preset, {
-      onRemove: () => this.detach(), onChoose: () => $("file").click(), onUse: this.#onUse,
+      onRemove: () => this.detach(), onChoose: () => $("file").click(), onUse: this.#onUse, crop: this.#crop,
     });
   }
 }

@@ -2,8 +2,8 @@
 
 import { el } from "./dom.js";
 
-/** Longest side in pixels of the picture that a price is asked for with. */
-const SMALL = 256;
+/** Longest side in pixels that a picture is made smaller to at the most. */
+const LEAST = 64;
 /** Quality of a JPEG that is made here, 0 to 1. */
 const QUALITY = 0.92;
 /** Bytes at either end of a file among which words about how it was made are looked for. */
@@ -12,12 +12,12 @@ const ENDS = 128 * 1024;
 const MARKS = /fluxbot|parameters|workflow|Negative prompt/;
 
 /**
- * `{url, original, name, width, height, small, mayTell}` of a picture's file. `url` is no larger than
+ * `{url, original, name, width, height, mayTell}` of a picture's file. `url` is no larger than
  * *limits* (`bytes` and `side`, the longest in pixels) allow: a file within them stays as it is, with
  * all that it says about itself, and another is drawn anew, upright. `original` is the file itself,
  * where it has not too many bytes to be asked for that, and `mayTell` whether it may have an answer.
- * `small` is a picture of the same shape; `width` is null where the browser cannot decode the file,
- * and the bot has to say whether it can. Throws an Error with a sentence for the person.
+ * `width` and `height` are those of `url`; null where the browser cannot decode the file, and the bot
+ * has to say whether it can. Throws an Error with a sentence for the person.
  */
 export async function readPicture(file, limits) {
   // Types may be wrong or missing: the bot judges by the bytes.
@@ -32,17 +32,13 @@ export async function readPicture(file, limits) {
         + `${megabytes(file.size)} MB where ${megabytes(limits.bytes)} MB are allowed. Save it as a JPEG, or smaller.`);
     }
     const url = await dataUrl(file);
-    return { url, original: url, name, width: null, height: null, small: url, mayTell: false };
+    return { url, original: url, name, width: null, height: null, mayTell: false };
   }
   const { naturalWidth: width, naturalHeight: height } = image;
   const original = file.size <= limits.bytes ? await dataUrl(file) : null;
   const isWithin = original && Math.max(width, height) <= limits.side;
-  return {
-    url: isWithin ? original : await dataUrl(await shrunk(image, file.type, limits)),
-    original, name, width, height,
-    small: canvasOf(image, SMALL).toDataURL("image/png"),
-    mayTell: Boolean(original) && await speaks(file),
-  };
+  const sent = isWithin ? { url: original, width, height } : await shrunk(image, file.type, limits);
+  return { ...sent, original, name, mayTell: Boolean(original) && await speaks(file) };
 }
 
 /** The image in *file*, upright; null where the browser cannot decode it. */
@@ -75,17 +71,19 @@ function canvasOf(image, side, isOpaque = false) {
   return canvas;
 }
 
-/** A file of *image* within *limits*: a JPEG of a JPEG, else a PNG where that is small enough. */
+/** `{url, width, height}` of *image* within *limits*: a JPEG of a JPEG, else a PNG where that is small enough. */
 async function shrunk(image, type, { bytes, side }) {
-  const blob = (canvas, type) => new Promise((resolve) => canvas.toBlob(resolve, type, QUALITY));
-  if (type !== "image/jpeg") {
-    const exact = await blob(canvasOf(image, side), "image/png");
-    if (exact && exact.size <= bytes) return exact;
-  }
+  const made = async (canvas, type) => {
+    const blob = await new Promise((resolve) => canvas.toBlob(resolve, type, QUALITY));
+    const isSmall = blob && blob.size <= bytes;
+    return isSmall ? { url: await dataUrl(blob), width: canvas.width, height: canvas.height } : null;
+  };
+  const exact = type === "image/jpeg" ? null : await made(canvasOf(image, side), "image/png");
+  if (exact) return exact;
   const most = Math.min(side, Math.max(image.naturalWidth, image.naturalHeight));
-  for (let longest = most; longest >= 64; longest = Math.round(longest * 0.7)) {
-    const made = await blob(canvasOf(image, longest, true), "image/jpeg");
-    if (made && made.size <= bytes) return made;
+  for (let longest = most; longest >= LEAST; longest = Math.round(longest * 0.7)) {
+    const small = await made(canvasOf(image, longest, true), "image/jpeg");
+    if (small) return small;
   }
   throw new Error("The picture cannot be made small enough: save it smaller, as a JPEG.");
 }
@@ -125,6 +123,11 @@ export function asJob(found, presets, first, limits) {
     width: isSize ? found.width : preset.width,
     height: isSize ? found.height : preset.height,
     strength: null,
+    controlnet_conditioning_scale: null,
+    control_guidance_start: null,
+    control_guidance_end: null,
+    crop_x: 0.5,
+    crop_y: 0.5,
     images: 1,
     negative_prompt: found.negative_prompt,
     seed: found.seed ?? undefined,

@@ -55,6 +55,48 @@ async def test_a_quote_is_what_will_be_charged(web):
     assert quote["cost"] == job["cost"] == 40
 
 
+async def test_a_quote_of_typed_words_is_that_of_all_their_pictures(web):
+    asked = {"text": "a {red,blue} fox --steps 10 --repeat 2", "width": 512, "height": 256}
+
+    quote = (await web.post("/api/quote", json=asked)).json()
+
+    assert (quote["pictures"], quote["cost"]) == (4, 80)
+    assert (quote["width"], quote["height"]) == (512, 256)
+    wrong = await web.post("/api/quote", json={"text": "a fox --steps 99"})
+    assert "99" in said(wrong, 400)
+    said(await web.post("/api/quote", json={"text": "help"}), 400)
+
+
+async def test_a_quote_tells_the_size_of_what_a_picture_will_become(web):
+    asked = {"text": "a fox --presets canny,plain", "image_width": 200, "image_height": 100}
+
+    quote = (await web.post("/api/quote", json=asked)).json()
+    job = await web.post(
+        "/api/jobs",
+        json={
+            "prompt": "a fox",
+            "controlnet": {"preset": "canny", "image": data_url(picture(200, 100))},
+        },
+    )
+
+    assert quote["pictures"] == 2
+    assert [quote["width"], quote["height"]] == [job.json()["width"], job.json()["height"]]
+    half = said(await web.post("/api/quote", json={"image_width": 200}), 400)
+    assert "image_width and image_height go together" in half
+
+
+async def test_a_control_map_is_cropped_where_it_is_said(web):
+    body = {"image": data_url(picture(192, 64)), "preset": "redraw", "width": 64, "height": 64}
+
+    middle, left = [
+        opened((await web.post("/api/control-map", json={**body, **crop})).json()["image"])
+        for crop in ({}, {"crop_x": 0})
+    ]
+
+    assert middle.tobytes() != left.tobytes()
+    said(await web.post("/api/control-map", json={**body, "crop_x": 1.1}), 422)
+
+
 async def test_a_control_map_is_shown_and_nothing_is_spent(web, bot):
     body = {"image": data_url(picture(128, 64)), "preset": "canny"}
 

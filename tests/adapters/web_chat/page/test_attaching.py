@@ -198,6 +198,43 @@ async def test_a_picture_that_tells_its_prompt_may_be_the_control_image_all_the_
     await expect(said).to_contain_text("--seed 7")
 
 
+async def test_where_a_picture_is_cropped_is_seen_and_chosen_before_it_is_drawn(site, page):
+    site.engine.open()
+    await page.get_by_role("button", name="Options").click()
+    flag = {"name": "flag.png", "mimeType": "image/png", "buffer": picture(200, 100)}
+    await page.set_input_files("#file", flag)
+    await attached(page)
+    frame = page.locator("#attachment").get_by_role("slider")
+    await expect(page.locator("#drawn")).to_have_text("352 × 176")
+    await expect(frame).to_have_count(0)
+    await page.get_by_label("1:1").check()
+    await expect(page.locator("#drawn")).to_have_text("256 × 256")
+    await expect(frame).to_have_attribute("aria-valuetext", "50 % from the left")
+
+    whole = await page.locator("#attachment .cropping").bounding_box()
+    part = await frame.bounding_box()
+    assert part["width"] == pytest.approx(whole["width"] / 2, abs=1)
+    await page.mouse.move(part["x"] + 5, part["y"] + 5)
+    await page.mouse.down()
+    await page.mouse.move(part["x"] - whole["width"], part["y"] + 5)
+    await page.mouse.up()
+    await expect(frame).to_have_attribute("aria-valuenow", "0")
+    await frame.press("ArrowRight")
+
+    await expect(frame).to_be_focused()
+    await expect(page.locator("#drop").get_by_role("slider")).to_have_attribute(
+        "aria-valuenow", "5"
+    )
+    await say(page, "a circle --steps 1")
+    await expect(pictures(page)).to_have_count(1)
+    (request,) = await drawn(site, 1)
+    assert (request.crop_x, request.crop_y) == (0.05, 0.5)
+    await page.locator(".job").get_by_role("button", name="Edit prompt").click()
+    await expect(frame).to_have_attribute("aria-valuenow", "5")
+    await page.locator("#message").fill("a circle --crop right")
+    await expect(frame).to_have_attribute("aria-valuenow", "100")
+
+
 SENT = """
 async ([bytes, type, limits]) => {
   const { readPicture } = await import("/static/reading.js");
