@@ -112,7 +112,7 @@ async def test_several_pictures_are_looked_at_one_by_one(site, page):
     await expect(viewer.locator("dd").first).to_have_text("6")
     await page.keyboard.press("ArrowRight")
     await expect(viewer.locator("dd").first).to_have_text("7")
-    href = await viewer.get_by_role("link", name="Download").get_attribute("href")
+    href = await viewer.get_by_role("link", name="Download", exact=True).get_attribute("href")
     assert "number=3" in href
     await page.keyboard.press("Escape")
     await expect(viewer).to_be_hidden()
