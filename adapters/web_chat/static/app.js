@@ -270,7 +270,7 @@ async function watchEngine() {
     showEngine(status.engine);
     held.count = status.held;
     $("sign-out").hidden = !status.is_signed_in;
-    $("sign-out").title = `Signed in as ${status.user.replace(/^web:/, "")} · sign out`;
+    showWho(status.user.replace(/^web:/, ""));
     if (status.engine.status !== "ready") pause = status.engine.status === "loading" ? 700 : 2000;
     for (const job of status.mine) {
       // A stream is newer than an answer that crosses it.
@@ -292,6 +292,14 @@ async function watchEngine() {
   }
   clearTimeout(nextLook);
   nextLook = setTimeout(watchEngine, pause);
+}
+
+function showWho(name) {
+  const label = `Signed in as ${name} · sign out`;
+  if ($("sign-out").title === label) return;
+  $("sign-out").title = label;
+  $("sign-out").setAttribute("aria-label", label);
+  $("signed-in").textContent = name;
 }
 
 /** Show in the tab's title how many pictures are on their way, and that the last is there. */
@@ -495,7 +503,7 @@ async function signOut(everywhere) {
 
 $("sign-out").addEventListener("click", () => ask(
   "Sign out",
-  "Your pictures stay, and waiting ones are drawn. You need your token, or a new link, to sign in again.",
+  `You are signed in as ${$("signed-in").textContent}. Your pictures stay, and waiting ones are drawn. You need your token, or a new link, to sign in again.`,
   [
     { text: "Stay" },
     { text: "Sign out everywhere", act: () => signOut(true) },

@@ -73,7 +73,7 @@ function offer(image, onUse) {
   };
   image.offer = el("div", { class: "offer", role: "group", "aria-label": "This picture says how it was made" },
     el("span", { class: "quiet", text: says.filter(Boolean).join(" · ") }),
-    el("button", { type: "button", class: "example main", text: "Use its prompt and settings", onclick: () => onUse(found) }),
+    el("button", { type: "button", class: "example offered", text: "Use its prompt and settings", onclick: () => onUse(found) }),
     el("button", { type: "button", class: "example", text: "Use as control image", onclick: keep }));
   return image.offer;
 }

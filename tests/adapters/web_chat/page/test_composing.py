@@ -87,7 +87,7 @@ async def test_a_notice_goes_with_its_cause(site, page):
     await attach(page)
 
     await expect(page.locator("#notice")).to_be_hidden()
-    await page.get_by_role("button", name="Send").click()
+    await page.get_by_role("button", name="Draw").click()
     await expect(pictures(page)).to_have_count(1)
     await say(page, "a green circle --steps 99")
     await expect(page.locator("#notice")).to_contain_text("99")

@@ -2,6 +2,7 @@
 
 from playwright.async_api import expect
 
+from bot.source import Source
 from tests.adapters.web_chat.page.conftest import (
     DRIVEN,
     PHONE,
@@ -12,6 +13,7 @@ from tests.adapters.web_chat.page.conftest import (
     ready,
     say,
 )
+from tests.conftest import ADMIN
 from tests.samples import picture
 
 pytestmark = DRIVEN
@@ -59,6 +61,54 @@ async def test_a_phone_scrolls_in_one_direction_only(site):
     await page.locator("#history-list .row").first.click()
     await expect(page.locator("#viewer")).to_be_visible()
     await fits(page)
+
+
+SMALL = """
+() => [...document.querySelectorAll("button, a.ghost, .segment, input[type=range]")]
+  .filter((each) => each.checkVisibility() && !each.closest(".skip, .frame"))
+  .map((each) => [each.getBoundingClientRect(), each.outerHTML.slice(0, 90)])
+  .filter(([box]) => Math.round(box.height) < 44 || Math.round(box.width) < 36)
+  .map(([box, html]) => `${Math.round(box.width)}x${Math.round(box.height)} ${html}`)
+"""
+
+
+async def test_a_thumb_finds_every_button_on_a_phone(site):
+    site.engine.open()
+    page = await site.page(PHONE)
+    await ready(page)
+    assert await page.evaluate(SMALL) == []
+    await say(page, "a blue circle --steps 1")
+    await expect(pictures(page)).to_have_count(1)
+    (job,) = (await site.bot.service.lookups.history(ADMIN)).jobs
+    path = await site.bot.service.lookups.picture(Source(ADMIN), job.id)
+
+    file = {"name": "own.png", "mimeType": "image/png", "buffer": path.read_bytes()}
+    await page.set_input_files("#file", file)
+    await expect(page.locator(".offer")).to_be_visible()
+    await page.locator("#message").fill("a fox --steps 99")
+    await page.get_by_role("button", name="Draw", exact=True).click()
+    await expect(page.locator("#notice")).to_be_visible()
+
+    assert await page.evaluate(SMALL) == []
+    await fits(page)
+    await page.get_by_role("button", name="Options", exact=True).click()
+    assert await page.evaluate(SMALL) == []
+    await fits(page)
+
+
+async def test_the_focus_is_where_the_work_is(site, page):
+    """On a desktop; a phone's keyboard would cover what is there to see."""
+    site.engine.open()
+    box = page.locator("#message")
+    await expect(box).to_be_focused()
+    await say(page, "a fox --steps 1")
+    await expect(pictures(page)).to_have_count(1)
+    await expect(box).to_be_focused()
+
+    await page.get_by_role("button", name="Open the picture").click()
+    await page.keyboard.press("Escape")
+
+    await expect(page.get_by_role("button", name="Open the picture")).to_be_focused()
 
 
 async def test_an_attachment_takes_little_of_a_phones_screen(site):
