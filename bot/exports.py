@@ -40,9 +40,9 @@ OVERHEAD = 512
 README = """\
 Everything that this bot keeps about you.
 
-about.json     your settings, your own quota, a ban, refused requests, your favourites, and
-               acts of admins that were about you; and all that for each account
-               that you have joined with this one
+about.json     your settings, your own quota, a ban, refused requests, your favourites,
+               what you have shared, and acts of admins that were about you; and all
+               that for each account that you have joined with this one
 credits.json   every credit that was spent, given back or granted
 history.jsonl  everything you asked for, one request a line, oldest first,
                one account after the other
@@ -239,6 +239,8 @@ def _about(db: sqlite3.Connection, user: str) -> dict[str, Any]:
     about["limits_in_servers"] = [dict(row) for row in db.execute(members, (user,))]
     liked = "SELECT job_id, made_at FROM favourites WHERE user = ?"
     about["favourites"] = [dict(row) for row in db.execute(liked, (user,))]
+    shared = "SELECT job_id, shared_at FROM shared_jobs WHERE user = ?"
+    about["shared"] = [dict(row) for row in db.execute(shared, (user,))]
     owed = "SELECT job_id, url, attempts, next_at FROM webhooks WHERE user = ?"
     about["webhooks"] = [dict(row) for row in db.execute(owed, (user,))]
     reports = "SELECT made_at, job_id, reason FROM reports WHERE user = ? ORDER BY number"

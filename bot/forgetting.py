@@ -98,6 +98,7 @@ def erase_jobs(db: sqlite3.Connection, job_ids: Sequence[str], now: float) -> No
     forget_words(db, job_ids, now)
     for job_id in job_ids:
         db.execute("DELETE FROM favourites WHERE job_id = ?", (job_id,))
+        db.execute("DELETE FROM shared_jobs WHERE job_id = ?", (job_id,))
         db.execute("DELETE FROM webhooks WHERE job_id = ?", (job_id,))
         row = db.execute("SELECT request, event_id FROM jobs WHERE id = ?", (job_id,)).fetchone()
         # A platform may still repeat the event, which must not be drawn again.
@@ -122,6 +123,7 @@ def replace_person(db: sqlite3.Connection, user: str, stand_in: str) -> None:
     db.execute("DELETE FROM sign_in_links WHERE user = ?", (user,))
     db.execute("DELETE FROM idempotency_keys WHERE user = ?", (user,))
     db.execute("DELETE FROM favourites WHERE user = ?", (user,))
+    db.execute("DELETE FROM shared_jobs WHERE user = ?", (user,))
     db.execute("DELETE FROM webhooks WHERE user = ?", (user,))
     db.execute("UPDATE incidents SET note = '' WHERE user = ?", (user,))
     db.execute("UPDATE incidents SET note = '' WHERE instr(note, ?)", (user,))

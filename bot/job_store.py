@@ -260,7 +260,10 @@ class JobStore:
         db.execute("UPDATE jobs SET error = ? WHERE id = ?", (error, job_id))
 
     def set_spoiler(self, db: sqlite3.Connection, job_id: str, is_spoiler: bool) -> None:
+        """Hide the pictures of a job, or show them again; hidden ones are shared no longer."""
         db.execute("UPDATE jobs SET is_spoiler = ? WHERE id = ?", (is_spoiler, job_id))
+        if is_spoiler:
+            db.execute("DELETE FROM shared_jobs WHERE job_id = ?", (job_id,))
 
     def dead_letters(self, db: sqlite3.Connection) -> list[Job]:
         """Jobs that were given up and not replayed, oldest first."""
@@ -407,7 +410,10 @@ class JobStore:
         return [row["id"] for row in rows]
 
     def prune(self, db: sqlite3.Connection, job_ids: list[str]) -> None:
-        db.executemany("UPDATE jobs SET is_pruned = 1 WHERE id = ?", [(id,) for id in job_ids])
+        """Note that the files of *job_ids* are deleted, which nobody can share then."""
+        ids = [(id,) for id in job_ids]
+        db.executemany("UPDATE jobs SET is_pruned = 1 WHERE id = ?", ids)
+        db.executemany("DELETE FROM shared_jobs WHERE job_id = ?", ids)
 
     def control_images(
         self, db: sqlite3.Connection, after: int, count: int

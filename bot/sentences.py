@@ -42,6 +42,7 @@ class Sentence(StrEnum):
     STORED_ELSEWHERE = "the file is stored somewhere else: attach it from your own device"
     FILE_IS_GONE = "the file is gone: attach it again"
     HELD = "a moderator looks at this picture before anybody sees it"
+    HIDDEN = "this picture is hidden, and cannot be shared"
     NOT_FETCHED = "the file could not be fetched: attach it again"
     LED_AWAY = "Slack leads elsewhere for this file, where I do not follow: attach another one"
     UNKNOWN_CODE = "there is no such code, or no longer: write link on the other side for a new one"
@@ -301,6 +302,11 @@ def held(job: Job | None = None) -> Conflict:
     if job is None:
         return Conflict(Sentence.HELD)
     return Conflict(f"{Sentence.HELD}; ask for job {job.id} later")
+
+
+def hidden() -> Conflict:
+    """The error for sharing a picture that is hidden from people until they want to see it."""
+    return Conflict(Sentence.HIDDEN)
 
 
 def check_drawn(job: Job) -> None:

@@ -63,6 +63,7 @@ from bot.selves import Selves
 from bot.sentences import held
 from bot.servers import Servers
 from bot.sessions import Sessions
+from bot.sharing import Sharing
 from bot.shown import Shown
 from bot.source import Picture, PictureOf, Source
 from bot.together import Together
@@ -105,6 +106,7 @@ class Service:
         webhooks: Addresses that are told of the ends of jobs.
         formats: Stored pictures in other formats.
         favourites: Pictures that people want to find again.
+        sharing: Pictures that whoever has their link may see.
         idempotency: Keys of requests that may be sent again.
         answers: Answers that are owed to people on a platform.
         servers: The acts of people who manage a server.
@@ -237,6 +239,7 @@ class Service:
         self.favourites = Favourites(
             database, self._store, self.lookups, self._worker.unfinished, now
         )
+        self.sharing = Sharing(database, self._store, self.lookups, now)
         self.webhooks = Webhooks(database, self._store, now)
         self.idempotency = IdempotencyKeys(database, now)
         self.previews = Previews(

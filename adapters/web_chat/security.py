@@ -47,6 +47,8 @@ HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[\w.-]+))(?::\d{1,5
 SIGN_IN, SIGN_IN_BYTES = "/api/session", 4000
 #: Begin of the paths that lead to platforms with which people sign in, and back.
 SIGN_IN_WITH = "/api/sign-in/"
+#: Begin of the paths of pictures' pages, which their links lead to.
+PICTURE_PAGES = "/p/"
 #: The path of the Model Context Protocol.
 MCP = "/mcp"
 #: Where the APIs of others begin, as their clients know them, and the pictures of OpenAI's that
@@ -323,13 +325,15 @@ class Gate:
         return not (
             scope["method"] in ("GET", "HEAD")
             and headers.get("sec-fetch-mode") == "navigate"
-            and (scope["path"] in ("/", "/admin", "/docs") or _is_way_back(scope["path"]))
+            and (scope["path"] in ("/", "/admin", "/docs") or _is_led_to(scope["path"]))
         )
 
 
-def _is_way_back(path: str) -> bool:
-    """Whether platforms lead people to *path* once they have signed in there."""
-    return path.startswith(SIGN_IN_WITH) and path.endswith("/callback")
+def _is_led_to(path: str) -> bool:
+    """Whether links elsewhere lead people to *path*: to a picture, or back from a platform where
+    they have signed in."""
+    is_way_back = path.startswith(SIGN_IN_WITH) and path.endswith("/callback")
+    return is_way_back or path.startswith(PICTURE_PAGES)
 
 
 class _Answer:

@@ -320,6 +320,12 @@ class FavouriteView(BaseModel):
     is_favourite: bool
 
 
+class SharedView(BaseModel):
+    id: str
+    is_shared: bool = Field(description="Whether whoever has the link may see the pictures")
+    url: str = Field(description="The link of the page with the pictures")
+
+
 class HistoryView(BaseModel):
     jobs: list[JobView]
     favourites: list[str] = Field(description="Ids of those jobs that are favourites")

@@ -13,7 +13,7 @@ from bot.forgetting import _PEOPLE
 ROOT = Path(__file__).parent.parent.parent
 #: Tables that grow with every job, or with every act of people.
 GROWING = {"jobs", "entries", "audit", "incidents", "reports", "strikes"}
-GROWING |= {"idempotency_keys", "favourites", "webhooks"}
+GROWING |= {"idempotency_keys", "favourites", "webhooks", "shared_jobs"}
 #: Indexes of rows that are few at any time, such as jobs that wait.
 OF_FEW = {"jobs_unfinished", "jobs_owed", "jobs_dead_letters", "jobs_held", "reports_open"}
 
