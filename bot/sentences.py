@@ -305,7 +305,7 @@ def held(job: Job | None = None) -> Conflict:
 
 
 def hidden() -> Conflict:
-    """The error for sharing a picture that is hidden from people until they want to see it."""
+    """The error for sharing a picture that is hidden until somebody wants to see it."""
     return Conflict(Sentence.HIDDEN)
 
 
