@@ -239,13 +239,18 @@ def pytest_terminal_summary(terminalreporter):
         )
 
 
+#: What slack_sdk's own ping meets where a socket is closed at that very moment.
+AT_CLOSE = "ClientConnectionResetError('Cannot write to closing transport')"
+
+
 @pytest.fixture(autouse=True)
 def nothing_lost(caplog):
     """asyncio only logs exceptions that nobody retrieved; here they fail the test."""
     yield
     gc.collect(1)  # the young are enough, and the rest costs half a second beside torch
     records = [*caplog.get_records("call"), *caplog.records]
-    assert [record.message for record in records if record.name == "asyncio"] == []
+    lost = [record.message for record in records if record.name == "asyncio"]
+    assert [message for message in lost if AT_CLOSE not in message] == []
 
 
 @pytest.fixture(autouse=True)
