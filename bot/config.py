@@ -31,6 +31,7 @@ from bot.sections import (
     Admins,
     ControlImageSettings,
     Discord,
+    Draft,
     Engine,
     ExpansionSettings,
     Gallery,
@@ -93,6 +94,7 @@ class Config(BaseSettings):
     engine: Engine = Engine()
     limits: Limits = Limits()
     variations: Variations = Variations()
+    draft: Draft = Draft()
     queue: Queue = Queue()
     quota: Quota = Quota()
     gallery: Gallery = Gallery()

@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
-from bot import expansion_talk, link_talk, replies, series_talk
+from bot import expansion_talk, link_talk, remaking, replies, series_talk
 from bot.above import with_picture_above
 from bot.commands import (
     WITH_PICTURES,
@@ -25,6 +25,7 @@ from bot.commands import (
     CommandError,
     DeleteCommand,
     ExpandCommand,
+    FinalCommand,
     HelpCommand,
     HistoryCommand,
     HowCommand,
@@ -46,7 +47,6 @@ from bot.commands import (
     ThanksCommand,
     UnlinkCommand,
     UpscaleCommand,
-    Variation,
     VaryCommand,
     completed,
     courtesy_in,
@@ -327,10 +327,12 @@ async def _answer(
             )
             return Reply(job=job, is_new=True)
         case VaryCommand(job_id, number, how):
-            return Reply(job=await _vary(service, source, job_id, number, how), is_new=True)
+            return Reply(job=await remaking.vary(service, source, job_id, number, how), is_new=True)
         case UpscaleCommand(job_id, number):
             job = await service.from_picture(source, PictureOf(job_id, number), "upscale")
             return Reply(job=job, is_new=True)
+        case FinalCommand(job_id, number):
+            return Reply(job=await remaking.final(service, source, job_id, number), is_new=True)
         case ShowCommand(job_id, number):
             if number is not None:
                 await service.check_may_draw(source)
@@ -456,27 +458,6 @@ async def _answered(service: Service, source: Source, command: AnswerCommand) ->
     except FluxbotError:
         service.proposals.put_back(proposal)
         raise
-
-
-async def _vary(
-    service: Service,
-    source: Source,
-    job_id: str | None,
-    number: int | None,
-    how: Variation | None,
-) -> Job:
-    if job_id is None:  # and there is no latest
-        return await service.again(source, vary=True)
-    job = await service.lookups.job(source, job_id)
-    if number is None and job.images > 1:
-        if how is not None:
-            raise InvalidRequest(
-                f"{job_id} has pictures 1 to {job.images}: say which, for example"
-                f" vary {job_id} 2 --{how}",
-                field="number",
-            )
-        return await service.again(source, job_id, vary=True)
-    return await service.from_picture(source, PictureOf(job_id, number or 1), "vary", how)
 
 
 def _comes_to_nothing(service: Service, said: str | Command, command: Command) -> bool:

@@ -9,9 +9,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from bot import lineage
 from bot.audit_log import Act
 from bot.commands import (
     ADMIN_USAGES,
+    DRAFT,
     EXAMPLE,
     OPTIONS,
     SERIES,
@@ -27,7 +29,7 @@ from bot.moderation import Asker
 from bot.origins import kind_of_group
 from bot.own_data import Deletion
 from bot.reports import Reported
-from bot.requests import command_of, keeps_seed
+from bot.requests import keeps_seed, recipe
 from bot.sections import Quota
 from bot.sentences import Sentence
 from bot.series import Shown
@@ -119,6 +121,8 @@ def summary(job: Job, say: Language = ENGLISH) -> str:
     ]
     if job.images > 1:
         parts.insert(0, say.counted(job.images, "1 picture", "{count} pictures"))
+    if request.is_draft:
+        parts.insert(0, say("draft"))
     if job.seconds is not None:
         parts.append(f"{job.seconds:.1f} s")
     return " · ".join(parts)
@@ -140,12 +144,12 @@ def inherited(last: Job, changes: ImagineCommand, vary: bool = False) -> str:
 def how(job: Job, say: Language = ENGLISH) -> str:
     """The recipe of a picture, with the words to type to have it again."""
     request = job.request
-    command = command_of(request, job.images)
+    command = recipe(request, job.images)
     lines = [render(command), f"{job.id} · {summary(job, say)} · {request.model}"]
     if request.control_image is not None:
         lines.append(say("It also follows a control image."))
-    if job.parent is not None:
-        lines.append(say("It builds on {id}.", id=job.parent))
+    if made := lineage.line(job.parent, job.relation, say):
+        lines.append(made[:1].upper() + made[1:] + say.full_stop)
     return "\n".join((*lines, *map(say, job.remarks)))
 
 
@@ -497,23 +501,25 @@ def first_help(say: Language = ENGLISH) -> str:
 def help_text(topic: str | None, size: str, say: Language = ENGLISH) -> str:
     """Help in general, or on one of `bot.commands.TOPICS`; *size*, such as "1024x1024", is the
     model's usual one."""
-    every = (*OPTIONS, *SERIES)
+    every = (*OPTIONS, *SERIES, DRAFT)
     example_of = {each.name: each.example for each in every} | {"size": size}
     verb = next((each for each in VERBS if each.name == topic), None)
     option = next((each for each in every if each.name == topic and verb is None), None)
     if option is not None:
         names = ", ".join(f"--{name}" for name in (option.name, *option.aliases))
-        example = f"{EXAMPLE.split(' --')[0]} --{option.name} {example_of[option.name]}"
-        return f"{names}: {say(option.value)}{say.full_stop} {say(option.help)}\n" + say(
-            "For example: {words}", words=example
-        )
+        example = f"{EXAMPLE.split(' --')[0]} --{option.name} {example_of[option.name]}".strip()
+        values = f"{say(option.value)}{say.full_stop} " if option.value else ""
+        return f"{names}: {values}{say(option.help)}\n" + say("For example: {words}", words=example)
     if topic == "admin":
         return "For admins:\n" + "\n".join(f"  {usage}" for usage in ADMIN_USAGES.values())
     if verb is not None:
         return f"{say(verb.usage)}: {say(verb.help)}"
     options = "\n".join(
         [say("Options, in any order:")]
-        + [f"  --{each.name} {example_of[each.name]}  {say(each.help)}" for each in every]
+        + [
+            f"  {f'--{each.name} {example_of[each.name]}'.strip()}  {say(each.help)}"
+            for each in every
+        ]
     )
     if topic == "options":
         return options

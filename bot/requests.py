@@ -6,6 +6,7 @@ then from ``[model]`` in ``config.toml``. All functions are pure.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -17,8 +18,8 @@ from bot.config import Config
 from bot.jobs import Job
 from bot.presets import Presets
 from bot.refusals import NotFound
-from bot.sections import Limits, Model, Variations
-from generation.checks import check_number, check_text
+from bot.sections import Draft, Limits, Model, Variations
+from generation.checks import MIN_SIZE, SIZE_MULTIPLE, check_number, check_text
 from generation.errors import InvalidRequest
 from generation.kinds import Kind
 from generation.types import MIDDLE, GenerationRequest, Preset
@@ -28,6 +29,9 @@ MAX_ASPECT = 2.0
 
 #: A ControlNet that holds from the first step to the last.
 WHOLE_SPAN = (0.0, 1.0)
+
+#: Fields of a request that is no draft.
+NO_DRAFT = dict.fromkeys(("final_num_inference_steps", "final_width", "final_height"))
 
 #: Fields of `ImagineCommand` that may be a person's own default.
 SETTINGS = (
@@ -104,6 +108,8 @@ def complete(
         },
         **_of_preset(preset),
     )
+    if command.draft:
+        request = drafted(request, config.draft)
     images = next(n for n in (command.images, user_defaults.get("images"), 1) if n is not None)
     check_limits(request, images, config.limits)
     return request, images
@@ -133,6 +139,21 @@ def command_of(request: GenerationRequest, images: int) -> ImagineCommand:
         crop_x=None if is_middle else request.crop_x,
         crop_y=None if is_middle else request.crop_y,
         negative_prompt=request.negative_prompt or None,
+    )
+
+
+def recipe(request: GenerationRequest, images: int) -> ImagineCommand:
+    """The command to type to have *request* again; of a draft with all that its final picture will
+    have."""
+    command = command_of(request, images)
+    if not request.is_draft:
+        return command
+    return replace(
+        command,
+        num_inference_steps=request.final_num_inference_steps,
+        width=request.final_width,
+        height=request.final_height,
+        draft=True,
     )
 
 
@@ -190,6 +211,68 @@ def varied(
     )
 
 
+def drafted(request: GenerationRequest, draft: Draft) -> GenerationRequest:
+    """A draft of the picture that *request* makes.
+
+    Raises:
+        InvalidRequest: The preset makes a given picture larger, of which there are no drafts.
+    """
+    if request.kind.enlargement is not None:
+        raise InvalidRequest(
+            f"the preset {request.preset} makes a picture larger, and there are no drafts of that:"
+            " leave --draft out",
+            field="draft",
+        )
+    steps = min(request.num_inference_steps, draft.num_inference_steps)
+    if request.kind.strength_setting is not None:
+        # Image to image takes a share of them, which must be one step at least.
+        steps = max(steps, math.ceil(1 / max(request.kind.strength_setting, 0.02)))
+    width, height = (
+        max(MIN_SIZE, side // draft.reduction // SIZE_MULTIPLE * SIZE_MULTIPLE)
+        for side in (request.width, request.height)
+    )
+    return replace(
+        request,
+        num_inference_steps=min(steps, request.num_inference_steps),
+        width=width,
+        height=height,
+        final_num_inference_steps=request.num_inference_steps,
+        final_width=request.width,
+        final_height=request.height,
+    )
+
+
+def finished(request: GenerationRequest, preset: Preset, model: Model) -> ImagineCommand:
+    """The changes that make the final picture of *request*, which need not be a draft: a picture
+    of fewer steps or pixels than *preset* or *model* has is finished by these.
+
+    Raises:
+        InvalidRequest: It has all of them already.
+    """
+    if request.is_draft:
+        steps = request.final_num_inference_steps
+        width, height = request.final_size or (request.width, request.height)
+    else:
+        steps = max(
+            request.num_inference_steps, preset.num_inference_steps or model.num_inference_steps
+        )
+        pixels = (preset.width or model.width) * (preset.height or model.height)
+        width, height = fit_size((request.width, request.height), pixels)
+        if request.kind.enlargement is not None or width * height <= request.width * request.height:
+            width, height = request.width, request.height
+        if (steps, width, height) == (
+            request.num_inference_steps,
+            request.width,
+            request.height,
+        ):
+            raise InvalidRequest(
+                "that picture has all its steps and pixels already: upscale makes it larger, and"
+                " --steps finer",
+                field="id",
+            )
+    return ImagineCommand(num_inference_steps=steps, width=width, height=height, draft=False)
+
+
 def upscaled(request: GenerationRequest, preset: Preset) -> ImagineCommand:
     """The command for a larger version of *request*, drawn by *preset* over its picture."""
     return ImagineCommand(
@@ -230,12 +313,19 @@ def change(
     kind = values.get("kind", request.kind)
     values["kind"] = _kind(kind, changes, changes.preset or request.preset)
     _check_crop(changes, kind, changes.preset or request.preset)
+    sides = (values.get("width", request.width), values.get("height", request.height))
+    is_other_size = sides != (request.width, request.height) or changes.aspect_ratio is not None
+    if changes.draft is False or (is_other_size and not changes.draft):
+        values |= NO_DRAFT
     if changes.aspect_ratio is not None:
         pixels = request.width * request.height
         values["width"], values["height"] = fit_size(changes.aspect_ratio, pixels)
     if changes.negative_prompt is not None:
         values["true_cfg_scale"] = true_cfg_scale(changes.negative_prompt, config.model)
-    return replace(request, **values), images if changes.images is None else changes.images
+    changed = replace(request, **values)
+    if changes.draft and (is_other_size or not request.is_draft):
+        changed = drafted(changed, config.draft)
+    return changed, images if changes.images is None else changes.images
 
 
 def picture_size(

@@ -177,6 +177,11 @@ class Variations(Section):
     images: int = Field(1, ge=1, le=16)
 
 
+class Draft(Section):
+    num_inference_steps: int = Field(8, ge=1, le=MAX_STEPS)
+    reduction: int = Field(2, ge=1, le=4)
+
+
 class Queue(Section):
     max_waiting: int = Field(200, ge=1)
     max_waiting_per_user: int = Field(10, ge=1)

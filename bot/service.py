@@ -415,13 +415,14 @@ class Service:
         same: bool = False,
         number: int | None = None,
         remarks: Sequence[str] = (),
+        relation: Relation | None = None,
     ) -> Job:
         """The job that draws an earlier one again: as a new picture, or with *same* the same
         pixels. `Drafts.again` says which seed it has; with *vary* always a new one.
 
         *job_id* None means `latest`. Fields of *changes* that are not None replace those of the
         earlier request. *number* draws that picture (from 1) alone. *remarks* come before the job's
-        own.
+        own. *relation* is what they come to, where that has a name of its own.
 
         Raises:
             NotFound: There is no such job, or its control image was deleted for its age.
@@ -439,7 +440,8 @@ class Service:
                 original = await self.lookups.job(source, job_id)
             check_remembered(original)
             draft = await self._drafts.again(original, changes, vary=vary, same=same, number=number)
-            draft = replace(draft, remarks=(*remarks, *draft.remarks))
+            relation, remarks = relation or draft.relation, (*remarks, *draft.remarks)
+            draft = replace(draft, remarks=remarks, relation=relation)
             return await self._admission.accept(source, draft)
 
     async def from_picture(

@@ -134,6 +134,10 @@ class GenerationRequest:
         lora: Repository id, folder or file of a LoRA for the transformer.
         lora_scale: Weight of the LoRA, 0 to 2.
         model: Repository and revision of the weights, for the record.
+        final_num_inference_steps: Of a draft, the steps of the picture that may come of it; None
+            for any other picture, like both sides.
+        final_width: Of a draft, the width of that picture in pixels, at least `width`.
+        final_height: Its height, likewise.
 
     Raises:
         InvalidRequest: A field is out of range; the message names the field, the
@@ -158,6 +162,9 @@ class GenerationRequest:
     lora: str | None = None
     lora_scale: float = 1.0
     model: str = ""
+    final_num_inference_steps: int | None = None
+    final_width: int | None = None
+    final_height: int | None = None
 
     def __post_init__(self) -> None:
         check_text("prompt", self.prompt)
@@ -174,6 +181,9 @@ class GenerationRequest:
         check_size("height", self.height)
         check_number("crop_x", self.crop_x, 0, 1)
         check_number("crop_y", self.crop_y, 0, 1)
+        if self.final_size is not None:
+            check_size("final_width", self.final_size[0])
+            check_size("final_height", self.final_size[1])
         check_number("lora_scale", self.lora_scale, 0, 2)
         self.kind.check(
             lora=self.lora,
@@ -182,6 +192,18 @@ class GenerationRequest:
         )
         if set(self.pictures) != set(self.kind.pictures):
             raise InvalidRequest(_needed(len(self.kind.pictures)), field="control_image")
+
+    @property
+    def is_draft(self) -> bool:
+        """Whether a picture with more steps and pixels may come of this one."""
+        return self.final_num_inference_steps is not None
+
+    @property
+    def final_size(self) -> tuple[int, int] | None:
+        """Width and height of that picture in pixels; None where this is no draft."""
+        if self.final_width is None or self.final_height is None:
+            return None
+        return self.final_width, self.final_height
 
     @property
     def control_image(self) -> Path | None:

@@ -26,6 +26,7 @@ from bot.commands import (
     Command,
     DeleteCommand,
     ExpandCommand,
+    FinalCommand,
     HistoryCommand,
     HowCommand,
     InspectCommand,
@@ -75,6 +76,8 @@ class Actions:
                 await self.draw(interaction, VaryCommand(job_id, number, "strong"), shown=job_id)
             case "upscale":
                 await self.draw(interaction, UpscaleCommand(job_id, number), shown=job_id)
+            case "final":
+                await self.draw(interaction, FinalCommand(job_id, number), shown=job_id)
             case "edit":
                 job = await self._job_at_once(interaction, ShowCommand(job_id))
                 presets = self.service.presets.values()

@@ -26,6 +26,7 @@ ButtonKind = Literal[
     "edit",
     "expand",
     "upscale",
+    "final",
     "control",
     "cancel",
     "stop",

@@ -27,6 +27,7 @@ LABELS: dict[ButtonKind, tuple[str, str]] = {
     "edit": ("Edit prompt", "✏️"),
     "expand": ("Expand", "✨"),
     "upscale": ("Upscale", "🔍"),
+    "final": ("Final picture", "🏁"),
     "control": ("Use as control image", "🖼️"),
     "report": ("Report", "🚩"),
     "cancel": ("Cancel", "✖️"),
@@ -39,12 +40,12 @@ Look = Literal["nothing", "grid", "picture"]
 
 #: The rows of buttons under a job that has ended, at most 5 of 5. Those of `EACH` stand for a
 #: button of each picture of a grid, up to `MOST_OF_A_GRID`; ``upscale`` and ``expand`` are left out
-#: where nothing can.
+#: where nothing can; a draft has ``final`` in the place of ``upscale``.
 ROWS: dict[Look, tuple[tuple[ButtonKind, ...], ...]] = {
     "nothing": (("again", "edit", "delete"),),
     "grid": (("single",), ("variation",), ("again", "edit", "control", "report", "delete")),
     "picture": (
-        ("again", "subtle", "strong", "upscale", "edit"),
+        ("again", "subtle", "strong", "upscale", "final", "edit"),
         ("control", "expand", "report", "delete"),
     ),
 }

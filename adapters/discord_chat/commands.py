@@ -90,6 +90,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         ),
         negative=locale_str("What to avoid; steps take twice as long"),
         private=locale_str("Show the picture only to you"),
+        draft=locale_str("A quick look with few steps and pixels, to be finished later"),
         repeat=locale_str("How many times to draw it, each with a new seed"),
         contact_sheet=locale_str("Presets with commas between them: one picture through each"),
     )
@@ -98,7 +99,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
     )
     @app_commands.rename(**_localised(
         "prompt", "preset", "steps", "size", "guidance", "seed", "images", "control_image",
-        "strength", "negative", "private", "repeat", "contact_sheet",
+        "strength", "negative", "private", "draft", "repeat", "contact_sheet",
     ))  # fmt: skip
     async def imagine(
         interaction: Interaction,
@@ -113,6 +114,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         strength: Range[float, 0, 1] | None = None,
         negative: Range[str, 1, MAX_PROMPT_LENGTH] | None = None,
         private: bool | None = None,
+        draft: bool | None = None,
         repeat: Range[int, 1, limits.series] | None = None,
         contact_sheet: str | None = None,
     ) -> None:
@@ -126,6 +128,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
                 images=images,
                 strength=strength,
                 negative_prompt=None if negative is None else words(negative),
+                draft=draft,
                 **(read_option("size", size) if size else {}),
             )
             pictures = [] if control_image is None else [actions.attached(control_image)]

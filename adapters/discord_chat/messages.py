@@ -13,6 +13,7 @@ from typing import Any
 
 import discord
 
+from adapters.discord_chat.acts import ButtonKind
 from adapters.discord_chat.buttons import (
     EACH,
     MOST_OF_A_GRID,
@@ -26,7 +27,7 @@ from adapters.discord_chat.buttons import (
     choice_buttons,
 )
 from adapters.discord_chat.people import PLATFORM
-from bot import reasons, replies
+from bot import lineage, reasons, replies
 from bot.conversation import Reply
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import ENGLISH, Language
@@ -216,7 +217,7 @@ def progress_post(
             drawn; None shows that alone.
     """
     line = replies.progress_line(job, progress, say, when=lambda wait: f"<t:{round(now + wait)}:R>")
-    lines = [asked_for(job), f"**{line}**"]
+    lines = [asked_for(job), who_asked(job, say), f"**{line}**"]
     if progress.status is JobStatus.RUNNING and not progress.note:
         steps = job.request.steps_taken
         done = max(0, progress.picture - 1) * steps + progress.step
@@ -265,7 +266,7 @@ def ended_post(
         note: A sentence about the file, such as that it is smaller than the original.
         number: Number of the picture to show, of several; None for all of them.
     """
-    lines = [asked_for(job)]
+    lines = [asked_for(job), who_asked(job, say)]
     is_whole = job.status is JobStatus.SUCCEEDED or number is not None
     if is_whole:
         if picture is None:
@@ -315,7 +316,9 @@ def job_buttons(
         look: Look = "nothing"
     else:
         look = "grid" if job.images > 1 and number is None else "picture"
-    left_out = set() if can_upscale else {"upscale"}
+    is_draft = job.request.is_draft
+    left_out: set[ButtonKind] = set() if is_draft else {"final"}
+    left_out |= set() if can_upscale and not is_draft else {"upscale"}
     buttons = []
     for row, kinds in enumerate(ROWS[look]):
         for kind in kinds:
@@ -375,6 +378,16 @@ def asked_for(job: Job) -> str:
     if job.request.negative_prompt:
         text += f"\n-# – {code(job.request.negative_prompt, 300)}"
     return text
+
+
+def who_asked(job: Job, say: Language) -> str:
+    """The person who asked, and how the picture came of an earlier one, whose person is named where
+    that is somebody else. Mentions in embeds ping nobody."""
+    parent_by = "" if job.parent_user == job.user else job.parent_user
+    names = [_PERSON.sub(r"<@\1>", each) for each in (job.user, parent_by)]
+    asker, other = (each if each.startswith("<@") else "" for each in names)
+    parts = [asker, lineage.line(job.parent, job.relation, say, parent_by=other)]
+    return f"-# {' · '.join(filter(None, parts))}"
 
 
 def _remarks(job: Job, say: Language) -> list[str]:

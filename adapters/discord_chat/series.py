@@ -16,6 +16,7 @@ from adapters.discord_chat.messages import (
     asked_for,
     inert,
     shortened,
+    who_asked,
 )
 from bot import contact_sheet, replies, series_talk
 from bot.jobs import JobStatus
@@ -51,7 +52,8 @@ class SeriesLook:
         series, say = self._series, self._say
         is_over = series.status.is_final
         is_drawn = series.status is JobStatus.SUCCEEDED
-        lines = [asked_for(series.lead), f"**{inert(series_talk.line(series, say))}**"]
+        lines = [asked_for(series.lead), who_asked(series.lead, say)]
+        lines.append(f"**{inert(series_talk.line(series, say))}**")
         lines += [inert(each) for each in series_talk.legend(series, say)]
         if why_not and not is_over:
             lines.append(f"-# {inert(why_not)}")

@@ -28,6 +28,7 @@ from bot.commands import (
     Command,
     DeleteCommand,
     ExpandCommand,
+    FinalCommand,
     HowCommand,
     InspectCommand,
     LinkCommand,
@@ -344,6 +345,8 @@ def _command(verb: str, job_id: str, number: int) -> Command | None:
             return VaryCommand(job_id, number, verb)
         case "upscale":
             return UpscaleCommand(job_id, number)
+        case "final":
+            return FinalCommand(job_id, number)
         case "cancel":
             return CancelCommand(job_id)
         case "stop":

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.slack_chat.wording import clipped, escape, pieces, printable
-from bot import reasons, replies
+from bot import lineage, reasons, replies
 from bot.jobs import Job, JobStatus, Progress, share_done
 from bot.languages import ENGLISH, Language
 from bot.sentences import Hint, Sentence
@@ -134,6 +134,15 @@ def fallback(text: str) -> str:
     return escape(clipped(" ".join(printable(text).split()), MAX_FALLBACK)).strip() or "…"
 
 
+def parent_by(job: Job) -> str:
+    """A mention of the person who asked for the parent of *job*; empty where it is the same, or
+    nobody of this workspace."""
+    workspace = job.user.rpartition("-")[0]
+    if job.parent_user == job.user or job.parent_user.rpartition("-")[0] != workspace:
+        return ""
+    return f"<@{job.parent_user.rpartition('-')[2]}>"
+
+
 def asker(job: Job) -> str:
     """Slack's id of the person who asked."""
     return job.user.rpartition("-")[2]
@@ -159,7 +168,7 @@ def progress_message(
     shown = line
     if progress.status is JobStatus.RUNNING:
         shown = f"{replies.bar(share_done(job))}  {line}"
-    blocks = head(job, note)
+    blocks = head(job, note, say)
     blocks.append(section(shown))
     if why_not and progress.status is not JobStatus.RUNNING:
         blocks.append(context(plain(why_not)))
@@ -190,7 +199,7 @@ def picture_message(
     Slack has no spoilers: a picture that is one is shown to whoever presses a button, alone.
     """
     summary = replies.summary(job, say)
-    text, blocks = fallback(f"{replies.short(job)} · {summary}"), head(job, note)
+    text, blocks = fallback(f"{replies.short(job)} · {summary}"), head(job, note, say)
     if not files:
         return text, [*blocks, section(reasons.deleted(say)), _buttons_without_picture(job, say)]
     if job.status is not JobStatus.SUCCEEDED:
@@ -200,7 +209,10 @@ def picture_message(
         blocks.append(actions(button(say("Show"), "reveal", job.id)))
         files = ()
     numbered = [("subtle", say("Vary subtle")), ("strong", say("Vary strong"))]
-    numbered += [("upscale", say("Upscale"))] if can_upscale else []
+    if job.request.is_draft:
+        numbered.append(("final", say("Final picture")))
+    elif can_upscale:
+        numbered.append(("upscale", say("Upscale")))
     if side_by_side and len(files) > 1:
         blocks.extend(carousels(job, files, numbered, say))
         numbered = []  # they are below each
@@ -295,13 +307,13 @@ def pictures(job: Job, files: Sequence[str], say: Language = ENGLISH) -> list[Bl
 def ended_message(job: Job, note: str = "", *, say: Language = ENGLISH) -> tuple[str, list[Block]]:
     """A job that failed or was cancelled."""
     line = replies.progress_line(job, job.progress, say)
-    blocks = [*head(job, note), section(line), _buttons_without_picture(job, say)]
+    blocks = [*head(job, note, say), section(line), _buttons_without_picture(job, say)]
     return fallback(f"{replies.short(job)} · {line}"), blocks
 
 
-def note_message(job: Job, sentence: str) -> tuple[str, list[Block]]:
+def note_message(job: Job, sentence: str, say: Language = ENGLISH) -> tuple[str, list[Block]]:
     """The last word in the message of a job that was answered elsewhere, or nowhere."""
-    return fallback(f"{replies.short(job)} · {sentence}"), [*head(job, ""), section(sentence)]
+    return fallback(f"{replies.short(job)} · {sentence}"), [*head(job, "", say), section(sentence)]
 
 
 def _buttons_without_picture(job: Job, say: Language) -> Block:
@@ -312,8 +324,10 @@ def _buttons_without_picture(job: Job, say: Language) -> Block:
     )
 
 
-def head(job: Job, note: str) -> list[Block]:
-    blocks = [section(job.request.prompt), context(marked(f"<@{asker(job)}> · {job.id}"))]
+def head(job: Job, note: str, say: Language = ENGLISH) -> list[Block]:
+    made = lineage.line(job.parent, job.relation, say, parent_by=parent_by(job))
+    parts = [f"<@{asker(job)}>", job.id, *([made] if made else [])]
+    blocks = [section(job.request.prompt), context(marked(" · ".join(parts)))]
     if note:
         blocks.append(context(plain(note)))
     return blocks

@@ -18,7 +18,7 @@ def series_message(
     and a button for each that is there. *why_not* is the reason why nothing is being drawn."""
     line, is_over = series_talk.line(series, say), series.status.is_final
     legend = "\n".join(series_talk.legend(series, say))
-    parts = [*blocks.head(series.lead, note), blocks.section(f"{line}\n{legend}")]
+    parts = [*blocks.head(series.lead, note, say), blocks.section(f"{line}\n{legend}")]
     if why_not and not is_over:
         parts.append(blocks.context(blocks.plain(why_not)))
     if sheet is not None:

@@ -163,7 +163,7 @@ class SlackWindow:
 
     async def note(self, sentence: str) -> None:
         self._notes += 1
-        text, parts = blocks.note_message(self._job.parts[0], sentence)
+        text, parts = blocks.note_message(self._job.parts[0], sentence, self._say)
         where = self._where
         messages = [where["left"]] if where.get("left") else []
         if where.get("ts") and not self._is_finished:
@@ -478,7 +478,7 @@ class SlackWindow:
         if not hook:
             return False
         try:
-            said = blocks.note_message(self._job.parts[0], self._say(sentence))
+            said = blocks.note_message(self._job.parts[0], self._say(sentence), self._say)
             await respond(self._workspace, hook, *said)
         except (SlackError, OutcomeUnknown) as error:
             logger.info("no answer by the hook of %s: %s", self._job.id, error)

@@ -174,4 +174,5 @@ def imagine(body: OptionsBody, prompt: str, preset: str | None = None) -> Imagin
         crop_x=body.crop_x,
         crop_y=body.crop_y,
         negative_prompt=body.negative_prompt,
+        draft=body.draft,
     )

@@ -48,6 +48,11 @@ class OptionsBody(Body):
     images: PictureNumber | None = Field(
         None, description="Number of pictures, with the seeds seed, seed + 1, …"
     )
+    draft: bool | None = Field(
+        None,
+        description="A quick look with few steps and pixels. The message `final ID` draws the"
+        " picture itself, with the steps and size that are asked for here.",
+    )
     strength: float | None = Field(
         None,
         ge=0,

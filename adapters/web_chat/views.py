@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bot import lineage
 from bot.jobs import Job
 from bot.views import EngineStatus
 from generation.kinds import Kind
@@ -112,6 +113,8 @@ class JobView(BaseModel):
     relation: str | None = Field(
         description="How it came of its parent, such as again, subtle or upscaled"
     )
+    lineage: str = Field(description="The same in words, such as “varied from k7m2p9qa”")
+    is_draft: bool = Field(description="Whether `final` makes a picture of it")
     is_seed_given: bool = Field(description="Whether a person gave the seed, which `again` keeps")
     pictures: list[PictureView] = Field(
         description="Those that are there by now: each as soon as it is drawn. They stay when the"
@@ -166,6 +169,8 @@ class JobView(BaseModel):
             parent=job.parent,
             series=job.series,
             relation=job.relation,
+            lineage=lineage.line(job.parent, job.relation),
+            is_draft=request.is_draft,
             is_seed_given=job.is_seed_given,
             pictures=PictureView.all_of(job),
             grid=f"{address}/grid" if is_kept and job.images > 1 else None,

@@ -39,13 +39,14 @@ it. ``imagine`` makes a prompt of everything after it, and ``/`` before a verb i
   must then fit: "show 123" is an error, not a picture. With more words they are
   a prompt, except that ``show`` and something that can only be a job's id (it has
   a digit) is an error again.
+- ``final`` is a verb alone and before what can only be a job's id: "final boss" is a prompt.
 - ``yes`` and ``no`` answer a proposal of the bot, alone or before its code.
 - ``link`` is a verb alone, and before what can only be a code, ``yes`` or ``no``: "link in a
   green tunic" is a prompt.
 - Everything else is a prompt.
 """
 
-from bot.commands.options import OPTIONS, SERIES, WORDS
+from bot.commands.options import DRAFT, OPTIONS, SERIES, WORDS
 from bot.commands.parsing import courtesy_in, parse, read_option, read_options
 from bot.commands.rendering import render, render_options
 from bot.commands.series import completed, series_of
@@ -84,6 +85,7 @@ from bot.commands.vocabulary import (
     CommandError,
     DeleteCommand,
     ExpandCommand,
+    FinalCommand,
     HelpCommand,
     HistoryCommand,
     HowCommand,
@@ -111,6 +113,7 @@ from bot.commands.vocabulary import (
 
 __all__ = [
     "ADMIN_USAGES",
+    "DRAFT",
     "EXAMPLE",
     "OPTIONS",
     "SERIES",
@@ -149,6 +152,7 @@ __all__ = [
     "CommandError",
     "DeleteCommand",
     "ExpandCommand",
+    "FinalCommand",
     "HelpCommand",
     "HistoryCommand",
     "HowCommand",

@@ -328,12 +328,22 @@ SERIES: tuple[Option, ...] = (
     ),
 )
 
+#: The option that asks for a draft.
+DRAFT = Option(
+    "draft",
+    ("draft",),
+    Flag(),
+    "A quick look with few steps and pixels; final draws the picture itself from the same words"
+    " and seed.",
+    "",
+)
+
 #: The option that people type, by field of a command (diffusers' name where it has one).
 WORDS: dict[str, str] = {name: each.name for each in OPTIONS for name in each.fields}
 
 #: Options of a picture, of several, and of a history, by name and alias.
 IMAGINE: dict[str, Option] = {name: each for each in OPTIONS for name in (each.name, *each.aliases)}
-DRAW: dict[str, Option] = IMAGINE | {each.name: each for each in SERIES}
+DRAW: dict[str, Option] = IMAGINE | {each.name: each for each in (*SERIES, DRAFT)}
 #: The option of settings alone.
 NOTIFY = Option(
     "notify",

@@ -35,6 +35,7 @@ from bot.commands.vocabulary import (
     Command,
     CommandError,
     ExpandCommand,
+    FinalCommand,
     HelpCommand,
     HistoryCommand,
     ImagineCommand,
@@ -180,6 +181,8 @@ def _read_verb(message: Message) -> Command | None:
             return _read_show(message)
         case "upscale":
             return _read_upscale(message)
+        case "final":
+            return _read_final(message)
         case "report":
             return _read_report(message)
         case "inspect":
@@ -257,6 +260,16 @@ def _read_upscale(message: Message) -> UpscaleCommand | None:
             words[1], f"{shown(words[1].text)} is no number of a picture: they count from 1"
         )
     return UpscaleCommand(job_id, int(words[1].text))
+
+
+def _read_final(message: Message) -> FinalCommand | None:
+    """None where the words are a prompt, such as "final boss in a cave"."""
+    words = message.words
+    if words and (len(words) > 2 or as_id(words[0]) is None or words[0].text.isalpha()):
+        return None
+    if len(words) == 2 and not words[1].text.isdecimal():
+        return None
+    return FinalCommand(*_read_which(message, words))
 
 
 def _read_report(message: Message) -> ReportCommand | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.commands.options import OPTIONS, Ratio
+from bot.commands.options import DRAFT, OPTIONS, Ratio
 from bot.commands.parsing import parse
 from bot.commands.series import escaped
 from bot.commands.vocabulary import CommandError, ImagineCommand
@@ -44,4 +44,6 @@ def render_options(command: ImagineCommand) -> str:
             escaped = value.replace("\\", "\\\\").replace('"', '\\"')
             value = f'"{escaped}"'
         texts.append(f"--{option.name} {value}")
+    if command.draft:
+        texts.append(f"--{DRAFT.name}")
     return " ".join(texts)

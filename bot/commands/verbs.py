@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bot.commands.options import OPTIONS, SERIES
+from bot.commands.options import DRAFT, OPTIONS, SERIES
 
 
 class Verb(NamedTuple):
@@ -38,6 +38,10 @@ VERBS: tuple[Verb, ...] = (
         " pictures without a number, with new seeds.",
     ),
     Verb("upscale ID [number]", "Makes a picture larger, with detail drawn in."),
+    Verb(
+        "final [ID] [number]",
+        "Draws the picture of a draft with all its steps and pixels; without an id of your latest.",
+    ),
     Verb("report ID [reason]", "Tells moderators of a picture that should not be here."),
     Verb("quota", "Shows how many credits you have left."),
     Verb("queue", "Shows the queue and how long it takes."),
@@ -106,6 +110,6 @@ ADMIN_USAGES: dict[str, str] = {
     "audit": "admin audit [words] [--page 2] | admin audit export [words]",
 }
 
-_NAMES = [each.name for each in VERBS] + [each.name for each in (*OPTIONS, *SERIES)]
+_NAMES = [each.name for each in VERBS] + [each.name for each in (*OPTIONS, *SERIES, DRAFT)]
 #: Topics of `help`.
 TOPICS: tuple[str, ...] = ("imagine", "options", *dict.fromkeys(_NAMES))

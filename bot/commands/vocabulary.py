@@ -59,6 +59,8 @@ class ImagineCommand:
         crop_x: Which part of an attached picture that is wider is kept, from 0, the left, to 1;
             given together with `crop_y`.
         crop_y: Likewise, from 0, the top.
+        draft: Whether it is a draft: with few steps and pixels, from which `FinalCommand` makes a
+            picture with those that are asked for here.
     """
 
     prompt: str = ""
@@ -76,6 +78,7 @@ class ImagineCommand:
     control_guidance_end: float | None = None
     crop_x: float | None = None
     crop_y: float | None = None
+    draft: bool | None = None
 
     @property
     def options(self) -> dict[str, Any]:
@@ -207,6 +210,18 @@ class UpscaleCommand:
 
     job_id: str
     number: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FinalCommand:
+    """Draw the final picture of a draft; without an id of the latest.
+
+    Attributes:
+        number: Number (from 1) of the only picture to draw; None for all.
+    """
+
+    job_id: str | None = None
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -549,7 +564,7 @@ class AdminStats(AdminCommand):
 WITH_PICTURES = (ImagineCommand, SeriesCommand, InspectCommand)
 
 Command = (
-    (ImagineCommand | PromptCommand | AgainCommand | VaryCommand | UpscaleCommand)
+    (ImagineCommand | PromptCommand | AgainCommand | VaryCommand | UpscaleCommand | FinalCommand)
     | (SeriesCommand | AnswerCommand | PreferCommand | ExpandCommand)
     | (ShowCommand | HowCommand | HistoryCommand | CancelCommand | DeleteCommand)
     | (ReportCommand | ThanksCommand | OpinionCommand)

@@ -21,11 +21,13 @@ from diffusers import (
     FluxTransformer2DModel,
 )
 from diffusers.pipelines.flux.pipeline_flux import calculate_shift
+from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 
 from generation.control_images import shown_to_model
 from generation.diffusion import memory, quantization
 from generation.diffusion.conditioning import ConditionedPipelines
+from generation.diffusion.drafts import reduced_noise
 from generation.diffusion.embeddings import Embeddings
 from generation.diffusion.family import Call, LoadOptions, Model, Open, StepDone
 from generation.diffusion.loras import Loras, load_lora
@@ -180,6 +182,9 @@ class Flux1:
                 arguments[f"negative_{name}"] = tensor
         for name, picture in pictures.items():
             arguments[call.pictures.get(name, name)] = picture
+        # What begins with a picture has its layout from there.
+        if request.final_size and not isinstance(request.kind, ImageToImage | Upscale):
+            arguments["latents"] = self._noise_of_a_draft(call.pipe, request, *request.final_size)
 
         def step_end(
             pipe: Any, index: int, timestep: torch.Tensor | None, tensors: dict[str, Any]
@@ -205,6 +210,22 @@ class Flux1:
         finally:
             self.text_to_image.scheduler.predicted = None
         return latents
+
+    def _noise_of_a_draft(
+        self, conditioned: Any, request: GenerationRequest, final_width: int, final_height: int
+    ) -> torch.Tensor:
+        """Packed noise, (1, tokens, 64), with the coarse parts of that which the pipeline
+        *conditioned* draws for the final picture."""
+        pipe = self.text_to_image
+        scale, channels = pipe.vae_scale_factor, pipe.transformer.config.in_channels // 4
+        shape = (1, channels, final_height // scale, final_width // scale)
+        generator = torch.Generator("cpu").manual_seed(request.seed)
+        if _encodes_with_chance(conditioned):
+            randn_tensor(shape, generator=generator, dtype=pipe.vae.dtype)
+        noise = randn_tensor(shape, generator=generator, dtype=pipe.transformer.dtype)
+        reduced = reduced_noise(noise, request.height // scale, request.width // scale)
+        packed: torch.Tensor = pipe._pack_latents(reduced, *reduced.shape)
+        return packed
 
     def decode(
         self, latents: torch.Tensor, request: GenerationRequest, *, is_tiled: bool
@@ -378,6 +399,14 @@ class TiledUpscaling:
             }
 
         return residuals
+
+
+def _encodes_with_chance(pipe: Any) -> bool:
+    """Whether *pipe* encodes a control image before it draws its noise: the VAE takes a sample,
+    which comes from the seed too."""
+    if isinstance(pipe, FluxControlNetPipeline):
+        return pipe.controlnet.input_hint_block is None
+    return isinstance(pipe, FluxControlPipeline)
 
 
 def by_words(model: Flux1, kind: TextToImage, open: Open) -> Call:

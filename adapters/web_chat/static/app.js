@@ -47,6 +47,8 @@ const acts = {
   vary: (job, how, number = 1) => askOnce(`vary ${job.id} ${how} ${number}`, () => api.vary(job.id, how, number)),
   upscale: (job, which) =>
     askOnce(`upscale ${job.id} ${which}`, async () => (await api.say(`upscale ${job.id} ${which}`)).job),
+  final: (job, which) =>
+    askOnce(`final ${job.id} ${which}`, async () => (await api.say(`final ${job.id} ${which}`)).job),
   remove(job) {
     const words = job.images > 1 ? "these pictures" : "this picture";
     ask("Delete", `Delete ${words} for good? The credits stay spent.`, [
@@ -205,7 +207,7 @@ function sentence(text) {
 async function answer(reply, bubble) {
   // Options and the picture belong to prompts alone.
   bubble.mean(reply.kind === "imagine" ? reply.job : null);
-  if (reply.job && ["imagine", "again", "vary", "upscale", "answer"].includes(reply.kind)) {
+  if (reply.job && ["imagine", "again", "vary", "upscale", "final", "answer"].includes(reply.kind)) {
     accept(reply.job, { said: false });
     return;
   }

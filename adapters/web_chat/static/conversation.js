@@ -238,7 +238,8 @@ export function pictureButtons(job, which, acts) {
     button("Vary subtle", "vary", () => acts.vary(job, "subtle", which), { title: "A variation close to this picture" }),
     button("Vary strong", "vary", () => acts.vary(job, "strong", which), { title: "A variation that goes far from this picture" }),
     button("Use as control image", "outline", () => acts.useAsControl(job, which)),
-    canUpscale(job) && button("Upscale", "upscale", () => acts.upscale(job, which), { title: "A larger version, with detail drawn in" }),
+    job.is_draft && button("Final picture", "upscale", () => acts.final(job, which), { title: "The same words and seed with all steps and pixels" }),
+    !job.is_draft && canUpscale(job) && button("Upscale", "upscale", () => acts.upscale(job, which), { title: "A larger version, with detail drawn in" }),
     saveLink("Download", `/api/jobs/${job.id}/image?number=${which}&download=true`),
     seedButton(pictureOf(job, which).seed),
   ].filter(Boolean);
@@ -386,7 +387,8 @@ export class Conversation {
     if (before) this.#add(answer, true);
     if (said) {
       const chips = described(job, this.#presets());
-      if (job.parent) chips.unshift("again");
+      if (job.lineage) chips.unshift(job.lineage);
+      if (job.is_draft) chips.unshift("draft");
       this.say(job.prompt, { chips, image: job.control?.image, at: job.submitted_at, before });
     }
     if (!before) this.#add(answer);

@@ -48,6 +48,18 @@ async def test_again_draws_the_same_pixels_in_a_message_of_its_own(fake, ada, fo
     assert pixels(message.attachments[0].data) == pixels(fox.attachments[0].data)
 
 
+async def test_a_message_says_who_asked_and_whose_picture_it_came_of(ada, bob, fox, service):
+    first = await newest(service, ada)
+    again = await (await bob.press(fox, "Again")).until(drawn)
+    third = await (await bob.press(again, "Vary subtle")).until(drawn)
+
+    second = await newest(service, bob)
+    assert f"<@{ada.id}>" in fox.text
+    assert f"<@{bob.id}> · drawn anew from {first.id} by <@{ada.id}>" in again.text
+    assert f"<@{bob.id}> · varied a little from {second.parent}" in third.text
+    assert f"by <@{bob.id}>" not in third.text
+
+
 async def test_vary_starts_from_the_picture(ada, fox, service):
     pressed = await ada.press(fox, "Vary strong")
 

@@ -82,6 +82,15 @@ async def test_larger(make_presence, fake, gate, held):
     held("Larger", ada)
 
 
+async def test_a_draft_and_its_picture(fake, ada, gate, held):
+    gate.open()
+    asked = await ask(fake, ada, "a fox in snow", draft=True, size="128x128", steps=20)
+    message = await asked.until(drawn)
+    await (await ada.press(message, "Final picture")).until(drawn)
+
+    held("A draft first", ada)
+
+
 async def test_a_number_that_is_too_large(fake, ada, held):
     asked = await ask(fake, ada, "a fox", size="2048x2048")
     await asked.followed_up()

@@ -12,6 +12,7 @@ ada:
 
 flux:
   a fox
+  @ada
   plain · 3 steps · 64×64 · seed 7 · picture1
   [picture 64×64]
   [Again] [Vary subtle] [Vary strong] [Edit prompt]
@@ -26,6 +27,7 @@ ada:
 
 flux:
   a fox
+  @ada
   canny · 3 steps · 64×64 · seed 7 · picture2
   [picture 64×64]
   [Again] [Vary subtle] [Vary strong] [Edit prompt]

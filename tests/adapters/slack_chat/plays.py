@@ -186,7 +186,7 @@ class Stage:
             (channel, message)
             for channel in self.slack.team.channels.values()
             for message in channel.messages.values()
-            if "bot_id" in message and (job is None or job.id in shown_text(message))
+            if "bot_id" in message and (job is None or _is_about(job, shown_text(message)))
         ]
 
     def whispers(self, job=None):
@@ -474,6 +474,11 @@ async def _judge(stage, outcome):
         say(f"{method} was called too often")
     if stage.hangs_after > 1 and stage.delay > stage.hangs_after / 2:
         say(f"the picture waited {stage.delay:.2f} s for its progress")
+
+
+def _is_about(job, text):
+    """Whether a message is about *job*, and does not only say what its picture came of."""
+    return job.id in text.replace(f"from {job.id}", "")
 
 
 def _shows(stage, message, job):

@@ -162,12 +162,15 @@ async def test_others_may_build_on_a_picture_but_neither_cancel_nor_delete_it(
     before = set(general.messages)
 
     await bob.press(fox, "Again", general)
-    await one_more(general, before)
+    again = await one_more(general, before)
     await bob.press(fox, "Delete", general)
     await general.whispered(bob.id, "Only the person who asked for this picture")
 
     assert fox["ts"] in general.messages
-    assert (await jobs(chat))[1].user == bob.key
+    first, second = await jobs(chat)
+    assert second.user == bob.key
+    made = f"<@{bob.id}> · {second.id} · drawn anew from {first.id} by <@{ada.id}>"
+    assert made in shown_text(again)
 
 
 @pytest.mark.parametrize(("size", "is_offered"), [("64x64", True), ("128x128", False)])

@@ -153,6 +153,6 @@ def test_every_option_has_a_field_or_shares_one():
     view = forms.form(forms.Purposed("imagine"), {"plain": Preset(name="plain")}, "plain", {})
 
     ids = {block["block_id"] for block in view["blocks"]}
-    assert ids >= {option.name for option in OPTIONS} - {"ar"}
+    assert ids >= {option.name for option in OPTIONS} - {"ar", "crop"}
     assert forms.block_of("aspect_ratio", view["blocks"]) == "size"
     assert forms.block_of(None, view["blocks"]) == "prompt"

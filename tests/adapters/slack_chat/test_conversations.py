@@ -80,6 +80,16 @@ async def test_larger(make_chat, ada, general, gate, held):
     held("Larger", general)
 
 
+async def test_a_draft_and_its_picture(chat, ada, general, gate, held):
+    gate.open()
+    await ada.mention(general, "a fox in snow --size 128x128 --steps 20 --seed 7 --draft")
+    draft = await general.said("64×64", button="Final picture")
+    await ada.press(draft, "Final picture", general)
+    await general.said("128×128", button="Again")
+
+    held("A draft first", general)
+
+
 async def test_a_number_that_is_too_large(chat, ada, general, held):
     await ada.mention(general, "a fox --size 2048x2048")
     await general.whispered(ada.id, "ask for a smaller size")

@@ -29,7 +29,7 @@ ada:
 
     flux:
       a fox & a cat
-      @ada · picture2
+      @ada · picture2 · varied a lot from picture1
       [picture 64×64: Made by AI: a fox & a cat]
       redraw · 3 steps · 64×64 · seed (random)
       [Again] …"""

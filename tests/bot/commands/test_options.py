@@ -162,7 +162,7 @@ def test_every_field_has_a_word_that_sets_it():
         "crop_y": "crop",
         "negative_prompt": "negative",
     }
-    assert {"prompt", *WORDS} == set(ImagineCommand.__dataclass_fields__)
+    assert {"prompt", "draft", *WORDS} == set(ImagineCommand.__dataclass_fields__)
 
 
 # One value, and options alone, as forms have them

@@ -8,6 +8,7 @@ import torch
 from diffusers import FluxControlNetModel, FluxControlNetPipeline, FluxControlPipeline, FluxPipeline
 
 from generation.control_images import shown_to_model
+from generation.diffusion.drafts import reduced_noise
 from generation.diffusion.memory import read_sizes
 from generation.errors import GenerationCancelled, InvalidRequest, ModelUnavailable
 from generation.kinds import ControlLora, ImageToImage, Upscale
@@ -321,6 +322,36 @@ def test_each_step_goes_over_all_tiles_and_tells_of_each(engine, guided):
     between = [step for step in told if not step[1]]
     assert between[-3:] == [(0, False), (1, False), (2, False)]
     assert calls.count("FluxTransformer2DModel") == calls.count("StoppingControlNet") == 2 * 3
+
+
+@pytest.mark.parametrize("kind", ["text", "controlnet", "control_lora"])
+def test_a_draft_of_the_final_size_is_drawn_as_any_other_picture(engine, kinds, kind):
+    request = kinds[kind]
+    size = {"final_width": request.width, "final_height": request.height}
+    draft = replace(request, final_num_inference_steps=20, **size)
+
+    assert same(engine.generate(draft, ignore), engine.generate(request, ignore))
+
+
+def test_a_smaller_draft_begins_with_the_noise_of_its_final_picture(engine, fox, monkeypatch):
+    reduced = []
+
+    def reduce(noise, height, width):
+        reduced.append((noise, height, width))
+        return reduced_noise(noise, height, width)
+
+    monkeypatch.setattr("generation.families.flux1.reduced_noise", reduce)
+    size = {"final_width": 2 * fox.width, "final_height": 2 * fox.height}
+    draft = replace(fox, final_num_inference_steps=20, **size)
+
+    drawn = engine.generate(draft, ignore)
+
+    ((noise, height, width),) = reduced
+    assert (8 * height, 8 * width) == (fox.height, fox.width)
+    seeded = torch.Generator().manual_seed(fox.seed)
+    assert torch.equal(noise, torch.randn(noise.shape, generator=seeded))
+    assert drawn.image.size == (fox.width, fox.height)
+    assert not same(drawn, engine.generate(fox, ignore))
 
 
 def test_without_a_controlnet_no_tile_draws_what_the_prompt_names(engine, larger, guided):

@@ -59,7 +59,9 @@ async def held(page, title):
     )
     text = re.sub(r"drawn in [\d.]+ s", "drawn in a moment", text)
     text = re.sub(r"(\d+ (?:s|min|h) ago|just now)", "just now", text)
-    hold("The page", title, re.sub(r"\b(?=[a-z]*\d)[a-z\d]{8}\b", "picture1", text))
+    # An id may be of letters alone, as a word is.
+    an_id = r"(?<= from )[a-z\d]{8}\b|(?<= draft )[a-z\d]{8}\b|\b(?=[a-z]*\d)[a-z\d]{8}\b"
+    hold("The page", title, re.sub(an_id, "picture1", text))
 
 
 async def test_a_first_picture(site, page):
@@ -113,6 +115,15 @@ async def test_larger(large):
     await expect(large.locator(".frame.done img.final[width='128']")).to_be_visible()
 
     await held(large, "Larger")
+
+
+async def test_a_draft_and_its_picture(site, page):
+    site.engine.open()
+    await say(page, "a fox in snow --size 128x128 --steps 20 --seed 7 --draft")
+    await page.get_by_role("button", name="Final picture").click()
+    await expect(page.locator(".frame.done img.final[width='128']")).to_be_visible()
+
+    await held(page, "A draft first")
 
 
 async def test_a_number_that_is_too_large(site, page):
