@@ -1,7 +1,7 @@
 /** The page, put together from its parts. */
 
-import { $, announce, debounce, duration, el, number, prose } from "./dom.js";
-import { api, whenSignedOut } from "./api.js";
+import { $, announce, debounce, duration, el, number, prose, sentence } from "./dom.js";
+import { api } from "./api.js";
 import { Composer } from "./composer.js";
 import { choicesRow, Conversation, jobsCard, pictureOf, presetsCard, quotaCard, quotaLine } from "./conversation.js";
 import { Held } from "./held.js";
@@ -14,6 +14,7 @@ import { knowEnlarging } from "./enlarging.js";
 import { askToDelete, saveExport, saveText } from "./own-data.js";
 import { goOn } from "./linking.js";
 import { ask } from "./question.js";
+import "./signing-in.js";
 
 const RECENT = 12;
 const DRAFT = "fluxbot-draft";
@@ -195,12 +196,6 @@ async function send(text, shown = text) {
     composer.notice(error.message + wait, error);
     if (error.field === "control_image" && !options.image) openPanel("options", true, { focus: false });
   }
-}
-
-/** A sentence about the bot itself, from its words. Replies may begin with an id, and stay as they are. */
-function sentence(text) {
-  const capital = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
 }
 
 /** Show what the bot replied, each kind in its own way. */
@@ -437,56 +432,6 @@ addEventListener("keydown", (event) => {
 });
 
 /* Signing in. */
-
-const TROUBLES = {
-  late: "That took too long, or began in another browser. Try again.",
-  refused: "You were not signed in.",
-  unknown: "The bot does not draw for people from there.",
-  failed: "You could not be signed in. Try again in a moment.",
-};
-const PLATFORMS = { discord: "Discord", slack: "Slack" };
-
-async function showSignIn() {
-  if ($("sign-in").open) return;
-  $("sign-in").showModal();
-  const { providers } = await api.providers().catch(() => ({ providers: [] }));
-  $("sign-in-with").replaceChildren(...providers.map((name) => el("a", {
-    class: "ghost", href: `/api/sign-in/${name}`, text: `Sign in with ${PLATFORMS[name] ?? name}`,
-  })));
-}
-
-whenSignedOut(showSignIn);
-$("sign-in").addEventListener("cancel", (event) => event.preventDefault());
-$("sign-in-form").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  try {
-    await api.signIn($("token").value.trim());
-    location.reload();
-  } catch (error) {
-    $("sign-in-wrong").textContent = sentence(error.message);
-    $("token").select();
-  }
-});
-
-/** Offer to sign in with the link that was followed, whose secret stands behind the #. */
-function signInByLink() {
-  const found = new URLSearchParams(location.hash.slice(1));
-  const secret = found.get("sign-in");
-  const trouble = TROUBLES[found.get("sign-in-trouble")];
-  if (trouble) {
-    window.history.replaceState(null, "", location.pathname);
-    $("sign-in-wrong").textContent = trouble;
-    showSignIn();
-  }
-  if (!secret) return;
-  window.history.replaceState(null, "", location.pathname);
-  $("token").value = secret;
-  $("sign-in-text").textContent = "This link signs you in, once. Whoever has sent it to you may see"
-    + " what you draw: go on if you asked for it, or know who gave it to you.";
-  showSignIn();
-}
-addEventListener("hashchange", signInByLink);
-signInByLink();
 
 $("link-button").addEventListener("click", () => {
   if (matchMedia("(max-width: 1179px)").matches) openPanel("history", false);

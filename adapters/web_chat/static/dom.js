@@ -46,6 +46,12 @@ export function prose(text) {
   return parts;
 }
 
+/** A sentence about the bot itself, from its words. Replies may begin with an id, and stay as they are. */
+export function sentence(text) {
+  const capital = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
+}
+
 /** A button with an icon and a label; the label alone is read out. */
 export function button(label, symbol, onclick, properties = {}) {
   return el("button", { type: "button", class: "ghost", onclick, ...properties },
