@@ -7,7 +7,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, Response
 
 from adapters.web_chat.sharing import Asker, TheWeb, file, responses
-from adapters.web_chat.views import DeletionView
+from adapters.web_chat.views import DeletionView, NotificationsView
 
 router = APIRouter(tags=["own data"])
 
@@ -28,6 +28,19 @@ async def export_own_data(web: TheWeb, source: Asker) -> Response:
         headers={"Cache-Control": "no-store"},
         background=BackgroundTask(made.close),
     )
+
+
+@router.get(
+    "/api/me/notifications",
+    summary="When one wants to be told that a picture is done",
+    description="Set with the message `settings --notify`. `long` and `dm` are for pictures that"
+    " were waited for as long as `after_seconds` says.",
+    responses=responses(503),
+)
+async def get_notifications(web: TheWeb, source: Asker) -> NotificationsView:
+    own = await web.service.own_settings.of(source.user)
+    after = web.config.queue.seconds_to_notify
+    return NotificationsView(when=own.get("notify", "long"), after_seconds=after)
 
 
 @router.delete(

@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot import lineage
+from bot.commands.vocabulary import Notify
 from bot.jobs import Job
 from bot.views import EngineStatus
 from generation.kinds import Kind
@@ -290,6 +291,11 @@ class DeletionView(BaseModel):
     backups_until: float | None = Field(
         description="Unix seconds at which the last backup that still has them is deleted"
     )
+
+
+class NotificationsView(BaseModel):
+    when: Notify
+    after_seconds: float
 
 
 class PresetView(BaseModel):

@@ -9,6 +9,8 @@ import { History } from "./history.js";
 import { isFinal, Jobs } from "./jobs.js";
 import { Options } from "./options.js";
 import { asJob } from "./reading.js";
+import { Notifier } from "./notifier.js";
+import { openLinked } from "./picture-link.js";
 import { Viewer } from "./viewer.js";
 import { knowEnlarging } from "./enlarging.js";
 import { askToDelete, saveExport, saveText } from "./own-data.js";
@@ -108,6 +110,13 @@ const acts = {
     await attachFrom(pictureOf(job, which).url, `${job.id}.png`);
     composer.focus();
   },
+  canTell: () => notifier.canAsk,
+  /** Whether the browser lets us tell of the end of a job. */
+  async tell(job) {
+    const isGranted = await notifier.want(job);
+    if (!isGranted) composer.notice("Your browser shows no notifications of this page; its settings can change that.", { isCalm: true });
+    return isGranted;
+  },
   open: (job, which, album) => viewer.open(job, which, album),
   /** Fill in what a picture's file says (`/api/inspect`), as far as it can be drawn here. */
   async use(found) {
@@ -152,6 +161,7 @@ const options = new Options({
 const conversation = new Conversation({ acts, jobs, presets: () => byDefault(options.presets) });
 const viewer = new Viewer({ acts, jobs, everything: () => history.everything });
 const history = new History({ acts, jobs });
+const notifier = new Notifier({ jobs, open: acts.open });
 const held = new Held();
 
 /** The presets, the default one first: a job's chips name only what differs from it. */
@@ -249,6 +259,7 @@ async function answer(reply, bubble) {
       });
     }
     if (reply.kind === "settings" || reply.kind === "admin") loadPresets();
+    if (reply.kind === "settings") notifier.follow();
     if (reply.kind === "admin") watchEngine();
     refreshQuota();
   }
@@ -514,7 +525,7 @@ try {
   about = await api.about();
   knowEnlarging(about);
   $("admin-link").hidden = !about.verbs.some(({ word }) => word === "admin");
-  await loadPresets();
+  await Promise.all([loadPresets(), notifier.follow()]);
   await loadConversation();
   hasLoaded = true;
   welcome();
@@ -523,6 +534,7 @@ try {
   if (matchMedia("(min-width: 1180px)").matches && !conversation.isEmpty) {
     openPanel("history", true, { focus: false });
   }
+  openLinked(acts.open, (error) => composer.notice(sentence(error.message)));
   document.documentElement.dataset.ready = "";
   if (!matchMedia("(pointer: coarse)").matches) composer.focus();
 } catch (error) {

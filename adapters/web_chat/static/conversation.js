@@ -203,7 +203,17 @@ export class JobCard {
           ...(!hasPictures ? [] : job.images === 1 ? pictureButtons(job, 1, acts)
             : [eachPicture(job, acts), saveAll(job), saveLink("Download grid", job.grid, `${job.id}.png`), seedButton(job.seed)]),
         ]
-      : job.status === "held" ? [] : [button("Cancel", "close", () => acts.cancel(this.#job))]));
+      : job.status === "held" ? [] : [button("Cancel", "close", () => acts.cancel(this.#job)), this.#tells()].filter(Boolean)));
+  }
+
+  /** A button that has the browser tell of the end; null where it cannot be offered. */
+  #tells() {
+    if (!this.#acts.canTell()) return null;
+    const tells = button("Tell me when it is done", "bell", async () => {
+      const isGranted = await this.#acts.tell(this.#job);
+      tells.replaceWith(...(isGranted ? [el("span", { class: "quiet", role: "status", text: "You will be told" })] : []));
+    });
+    return tells;
   }
 
   /** Announce the place, the halves and the end, in few words for screen readers. */

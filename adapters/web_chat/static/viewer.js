@@ -4,6 +4,7 @@ import { $, button, copy, duration, el, icon, moment, plural } from "./dom.js";
 import { comparison, differences, Choice } from "./comparison.js";
 import { api } from "./api.js";
 import { isFinal } from "./jobs.js";
+import { linkOf } from "./picture-link.js";
 import { alternative, isTiny, pictureButtons, pictureOf, saveAll, told as stateOf } from "./conversation.js";
 
 /** Pixels that a finger moves sideways for another picture. */
@@ -150,6 +151,7 @@ export class Viewer {
         job.pictures.length > 1 && saveAll(job),
         picture && button("Compare", "compare", () => this.#compare(), { title: "See it over another picture, with a slider" }),
         picture && isFinal(job) && button("Delete", "delete", () => acts.remove(job))),
+      picture && isFinal(job) && linkOf(job),
     );
     this.#lookAround();
   }

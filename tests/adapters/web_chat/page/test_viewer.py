@@ -90,3 +90,27 @@ async def test_two_pictures_are_compared_with_a_slider(site, page):
     await page.keyboard.press("Escape")
     await expect(viewer.locator("h2")).to_have_text("fox")
     await expect(viewer.locator(".both")).to_have_count(0)
+
+
+async def test_a_picture_is_shared_by_its_link_and_taken_back(site, page):
+    site.engine.open()
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await say(page, "a fox in deep snow --steps 1")
+    await page.get_by_role("button", name="Open the picture").click()
+    link = page.locator("#viewer").get_by_role("group", name="Link")
+    await expect(link).to_contain_text("Only you can open")
+    await link.get_by_role("button", name="Share").click()
+    await expect(link).to_contain_text("Whoever has the link")
+    await link.get_by_role("button", name="Copy link").click()
+    address = await page.evaluate("navigator.clipboard.readText()")
+
+    other = await page.context.new_page()
+    await other.goto(address)
+    await expect(other.locator("h1")).to_have_text("a fox in deep snow")
+    assert await other.locator("main img").evaluate("image => image.naturalWidth") > 0
+    await other.get_by_role("link", name="Open in fluxbot").click()
+    await expect(other.locator("#viewer h2")).to_have_text("a fox in deep snow")
+    await link.get_by_role("button", name="Take back").click()
+
+    await expect(link).to_contain_text("Only you can open")
+    assert not await site.bot.rows("SELECT * FROM shared_jobs")
