@@ -42,6 +42,7 @@ from bot.assembly.parts import faulty_presets, wanted
 from bot.assembly.platforms import check_person
 from bot.config import Config, check_license
 from bot.database import Database
+from bot.finding import Wanted
 from bot.job_store import JobStore
 from bot.ledger import Ledger, QuotaStatus
 from generation import weights
@@ -205,7 +206,8 @@ def history(
     """List somebody's pictures, newest first."""
     settings, _ = read(config)
     store = JobStore(settings.storage.data_dir / "control-images")
-    work = partial(store.history, user=user, words=" ".join(words or []), before=None, limit=limit)
+    wanted = Wanted(" ".join(words or []))
+    work = partial(store.history, user=user, wanted=wanted, before=None, limit=limit)
     with failing():
         check_person(user)
         page = with_database(settings, lambda database: database.read(work))

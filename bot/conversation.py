@@ -25,9 +25,11 @@ from bot.commands import (
     CommandError,
     DeleteCommand,
     ExpandCommand,
+    FavouriteCommand,
     FinalCommand,
     HelpCommand,
     HistoryCommand,
+    HistoryFilter,
     HowCommand,
     ImagineCommand,
     InspectCommand,
@@ -51,9 +53,12 @@ from bot.commands import (
     completed,
     courtesy_in,
     parse,
+    read_filter,
     series_of,
 )
+from bot.commands.message import as_id
 from bot.commands.vocabulary import EXAMPLE_ID
+from bot.commands.words import words_of
 from bot.examples import cannot_be_drawn, examples, insists
 from bot.inspection import told
 from bot.jobs import Job
@@ -61,6 +66,7 @@ from bot.languages import ENGLISH, Language
 from bot.linking import Joining
 from bot.orders import audit_file, carry_out, invite
 from bot.preferences import Preferences
+from bot.refusals import NotFound
 from bot.series import Series
 from bot.service import Service
 from bot.source import Picture, PictureOf, Source
@@ -362,6 +368,9 @@ async def _answer(
             return Reply(say("The picture was deleted."), job=job)
         case HistoryCommand(words, page):
             return await _history(service, source, words, page)
+        case FavouriteCommand(job_id, is_on):
+            job, is_on = await service.favourites.mark(source, job_id, is_on)
+            return Reply(replies.favourite(job, is_on, say), job=job)
         case PresetsCommand():
             default = service.config.model.default_preset
             return Reply(replies.presets(service.presets, default, say))
@@ -518,17 +527,25 @@ async def _settings(service: Service, user: str, command: SettingsCommand) -> di
 
 
 async def _history(service: Service, source: Source, words: str, page: int) -> Reply:
-    user, say = source.user, source.language
+    """A page of what *words* ask for; of an id that job alone."""
+    find, user, say = service.histories.find, source.user, source.language
+    asked = words_of(words)
+    if len(asked) == 1 and (job_id := as_id(asked[0])) is not None:
+        try:
+            return Reply(job=await service.lookups.job(source, job_id))
+        except NotFound:
+            if not job_id.isalpha():
+                raise
     check_text("text", words)
-    before = None
+    wanted, before = read_filter(words), None
+    is_filtered = wanted != HistoryFilter(wanted.words)
     for _ in range(page - 1):
-        skipped = await service.lookups.history(user, words, before=before, limit=PAGE_SIZE)
-        before = skipped.next
+        before = (await find(user, wanted, before=before, limit=PAGE_SIZE)).next
         if before is None:
             return Reply(replies.history([], words, page, False, say))
-    found = await service.lookups.history(user, words, before=before, limit=PAGE_SIZE)
+    found = await find(user, wanted, before=before, limit=PAGE_SIZE)
     has_more = found.next is not None
-    text = replies.history(found.jobs, words, page, has_more, say)
+    text = replies.history(found.jobs, words, page, has_more, say, is_filtered=is_filtered)
     jobs = tuple(found.jobs)
     return Reply(text, jobs=jobs, has_more=has_more, page=page, words=words)
 

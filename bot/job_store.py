@@ -14,12 +14,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from bot import departed, selves
+from bot import departed, finding, selves
+from bot.finding import Wanted
 from bot.forgetting import hashed_event
 from bot.jobs import Delivery, Job, JobStatus, Progress, Review
 from bot.lineage import Relation
 from bot.origins import Origin
-from bot.word_search import match_expression, numbers_of, numbers_with
 from generation.kinds import picture_names
 from generation.types import GenerationRequest
 
@@ -374,21 +374,11 @@ class JobStore:
         return cursor.rowcount == 1
 
     def history(
-        self, db: sqlite3.Connection, user: str, words: str, before: int | None, limit: int
+        self, db: sqlite3.Connection, user: str, wanted: Wanted, before: int | None, limit: int
     ) -> HistoryPage:
-        """Jobs of *user* whose prompt has all of *words*, or words that begin with them."""
-        match = match_expression(words)
-        if words.strip() and match is None:
-            return HistoryPage([], None)  # asked for punctuation alone
+        """Jobs of *user* that are *wanted*."""
         before = 2**62 if before is None else before
-        numbers: list[int] = []
-        for account in selves.of(db, user):
-            numbers += (
-                numbers_of(db, account, before, limit + 1)
-                if match is None
-                else numbers_with(db, account, match, before, limit + 1)
-            )
-        return self.page(db, sorted(numbers, reverse=True)[: limit + 1], limit)
+        return self.page(db, finding.numbers(db, user, wanted, before, limit + 1), limit)
 
     def page(self, db: sqlite3.Connection, numbers: list[int], limit: int) -> HistoryPage:
         """The first *limit* of *numbers*, newest first, as jobs."""

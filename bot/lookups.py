@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from bot.database import Database
+from bot.finding import Wanted, is_favourite
 from bot.gallery import Gallery, Kind, existing
 from bot.job_store import HistoryPage, JobStore
 from bot.jobs import Job, JobStatus, Progress
@@ -50,7 +51,8 @@ class Lookups:
         return self._selves.are_one(source.user, job.user)
 
     async def job(self, source: Source, job_id: str) -> Job:
-        """A job of *source*, or one that was shown to them; for an admin any job.
+        """A job of *source*, one that was shown to them, or one of their favourites; for an admin
+        any job.
 
         Raises:
             NotFound: There is no such job, or it is somebody else's.
@@ -59,7 +61,11 @@ class Lookups:
             partial(self._store.find, job_id=job_id)
         )
         is_theirs = job is not None and (self.is_own(source, job) or source.shown == job.id)
-        if job is None or not (is_theirs or self._is_admin(source.user)):
+        if job is None or not (
+            is_theirs
+            or self._is_admin(source.user)
+            or await self._database.read(partial(is_favourite, user=source.user, job_id=job.id))
+        ):
             raise NotFound(f"there is no picture {shortened(job_id)} of yours", field="id")
         return job
 
@@ -110,16 +116,17 @@ class Lookups:
         return max(found, key=lambda job: job.submitted_at, default=None)
 
     async def history(
-        self, user: str, words: str = "", *, before: int | None = None, limit: int = 20
+        self, user: str, wanted: Wanted | str = "", *, before: int | None = None, limit: int = 20
     ) -> HistoryPage:
-        """Jobs of *user*, newest first, whose prompts have all of *words*.
+        """Jobs of *user*, newest first, that are *wanted*, or whose prompts have these words.
 
         Args:
             before: ``next`` of the page before this one.
             limit: Jobs on a page, at least 1.
         """
+        wanted = Wanted(wanted) if isinstance(wanted, str) else wanted
         page = await self._database.read(
-            partial(self._store.history, user=user, words=words, before=before, limit=limit)
+            partial(self._store.history, user=user, wanted=wanted, before=before, limit=limit)
         )
         live = self._unfinished
         return replace(page, jobs=[live.get(job.id, job) for job in page.jobs])

@@ -379,11 +379,22 @@ def queue(
     )
 
 
-def history(jobs: list[Job], words: str, page: int, has_more: bool, say: Language = ENGLISH) -> str:
-    """A page of a person's pictures, a line each."""
+def history(
+    jobs: list[Job],
+    words: str,
+    page: int,
+    has_more: bool,
+    say: Language = ENGLISH,
+    *,
+    is_filtered: bool = False,
+) -> str:
+    """A page of a person's pictures, a line each; *is_filtered* where *words* are more than words
+    of prompts."""
     if not jobs:
         if page > 1:
             return say("There is no page {page}.", page=page)
+        if is_filtered:
+            return say("None of your pictures fits “{words}”.", words=words)
         if words:
             return say("None of your prompts has “{words}” in it.", words=words)
         return say("You have drawn nothing yet.")
@@ -392,6 +403,13 @@ def history(jobs: list[Job], words: str, page: int, has_more: bool, say: Languag
         typed = f"history {words + ' ' if words else ''}--page {page + 1}"
         lines.append(say("More: {command}", command=typed))
     return "\n".join(lines)
+
+
+def favourite(job: Job, is_on: bool, say: Language = ENGLISH) -> str:
+    """A sentence about *job*, which has become a favourite, or is one no longer."""
+    if is_on:
+        return say("★ {id} is among your favourites now.", id=job.id)
+    return say("☆ {id} is no favourite of yours any more.", id=job.id)
 
 
 #: When people are told that a picture is done, in words.

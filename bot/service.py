@@ -28,6 +28,7 @@ from bot.expansion import Expansion
 from bot.favourites import Favourites
 from bot.formats import Formats
 from bot.gallery import Gallery
+from bot.histories import Histories
 from bot.idempotency import IdempotencyKeys
 from bot.inspection import Inspections
 from bot.invitations import Invitations
@@ -106,6 +107,7 @@ class Service:
         webhooks: Addresses that are told of the ends of jobs.
         formats: Stored pictures in other formats.
         favourites: Pictures that people want to find again.
+        histories: What people look for among their pictures.
         sharing: Pictures that whoever has their link may see.
         idempotency: Keys of requests that may be sent again.
         answers: Answers that are owed to people on a platform.
@@ -236,9 +238,8 @@ class Service:
         self.invitations = Invitations(database, config.web.public_url, now)
         self.servers_here: set[str] = set()
         self.sessions = Sessions(database, config.web.session_days, now)
-        self.favourites = Favourites(
-            database, self._store, self.lookups, self._worker.unfinished, now
-        )
+        self.favourites = Favourites(database, self.lookups, now)
+        self.histories = Histories(self.lookups, self._presets, now)
         self.sharing = Sharing(database, self._store, self.lookups, now)
         self.webhooks = Webhooks(database, self._store, now)
         self.idempotency = IdempotencyKeys(database, now)

@@ -85,18 +85,30 @@ def _numbers_among_newest(
         (user, before, count),
     )
     newest = [(row["number"], row["prompt"]) for row in rows]
-    if not newest:
-        return [], None
+    return (_matching(newest, match), newest[-1][0]) if newest else ([], None)
+
+
+def those_with(db: sqlite3.Connection, numbers: list[int], match: str) -> list[int]:
+    """Those jobs among *numbers* whose words *match*, newest first."""
+    rows = db.execute(
+        "SELECT number, prompt FROM jobs WHERE number IN (SELECT value FROM json_each(?))",
+        (json.dumps(numbers),),
+    )
+    return _matching([(row["number"], row["prompt"]) for row in rows], match)
+
+
+def _matching(prompts: list[tuple[int, str]], match: str) -> list[int]:
+    """Numbers of those of *prompts* whose words *match*, the largest first."""
     with closing(sqlite3.connect(":memory:")) as small:
         small.execute(
             "CREATE VIRTUAL TABLE words USING fts5 ("
             "prompt, tokenize = 'unicode61 remove_diacritics 2')"
         )
-        small.executemany("INSERT INTO words (rowid, prompt) VALUES (?, ?)", newest)
+        small.executemany("INSERT INTO words (rowid, prompt) VALUES (?, ?)", prompts)
         hits = small.execute(
             "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid DESC", (match,)
         )
-        return [number for (number,) in hits], newest[-1][0]
+        return [number for (number,) in hits]
 
 
 def match_expression(words: str) -> str | None:

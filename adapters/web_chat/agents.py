@@ -20,7 +20,8 @@ from adapters.web_chat.schemas import OptionsBody
 from adapters.web_chat.sharing import Web
 from adapters.web_chat.views import JobView
 from bot import replies, sentences
-from bot.commands import AgainCommand, CancelCommand, Command
+from bot.commands import AgainCommand, CancelCommand, Command, HistoryFilter
+from bot.commands.history import read_day
 from bot.conversation import converse
 from bot.jobs import Job, JobStatus
 from bot.source import Picture, PictureOf, Source
@@ -71,6 +72,9 @@ class HistoryArguments(Body):
     id: JobIdText | None = None
     words: str = Field("", max_length=200, description="Words of the prompt")
     favourites: bool = Field(False, description="Favourites alone")
+    preset: str = Field("", max_length=64, description="Pictures of this preset alone")
+    since: str = Field("", max_length=10, description="First day (UTC), such as 2026-11-01")
+    until: str = Field("", max_length=10, description="Last day (UTC), likewise")
     before: int | None = Field(None, ge=0, le=MAX_ROW, description="`next` of the page before")
     limit: Annotated[int, Field(ge=1, le=50)] = 10
 
@@ -144,8 +148,16 @@ async def _history(web: Web, source: Source, arguments: HistoryArguments, report
         return Found(
             f"{job.id}: {line}", shown.model_dump(mode="json"), job if shown.pictures else None
         )
-    find = web.service.favourites.page if arguments.favourites else web.service.lookups.history
-    page = await find(source.user, arguments.words, before=arguments.before, limit=arguments.limit)
+    wanted = HistoryFilter(
+        arguments.words,
+        arguments.favourites,
+        arguments.preset.lower(),
+        read_day(arguments.since) if arguments.since else "",
+        read_day(arguments.until) if arguments.until else "",
+    )
+    page = await web.service.histories.find(
+        source.user, wanted, before=arguments.before, limit=arguments.limit
+    )
     jobs = [JobView.of(job).model_dump(mode="json") for job in page.jobs]
     text = replies.history(page.jobs, arguments.words, 1, has_more=False)
     if page.next is not None:

@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from adapters.web_chat.sharing import EVENTS, Asker, JobId, TheWeb, responses
 from adapters.web_chat.views import FavouriteView, HistoryView, JobView
-from bot.commands import CancelCommand, DeleteCommand
+from bot.commands import CancelCommand, DeleteCommand, HistoryFilter, read_filter
+from bot.commands.history import read_day
 from bot.conversation import converse
 
 #: Jobs that one stream follows at most, and the largest number of a row.
@@ -106,7 +107,13 @@ async def follow_jobs(
     return web.stream(request, source, jobs)
 
 
-@router.get("/api/history", summary="One's own jobs, newest first", responses=responses(503))
+@router.get(
+    "/api/history",
+    summary="One's own jobs, newest first",
+    description="`words` may have filters in it, as people type them: `favourites`, `by:canny`,"
+    " `since:2026-11-01`, `until:2026-11-20`, `on:yesterday`. Days are those of UTC.",
+    responses=responses(400, 503),
+)
 async def get_history(
     web: TheWeb,
     source: Asker,
@@ -116,9 +123,19 @@ async def get_history(
     ] = None,
     limit: Annotated[int, Query(ge=1, le=100, description="Jobs on a page")] = 20,
     favourites: Annotated[bool, Query(description="One's favourites alone")] = False,
+    preset: Annotated[str, Query(max_length=64, description="Pictures of this preset alone")] = "",
+    since: Annotated[str, Query(max_length=10, description="First day, `2026-11-01`")] = "",
+    until: Annotated[str, Query(max_length=10, description="Last day, likewise")] = "",
 ) -> HistoryView:
-    find = web.service.favourites.page if favourites else web.service.lookups.history
-    page = await find(source.user, words, before=before, limit=limit)
+    typed = read_filter(words)
+    wanted = HistoryFilter(
+        typed.words,
+        favourites or typed.favourites,
+        preset.lower() or typed.preset,
+        read_day(since) if since else typed.since,
+        read_day(until) if until else typed.until,
+    )
+    page = await web.service.histories.find(source.user, wanted, before=before, limit=limit)
     return HistoryView(
         jobs=[JobView.of(job) for job in page.jobs],
         favourites=await web.service.favourites.among(source.user, page.jobs),

@@ -39,6 +39,8 @@ it. ``imagine`` makes a prompt of everything after it, and ``/`` before a verb i
   must then fit: "show 123" is an error, not a picture. With more words they are
   a prompt, except that ``show`` and something that can only be a job's id (it has
   a digit) is an error again.
+- ``favourite`` (or ``favorite``) is a verb before what can be a job's id, alone or with ``off``:
+  "favourite place in autumn" is a prompt.
 - ``final`` is a verb alone and before what can only be a job's id: "final boss" is a prompt.
 - ``yes`` and ``no`` answer a proposal of the bot, alone or before its code.
 - ``link`` is a verb alone, and before what can only be a code, ``yes`` or ``no``: "link in a
@@ -46,6 +48,7 @@ it. ``imagine`` makes a prompt of everything after it, and ``/`` before a verb i
 - Everything else is a prompt.
 """
 
+from bot.commands.history import HistoryFilter, read_filter, render_filter
 from bot.commands.options import DRAFT, OPTIONS, SERIES, WORDS
 from bot.commands.parsing import courtesy_in, parse, read_option, read_options
 from bot.commands.rendering import render, render_options
@@ -85,6 +88,7 @@ from bot.commands.vocabulary import (
     CommandError,
     DeleteCommand,
     ExpandCommand,
+    FavouriteCommand,
     FinalCommand,
     HelpCommand,
     HistoryCommand,
@@ -152,9 +156,11 @@ __all__ = [
     "CommandError",
     "DeleteCommand",
     "ExpandCommand",
+    "FavouriteCommand",
     "FinalCommand",
     "HelpCommand",
     "HistoryCommand",
+    "HistoryFilter",
     "HowCommand",
     "ImagineCommand",
     "InspectCommand",
@@ -180,9 +186,11 @@ __all__ = [
     "courtesy_in",
     "fit_size",
     "parse",
+    "read_filter",
     "read_option",
     "read_options",
     "render",
+    "render_filter",
     "render_options",
     "series_of",
 ]

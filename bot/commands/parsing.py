@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from bot.commands.admin import read_admin, read_user
+from bot.commands.history import read_filter
 from bot.commands.message import USAGES, Message, as_id
 from bot.commands.options import (
     AGAIN,
@@ -35,6 +36,7 @@ from bot.commands.vocabulary import (
     Command,
     CommandError,
     ExpandCommand,
+    FavouriteCommand,
     FinalCommand,
     HelpCommand,
     HistoryCommand,
@@ -74,6 +76,7 @@ _CODE = re.compile(r"[a-z0-9]{4}-?[a-z0-9]{4}", re.ASCII)
 #: Whole messages that say yes or no to what was proposed last.
 _ANSWERS = dict.fromkeys(["yes", "yes please", "ja", "ja bitte", "oui", "sí", "si", "はい"], True)
 _ANSWERS |= dict.fromkeys(["no", "no thanks", "nein", "nein danke", "non", "いいえ"], False)
+_ALIASES = {"favorite": "favourite"}
 _ALONE: dict[str, Command] = {
     "presets": PresetsCommand(),
     "quota": QuotaCommand(),
@@ -95,6 +98,7 @@ def parse(text: str) -> Command:
     is_topic = name == "help" and text[first.end() :].strip(GAPS) in TOPICS
     if not is_topic and (courtesy := courtesy_in(text)) is not None:
         return courtesy
+    name = _ALIASES.get(name, name)
     if name == "imagine":
         return _read_imagine(text, first.end())
     word = Word(first[1] + first[2], first.start(1))
@@ -195,7 +199,10 @@ def _read_verb(message: Message) -> Command | None:
             return _read_answer(answer, words)
         case "history":
             parts = take_apart(message.text, message.first.end, HISTORY)
+            read_filter(parts.prose)
             return HistoryCommand(parts.prose, **parts.values)
+        case "favourite":
+            return _read_favourite(message)
         case "settings":
             return _read_settings(message)
         case "expand":
@@ -270,6 +277,20 @@ def _read_final(message: Message) -> FinalCommand | None:
     if len(words) == 2 and not words[1].text.isdecimal():
         return None
     return FinalCommand(*_read_which(message, words))
+
+
+def _read_favourite(message: Message) -> FavouriteCommand | None:
+    """None where the words are a prompt, such as "favourite place in autumn"."""
+    words = [word.text.lower() for word in message.words]
+    job_id = as_id(message.words[0]) if words else None
+    if not words:
+        raise error_at(
+            message.first,
+            f"favourite which picture? Add its id, for example favourite {EXAMPLE_ID}",
+        )
+    if job_id is None or words[1:] not in ([], ["on"], ["off"]):
+        return None
+    return FavouriteCommand(job_id, is_on=words[1:] != ["off"])
 
 
 def _read_report(message: Message) -> ReportCommand | None:

@@ -21,8 +21,13 @@ class Verb(NamedTuple):
 VERBS: tuple[Verb, ...] = (
     Verb("presets", "Lists the presets."),
     Verb(
-        "history [words] [--page 2]",
-        "Lists your pictures, or only those with these words in the prompt.",
+        "history [words] [favourites] [by:PRESET] [since:DAY] [until:DAY] [on:DAY] [--page 2]",
+        "Lists your pictures, or only those with these words in the prompt, your favourites, those"
+        " of a preset or of some days, such as 2026-11-20, today or yesterday.",
+    ),
+    Verb(
+        "favourite ID [off]",
+        "Marks a picture, so that history favourites finds it again; off takes the mark back.",
     ),
     Verb("inspect [ID]", "Tells what an attached picture, or one of yours, says about itself."),
     Verb("show ID", "Shows a picture again, with its settings."),

@@ -109,7 +109,8 @@ class PresetsCommand:
 
 @dataclass(frozen=True, slots=True)
 class HistoryCommand:
-    """List the person's pictures, or only those whose prompt has *words*. Pages count from 1."""
+    """List the person's pictures, or only those that *words* ask for: words of the prompt, and
+    filters (see `bot.commands.history`), or an id. Pages count from 1."""
 
     words: str = ""
     page: int = 1
@@ -252,6 +253,15 @@ class CancelCommand:
 
     job_id: str | None = None
     is_whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FavouriteCommand:
+    """Make a picture a favourite of the person's, or no longer; without *is_on* the other of what
+    it is."""
+
+    job_id: str
+    is_on: bool | None = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -567,7 +577,7 @@ Command = (
     (ImagineCommand | PromptCommand | AgainCommand | VaryCommand | UpscaleCommand | FinalCommand)
     | (SeriesCommand | AnswerCommand | PreferCommand | ExpandCommand)
     | (ShowCommand | HowCommand | HistoryCommand | CancelCommand | DeleteCommand)
-    | (ReportCommand | ThanksCommand | OpinionCommand)
+    | (ReportCommand | ThanksCommand | OpinionCommand | FavouriteCommand)
     | (PresetsCommand | QuotaCommand | QueueCommand | SettingsCommand | HelpCommand)
     | (InspectCommand | MyDataCommand | LinkCommand | UnlinkCommand | AdminCommand)
 )

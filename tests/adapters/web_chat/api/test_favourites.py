@@ -29,6 +29,12 @@ async def test_favourites_are_added_found_by_words_and_taken_back(web, bot, gate
     one, _, following = await found(favourites=True, limit=1)
     assert one == [ids[2]]
     assert (await found(favourites=True, before=following))[0] == [ids[0]]
+    assert (await found(words="favourites red"))[0] == [ids[0]]
+    assert (await found(preset="plain", since="2023-11-14", until="today"))[0] == [*reversed(ids)]
+    assert (await found(preset="canny", favourites=True))[0] == []
+    assert (await found(until="2023-11-13"))[0] == []
+    said(await web.get("/api/history", params={"since": "someday"}), 400, "invalid_request")
+    said(await web.get("/api/history", params={"preset": "lace"}), 400, "invalid_request")
     assert (await web.put("/api/jobs/nosuchid/favourite")).status_code == 404
 
 
