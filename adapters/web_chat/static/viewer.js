@@ -27,7 +27,7 @@ export class Viewer {
     this.dialog = $("viewer");
     this.picture = el("div", { class: "picture" });
     this.turns = new Map([[-1, ["Previous picture", "left"]], [1, ["Next picture", "right"]]].map(([by, [label, side]]) => [
-      by, el("button", { type: "button", class: `round turn ${side}`, "aria-label": label, onclick: () => this.#turn(by) }, icon(side)),
+      by, el("button", { type: "button", class: `round turn ${side}`, "aria-label": label, title: `${label} (${by < 0 ? "←" : "→"})`, onclick: () => this.#turn(by) }, icon(side)),
     ]));
     this.stage = el("div", { class: "stage" }, this.picture, ...this.turns.values());
     this.about = el("div", { class: "about" });
@@ -48,6 +48,7 @@ export class Viewer {
       if (event.key === "ArrowRight") this.#turn(1);
     });
     this.#followSwipes();
+    jobs.addEventListener("change", ({ detail }) => this.#changed(detail));
   }
 
   open(job, which = 1, album = this.#everything()) {
@@ -73,6 +74,20 @@ export class Viewer {
   #isAt(job, which) {
     return this.#job.id === job.id && this.#which === which && !this.#isComparing;
   }
+
+  /** More pictures of what is looked at may be there now, or none any longer. */
+  #changed(job) {
+    if (!this.dialog.open || this.#isComparing || job.id !== this.#job.id) return;
+    const count = job.pictures.length;
+    if (count === this.#count) return;
+    this.#job = job;
+    if (count > this.#count && pictureOf(job, this.#which)) {
+      this.#count = count;
+      this.#lookAround();
+    } else this.#render();
+  }
+
+  #count = 0;
 
   /** Show the ways on, as far as there are any, and have the pictures there ready. */
   async #lookAround() {
@@ -128,6 +143,7 @@ export class Viewer {
     const one = job.images > 1 && picture ? which : undefined;
     const acts = this.#closing;
     this.#isComparing = false;
+    this.#count = job.pictures.length;
     this.stage.classList.toggle("tiny", isTiny(job));
     // The picture fills the stage, in whole proportions, also where it is small.
     this.stage.style.setProperty("--ratio", job.width / job.height);
