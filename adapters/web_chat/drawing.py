@@ -98,7 +98,7 @@ async def create_job(
     source = await once(web, source, key, request, body)
     job = await _submit(web, source, body)
     response.headers["Location"] = f"/api/jobs/{job.id}"
-    return JobView.of(job)
+    return JobView.of(job, source.language)
 
 
 @router.post(
@@ -122,7 +122,7 @@ async def draw_again(
     source = with_webhook(web, source, body.webhook_url)
     repeated = await _asked(web, source, again)
     response.headers["Location"] = f"/api/jobs/{repeated.id}"
-    return JobView.of(repeated)
+    return JobView.of(repeated, source.language)
 
 
 @router.post(
@@ -145,7 +145,7 @@ async def draw_variation(
     vary = VaryCommand(id, body.number, body.how)
     varied = await _asked(web, with_webhook(web, source, body.webhook_url), vary)
     response.headers["Location"] = f"/api/jobs/{varied.id}"
-    return JobView.of(varied)
+    return JobView.of(varied, source.language)
 
 
 async def _asked(

@@ -18,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from adapters.web_chat.languages import language_for
 from bot.commands import OPTIONS
 from bot.commands.words import printable
 from bot.refusals import (
@@ -266,7 +267,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(FluxbotError)
     async def refused(request: Request, error: FluxbotError) -> Response:
-        return response_to(error)
+        return response_to(error, language_for(request.headers)(str(error)))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

@@ -29,6 +29,7 @@ from adapters.web_chat.errors import response_to
 from adapters.web_chat.views import JobView, PictureView
 from bot import sentences
 from bot.jobs import Job, JobStatus, Progress
+from bot.languages import ENGLISH, Language
 from bot.refusals import TooOften
 
 #: Seconds of silence after which a comment shows proxies that the stream lives.
@@ -43,8 +44,8 @@ FINAL_EVENTS = {
 }
 
 
-def event(job: Job, progress: Progress) -> tuple[str, dict[str, Any]]:
-    """Name and data of the event for *progress*."""
+def event(job: Job, progress: Progress, say: Language = ENGLISH) -> tuple[str, dict[str, Any]]:
+    """Name and data of the event for *progress*, with sentences in a person's language."""
     data: dict[str, Any] = {"id": job.id, "status": progress.status.value}
     if progress.status is JobStatus.QUEUED:
         return "queued", {**data, "position": progress.position, "wait": progress.wait}
@@ -61,7 +62,7 @@ def event(job: Job, progress: Progress) -> tuple[str, dict[str, Any]]:
             "is_spoiler": job.is_spoiler,
             "preview": progress.preview and data_url("image/jpeg", progress.preview),
         }
-    return FINAL_EVENTS[progress.status], JobView.of(job).model_dump(mode="json")
+    return FINAL_EVENTS[progress.status], JobView.of(job, say).model_dump(mode="json")
 
 
 def data_url(media_type: str, data: bytes) -> str:
@@ -102,6 +103,7 @@ class EventStream(Response):
     Args:
         places: Entered while the stream is open; it may refuse one.
         is_allowed: Whether the person may still see it.
+        say: The person's language.
     """
 
     media_type = "text/event-stream"
@@ -114,6 +116,7 @@ class EventStream(Response):
         *,
         places: contextlib.AbstractContextManager[None] | None = None,
         is_allowed: Callable[[], bool] = lambda: True,
+        say: Language = ENGLISH,
     ) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
@@ -122,6 +125,7 @@ class EventStream(Response):
         self._keep_alive = keep_alive
         self._places = places or contextlib.nullcontext()
         self._is_allowed = is_allowed
+        self._say = say
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -178,7 +182,7 @@ class EventStream(Response):
                 changed.clear()
                 while latest:
                     job, progress = latest.pop(next(iter(latest)))
-                    name, data = event(job, progress)
+                    name, data = event(job, progress, self._say)
                     await write(f"event: {name}\ndata: {json.dumps(data)}\n\n")
                     if progress.status.is_final:
                         open_jobs.discard(job.id)

@@ -38,9 +38,9 @@ async def get_health(web: TheWeb) -> HealthView:
 @router.get("/api/about", summary="Examples, limits, grammar", responses=responses())
 async def get_about(web: TheWeb, source: Asker) -> AboutView:
     limits, model = web.config.limits, web.config.model
-    told = web.service.about
+    told, say = web.service.about, source.language
     return AboutView(
-        text=told.text,
+        text=say(told.text),
         examples=list(told.examples),
         model=model.repository,
         limits={
@@ -55,14 +55,14 @@ async def get_about(web: TheWeb, source: Asker) -> AboutView:
         max_image_bytes=web.max_image_bytes,
         max_image_side=MAX_SIZE,
         verbs=[
-            Word(word=verb.name, hint=verb.help, example=verb.usage)
+            Word(word=verb.name, hint=say(verb.help), example=verb.usage)
             for verb in VERBS
             if verb.name != "admin" or source.user in web.config.admins.users
         ],
         options=[
             Word(
                 word=option.name,
-                hint=option.help,
+                hint=say(option.help),
                 example=f"{model.width}x{model.height}"
                 if option.name == "size"
                 else option.example,
@@ -79,11 +79,11 @@ async def get_status(web: TheWeb, source: Asker, request: Request) -> StatusView
     return StatusView(
         user=source.user,
         is_signed_in=request.state.session is not None,
-        engine=EngineView(status=state.status, message=state.message),
+        engine=EngineView(status=state.status, message=source.language(state.message)),
         waiting=queue.waiting,
         running=queue.running,
         held=web.service.review.waiting(source.user),
-        mine=[JobView.of(job) for job in queue.mine],
+        mine=[JobView.of(job, source.language) for job in queue.mine],
     )
 
 

@@ -22,7 +22,7 @@ router = APIRouter(tags=["jobs"])
 
 @router.get("/api/jobs/{id}", summary="How far a job has come", responses=responses(404, 503))
 async def get_job(web: TheWeb, source: Asker, id: JobId) -> JobView:
-    return JobView.of(await web.service.lookups.job(source, id))
+    return JobView.of(await web.service.lookups.job(source, id), source.language)
 
 
 @router.delete(
@@ -33,7 +33,8 @@ async def get_job(web: TheWeb, source: Asker, id: JobId) -> JobView:
     responses=responses(404, 409, 503),
 )
 async def cancel_job(web: TheWeb, source: Asker, id: JobId) -> JobView:
-    return JobView.of((await converse(web.service, source, CancelCommand(id))).the_job())
+    job = (await converse(web.service, source, CancelCommand(id))).the_job()
+    return JobView.of(job, source.language)
 
 
 @router.delete(
@@ -44,7 +45,8 @@ async def cancel_job(web: TheWeb, source: Asker, id: JobId) -> JobView:
     responses=responses(404, 409, 503),
 )
 async def delete_pictures(web: TheWeb, source: Asker, id: JobId) -> JobView:
-    return JobView.of((await converse(web.service, source, DeleteCommand(id))).the_job())
+    job = (await converse(web.service, source, DeleteCommand(id))).the_job()
+    return JobView.of(job, source.language)
 
 
 @router.put(
@@ -137,7 +139,7 @@ async def get_history(
     )
     page = await web.service.histories.find(source.user, wanted, before=before, limit=limit)
     return HistoryView(
-        jobs=[JobView.of(job) for job in page.jobs],
+        jobs=[JobView.of(job, source.language) for job in page.jobs],
         favourites=await web.service.favourites.among(source.user, page.jobs),
         next=page.next,
     )

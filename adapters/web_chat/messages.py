@@ -53,12 +53,13 @@ async def send_message(
     if reply.error is not None:
         # In the words that people type, since they typed this.
         return response_to(reply.error, reply.text)
-    shown = None if reply.text else reply.job
+    shown, say = None if reply.text else reply.job, source.language
+    jobs = reply.series.parts if reply.series else reply.jobs
     return MessageView(
         kind=reply.kind,
         text=f"{reply.text}\n{reply.link}" if reply.link else reply.text,
-        job=JobView.of(shown) if shown else None,
-        jobs=[JobView.of(job) for job in (reply.series.parts if reply.series else reply.jobs)],
+        job=JobView.of(shown, say) if shown else None,
+        jobs=[JobView.of(job, say) for job in jobs],
         is_export=reply.is_export,
         asks_to_delete=reply.asks_to_delete,
         link=_link(reply),

@@ -13,6 +13,7 @@ from fastapi import Path as PathParameter
 from adapters.web_chat.events import EventStream, Streams
 from adapters.web_chat.fields import decode_image, encode_image
 from adapters.web_chat.guesses import Guesses
+from adapters.web_chat.languages import language_for
 from adapters.web_chat.links import Links
 from adapters.web_chat.providers import providers
 from adapters.web_chat.repeats import Repeats
@@ -74,6 +75,7 @@ class Web:
             self.stopping,
             places=self.streams.of(source.user),
             is_allowed=lambda: session is None or self.service.sessions.user(session) is not None,
+            say=source.language,
         )
 
 
@@ -84,7 +86,7 @@ def _web(request: Request) -> Web:
 
 def _source(request: Request) -> Source:
     user: str = request.state.user
-    return Source(user, name=user.partition(":")[2])
+    return Source(user, name=user.partition(":")[2], language=language_for(request.headers))
 
 
 TheWeb = Annotated[Web, Depends(_web)]

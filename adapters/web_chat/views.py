@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bot import lineage
 from bot.commands.vocabulary import Notify
 from bot.jobs import Job
+from bot.languages import ENGLISH, Language
 from bot.views import EngineStatus
 from generation.kinds import Kind
 from generation.types import Fit
@@ -128,7 +129,7 @@ class JobView(BaseModel):
     is_spoiler: bool = Field(description="Whether to hide the picture until the person asks for it")
 
     @classmethod
-    def of(cls, job: Job) -> Self:
+    def of(cls, job: Job, say: Language = ENGLISH) -> Self:
         request, progress, kind = job.request, job.progress, job.request.kind
         address = f"/api/jobs/{job.id}"
         shown = job.available
@@ -165,12 +166,12 @@ class JobView(BaseModel):
             submitted_at=job.submitted_at,
             finished_at=job.finished_at,
             seconds=job.seconds,
-            error=job.error,
-            remarks=list(job.remarks),
+            error=job.error and say(job.error),
+            remarks=[say(remark) for remark in job.remarks],
             parent=job.parent,
             series=job.series,
             relation=job.relation,
-            lineage=lineage.line(job.parent, job.relation),
+            lineage=lineage.line(job.parent, job.relation, say),
             is_draft=request.is_draft,
             is_seed_given=job.is_seed_given,
             pictures=PictureView.all_of(job),

@@ -3,6 +3,7 @@
 import { $, announce, debounce, duration, el, moment, number, plural, prose } from "./dom.js";
 import { api, whenSignedOut } from "./api.js";
 import { Held } from "./held.js";
+import { t } from "./languages.js";
 import { ask } from "./question.js";
 
 const EVERY = 2000;
@@ -60,7 +61,7 @@ async function refresh() {
     if (error.status === 403) answer(error.message, true);
     return;
   }
-  lamp(now.engine.status, now.engine.message || (now.engine.status === "ready" ? "Ready" : now.engine.status));
+  lamp(now.engine.status, now.engine.message || (now.engine.status === "ready" ? t("Ready") : t(now.engine.status)));
   held.count = now.held || null;
   // Buttons stay where they are, with their focus, until there is something else to show.
   const text = JSON.stringify(now);
@@ -69,10 +70,10 @@ async function refresh() {
   const focus = document.activeElement?.dataset?.key;
   $("switches").replaceChildren(
     now.is_paused || now.is_draining
-      ? act("Go on drawing", "resume", { dataset: { key: "resume" } })
-      : act("Pause", "pause", { title: "Begin no job; waiting ones are kept", dataset: { key: "pause" } }),
-    now.is_draining || act("Drain", "drain", { title: "Accept no job; waiting ones are drawn", dataset: { key: "drain" } }) || "");
-  $("queue-count").textContent = now.waiting ? `${plural(now.waiting, "job")} waiting` : "";
+      ? act(t("Go on drawing"), "resume", { dataset: { key: "resume" } })
+      : act(t("Pause"), "pause", { title: t("Begin no job; waiting ones are kept"), dataset: { key: "pause" } }),
+    now.is_draining || act(t("Drain"), "drain", { title: t("Accept no job; waiting ones are drawn"), dataset: { key: "drain" } }) || "");
+  $("queue-count").textContent = now.waiting ? t`${plural(now.waiting, "job")} waiting` : "";
   $("engines").replaceChildren(...(now.engines ?? []).map(engineItem));
   $("queue").tBodies[0].replaceChildren(...now.queue.map(queueRow));
   $("queue-empty").hidden = now.queue.length > 0;
@@ -87,23 +88,26 @@ function lamp(status, text) {
 }
 
 function engineItem(engine) {
-  const parts = [engine.name, engine.device, engine.status];
+  const parts = [engine.name, engine.device, t(engine.status)];
   const bytes = Object.values(engine.loaded).reduce((total, each) => total + each, 0);
   if (bytes) parts.push(inMemory(bytes));
-  const ends = [[engine.succeeded, "drawn"], [engine.failed, "failed"], [engine.lost, "lost"]]
-    .filter(([count]) => count).map(([count, word]) => `${number(count)} ${word}`);
+  const ends = [
+    engine.succeeded && t`${number(engine.succeeded)} drawn`,
+    engine.failed && t`${number(engine.failed)} failed`,
+    engine.lost && t`${number(engine.lost)} lost`,
+  ].filter(Boolean);
   return el("li", { dataset: { status: engine.status }, title: engine.error || Object.keys(engine.loaded).join(", ") || null },
     el("span", { class: "lamp", "aria-hidden": "true" }), [...parts.filter(Boolean), ...ends].join(" · "));
 }
 
 const inMemory = (bytes) =>
-  `${bytes < 1e9 ? `${Math.ceil(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`} in memory`;
+  t`${bytes < 1e9 ? t`${Math.ceil(bytes / 1e6)} MB` : t`${number(Number((bytes / 1e9).toFixed(1)))} GB`} in memory`;
 
 function queueRow(job) {
   const isRunning = job.status === "running";
   const state = isRunning
-    ? `${job.images > 1 ? `picture ${Math.max(1, job.picture)} of ${job.images}, ` : ""}step ${job.step} of ${job.steps}`
-    : job.wait === null ? job.status : `in about ${duration(job.wait)}`;
+    ? job.images > 1 ? t`picture ${Math.max(1, job.picture)} of ${job.images}, step ${job.step} of ${job.steps}` : t`step ${job.step} of ${job.steps}`
+    : job.wait === null ? t(job.status) : t`in about ${duration(job.wait)}`;
   const key = (name) => ({ dataset: { key: `${name} ${job.id}` } });
   return el("tr", { class: isRunning ? "running" : "" },
     el("td", {}, el("code", { text: job.id })),
@@ -111,24 +115,23 @@ function queueRow(job) {
     el("td", { class: "prompt" }, el("span", { text: job.prompt, title: job.prompt }), el("small", { text: job.preset })),
     el("td", { text: state }),
     el("td", {},
-      !isRunning && act("First", `queue first ${job.id}`, { "aria-label": `Draw ${job.id} next`, ...key("first") }),
-      !isRunning && act("Last", `queue last ${job.id}`, { "aria-label": `Draw ${job.id} last`, ...key("last") }),
-      act("Cancel", `queue cancel ${job.id}`, { class: "ghost danger", "aria-label": `Cancel ${job.id}`, ...key("cancel") })));
+      !isRunning && act(t("First"), `queue first ${job.id}`, { "aria-label": t`Draw ${job.id} next`, ...key("first") }),
+      !isRunning && act(t("Last"), `queue last ${job.id}`, { "aria-label": t`Draw ${job.id} last`, ...key("last") }),
+      act(t("Cancel"), `queue cancel ${job.id}`, { class: "ghost danger", "aria-label": t`Cancel ${job.id}`, ...key("cancel") })));
 }
 
 function presetItem(preset) {
-  const facts = [preset.is_default && "the default", preset.memory && inMemory(preset.memory)];
-  const words = `presets ${preset.is_enabled ? "disable" : "enable"} ${preset.name}`;
+  const facts = [preset.is_default && t("the default"), preset.memory && inMemory(preset.memory)];
   return el("li", { class: preset.is_enabled ? "" : "off" },
-    preset.sample ? el("img", { src: preset.sample, alt: `What ${preset.name} draws`, loading: "lazy", width: 72, height: 72 }) : el("span", { class: "no-sample", text: "No sample" }),
+    preset.sample ? el("img", { src: preset.sample, alt: t`What ${preset.name} draws`, loading: "lazy", width: 72, height: 72 }) : el("span", { class: "no-sample", text: t("No sample") }),
     el("strong", { text: preset.name }),
     el("p", { class: "quiet", text: [preset.description, ...facts.filter(Boolean)].join(" · ") }),
     el("div", { class: "actions" },
-      preset.is_enabled && act(preset.sample ? "New sample" : "Draw a sample", `presets sample ${preset.name}`, {
-        "aria-label": `Draw ${preset.sample ? "a new" : "a"} sample of ${preset.name}`, dataset: { key: `sample ${preset.name}` },
+      preset.is_enabled && act(preset.sample ? t("New sample") : t("Draw a sample"), `presets sample ${preset.name}`, {
+        "aria-label": preset.sample ? t`Draw a new sample of ${preset.name}` : t`Draw a sample of ${preset.name}`, dataset: { key: `sample ${preset.name}` },
       }),
-      !preset.is_default && act(preset.is_enabled ? "Turn off" : "Turn on", words, {
-        "aria-label": `Turn ${preset.name} ${preset.is_enabled ? "off" : "on"}`, dataset: { key: `preset ${preset.name}` },
+      !preset.is_default && act(preset.is_enabled ? t("Turn off") : t("Turn on"), `presets ${preset.is_enabled ? "disable" : "enable"} ${preset.name}`, {
+        "aria-label": preset.is_enabled ? t`Turn ${preset.name} off` : t`Turn ${preset.name} on`, dataset: { key: `preset ${preset.name}` },
       })));
 }
 
@@ -139,10 +142,10 @@ async function showUse() {
   const sum = (name) => use.days.reduce((total, day) => total + day[name], 0);
   const drawn = sum("succeeded");
   $("charts").replaceChildren(
-    chart("Jobs", number(sum("jobs")), use.days, ["succeeded", "failed", "cancelled"]),
-    chart("Failed", drawn + sum("failed") ? `${(100 * sum("failed") / (drawn + sum("failed"))).toFixed(1)} %` : "–", use.days, ["failed"]),
-    chart("People a day", number(Math.max(0, ...use.days.map(({ people }) => people))), use.days, ["people"]),
-    chart("Seconds a job", drawn ? duration(sum("seconds") / drawn) : "–",
+    chart(t("Jobs"), number(sum("jobs")), use.days, ["succeeded", "failed", "cancelled"]),
+    chart(t("Failed"), drawn + sum("failed") ? `${(100 * sum("failed") / (drawn + sum("failed"))).toFixed(1)} %` : "–", use.days, ["failed"]),
+    chart(t("People a day"), number(Math.max(0, ...use.days.map(({ people }) => people))), use.days, ["people"]),
+    chart(t("Seconds a job"), drawn ? duration(sum("seconds") / drawn) : "–",
       use.days.map((day) => ({ mean: day.succeeded ? day.seconds / day.succeeded : 0 })), ["mean"]));
   $("people").tBodies[0].replaceChildren(...use.people.map(personRow));
   $("people-empty").hidden = use.people.length > 0;
@@ -154,7 +157,7 @@ function chart(title, value, rows, parts) {
   svg.setAttribute("viewBox", `0 0 ${rows.length} 100`);
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", `${title}, by day: ${value}`);
+  svg.setAttribute("aria-label", t`${title}, by day: ${value}`);
   const most = Math.max(1e-9, ...rows.map((row) => parts.reduce((total, part) => total + row[part], 0)));
   rows.forEach((row, index) => {
     let top = 100;
@@ -169,17 +172,17 @@ function chart(title, value, rows, parts) {
   });
   return el("figure", { class: "chart" },
     el("figcaption", {}, el("span", { text: title }), el("strong", { text: value })),
-    svg, el("p", { class: "axis", "aria-hidden": "true" }, el("span", { text: `${days} days ago` }), el("span", { text: "today" })));
+    svg, el("p", { class: "axis", "aria-hidden": "true" }, el("span", { text: t`${days} days ago` }), el("span", { text: t("today") })));
 }
 
 function personRow(person) {
   return el("tr", {},
-    el("td", {}, person.user, person.joined.map((account) => el("small", { class: "joined", text: `also ${account}` })), person.is_banned && el("span", { class: "banned", text: " banned" })),
-    el("td", { class: "number", dataset: { label: "Jobs" }, text: number(person.jobs) }),
-    el("td", { class: "number", dataset: { label: "Failed" }, text: number(person.failed) }),
-    el("td", { class: "number", dataset: { label: "Credits" }, text: number(person.credits) }),
-    el("td", { dataset: { label: "Last" }, text: moment(person.last_at) }),
-    el("td", {}, el("button", { type: "button", class: "ghost", text: "Open", "aria-label": `Open ${person.user}`, onclick: () => openPerson(person.user) })));
+    el("td", {}, person.user, person.joined.map((account) => el("small", { class: "joined", text: t`also ${account}` })), person.is_banned && el("span", { class: "banned", text: ` ${t("banned")}` })),
+    el("td", { class: "number", dataset: { label: t("Jobs") }, text: number(person.jobs) }),
+    el("td", { class: "number", dataset: { label: t("Failed") }, text: number(person.failed) }),
+    el("td", { class: "number", dataset: { label: t("Credits") }, text: number(person.credits) }),
+    el("td", { dataset: { label: t("Last") }, text: moment(person.last_at) }),
+    el("td", {}, el("button", { type: "button", class: "ghost", text: t("Open"), "aria-label": t`Open ${person.user}`, onclick: () => openPerson(person.user) })));
 }
 
 async function openPerson(user) {
@@ -217,9 +220,9 @@ const PERSON_ACTS = {
   set: (value) => withPerson((user) => `quota set ${user} ${value || "default"}`),
   ban: (value) => {
     const user = $("person-title").textContent;
-    ask("Ban", `Ban ${user}, and cancel what waits?`, [
-      { text: "Keep" },
-      { text: "Ban", isDanger: true, act: () => withPerson(() => `ban ${user} ${value}`.trim()) },
+    ask(t("Ban"), t`Ban ${user}, and cancel what waits?`, [
+      { text: t("Keep") },
+      { text: t("Ban"), isDanger: true, act: () => withPerson(() => `ban ${user} ${value}`.trim()) },
     ], () => {});
   },
 };
@@ -270,7 +273,7 @@ for (const form of document.querySelectorAll(".person-act")) {
 }
 $("days").replaceChildren(...DAYS.map((count) => el("span", { class: "segment" },
   el("button", {
-    type: "button", text: `${count} days`, "aria-pressed": String(count === days),
+    type: "button", text: t`${count} days`, "aria-pressed": String(count === days),
     onclick: (event) => {
       days = count;
       for (const each of $("days").querySelectorAll("button")) each.setAttribute("aria-pressed", String(each === event.currentTarget));

@@ -1,5 +1,7 @@
 /** The HTTP API, as promises. */
 
+import { t } from "./languages.js";
+
 /** A refusal: the bot's sentence, and the place of the fault in the request. */
 export class Refusal extends Error {
   constructor(status, { code, message, field, word, position }, retryAfter) {
@@ -25,12 +27,12 @@ async function call(method, path, body, signal, headers = {}) {
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refusal(0, { code: "unreachable", message: "The bot cannot be reached right now." });
+    throw new Refusal(0, { code: "unreachable", message: t("The bot cannot be reached right now.") });
   }
   const answer = response.status === 204 ? null : await response.json().catch(() => null);
   if (response.ok) return answer;
   if (response.status === 401 && path !== "/api/session") onSignedOut();
-  const error = answer?.error ?? { code: "error", message: `The bot answered ${response.status}.` };
+  const error = answer?.error ?? { code: "error", message: t`The bot answered ${response.status}.` };
   throw new Refusal(response.status, error, Number(response.headers.get("Retry-After")) || null);
 }
 

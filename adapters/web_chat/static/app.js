@@ -1,6 +1,6 @@
 /** The page, put together from its parts. */
 
-import { $, announce, debounce, duration, el, number, prose, sentence } from "./dom.js";
+import { $, announce, debounce, duration, el, plural, prose, sentence } from "./dom.js";
 import { api } from "./api.js";
 import { Composer } from "./composer.js";
 import { choicesRow, Conversation, jobsCard, pictureOf, presetsCard, quotaCard, quotaLine } from "./conversation.js";
@@ -17,6 +17,7 @@ import { askToDelete, saveExport, saveText } from "./own-data.js";
 import { goOn } from "./linking.js";
 import { ask } from "./question.js";
 import "./signing-in.js";
+import { offer, t } from "./languages.js";
 
 const RECENT = 12;
 const DRAFT = "fluxbot-draft";
@@ -53,11 +54,12 @@ const acts = {
   final: (job, which) =>
     askOnce(`final ${job.id} ${which}`, async () => (await api.say(`final ${job.id} ${which}`)).job),
   remove(job) {
-    const words = job.images > 1 ? "these pictures" : "this picture";
-    ask("Delete", `Delete ${words} for good? The credits stay spent.`, [
-      { text: "Keep" },
+    const question = job.images > 1 ? t("Delete these pictures for good? The credits stay spent.")
+      : t("Delete this picture for good? The credits stay spent.");
+    ask(t("Delete"), question, [
+      { text: t("Keep") },
       {
-        text: "Delete",
+        text: t("Delete"),
         isDanger: true,
         act: async () => {
           jobs.put(await api.deletePictures(job.id));
@@ -75,7 +77,7 @@ const acts = {
     }
   },
   canExpand: () => Boolean(about.can_expand),
-  expand: (job) => send(`expand ${job.id}`, `Expand: ${job.prompt}`),
+  expand: (job) => send(`expand ${job.id}`, t`Expand: ${job.prompt}`),
   /** Cancel all of a series that is left. */
   async stop(series) {
     try {
@@ -104,7 +106,7 @@ const acts = {
     });
     composer.text = job.prompt;
     composer.focus();
-    if (job.control?.image) await attachFrom(job.control.image, "control image", [job.crop_x, job.crop_y]);
+    if (job.control?.image) await attachFrom(job.control.image, t("control image"), [job.crop_x, job.crop_y]);
   },
   async useAsControl(job, which) {
     await attachFrom(pictureOf(job, which).url, `${job.id}.png`);
@@ -114,7 +116,7 @@ const acts = {
   /** Whether the browser lets us tell of the end of a job. */
   async tell(job) {
     const isGranted = await notifier.want(job);
-    if (!isGranted) composer.notice("Your browser shows no notifications of this page; its settings can change that.", { isCalm: true });
+    if (!isGranted) composer.notice(t("Your browser shows no notifications of this page; its settings can change that."), { isCalm: true });
     return isGranted;
   },
   open: (job, which, album) => viewer.open(job, which, album),
@@ -125,7 +127,7 @@ const acts = {
     await acts.edit(isOwn ? { ...job, seed: found.seed ?? job.seed, images: 1 }
       : asJob(found, options.presets, defaultPreset, about.limits));
     if (options.preset.needs_image && !options.image) {
-      composer.notice(`It was drawn from a picture, with the preset ${options.preset.name}: attach that picture too.`, { isCalm: true });
+      composer.notice(t`It was drawn from a picture, with the preset ${options.preset.name}: attach that picture too.`, { isCalm: true });
     }
   },
 };
@@ -133,7 +135,7 @@ const acts = {
 async function attachFrom(url, name, crop = null) {
   const answer = await fetch(url).catch(() => null);
   if (!answer?.ok) {
-    composer.notice("That picture was deleted for its age.");
+    composer.notice(t("That picture was deleted for its age."));
     return;
   }
   const blob = await answer.blob();
@@ -202,7 +204,7 @@ async function send(text, shown = text) {
     $("welcome").hidden = !conversation.isEmpty;
     // Keep text that was typed meanwhile.
     if (!composer.text) composer.text = text;
-    const wait = error.retryAfter && error.status === 429 ? ` Try again in ${duration(error.retryAfter)}.` : "";
+    const wait = error.retryAfter && error.status === 429 ? ` ${t`Try again in ${duration(error.retryAfter)}.`}` : "";
     composer.notice(error.message + wait, error);
     if (error.field === "control_image" && !options.image) openPanel("options", true, { focus: false });
   }
@@ -290,7 +292,7 @@ async function watchEngine() {
   } catch (error) {
     if (error.status === 0) {
       isUnreachable = true;
-      showEngine({ status: "unreachable", message: "the bot cannot be reached; trying again" });
+      showEngine({ status: "unreachable", message: t("the bot cannot be reached; trying again") });
     }
     pause = 2000;
   }
@@ -303,7 +305,7 @@ async function watchEngine() {
 }
 
 function showWho(name) {
-  const label = `Signed in as ${name} · sign out`;
+  const label = t`Signed in as ${name} · sign out`;
   if ($("sign-out").title === label) return;
   $("sign-out").title = label;
   $("sign-out").setAttribute("aria-label", label);
@@ -338,16 +340,16 @@ let engineStatus = "";
 
 function showEngine({ status, message }) {
   const texts = {
-    loading: "Loading the model… you can already ask",
-    failed: sentence(message || "the model cannot be loaded"),
+    loading: t("Loading the model… you can already ask"),
+    failed: sentence(message || t("the model cannot be loaded")),
     paused: sentence(message || "paused"),
-    draining: sentence(message || "no new jobs are accepted"),
-    stopping: "Stopping",
+    draining: sentence(message || t("no new jobs are accepted")),
+    stopping: t("Stopping"),
     unreachable: sentence(message),
   };
   $("engine").dataset.status = status;
   $("engine").hidden = status === "ready" && engineStatus !== "loading";
-  const text = texts[status] ?? "Ready";
+  const text = texts[status] ?? t("Ready");
   if ($("engine-text").textContent !== text) $("engine-text").textContent = text;
   if (status === "ready" && engineStatus === "loading") {
     setTimeout(() => ($("engine").hidden = engineStatus === "ready"), 4000);
@@ -365,7 +367,7 @@ const refreshQuota = debounce(120, async () => {
     const all = quota.credits + quota.granted;
     $("quota").hidden = false;
     $("quota").title = quotaLine(quota);
-    $("quota-text").textContent = `${number(quota.left)} credits`;
+    $("quota-text").textContent = plural(quota.left, "credit");
     const meter = $("quota-meter");
     meter.setAttribute("aria-valuemax", all);
     meter.setAttribute("aria-valuenow", quota.left);
@@ -444,6 +446,8 @@ addEventListener("keydown", (event) => {
 
 /* Signing in. */
 
+offer($("language"));
+
 $("link-button").addEventListener("click", () => {
   if (matchMedia("(max-width: 1179px)").matches) openPanel("history", false);
   send("link");
@@ -460,12 +464,12 @@ async function signOut(everywhere) {
 }
 
 $("sign-out").addEventListener("click", () => ask(
-  "Sign out",
-  `You are signed in as ${$("signed-in").textContent}. Your pictures stay, and waiting ones are drawn. You need your token, or a new link, to sign in again.`,
+  t("Sign out"),
+  t`You are signed in as ${$("signed-in").textContent}. Your pictures stay, and waiting ones are drawn. You need your token, or a new link, to sign in again.`,
   [
-    { text: "Stay" },
-    { text: "Sign out everywhere", act: () => signOut(true) },
-    { text: "Sign out here", act: () => signOut(false) },
+    { text: t("Stay") },
+    { text: t("Sign out everywhere"), act: () => signOut(true) },
+    { text: t("Sign out here"), act: () => signOut(false) },
   ],
   (error) => composer.notice(error.message),
 ));
@@ -496,7 +500,7 @@ $("earlier").addEventListener("click", async () => {
   older = page.next;
   $("earlier").hidden = older === null;
   conversation.scroll.scrollTop += conversation.scroll.scrollHeight - scrollHeight;
-  announce("Earlier pictures are shown");
+  announce(t("Earlier pictures are shown"));
 });
 
 function welcome() {

@@ -3,6 +3,7 @@
 import { api } from "./api.js";
 import { cropFrame } from "./cropping.js";
 import { $, el, icon, plural } from "./dom.js";
+import { t } from "./languages.js";
 
 /**
  * What *image* looks like in the *place* where it is shown, with a frame over it where it will be
@@ -13,7 +14,7 @@ function pictured(image, place, crop) {
   const key = crop ? `${crop.size.width}x${crop.size.height}` : "";
   image.shown ??= {};
   if (image.shown[place]?.key !== key) {
-    const shown = el("img", { src: image.url, alt: `Control image: ${image.name}`, draggable: "false" });
+    const shown = el("img", { src: image.url, alt: t`Control image: ${image.name}`, draggable: "false" });
     const frame = crop && cropFrame(shown, image, crop.size, crop.onMove);
     image.shown[place] = { key, frame, element: frame ? frame.element : shown };
   }
@@ -27,19 +28,19 @@ export function showPicture(image, preset, { onRemove, onChoose, onUse, crop }) 
   $("attachment").hidden = !image;
   if (!image) {
     $("drop").replaceChildren(el("button", { type: "button", class: "drop-button", onclick: onChoose },
-      icon("image"), el("span", { text: "Drop, paste or choose a picture" })));
+      icon("image"), el("span", { text: t("Drop, paste or choose a picture") })));
     return;
   }
   // The map of another preset is not shown for this one.
   const { map, isWaiting, error, remarks = [] } = image.preset === preset.name ? image : { isWaiting: true };
   const figures = (place) => [
-    image.width === null ? figure(el("span", { class: "haze" }), "Your picture", "none")
-      : figure(pictured(image, place, crop), crop ? "What is kept" : "Your picture"),
+    image.width === null ? figure(el("span", { class: "haze" }), t("Your picture"), "none")
+      : figure(pictured(image, place, crop), crop ? t("What is kept") : t("Your picture")),
     preset.needs_image && (map
-      ? figure(el("img", { src: map, alt: "Control map" }), preset.controlnet ? "What it follows" : "What it starts from")
-      : figure(el("span", { class: "haze" }), isWaiting ? "Looking…" : "No map", isWaiting ? "waiting" : "none")),
+      ? figure(el("img", { src: map, alt: t("Control map") }), preset.controlnet ? t("What it follows") : t("What it starts from"))
+      : figure(el("span", { class: "haze" }), isWaiting ? t("Looking…") : t("No map"), isWaiting ? "waiting" : "none")),
   ];
-  const use = preset.needs_image ? `for the preset ${preset.name}` : `the preset ${preset.name} takes no picture`;
+  const use = preset.needs_image ? t`for the preset ${preset.name}` : t`the preset ${preset.name} takes no picture`;
   const focused = document.activeElement;
   $("attachment").replaceChildren(
     ...figures("composer").filter(Boolean),
@@ -48,11 +49,11 @@ export function showPicture(image, preset, { onRemove, onChoose, onUse, crop }) 
       el("span", { class: error ? "wrong" : "quiet", text: error ?? use }),
       remarks.map((text) => el("span", { class: "quiet", text })),
       image.found ? offer(image, onUse) : inspection(image)),
-    el("button", { type: "button", class: "round small", "aria-label": "Remove the control image", onclick: onRemove }, icon("close")));
+    el("button", { type: "button", class: "round small", "aria-label": t("Remove the control image"), onclick: onRemove }, icon("close")));
   $("drop").replaceChildren(
     el("div", { class: "side-by-side" }, figures("drawer")),
     ...(error ? [el("p", { class: "wrong", text: error })] : []),
-    el("button", { type: "button", class: "ghost", onclick: onRemove }, "Remove"));
+    el("button", { type: "button", class: "ghost", onclick: onRemove }, t("Remove")));
   if (focused !== document.activeElement && focused?.classList.contains("crop-frame")) focused.focus({ preventScroll: true });
 }
 
@@ -64,24 +65,24 @@ function offer(image, onUse) {
     `“${found.prompt}”`,
     found.num_inference_steps !== null && plural(found.num_inference_steps, "step"),
     found.width && found.height && `${found.width} × ${found.height}`,
-    found.seed !== null && `seed ${found.seed}`,
+    found.seed !== null && t`seed ${found.seed}`,
   ];
   const keep = () => {
     image.found = null;
     image.offer.replaceWith(inspection(image));
     $("message").focus();
   };
-  image.offer = el("div", { class: "offer", role: "group", "aria-label": "This picture says how it was made" },
+  image.offer = el("div", { class: "offer", role: "group", "aria-label": t("This picture says how it was made") },
     el("span", { class: "quiet", text: says.filter(Boolean).join(" · ") }),
-    el("button", { type: "button", class: "example offered", text: "Use its prompt and settings", onclick: () => onUse(found) }),
-    el("button", { type: "button", class: "example", text: "Use as control image", onclick: keep }));
+    el("button", { type: "button", class: "example offered", text: t("Use its prompt and settings"), onclick: () => onUse(found) }),
+    el("button", { type: "button", class: "example", text: t("Use as control image"), onclick: keep }));
   return image.offer;
 }
 
 /** A button that reads how *image* was made, or what it has read: one for each picture, since what is around it is drawn anew. */
 function inspection(image) {
   if (image.inspection) return image.inspection;
-  const read = el("button", { type: "button", class: "reads", text: "Read how it was made" });
+  const read = el("button", { type: "button", class: "reads", text: t("Read how it was made") });
   image.inspection = el("span", { role: "status" }, read);
   read.addEventListener("click", async () => {
     read.disabled = true;

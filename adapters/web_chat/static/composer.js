@@ -2,6 +2,7 @@
 
 import { $, el } from "./dom.js";
 import { complete, isOption, words } from "./grammar.js";
+import { t } from "./languages.js";
 
 /** Where the tab keeps what was sent last, which ↑ in the empty box brings back. */
 const LAST = "fluxbot-last";
@@ -86,7 +87,7 @@ export class Composer {
   #send() {
     const text = this.text.trim();
     if (!text) {
-      this.notice("Say what to draw, for example “a red circle on a blue background”.", { isCalm: true });
+      this.notice(t("Say what to draw, for example “a red circle on a blue background”."), { isCalm: true });
       this.box.focus();
       return;
     }
@@ -192,7 +193,7 @@ export class Composer {
     this.box.style.blockSize = `${Math.min(this.box.scrollHeight, innerHeight * 0.32)}px`;
     const { length } = this.text;
     $("counter").hidden = length < MOST - COUNTED;
-    $("counter").textContent = `${length} of ${MOST} characters`;
+    $("counter").textContent = t`${length} of ${MOST} characters`;
     $("counter").classList.toggle("over", length > MOST);
     this.#colour();
   }

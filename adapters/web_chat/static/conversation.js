@@ -3,6 +3,7 @@
 import { $, announce, button, copy, duration, el, icon, moment, number, plural } from "./dom.js";
 import { canUpscale } from "./enlarging.js";
 import { isFinal } from "./jobs.js";
+import { t } from "./languages.js";
 
 export const isTiny = (job) => Math.max(job.width, job.height) <= 128;
 
@@ -27,50 +28,50 @@ export function described(job, defaults) {
   if (job.width !== preset?.width || job.height !== preset?.height) {
     chips.push(`${job.width} × ${job.height}`);
   }
-  if (job.guidance_scale !== preset?.guidance_scale) chips.push(`guidance ${job.guidance_scale}`);
+  if (job.guidance_scale !== preset?.guidance_scale) chips.push(t`guidance ${job.guidance_scale}`);
   if (job.strength !== null && job.strength !== preset?.strength) {
-    chips.push(`strength ${job.strength}`);
+    chips.push(t`strength ${job.strength}`);
   }
-  if (job.images > 1) chips.push(`${job.images} pictures`);
-  if (job.negative_prompt) chips.push(`without ${job.negative_prompt}`);
+  if (job.images > 1) chips.push(t`${job.images} pictures`);
+  if (job.negative_prompt) chips.push(t`without ${job.negative_prompt}`);
   return chips;
 }
 
 /** Reasons why no picture is being drawn, by the engine's status. */
-const HELD = { loading: "waiting for the model to load", paused: "drawing is paused", failed: "the model could not be loaded" };
+const HELD = { loading: t("waiting for the model to load"), paused: t("drawing is paused"), failed: t("the model could not be loaded") };
 
 /** The state of a job in one line; *engine* is the engine's status. */
 export function told(job, engine = "ready") {
-  if (job.status === "queued" && HELD[engine]) return `Queued: ${HELD[engine]}`;
+  if (job.status === "queued" && HELD[engine]) return t`Queued: ${HELD[engine]}`;
   if (job.status === "queued") {
-    const place = job.position === 0 ? "you are next"
-      : job.position === 1 ? "1 job ahead of you" : `${job.position} jobs ahead of you`;
-    const wait = job.wait === null || job.wait === undefined ? ""
-      : job.wait < 1 ? ", starts in a moment" : `, starts in about ${duration(job.wait)}`;
-    return `Queued: ${place}${wait}`;
+    const place = job.position === 0 ? t("you are next")
+      : job.position === 1 ? t("1 job ahead of you") : t`${job.position} jobs ahead of you`;
+    const wait = job.wait === null || job.wait === undefined ? null
+      : job.wait < 1 ? t("starts in a moment") : t`starts in about ${duration(job.wait)}`;
+    return wait ? t`Queued: ${place}, ${wait}` : t`Queued: ${place}`;
   }
   if (job.status === "running") {
-    const which = job.images > 1 && job.picture ? `picture ${job.picture} of ${job.images}, ` : "";
-    if (job.step === 0) return `Starting to draw`;
-    if (job.step >= job.steps && (job.picture || 1) >= job.images) return "Almost done: saving the picture";
-    return `Drawing ${which}step ${job.step} of ${job.steps}`;
+    const isOne = job.images === 1 || !job.picture;
+    if (job.step === 0) return t`Starting to draw`;
+    if (job.step >= job.steps && (job.picture || 1) >= job.images) return t("Almost done: saving the picture");
+    if (isOne) return t`Drawing step ${job.step} of ${job.steps}`;
+    return t`Drawing picture ${job.picture} of ${job.images}, step ${job.step} of ${job.steps}`;
   }
-  if (job.status === "held") return "A moderator looks at this picture before anybody sees it";
+  if (job.status === "held") return t("A moderator looks at this picture before anybody sees it");
   if (job.status === "cancelled") {
     if (job.error) return withPictures(job.error, job);
-    if (!job.steps_drawn || job.refunded >= job.cost) return "Cancelled. Your credits were given back.";
-    const drawn = `${job.steps_drawn} of ${job.steps * job.images} steps were drawn`;
-    const paid = `${plural(job.cost - job.refunded, "credit")} of ${job.cost} were kept`;
-    return withPictures(`Cancelled: ${drawn}, so ${paid}.`, job);
+    if (!job.steps_drawn || job.refunded >= job.cost) return t("Cancelled. Your credits were given back.");
+    const [drawn, steps, paid] = [job.steps_drawn, job.steps * job.images, plural(job.cost - job.refunded, "credit")];
+    return withPictures(t`Cancelled: ${drawn} of ${steps} steps were drawn, so ${paid} of ${job.cost} were kept.`, job);
   }
-  if (job.status === "failed") return withPictures(job.error ?? "The picture could not be made.", job);
+  if (job.status === "failed") return withPictures(job.error ?? t("The picture could not be made."), job);
   return "";
 }
 
 /** The line of a job that ended early, and what it has to show all the same. */
 function withPictures(line, job) {
   if (!job.pictures?.length) return line;
-  return `${line} ${job.pictures.length} of ${plural(job.images, "picture")} are there to stay, and paid for.`;
+  return `${line} ${t`${job.pictures.length} of ${plural(job.images, "picture")} are there to stay, and paid for.`}`;
 }
 
 /** Share of a job that is drawn, 0 to 1. */
@@ -97,23 +98,23 @@ export class JobCard {
       const preview = el("img", { class: "preview", alt: "" });
       const open = el("button", {
         type: "button", class: "frame", disabled: true, onclick: () => acts.open(this.#job, index + 1),
-        "aria-label": job.images > 1 ? `Open picture ${index + 1} of ${job.images}` : "Open the picture",
+        "aria-label": job.images > 1 ? t`Open picture ${index + 1} of ${job.images}` : t("Open the picture"),
       }, el("span", { class: "haze", "aria-hidden": "true" }), preview);
       open.style.aspectRatio = ratio;
       this.#frames.push({ open, preview, shown: "" });
     }
     this.line = el("p", { class: "line" });
     this.bar = el("div", {
-      class: "bar", role: "progressbar", "aria-label": "Progress", "aria-valuemin": 0, "aria-valuemax": 100,
+      class: "bar", role: "progressbar", "aria-label": t("Progress"), "aria-valuemin": 0, "aria-valuemax": 100,
     }, el("span"));
     this.bar.style.setProperty("--steps", Math.min(job.steps * job.images, 100));
     this.pictures = el("div", { class: `pictures n${Math.min(job.images, 4)}` },
       this.#frames.map(({ open }) => open));
     this.facts = el("div", { class: "facts" });
-    this.actions = el("div", { class: "actions", role: "group", "aria-label": "What to do with it" });
+    this.actions = el("div", { class: "actions", role: "group", "aria-label": t("What to do with it") });
     this.remarks = el("div", { class: "remarks" }, job.remarks.map((text) => el("p", { text })));
     this.element = el("article", {
-      class: isTiny(job) ? "job tiny" : "job", "aria-label": `Picture: ${job.prompt}`, dataset: { id: job.id },
+      class: isTiny(job) ? "job tiny" : "job", "aria-label": t`Picture: ${job.prompt}`, dataset: { id: job.id },
     }, this.pictures, this.bar, this.line, this.remarks, this.facts, this.actions);
     const columns = job.images === 1 ? 1 : Math.ceil(Math.sqrt(job.images));
     this.pictures.style.setProperty("--columns", columns);
@@ -175,7 +176,7 @@ export class JobCard {
   /** Hide a picture until somebody wants to see it. */
   #hide(open) {
     open.classList.add("spoiler");
-    const cover = el("span", { class: "cover", text: "Show" });
+    const cover = el("span", { class: "cover", text: t("Show") });
     const reveal = (event) => {
       event.stopImmediatePropagation();
       open.classList.remove("spoiler");
@@ -190,36 +191,36 @@ export class JobCard {
     this.pictures.hidden = isFinal(job) && !hasPictures;
     this.line.hidden = job.status === "succeeded" && hasPictures;
     if (job.status === "succeeded" && !hasPictures) {
-      this.line.textContent = "The picture was deleted. “Same again” draws it once more.";
+      this.line.textContent = t("The picture was deleted. “Same again” draws it once more.");
     }
     this.facts.replaceChildren(...(job.status === "succeeded" ? facts(job) : []));
     const acts = this.#acts;
     this.actions.replaceChildren(...(isFinal(job)
       ? [
-          button("Again", "again", () => acts.again(this.#job), { title: "Draw a new picture from the same words" }),
-          ...(hasPictures || job.status !== "succeeded" ? [] : [button("Same again", "again", () => acts.same(this.#job), { title: "Draw exactly the same pixels" })]),
-          button("Edit prompt", "edit", () => acts.edit(this.#job)),
-          ...(acts.canExpand() ? [button("Expand", "again", () => acts.expand(this.#job), { title: "See richer words for this prompt" })] : []),
+          button(t("Again"), "again", () => acts.again(this.#job), { title: t("Draw a new picture from the same words") }),
+          ...(hasPictures || job.status !== "succeeded" ? [] : [button(t("Same again"), "again", () => acts.same(this.#job), { title: t("Draw exactly the same pixels") })]),
+          button(t("Edit prompt"), "edit", () => acts.edit(this.#job)),
+          ...(acts.canExpand() ? [button(t("Expand"), "again", () => acts.expand(this.#job), { title: t("See richer words for this prompt") })] : []),
           ...(!hasPictures ? [] : job.images === 1 ? pictureButtons(job, 1, acts)
-            : [eachPicture(job, acts), saveAll(job), saveLink("Download grid", job.grid, `${job.id}.png`), seedButton(job.seed)]),
+            : [eachPicture(job, acts), saveAll(job), saveLink(t("Download grid"), job.grid, `${job.id}.png`), seedButton(job.seed)]),
         ]
-      : job.status === "held" ? [] : [button("Cancel", "close", () => acts.cancel(this.#job)), this.#tells()].filter(Boolean)));
+      : job.status === "held" ? [] : [button(t("Cancel"), "close", () => acts.cancel(this.#job)), this.#tells()].filter(Boolean)));
   }
 
   /** A button that has the browser tell of the end; null where it cannot be offered. */
   #tells() {
     if (!this.#acts.canTell()) return null;
-    const tells = button("Tell me when it is done", "bell", async () => {
+    const tells = button(t("Tell me when it is done"), "bell", async () => {
       const isGranted = await this.#acts.tell(this.#job);
-      tells.replaceWith(...(isGranted ? [el("span", { class: "quiet", role: "status", text: "You will be told" })] : []));
+      tells.replaceWith(...(isGranted ? [el("span", { class: "quiet", role: "status", text: t("You will be told") })] : []));
     });
     return tells;
   }
 
   /** Announce the place, the halves and the end, in few words for screen readers. */
   #speak(job, percent, line) {
-    const words = job.status === "running" ? (percent >= 50 ? "Half drawn" : "Drawing")
-      : job.status === "succeeded" ? `The picture is ready: ${job.prompt}` : line;
+    const words = job.status === "running" ? (percent >= 50 ? t("Half drawn") : t("Drawing"))
+      : job.status === "succeeded" ? t`The picture is ready: ${job.prompt}` : line;
     if (words === this.#spoken) return;
     const isFirst = this.#spoken === "";
     this.#spoken = words;
@@ -228,36 +229,36 @@ export class JobCard {
 }
 
 export function alternative(job, which) {
-  return `Made by AI: ${job.prompt}${job.images > 1 ? ` (picture ${which} of ${job.images})` : ""}`;
+  return job.images > 1 ? t`Made by AI: ${job.prompt} (picture ${which} of ${job.images})` : t`Made by AI: ${job.prompt}`;
 }
 
 /** Short buttons for each picture of several: U makes it larger, V varies it. */
 function eachPicture(job, acts) {
   const row = (letter, label, act) => job.pictures.map(({ number }) => el("button", {
-    type: "button", class: "ghost", text: `${letter}${number}`, "aria-label": `${label} picture ${number}`,
-    title: `${label} picture ${number}`, onclick: () => act(number),
+    type: "button", class: "ghost", text: `${letter}${number}`, "aria-label": t`${label} picture ${number}`,
+    title: t`${label} picture ${number}`, onclick: () => act(number),
   }));
-  return el("div", { class: "each", role: "group", "aria-label": "Each picture" },
-    canUpscale(job) && row("U", "Upscale", (which) => acts.upscale(job, which)),
-    row("V", "Vary", (which) => acts.vary(job, "strong", which)));
+  return el("div", { class: "each", role: "group", "aria-label": t("Each picture") },
+    canUpscale(job) && row("U", t("Upscale"), (which) => acts.upscale(job, which)),
+    row("V", t("Vary"), (which) => acts.vary(job, "strong", which)));
 }
 
 /** Buttons for one finished picture. */
 export function pictureButtons(job, which, acts) {
   return [
-    button("Vary subtle", "vary", () => acts.vary(job, "subtle", which), { title: "A variation close to this picture" }),
-    button("Vary strong", "vary", () => acts.vary(job, "strong", which), { title: "A variation that goes far from this picture" }),
-    button("Use as control image", "outline", () => acts.useAsControl(job, which)),
-    job.is_draft && button("Final picture", "upscale", () => acts.final(job, which), { title: "The same words and seed with all steps and pixels" }),
-    !job.is_draft && canUpscale(job) && button("Upscale", "upscale", () => acts.upscale(job, which), { title: "A larger version, with detail drawn in" }),
-    saveLink("Download", `/api/jobs/${job.id}/image?number=${which}&download=true`),
+    button(t("Vary subtle"), "vary", () => acts.vary(job, "subtle", which), { title: t("A variation close to this picture") }),
+    button(t("Vary strong"), "vary", () => acts.vary(job, "strong", which), { title: t("A variation that goes far from this picture") }),
+    button(t("Use as control image"), "outline", () => acts.useAsControl(job, which)),
+    job.is_draft && button(t("Final picture"), "upscale", () => acts.final(job, which), { title: t("The same words and seed with all steps and pixels") }),
+    !job.is_draft && canUpscale(job) && button(t("Upscale"), "upscale", () => acts.upscale(job, which), { title: t("A larger version, with detail drawn in") }),
+    saveLink(t("Download"), `/api/jobs/${job.id}/image?number=${which}&download=true`),
     seedButton(pictureOf(job, which).seed),
   ].filter(Boolean);
 }
 
 /** A link to a zip of all pictures of a job, each as a file of its own. */
 export function saveAll(job) {
-  return saveLink("Download all", `/api/jobs/${job.id}/images.zip`);
+  return saveLink(t("Download all"), `/api/jobs/${job.id}/images.zip`);
 }
 
 function saveLink(label, href, name = true) {
@@ -265,8 +266,8 @@ function saveLink(label, href, name = true) {
 }
 
 export function seedButton(seed) {
-  const made = button("Copy seed", "copy", () => copy(String(seed), made), {
-    class: "ghost seed", title: `Seed ${seed}`,
+  const made = button(t("Copy seed"), "copy", () => copy(String(seed), made), {
+    class: "ghost seed", title: t`Seed ${seed}`,
   });
   return made;
 }
@@ -275,8 +276,8 @@ export function facts(job) {
   const all = [
     `${job.width} × ${job.height}`,
     plural(job.num_inference_steps, "step"),
-    job.images > 1 ? `seeds from ${job.seed}` : `seed ${job.seed}`,
-    job.seconds === null ? "" : `drawn in ${duration(job.seconds)}`,
+    job.images > 1 ? t`seeds from ${job.seed}` : t`seed ${job.seed}`,
+    job.seconds === null ? "" : t`drawn in ${duration(job.seconds)}`,
     plural(job.cost, "credit"),
   ];
   return all.filter(Boolean).map((text) => el("span", { text }));
@@ -289,9 +290,9 @@ export class SeriesCard {
 
   constructor(id, acts) {
     this.line = el("p", { class: "line" });
-    this.stop = button("Cancel all", "close", () => acts.stop(id));
+    this.stop = button(t("Cancel all"), "close", () => acts.stop(id));
     this.cells = el("div", { class: "cells" });
-    this.element = el("section", { class: "series", "aria-label": "Pictures that were asked for together" },
+    this.element = el("section", { class: "series", "aria-label": t("Pictures that were asked for together") },
       this.cells, el("div", { class: "foot" }, this.line, this.stop));
   }
 
@@ -311,10 +312,10 @@ export class SeriesCard {
     const differs = (name) => new Set(all.map((each) => each[name])).size > 1;
     for (const each of all) {
       const parts = [differs("prompt") && each.prompt, differs("preset") && each.preset].filter(Boolean);
-      this.#labels.get(each.id).textContent = parts.join(" · ") || `seed ${each.seed}`;
+      this.#labels.get(each.id).textContent = parts.join(" · ") || t`seed ${each.seed}`;
     }
     const done = all.filter(({ status }) => status === "succeeded").length;
-    this.line.textContent = `${done} of ${all.length} are drawn`;
+    this.line.textContent = t`${done} of ${all.length} are drawn`;
     this.stop.hidden = all.every(isFinal);
   }
 }
@@ -372,7 +373,7 @@ export class Conversation {
     const bubble = el("li", { class: "said" });
     const show = (said, options, picture) => bubble.replaceChildren(
       el("div", { class: "bubble" },
-        picture && el("img", { class: "attached", src: picture, alt: "Attached control image" }),
+        picture && el("img", { class: "attached", src: picture, alt: t("Attached control image") }),
         el("p", { text: said }),
         options.length > 0 && el("p", { class: "with" }, options.map((chip) => el("span", { text: chip })))),
       ...(at ? [el("time", { datetime: new Date(at * 1000).toISOString(), text: moment(at) })] : []));
@@ -398,7 +399,7 @@ export class Conversation {
     if (said) {
       const chips = described(job, this.#presets());
       if (job.lineage) chips.unshift(job.lineage);
-      if (job.is_draft) chips.unshift("draft");
+      if (job.is_draft) chips.unshift(t("draft"));
       this.say(job.prompt, { chips, image: job.control?.image, at: job.submitted_at, before });
     }
     if (!before) this.#add(answer);
@@ -476,7 +477,7 @@ export function presetsCard(presets, onChoose) {
       el("strong", { text: preset.name }),
       el("span", { text: preset.description }),
       el("small", {
-        text: [preset.needs_image ? "needs a picture" : "", plural(preset.num_inference_steps, "step"),
+        text: [preset.needs_image ? t("needs a picture") : "", plural(preset.num_inference_steps, "step"),
           `${preset.width} × ${preset.height}`].filter(Boolean).join(" · "),
       }))));
 }
@@ -484,26 +485,26 @@ export function presetsCard(presets, onChoose) {
 export function quotaCard(quota) {
   const all = quota.credits + quota.granted;
   const meter = el("div", {
-    class: "meter big", role: "meter", "aria-label": "Credits left",
+    class: "meter big", role: "meter", "aria-label": t("Credits left"),
     "aria-valuemin": 0, "aria-valuemax": all, "aria-valuenow": quota.left,
   }, el("span"));
   meter.firstChild.style.inlineSize = `${all ? (quota.left / all) * 100 : 0}%`;
   return el("div", { class: "quota-card" },
-    el("p", {}, el("strong", { text: number(quota.left) }), ` of ${plural(all, "credit")} left`),
+    el("p", {}, el("strong", { text: t`${number(quota.left)} of ${plural(all, "credit")} left` })),
     meter,
     el("p", { class: "quiet", text: quotaLine(quota) }));
 }
 
 export function quotaLine(quota) {
-  const window = `${number(quota.credits)} in ${duration(quota.window_seconds)}`;
-  const granted = quota.granted ? `, and ${number(quota.granted)} granted to you` : "";
-  const back = quota.resets_in === null ? "" : `; the first come back in ${duration(quota.resets_in)}`;
-  return `You have ${window}${granted}${back}.`;
+  const own = t`You have ${number(quota.credits)} credits in ${duration(quota.window_seconds)}.`;
+  const granted = quota.granted && t`${number(quota.granted)} more are granted to you.`;
+  const back = quota.resets_in !== null && t`The first come back in ${duration(quota.resets_in)}.`;
+  return [own, granted, back].filter(Boolean).join(" ");
 }
 
 /** Words to say next, as chips; *say* sends them. */
 export function choicesRow(choices, say) {
-  return el("div", { class: "choices", role: "group", "aria-label": "Say next" },
+  return el("div", { class: "choices", role: "group", "aria-label": t("Say next") },
     choices.map(({ label, says, is_main }) => el("button", {
       type: "button", class: is_main ? "example main" : "example", text: label, onclick: () => say(says, label),
     })));
@@ -512,8 +513,8 @@ export function choicesRow(choices, say) {
 export function jobsCard(jobs, acts) {
   return el("ul", { class: "thumbs" }, jobs.map((job) =>
     el("li", {}, el("button", { type: "button", class: "thumb", onclick: () => acts.open(job, 1), title: job.prompt },
-      job.thumbnail ? el("img", { src: job.thumbnail, alt: `Made by AI: ${job.prompt}`, loading: "lazy", class: job.is_spoiler ? "spoiler" : "" })
-        : el("span", { class: "no-thumb", text: job.status }),
+      job.thumbnail ? el("img", { src: job.thumbnail, alt: t`Made by AI: ${job.prompt}`, loading: "lazy", class: job.is_spoiler ? "spoiler" : "" })
+        : el("span", { class: "no-thumb", text: t(job.status) }),
       el("span", { class: "thumb-text", text: job.prompt }),
       el("code", { class: "id", text: job.id })))));
 }

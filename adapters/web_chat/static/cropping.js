@@ -1,6 +1,7 @@
 /** The part of an attached picture that is kept, as a frame over it that can be moved. */
 
 import { el } from "./dom.js";
+import { t } from "./languages.js";
 
 /** Share of the way that a key moves the frame. */
 const STEP = 0.05;
@@ -28,7 +29,7 @@ export function cropFrame(shown, image, size, onMove) {
   const sides = [part.width, part.height];
   const along = part.width < part.height ? 0 : 1; // the one side of which something is cut away
   const frame = el("span", {
-    class: "crop-frame", role: "slider", tabindex: 0, "aria-label": "Part of your picture that is kept",
+    class: "crop-frame", role: "slider", tabindex: 0, "aria-label": t("Part of your picture that is kept"),
     "aria-orientation": along ? "vertical" : "horizontal", "aria-valuemin": 0, "aria-valuemax": 100,
   });
   frame.style.inlineSize = `${part.width * 100}%`;
@@ -40,7 +41,7 @@ export function cropFrame(shown, image, size, onMove) {
     frame.style.insetBlockStart = `${place[1] * (1 - part.height) * 100}%`;
     const share = Math.round(place[along] * 100);
     frame.setAttribute("aria-valuenow", share);
-    frame.setAttribute("aria-valuetext", along ? `${share} % from the top` : `${share} % from the left`);
+    frame.setAttribute("aria-valuetext", along ? t`${share} % from the top` : t`${share} % from the left`);
   };
   const slideTo = (share) => {
     const to = [...place];

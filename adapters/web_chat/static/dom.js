@@ -1,5 +1,7 @@
 /** Small helpers around the DOM. Text always goes in as text, never as markup. */
 
+import { language, t } from "./languages.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** An element with properties, attributes and `on…` listeners, and children (falsy ones left out). */
@@ -49,7 +51,7 @@ export function prose(text) {
 /** A sentence about the bot itself, from its words. Replies may begin with an id, and stay as they are. */
 export function sentence(text) {
   const capital = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?…]$/.test(capital) ? capital : `${capital}.`;
+  return /[.!?…。？]$/.test(capital) ? capital : `${capital}${language === "ja" ? "。" : "."}`;
 }
 
 /** A button with an icon and a label; the label alone is read out. */
@@ -65,29 +67,30 @@ export function announce(text) {
   $("announcer").textContent = text;
 }
 
-export const number = (value) => value.toLocaleString("en");
+export const number = (value) => value.toLocaleString(language);
 
 /** Seconds as people say them. */
 export function duration(seconds) {
-  if (seconds < 10) return `${Math.max(0.1, seconds).toFixed(1)} s`;
-  if (seconds < 90) return `${Math.round(seconds)} s`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  if (seconds < 129600) return `${Math.round(seconds / 3600)} h`;
-  return `${Math.round(seconds / 86400)} days`;
+  if (seconds < 10) return t`${number(Number(Math.max(0.1, seconds).toFixed(1)))} s`;
+  if (seconds < 90) return t`${Math.round(seconds)} s`;
+  if (seconds < 5400) return t`${Math.round(seconds / 60)} min`;
+  if (seconds < 129600) return t`${Math.round(seconds / 3600)} h`;
+  return t`${Math.round(seconds / 86400)} days`;
 }
 
 /** A moment (unix seconds) as people say it. */
 export function moment(seconds) {
   const date = new Date(seconds * 1000);
   const ago = Date.now() / 1000 - seconds;
-  if (ago < 60) return "just now";
-  if (ago < 3600) return `${Math.round(ago / 60)} min ago`;
-  const time = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  if (ago < 60) return t("just now");
+  if (ago < 3600) return t`${Math.round(ago / 60)} min ago`;
+  const time = date.toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit" });
   if (date.toDateString() === new Date().toDateString()) return time;
-  return `${date.toLocaleDateString([], { day: "numeric", month: "short" })}, ${time}`;
+  return `${date.toLocaleDateString(language, { day: "numeric", month: "short" })}, ${time}`;
 }
 
-export const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
+/** So many of *word*, an English noun whose plural ends in s: "1 credit", "{0} credits" are translated. */
+export const plural = (count, word) => (count === 1 ? t(`1 ${word}`) : t(`{0} ${word}s`, number(count)));
 
 export function debounce(milliseconds, action) {
   let timer;
@@ -110,12 +113,12 @@ export async function copy(text, from) {
     area.remove();
     from?.focus();
   }
-  announce("Copied");
+  announce(t("Copied"));
   const label = from?.querySelector("span");
   if (!label || from.classList.contains("copied")) return;
   const words = label.textContent;
   from.classList.add("copied");
-  label.textContent = "Copied";
+  label.textContent = t("Copied");
   setTimeout(() => {
     from.classList.remove("copied");
     label.textContent = words;

@@ -2,6 +2,7 @@
 
 import { $, debounce, el, moment } from "./dom.js";
 import { Album } from "./album.js";
+import { t } from "./languages.js";
 
 export class History {
   #rows = new Map();
@@ -65,7 +66,7 @@ export class History {
     });
     $("history-more").hidden = !this.album.hasMore;
     this.#say(jobs.length ? ""
-      : this.#words ? `None of your prompts has “${this.#words}” in it.` : "Your pictures will be listed here.");
+      : this.#words ? t`None of your prompts has “${this.#words}” in it.` : t("Your pictures will be listed here."));
   }
 
   /** Carry out *change*, and leave the rows that are looked at where they are on the screen. */
@@ -96,7 +97,7 @@ export class History {
       el("span", { class: "row-text" },
         el("span", { class: "row-prompt", text: job.prompt }),
         el("small", {},
-          job.status === "succeeded" ? moment(job.submitted_at) : `${job.status}, ${moment(job.submitted_at)}`,
+          job.status === "succeeded" ? moment(job.submitted_at) : `${t(job.status)}, ${moment(job.submitted_at)}`,
           el("code", { class: "id", text: job.id }))));
     return row;
   }

@@ -1,6 +1,7 @@
 /** The jobs that the page knows, kept up to date by one stream of server-sent events. */
 
 import { api } from "./api.js";
+import { t } from "./languages.js";
 
 const FINAL = new Set(["succeeded", "failed", "cancelled"]);
 export const isFinal = (job) => FINAL.has(job.status);
@@ -88,7 +89,7 @@ export class Jobs extends EventTarget {
           this.put(await api.job(id));
         } catch (error) {
           if (error.status !== 404) throw error;
-          this.put({ id, status: "failed", error: "The bot no longer has this job." });
+          this.put({ id, status: "failed", error: t("The bot no longer has this job.") });
         }
       }),
     );

@@ -2,6 +2,7 @@
 
 import { api } from "./api.js";
 import { ask } from "./question.js";
+import { t } from "./languages.js";
 
 /**
  * Go on with *link* (`text`, `code`, `asks`): ask for a yes or no, or wait for the other side.
@@ -11,9 +12,9 @@ export async function goOn({ text, code, asks }, { onSay, onTold, onRefused }) {
   if (asks) {
     // The way to type it is for platforms without a dialog.
     const question = text.split("\n").slice(0, -1).join(" ");
-    ask("Join accounts", question, [
-      { text: "No", act: () => onSay(`link no ${code}`) },
-      { text: "Yes, join them", act: () => onSay(`link yes ${code}`), isDanger: true },
+    ask(t("Join accounts"), question, [
+      { text: t("No"), act: () => onSay(`link no ${code}`) },
+      { text: t("Yes, join them"), act: () => onSay(`link yes ${code}`), isDanger: true },
     ], onRefused);
     return;
   }

@@ -2,6 +2,7 @@
 
 import { api } from "./api.js";
 import { isFinal } from "./jobs.js";
+import { t } from "./languages.js";
 
 /** Characters of a prompt that a notification has at most. */
 const LENGTH = 120;
@@ -55,7 +56,7 @@ export class Notifier {
     if (!("Notification" in window) || Notification.permission !== "granted") return;
     const isDone = job.status === "succeeded";
     try {
-      const told = new Notification(isDone ? "Your picture is ready" : "Your picture could not be drawn", {
+      const told = new Notification(isDone ? t("Your picture is ready") : t("Your picture could not be drawn"), {
         body: isDone ? job.prompt.slice(0, LENGTH) : job.error ?? "",
         icon: job.is_spoiler ? undefined : job.thumbnail ?? undefined,
         tag: job.series ?? job.id,

@@ -11,6 +11,7 @@ import { sampleOf } from "./conversation.js";
 import { kept } from "./cropping.js";
 import { RATIOS, retyped, sizeOf, typed, typedOver, typedValues } from "./grammar.js";
 import { readPicture } from "./reading.js";
+import { t } from "./languages.js";
 
 const CROP = ["crop_x", "crop_y"];
 /** Options that are chosen together, by the first of them. */
@@ -290,7 +291,7 @@ export class Options {
     if (!this.preset) return;
     if (this.preset.needs_image && !this.image) {
       this.#quoted = "";
-      this.#showQuote({ whole: `${this.preset.name} needs a control image` });
+      this.#showQuote({ whole: t`${this.preset.name} needs a control image` });
       return;
     }
     const body = this.#asked;
@@ -326,13 +327,17 @@ export class Options {
     this.#drawn = { width, height };
     this.#renderImage();
     if (isRelaxed) {
-      this.#showQuote({ drawn, brief: "relaxed", whole: `${drawn} · Relaxed: drawn when nobody else waits, at no charge` });
+      this.#showQuote({ drawn, brief: t("relaxed"), whole: `${drawn} · ${t("Relaxed: drawn when nobody else waits, at no charge")}` });
       return;
     }
-    const time = seconds === null ? "" : ` · about ${duration(seconds)}`;
-    const start = wait === null || this.#engine !== "ready" ? "" : wait < 1 ? " · starts at once" : ` · starts in ${duration(wait)}`;
-    const short = cost > left ? ` · you have ${plural(left, "credit")}` : "";
-    this.#showQuote({ drawn, brief: plural(cost, "credit"), whole: `${drawn} · ${plural(cost, "credit")}${time}${start}${short}` });
+    const parts = [
+      drawn,
+      plural(cost, "credit"),
+      seconds !== null && t`about ${duration(seconds)}`,
+      wait !== null && this.#engine === "ready" && (wait < 1 ? t("starts at once") : t`starts in ${duration(wait)}`),
+      cost > left && t`you have ${plural(left, "credit")}`,
+    ];
+    this.#showQuote({ drawn, brief: plural(cost, "credit"), whole: parts.filter(Boolean).join(" · ") });
   }
 
   #showQuote({ drawn = "", brief = "", whole }) {
@@ -388,7 +393,7 @@ export class Options {
       el("input", { type: "radio", name: "preset", value: preset.name, onchange: () => this.choosePreset(preset.name) }),
       el("strong", { text: preset.name }),
       el("span", { text: preset.description }),
-      preset.needs_image && el("small", {}, icon("image"), "needs a picture"));
+      preset.needs_image && el("small", {}, icon("image"), t("needs a picture")));
   }
 
   #ratioButton(ratio) {
@@ -427,8 +432,8 @@ export class Options {
     };
     show("width", this.#size ? width : "");
     show("height", this.#size ? height : "");
-    $("width").placeholder = this.image ? "as it is" : preset.width;
-    $("height").placeholder = this.image ? "as it is" : preset.height;
+    $("width").placeholder = this.image ? t("as it is") : preset.width;
+    $("height").placeholder = this.image ? t("as it is") : preset.height;
     show("steps", values.num_inference_steps ?? preset.num_inference_steps);
     show("guidance", values.guidance_scale ?? preset.guidance_scale);
     show("strength", values.strength ?? strengthOf(preset) ?? 0.7);
@@ -437,7 +442,7 @@ export class Options {
     show("seed", values.seed ?? "");
     show("negative", values.negative_prompt ?? "");
     $("strength-row").hidden = strengthOf(preset) === null;
-    $("strength-help").textContent = preset.strength === null ? "How firmly to follow your picture." : "How far to change your picture.";
+    $("strength-help").textContent = preset.strength === null ? t("How firmly to follow your picture.") : t("How far to change your picture.");
     $("span-row").hidden = preset.control_guidance_start === null;
     this.#renderChips();
     this.#renderImage();
@@ -450,19 +455,19 @@ export class Options {
       ["preset", values.preset && values.preset !== this.#default && values.preset],
       ["width", this.#size && this.#size.join(" × ")],
       ["num_inference_steps", values.num_inference_steps && plural(values.num_inference_steps, "step")],
-      ["guidance_scale", values.guidance_scale !== undefined && `guidance ${values.guidance_scale}`],
-      ["strength", values.strength !== undefined && `strength ${values.strength}`],
-      ["control_guidance_start", values.control_guidance_start !== undefined && `from ${values.control_guidance_start}`],
-      ["control_guidance_end", values.control_guidance_end !== undefined && `until ${values.control_guidance_end}`],
-      ["crop_x", values.crop_x !== undefined && "cropped"],
+      ["guidance_scale", values.guidance_scale !== undefined && t`guidance ${values.guidance_scale}`],
+      ["strength", values.strength !== undefined && t`strength ${values.strength}`],
+      ["control_guidance_start", values.control_guidance_start !== undefined && t`from ${values.control_guidance_start}`],
+      ["control_guidance_end", values.control_guidance_end !== undefined && t`until ${values.control_guidance_end}`],
+      ["crop_x", values.crop_x !== undefined && t("cropped")],
       ["images", values.images && plural(values.images, "picture")],
-      ["seed", values.seed !== undefined && `seed ${values.seed}`],
-      ["negative_prompt", values.negative_prompt && `without ${values.negative_prompt}`],
+      ["seed", values.seed !== undefined && t`seed ${values.seed}`],
+      ["negative_prompt", values.negative_prompt && t`without ${values.negative_prompt}`],
     ].filter(([name, label]) => label && !isTyped.includes(name));
     $("chips").replaceChildren(...chips.map(([name, label]) => el("li", { class: "chip" },
       el("span", { text: label }),
       el("button", {
-        type: "button", "aria-label": `Remove ${label}`,
+        type: "button", "aria-label": t`Remove ${label}`,
         onclick: () => {
           this.set(Object.fromEntries((PAIRS[name] ?? [name]).map((each) => [each, undefined])));
           $("message").focus();

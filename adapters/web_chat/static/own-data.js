@@ -3,6 +3,7 @@
 import { api } from "./api.js";
 import { el } from "./dom.js";
 import { ask } from "./question.js";
+import { t } from "./languages.js";
 
 /** Have the browser save all that is kept about the person. */
 export function saveExport() {
@@ -31,8 +32,8 @@ export function askToDelete(text, onDeleted, onRefused) {
     await api.deleteMe();
     onDeleted();
   };
-  ask("Delete my data", question, [
-    { text: "Keep it" },
-    { text: "Delete everything", act: remove, isDanger: true },
+  ask(t("Delete my data"), question, [
+    { text: t("Keep it") },
+    { text: t("Delete everything"), act: remove, isDanger: true },
   ], onRefused);
 }

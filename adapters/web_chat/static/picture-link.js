@@ -2,16 +2,17 @@
 
 import { button, copy, el } from "./dom.js";
 import { api } from "./api.js";
+import { t } from "./languages.js";
 
-const SHARED = "Whoever has the link sees this picture, its prompt and its settings.";
-const PRIVATE = "Only you can open the link of this picture.";
+const SHARED = t("Whoever has the link sees this picture, its prompt and its settings.");
+const PRIVATE = t("Only you can open the link of this picture.");
 
 /** What can be done with the link of *job*, and who may open it. */
 export function linkOf(job) {
   const line = el("p", { class: "quiet", role: "status" });
   const address = `${location.origin}/p/${job.id}`;
-  const copies = button("Copy link", "link", () => copy(address, copies));
-  const change = button("Share", "share", async () => {
+  const copies = button(t("Copy link"), "link", () => copy(address, copies));
+  const change = button(t("Share"), "share", async () => {
     change.disabled = true;
     try {
       show(await (isShared ? api.takeBack(job.id) : api.share(job.id)));
@@ -25,12 +26,12 @@ export function linkOf(job) {
   const show = (link) => {
     isShared = link.is_shared;
     line.textContent = isShared ? SHARED : PRIVATE;
-    change.querySelector("span").textContent = isShared ? "Take back" : "Share";
+    change.querySelector("span").textContent = isShared ? t("Take back") : t("Share");
     change.hidden = false;
   };
   change.hidden = true;
   api.pictureLink(job.id).then(show, (error) => (line.textContent = error.message));
-  return el("div", { class: "link", role: "group", "aria-label": "Link" }, line, el("div", { class: "actions" }, copies, change));
+  return el("div", { class: "link", role: "group", "aria-label": t("Link") }, line, el("div", { class: "actions" }, copies, change));
 }
 
 /** Open the picture that the address names behind its #, as the page of a picture leads here. */

@@ -1,6 +1,7 @@
 /** Pictures from a person's files: made small enough to be sent, and asked how they were made. */
 
 import { el } from "./dom.js";
+import { t } from "./languages.js";
 
 /** Longest side in pixels that a picture is made smaller to at the most. */
 const LEAST = 64;
@@ -22,14 +23,13 @@ const MARKS = /fluxbot|parameters|workflow|Negative prompt/;
 export async function readPicture(file, limits) {
   // Types may be wrong or missing: the bot judges by the bytes.
   if (file.type && !/^image\/(?!svg)|octet-stream/.test(file.type)) {
-    throw new Error(`${file.name || "That"} is not a picture: a PNG, JPEG, WebP, GIF or AVIF is.`);
+    throw new Error(t`${file.name || t("That")} is not a picture: a PNG, JPEG, WebP, GIF or AVIF is.`);
   }
-  const name = file.name || "pasted picture";
+  const name = file.name || t("pasted picture");
   const image = await decoded(file);
   if (!image) {
     if (file.size > limits.bytes) {
-      throw new Error(`${file.name || "The picture"} cannot be made smaller here: the browser cannot read it, and it has `
-        + `${megabytes(file.size)} MB where ${megabytes(limits.bytes)} MB are allowed. Save it as a JPEG, or smaller.`);
+      throw new Error(t`${file.name || t("The picture")} cannot be made smaller here: the browser cannot read it, and it has ${megabytes(file.size)} MB where ${megabytes(limits.bytes)} MB are allowed. Save it as a JPEG, or smaller.`);
     }
     const url = await dataUrl(file);
     return { url, original: url, name, width: null, height: null, mayTell: false };
@@ -85,7 +85,7 @@ async function shrunk(image, type, { bytes, side }) {
     const small = await made(canvasOf(image, longest, true), "image/jpeg");
     if (small) return small;
   }
-  throw new Error("The picture cannot be made small enough: save it smaller, as a JPEG.");
+  throw new Error(t("The picture cannot be made small enough: save it smaller, as a JPEG."));
 }
 
 /** Whether *file* has words in it that may say how it was made. */

@@ -2,12 +2,13 @@
 
 import { $, el, sentence } from "./dom.js";
 import { api, whenSignedOut } from "./api.js";
+import { t } from "./languages.js";
 
 const TROUBLES = {
-  late: "That took too long, or began in another browser. Try again.",
-  refused: "You were not signed in.",
-  unknown: "The bot does not draw for people from there.",
-  failed: "You could not be signed in. Try again in a moment.",
+  late: t("That took too long, or began in another browser. Try again."),
+  refused: t("You were not signed in."),
+  unknown: t("The bot does not draw for people from there."),
+  failed: t("You could not be signed in. Try again in a moment."),
 };
 const PLATFORMS = { discord: "Discord", slack: "Slack" };
 
@@ -16,7 +17,7 @@ async function showSignIn() {
   $("sign-in").showModal();
   const { providers } = await api.providers().catch(() => ({ providers: [] }));
   $("sign-in-with").replaceChildren(...providers.map((name) => el("a", {
-    class: "ghost", href: `/api/sign-in/${name}`, text: `Sign in with ${PLATFORMS[name] ?? name}`,
+    class: "ghost", href: `/api/sign-in/${name}`, text: t`Sign in with ${PLATFORMS[name] ?? name}`,
   })));
 }
 
@@ -46,8 +47,7 @@ function signInByLink() {
   if (!secret) return;
   window.history.replaceState(null, "", location.pathname);
   $("token").value = secret;
-  $("sign-in-text").textContent = "This link signs you in, once. Whoever has sent it to you may see"
-    + " what you draw: go on if you asked for it, or know who gave it to you.";
+  $("sign-in-text").textContent = t("This link signs you in, once. Whoever has sent it to you may see what you draw: go on if you asked for it, or know who gave it to you.");
   showSignIn();
 }
 addEventListener("hashchange", signInByLink);

@@ -6,6 +6,7 @@ import { api } from "./api.js";
 import { isFinal } from "./jobs.js";
 import { linkOf } from "./picture-link.js";
 import { alternative, isTiny, pictureButtons, pictureOf, saveAll, told as stateOf } from "./conversation.js";
+import { t } from "./languages.js";
 
 /** Pixels that a finger moves sideways for another picture. */
 const SWIPE = 48;
@@ -26,13 +27,13 @@ export class Viewer {
     this.#everything = everything;
     this.dialog = $("viewer");
     this.picture = el("div", { class: "picture" });
-    this.turns = new Map([[-1, ["Previous picture", "left"]], [1, ["Next picture", "right"]]].map(([by, [label, side]]) => [
+    this.turns = new Map([[-1, [t("Previous picture"), "left"]], [1, [t("Next picture"), "right"]]].map(([by, [label, side]]) => [
       by, el("button", { type: "button", class: `round turn ${side}`, "aria-label": label, title: `${label} (${by < 0 ? "←" : "→"})`, onclick: () => this.#turn(by) }, icon(side)),
     ]));
     this.stage = el("div", { class: "stage" }, this.picture, ...this.turns.values());
     this.about = el("div", { class: "about" });
     this.title = el("h2", { "aria-live": "polite" });
-    this.close = el("button", { type: "button", class: "round close", "aria-label": "Close", onclick: () => this.dialog.close() }, icon("close"));
+    this.close = el("button", { type: "button", class: "round close", "aria-label": t("Close"), onclick: () => this.dialog.close() }, icon("close"));
     this.dialog.replaceChildren(this.stage, this.about);
     this.dialog.addEventListener("click", (event) => {
       if (event.target === this.dialog) this.dialog.close();
@@ -149,24 +150,24 @@ export class Viewer {
     this.stage.style.setProperty("--ratio", job.width / job.height);
     this.picture.replaceChildren(picture
       ? el("img", { src: picture.url, alt: alternative(job, which), width: job.width, height: job.height })
-      : el("p", { class: "quiet", text: job.status === "succeeded" ? "This picture was deleted." : stateOf(job) }));
-    const copies = button("Copy prompt", "copy", () => copy(job.prompt, copies));
+      : el("p", { class: "quiet", text: job.status === "succeeded" ? t("This picture was deleted.") : stateOf(job) }));
+    const copies = button(t("Copy prompt"), "copy", () => copy(job.prompt, copies));
     this.#tell(
       job.prompt,
-      job.images > 1 && el("p", { class: "quiet", text: `Picture ${which} of ${job.images}` }),
+      job.images > 1 && el("p", { class: "quiet", text: t`Picture ${which} of ${job.images}` }),
       el("dl", {}, rows(job, picture).map(([name, value]) => [el("dt", { text: name }), el("dd", { text: value })])),
       job.control && el("div", { class: "side-by-side" },
-        figure(job.control.image, "Control image"),
-        job.control.map && figure(job.control.map, "Control map")),
+        figure(job.control.image, t("Control image")),
+        job.control.map && figure(job.control.map, t("Control map"))),
       el("div", { class: "actions" },
-        button("Again", "again", () => acts.again(job, one), { title: "Draw a new picture from the same words" }),
-        !picture && button("Same again", "again", () => acts.same(job, one), { title: "Draw exactly the same pixels" }),
-        button("Edit prompt", "edit", () => acts.edit(one ? { ...job, seed: picture.seed, images: 1 } : job)),
+        button(t("Again"), "again", () => acts.again(job, one), { title: t("Draw a new picture from the same words") }),
+        !picture && button(t("Same again"), "again", () => acts.same(job, one), { title: t("Draw exactly the same pixels") }),
+        button(t("Edit prompt"), "edit", () => acts.edit(one ? { ...job, seed: picture.seed, images: 1 } : job)),
         copies,
         picture && pictureButtons(job, which, acts),
         job.pictures.length > 1 && saveAll(job),
-        picture && button("Compare", "compare", () => this.#compare(), { title: "See it over another picture, with a slider" }),
-        picture && isFinal(job) && button("Delete", "delete", () => acts.remove(job))),
+        picture && button(t("Compare"), "compare", () => this.#compare(), { title: t("See it over another picture, with a slider") }),
+        picture && isFinal(job) && button(t("Delete"), "delete", () => acts.remove(job))),
       picture && isFinal(job) && linkOf(job),
     );
     this.#lookAround();
@@ -198,14 +199,14 @@ export class Viewer {
     if (other) this.picture.replaceChildren(comparison(other, mine));
     const choice = new Choice(this.#album, mine, (chosen) => this.#showBoth(chosen));
     choice.element.hidden = Boolean(other);
-    const choose = button("Compare with…", "image", () => {
+    const choose = button(t("Compare with…"), "image", () => {
       choice.element.hidden = !choice.element.hidden;
       choose.setAttribute("aria-expanded", String(!choice.element.hidden));
     }, { "aria-expanded": String(!other) });
     this.#tell(
-      other ? "Two pictures compared" : "Compare with which picture?",
+      other ? t("Two pictures compared") : t("Compare with which picture?"),
       other && differences(told(other), told(mine)),
-      el("div", { class: "actions" }, choose, button("Stop comparing", "close", () => {
+      el("div", { class: "actions" }, choose, button(t("Stop comparing"), "close", () => {
         this.#render();
         this.close.focus();
       })),
@@ -218,7 +219,7 @@ export class Viewer {
 /** What is told of a picture, to be compared. */
 function told({ job, which }) {
   const name = job.images > 1 ? `${job.id} · ${which}` : job.id;
-  return [["Picture", name], ["Words", job.prompt], ...rows(job, pictureOf(job, which)).filter(([name]) => name !== "Id")];
+  return [[t("Picture"), name], [t("Words"), job.prompt], ...rows(job, pictureOf(job, which)).filter(([name]) => name !== t("Id"))];
 }
 
 function figure(source, caption) {
@@ -227,17 +228,17 @@ function figure(source, caption) {
 
 function rows(job, picture) {
   return [
-    ["Seed", String(picture?.seed ?? job.seed)],
-    ["Size", `${job.width} × ${job.height}`],
-    ["Steps", String(job.num_inference_steps)],
-    ["Guidance", String(job.guidance_scale)],
-    job.strength !== null && ["Strength", String(job.strength)],
-    job.negative_prompt && ["Without", job.negative_prompt],
-    ["Preset", job.preset],
-    ["Model", job.model],
-    job.seconds !== null && ["Drawn in", duration(job.seconds)],
-    ["Cost", plural(job.cost, "credit")],
-    ["Asked for", moment(job.submitted_at)],
-    ["Id", job.id],
+    [t("Seed"), String(picture?.seed ?? job.seed)],
+    [t("Size"), `${job.width} × ${job.height}`],
+    [t("Steps"), String(job.num_inference_steps)],
+    [t("Guidance"), String(job.guidance_scale)],
+    job.strength !== null && [t("Strength"), String(job.strength)],
+    job.negative_prompt && [t("Without"), job.negative_prompt],
+    [t("Preset"), job.preset],
+    [t("Model"), job.model],
+    job.seconds !== null && [t("Drawn in"), duration(job.seconds)],
+    [t("Cost"), plural(job.cost, "credit")],
+    [t("Asked for"), moment(job.submitted_at)],
+    [t("Id"), job.id],
   ].filter(Boolean);
 }
