@@ -45,6 +45,7 @@ from bot.commands import (
     ReportCommand,
     SeriesCommand,
     SettingsCommand,
+    ShareCommand,
     ShowCommand,
     ThanksCommand,
     UnlinkCommand,
@@ -371,6 +372,11 @@ async def _answer(
         case FavouriteCommand(job_id, is_on):
             job, is_on = await service.favourites.mark(source, job_id, is_on)
             return Reply(replies.favourite(job, is_on, say), job=job)
+        case ShareCommand(job_id, is_on):
+            act = service.sharing.share if is_on else service.sharing.take_back
+            job = await act(source, job_id)
+            address = service.sharing.address(job) if is_on else ""
+            return Reply(replies.shared(job, address, say), job=job)
         case PresetsCommand():
             default = service.config.model.default_preset
             return Reply(replies.presets(service.presets, default, say))

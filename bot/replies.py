@@ -405,6 +405,17 @@ def history(
     return "\n".join(lines)
 
 
+def shared(job: Job, address: str, say: Language = ENGLISH) -> str:
+    """A sentence about *job*, which is shared at *address*; with an empty one no longer."""
+    if address:
+        return say(
+            "Whoever has this link sees {id}, its prompt and its settings: {address}",
+            id=job.id,
+            address=address,
+        )
+    return say("The link of {id} leads nobody but you anywhere now.", id=job.id)
+
+
 def favourite(job: Job, is_on: bool, say: Language = ENGLISH) -> str:
     """A sentence about *job*, which has become a favourite, or is one no longer."""
     if is_on:

@@ -42,6 +42,7 @@ class Sentence(StrEnum):
     STORED_ELSEWHERE = "the file is stored somewhere else: attach it from your own device"
     FILE_IS_GONE = "the file is gone: attach it again"
     HELD = "a moderator looks at this picture before anybody sees it"
+    NO_PAGE = "nothing can be shared, since the bot has no page that others can open"
     HIDDEN = "this picture is hidden, and cannot be shared"
     NOT_FETCHED = "the file could not be fetched: attach it again"
     LED_AWAY = "Slack leads elsewhere for this file, where I do not follow: attach another one"
@@ -307,6 +308,11 @@ def held(job: Job | None = None) -> Conflict:
 def hidden() -> Conflict:
     """The error for sharing a picture that is hidden until somebody wants to see it."""
     return Conflict(Sentence.HIDDEN)
+
+
+def no_page() -> Conflict:
+    """The error for a link to a page that nobody could open."""
+    return Conflict(Sentence.NO_PAGE)
 
 
 def check_drawn(job: Job) -> None:

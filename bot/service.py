@@ -240,7 +240,7 @@ class Service:
         self.sessions = Sessions(database, config.web.session_days, now)
         self.favourites = Favourites(database, self.lookups, now)
         self.histories = Histories(self.lookups, self._presets, now)
-        self.sharing = Sharing(database, self._store, self.lookups, now)
+        self.sharing = Sharing(database, self._store, self.lookups, config.web.public_url, now)
         self.webhooks = Webhooks(database, self._store, now)
         self.idempotency = IdempotencyKeys(database, now)
         self.previews = Previews(

@@ -19,17 +19,35 @@ from bot.lookups import Lookups
 from bot.refusals import NotFound
 from bot.source import Source
 
+#: Begin of the path of a picture's page.
+PAGES = "/p/"
+
 
 class Sharing:
-    """What is shared by its link. *now* returns unix seconds."""
+    """What is shared by its link.
+
+    Args:
+        public_url: Address of the page for others; empty where there is none.
+        now: Unix seconds.
+    """
 
     def __init__(
-        self, database: Database, store: JobStore, lookups: Lookups, now: Callable[[], float]
+        self,
+        database: Database,
+        store: JobStore,
+        lookups: Lookups,
+        public_url: str,
+        now: Callable[[], float],
     ) -> None:
         self._database = database
         self._store = store
         self._lookups = lookups
+        self._public_url = public_url
         self._now = now
+
+    def address(self, job: Job) -> str:
+        """The link of *job*; its path alone where the page has no address for others."""
+        return f"{self._public_url}{PAGES}{job.id}"
 
     async def share(self, source: Source, job_id: str) -> Job:
         """The job, whose pictures whoever has the link may see from now on.
@@ -37,8 +55,11 @@ class Sharing:
         Raises:
             NotFound: There is no such job, or its pictures were deleted.
             NotAllowed: It is somebody else's.
-            Conflict: It has not ended, has no picture, or is hidden.
+            Conflict: It has not ended, has no picture, or is hidden; or there is no page that
+                the link could lead to.
         """
+        if not self._public_url and source.platform != "web":
+            raise sentences.no_page()
         job = await self._lookups.drawn(source, job_id)
         if not self._lookups.is_own(source, job):
             raise sentences.not_yours()

@@ -16,12 +16,15 @@ from starlette.responses import HTMLResponse, Response
 
 from adapters.web_chat.negotiation import of_picture
 from adapters.web_chat.pictures import file_name
-from adapters.web_chat.security import LOCAL_USER, PICTURE_PAGES, address_of, cookie_of
+from adapters.web_chat.security import LOCAL_USER, address_of, cookie_of
 from adapters.web_chat.sharing import Asker, JobId, TheWeb, Web, responses
 from adapters.web_chat.views import JobView, SharedView
+from bot.commands import ShareCommand
+from bot.conversation import converse
 from bot.formats import SUFFIXES
 from bot.jobs import Job
 from bot.refusals import Conflict, NotFound
+from bot.sharing import PAGES
 from bot.source import Source
 
 router = APIRouter(tags=["pictures"])
@@ -58,7 +61,7 @@ async def get_link(web: TheWeb, source: Asker, request: Request, id: JobId) -> S
     responses=responses(404, 409, 503),
 )
 async def share(web: TheWeb, source: Asker, request: Request, id: JobId) -> SharedView:
-    await web.service.sharing.share(source, id)
+    (await converse(web.service, source, ShareCommand(id))).the_job()
     return _view(web, request, id, True)
 
 
@@ -69,11 +72,11 @@ async def share(web: TheWeb, source: Asker, request: Request, id: JobId) -> Shar
     responses=responses(404, 503),
 )
 async def take_back(web: TheWeb, source: Asker, request: Request, id: JobId) -> SharedView:
-    await web.service.sharing.take_back(source, id)
+    (await converse(web.service, source, ShareCommand(id, is_on=False))).the_job()
     return _view(web, request, id, False)
 
 
-@router.api_route(PICTURE_PAGES + "{id}", methods=["GET", "HEAD"], include_in_schema=False)
+@router.api_route(PAGES + "{id}", methods=["GET", "HEAD"], include_in_schema=False)
 async def get_page(web: TheWeb, request: Request, id: str) -> Response:
     visitor = _visitor(web, request)
     found = await web.service.sharing.behind(id, visitor)
@@ -85,16 +88,12 @@ async def get_page(web: TheWeb, request: Request, id: str) -> Response:
     return HTMLResponse(written, headers=UNSEEN)
 
 
-@router.api_route(
-    PICTURE_PAGES + "{id}/preview.jpg", methods=["GET", "HEAD"], include_in_schema=False
-)
+@router.api_route(PAGES + "{id}/preview.jpg", methods=["GET", "HEAD"], include_in_schema=False)
 async def get_preview(web: TheWeb, request: Request, id: str) -> Response:
     return await _picture(web, request, id, None, PREVIEW)
 
 
-@router.api_route(
-    PICTURE_PAGES + "{id}/{number:int}", methods=["GET", "HEAD"], include_in_schema=False
-)
+@router.api_route(PAGES + "{id}/{number:int}", methods=["GET", "HEAD"], include_in_schema=False)
 async def get_picture_behind_link(
     web: TheWeb, request: Request, id: str, number: int, download: bool = False
 ) -> Response:
@@ -141,7 +140,7 @@ def page(job: Job, address: str, *, is_own: bool, is_shared: bool) -> str:
         address: The link that leads to it.
     """
     view = JobView.of(job)
-    path = f"{PICTURE_PAGES}{job.id}"
+    path = f"{PAGES}{job.id}"
     prompt = view.prompt
     title = prompt if len(prompt) <= TITLE else f"{prompt[:TITLE]}…"
     several = len(view.pictures) > 1
@@ -221,7 +220,7 @@ def _nothing(*, is_again: bool = True) -> Response:
 def _address(web: Web, request: Request, id: str) -> str:
     """The link of a picture."""
     base = web.config.web.public_url or str(request.base_url)
-    return f"{base.rstrip('/')}{PICTURE_PAGES}{id}"
+    return f"{base.rstrip('/')}{PAGES}{id}"
 
 
 def _view(web: Web, request: Request, id: str, is_shared: bool) -> SharedView:

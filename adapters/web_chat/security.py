@@ -36,6 +36,7 @@ from adapters.web_chat.errors import (
 from adapters.web_chat.exposure import WAY_OUT, trace_of_a_proxy
 from adapters.web_chat.guesses import Guesses
 from bot.loopback import is_loopback
+from bot.sharing import PAGES
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 #: The user of every request when no tokens are set.
@@ -47,8 +48,6 @@ HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[\w.-]+))(?::\d{1,5
 SIGN_IN, SIGN_IN_BYTES = "/api/session", 4000
 #: Begin of the paths that lead to platforms with which people sign in, and back.
 SIGN_IN_WITH = "/api/sign-in/"
-#: Begin of the paths of pictures' pages, which their links lead to.
-PICTURE_PAGES = "/p/"
 #: The path of the Model Context Protocol.
 MCP = "/mcp"
 #: Where the APIs of others begin, as their clients know them, and the pictures of OpenAI's that
@@ -333,7 +332,7 @@ def _is_led_to(path: str) -> bool:
     """Whether links elsewhere lead people to *path*: to a picture, or back from a platform where
     they have signed in."""
     is_way_back = path.startswith(SIGN_IN_WITH) and path.endswith("/callback")
-    return is_way_back or path.startswith(PICTURE_PAGES)
+    return is_way_back or path.startswith(PAGES)
 
 
 class _Answer:

@@ -40,7 +40,7 @@ it. ``imagine`` makes a prompt of everything after it, and ``/`` before a verb i
   a prompt, except that ``show`` and something that can only be a job's id (it has
   a digit) is an error again.
 - ``favourite`` (or ``favorite``) is a verb before what can be a job's id, alone or with ``off``:
-  "favourite place in autumn" is a prompt.
+  "favourite place in autumn" is a prompt. So is ``share``.
 - ``final`` is a verb alone and before what can only be a job's id: "final boss" is a prompt.
 - ``yes`` and ``no`` answer a proposal of the bot, alone or before its code.
 - ``link`` is a verb alone, and before what can only be a code, ``yes`` or ``no``: "link in a
@@ -107,6 +107,7 @@ from bot.commands.vocabulary import (
     ReportCommand,
     SeriesCommand,
     SettingsCommand,
+    ShareCommand,
     ShowCommand,
     ThanksCommand,
     UnlinkCommand,
@@ -176,6 +177,7 @@ __all__ = [
     "ReportCommand",
     "SeriesCommand",
     "SettingsCommand",
+    "ShareCommand",
     "ShowCommand",
     "ThanksCommand",
     "UnlinkCommand",

@@ -50,6 +50,7 @@ from bot.commands.vocabulary import (
     QuotaCommand,
     ReportCommand,
     SettingsCommand,
+    ShareCommand,
     ShowCommand,
     ThanksCommand,
     UnlinkCommand,
@@ -203,6 +204,8 @@ def _read_verb(message: Message) -> Command | None:
             return HistoryCommand(parts.prose, **parts.values)
         case "favourite":
             return _read_favourite(message)
+        case "share":
+            return _read_share(message)
         case "settings":
             return _read_settings(message)
         case "expand":
@@ -281,16 +284,32 @@ def _read_final(message: Message) -> FinalCommand | None:
 
 def _read_favourite(message: Message) -> FavouriteCommand | None:
     """None where the words are a prompt, such as "favourite place in autumn"."""
-    words = [word.text.lower() for word in message.words]
-    job_id = as_id(message.words[0]) if words else None
-    if not words:
+    if not message.words:
         raise error_at(
             message.first,
             f"favourite which picture? Add its id, for example favourite {EXAMPLE_ID}",
         )
+    switch = _read_switch(message)
+    return None if switch is None else FavouriteCommand(*switch)
+
+
+def _read_share(message: Message) -> ShareCommand | None:
+    """None where the words are a prompt, such as "share of the pie"."""
+    if not message.words:
+        raise error_at(
+            message.first, f"share which picture? Add its id, for example share {EXAMPLE_ID}"
+        )
+    switch = _read_switch(message)
+    return None if switch is None else ShareCommand(*switch)
+
+
+def _read_switch(message: Message) -> tuple[str, bool] | None:
+    """The id of a picture, and whether it is not to be off; None where the words are others."""
+    words = [word.text.lower() for word in message.words]
+    job_id = as_id(message.words[0])
     if job_id is None or words[1:] not in ([], ["on"], ["off"]):
         return None
-    return FavouriteCommand(job_id, is_on=words[1:] != ["off"])
+    return job_id, words[1:] != ["off"]
 
 
 def _read_report(message: Message) -> ReportCommand | None:

@@ -29,6 +29,11 @@ VERBS: tuple[Verb, ...] = (
         "favourite ID [off]",
         "Marks a picture, so that history favourites finds it again; off takes the mark back.",
     ),
+    Verb(
+        "share ID [off]",
+        "Lets whoever has the link of a picture see it, with its prompt and settings; off takes"
+        " that back.",
+    ),
     Verb("inspect [ID]", "Tells what an attached picture, or one of yours, says about itself."),
     Verb("show ID", "Shows a picture again, with its settings."),
     Verb(

@@ -265,6 +265,14 @@ class FavouriteCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class ShareCommand:
+    """Let whoever has the link of a picture see it, or no longer."""
+
+    job_id: str
+    is_on: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteCommand:
     """Delete the pictures of a job that has ended."""
 
@@ -578,6 +586,7 @@ Command = (
     | (SeriesCommand | AnswerCommand | PreferCommand | ExpandCommand)
     | (ShowCommand | HowCommand | HistoryCommand | CancelCommand | DeleteCommand)
     | (ReportCommand | ThanksCommand | OpinionCommand | FavouriteCommand)
+    | ShareCommand
     | (PresetsCommand | QuotaCommand | QueueCommand | SettingsCommand | HelpCommand)
     | (InspectCommand | MyDataCommand | LinkCommand | UnlinkCommand | AdminCommand)
 )

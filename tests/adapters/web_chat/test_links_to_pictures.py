@@ -8,10 +8,12 @@ import zipfile
 import pytest
 from PIL import Image
 
+from bot.commands import ImagineCommand
+from bot.conversation import converse
 from bot.source import Source
 from tests.adapters.web_chat.api.conftest import CIRCLE, said
 from tests.adapters.web_chat.test_signing_in import SECRETS, as_user
-from tests.conftest import ADA, ADMIN, BOB, EVE
+from tests.conftest import ADA, ADMIN, BOB, EVE, finished
 
 AS_ADA, AS_BOB = (as_user(token) for token in SECRETS.web_tokens)
 PROMPT = 'a "red" <b>circle</b>'
@@ -130,6 +132,23 @@ async def test_what_ends_a_picture_ends_its_link(make_bot, make_client, gate, en
             assert (await web.get(f"/p/{id}")).status_code == 404
         elif end is not ban:
             assert await bot.rows("SELECT * FROM shared_jobs") == []
+
+
+async def test_people_elsewhere_share_by_words_where_there_is_a_page(make_bot, make_client, gate):
+    bot = await make_bot()
+    gate.open()
+    job = await bot.service.submit(Source(EVE), ImagineCommand("a fox", num_inference_steps=1))
+    await finished(job)
+    refused = await converse(bot.service, Source(EVE), f"share {job.id}")
+    assert "no page" in refused.text
+
+    await bot.restart(web={"public_url": "https://flux.example.org"})
+    reply = await converse(bot.service, Source(EVE), f"share {job.id}")
+    assert reply.text.endswith(f": https://flux.example.org/p/{job.id}")
+    async with make_client(bot, SECRETS) as web:
+        assert (await web.get(f"/p/{job.id}")).status_code == 200
+        await converse(bot.service, Source(EVE), f"share {job.id} off")
+        assert (await web.get(f"/p/{job.id}")).status_code == 404
 
 
 async def test_only_a_picture_that_is_there_is_shared(web, bot, gate):
