@@ -23,6 +23,14 @@ function pictured(image, place, crop) {
   return element;
 }
 
+/** Show that a file called *name* is being read, which takes seconds where it is large. */
+export function showReading(name) {
+  $("attachment").hidden = false;
+  $("attachment").replaceChildren(
+    figure(el("span", { class: "haze" }), t("Looking…"), "waiting"),
+    el("div", { class: "attachment-text" }, el("strong", { text: name })));
+}
+
 /** Show *image* as *preset* uses it, or a place to drop one. */
 export function showPicture(image, preset, { onRemove, onChoose, onUse, crop }) {
   $("attachment").hidden = !image;

@@ -5,7 +5,7 @@
 
 import { $, debounce, duration, el, icon, plural } from "./dom.js";
 import { api } from "./api.js";
-import { showPicture } from "./attachment.js";
+import { showPicture, showReading } from "./attachment.js";
 import { Choices } from "./choices.js";
 import { sampleOf } from "./conversation.js";
 import { kept } from "./cropping.js";
@@ -24,6 +24,7 @@ export class Options {
   #presets = [];
   #default = "";
   #limits = {};
+  #reading = null; // the file that was chosen last
   #verbs = [];
   #fit = "crop";
   #drawn = null; // width and height of what would be drawn, as the bot says
@@ -212,13 +213,17 @@ export class Options {
    * the part that is kept.
    */
   async attach(file, { isKnown = false, crop = null } = {}) {
+    this.#reading = file;
+    showReading(file.name);
     let image;
     try {
       image = await readPicture(file, this.#files);
     } catch (error) {
+      this.#renderImage();
       this.#onError(error.message);
       return;
     }
+    if (this.#reading !== file) return; // another was chosen meanwhile
     this.#drop();
     this.image = image;
     if (crop) this.#choices.lend({ crop_x: crop[0], crop_y: crop[1] });
@@ -241,6 +246,7 @@ export class Options {
   }
 
   detach() {
+    this.#reading = null;
     this.#drop();
     this.#leavePicturePreset();
     this.set({});
