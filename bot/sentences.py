@@ -13,7 +13,7 @@ from bot import reasons
 from bot.jobs import Job, JobStatus
 from bot.languages import ENGLISH, Language
 from bot.refusals import Conflict, NotAccepting, NotAllowed, NotFound, StorageTrouble, TooOften
-from generation.errors import FluxbotError, GenerationError, InvalidImage
+from generation.errors import FluxbotError, GenerationError, InvalidImage, InvalidRequest
 
 
 class Sentence(StrEnum):
@@ -278,6 +278,14 @@ def no_longer_kept() -> NotFound:
 def nothing_above() -> NotFound:
     """The error for a picture above that is asked for, where there is none."""
     return NotFound(Sentence.NOTHING_ABOVE, field="control_image")
+
+
+def too_much_to_look_for(length: int, most: int) -> InvalidRequest:
+    """The error for a history by words and filters that have *length* characters together."""
+    return InvalidRequest(
+        f"words and filters have {length} characters together; at most {most} fit: use fewer words",
+        field="words",
+    )
 
 
 def too_many_streams(most: int) -> TooOften:

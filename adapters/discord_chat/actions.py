@@ -9,6 +9,7 @@ from functools import partial
 from adapters.discord_chat.acts import ButtonKind
 from adapters.discord_chat.answers import SECONDS_TO_LOOK_UP, Answers
 from adapters.discord_chat.attachments import Attachments
+from adapters.discord_chat.buttons import MAX_WORDS
 from adapters.discord_chat.forms import DrawForm, EditForm, PictureForm
 from adapters.discord_chat.linking import answer_link
 from adapters.discord_chat.mentions import Mentions
@@ -26,6 +27,7 @@ from bot.commands import (
     Command,
     DeleteCommand,
     ExpandCommand,
+    FavouriteCommand,
     FinalCommand,
     HistoryCommand,
     HowCommand,
@@ -102,6 +104,9 @@ class Actions:
                     raise reply.error
             case "delete":
                 await self._delete(interaction, job_id, number)
+            case "favourite":  # the message is everybody's, so the person alone is told
+                turn = FavouriteCommand(job_id, is_on=None)
+                await self.answers.show(interaction, lambda: self._say(interaction, turn, job_id))
             case "report":
                 await self.report(interaction, job_id)
 
@@ -258,7 +263,11 @@ class Actions:
     async def history(self, interaction: Interaction, words: str, page: int) -> Post:
         """A page of the person's own pictures, with thumbnails."""
         source = source_of(interaction)
+        if len(words) > MAX_WORDS:
+            raise sentences.too_much_to_look_for(len(words), MAX_WORDS)
         reply = await converse(self.service, source, HistoryCommand(words, page))
+        if reply.job is not None:
+            return await self.post_of(interaction, reply.job)
         if not reply.jobs:
             return text_post(reply.text)
         thumbnails = {}

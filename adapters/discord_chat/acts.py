@@ -31,6 +31,7 @@ ButtonKind = Literal[
     "cancel",
     "stop",
     "delete",
+    "favourite",
     "single",
     "variation",
     "report",

@@ -29,6 +29,7 @@ LABELS: dict[ButtonKind, tuple[str, str]] = {
     "upscale": ("Upscale", "🔍"),
     "final": ("Final picture", "🏁"),
     "control": ("Use as control image", "🖼️"),
+    "favourite": ("Favourite", "⭐"),
     "report": ("Report", "🚩"),
     "cancel": ("Cancel", "✖️"),
     "stop": ("Cancel all", "✖️"),
@@ -43,10 +44,15 @@ Look = Literal["nothing", "grid", "picture"]
 #: where nothing can; a draft has ``final`` in the place of ``upscale``.
 ROWS: dict[Look, tuple[tuple[ButtonKind, ...], ...]] = {
     "nothing": (("again", "edit", "delete"),),
-    "grid": (("single",), ("variation",), ("again", "edit", "control", "report", "delete")),
+    "grid": (
+        ("single",),
+        ("variation",),
+        ("again", "edit", "control", "report", "delete"),
+        ("favourite",),
+    ),
     "picture": (
         ("again", "subtle", "strong", "upscale", "final", "edit"),
-        ("control", "expand", "report", "delete"),
+        ("control", "expand", "favourite", "report", "delete"),
     ),
 }
 #: Choices in the menu below the buttons of a job that has pictures.

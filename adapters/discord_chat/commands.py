@@ -28,6 +28,7 @@ from bot.commands import (
     Command,
     DeleteCommand,
     HelpCommand,
+    HistoryFilter,
     ImagineCommand,
     InspectCommand,
     PromptCommand,
@@ -36,6 +37,7 @@ from bot.commands import (
     ReportCommand,
     SettingsCommand,
     read_option,
+    render_filter,
 )
 from bot.commands.vocabulary import Notify
 from bot.config import Config
@@ -182,10 +184,27 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
             await tell(interaction, InspectCommand(id))
 
     @group.command(name=locale_str("history"), description=locale_str("Lists your pictures"))
-    @app_commands.describe(words=locale_str("Words from the prompt"))
-    @app_commands.rename(**_localised("words"))
-    async def history(interaction: Interaction, words: Range[str, 1, 80] | None = None) -> None:
-        await answers.show(interaction, lambda: actions.history(interaction, words or "", 1))
+    @app_commands.describe(
+        words=locale_str("Words from the prompt"),
+        favourites=locale_str("Your favourites alone"),
+        preset=locale_str("Pictures of this preset alone"),
+        since=locale_str("The first day, such as 2026-11-01"),
+        until=locale_str("The last day, such as 2026-11-20"),
+    )
+    @app_commands.rename(**_localised("words", "favourites", "preset", "since", "until"))
+    @app_commands.autocomplete(preset=complete.presets, since=complete.days, until=complete.days)
+    async def history(
+        interaction: Interaction,
+        words: Range[str, 1, 80] | None = None,
+        favourites: bool = False,
+        preset: Range[str, 1, 40] | None = None,
+        since: Range[str, 1, 10] | None = None,
+        until: Range[str, 1, 10] | None = None,
+    ) -> None:
+        typed = render_filter(
+            HistoryFilter(words or "", favourites, preset or "", since or "", until or "")
+        )
+        await answers.show(interaction, lambda: actions.history(interaction, typed, 1))
 
     @group.command(
         name=locale_str("cancel"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 from discord.app_commands import Choice
 
@@ -16,6 +17,7 @@ from adapters.discord_chat.messages import MAX_CHOICE, shortened
 from adapters.discord_chat.people import Interaction, say_of, source_of, user_of
 from bot import replies
 from bot.commands import SHAPES, CommandError, fit_size, read_option
+from bot.commands.history import TODAY, YESTERDAY
 from bot.config import Config
 from bot.jobs import Job
 from bot.languages import Language, in_words
@@ -85,6 +87,15 @@ class Completion:
         except CommandError:
             return found
         return [_choice(typed, typed), *found][:MAX_CHOICES]
+
+    async def days(self, interaction: Interaction, typed: str) -> Choices:
+        """Today, yesterday and the days before, as far as *typed* is part of them."""
+        today = datetime.fromtimestamp(self._now(), UTC).date()
+        before = [(today - timedelta(days=ago)).isoformat() for ago in range(2, MAX_CHOICES)]
+        say, typed = say_of(interaction), typed.lower()
+        named = [_choice(say("today"), TODAY), _choice(say("yesterday"), YESTERDAY)]
+        found = [*named, *(_choice(day, day) for day in before)]
+        return [each for each in found if typed in each.name.lower() or typed in each.value]
 
     # One's own pictures
 

@@ -33,6 +33,16 @@ async def test_sizes_are_offered_as_shapes_and_as_typed(fake, ada):
     assert typed == [{"name": "320x256", "value": "320x256"}]
 
 
+async def test_days_of_a_history_are_offered_by_their_names_and_dates(fake, ada):
+    ada.locale = "de"
+    named = await ada.autocomplete(fake.channel, "flux history", "since", "ges")
+    dated = await ada.autocomplete(fake.channel, "flux history", "until", "20")
+
+    assert named == [{"name": "gestern", "value": "yesterday"}]
+    assert len(dated) > 20
+    assert all(each["name"] == each["value"] for each in dated)
+
+
 async def draw(person, channel, prompt):
     asked = await person.command(channel, "flux imagine", prompt=prompt, **SMALL)
     return await asked.until(drawn)

@@ -16,7 +16,7 @@ flux:
   plain · 3 steps · 64×64 · seed 7 · picture1
   [picture 64×64]
   [Again] [Vary subtle] [Vary strong] [Edit prompt]
-  [Use as control image] [Report] [Delete]
+  [Use as control image] [Favourite] [Report] [Delete]
   [More ▾]
 
 ada:
@@ -31,7 +31,7 @@ flux:
   canny · 3 steps · 64×64 · seed 7 · picture2
   [picture 64×64]
   [Again] [Vary subtle] [Vary strong] [Edit prompt]
-  [Use as control image] [Report] [Delete]
+  [Use as control image] [Favourite] [Report] [Delete]
   [More ▾]
 
 bob:
