@@ -48,6 +48,7 @@ from bot.sections import (
     Quota,
     Retention,
     ScreenSettings,
+    ShowcaseSettings,
     Slack,
     Storage,
     Variations,
@@ -95,6 +96,7 @@ class Config(BaseSettings):
     limits: Limits = Limits()
     variations: Variations = Variations()
     draft: Draft = Draft()
+    showcase: ShowcaseSettings = ShowcaseSettings()
     queue: Queue = Queue()
     quota: Quota = Quota()
     gallery: Gallery = Gallery()

@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
-from bot import expansion_talk, link_talk, remaking, replies, series_talk
+from bot import expansion_talk, link_talk, remaking, replies, series_talk, showcase
 from bot.above import with_picture_above
 from bot.commands import (
     WITH_PICTURES,
@@ -51,6 +51,7 @@ from bot.commands import (
     UnlinkCommand,
     UpscaleCommand,
     VaryCommand,
+    VoteCommand,
     completed,
     courtesy_in,
     parse,
@@ -364,6 +365,8 @@ async def _answer(
         case CancelCommand(job_id):
             job = await service.cancel(source, job_id)
             return Reply(replies.cancelled(job, say), job=job)
+        case VoteCommand(job_id, number):
+            return Reply(showcase.told(await service.showcase.vote(source, job_id, number), say))
         case DeleteCommand(job_id):
             job = await service.delete(source, job_id)
             return Reply(say("The picture was deleted."), job=job)
@@ -528,7 +531,7 @@ async def _settings(service: Service, user: str, command: SettingsCommand) -> di
         is_private=command.is_private,
         is_reset=command.is_reset,
         is_complete=command.is_complete,
-        notify=command.notify,
+        beside=command.beside,
     )
 
 

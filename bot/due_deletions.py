@@ -55,6 +55,6 @@ def forget_server(db: sqlite3.Connection, server: str) -> None:
     """Delete the settings of a server that the bot has left."""
     db.execute("DELETE FROM channels WHERE server = ?", (server,))
     db.execute("DELETE FROM refused_words WHERE server = ?", (server,))
-    for table in ("drawing_roles", "members", "log_channels"):
+    for table in ("drawing_roles", "members", "log_channels", "showcase_channels"):
         db.execute(f"DELETE FROM {table} WHERE server = ?", (server,))
     db.execute("DELETE FROM group_quotas WHERE name = ?", (server,))

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bot import people, selves
+from bot import people, selves, votes
 from bot.config import Config
 from bot.database import FULL, Database
 from bot.gallery import Gallery
@@ -241,6 +241,7 @@ def _about(db: sqlite3.Connection, user: str) -> dict[str, Any]:
     about["favourites"] = [dict(row) for row in db.execute(liked, (user,))]
     shared = "SELECT job_id, shared_at FROM shared_jobs WHERE user = ?"
     about["shared"] = [dict(row) for row in db.execute(shared, (user,))]
+    about["votes"] = votes.of_person(db, user)
     owed = "SELECT job_id, url, attempts, next_at FROM webhooks WHERE user = ?"
     about["webhooks"] = [dict(row) for row in db.execute(owed, (user,))]
     reports = "SELECT made_at, job_id, reason FROM reports WHERE user = ? ORDER BY number"

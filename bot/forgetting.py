@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bot import departed
+from bot import departed, votes
 from generation.kinds import picture_names
 
 #: The prompt of a job whose words are forgotten.
@@ -100,6 +100,7 @@ def erase_jobs(db: sqlite3.Connection, job_ids: Sequence[str], now: float) -> No
         db.execute("DELETE FROM favourites WHERE job_id = ?", (job_id,))
         db.execute("DELETE FROM shared_jobs WHERE job_id = ?", (job_id,))
         db.execute("DELETE FROM webhooks WHERE job_id = ?", (job_id,))
+        votes.forget(db, job_id)
         row = db.execute("SELECT request, event_id FROM jobs WHERE id = ?", (job_id,)).fetchone()
         # A platform may still repeat the event, which must not be drawn again.
         event = row["event_id"]
@@ -125,6 +126,7 @@ def replace_person(db: sqlite3.Connection, user: str, stand_in: str) -> None:
     db.execute("DELETE FROM favourites WHERE user = ?", (user,))
     db.execute("DELETE FROM shared_jobs WHERE user = ?", (user,))
     db.execute("DELETE FROM webhooks WHERE user = ?", (user,))
+    db.execute("DELETE FROM votes WHERE user = ?", (user,))
     db.execute("UPDATE incidents SET note = '' WHERE user = ?", (user,))
     db.execute("UPDATE incidents SET note = '' WHERE instr(note, ?)", (user,))
     db.execute("UPDATE reports SET reason = '' WHERE user = ?", (user,))

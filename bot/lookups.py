@@ -8,17 +8,21 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from bot import people
 from bot.database import Database
 from bot.finding import Wanted, is_favourite
 from bot.gallery import Gallery, Kind, existing
 from bot.job_store import HistoryPage, JobStore
 from bot.jobs import Job, JobStatus, Progress
-from bot.refusals import Conflict, NotFound
+from bot.refusals import Conflict, NotAllowed, NotFound
 from bot.requests import check_picture_number
 from bot.selves import Selves
 from bot.sentences import held, not_yours
 from bot.source import Source
 from generation.checks import shortened
+
+#: The setting with which a person keeps others from building on their pictures.
+REMIX = "remix"
 
 
 class Lookups:
@@ -68,6 +72,14 @@ class Lookups:
         ):
             raise NotFound(f"there is no picture {shortened(job_id)} of yours", field="id")
         return job
+
+    async def check_may_build(self, source: Source, job: Job) -> None:
+        """Raise NotAllowed where *job* is somebody else's, who keeps others from building on it."""
+        if self.is_own(source, job):
+            return
+        settings = await self._database.read(partial(people.settings, user=job.user))
+        if not settings.get(REMIX, True):
+            raise NotAllowed("whoever asked for that picture keeps others from building on it")
 
     async def own_job(self, source: Source, job_id: str) -> Job:
         """A job that *source* may cancel and delete.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bot import incidents, people, reports, strikes
+from bot import incidents, people, reports, strikes, votes
 from bot.administration import Administration
 from bot.config import Config
 from bot.database import Database
@@ -97,6 +97,7 @@ class Moderation:
             is_hidden = bool(most) and count >= most
             if is_hidden:
                 self._store.set_spoiler(db, job_id, True)
+                votes.withdraw(db, [job_id])
             number = "1 report" if count == 1 else f"{count} reports"
             note = f"{number}: {reason}" if reason else number
             server = job.origin.server
@@ -172,6 +173,7 @@ class Moderation:
 
         def act(db: sqlite3.Connection) -> None:
             reports.close(db, job_id)
+            votes.withdraw(db, [job_id])
             self._store.prune(db, [job_id])
             self._store.close_delivery(db, job_id, Delivery.NONE)
 

@@ -21,6 +21,7 @@ from bot.commands import (
     AdminResume,
     AdminReview,
     AdminRoles,
+    AdminShowcase,
     AdminStats,
     AdminStrikes,
     AdminUnban,
@@ -68,6 +69,8 @@ async def carry_out(service: Service, source: Source, command: AdminCommand) -> 
             return await _words(service, source, command)
         case AdminWho(job_id):
             return replies.asker(await service.moderation.who(user, job_id))
+        case AdminShowcase():
+            return await _showcase(service, source, command)
         case AdminReports() | AdminErase() | AdminLog():
             return await _moderate(service, source, command)
         case AdminPause():
@@ -254,6 +257,31 @@ async def _review(service: Service, source: Source, command: AdminReview) -> str
             return f"{job_id} is no longer hidden where it is shown from now on."
         case AdminReview():
             return replies.held(await review.held(user, _scope(service, source)))
+
+
+async def _showcase(service: Service, source: Source, command: AdminShowcase) -> str:
+    user, server = source.user, source.origin.server
+    if server is None:
+        service.admin.check(user)
+        raise not_in_a_server()
+    service.admin.check(user, server)
+    match command:
+        case AdminShowcase("here"):
+            if not source.origin.channels:
+                raise not_in_a_server()
+            await service.servers.set_showcase(user, server, source.origin.channels[0])
+            votes = service.config.showcase.votes
+            if not votes:
+                return "The best are shown here, once the operator sets showcase.votes."
+            return f"Pictures with {votes} vote{'' if votes == 1 else 's'} are shown here."
+        case AdminShowcase("off"):
+            await service.servers.set_showcase(user, server, None)
+            return "The best are shown nowhere any more."
+        case _:
+            channel = await service.showcase.channel(server)
+            if channel is None:
+                return "The best are shown nowhere. Say admin showcase here where they should be."
+            return f"The best are shown in {source.platform}-channel:{channel}."
 
 
 async def _moderate(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from bot import people
+from bot import people, votes
 from bot.commands import ImagineCommand
 from bot.commands.vocabulary import Notify
 from bot.config import Config
@@ -14,7 +15,7 @@ from bot.database import Database
 from bot.jobs import JobStatus
 from bot.preferences import KEY
 from bot.presets import Presets
-from bot.requests import changed_settings, check_settings
+from bot.requests import NOTHING, changed_settings, check_settings
 from bot.series import Shown
 
 
@@ -50,7 +51,7 @@ class OwnSettings:
         is_private: bool | None = None,
         is_reset: bool = False,
         is_complete: bool = False,
-        notify: Notify | None = None,
+        beside: Mapping[str, Any] = NOTHING,
     ) -> dict[str, Any]:
         """Own defaults of *user*, changed by *changes* and kept; None forgets them all.
 
@@ -58,9 +59,9 @@ class OwnSettings:
             is_private: Whether pictures are hidden from others, where a platform can show them to
                 one person alone; kept as ``private``. None keeps it.
             is_reset: Whether all earlier defaults are forgotten.
-            is_complete: Whether *changes* replace all earlier defaults but ``private`` and
-                ``notify``.
-            notify: When they are told that a picture is done; None keeps it.
+            is_complete: Whether *changes* replace all earlier defaults but ``private`` and those
+                of `bot.requests.BESIDE`.
+            beside: Values for some of these.
 
         Raises:
             InvalidRequest: A value is not allowed here.
@@ -72,10 +73,12 @@ class OwnSettings:
             kept = people.settings(db, user)
             old = {} if is_reset else _shown(kept)
             new = changed_settings(
-                old, changes, is_private=is_private, is_complete=is_complete, notify=notify
+                old, changes, is_private=is_private, is_complete=is_complete, beside=beside
             )
             words = {KEY: kept[KEY]} if KEY in kept else {}
             people.keep_settings(db, user, {**new, **words})
+            if new.get("showcase") is False:
+                votes.withdraw_all(db, user)
             return new
 
         return await self._database.write(keep)

@@ -449,8 +449,8 @@ def settings(user_defaults: Mapping[str, Any], say: Language = ENGLISH) -> str:
         pairs["size"] = f"{pairs.pop('width')}x{pairs.pop('height')}"
     if "aspect_ratio" in pairs:
         pairs["aspect_ratio"] = ":".join(map(str, pairs["aspect_ratio"]))
-    if "private" in pairs:
-        pairs["private"] = say("yes") if pairs["private"] else say("no")
+    for name in {"private", "showcase", "remix"} & pairs.keys():
+        pairs[name] = say("yes") if pairs[name] else say("no")
     if "notify" in pairs:
         pairs["notify"] = say(NOTIFICATIONS[pairs["notify"]])
     values = ", ".join(f"{WORDS.get(name, name)} {value}" for name, value in pairs.items())

@@ -10,16 +10,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bot.commands import ImagineCommand, Variation, fit_size
-from bot.commands.vocabulary import Notify
 from bot.config import Config
 from bot.jobs import Job
 from bot.presets import Presets
 from bot.refusals import NotFound
 from bot.sections import Draft, Limits, Model, Variations
-from generation.checks import MIN_SIZE, SIZE_MULTIPLE, check_number, check_text
+from generation.checks import MAX_SIZE, MIN_SIZE, SIZE_MULTIPLE, check_number, check_text
 from generation.errors import InvalidRequest
 from generation.kinds import Kind
 from generation.types import MIDDLE, GenerationRequest, Preset
@@ -32,6 +32,9 @@ WHOLE_SPAN = (0.0, 1.0)
 
 #: Fields of a request that is no draft.
 NO_DRAFT = dict.fromkeys(("final_num_inference_steps", "final_width", "final_height"))
+#: Settings of a person that are no defaults of a picture.
+BESIDE = ("notify", "showcase", "remix")
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 #: Fields of `ImagineCommand` that may be a person's own default.
 SETTINGS = (
@@ -286,6 +289,15 @@ def upscaled(request: GenerationRequest, preset: Preset) -> ImagineCommand:
     )
 
 
+def can_be_enlarged(request: GenerationRequest, preset: Preset | None, limits: Limits) -> bool:
+    """Whether *preset* makes the picture of *request* larger, within *limits*."""
+    enlargement = None if preset is None else preset.kind.enlargement
+    if enlargement is None:
+        return False
+    width, height = request.width * enlargement, request.height * enlargement
+    return max(width, height) <= MAX_SIZE and width * height <= limits.upscaled_pixels
+
+
 def change(
     request: GenerationRequest,
     images: int,
@@ -415,28 +427,27 @@ def changed_settings(
     *,
     is_private: bool | None = None,
     is_complete: bool = False,
-    notify: Notify | None = None,
+    beside: Mapping[str, Any] = NOTHING,
 ) -> dict[str, Any]:
     """*user_defaults* with *changes*; a size replaces an aspect ratio and the reverse.
 
     Args:
         changes: None forgets all defaults.
         is_private: Value for ``private``; None keeps it.
-        is_complete: Whether *changes* replace all defaults but ``private`` and ``notify``.
-        notify: Value for ``notify``; None keeps it.
+        is_complete: Whether *changes* replace all defaults but ``private`` and those of `BESIDE`.
+        beside: Values for some of these.
     """
     kept = {} if changes is None else dict(user_defaults)
     said = {} if changes is None else changes.options
     if is_complete:
-        kept = {name: value for name, value in kept.items() if name in ("private", "notify")}
+        kept = {name: value for name, value in kept.items() if name in ("private", *BESIDE)}
     if "aspect_ratio" in said:
         kept.pop("width", None)
         kept.pop("height", None)
     if "width" in said:
         kept.pop("aspect_ratio", None)
     private = {} if is_private is None else {"private": is_private}
-    told = {} if notify is None else {"notify": notify}
-    return {**kept, **said, **private, **told}
+    return {**kept, **said, **private, **beside}
 
 
 def _kind(kind: Kind, command: ImagineCommand, preset: str) -> Kind:

@@ -182,6 +182,10 @@ class Draft(Section):
     reduction: int = Field(2, ge=1, le=4)
 
 
+class ShowcaseSettings(Section):
+    votes: int = Field(0, ge=0)
+
+
 class Queue(Section):
     max_waiting: int = Field(200, ge=1)
     max_waiting_per_user: int = Field(10, ge=1)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from bot import access
+from bot import access, votes
 from bot.administration import Administration
 from bot.database import Database
 from bot.jobs import Job
@@ -62,6 +62,11 @@ class Servers:
 
         word = "allow channel" if is_allowed else "disallow channel"
         return await self._admin.do(manager, word, channel, server, act, server=server)
+
+    async def set_showcase(self, manager: str, server: str, channel: str | None) -> None:
+        """Show the best pictures of *server* in *channel*; None ends that."""
+        act = partial(votes.set_channel, server=server, channel=channel)
+        await self._admin.do(manager, "showcase", channel, server, act, server=server)
 
     async def roles(self, manager: str, server: str) -> tuple[str, ...]:
         """The roles whose members alone may draw in *server*; empty for everybody."""

@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Literal
 
+from bot import votes
 from bot.administration import CANCELLED, DRAINING, Administration
 from bot.admission import Admission
 from bot.answers import Answers
@@ -52,6 +53,7 @@ from bot.previews import Previews
 from bot.proposals import Proposals
 from bot.refusals import Conflict, NotFound
 from bot.requests import (
+    can_be_enlarged,
     check_remembered,
     model_name,
     upscaled,
@@ -65,6 +67,7 @@ from bot.sentences import held
 from bot.servers import Servers
 from bot.sessions import Sessions
 from bot.sharing import Sharing
+from bot.showcase import Showcase
 from bot.shown import Shown
 from bot.source import Picture, PictureOf, Source
 from bot.together import Together
@@ -72,7 +75,7 @@ from bot.upkeep import Upkeep
 from bot.views import About, EngineState, EngineView, QueueView
 from bot.webhooks import Webhooks
 from bot.worker import Worker
-from generation.checks import MAX_SEED, MAX_SIZE
+from generation.checks import MAX_SEED
 from generation.protocols import ControlImages, Executor, Fleet
 from generation.types import Preset
 
@@ -241,6 +244,7 @@ class Service:
         self.favourites = Favourites(database, self.lookups, now)
         self.histories = Histories(self.lookups, self._presets, now)
         self.sharing = Sharing(database, self._store, self.lookups, config.web.public_url, now)
+        self.showcase = Showcase(config.showcase, database, self.lookups, self.selves, now)
         self.webhooks = Webhooks(database, self._store, now)
         self.idempotency = IdempotencyKeys(database, now)
         self.previews = Previews(
@@ -397,6 +401,7 @@ class Service:
             parents = [each.job_id for each in pictures if isinstance(each, PictureOf)]
             if parents:
                 parent = await self.lookups.job(source, parents[0])
+                await self.lookups.check_may_build(source, parent)
                 # Nobody gives a seed by a button.
                 is_given = draft.is_seed_given and relation is Relation.DRAWN_FROM
                 draft = replace(draft, parent=parent, relation=relation, is_seed_given=is_given)
@@ -440,6 +445,7 @@ class Service:
             else:
                 original = await self.lookups.job(source, job_id)
             check_remembered(original)
+            await self.lookups.check_may_build(source, original)
             draft = await self._drafts.again(original, changes, vary=vary, same=same, number=number)
             relation, remarks = relation or draft.relation, (*remarks, *draft.remarks)
             draft = replace(draft, remarks=remarks, relation=relation)
@@ -489,14 +495,7 @@ class Service:
 
     def can_enlarge(self, job: Job) -> bool:
         """Whether a preset makes the pictures of *job* larger, within the limits."""
-        preset, request = self.enlarging_preset, job.request
-        enlargement = None if preset is None else preset.kind.enlargement
-        if enlargement is None:
-            return False
-        width, height = request.width * enlargement, request.height * enlargement
-        return (
-            max(width, height) <= MAX_SIZE and width * height <= self.config.limits.upscaled_pixels
-        )
+        return can_be_enlarged(job.request, self.enlarging_preset, self.config.limits)
 
     @property
     def redrawing_preset(self) -> Preset | None:
@@ -569,6 +568,7 @@ class Service:
         await asyncio.to_thread(self._gallery.delete, job.id)
 
         def forget(db: sqlite3.Connection) -> None:
+            votes.withdraw(db, [job.id])
             self._store.prune(db, [job.id])
             self._store.close_delivery(db, job.id, Delivery.NONE)
 

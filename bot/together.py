@@ -181,6 +181,8 @@ class Together:
         """The complete requests, with the job that they build on."""
         parents = [each.job_id for each in pictures if isinstance(each, PictureOf)]
         parent = await self._lookups.job(source, parents[0]) if parents else None
+        if parent is not None:
+            await self._lookups.check_may_build(source, parent)
         images = [await self._bytes_of(source, picture) for picture in pictures]
         drafts: list[Draft] = []
         seed: int | None = None
@@ -216,4 +218,5 @@ class Together:
         if found is None:
             raise NotFound("you have no picture yet that could be drawn again")
         check_remembered(found)
+        await self._lookups.check_may_build(source, found)
         return found

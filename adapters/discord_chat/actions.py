@@ -38,6 +38,7 @@ from bot.commands import (
     ShowCommand,
     UpscaleCommand,
     VaryCommand,
+    VoteCommand,
 )
 from bot.conversation import Reply, converse
 from bot.decisions import Decision, command_of
@@ -109,6 +110,9 @@ class Actions:
                 await self.answers.show(interaction, lambda: self._say(interaction, turn, job_id))
             case "report":
                 await self.report(interaction, job_id)
+            case "vote":
+                vote = VoteCommand(job_id, number)
+                await self.answers.show(interaction, lambda: self._say(interaction, vote, job_id))
 
     async def say(self, interaction: Interaction, text: str) -> None:
         """Carry out *text* as if the person had typed it; see `acts.Acts`."""

@@ -27,6 +27,7 @@ ButtonKind = Literal[
     "expand",
     "upscale",
     "final",
+    "vote",
     "control",
     "cancel",
     "stop",

@@ -30,6 +30,7 @@ LABELS: dict[ButtonKind, tuple[str, str]] = {
     "final": ("Final picture", "🏁"),
     "control": ("Use as control image", "🖼️"),
     "favourite": ("Favourite", "⭐"),
+    "vote": ("Vote", "👍"),
     "report": ("Report", "🚩"),
     "cancel": ("Cancel", "✖️"),
     "stop": ("Cancel all", "✖️"),
@@ -40,8 +41,8 @@ LABELS: dict[ButtonKind, tuple[str, str]] = {
 Look = Literal["nothing", "grid", "picture"]
 
 #: The rows of buttons under a job that has ended, at most 5 of 5. Those of `EACH` stand for a
-#: button of each picture of a grid, up to `MOST_OF_A_GRID`; ``upscale`` and ``expand`` are left out
-#: where nothing can; a draft has ``final`` in the place of ``upscale``.
+#: button of each picture of a grid, up to `MOST_OF_A_GRID`; ``upscale``, ``expand`` and ``vote``
+#: are left out where nothing can; a draft has ``final`` in the place of ``upscale``.
 ROWS: dict[Look, tuple[tuple[ButtonKind, ...], ...]] = {
     "nothing": (("again", "edit", "delete"),),
     "grid": (
@@ -52,7 +53,8 @@ ROWS: dict[Look, tuple[tuple[ButtonKind, ...], ...]] = {
     ),
     "picture": (
         ("again", "subtle", "strong", "upscale", "final", "edit"),
-        ("control", "expand", "favourite", "report", "delete"),
+        ("control", "expand", "report", "delete"),
+        ("favourite", "vote"),
     ),
 }
 #: Choices in the menu below the buttons of a job that has pictures.

@@ -38,6 +38,7 @@ from adapters.discord_chat.moderation import ModerationButton, show_as_now, tell
 from adapters.discord_chat.own_data import DELETE_EVERYTHING, DeleteEverything, erase_message
 from adapters.discord_chat.people import NEEDED, PLATFORM, Interaction, server_of, user_of
 from adapters.discord_chat.registration import register
+from adapters.discord_chat.showcase import BestOf
 from adapters.discord_chat.window import DiscordWindow, EditPace
 from bot.config import Config, ConfigError
 from bot.following import Following
@@ -96,6 +97,8 @@ class DiscordChat:
         self.log = service.moderation.log(
             PLATFORM, config.moderation.discord_channel, teller(self.client)
         )
+        best_of = BestOf(self.client, service)
+        self.best = service.showcase.on(PLATFORM, best_of.show, best_of.take_down)
         service.shown.refresh[PLATFORM] = partial(show_as_now, self.client, service)
         service.own_data.erase_message[PLATFORM] = partial(erase_message, self.client)
         max_bytes = int(config.control_images.max_megabytes * 1e6)
@@ -141,6 +144,7 @@ class DiscordChat:
         await asyncio.gather(
             self.following.run(),
             self.log.run(),
+            self.best.run(),
             register(self.client.tree, self.client.actions.mentions),
         )
 

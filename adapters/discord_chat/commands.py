@@ -265,6 +265,8 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         images=locale_str("How many pictures"),
         private=locale_str("Show the picture only to you"),
         notify=locale_str("When to call you to a picture that is done"),
+        showcase=locale_str("Let others vote for your pictures; the best may be shown"),
+        remix=locale_str("Let others build on your pictures"),
         reset=locale_str("Forget all your defaults"),
     )
     @app_commands.autocomplete(preset=complete.presets, size=complete.sizes)
@@ -275,7 +277,10 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         ]
     )
     @app_commands.rename(
-        **_localised("preset", "steps", "size", "guidance", "images", "private", "notify", "reset")
+        **_localised(
+            *("preset", "steps", "size", "guidance", "images", "private", "notify"),
+            *("showcase", "remix", "reset"),
+        )
     )
     async def settings(
         interaction: Interaction,
@@ -286,6 +291,8 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         images: Images | None = None,
         private: bool | None = None,
         notify: app_commands.Choice[str] | None = None,
+        showcase: bool | None = None,
+        remix: bool | None = None,
         reset: bool = False,
     ) -> None:
         async def look_up() -> Reply:
@@ -301,6 +308,8 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
                 reset,
                 private,
                 notify=cast(Notify, notify.value) if notify else None,
+                showcase=showcase,
+                remix=remix,
             )
             return await converse(service, source_of(interaction), command)
 

@@ -250,6 +250,7 @@ def ended_post(
     *,
     can_upscale: bool,
     can_expand: bool = False,
+    can_vote: bool = False,
     note: str = "",
     number: int | None = None,
 ) -> Post:
@@ -263,6 +264,7 @@ def ended_post(
         picture: Name and bytes of the file; None where there is none to show.
         can_upscale: Whether the picture can be upscaled.
         can_expand: Whether its words can be made richer.
+        can_vote: Whether people vote for pictures.
         note: A sentence about the file, such as that it is smaller than the original.
         number: Number of the picture to show, of several; None for all of them.
     """
@@ -289,7 +291,7 @@ def ended_post(
         for each in job_buttons(
             job, say, can_upscale, has_picture=picture is not None, number=number
         )
-        if can_expand or each.kind != "expand"
+        if (can_expand or each.kind != "expand") and (can_vote or each.kind != "vote")
     ]
     if picture is not None:
         items.append(JobMenu(say, job.id, number or 0, row=4))

@@ -21,6 +21,7 @@ from bot.commands import (
     AdminErase,
     AdminLog,
     AdminReports,
+    AdminShowcase,
     AdminWho,
 )
 from bot.decisions import OF_KIND, WORDS, Decision
@@ -183,6 +184,30 @@ def add_moderation(top: app_commands.Group, carry_out: CarryOut, complete: Compl
     @log.command(name=locale_str("off"), description=locale_str("Tells nobody any more"))
     async def log_off(interaction: Interaction) -> None:
         await carry_out(interaction, AdminLog("off"))
+
+    showcase = app_commands.Group(
+        name=locale_str("showcase"),
+        description=locale_str("Manages the channel where the best pictures are shown"),
+        parent=top,
+    )
+
+    @showcase.command(
+        name=locale_str("show"), description=locale_str("Shows where the best pictures are shown")
+    )
+    async def showcase_show(interaction: Interaction) -> None:
+        await carry_out(interaction, AdminShowcase())
+
+    @showcase.command(
+        name=locale_str("here"), description=locale_str("Shows the best pictures here")
+    )
+    async def showcase_here(interaction: Interaction) -> None:
+        await carry_out(interaction, AdminShowcase("here"))
+
+    @showcase.command(
+        name=locale_str("off"), description=locale_str("Shows the best pictures nowhere any more")
+    )
+    async def showcase_off(interaction: Interaction) -> None:
+        await carry_out(interaction, AdminShowcase("off"))
 
     reports = app_commands.Group(
         name=locale_str("reports"),

@@ -39,6 +39,7 @@ from bot.commands import (
     ShowCommand,
     UpscaleCommand,
     VaryCommand,
+    VoteCommand,
 )
 from bot.conversation import Reply, refusal
 from bot.decisions import Decision, command_of
@@ -56,7 +57,7 @@ INSPECT = "flux_inspect"
 
 
 #: Kinds of commands whose buttons are answered in words, or with a picture that is there already.
-TOLD = ("report", "link", "again")
+TOLD = ("report", "link", "again", "vote")
 
 
 class Actions:
@@ -355,6 +356,8 @@ def _command(verb: str, job_id: str, number: int) -> Command | None:
             return DeleteCommand(job_id)
         case "report":
             return ReportCommand(job_id)
+        case "vote":
+            return VoteCommand(job_id, number)
         case "forget":
             return SettingsCommand(is_reset=True)
         case _:

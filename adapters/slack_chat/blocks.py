@@ -191,6 +191,7 @@ def picture_message(
     can_upscale: bool = False,
     side_by_side: bool = False,
     can_expand: bool = False,
+    can_vote: bool = False,
     say: Language = ENGLISH,
 ) -> tuple[str, list[Block]]:
     """A job that succeeded, or that ended early with some pictures: its pictures, their numbers,
@@ -213,6 +214,7 @@ def picture_message(
         numbered.append(("final", say("Final picture")))
     elif can_upscale:
         numbered.append(("upscale", say("Upscale")))
+    numbered += [("vote", say("Vote"))] if can_vote else []
     if side_by_side and len(files) > 1:
         blocks.extend(carousels(job, files, numbered, say))
         numbered = []  # they are below each

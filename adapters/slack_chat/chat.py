@@ -26,6 +26,7 @@ from adapters.slack_chat.moderation import teller
 from adapters.slack_chat.own_data import erase_message
 from adapters.slack_chat.pace import Pace
 from adapters.slack_chat.rotation import Rotation
+from adapters.slack_chat.showcase import BestOf
 from adapters.slack_chat.sockets import PING_INTERVAL, Sockets
 from adapters.slack_chat.window import PLATFORM, SlackWindow, abandon
 from adapters.slack_chat.workspaces import NEEDED_SCOPES, SCOPES, TIMEOUT, Workspace
@@ -137,6 +138,10 @@ class SlackChat:
             PLATFORM, self._service.config.moderation.slack_channel, teller(self.workspaces)
         )
         telling = asyncio.create_task(log.run(), name="slack tells moderators")
+        best_of = BestOf(self.workspaces)
+        showing = self._service.showcase.on(PLATFORM, best_of.show, best_of.take_down)
+        shows = asyncio.create_task(showing.run(), name="slack shows the best")
+        self._open.callback(shows.cancel)
         self._open.callback(telling.cancel)
         looking = asyncio.create_task(self.following.run(), name="slack follows")
         self._open.callback(looking.cancel)

@@ -77,7 +77,9 @@ def teller(
         team = server.partition(":")[2] if server.startswith("slack-server:") else ""
         # The channel for all incidents may be in another workspace than the incident.
         candidates = sorted(workspaces.values(), key=lambda each: each.team != team)
-        text, parts = incident_message(incident, await _link(workspaces, incident))
+        text, parts = incident_message(
+            incident, await permalink(workspaces, incident.reply_to or {})
+        )
         for workspace in candidates:
             try:
                 await post(Place(workspace, channel, "", ""), text, parts)
@@ -90,10 +92,9 @@ def teller(
     return tell
 
 
-async def _link(workspaces: Mapping[str, Workspace], incident: Incident) -> str:
-    """The address of the message in which the picture of *incident* is shown to others; empty
-    where there is none, or where Slack does not say."""
-    to = incident.reply_to or {}
+async def permalink(workspaces: Mapping[str, Workspace], to: Mapping[str, Any]) -> str:
+    """The address of the message at *to*, a ``reply_to``, in which a picture is shown to others;
+    empty where there is none, or where Slack does not say."""
     workspace = workspaces.get(str(to.get("team")))
     channel, message = str(to.get("channel", "")), to.get("ts")
     # Nobody else can follow a link into a direct message.

@@ -55,9 +55,12 @@ class Place:
 
     def reply_to(self) -> dict[str, Any]:
         """The address of an answer here, as a job keeps it."""
-        where = {"team": self.workspace.team, "channel": self.channel, "root": self.root}
+        where: dict[str, Any] = {"team": self.workspace.team, "channel": self.channel}
+        where["root"] = self.root
         if self.hook:
             where["hook"] = self.hook
+        if self.is_direct:
+            where["is_private"] = True
         if self.say is not ENGLISH:
             where["locale"] = self.say.code
         return where

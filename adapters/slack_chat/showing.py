@@ -60,6 +60,7 @@ def picture_message(
         can_upscale=can_upscale,
         side_by_side=workspace.shows_carousels,
         can_expand=service.expansion.is_on,
+        can_vote=service.showcase.may_be_voted_for(job),
         say=say,
     )
     if asks_opinion and ids:

@@ -48,16 +48,7 @@ it. ``imagine`` makes a prompt of everything after it, and ``/`` before a verb i
 - Everything else is a prompt.
 """
 
-from bot.commands.history import HistoryFilter, read_filter, render_filter
-from bot.commands.options import DRAFT, OPTIONS, SERIES, WORDS
-from bot.commands.parsing import courtesy_in, parse, read_option, read_options
-from bot.commands.rendering import render, render_options
-from bot.commands.series import completed, series_of
-from bot.commands.sizes import SHAPES, fit_size
-from bot.commands.verbs import ADMIN_USAGES, TOPICS, VERBS
-from bot.commands.vocabulary import (
-    EXAMPLE,
-    WITH_PICTURES,
+from bot.commands.admin_vocabulary import (
     AdminAudit,
     AdminBan,
     AdminBans,
@@ -76,11 +67,23 @@ from bot.commands.vocabulary import (
     AdminReview,
     AdminRoles,
     AdminSample,
+    AdminShowcase,
     AdminStats,
     AdminStrikes,
     AdminUnban,
     AdminWho,
     AdminWords,
+)
+from bot.commands.history import HistoryFilter, read_filter, render_filter
+from bot.commands.options import DRAFT, OPTIONS, SERIES, WORDS
+from bot.commands.parsing import courtesy_in, parse, read_option, read_options
+from bot.commands.rendering import render, render_options
+from bot.commands.series import completed, series_of
+from bot.commands.sizes import SHAPES, fit_size
+from bot.commands.verbs import ADMIN_USAGES, TOPICS, VERBS
+from bot.commands.vocabulary import (
+    EXAMPLE,
+    WITH_PICTURES,
     AgainCommand,
     AnswerCommand,
     CancelCommand,
@@ -114,6 +117,7 @@ from bot.commands.vocabulary import (
     UpscaleCommand,
     Variation,
     VaryCommand,
+    VoteCommand,
 )
 
 __all__ = [
@@ -145,6 +149,7 @@ __all__ = [
     "AdminReview",
     "AdminRoles",
     "AdminSample",
+    "AdminShowcase",
     "AdminStats",
     "AdminStrikes",
     "AdminUnban",
@@ -184,6 +189,7 @@ __all__ = [
     "UpscaleCommand",
     "Variation",
     "VaryCommand",
+    "VoteCommand",
     "completed",
     "courtesy_in",
     "fit_size",

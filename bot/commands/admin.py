@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bot.commands.message import Message, as_id
-from bot.commands.options import HISTORY, Number, WrongValue
-from bot.commands.parts import take_apart
-from bot.commands.verbs import ADMIN_USAGES
-from bot.commands.vocabulary import (
-    MAX_CREDITS,
+from bot.commands.admin_vocabulary import (
     AdminAudit,
     AdminBan,
     AdminBans,
@@ -28,11 +23,19 @@ from bot.commands.vocabulary import (
     AdminReview,
     AdminRoles,
     AdminSample,
+    AdminShowcase,
     AdminStats,
     AdminStrikes,
     AdminUnban,
     AdminWho,
     AdminWords,
+)
+from bot.commands.message import Message, as_id
+from bot.commands.options import HISTORY, Number, WrongValue
+from bot.commands.parts import take_apart
+from bot.commands.verbs import ADMIN_USAGES
+from bot.commands.vocabulary import (
+    MAX_CREDITS,
 )
 from bot.commands.words import GAPS, INK, Word, error_at, shown, suggestion
 
@@ -51,6 +54,7 @@ _ADMIN_ALONE: dict[str, AdminCommand] = {
     "held": AdminReview(),
     "reports": AdminReports(),
     "log": AdminLog(),
+    "showcase": AdminShowcase(),
     "words": AdminWords(),
     "stats": AdminStats(),
     "audit": AdminAudit(),
@@ -98,6 +102,8 @@ def read_admin(message: Message) -> AdminCommand:
             return AdminInvite(words[1].text)
         case ["log", "here" | "off" as action]:
             return AdminLog(action)
+        case ["showcase", "here" | "off" as action]:
+            return AdminShowcase(action)
         case ["audit", "export", *_]:
             return AdminAudit(message.text[words[1].end :].strip(GAPS), is_export=True)
         case ["audit", *_]:

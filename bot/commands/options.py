@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 from bot.commands.sizes import SHAPES
 from bot.commands.vocabulary import MAX_IMAGES, MAX_SERIES, Notify
@@ -173,6 +173,18 @@ class OneOf:
         return {field: text.lower()}
 
 
+class Switch:
+    """On or off."""
+
+    description = "on or off"
+    _WORDS: ClassVar = {"on": True, "yes": True, "off": False, "no": False}
+
+    def read(self, text: str, field: str) -> dict[str, Any]:
+        if text.lower() not in self._WORDS:
+            raise WrongValue(f"must be {self.description}, not {shown(text)}")
+        return {field: self._WORDS[text.lower()]}
+
+
 @dataclass(frozen=True, slots=True)
 class Flag:
     """A word that has no value behind it, and sets `value` by being there."""
@@ -200,7 +212,7 @@ class Option:
 
     name: str
     fields: tuple[str, ...]
-    kind: Number | Ratio | Place | Text | Names | OneOf | Flag
+    kind: Number | Ratio | Place | Text | Names | OneOf | Switch | Flag
     help: str
     example: str
     aliases: tuple[str, ...] = ()
@@ -353,7 +365,23 @@ NOTIFY = Option(
     " wait by direct message.",
     "always",
 )
-SETTINGS: dict[str, Option] = {**IMAGINE, NOTIFY.name: NOTIFY}
+SHOWCASE = Option(
+    "showcase",
+    ("showcase",),
+    Switch(),
+    "Whether others may vote for your pictures, and the best may be shown.",
+    "off",
+)
+REMIX = Option(
+    "remix",
+    ("remix",),
+    Switch(),
+    "Whether others may build on your pictures: draw them again, vary them, make them larger.",
+    "off",
+)
+#: Options of settings alone.
+OWN: tuple[Option, ...] = (NOTIFY, SHOWCASE, REMIX)
+SETTINGS: dict[str, Option] = {**IMAGINE, **{each.name: each for each in OWN}}
 #: What `expand` says more about.
 AXES = ("camera", "light", "mood", "style")
 EXPAND: dict[str, Option] = IMAGINE | {

@@ -16,6 +16,7 @@ from bot.commands.options import (
     EXPAND,
     HISTORY,
     IMAGINE,
+    OWN,
     SETTINGS,
     VARY,
     Number,
@@ -385,9 +386,9 @@ def _read_settings(message: Message) -> SettingsCommand:
     message.refuse(words[is_reset:])
     if is_reset and parts.values:
         raise error_at(words[0], "reset forgets all settings, so set new ones afterwards")
-    notify = parts.values.pop("notify", None)
+    own = {each.name: parts.values.pop(each.name, None) for each in OWN}
     changes = ImagineCommand(**parts.values) if parts.values else None
-    return SettingsCommand(changes, is_reset, notify=notify)
+    return SettingsCommand(changes, is_reset, **own)
 
 
 def _read_expand(message: Message) -> ExpandCommand:

@@ -80,7 +80,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("help [topic]", "Explains everything, or one command or option."),
     Verb(
         "admin presets | quota | pause | drain | resume | ban | unban | bans | channels"
-        " | roles | queue | held | release"
+        " | roles | showcase | queue | held | release"
         " | reject | reveal | strikes | words | who | reports | dismiss | remove | erase | log"
         " | invite | stats | audit",
         "For admins only.",
@@ -115,6 +115,7 @@ ADMIN_USAGES: dict[str, str] = {
     "remove": "admin remove ID [reason]",
     "erase": "admin erase USER, then admin erase USER --yes",
     "log": "admin log, admin log here, admin log off",
+    "showcase": "admin showcase, admin showcase here, admin showcase off",
     "invite": "admin invite NAME",
     "stats": "admin stats [DAYS]",
     "audit": "admin audit [words] [--page 2] | admin audit export [words]",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from bot.commands.admin_vocabulary import AdminCommand
 from generation.errors import InvalidRequest
 
 #: More pictures than this are never one request; the configured limit is lower.
@@ -234,6 +235,14 @@ class OpinionCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class VoteCommand:
+    """Vote for one picture (from 1) of a job that somebody else asked for, or take that back."""
+
+    job_id: str
+    number: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class QuotaCommand:
     """Show the person's credits."""
 
@@ -286,9 +295,11 @@ class SettingsCommand:
     Attributes:
         is_reset: Whether all earlier defaults are forgotten.
         is_private: Whether only the person may see their pictures, on platforms that can do that.
-        is_complete: Whether `changes` replace all earlier defaults but `is_private` and `notify`,
-            as from a form that shows all others.
+        is_complete: Whether `changes` replace all earlier defaults but the settings below and
+            `is_private`, as from a form that shows all others.
         notify: When to tell them that a picture is done.
+        showcase: Whether others may vote for their pictures, which may be shown among the best.
+        remix: Whether others may build on their pictures.
     """
 
     changes: ImagineCommand | None = None
@@ -296,6 +307,14 @@ class SettingsCommand:
     is_private: bool | None = None
     is_complete: bool = False
     notify: Notify | None = None
+    showcase: bool | None = None
+    remix: bool | None = None
+
+    @property
+    def beside(self) -> dict[str, Any]:
+        """The settings that are no defaults of a picture, as far as they are said."""
+        values = {"notify": self.notify, "showcase": self.showcase, "remix": self.remix}
+        return {name: value for name, value in values.items() if value is not None}
 
     @property
     def is_question(self) -> bool:
@@ -389,195 +408,6 @@ class ReportCommand:
     reason: str = ""
 
 
-class AdminCommand:
-    """A command for admins alone; users are written ``platform:id``."""
-
-
-@dataclass(frozen=True, slots=True)
-class AdminPresets(AdminCommand):
-    """List the presets, read them anew, or enable or disable *name*."""
-
-    action: Literal["list", "reload", "enable", "disable"] = "list"
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class AdminQuota(AdminCommand):
-    """Show, grant (1 to 10**9), set (0 to 10**9, or None for the default) or reset credits.
-
-    Attributes:
-        user: Also a role or a server, to show or set its quota; see `bot.origins`.
-        roles: The person's roles where the admin asks, if the platform has any.
-    """
-
-    action: Literal["show", "grant", "set", "reset"]
-    user: str
-    credits: int | None = None
-    roles: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class AdminBan(AdminCommand):
-    user: str
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class AdminUnban(AdminCommand):
-    user: str
-
-
-@dataclass(frozen=True, slots=True)
-class AdminBans(AdminCommand):
-    """List the people who are banned in a server."""
-
-
-@dataclass(frozen=True, slots=True)
-class AdminRoles(AdminCommand):
-    """List the roles of a server whose members alone may draw, add one, or remove one.
-
-    Attributes:
-        role: ``platform-role:id``.
-    """
-
-    action: Literal["list", "allow", "remove"] = "list"
-    role: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class AdminPause(AdminCommand): ...
-
-
-@dataclass(frozen=True, slots=True)
-class AdminResume(AdminCommand): ...
-
-
-@dataclass(frozen=True, slots=True)
-class AdminDrain(AdminCommand): ...
-
-
-@dataclass(frozen=True, slots=True)
-class AdminQueue(AdminCommand):
-    """List everybody's jobs, or those that were given up, or change one."""
-
-    action: Literal["list", "failed", "first", "last", "cancel", "refund", "replay"] = "list"
-    job_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class AdminChannels(AdminCommand):
-    """List the channels of a server to which drawing is restricted, add one, or remove one."""
-
-    action: Literal["list", "allow", "remove"] = "list"
-    channel: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class AdminReview(AdminCommand):
-    """List the pictures that a screen holds, decide about one, or take a spoiler away.
-
-    Attributes:
-        reason: A sentence for the person whose picture is rejected.
-    """
-
-    action: Literal["list", "release", "reject", "reveal"] = "list"
-    job_id: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class AdminWho(AdminCommand):
-    """Tell who asked for a picture."""
-
-    job_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class AdminReports(AdminCommand):
-    """List reported pictures, close the reports about one, or delete a picture."""
-
-    action: Literal["list", "dismiss", "remove"] = "list"
-    job_id: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class AdminErase(AdminCommand):
-    """Delete everything of a person within the server where this is said.
-
-    Attributes:
-        is_sure: Whether to do it; else it is asked for once.
-    """
-
-    user: str
-    is_sure: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class AdminLog(AdminCommand):
-    """Tell the channel where this is said of incidents in its server, or end that."""
-
-    action: Literal["show", "here", "off"] = "show"
-
-
-@dataclass(frozen=True, slots=True)
-class AdminStrikes(AdminCommand):
-    """Show the strikes of a person, or lift them."""
-
-    user: str
-    is_lifted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class AdminWords(AdminCommand):
-    """List the words that a server refuses, refuse one, or allow it again."""
-
-    action: Literal["list", "refuse", "allow"] = "list"
-    word: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class AdminInvite(AdminCommand):
-    """Add somebody who signs in on the page, or give them a new link.
-
-    Attributes:
-        name: Of ``web:name``.
-    """
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class AdminSample(AdminCommand):
-    """Have the sample of a preset drawn; without a *prompt* from the example of the help."""
-
-    name: str
-    prompt: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class AdminAudit(AdminCommand):
-    """List the acts of admins; for people who manage one server, the acts there.
-
-    Attributes:
-        words: Text that an act has in it: a name, an act, a reason.
-        page: Counts from 1.
-        is_export: Whether all of them are wanted, in a file.
-    """
-
-    words: str = ""
-    page: int = 1
-    is_export: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class AdminStats(AdminCommand):
-    """Show the figures of the last *days* (1 to 366); for people who manage one server, those of
-    it."""
-
-    days: int = 1
-
-
 #: Commands that a picture may come along with.
 WITH_PICTURES = (ImagineCommand, SeriesCommand, InspectCommand)
 
@@ -586,7 +416,7 @@ Command = (
     | (SeriesCommand | AnswerCommand | PreferCommand | ExpandCommand)
     | (ShowCommand | HowCommand | HistoryCommand | CancelCommand | DeleteCommand)
     | (ReportCommand | ThanksCommand | OpinionCommand | FavouriteCommand)
-    | ShareCommand
+    | (ShareCommand | VoteCommand)
     | (PresetsCommand | QuotaCommand | QueueCommand | SettingsCommand | HelpCommand)
     | (InspectCommand | MyDataCommand | LinkCommand | UnlinkCommand | AdminCommand)
 )

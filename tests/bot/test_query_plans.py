@@ -14,8 +14,10 @@ ROOT = Path(__file__).parent.parent.parent
 #: Tables that grow with every job, or with every act of people.
 GROWING = {"jobs", "entries", "audit", "incidents", "reports", "strikes"}
 GROWING |= {"idempotency_keys", "favourites", "webhooks", "shared_jobs"}
+GROWING |= {"votes", "showcased"}
 #: Indexes of rows that are few at any time, such as jobs that wait.
 OF_FEW = {"jobs_unfinished", "jobs_owed", "jobs_dead_letters", "jobs_held", "reports_open"}
+OF_FEW |= {"showcased_open"}
 
 #: Statements that may read all of a table, and why.
 ALLOWED = {
@@ -28,7 +30,9 @@ ALLOWED = {
 #: Texts that a statement is put together from, where the code alone does not tell.
 PARTS = {
     "bot/due_deletions.py:forget_acts": {"table": ["audit", "incidents", "reports"]},
-    "bot/due_deletions.py:forget_server": {"table": ["drawing_roles", "members", "log_channels"]},
+    "bot/due_deletions.py:forget_server": {
+        "table": ["drawing_roles", "members", "log_channels", "showcase_channels"]
+    },
     "bot/forgetting.py:replace_person": {
         "f'UPDATE OR REPLACE {table} SET {column} = ? WHERE {column} = ?'": [
             f"UPDATE OR REPLACE {table} SET {column} = ? WHERE {column} = ?"

@@ -54,6 +54,8 @@ PAUSES = {
     "bot.following.SECONDS_UNTIL_ARRIVED": 0.15,
     "bot.moderation_log.SECONDS_BETWEEN_LOOKS": 0.01,
     "bot.moderation_log.SECONDS_AFTER_A_FAULT": 0.01,
+    "bot.showcase.SECONDS_BETWEEN_LOOKS": 0.01,
+    "bot.showcase.SECONDS_AFTER_A_FAULT": 0.01,
     "bot.assembly.platforms.FIRST_PAUSE": 0.01,
     "adapters.discord_chat.faults.FIRST_PAUSE": 0.01,
     "adapters.discord_chat.faults.LONGEST_PAUSE": 0.01,
@@ -65,6 +67,7 @@ PAUSES = {
 #: Where nothing answers, these are short as well. Elsewhere they are long, so that a busy machine
 #: adds no faults of its own.
 PATIENCE = {
+    "bot.showcase.SECONDS_FOR_AN_ACT": 0.4,
     "adapters.discord_chat.faults.SECONDS_FOR_A_CALL": 0.4,
     "adapters.discord_chat.first_answers.SECONDS_TO_ANSWER": 0.3,
     "adapters.discord_chat.first_answers.SECONDS_TO_FIND": 0.2,
@@ -187,6 +190,7 @@ class Stage:
                 self.bot = Bot(
                     self.folder, self.gate, Clock(),
                     moderation={"discord_channel": str(self.mods.id)},
+                    showcase={"votes": 1},
                 )  # fmt: skip
                 self.bot.judges = {"judge": lambda: self.judge}
                 await self.bot.start()
@@ -274,6 +278,7 @@ class Play:
     Attributes:
         asks: What people have asked for.
         picture: The message of a picture that Ada had before.
+        best: The channel where the best are shown.
         checks: What the scenario itself finds wrong, where the fault passes.
         calls: Names and paths of the calls, once the play is over.
     """
@@ -285,6 +290,7 @@ class Play:
     problems: list[str] = field(default_factory=list)
     asks: list[Ask] = field(default_factory=list)
     picture: object = None
+    best: object = None
     calls: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self):

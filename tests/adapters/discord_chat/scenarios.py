@@ -6,6 +6,7 @@ from bot.commands import ImagineCommand
 from tests.adapters.discord_chat.conftest import EDIT, no
 from tests.adapters.discord_chat.every_call import Play, Scenario, pictures_of
 from tests.adapters.discord_chat.every_fault import KINDS, PASSING
+from tests.conftest import ADMIN
 from tests.fakes.discord import File
 from tests.judges import HIDDEN
 from tests.samples import picture
@@ -204,6 +205,38 @@ async def _draw_much(play: Play) -> None:
         play.picture = await play.gets(prompt="noise", seed=seed, size="128x128", steps=1)
 
 
+async def _among_the_best(play: Play) -> None:
+    """Somebody votes for a picture, which is shown among the best once."""
+    play.best = play.fake.guild.add_channel("best-of")
+    servers, guild = play.stage.bot.service.servers, play.fake.guild.id
+    await servers.set_showcase(ADMIN, f"discord-server:{guild}", str(play.best.id))
+
+    def check():
+        shown = len(play.best.messages)
+        return None if shown == 1 else f"{shown} messages among the best"
+
+    play.checks.append(check)
+    await play.asks_for("words", play.fake.person("bob").press(play.picture, "Vote"))
+    await play.in_its_own_time(lambda: play.best.messages and play.saw("/threads"))
+
+
+async def _draw_the_best(play: Play) -> None:
+    await _draw(play)
+    await _among_the_best(play)
+    play.checks.clear()
+
+
+async def _no_longer_the_best(play: Play) -> None:
+    """Its maker deletes it."""
+
+    def check():
+        return "a deleted picture is among the best" if play.best.messages else None
+
+    play.checks.append(check)
+    await play.asks_for("nothing", play.ada.press(play.picture, "Delete"))
+    await play.in_its_own_time(lambda: not play.best.messages)
+
+
 async def _exported(play: Play) -> None:
     """One's own data, in several files."""
     await play.asks_for("words", play.ada.command(play.channel, "flux mydata export"), 3)
@@ -231,7 +264,7 @@ async def _called(play: Play) -> None:
 
 async def _called_directly(play: Play) -> None:
     await play.presence.bot.service.own_settings.change(
-        f"discord:{play.ada.id}", ImagineCommand(), notify="dm"
+        f"discord:{play.ada.id}", ImagineCommand(), beside={"notify": "dm"}
     )
     await _called(play)
 
@@ -273,6 +306,8 @@ SCENARIOS = {
     "a picture that is deleted": Scenario(_thrown_away, _draw),
     "a picture that is reported": Scenario(_reported, _draw),
     "a picture that is revealed": Scenario(_revealed, _draw_a_spoiler),
+    "a picture among the best": Scenario(_among_the_best, _draw),
+    "a picture that leaves the best": Scenario(_no_longer_the_best, _draw_the_best),
     "one's own data": Scenario(_exported, _draw_much),
     "the end of one's own data": Scenario(_forgotten, _draw),
     "a picture that was waited for": Scenario(_called),
@@ -441,6 +476,17 @@ CALLS = {
         "PATCH /webhooks/*/*/messages/@original words",
         "POST /channels/*/messages words",
         "POST /interactions/*/*/callback promise",
+    ),
+    "a picture among the best": (
+        "PATCH /webhooks/*/*/messages/@original words",
+        "POST /channels/*/messages picture",
+        "POST /channels/*/messages/*/threads",
+        "POST /interactions/*/*/callback promise",
+    ),
+    "a picture that leaves the best": (
+        "DELETE /channels/*/messages/*",
+        "DELETE /webhooks/*/*/messages/@original",
+        "POST /interactions/*/*/callback acknowledgement",
     ),
     "one's own data": (
         "PATCH /webhooks/*/*/messages/@original words",

@@ -46,6 +46,8 @@ SHORT = {
     "bot.following.SECONDS_FOR_AN_EDIT": 0.05,
     "bot.following.SECONDS_UNTIL_ARRIVED": 0.3,
     "bot.moderation_log.SECONDS_BETWEEN_LOOKS": 0.02,
+    "bot.showcase.SECONDS_BETWEEN_LOOKS": 0.02,
+    "bot.showcase.SECONDS_AFTER_A_FAULT": 0.05,
     "bot.moderation_log.SECONDS_AFTER_A_FAULT": 0.05,
 }
 FOLDER = Path(adapters.slack_chat.__file__).parent
@@ -388,6 +390,7 @@ async def _stage(folder, trouble, hangs_after):
     bot = Bot(folder, gate, clock)
     stage = Stage(slack, bot, gate, judge, slack.api.trouble, hangs_after)
     bot.settings["moderation"] = {"slack_channel": stage.mods.id}
+    bot.settings["showcase"] = {"votes": 1}
     bot.judges = {"judge": lambda: judge}
     try:
         await bot.start()

@@ -242,6 +242,23 @@ async def held_picture(stage):
     await stage.have(job)
 
 
+async def the_best(stage):
+    """Somebody votes for a picture, and its maker deletes it, so that the best are none again."""
+    best = stage.slack.channel("best-of")
+    team = stage.ada.key.partition(":")[2].rpartition("-")[0]
+    await stage.bot.service.servers.set_showcase("web:local", f"slack-server:{team}", best.id)
+    job = await stage.draw(stage.ada.mention(stage.general, FOX))
+    fox = await stage.shows("seed", "Vote", stage.patience)
+    if fox is None:
+        return
+    await stage.slack.person("bob").press(fox[1], "Vote", stage.general)
+    shown = await stage.see(lambda: any(images(each) for each in best.messages.values()))
+    if shown:
+        stage.deleted.add(job.id)
+        await stage.ada.press(fox[1], "Delete", stage.general)
+        await stage.see(lambda: not best.messages, stage.patience)
+
+
 async def export_of_the_log(stage):
     await stage.boss.mention(stage.mods, "admin ban slack:U5 spam")
     await stage.boss.slash(stage.mods, "admin audit export")
@@ -250,7 +267,8 @@ async def export_of_the_log(stage):
 
 async def called_directly(stage):
     """After a long wait, for somebody who wants that."""
-    await stage.bot.service.own_settings.change(stage.ada.key, ImagineCommand(), notify="dm")
+    own = stage.bot.service.own_settings
+    await own.change(stage.ada.key, ImagineCommand(), beside={"notify": "dm"})
     job = await stage.ask(stage.ada.mention(stage.general, FOX))
     await stage.shows("step 0 of")
     stage.bot.clock.advance(31)
@@ -340,6 +358,7 @@ ALL = {
         report,
         question_of_an_admin,
         held_picture,
+        the_best,
         export_of_the_log,
         called_directly,
         restart,

@@ -108,7 +108,8 @@ async def test_a_process_that_dies_before_its_last_word_leaves_that_to_the_next(
 ):
     """The picture is in another message already, which has called the person by being new."""
     monkeypatch.setattr("bot.following.SECONDS_TO_LEAVE", 0.05)
-    await chat.bot.service.own_settings.change(ada.key, ImagineCommand(), notify="always")
+    own = chat.bot.service.own_settings
+    await own.change(ada.key, ImagineCommand(), beside={"notify": "always"})
     message = await without_progress(chat, slack, ada, general)
     slack.api.fault("chat.update", "restricted_action", None, asyncio.Event())
     gate.open()

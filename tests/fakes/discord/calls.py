@@ -16,6 +16,7 @@ from .state import Channel, File, Guild, Message
 VIEW = library.Permissions.view_channel.flag
 SEND = library.Permissions.send_messages.flag
 SEND_IN_THREADS = library.Permissions.send_messages_in_threads.flag
+CREATE_THREADS = library.Permissions.create_public_threads.flag
 ATTACH = library.Permissions.attach_files.flag
 EMBED = library.Permissions.embed_links.flag
 HISTORY = library.Permissions.read_message_history.flag
@@ -294,6 +295,16 @@ def edit_message(call: Call):
     return 200, messages.render(discord, message)
 
 
+def start_thread(call: Call):
+    where = call.channel()
+    message = call.message(where)
+    _need(where, call.discord.bot, CREATE_THREADS)
+    if message.id in call.discord.channels:
+        raise Refusal(400, 160004, "A thread has already been created for this message")
+    thread = where.add_thread(call.body["name"], of=message)
+    return 201, payloads.channel(thread)
+
+
 def delete_message(call: Call):
     discord, where = call.discord, call.channel()
     message = call.message(where)
@@ -450,6 +461,7 @@ CALLS: dict[tuple[str, str], Callable] = {
     ("GET", MESSAGES + "/{message_id}"): get_message,
     ("PATCH", MESSAGES + "/{message_id}"): edit_message,
     ("DELETE", MESSAGES + "/{message_id}"): delete_message,
+    ("POST", MESSAGES + "/{message_id}/threads"): start_thread,
     ("POST", "/interactions/{interaction_id}/{interaction_token}/callback"): answer_interaction,
     ("POST", WEBHOOK): follow_up,
     ("GET", WEBHOOK + "/messages/@original"): get_response,

@@ -24,6 +24,7 @@ MEMBER_PERMISSIONS = discord.Permissions(
     view_channel=True,
     send_messages=True,
     send_messages_in_threads=True,
+    create_public_threads=True,
     embed_links=True,
     attach_files=True,
     read_message_history=True,
@@ -336,9 +337,11 @@ class Channel:
             if not message.is_deleted and message.seen_by is None
         ]
 
-    def add_thread(self, name: str) -> "Channel":
+    def add_thread(self, name: str, of: "Message | None" = None) -> "Channel":
+        """A thread of its own, or below the message *of*, whose id it has then."""
+        id = self.discord.snowflake() if of is None else of.id
         return self.discord.add_channel(
-            Channel(self.discord, self.discord.snowflake(), 11, name, self.guild, parent=self)
+            Channel(self.discord, id, 11, name, self.guild, parent=self)
         )
 
     def overwrite(
