@@ -6,42 +6,26 @@ gets the same answer for what is private as for what is not there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from html import escape
-from pathlib import Path
-from string import Template
-
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
+from adapters.web_chat import picture_pages
+from adapters.web_chat.languages import language_for
 from adapters.web_chat.negotiation import of_picture
 from adapters.web_chat.pictures import file_name
 from adapters.web_chat.security import LOCAL_USER, address_of, cookie_of
 from adapters.web_chat.sharing import Asker, JobId, TheWeb, Web, responses
-from adapters.web_chat.views import JobView, SharedView
+from adapters.web_chat.views import SharedView
 from bot.commands import ShareCommand
 from bot.conversation import converse
 from bot.formats import SUFFIXES
-from bot.jobs import Job
 from bot.refusals import Conflict, NotFound
 from bot.sharing import PAGES
 from bot.source import Source
 
 router = APIRouter(tags=["pictures"])
 
-TEMPLATES = Path(__file__).parent / "templates"
-PAGE = Template((TEMPLATES / "picture.html").read_text(encoding="utf-8"))
-NO_PAGE = Template((TEMPLATES / "no-picture.html").read_text(encoding="utf-8"))
-#: What programs that show a preview of a link take, and may fetch in a moment.
-PREVIEW = "image/jpeg"
-#: Characters of a prompt that a title has at most.
-TITLE = 90
-#: Pixels of the longest side of a picture that is shown enlarged, by whole pixels.
-TINY = 128
 UNSEEN = {"X-Robots-Tag": "noindex, nofollow, noimageindex", "Cache-Control": "no-store"}
-#: A browser leaves its cookie at home where a link elsewhere has led it here, and takes it along
-#: where this page leads it (draft-ietf-httpbis-rfc6265bis, 5.2).
-AGAIN = '<meta http-equiv="refresh" content="0; url=?again">\n'
 
 
 @router.get(
@@ -81,16 +65,18 @@ async def get_page(web: TheWeb, request: Request, id: str) -> Response:
     visitor = _visitor(web, request)
     found = await web.service.sharing.behind(id, visitor)
     if found is None:
-        return _nothing(is_again=not web.tokens or "again" in request.query_params)
+        may_be_own = bool(web.tokens) and "again" not in request.query_params
+        return _nothing(request, may_be_own=may_be_own)
     job, is_shared = found
     is_own = visitor is not None and web.service.lookups.is_own(visitor, job)
-    written = page(job, _address(web, request, job.id), is_own=is_own, is_shared=is_shared)
+    address, language = _address(web, request, job.id), _language(request)
+    written = picture_pages.page(job, address, language, is_own=is_own, is_shared=is_shared)
     return HTMLResponse(written, headers=UNSEEN)
 
 
 @router.api_route(PAGES + "{id}/preview.jpg", methods=["GET", "HEAD"], include_in_schema=False)
 async def get_preview(web: TheWeb, request: Request, id: str) -> Response:
-    return await _picture(web, request, id, None, PREVIEW)
+    return await _picture(web, request, id, None, picture_pages.PREVIEW)
 
 
 @router.api_route(PAGES + "{id}/{number:int}", methods=["GET", "HEAD"], include_in_schema=False)
@@ -113,7 +99,7 @@ async def _picture(
     """Picture *number* (from 1) of a job as *media_type*; with None all of them in one."""
     found = await web.service.sharing.behind(id, _visitor(web, request))
     if found is None:
-        return _nothing()
+        return _nothing(request)
     job, _ = found
     owner = Source(job.user)
     try:
@@ -125,81 +111,12 @@ async def _picture(
         turn = f"link:{address_of(request.scope)}"
         data = await web.service.formats.encoded(turn, path, media_type)
     except (NotFound, Conflict):
-        return _nothing()
+        return _nothing(request)
     headers = {**UNSEEN, "Vary": "Accept"}
     if is_download:
         name = file_name(job, number) + SUFFIXES[media_type]
         headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return Response(data, media_type=media_type, headers=headers)
-
-
-def page(job: Job, address: str, *, is_own: bool, is_shared: bool) -> str:
-    """The page of *job* as HTML, for its person or, where it is shared, for anybody.
-
-    Args:
-        address: The link that leads to it.
-    """
-    view = JobView.of(job)
-    path = f"{PAGES}{job.id}"
-    prompt = view.prompt
-    title = prompt if len(prompt) <= TITLE else f"{prompt[:TITLE]}…"
-    several = len(view.pictures) > 1
-    pictures = "".join(
-        f'<img src="{path}/{each.number}" width="{view.width}" height="{view.height}"'
-        f' alt="Made by AI: {escape(view.prompt)}">'
-        for each in view.pictures
-    )
-    downloads = "".join(
-        f'<a href="{path}/{each.number}?download=true" download>'
-        f"Download{f' {each.number}' if several else ''}</a>"
-        for each in view.pictures
-    )
-    layout = "several" if several else "one"
-    platform, _, name = job.user.partition(":")
-    maker = f" for {name}" if platform == "web" and job.user != LOCAL_USER else ""
-    rows = "".join(f"<dt>{name}</dt><dd>{escape(str(value))}</dd>" for name, value in _rows(view))
-    return PAGE.substitute(
-        title=escape(title),
-        preview=_preview(view, title, address) if is_shared else "",
-        state=("Shared by its link" if is_shared else "Private") if is_own else "",
-        layout=f"{layout} tiny" if max(view.width, view.height) <= TINY else layout,
-        pictures=pictures,
-        prompt=escape(view.prompt),
-        maker=escape(maker),
-        downloads=downloads,
-        own=f'<a href="/#picture={job.id}">Open in fluxbot</a>' if is_own else "",
-        rows=rows,
-    )
-
-
-def _preview(view: JobView, title: str, address: str) -> str:
-    """What programs show of a link (https://ogp.me)."""
-    told = {
-        "og:type": "website",
-        "og:site_name": "fluxbot",
-        "og:title": title,
-        "og:description": "Made by AI",
-        "og:url": address,
-        "og:image": f"{address}/preview.jpg",
-        "og:image:type": PREVIEW,
-        "og:image:alt": f"Made by AI: {title}",
-    }
-    lines = [f'<meta property="{name}" content="{escape(text)}">' for name, text in told.items()]
-    return "\n".join([*lines, '<meta name="twitter:card" content="summary_large_image">', ""])
-
-
-def _rows(view: JobView) -> Iterable[tuple[str, object]]:
-    """What is told of a picture beside its prompt."""
-    yield "Seed", ", ".join(str(each.seed) for each in view.pictures)
-    yield "Size", f"{view.width} × {view.height}"
-    yield "Steps", view.num_inference_steps
-    yield "Guidance", view.guidance_scale
-    if view.strength is not None:
-        yield "Strength", view.strength
-    if view.negative_prompt:
-        yield "Without", view.negative_prompt
-    yield "Preset", view.preset
-    yield "Model", view.model
 
 
 def _visitor(web: Web, request: Request) -> Source | None:
@@ -211,10 +128,15 @@ def _visitor(web: Web, request: Request) -> Source | None:
     return None if found is None else Source(found[1])
 
 
-def _nothing(*, is_again: bool = True) -> Response:
+def _nothing(request: Request, *, may_be_own: bool = False) -> Response:
     """The answer where there is no picture, or none for this visitor."""
-    written = NO_PAGE.substitute(again="" if is_again else AGAIN)
+    written = picture_pages.nothing(_language(request), is_led_again=may_be_own)
     return HTMLResponse(written, status_code=404, headers=UNSEEN)
+
+
+def _language(request: Request) -> str:
+    """The code of the language that the page is read in."""
+    return language_for(request.headers).code
 
 
 def _address(web: Web, request: Request, id: str) -> str:

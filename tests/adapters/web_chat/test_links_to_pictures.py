@@ -67,6 +67,10 @@ async def test_a_page_is_private_until_it_is_shared_and_after_it_is_taken_back(w
         assert "noindex" in headers["x-robots-tag"]
         assert "script-src 'self'" in headers["content-security-policy"]
 
+    german = await web.get(f"/p/{id}", headers={"Accept-Language": "de"})
+    assert '<html lang="de"' in german.text
+    assert "Von KI gemacht für ada" in german.text
+
     await web.delete(f"/api/jobs/{id}/link", headers=AS_ADA)
 
     for path in (f"/p/{id}", f"/p/{id}/1", preview):

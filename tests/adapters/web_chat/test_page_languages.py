@@ -3,10 +3,12 @@
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
+from adapters.web_chat import picture_pages
 from adapters.web_chat.pages import STATIC
 from bot.views import EngineStatus
 from tests.adapters.web_chat.literals import literals
@@ -61,7 +63,11 @@ def said():
     page = Written()
     for name in PAGES:
         page.feed((STATIC / name).read_text(encoding="utf-8"))
-    found = page.found - NAMES | STATES
+    for path in picture_pages.TEMPLATES.glob("*.html"):
+        page.feed(path.read_text(encoding="utf-8"))
+    found = {each for each in page.found if not each.startswith("$")} - NAMES | STATES
+    code = Path(picture_pages.__file__).read_text(encoding="utf-8")
+    found |= set(re.findall(r'say\("([^"]+)"', code)) | {"Download {0}"}
     for path in SCRIPTS:
         code = path.read_text(encoding="utf-8")
         found |= {each.text for each in literals(code) if each.is_translated}

@@ -35,7 +35,7 @@ def facts(job):
 
 async def test_a_draft_is_cheap_and_its_final_picture_is_what_was_asked_for(said, service):
     draft = (await said(ASKED)).job
-    final = (await said(f"final {draft.id}")).job
+    final = (await said(f"final #{draft.id}")).job
 
     assert facts(draft) == (8, 256, 128, 7)
     assert draft.request.is_draft
@@ -51,7 +51,7 @@ async def test_a_draft_is_cheap_and_its_final_picture_is_what_was_asked_for(said
 async def test_the_latest_draft_is_finished_or_one_of_its_pictures(said):
     draft = (await said(f"{ASKED} --images 2")).job
 
-    assert facts((await said(f"final {draft.id} 2")).job) == (20, 512, 256, 8)
+    assert facts((await said(f"final #{draft.id} 2")).job) == (20, 512, 256, 8)
     second = (await said(f"{ASKED} --images 2")).job
     final = (await said("final")).job
     assert (final.parent, final.images) == (second.id, 2)
@@ -75,7 +75,7 @@ async def test_a_draft_that_is_drawn_again_stays_one_until_its_size_is_changed(s
 async def test_a_picture_with_few_steps_and_pixels_can_be_finished_too(said, service):
     model = service.config.model
     small = (await said("a fox --size 128x64 --steps 2")).job
-    final = (await said(f"final {small.id}")).job
+    final = (await said(f"final #{small.id}")).job
 
     assert final.request.num_inference_steps == model.num_inference_steps
     assert final.request.width == 2 * final.request.height
@@ -86,7 +86,7 @@ async def test_what_cannot_be_finished_is_refused_and_costs_nothing(said, servic
     whole = (await said("a fox")).job
     before = await left(service)
 
-    assert "all its steps and pixels already" in (await said(f"final {whole.id}")).text
+    assert "all its steps and pixels already" in (await said(f"final #{whole.id}")).text
     assert (await said("final 22222222")).error is not None
     assert await left(service) == before
 
