@@ -6,6 +6,7 @@ import struct
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -16,8 +17,9 @@ from PIL import Image, ImageDraw, ImageFile
 
 from generation.cleaning import ORIENTATION_TAG
 from generation.containers import plain
-from generation.control_images import PillowControlImages, control_map, fitted
+from generation.control_images import PillowControlImages, control_map, fitted, shown_to_model
 from generation.errors import InvalidImage
+from generation.kinds import ImageToImage
 from generation.preprocessors import preprocess
 from tests.conftest import examples
 from tests.samples import file, noise, opened, square
@@ -512,6 +514,15 @@ def test_crop_keeps_the_part_that_was_chosen(centering, colour):
     image = control_map(file(FLAG), "none", 64, 64, "crop", centering=centering)
 
     assert image.getpixel((32, 32)) == colour
+
+
+def test_the_model_is_shown_the_part_that_the_request_keeps(tmp_path, fox):
+    path = tmp_path / "flag.png"
+    path.write_bytes(file(FLAG))
+    kind, pictures = ImageToImage(strength=0.5), {"control_image": path}
+    request = replace(fox, kind=kind, pictures=pictures, width=64, height=64, crop_x=1.0)
+
+    assert shown_to_model(request)["control_image"].getpixel((32, 32)) == BLUE
 
 
 def test_pad_shows_all_of_it_in_a_black_frame():
