@@ -27,6 +27,7 @@ from bot.commands import (
     CancelCommand,
     Command,
     DeleteCommand,
+    ExpandCommand,
     HelpCommand,
     HistoryFilter,
     ImagineCommand,
@@ -42,6 +43,7 @@ from bot.commands import (
 from bot.commands.vocabulary import Notify
 from bot.config import Config
 from bot.conversation import Reply, converse
+from bot.expansion import AXES
 from bot.jobs import ID_LENGTH
 from bot.preferences import MAX_TEXT
 from bot.source import Source
@@ -154,6 +156,40 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
     @app_commands.autocomplete(id=complete.own)
     async def again(interaction: Interaction, id: JobId | None = None) -> None:
         await actions.draw(interaction, AgainCommand(id))
+
+    if service.expansion.is_on:
+
+        @group.command(
+            name=locale_str("expand"),
+            description=locale_str("Proposes richer words, which you see before they are drawn"),
+        )
+        @app_commands.describe(
+            prompt=locale_str("Your words"),
+            id=locale_str("Or one of your pictures"),
+            axis=locale_str("What to say more about; all if left out"),
+        )
+        @app_commands.rename(**_localised("prompt", "axis"))
+        @app_commands.choices(
+            axis=[
+                app_commands.Choice(name=locale_str(each.capitalize()), value=each) for each in AXES
+            ]
+        )
+        @app_commands.autocomplete(id=complete.own)
+        async def expand(
+            interaction: Interaction,
+            prompt: Prompt | None = None,
+            id: JobId | None = None,
+            axis: app_commands.Choice[str] | None = None,
+        ) -> None:
+            async def ask() -> Reply:
+                axes = (axis.value,) if axis else ()
+                if id is None and prompt is None:
+                    return await converse(service, source_of(interaction), "expand")
+                asked = ImagineCommand(words(prompt or ""))
+                command = ExpandCommand(id or "", asked=asked, axes=axes)
+                return await converse(service, source_of(interaction), command)
+
+            await answers.show(interaction, ask)
 
     @group.command(
         name=locale_str("show"), description=locale_str("Shows one of your pictures again")

@@ -23,8 +23,10 @@ from bot.commands import (
     AgainCommand,
     ImagineCommand,
     PromptCommand,
+    escaped,
     read_options,
     render_options,
+    series_of,
 )
 from bot.jobs import Job
 from bot.languages import Language
@@ -197,12 +199,14 @@ class EditForm(_UploadForm):
     def __init__(self, presets: Iterable[Preset], job: Job, say: Language) -> None:
         self._job = job
         self._old = _all_of(job)
-        super().__init__(say, say("Edit prompt"), self._old, list(presets))
+        # As people type it: braces in it are text, and those that they add have alternatives.
+        typed = replace(self._old, prompt=escaped(self._old.prompt))
+        super().__init__(say, say("Edit prompt"), typed, list(presets))
 
     async def fulfil(self, acts: Acts, interaction: Interaction, command: ImagineCommand) -> None:
         job_id, changes = self._job.id, command
         if pictures := self.pictures(acts):
-            await acts.draw(interaction, command, pictures, shown=job_id)
+            await acts.draw(interaction, series_of(command), pictures, shown=job_id)
             return
         if command.preset == self._old.preset:
             # Naming the same preset again would undo choices made beside it.
@@ -214,7 +218,7 @@ class EditForm(_UploadForm):
         if self._old.negative_prompt and command.negative_prompt is None:
             changes = replace(changes, negative_prompt="")
         again = AgainCommand(job_id, changes, vary=changes.seed is None)
-        await acts.draw(interaction, again, shown=job_id)
+        await acts.draw(interaction, series_of(again), shown=job_id)
 
 
 def _all_of(job: Job) -> ImagineCommand:

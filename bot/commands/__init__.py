@@ -78,7 +78,7 @@ from bot.commands.history import HistoryFilter, read_filter, render_filter
 from bot.commands.options import DRAFT, OPTIONS, SERIES, WORDS
 from bot.commands.parsing import courtesy_in, parse, read_option, read_options
 from bot.commands.rendering import render, render_options
-from bot.commands.series import completed, series_of
+from bot.commands.series import completed, escaped, series_of
 from bot.commands.sizes import SHAPES, fit_size
 from bot.commands.verbs import ADMIN_USAGES, TOPICS, VERBS
 from bot.commands.vocabulary import (
@@ -192,6 +192,7 @@ __all__ = [
     "VoteCommand",
     "completed",
     "courtesy_in",
+    "escaped",
     "fit_size",
     "parse",
     "read_filter",

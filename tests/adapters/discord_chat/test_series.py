@@ -137,3 +137,35 @@ async def test_a_picture_is_expanded_by_its_button(fake, make_presence, gate):
     assert RICH in message.text
     assert "Expanded from: a fox" in message.text
     await model.stop()
+
+
+async def test_words_are_expanded_by_a_command(fake, make_presence, gate):
+    model = await LanguageModel().start()
+    await make_presence(expansion={"url": model.url, "model": "small"})
+    ada = fake.person("ada")
+
+    asked = await ada.command(fake.channel, "flux expand", prompt="a fox", axis="light")
+    proposal = await asked.until(shows(RICH))
+    nothing = await ada.command(fake.channel, "flux expand")
+
+    assert "Draw this" in proposal.buttons
+    await nothing.until(shows("Expand what?"))
+    await model.stop()
+
+
+async def test_braces_of_an_edited_prompt_are_text_or_alternatives(fake, ada, gate, presence):
+    gate.open()
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a \\{red,blue\\} fox", **SMALL)
+    fox = await asked.until(drawn)
+    pressed = await ada.press(fox, "Edit prompt")
+    await pressed.answered()
+    assert "a \\{red,blue\\} fox" in [f.get("value") for f in pressed.modal.fields.values()]
+
+    same = await ada.submit(pressed, {"options": "--steps 2 --size 64x64"})
+    assert "a {red,blue} fox" in (await same.until(drawn)).text
+    again = await ada.press(fox, "Edit prompt")
+    await again.answered()
+    several = await ada.submit(again, {"prompt": "a {red,blue} fox"})
+
+    proposal = await several.followed_up()
+    assert "Draw 2 pictures" in proposal.buttons
