@@ -26,6 +26,7 @@ from bot.commands import (
     AgainCommand,
     CancelCommand,
     Command,
+    CommandError,
     DeleteCommand,
     ExpandCommand,
     FinalCommand,
@@ -40,6 +41,7 @@ from bot.commands import (
     UpscaleCommand,
     VaryCommand,
     VoteCommand,
+    series_of,
 )
 from bot.conversation import Reply, refusal
 from bot.decisions import Decision, command_of
@@ -240,7 +242,10 @@ class Actions:
             case "settings":
                 command = SettingsCommand(filled.command, is_complete=True)
             case "edit":
-                command = AgainCommand(about.job, filled.command)
+                try:
+                    command = series_of(AgainCommand(about.job, filled.command))
+                except CommandError as error:
+                    return refusal(error, place.say)
             case "control" if about.file:
                 pictures = self._context.pictures(place.workspace, [{"id": about.file}])
             case "control":

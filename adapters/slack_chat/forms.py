@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from adapters.slack_chat.blocks import context, plain
 from bot import sentences
-from bot.commands import OPTIONS, CommandError, ImagineCommand, read_option
+from bot.commands import OPTIONS, CommandError, ImagineCommand, escaped, read_option
 from bot.commands.options import Number, Option
 from bot.conversation import refusal
 from bot.jobs import Job
@@ -252,7 +252,8 @@ def block_of(field: str | None, blocks: Iterable[Mapping[str, Any]]) -> str:
 def values_of(job: Job) -> dict[str, str]:
     """Values that the fields of a modal begin with, to change *job*."""
     command = command_of(job.request, job.images)
-    return {"prompt": command.prompt, **values_of_settings(command.options)}
+    # As people type it: braces in it are text, and those that they add have alternatives.
+    return {"prompt": escaped(command.prompt), **values_of_settings(command.options)}
 
 
 def values_of_settings(own: Mapping[str, Any]) -> dict[str, str]:

@@ -205,6 +205,15 @@ async def test_several_pictures_can_each_be_varied_and_upscaled(
     assert shown.size == (128, 128)
 
 
+async def test_braces_in_an_edited_prompt_have_alternatives(chat, ada, general, fox):
+    await ada.press(fox, "Edit prompt", general)
+
+    assert await ada.submit(await ada.form(), prompt="a {red,blue} fox") is None
+
+    await general.whispered(ada.id, "2 pictures")
+    assert len(await jobs(chat)) == 1
+
+
 async def test_edit_prompt_opens_the_form_as_it_was_and_draws_what_is_changed(
     chat, ada, general, fox
 ):
