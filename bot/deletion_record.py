@@ -19,8 +19,8 @@ from bot import due_deletions, people
 from bot.permissions import make_folder, opener
 from bot.syncs import sync
 
-#: Name of the record, in the folder of backups.
-NAME = "deletions.json"
+#: Name of the record, in the folder of backups; and of that of links that were taken back.
+NAME, TAKEN_BACK = "deletions.json", "taken-back.json"
 
 
 class _Entry(TypedDict):
@@ -72,6 +72,23 @@ def repeat(db: sqlite3.Connection, path: Path, since: float, now: float) -> int:
     found = [each for each in known if _hash(record["key"], *each) in wanted]
     for user, server in found:
         due_deletions.add(db, user, server, now)
+    return len(found)
+
+
+def end_links(db: sqlite3.Connection, path: Path, since: float) -> int:
+    """Number of links to pictures that were taken back later than *since* (unix seconds), as the
+    record at *path* has them by ids of jobs, and that are ended again."""
+    record = _read(path)
+    wanted = {each["hash"] for each in record["deletions"] if each["made_at"] > since}
+    # A backup of before there were any has no such table.
+    if (
+        not wanted
+        or not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'shared_jobs'").fetchone()
+    ):
+        return 0
+    shared = [row[0] for row in db.execute("SELECT job_id FROM shared_jobs")]
+    found = [(id,) for id in shared if _hash(record["key"], id, None) in wanted]
+    db.executemany("DELETE FROM shared_jobs WHERE job_id = ?", found)
     return len(found)
 
 

@@ -243,7 +243,7 @@ class Service:
         self.sessions = Sessions(database, config.web.session_days, now)
         self.favourites = Favourites(database, self.lookups, now)
         self.histories = Histories(self.lookups, self._presets, now)
-        self.sharing = Sharing(database, self._store, self.lookups, config.web.public_url, now)
+        self.sharing = Sharing(config, database, self._store, self.lookups, now)
         self.showcase = Showcase(config.showcase, database, self.lookups, self.selves, now)
         self.webhooks = Webhooks(database, self._store, now)
         self.idempotency = IdempotencyKeys(database, now)

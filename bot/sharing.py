@@ -7,17 +7,23 @@ it again does not begin it anew.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable
 from functools import partial
 
-from bot import people, sentences
+from bot import deletion_record, people, sentences
+from bot.backups import DAY
+from bot.config import Config
 from bot.database import Database
 from bot.job_store import JobStore
 from bot.jobs import Job
 from bot.lookups import Lookups
 from bot.refusals import NotFound
 from bot.source import Source
+
+logger = logging.getLogger(__name__)
 
 #: Begin of the path of a picture's page.
 PAGES = "/p/"
@@ -27,23 +33,24 @@ class Sharing:
     """What is shared by its link.
 
     Args:
-        public_url: Address of the page for others; empty where there is none.
         now: Unix seconds.
     """
 
     def __init__(
         self,
+        config: Config,
         database: Database,
         store: JobStore,
         lookups: Lookups,
-        public_url: str,
         now: Callable[[], float],
     ) -> None:
+        self._storage = config.storage
         self._database = database
         self._store = store
         self._lookups = lookups
-        self._public_url = public_url
+        self._public_url = config.web.public_url
         self._now = now
+        self._turn = asyncio.Lock()
 
     def address(self, job: Job) -> str:
         """The link of *job*; its path alone where the page has no address for others."""
@@ -77,7 +84,9 @@ class Sharing:
             NotAllowed: It is somebody else's, and *source* is no admin.
         """
         job = await self._lookups.own_job(source, job_id)
-        await self._database.write(partial(_remove, job_id=job.id))
+        if await self._database.write(partial(_remove, job_id=job.id)):
+            async with self._turn:
+                await asyncio.to_thread(self._note, job.id)
         return job
 
     async def is_shared(self, source: Source, job_id: str) -> bool:
@@ -103,6 +112,16 @@ class Sharing:
         job = await self._database.read(partial(self._shared, job_id=job_id))
         return None if job is None else (job, True)
 
+    def _note(self, job_id: str) -> None:
+        """Write down that a link was taken back, for a backup that may be restored."""
+        if not (keep := self._storage.keep_backups):
+            return
+        path = self._storage.data_dir / "backups" / deletion_record.TAKEN_BACK
+        try:
+            deletion_record.note(path, job_id, None, self._now(), (keep + 2) * DAY)
+        except OSError as error:
+            logger.error("a backup may bring a link back that was taken back: %s", error)
+
     def _shared(self, db: sqlite3.Connection, job_id: str) -> Job | None:
         if not _is_shared(db, job_id):
             return None
@@ -123,8 +142,10 @@ def _add(db: sqlite3.Connection, job_id: str, now: float) -> bool:
     return cursor.rowcount == 1
 
 
-def _remove(db: sqlite3.Connection, job_id: str) -> None:
-    db.execute("DELETE FROM shared_jobs WHERE job_id = ?", (job_id,))
+def _remove(db: sqlite3.Connection, job_id: str) -> bool:
+    """Whether the job was shared."""
+    cursor = db.execute("DELETE FROM shared_jobs WHERE job_id = ?", (job_id,))
+    return cursor.rowcount == 1
 
 
 def _is_shared(db: sqlite3.Connection, job_id: str) -> bool:

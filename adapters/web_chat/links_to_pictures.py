@@ -6,6 +6,8 @@ gets the same answer for what is private as for what is not there.
 
 from __future__ import annotations
 
+import re
+
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
@@ -25,6 +27,7 @@ from bot.source import Source
 
 router = APIRouter(tags=["pictures"])
 
+NUMBER = re.compile(r"[0-9]{1,2}")
 UNSEEN = {"X-Robots-Tag": "noindex, nofollow, noimageindex", "Cache-Control": "no-store"}
 
 
@@ -68,6 +71,10 @@ async def get_page(web: TheWeb, request: Request, id: str) -> Response:
         may_be_own = bool(web.tokens) and "again" not in request.query_params
         return _nothing(request, may_be_own=may_be_own)
     job, is_shared = found
+    try:  # a backup that was put back may know of one whose files are gone
+        await web.service.lookups.picture(Source(job.user), job.id, job.available[0])
+    except (NotFound, Conflict):
+        return _nothing(request)
     is_own = visitor is not None and web.service.lookups.is_own(visitor, job)
     address, language = _address(web, request, job.id), _language(request)
     written = picture_pages.page(job, address, language, is_own=is_own, is_shared=is_shared)
@@ -79,12 +86,14 @@ async def get_preview(web: TheWeb, request: Request, id: str) -> Response:
     return await _picture(web, request, id, None, picture_pages.PREVIEW)
 
 
-@router.api_route(PAGES + "{id}/{number:int}", methods=["GET", "HEAD"], include_in_schema=False)
+@router.api_route(PAGES + "{id}/{number}", methods=["GET", "HEAD"], include_in_schema=False)
 async def get_picture_behind_link(
-    web: TheWeb, request: Request, id: str, number: int, download: bool = False
+    web: TheWeb, request: Request, id: str, number: str, download: bool = False
 ) -> Response:
+    if not NUMBER.fullmatch(number):
+        return _nothing(request)
     media_type = of_picture(request.headers.get("accept", ""))
-    return await _picture(web, request, id, number, media_type, is_download=download)
+    return await _picture(web, request, id, int(number), media_type, is_download=download)
 
 
 async def _picture(

@@ -73,6 +73,9 @@ def restore_from(
     since = made_at(chosen) if chosen in backups(chosen.parent) else 0.0
     repeat = partial(deletion_record.repeat, path=record, since=since, now=time.time())
     count = with_database(config, lambda database: database.write(repeat))
+    taken_back = record.with_name(deletion_record.TAKEN_BACK)
+    end_links = partial(deletion_record.end_links, path=taken_back, since=since)
+    with_database(config, lambda database: database.write(end_links))
     if count:
         console.print(f"Deletions asked for since, which the next start repeats: {count}.")
 

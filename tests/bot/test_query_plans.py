@@ -24,6 +24,7 @@ ALLOWED = {
     "bot/backups.py:verify": "a copy that nobody uses, on a thread of its own",
     "bot/soundness.py:misfit": "once a week, on a connection and a thread of its own",
     "bot/deletion_record.py:repeat": "after a backup was put back, while the bot does not run",
+    "bot/deletion_record.py:end_links": "likewise",
     "bot/audit_log.py:acts": "newest first, and no further than the page that is asked for",
     "bot/forgetting.py:replace_person": "texts that may name a person, who deletes everything",
 }

@@ -4,10 +4,13 @@ import io
 import json
 import re
 import zipfile
+from functools import partial
 
 import pytest
 from PIL import Image
 
+from bot import deletion_record
+from bot.backups import back_up, made_at, restore
 from bot.commands import ImagineCommand
 from bot.conversation import converse
 from bot.source import Source
@@ -43,7 +46,7 @@ async def test_a_page_is_private_until_it_is_shared_and_after_it_is_taken_back(w
     assert nothing.status_code == 404
     for path in (f"/p/{id}", "/p/" + "x" * 500):
         assert (await web.get(path)).text == nothing.text
-    for path in (f"/p/{id}/1", f"/p/{id}/preview.jpg"):
+    for path in (f"/p/{id}/1", f"/p/{id}/preview.jpg", f"/p/{id}/{'9' * 5000}"):
         assert (await web.get(path)).status_code == 404
     assert (await share(web, id, AS_BOB)).status_code == 404
 
@@ -153,6 +156,32 @@ async def test_people_elsewhere_share_by_words_where_there_is_a_page(make_bot, m
         assert (await web.get(f"/p/{job.id}")).status_code == 200
         await converse(bot.service, Source(EVE), f"share {job.id} off")
         assert (await web.get(f"/p/{job.id}")).status_code == 404
+
+
+async def test_a_backup_brings_no_link_back_that_was_taken_back_since(make_bot, gate, clock):
+    bot = await make_bot()
+    gate.open()
+    ids = []
+    for _ in range(2):
+        job = await bot.service.submit(Source(ADA), ImagineCommand("a fox", num_inference_steps=1))
+        await finished(job)
+        await bot.service.sharing.share(Source(ADA), job.id)
+        ids.append(job.id)
+    backups = bot.folder / "backups"
+    copy = back_up(bot.folder / "bot.sqlite3", backups, clock.now)
+    clock.advance(60)
+    await bot.service.sharing.take_back(Source(ADA), ids[0])
+    assert ids[0] not in (backups / deletion_record.TAKEN_BACK).read_text()
+    await bot.stop()
+    restore(bot.folder / "bot.sqlite3", copy, clock.now)
+    await bot.start()
+
+    record, since = backups / deletion_record.TAKEN_BACK, made_at(copy)
+    end = partial(deletion_record.end_links, path=record, since=since)
+    assert await bot.database.write(end) == 1
+
+    shared = [await bot.service.sharing.is_shared(Source(ADA), id) for id in ids]
+    assert shared == [False, True]
 
 
 async def test_only_a_picture_that_is_there_is_shared(web, bot, gate):
