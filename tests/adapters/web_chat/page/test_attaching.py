@@ -218,13 +218,12 @@ async def test_where_a_picture_is_cropped_is_seen_and_chosen_before_it_is_drawn(
     await page.mouse.down()
     await page.mouse.move(part["x"] - whole["width"], part["y"] + 5)
     await page.mouse.up()
-    await expect(frame).to_have_attribute("aria-valuenow", "0")
+    in_drawer = page.locator("#drop").get_by_role("slider")
+    await expect(in_drawer).to_have_attribute("aria-valuenow", "0")
     await frame.press("ArrowRight")
 
     await expect(frame).to_be_focused()
-    await expect(page.locator("#drop").get_by_role("slider")).to_have_attribute(
-        "aria-valuenow", "5"
-    )
+    await expect(in_drawer).to_have_attribute("aria-valuenow", "5")
     await say(page, "a circle --steps 1")
     await expect(pictures(page)).to_have_count(1)
     (request,) = await drawn(site, 1)
