@@ -168,6 +168,24 @@ async def test_a_dropped_picture_of_the_bot_gives_its_prompt_and_settings_back(s
     assert (request.seed, request.num_inference_steps, request.width) == (7, 3, 192)
 
 
+async def test_a_dropped_picture_of_ones_own_brings_its_control_image_back(site, page):
+    site.engine.open()
+    await attach(page)
+    await say(page, "a blue circle --steps 1 --strength 0.4 --seed 7")
+    await expect(pictures(page)).to_have_count(1)
+    (job,) = (await site.bot.service.lookups.history(ADMIN)).jobs
+    path = await site.bot.service.lookups.picture(Source(ADMIN), job.id)
+
+    await drop(page, path.read_bytes())
+    await page.get_by_role("button", name="Use its prompt and settings").click()
+
+    await attached(page)
+    await expect(page.locator("#attachment")).to_contain_text("control image")
+    await expect(page.locator("#chips li")).to_have_text(
+        ["canny", "1 step", "strength 0.4", "seed 7"]
+    )
+
+
 async def test_a_picture_of_another_program_gives_back_what_can_be_drawn_here(page):
     texts = PngInfo()
     texts.add_text("parameters", "a red star\nSteps: 80, Seed: 9, CFG scale: 2, Size: 999x64")
