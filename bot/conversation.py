@@ -43,6 +43,7 @@ from bot.commands import (
     QueueCommand,
     QuotaCommand,
     ReportCommand,
+    SendCommand,
     SeriesCommand,
     SettingsCommand,
     ShareCommand,
@@ -69,6 +70,7 @@ from bot.linking import Joining
 from bot.orders import audit_file, carry_out, invite
 from bot.preferences import Preferences
 from bot.refusals import NotFound
+from bot.sentences import hidden
 from bot.series import Series
 from bot.service import Service
 from bot.source import Picture, PictureOf, Source
@@ -380,6 +382,11 @@ async def _answer(
             job = await act(source, job_id)
             address = service.sharing.address(job) if is_on else ""
             return Reply(replies.shared(job, address, say), job=job)
+        case SendCommand(job_id):
+            job = await service.lookups.drawn(source, job_id)
+            if job.is_spoiler:
+                raise hidden()
+            return Reply(replies.how(job, say), job=job)
         case PresetsCommand():
             default = service.config.model.default_preset
             return Reply(replies.presets(service.presets, default, say))

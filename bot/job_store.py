@@ -316,6 +316,20 @@ class JobStore:
             )
         )
 
+    def of_message(
+        self, db: sqlite3.Connection, platform: str, channel: int | str, message: int | str
+    ) -> Job | None:
+        """The first job whose answer is *message* in *channel* of *platform*."""
+        return self._first(
+            db.execute(
+                f"{JOBS} WHERE coalesce(json_extract(reply_to, '$.message'),"
+                " json_extract(reply_to, '$.ts')) = ? AND reply_to IS NOT NULL"
+                " AND json_extract(reply_to, '$.channel') = ? AND user GLOB ?"
+                " ORDER BY number LIMIT 1",
+                (message, channel, f"{platform}:*"),
+            )
+        )
+
     def unfinished(self, db: sqlite3.Connection) -> Unfinished:
         """Jobs that still have to be drawn, in the order of their arrival."""
         # Not max(turn), for which SQLite 3.40 does not use the index.

@@ -115,6 +115,17 @@ class Lookups:
             partial(self._store.latest_answered, platform=platform, channel=channel, place=place)
         )
 
+    async def of_message(self, platform: str, channel: int | str, message: int | str) -> Job | None:
+        """The job that is answered by *message* in *channel* of *platform*, of any person; of
+        several the first. None without one.
+
+        Only people who can see that message may be told of it.
+        """
+        job = await self._database.read(
+            partial(self._store.of_message, platform=platform, channel=channel, message=message)
+        )
+        return None if job is None else self._unfinished.get(job.id, job)
+
     def being_made(self, platform: str, channel: str, **place: str) -> Job | None:
         """The newest picture that is on its way to *channel* of *platform*, and to *place* there,
         as for `latest_answered`; None without one."""

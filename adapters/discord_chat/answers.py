@@ -210,12 +210,12 @@ class Answers:
         pressed."""
         message = message or interaction.message
         try:
-            await _delete(lambda: interaction.delete_original_response())
+            await delete_message(lambda: interaction.delete_original_response())
         except FAULTS:
             if message is None or not is_among_us(interaction):
                 raise
             place = interaction.client.get_partial_messageable(message.channel.id)
-            await _delete(lambda: place.get_partial_message(message.id).delete())
+            await delete_message(lambda: place.get_partial_message(message.id).delete())
 
     async def refuse(self, interaction: Interaction, error: FluxbotError) -> None:
         """Tell the person alone the reason of a refusal."""
@@ -306,7 +306,7 @@ class Answers:
         return await self._first.message(interaction)
 
 
-async def _delete(delete: Callable[[], Awaitable[None]]) -> None:
+async def delete_message(delete: Callable[[], Awaitable[None]]) -> None:
     """Delete a message, which an attempt before may have done."""
 
     async def once() -> None:

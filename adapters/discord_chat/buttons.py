@@ -269,6 +269,13 @@ def is_grid(message: discord.Message) -> bool:
     return any(match["kind"] in EACH for match in _about_jobs(message))
 
 
+def is_of_job(message: discord.Message) -> bool:
+    """Whether one of the bot's messages is that of its job, and does not show one picture of
+    several by itself: its button to delete or to cancel says so."""
+    ends = [each for each in _about_jobs(message) if each["kind"] in ("delete", "cancel", "stop")]
+    return all(each["kind"] != "delete" or int(each["number"]) == 0 for each in ends)
+
+
 def _about_jobs(message: discord.Message) -> Iterator[re.Match[str]]:
     for row in message.components:
         for component in getattr(row, "children", [row]):

@@ -37,6 +37,7 @@ from adapters.discord_chat.menus import menus
 from adapters.discord_chat.moderation import ModerationButton, show_as_now, teller
 from adapters.discord_chat.own_data import DELETE_EVERYTHING, DeleteEverything, erase_message
 from adapters.discord_chat.people import NEEDED, PLATFORM, Interaction, server_of, user_of
+from adapters.discord_chat.reactions import DiscordReactions
 from adapters.discord_chat.registration import register
 from adapters.discord_chat.showcase import BestOf
 from adapters.discord_chat.window import DiscordWindow, EditPace
@@ -102,6 +103,7 @@ class DiscordChat:
         service.shown.refresh[PLATFORM] = partial(show_as_now, self.client, service)
         service.own_data.erase_message[PLATFORM] = partial(erase_message, self.client)
         max_bytes = int(config.control_images.max_megabytes * 1e6)
+        self.client.reactions = DiscordReactions(service, self.client, config.discord, now)
         self.client.actions = Actions(service, answers, Attachments(self.client, max_bytes))
 
     async def run(self) -> None:
@@ -154,10 +156,12 @@ class FluxClient(discord.AutoShardedClient):
 
     Attributes:
         actions: The acts behind commands and buttons.
+        reactions: Those behind reactions.
         is_logged_in: Set once requests can be made.
     """
 
     actions: Actions
+    reactions: DiscordReactions
 
     def __init__(
         self,
@@ -168,7 +172,10 @@ class FluxClient(discord.AutoShardedClient):
         super().__init__(
             # Without reading anybody's messages, since people use commands.
             intents=discord.Intents(
-                guilds=True, members=config.retention.when_person_leaves == "delete"
+                guilds=True,
+                guild_reactions=True,
+                dm_reactions=True,
+                members=config.retention.when_person_leaves == "delete",
             ),
             allowed_mentions=discord.AllowedMentions.none(),
             member_cache_flags=discord.MemberCacheFlags.none(),
@@ -227,6 +234,12 @@ class FluxClient(discord.AutoShardedClient):
         is_form = interaction.type is discord.InteractionType.modal_submit
         if is_form and REMEMBERED not in interaction.extras:
             await self.actions.report_error(interaction, forgotten(interaction))
+
+    async def on_raw_reaction_add(self, payload: discord.RawReactionActionEvent) -> None:
+        await self.reactions.hear(payload)
+
+    async def on_raw_reaction_remove(self, payload: discord.RawReactionActionEvent) -> None:
+        await self.reactions.hear(payload)
 
     async def on_raw_member_remove(self, payload: discord.RawMemberRemoveEvent) -> None:
         own_data = self.actions.service.own_data

@@ -6,7 +6,7 @@ place, no button under an old message may do there either.
 
 from __future__ import annotations
 
-from discord import app_commands
+from discord import RawReactionActionEvent, app_commands
 
 from adapters.discord_chat.people import Interaction
 from bot import sentences
@@ -29,6 +29,18 @@ def closed(interaction: Interaction, settings: Discord) -> NotAllowed | None:
         if not roles & set(settings.roles):
             return sentences.no_role()
     return None
+
+
+def is_closed_to_reactions(payload: RawReactionActionEvent, settings: Discord) -> bool:
+    """Whether the bot heeds no reaction where *payload* comes from. Discord tells the roles of
+    somebody who makes a reaction, and not of somebody who takes it back."""
+    if payload.guild_id is None:
+        return not has_direct_messages(settings)
+    if settings.servers and str(payload.guild_id) not in settings.servers:
+        return True
+    if not settings.roles or payload.member is None:
+        return False
+    return not {str(role.id) for role in payload.member.roles} & set(settings.roles)
 
 
 def has_direct_messages(settings: Discord) -> bool:

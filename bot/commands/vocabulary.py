@@ -282,6 +282,13 @@ class ShareCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class SendCommand:
+    """Send the pictures of a job to the person directly, with seed and settings."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteCommand:
     """Delete the pictures of a job that has ended."""
 
@@ -416,7 +423,7 @@ Command = (
     | (SeriesCommand | AnswerCommand | PreferCommand | ExpandCommand)
     | (ShowCommand | HowCommand | HistoryCommand | CancelCommand | DeleteCommand)
     | (ReportCommand | ThanksCommand | OpinionCommand | FavouriteCommand)
-    | (ShareCommand | VoteCommand)
+    | (ShareCommand | VoteCommand | SendCommand)
     | (PresetsCommand | QuotaCommand | QueueCommand | SettingsCommand | HelpCommand)
     | (InspectCommand | MyDataCommand | LinkCommand | UnlinkCommand | AdminCommand)
 )

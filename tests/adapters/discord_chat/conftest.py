@@ -6,6 +6,7 @@ import pytest
 
 from adapters.discord_chat import DiscordChat
 from bot.jobs import Delivery
+from bot.source import Source
 from tests.fakes.discord import FakeDiscord
 
 #: Fast enough for a test, slow enough that progress is dropped.
@@ -180,3 +181,12 @@ async def settled(service, person):
 
 def mentioning(person):
     return lambda messages: [each for each in messages if person in each.mentions and drawn(each)]
+
+
+async def marked(service, person, id, is_on=True):
+    """Wait until a job is a favourite of *person*, or is none any more."""
+    user = f"discord:{person.id}"
+    async with asyncio.timeout(20):
+        job = await service.lookups.job(Source(user, shown=id), id)
+        while bool(await service.favourites.among(user, [job])) is not is_on:
+            await asyncio.sleep(0)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from bot.commands import ImagineCommand
 from tests.adapters.discord_chat.conftest import EDIT, no
-from tests.adapters.discord_chat.every_call import Play, Scenario, pictures_of
+from tests.adapters.discord_chat.every_call import Over, Play, Scenario, pictures_of
 from tests.adapters.discord_chat.every_fault import KINDS, PASSING
 from tests.conftest import ADMIN
 from tests.fakes.discord import File
@@ -164,6 +164,40 @@ async def _thrown_away(play: Play) -> None:
     await play.asks_for("nothing", play.ada.press(play.picture, "Delete"))
 
 
+async def _sent(play: Play) -> None:
+    """Seed, settings and files are sent directly for a reaction."""
+    (id,) = pictures_of(play.picture)
+
+    def check():
+        times = len([each for each in play.ada.direct.messages if id in each.text])
+        return None if times == 1 else f"a letter that comes {times} times"
+
+    play.checks.append(check)
+    await play.ada.react(play.picture, "✉️")
+    await play.in_its_own_time(lambda: check() is None)
+
+
+async def _crossed_out(play: Play) -> None:
+    """One picture of several, shown by itself, is taken away by a reaction."""
+
+    def check():
+        return None if play.picture.is_deleted else "a picture that is still shown"
+
+    play.checks.append(check)
+    await play.ada.react(play.picture, "❌")
+    await play.in_its_own_time(lambda: check() is None)
+
+
+async def _draw_one_of_several(play: Play) -> None:
+    grid = await play.gets(images=2)
+    pressed = await play.asks_for("words", play.ada.press(grid, "U2"))
+    await play.over()
+    play.asks.clear()  # the answer to the last of them goes
+    play.picture = pressed.message
+    if play.picture is None:
+        raise Over
+
+
 async def _reported(play: Play) -> None:
     """Moderators are told, and one of them finds the picture harmless."""
 
@@ -304,6 +338,10 @@ SCENARIOS = {
     "a picture by a form": Scenario(_edited, _draw),
     "a picture that is cancelled": Scenario(_cancelled),
     "a picture that is deleted": Scenario(_thrown_away, _draw),
+    "a picture that is sent": Scenario(_sent, _draw),
+    "a picture that is crossed out": Scenario(
+        _crossed_out, _draw_one_of_several, last=("GET /channels/", "DELETE /channels/")
+    ),
     "a picture that is reported": Scenario(_reported, _draw),
     "a picture that is revealed": Scenario(_revealed, _draw_a_spoiler),
     "a picture among the best": Scenario(_among_the_best, _draw),
@@ -463,6 +501,14 @@ CALLS = {
     "a picture that is deleted": (
         "DELETE /webhooks/*/*/messages/@original",
         "POST /interactions/*/*/callback acknowledgement",
+    ),
+    "a picture that is sent": (
+        "POST /channels/*/messages words",
+        "POST /users/@me/channels",
+    ),
+    "a picture that is crossed out": (
+        "DELETE /channels/*/messages/*",
+        "GET /channels/*/messages/*",
     ),
     "a picture that is reported": (
         "PATCH /webhooks/*/*/messages/@original words",

@@ -4,7 +4,7 @@ import pytest
 
 from generation.kinds import Upscale
 from generation.types import Preset
-from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, shows
+from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, marked, shows, the_job
 from tests.conftest import PRESETS
 from tests.conversations import hold
 from tests.fakes.discord import File, transcript
@@ -125,3 +125,18 @@ async def test_what_is_left_and_what_was_drawn(fake, ada, gate, held):
         await (await ada.command(fake.channel, name)).until(ended)
 
     held("What is left", ada)
+
+
+async def test_stars_letters_and_crosses(fake, ada, bob, gate, service):
+    gate.open()
+    fox = await (await ask(fake, ada, "a fox in snow")).until(drawn)
+    job = await the_job(service, ada)
+    await bob.react(fox, "⭐")
+    await marked(service, bob, job.id)
+    listed = await bob.command(fake.channel, "flux history", favourites=True)
+    await listed.until(ended)
+    await bob.react(fox, "✉️")
+    await bob.direct.until(len)
+
+    letter = transcript(bob.direct).replace(job.id, "picture1")
+    hold("Discord", "Stars and letters", f"{transcript(fake.channel, sees=bob)}\n\n{letter}")

@@ -37,6 +37,7 @@ OTHERS = {
     "autocomplete",
     "close",
     "follow",
+    "get_guild",
     "join",
     "request",
     "set_translator",

@@ -218,6 +218,19 @@ def message(of: Message, attachments: list[dict], reference: Message | None) -> 
         "pinned": False,
         "flags": of.flags,
     }
+    found = {emoji: who for emoji, who in of.reactions.items() if who}
+    if found:
+        payload["reactions"] = [
+            {
+                "emoji": {"id": None, "name": emoji},
+                "count": len(who),
+                "count_details": {"burst": 0, "normal": len(who)},
+                "burst_colors": [],
+                "me": False,
+                "me_burst": False,
+            }
+            for emoji, who in found.items()
+        ]
     if of.nonce is not None:
         payload["nonce"] = of.nonce
     if of.webhook_id is not None:
@@ -232,4 +245,25 @@ def message(of: Message, attachments: list[dict], reference: Message | None) -> 
             **({"guild_id": str(of.channel.guild.id)} if of.channel.guild else {}),
         }
         payload["referenced_message"] = None if reference is None else message(reference, [], None)
+    return payload
+
+
+def reaction(to: Message, who: User, emoji: str, *, is_added: bool) -> dict:
+    """A reaction that somebody makes to a message, or takes back. Discord tells only of the first
+    who has written the message, and which roles the person has there."""
+    payload = {
+        "user_id": str(who.id),
+        "channel_id": str(to.channel.id),
+        "message_id": str(to.id),
+        "emoji": {"id": None, "name": emoji},
+        "burst": False,
+        "type": 0,
+    }
+    guild = to.channel.guild
+    if guild is not None:
+        payload["guild_id"] = str(guild.id)
+    if is_added:
+        payload["message_author_id"] = str(to.author.id)
+        if guild is not None and who.id in guild.members:
+            payload["member"] = member(guild.members[who.id])
     return payload

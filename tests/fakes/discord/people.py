@@ -10,6 +10,7 @@ from .interactions import AUTOCOMPLETE, COMMAND, COMPONENT, MODAL, Interaction
 from .interactions import Modal as OpenModal
 from .rules import SELECTS, bounds
 from .state import (
+    EPHEMERAL,
     MEMBER_PERMISSIONS,
     Attachment,
     Channel,
@@ -26,6 +27,7 @@ from .state import (
 if TYPE_CHECKING:
     from .server import FakeDiscord
 
+ADD_REACTIONS = library.Permissions.add_reactions.flag
 USE_COMMANDS = library.Permissions.use_application_commands.flag
 TEXT, INTEGER, BOOLEAN, NUMBER, ATTACHMENT = 3, 4, 5, 10, 11
 ENTITIES = {6: (User,), 7: (Channel,), 8: (Role,), 9: (User, Role)}
@@ -110,6 +112,29 @@ class Person(User):
         )
         self._discord.tell("MESSAGE_CREATE", message)
         return message
+
+    async def react(self, message: Message, emoji: str) -> None:
+        """React to a message, once with each emoji."""
+        self._expect_visible(message)
+        channel = message.channel
+        if message.flags & EPHEMERAL:
+            raise RefusedByDiscord("Nobody reacts to a message for one person alone.")
+        if not message.reactions.get(emoji) and not channel.permissions_of(self) & ADD_REACTIONS:
+            raise RefusedByDiscord(f"{self.name} may not add a reaction here.")
+        if self in message.reactions.setdefault(emoji, []):
+            raise RefusedByDiscord(f"{self.name} has reacted so already.")
+        message.reactions[emoji].append(self)
+        channel.acts.append((self._discord.snowflake(), self, f"(reacts) {emoji}"))
+        self._discord.tell_of_reaction("MESSAGE_REACTION_ADD", message, self, emoji)
+
+    async def unreact(self, message: Message, emoji: str) -> None:
+        """Take a reaction back."""
+        self._expect_visible(message)
+        if self not in message.reactions.get(emoji, []):
+            raise RefusedByDiscord(f"{self.name} has not reacted so.")
+        message.reactions[emoji].remove(self)
+        message.channel.acts.append((self._discord.snowflake(), self, f"(takes back) {emoji}"))
+        self._discord.tell_of_reaction("MESSAGE_REACTION_REMOVE", message, self, emoji)
 
     async def forward(self, channel: Channel, message: Message) -> Message:
         """Forward a message; Discord copies it, and names it in the new one."""

@@ -408,6 +408,22 @@ class FakeDiscord:
             self.gateway.dispatch(event, payload, guild=channel.guild, intents=intents)
         self.changes.tell()
 
+    def tell_of_reaction(self, event: str, message: Message, who: User, emoji: str) -> None:
+        """MESSAGE_REACTION_ADD or MESSAGE_REACTION_REMOVE, to a bot that sees the channel."""
+        channel = message.channel
+        guild = channel.guild
+        sees = channel.has_bot and channel.permissions_of(self.bot) & VIEW
+        intents = gateways.INTENT_DIRECT_REACTIONS
+        if guild is not None:
+            intents = gateways.INTENT_GUILD_REACTIONS
+            sees = sees and guild.has_bot
+        if sees:
+            payload = payloads.reaction(
+                message, who, emoji, is_added=event == "MESSAGE_REACTION_ADD"
+            )
+            self.gateway.dispatch(event, payload, guild=guild, copies=self.copies, intents=intents)
+        self.changes.tell()
+
     def tell_of_channel(self, event: str, channel: Channel) -> None:
         if channel.guild is not None and channel.guild.has_bot:
             payload = payloads.channel(channel)

@@ -208,6 +208,7 @@ class Message:
         edits: Every state so far, the creation first.
         forwarded: The message that this one forwards, as it was then.
         seen_by: The one person who sees an ephemeral message; None is everybody.
+        reactions: Who has reacted, by emoji.
     """
 
     id: int
@@ -230,6 +231,7 @@ class Message:
     webhook_id: int | None = None
     seen_by: User | None = None
     is_deleted: bool = False
+    reactions: dict[str, list[User]] = field(default_factory=dict)
     edits: list[Edit] = field(default_factory=list)
 
     @property
