@@ -376,7 +376,7 @@ async def _answer(
             return await _history(service, source, words, page)
         case FavouriteCommand(job_id, is_on):
             job, is_on = await service.favourites.mark(source, job_id, is_on)
-            return Reply(replies.favourite(job, is_on, say), job=job)
+            return Reply(replies.favourite(job, is_on, say))
         case ShareCommand(job_id, is_on):
             act = service.sharing.share if is_on else service.sharing.take_back
             job = await act(source, job_id)

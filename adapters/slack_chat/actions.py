@@ -29,6 +29,7 @@ from bot.commands import (
     CommandError,
     DeleteCommand,
     ExpandCommand,
+    FavouriteCommand,
     FinalCommand,
     HowCommand,
     InspectCommand,
@@ -59,7 +60,7 @@ INSPECT = "flux_inspect"
 
 
 #: Kinds of commands whose buttons are answered in words, or with a picture that is there already.
-TOLD = ("report", "link", "again", "vote")
+TOLD = ("report", "link", "again", "vote", "favourite")
 
 
 class Actions:
@@ -359,6 +360,8 @@ def _command(verb: str, job_id: str, number: int) -> Command | None:
             return CancelCommand(job_id, is_whole=True)
         case "delete":
             return DeleteCommand(job_id)
+        case "favourite":
+            return FavouriteCommand(job_id, is_on=None)
         case "report":
             return ReportCommand(job_id)
         case "vote":

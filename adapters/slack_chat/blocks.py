@@ -243,7 +243,10 @@ def picture_message(
     control = button(say("Use as control image"), "control", job.id)
     report = button(say("Report"), "report", job.id)
     expand = [button(say("Expand"), "expand", job.id)] if can_expand else []
-    more = overflow("more", [(say("Same again"), f"same:{job.id}")])
+    more = overflow(
+        "more",
+        [(say("Same again"), f"same:{job.id}"), (say("Favourite"), f"favourite:{job.id}")],
+    )
     blocks.append(actions(*row, edit, *expand, control, report, delete, more))
     return text, blocks
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from adapters.slack_chat import blocks
 from adapters.slack_chat.home import first_file
 from bot import replies
+from bot.commands import read_filter, render_filter
 from bot.conversation import Reply
 from bot.jobs import Job, JobStatus
 from bot.languages import Language
@@ -28,6 +30,8 @@ def message_of(
     text, parts = blocks.text_message(reply.text)
     if reply.kind == "history" and reply.jobs:
         parts = list(_history(reply, say, team if shows_pictures else ""))
+    elif reply.kind == "history" and reply.words:
+        parts = [*parts, blocks.actions(_whole_or_favourites(reply, say))]
     elif reply.kind == "queue":
         parts = [*parts, *(_cancel(job, say) for job in reply.jobs[:MAX_CANCELLED])]
     if reply.asks_to_join and reply.joining is not None:
@@ -70,13 +74,21 @@ def _history(reply: Reply, say: Language, team: str) -> Iterator[blocks.Block]:
         look = blocks.button(say("Show"), f"go:show:{job.id}", f"show {job.id}")
         again = blocks.button(say("Again"), f"go:again:{job.id}", f"again {job.id}")
         yield blocks.actions(look, again) if is_drawn else blocks.actions(again)
-    turns = []
+    turns = [_whole_or_favourites(reply, say)]
     if reply.page > 1:
         turns.append(_page(say("Newer"), "newer", reply, reply.page - 1))
     if reply.has_more:
         turns.append(_page(say("Older"), "older", reply, reply.page + 1))
-    if turns:
-        yield blocks.actions(*turns)
+    yield blocks.actions(*turns)
+
+
+def _whole_or_favourites(reply: Reply, say: Language) -> blocks.Block:
+    """A button for the favourites among what was looked for, or for all pictures."""
+    wanted = read_filter(reply.words)
+    if wanted.favourites or not reply.jobs:
+        return blocks.button(say("All my pictures"), "turn:favourites", "history")
+    words = render_filter(replace(wanted, favourites=True))
+    return blocks.button(say("Favourites"), "turn:favourites", f"history {words}")
 
 
 def _page(label: str, way: str, reply: Reply, page: int) -> blocks.Block:

@@ -67,7 +67,7 @@ async def test_a_history_shows_each_picture_and_what_to_do_with_it(
     message = await general.whispered(ada.id, dog.id)
 
     assert thumbnails(message) == [dog.reply_to["files"][0], cat.reply_to["files"][0]]
-    assert buttons(message) == ["Show", "Again"] * 2
+    assert buttons(message) == [*["Show", "Again"] * 2, "Favourites"]
     await ada.press(message, "Show", general)
     await general.until(lambda _: sum("a dog" in shown_text(each) for each in ours(general)) == 2)
     await ada.press(message, "Again", general)
@@ -92,7 +92,7 @@ async def test_a_picture_that_somebody_has_deleted_at_slack_hides_no_history(
     message = await general.whispered(ada.id, drawn[0].id)
 
     assert thumbnails(message) == []
-    assert buttons(message) == ["Show", "Again"] * 2
+    assert buttons(message) == [*["Show", "Again"] * 2, "Favourites"]
 
 
 async def test_pictures_of_elsewhere_are_listed_without_thumbnails(chat, drawn):
@@ -164,3 +164,33 @@ async def test_the_queue_offers_to_cancel_ones_own(chat, ada, general, gate):
 
     cancel = [each for _, each in elements(message["blocks"]) if each["text"]["text"] == "Cancel"]
     assert [each["value"] for each in cancel] == [job.id for job in await jobs(chat)]
+
+
+async def test_favourites_are_marked_in_the_menu_and_listed_by_a_button(chat, ada, general, drawn):
+    cat, dog = drawn
+    await ada.mention(general, f"favourite {cat.id}")
+    await general.whispered(ada.id, f"★ {cat.id} is among your favourites now.")
+    await ada.mention(general, "history")
+    page = await general.whispered(ada.id, dog.id)
+
+    await ada.press(page, "Favourites", general)
+
+    def found(_):
+        told = [message for _, message in general.whispers if cat.id in str(message)]
+        return next((each for each in told if "All my pictures" in buttons(each)), None)
+
+    favourites = await general.until(found)
+    assert dog.id not in str(favourites)
+    await ada.press(favourites, "All my pictures", general)
+    await general.whispered(ada.id, dog.id)
+
+
+async def test_the_star_in_the_menu_is_told_to_whoever_chooses_it(chat, slack, general, drawn):
+    bob = slack.person("bob")
+    cat, _ = drawn
+    message = next(each for each in ours(general) if cat.id in str(each["blocks"]))
+
+    await bob.press(message, "Favourite", general)
+    await general.whispered(bob.id, f"★ {cat.id} is among your favourites now.")
+    await bob.press(message, "Favourite", general)
+    await general.whispered(bob.id, f"☆ {cat.id} is no favourite of yours any more.")

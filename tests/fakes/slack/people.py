@@ -302,21 +302,27 @@ class Person:
         return answer
 
     async def press(self, message, label, channel=None, trigger=None):
-        """Press the button called *label* of a message, or of the App Home."""
-        block, button = next(
-            (block, each)
+        """Press the button called *label* of a message, or of the App Home; or choose that from a
+        menu behind three dots."""
+        block, button, option = next(
+            (block, each, option)
             for block, each in elements(message["blocks"])
-            if each["type"] == "button" and each["text"]["text"] == label
+            if each["type"] in ("button", "overflow")
+            for option in each.get("options", [each])
+            if option["text"]["text"] == label
         )
         self.act(f"presses [{label}]", channel, message)
         action = {
-            "type": "button",
+            "type": button["type"],
             "action_id": button["action_id"],
             "block_id": block.get("block_id", "b1"),
-            "text": button["text"],
             "action_ts": self.slack.ts(),
-            **({"value": button["value"]} if "value" in button else {}),
         }
+        if button["type"] == "overflow":
+            action["selected_option"] = option
+        else:
+            action["text"] = button["text"]
+            action |= {"value": button["value"]} if "value" in button else {}
         payload = {
             "type": "block_actions",
             "user": {"id": self.id, "username": self.name, "name": self.name}
