@@ -22,14 +22,14 @@ FLAGS = [
 ]
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 360, "height": 740}
 
-#: The marks of a module whose tests share one browser, on one loop.
+#: The marks of a module whose tests share the browser of this process, on one loop.
 DRIVEN = [
-    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
 ]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser():
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
@@ -84,7 +84,7 @@ class Site:
         return (await self.bot.service.quota(ADMIN)).used
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def site(tmp_path, browser):
     site = Site(tmp_path, browser)
     await site.start()
@@ -95,7 +95,7 @@ async def site(tmp_path, browser):
     assert site.complaints == []
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(site):
     page = await site.page()
     await ready(page)

@@ -14,7 +14,7 @@ from tests.conftest import ADA, ADMIN, BOB, at_step, until
 pytestmark = DRIVEN
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def admin(site):
     """The page of an admin while a job is drawn and two wait."""
     service = site.bot.service

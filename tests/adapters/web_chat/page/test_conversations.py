@@ -37,7 +37,7 @@ READ = """() => {
 }"""
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def large(tmp_path, browser):
     """A bot that makes pictures larger, and its page."""
     site = Site(tmp_path, browser)

@@ -18,7 +18,7 @@ pytestmark = DRIVEN
 TOKENS = {"ada-token-0123456789": "ada", "admin-token-0123456789": "local"}
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def watched(tmp_path, browser):
     """A site whose screen holds every picture."""
     judge = Judge()
