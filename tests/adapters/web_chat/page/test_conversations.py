@@ -51,6 +51,12 @@ async def large(tmp_path, browser):
     await site.stop()
 
 
+async def drawn(page, count):
+    """Wait until *count* jobs have ended, which is a moment after their pictures are there."""
+    await expect(pictures(page)).to_have_count(count)
+    await expect(page.locator(".job[data-status=succeeded]")).to_have_count(count)
+
+
 async def held(page, title):
     text = await page.evaluate(READ)
     lines = [re.sub(r"[ \t\u00a0]+", " ", line).strip() for line in text.splitlines()]
@@ -60,14 +66,14 @@ async def held(page, title):
     text = re.sub(r"drawn in [\d.]+ s", "drawn in a moment", text)
     text = re.sub(r"(\d+ (?:s|min|h) ago|just now)", "just now", text)
     # An id may be of letters alone, as a word is.
-    an_id = r"(?<= from )[a-z\d]{8}\b|(?<= draft )[a-z\d]{8}\b|\b(?=[a-z]*\d)[a-z\d]{8}\b"
+    an_id = r"(?:(?<= from )|(?<= draft )|(?<=Builds on )|\b(?=[a-z]*\d))[a-z\d]{8}\b"
     hold("The page", title, re.sub(an_id, "picture1", text))
 
 
 async def test_a_first_picture(site, page):
     site.engine.open()
     await say(page, FOX)
-    await expect(pictures(page)).to_have_count(1)
+    await drawn(page, 1)
 
     await held(page, "A first picture")
 
@@ -85,7 +91,7 @@ async def test_a_picture_of_ones_own_is_followed(site, page):
     site.engine.open()
     await attach(page)
     await say(page, "a castle --preset canny --steps 3 --seed 7")
-    await expect(pictures(page)).to_have_count(1)
+    await drawn(page, 1)
 
     await held(page, "A picture that is followed")
 
@@ -93,9 +99,9 @@ async def test_a_picture_of_ones_own_is_followed(site, page):
 async def test_on_from_the_last_picture(site, page):
     site.engine.open()
     await say(page, FOX)
-    await expect(pictures(page)).to_have_count(1)
+    await drawn(page, 1)
     await say(page, "same, at night")
-    await expect(pictures(page)).to_have_count(2)
+    await drawn(page, 2)
 
     await held(page, "On from the last picture")
 
@@ -104,7 +110,7 @@ async def test_a_series(site, page):
     site.engine.open()
     await say(page, "{red,blue} house --steps 3 --seed 7")
     await page.get_by_role("button", name="Draw 2 pictures").click()
-    await expect(pictures(page)).to_have_count(2)
+    await drawn(page, 2)
 
     await held(page, "Two of a kind")
 
@@ -113,6 +119,7 @@ async def test_larger(large):
     await say(large, "a fox in snow --size 64x64 --steps 3 --seed 7")
     await large.get_by_role("button", name="Upscale").click()
     await expect(large.locator(".frame.done img.final[width='128']")).to_be_visible()
+    await drawn(large, 2)
 
     await held(large, "Larger")
 
@@ -122,6 +129,7 @@ async def test_a_draft_and_its_picture(site, page):
     await say(page, "a fox in snow --size 128x128 --steps 20 --seed 7 --draft")
     await page.get_by_role("button", name="Final picture").click()
     await expect(page.locator(".frame.done img.final[width='128']")).to_be_visible()
+    await drawn(page, 2)
 
     await held(page, "A draft first")
 
