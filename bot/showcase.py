@@ -229,13 +229,11 @@ class Showing:
         except (NotFound, Conflict):
             return None
 
-        def look(db: sqlite3.Connection) -> tuple[bool, list[str]]:
-            is_open = bool(people.settings(db, job.user).get(KEY, True))
-            return is_open, votes.voters(db, each.job_id, each.number)
-
-        is_open, voters = await self._database.read(look)
-        if not is_open or _is_for_few(job):
+        if _is_for_few(job):
             return None
+        voters = await self._database.read(
+            partial(votes.voters, job_id=each.job_id, number=each.number)
+        )
         count = len({self._selves.person_of(voter) for voter in voters})
         return Best(job, each.number, each.channel, path, count)
 

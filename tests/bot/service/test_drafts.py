@@ -64,12 +64,14 @@ async def test_a_draft_that_is_drawn_again_stays_one_until_its_size_is_changed(s
     larger = (await said(f"again {draft.id} --size 320x320")).job
     turned = (await said(f"again {draft.id} --ar 1:1")).job
     anew = (await said(f"again {larger.id} --draft")).job
+    other = (await said(f"again {draft.id} --draft --size 256x256")).job
 
     assert facts(again) == (4, 256, 128, 7)
     assert again.request.final_size == (512, 256)
     assert not larger.request.is_draft
     assert not turned.request.is_draft
     assert (anew.request.final_size, facts(anew)) == ((320, 320), (8, 160, 160, 7))
+    assert (other.request.final_size, facts(other)) == ((256, 256), (8, 128, 128, 7))
 
 
 async def test_a_picture_with_few_steps_and_pixels_can_be_finished_too(said, service):

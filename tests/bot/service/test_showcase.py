@@ -206,6 +206,8 @@ async def test_others_build_on_a_picture_unless_its_maker_minds(service):
     ):
         with pytest.raises(NotAllowed, match="keeps others from building on it"):
             await act()
+    series = await converse(service, other, f"again {job.id} --repeat 2")
+    assert "keeps others from building on it" in series.text
     again = await service.again(Source(MAKER), job.id)
     assert again.parent == job.id
     reply = await converse(service, Source(MAKER), "settings --remix on")
