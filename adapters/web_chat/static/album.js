@@ -2,6 +2,7 @@
 
 import { debounce } from "./dom.js";
 import { api } from "./api.js";
+import { stars } from "./stars.js";
 
 const PAGE = 24;
 
@@ -102,6 +103,7 @@ export class Album extends EventTarget {
 
   async #readPage(before) {
     const page = await api.history({ ...this.#query, before, limit: PAGE });
+    stars.learn(page);
     const jobs = page.jobs.map((job) => this.#jobs.get(job.id) ?? { previews: [], ...job });
     const isApart = before === null && !jobs.some(({ id }) => this.#own.has(id));
     const kept = before === null && (isApart || page.next === null) ? [] : this.all;

@@ -84,8 +84,10 @@ export const api = {
   signOut: (everywhere) => call("DELETE", `/api/session?everywhere=${everywhere}`),
   providers: () => call("GET", "/api/sign-in/providers"),
   signIn: (token) => call("POST", "/api/session", { token }),
-  history: ({ words = "", before, limit = 20 }, signal) => {
+  favourite: (id, isMarked) => call(isMarked ? "PUT" : "DELETE", `/api/jobs/${enc(id)}/favourite`),
+  history: ({ words = "", before, limit = 20, ...filters }, signal) => {
     const query = new URLSearchParams({ words, limit });
+    for (const [name, value] of Object.entries(filters)) if (value) query.set(name, value);
     if (before !== undefined && before !== null) query.set("before", before);
     return call("GET", `/api/history?${query}`, undefined, signal);
   },

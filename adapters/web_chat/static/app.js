@@ -6,6 +6,7 @@ import { Composer } from "./composer.js";
 import { choicesRow, Conversation, jobsCard, pictureOf, presetsCard, quotaCard, quotaLine } from "./conversation.js";
 import { Held } from "./held.js";
 import { History } from "./history.js";
+import { stars } from "./stars.js";
 import { isFinal, Jobs } from "./jobs.js";
 import { Options } from "./options.js";
 import { asJob } from "./reading.js";
@@ -483,10 +484,12 @@ async function loadPresets() {
   const presets = await api.presets();
   defaultPreset = presets.default;
   options.configure(presets, about);
+  history.configure(presets);
 }
 
 async function loadConversation() {
   const page = await api.history({ limit: RECENT });
+  stars.learn(page);
   for (const job of page.jobs) conversation.showJob(jobs.put(job), { before: true });
   older = page.next;
   $("earlier").hidden = older === null;
@@ -496,6 +499,7 @@ async function loadConversation() {
 $("earlier").addEventListener("click", async () => {
   const { scrollHeight } = conversation.scroll;
   const page = await api.history({ before: older, limit: RECENT });
+  stars.learn(page);
   for (const job of page.jobs) conversation.showJob(jobs.put(job), { before: true });
   older = page.next;
   $("earlier").hidden = older === null;

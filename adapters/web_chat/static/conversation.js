@@ -3,6 +3,7 @@
 import { $, announce, button, copy, duration, el, icon, moment, number, plural } from "./dom.js";
 import { canUpscale } from "./enlarging.js";
 import { isFinal } from "./jobs.js";
+import { starButton } from "./stars.js";
 import { t } from "./languages.js";
 
 export const isTiny = (job) => Math.max(job.width, job.height) <= 128;
@@ -202,7 +203,7 @@ export class JobCard {
           button(t("Edit prompt"), "edit", () => acts.edit(this.#job)),
           ...(acts.canExpand() ? [button(t("Expand"), "again", () => acts.expand(this.#job), { title: t("See richer words for this prompt") })] : []),
           ...(!hasPictures ? [] : job.images === 1 ? pictureButtons(job, 1, acts)
-            : [eachPicture(job, acts), saveAll(job), saveLink(t("Download grid"), job.grid, `${job.id}.png`), seedButton(job.seed)]),
+            : [eachPicture(job, acts), starButton(job), saveAll(job), saveLink(t("Download grid"), job.grid, `${job.id}.png`), seedButton(job.seed)]),
         ]
       : job.status === "held" ? [] : [button(t("Cancel"), "close", () => acts.cancel(this.#job)), this.#tells()].filter(Boolean)));
   }
@@ -251,6 +252,7 @@ export function pictureButtons(job, which, acts) {
     button(t("Use as control image"), "outline", () => acts.useAsControl(job, which)),
     job.is_draft && button(t("Final picture"), "upscale", () => acts.final(job, which), { title: t("The same words and seed with all steps and pixels") }),
     !job.is_draft && canUpscale(job) && button(t("Upscale"), "upscale", () => acts.upscale(job, which), { title: t("A larger version, with detail drawn in") }),
+    starButton(job),
     saveLink(t("Download"), `/api/jobs/${job.id}/image?number=${which}&download=true`),
     seedButton(pictureOf(job, which).seed),
   ].filter(Boolean);

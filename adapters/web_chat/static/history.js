@@ -3,12 +3,13 @@
 import { $, debounce, el, moment } from "./dom.js";
 import { Album } from "./album.js";
 import { t } from "./languages.js";
+import { stars } from "./stars.js";
 
 export class History {
   #rows = new Map();
   #acts;
   #jobs;
-  #words = "";
+  #query = {};
 
   constructor({ acts, jobs }) {
     this.#acts = acts;
@@ -18,6 +19,12 @@ export class History {
     /** Those that are listed. */
     this.album = this.everything;
     $("history-search").addEventListener("input", debounce(200, () => this.#search()));
+    for (const name of ["preset", "since", "until"]) $(`history-${name}`).addEventListener("change", () => this.#search());
+    $("history-stars").addEventListener("click", ({ currentTarget: star }) => {
+      star.setAttribute("aria-pressed", star.getAttribute("aria-pressed") !== "true");
+      this.#search();
+    });
+    stars.addEventListener("change", () => this.#query.favourites && this.#search({ isNew: true }));
     $("history-more").addEventListener("click", () => this.#reading(this.album.more()));
   }
 
@@ -25,13 +32,30 @@ export class History {
     return this.#reading(this.album.renew());
   }
 
-  #search() {
-    const words = $("history-search").value.trim();
-    if (words === this.#words) return;
-    this.#words = words;
+  /** Offer the *presets* that there are. */
+  configure({ presets }) {
+    const menu = $("history-preset");
+    const chosen = menu.value;
+    menu.replaceChildren(menu.options[0], ...presets.map(({ name }) => el("option", { value: name, text: name })));
+    menu.value = presets.some(({ name }) => name === chosen) ? chosen : "";
+  }
+
+  /** List what is looked for by now; *isNew* where that may be other pictures than before. */
+  #search({ isNew = false } = {}) {
+    const [words, preset, since, until] = ["search", "preset", "since", "until"].map((name) => $(`history-${name}`).value.trim());
+    const favourites = $("history-stars").getAttribute("aria-pressed") === "true";
+    const query = Object.fromEntries(Object.entries({ words, favourites, preset, since, until }).filter(([, value]) => value));
+    if (!isNew && JSON.stringify(query) === JSON.stringify(this.#query)) return;
+    this.#query = query;
     if (this.album !== this.everything) this.album.close();
-    this.album = words ? this.#followed(new Album(this.#jobs, { words })) : this.everything;
+    this.album = Object.keys(query).length ? this.#followed(new Album(this.#jobs, query)) : this.everything;
     this.refresh();
+  }
+
+  get #nothing() {
+    const { words, ...others } = this.#query;
+    if (Object.keys(others).length) return t("None of your pictures fits that.");
+    return words ? t`None of your prompts has “${words}” in it.` : t("Your pictures will be listed here.");
   }
 
   #followed(album) {
@@ -65,8 +89,7 @@ export class History {
       }
     });
     $("history-more").hidden = !this.album.hasMore;
-    this.#say(jobs.length ? ""
-      : this.#words ? t`None of your prompts has “${this.#words}” in it.` : t("Your pictures will be listed here."));
+    this.#say(jobs.length ? "" : this.#nothing);
   }
 
   /** Carry out *change*, and leave the rows that are looked at where they are on the screen. */

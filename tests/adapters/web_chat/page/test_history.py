@@ -106,3 +106,35 @@ async def test_the_history_keeps_its_place_and_is_read_once_for_each_change(site
     await page.evaluate("new Promise((go) => setTimeout(go, 320))")  # after all that is put off
     assert not [url for url in asked if "/api/history" in url]
     assert await box(looked_at) == before
+
+
+async def test_favourites_are_starred_and_the_history_is_filtered_by_them_and_more(site, page):
+    site.engine.open()
+    for prompt in ("a red fox", "a blue bird"):
+        await say(page, f"{prompt} --steps 1")
+    await expect(pictures(page)).to_have_count(2)
+    star = page.locator("main").get_by_role("button", name="Favourite").first
+    await star.click()
+    await expect(star).to_have_attribute("aria-pressed", "true")
+
+    await page.get_by_role("button", name="History").click()
+    rows = page.locator("#history-list .row")
+    await expect(rows).to_have_count(2)
+    await page.locator("#history-stars").click()
+    await expect(rows).to_have_count(1)
+    await expect(rows.first).to_contain_text("a red fox")
+    await page.locator("#history-preset").select_option("canny")
+    await expect(page.locator("#history-empty")).to_have_text("None of your pictures fits that.")
+    await page.locator("#history-preset").select_option("")
+
+    # A star that is taken back in the viewer is taken out of the list.
+    await rows.first.click()
+    inside = page.locator("#viewer").get_by_role("button", name="Favourite")
+    await expect(inside).to_have_attribute("aria-pressed", "true")
+    await inside.click()
+    await expect(page.locator("#history-empty")).to_have_text("None of your pictures fits that.")
+    await page.keyboard.press("Escape")
+    await page.locator("#history-stars").click()
+    await expect(rows).to_have_count(2)
+    await page.locator("#history-until").fill("2023-11-13")
+    await expect(rows).to_have_count(0)
