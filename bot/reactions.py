@@ -10,7 +10,6 @@ from collections.abc import Callable
 from enum import Enum
 
 from bot.commands import CancelCommand, Command, DeleteCommand, FavouriteCommand, SendCommand
-from bot.conversation import Reply, converse
 from bot.jobs import Job
 from bot.rates import Rate
 from bot.refusals import TooOften
@@ -44,31 +43,23 @@ class Reactions:
             return False
         return True
 
-    async def react(
-        self, source: Source, mark: Mark, job: Job, *, is_added: bool, is_whole: bool = True
-    ) -> Reply | None:
-        """The reply to a reaction to a message that shows *job*, which *source* was shown; None
-        where it means nothing. It may have a `Reply.job` to be sent or taken away, by its kind.
-
-        Args:
-            is_added: Whether the reaction was made, and not taken back.
-            is_whole: Whether the message is that of the job, and not of one of its pictures.
-        """
-        command: Command
+    def command(self, source: Source, mark: Mark, job: Job, *, is_added: bool) -> Command | None:
+        """The command in a reaction to a message that shows *job* to *source*, which was made
+        (*is_added*) or taken back; None where it means nothing."""
         match mark:
             case Mark.STAR:
-                command = FavouriteCommand(job.id, is_on=is_added)
+                return FavouriteCommand(job.id, is_on=is_added)
             case Mark.LETTER if is_added:
-                command = SendCommand(job.id)
-            case Mark.CROSS if is_added and self._service.lookups.is_own(source, job):
-                if not is_whole:
-                    return Reply(job=job, kind="delete")  # the message alone
+                return SendCommand(job.id)
+            case Mark.CROSS if is_added and self.is_theirs(source, job):
                 is_series = job.series is not None
-                if job.status.is_final and is_series:
-                    return None  # it shows the pictures of other jobs too
-                command = DeleteCommand(job.id)
                 if not job.status.is_final:
-                    command = CancelCommand(job.id, is_whole=is_series)
+                    return CancelCommand(job.id, is_whole=is_series)
+                # The message of a series shows the pictures of other jobs too.
+                return None if is_series else DeleteCommand(job.id)
             case _:
                 return None
-        return await converse(self._service, source, command)
+
+    def is_theirs(self, source: Source, job: Job) -> bool:
+        """Whether *source* has asked for *job*; admins cross out nothing by a reaction."""
+        return self._service.lookups.is_own(source, job)

@@ -22,7 +22,7 @@ from adapters.discord_chat.faults import FAULTS, patiently
 from adapters.discord_chat.messages import Post, text_post
 from adapters.discord_chat.people import PLATFORM, role_of, server_of, user_of
 from bot import replies
-from bot.conversation import Reply
+from bot.conversation import Reply, converse
 from bot.jobs import Job
 from bot.languages import ENGLISH, Language, language_of
 from bot.origins import NOWHERE, Origin
@@ -86,11 +86,15 @@ class DiscordReactions:
         if shown is None:
             return
         source = self._source(payload, shown.job)
-        reply = await self._reactions.react(
-            source, mark, shown.job, is_added=is_added, is_whole=shown.is_whole
-        )
-        if reply is None:
-            return
+        if mark is Mark.CROSS and not shown.is_whole:  # the message alone
+            reply = Reply(kind="delete")
+            if not self._reactions.is_theirs(source, shown.job):
+                return
+        else:
+            command = self._reactions.command(source, mark, shown.job, is_added=is_added)
+            if command is None:
+                return
+            reply = await converse(self._service, source, command)
         try:
             await self._answer(payload, source, reply)
         except FAULTS as error:

@@ -25,6 +25,7 @@ from adapters.slack_chat.listeners import Listeners, acknowledge_the_rest
 from adapters.slack_chat.moderation import teller
 from adapters.slack_chat.own_data import erase_message
 from adapters.slack_chat.pace import Pace
+from adapters.slack_chat.reactions import SlackReactions
 from adapters.slack_chat.rotation import Rotation
 from adapters.slack_chat.showcase import BestOf
 from adapters.slack_chat.sockets import PING_INTERVAL, Sockets
@@ -185,6 +186,7 @@ class SlackChat:
         self._open.push_async_callback(context.close)
         Listeners(app, context)
         Actions(app, context)
+        SlackReactions(app, context)
         acknowledge_the_rest(app)
         is_http = self._settings.mode == "http"
         doors = app.web_app(path=PATH) if is_http else web.Application()

@@ -40,6 +40,7 @@ SCOPES = {
     "groups:history": "do the same in private channels",
     "im:history": "hear what people write to it directly",
     "im:write": "find its own message again in a direct message that it began",
+    "reactions:read": "take reactions to its pictures as favourites, and the like",
     "users:read": "tell who is an admin of the workspace, and speak people's languages",
 }
 #: Without these it cannot do anything; without others it does less.

@@ -104,3 +104,11 @@ async def restarted(make_chat, chat, gate):
     await chat.close()
     await stepping(gate, chat.bot.restart())
     return await make_chat(chat.bot)
+
+
+async def marked(chat, person, job, is_on=True):
+    """Wait until a job is a favourite of *person*, or is none any more."""
+    favourites = chat.bot.service.favourites
+    async with asyncio.timeout(20):
+        while bool(await favourites.among(person.key, [job])) is not is_on:
+            await asyncio.sleep(0)

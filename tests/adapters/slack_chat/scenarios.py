@@ -242,6 +242,28 @@ async def held_picture(stage):
     await stage.have(job)
 
 
+async def a_letter(stage):
+    """A reaction: the picture and its settings come directly too."""
+    job = await stage.draw(stage.ada.mention(stage.general, FOX))
+    fox = await stage.shows("seed", "Again", stage.patience)
+    if fox is None:
+        return
+    stage.shown_again[job.id] = 1
+    await stage.ada.react(stage.general, fox[1], "envelope")
+    await stage.shows("--preset plain", None, stage.patience)
+
+
+async def a_cross(stage):
+    """A reaction: the picture goes."""
+    job = await stage.draw(stage.ada.mention(stage.general, FOX))
+    fox = await stage.shows("seed", "Again", stage.patience)
+    if fox is None:
+        return
+    stage.deleted.add(job.id)
+    await stage.ada.react(stage.general, fox[1], "x")
+    await stage.see(lambda: fox[1]["ts"] not in stage.general.messages, stage.patience)
+
+
 async def the_best(stage):
     """Somebody votes for a picture, and its maker deletes it, so that the best are none again."""
     best = stage.slack.channel("best-of")
@@ -358,6 +380,8 @@ ALL = {
         report,
         question_of_an_admin,
         held_picture,
+        a_letter,
+        a_cross,
         the_best,
         export_of_the_log,
         called_directly,

@@ -4,7 +4,7 @@ import pytest
 
 from generation.kinds import Upscale
 from generation.types import Preset
-from tests.adapters.slack_chat.conftest import SMALL, delivered
+from tests.adapters.slack_chat.conftest import SMALL, delivered, jobs, marked
 from tests.conftest import PRESETS
 from tests.conversations import hold
 from tests.samples import picture
@@ -129,3 +129,20 @@ async def test_what_is_left(chat, ada, general, gate, held):
     await general.whispered(ada.id, "waiting")
 
     held("What is left", general)
+
+
+async def test_stars_and_letters(chat, slack, ada, general, gate, held):
+    gate.open()
+    bob = slack.person("bob")
+    await ada.mention(general, FOX)
+    fox = await general.said("seed 7", button="Again")
+    await delivered(chat)
+    (job,) = await jobs(chat)
+    await bob.react(general, fox, "star")
+    await marked(chat, bob, job)
+    await bob.mention(general, "history favourites")
+    await general.whispered(bob.id, job.id)
+    await bob.react(general, fox, "envelope")
+    await bob.direct.said(job.id)
+
+    held("Stars and letters", general)

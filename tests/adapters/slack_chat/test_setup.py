@@ -56,7 +56,7 @@ def test_the_manifest_asks_for_every_scope_that_is_used_and_no_other(manifest, c
     used = {api.SCOPES[method] for method in methods if method in api.SCOPES}
     assert methods <= {*api.SCOPES, "auth.test", "chat.getPermalink"}
     # Reading a conversation takes the scope of its kind, an event and a command their own.
-    used |= {"groups:history", "im:history", "app_mentions:read", "commands"}
+    used |= {"groups:history", "im:history", "app_mentions:read", "commands", "reactions:read"}
     # Asked for by posting in a channel without being a member.
     used |= {"chat:write.public"}
 

@@ -42,6 +42,7 @@ ALL_SCOPES = (
     "groups:history",
     "im:history",
     "im:write",
+    "reactions:read",
     "users:read",
 )
 

@@ -252,6 +252,22 @@ class Person:
             self.slack.hold(schema.strangers(bare, schema.mention()))
         return await self.slack.sockets.deliver("events_api", payload)
 
+    async def react(self, channel, message, name, *, is_added=True):
+        """React to a message with the emoji *name*, or take that back. A bot hears of it with the
+        scope for that."""
+        self.act(f"{'reacts' if is_added else 'takes back'} :{name}:", channel, message)
+        item = {"type": "message", "channel": channel.id, "ts": message["ts"]}
+        event = {
+            "type": "reaction_added" if is_added else "reaction_removed",
+            "user": self.id,
+            "reaction": name,
+            "item": item,
+            "item_user": message.get("user", self.team.bot_user),
+            "event_ts": self.slack.ts(),
+        }
+        if "reactions:read" in self.slack.scopes:
+            await self.acked(await self.event(event))
+
     async def open_home(self, tab="home"):
         event = {
             "type": "app_home_opened",
