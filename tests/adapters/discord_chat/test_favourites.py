@@ -186,8 +186,11 @@ async def test_reactions_are_heeded_where_the_bot_is_open_alone(fake, make_prese
 
     await ada.react(fox, "❌")
     await ada.react(fox, "⭐")
-    await boss.react(fox, "⭐")  # who may do so everywhere
-
+    await boss.react(fox, "❌")  # who has not made it
+    await boss.react(fox, "⭐")  # and may do that everywhere
     await marked(service, boss, job.id)
+    await boss.unreact(fox, "⭐")
+    await marked(service, boss, job.id, is_on=False)
+
     assert await service.favourites.among(job.user, [job]) == []
     assert not fox.is_deleted
