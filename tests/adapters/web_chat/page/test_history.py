@@ -136,5 +136,6 @@ async def test_favourites_are_starred_and_the_history_is_filtered_by_them_and_mo
     await page.keyboard.press("Escape")
     await page.locator("#history-stars").click()
     await expect(rows).to_have_count(2)
+    await page.get_by_text("By day").click()
     await page.locator("#history-until").fill("2023-11-13")
     await expect(rows).to_have_count(0)
