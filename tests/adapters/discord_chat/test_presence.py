@@ -33,7 +33,8 @@ async def test_a_token_that_is_revoked_at_the_gateway_is_said_too(presence, fake
 async def test_no_right_to_read_messages_is_asked_for(presence, fake):
     (session, *_) = fake.gateway.sessions
 
-    assert session.intents == 1 << 0
+    told = discord.Intents(guilds=True, guild_reactions=True, dm_reactions=True)
+    assert session.intents == told.value
 
 
 @pytest.mark.parametrize("mood", ["drop", "reconnect", "invalidate"])
