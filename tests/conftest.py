@@ -4,6 +4,7 @@ import gc
 import os
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -227,6 +228,26 @@ def environment():
         environment.setenv("PYTHON_DOTENV_DISABLED", "1")
         environment.setenv("FLUXBOT_LOCAL_FILE", "no")
         yield environment
+
+
+#: Folders and files whose tests start processes, models or browsers. They come first, so that no
+#: worker sits over the last of them while the others have nothing left to do.
+LONG = (
+    *("bot/assembly", "generation/ray", "generation/demo", "reliability"),
+    *("generation/diffusion", "generation/families", "adapters/web_chat/page"),
+    *("adapters/web_chat/test_schema.py", "adapters/slack_chat/test_every_call.py"),
+    *("adapters/discord_chat/test_every_call.py", "test_architecture.py", "bot/test_main.py"),
+)
+
+
+def pytest_collection_modifyitems(items):
+    here = Path(__file__).parent
+
+    def rank(item):
+        name = item.path.relative_to(here).as_posix()
+        return next((at for at, long in enumerate(LONG) if name.startswith(long)), len(LONG))
+
+    items.sort(key=rank)
 
 
 def pytest_terminal_summary(terminalreporter):

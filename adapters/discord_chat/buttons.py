@@ -53,8 +53,8 @@ ROWS: dict[Look, tuple[tuple[ButtonKind, ...], ...]] = {
     ),
     "picture": (
         ("again", "subtle", "strong", "upscale", "final", "edit"),
-        ("control", "expand", "report", "delete"),
-        ("favourite", "vote"),
+        ("control", "expand", "favourite", "report", "delete"),
+        ("vote",),
     ),
 }
 #: Choices in the menu below the buttons of a job that has pictures.

@@ -41,7 +41,7 @@ it. ``imagine`` makes a prompt of everything after it, and ``/`` before a verb i
   a digit) is an error again.
 - ``favourite`` (or ``favorite``) is a verb before what can be a job's id, alone or with ``off``:
   "favourite place in autumn" is a prompt. So is ``share``.
-- ``final`` is a verb alone and before what can only be a job's id: "final boss" is a prompt.
+- ``final`` is a verb alone and before a job's id: "final boss" is a prompt.
 - ``yes`` and ``no`` answer a proposal of the bot, alone or before its code.
 - ``link`` is a verb alone, and before what can only be a code, ``yes`` or ``no``: "link in a
   green tunic" is a prompt.

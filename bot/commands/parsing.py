@@ -276,7 +276,7 @@ def _read_upscale(message: Message) -> UpscaleCommand | None:
 def _read_final(message: Message) -> FinalCommand | None:
     """None where the words are a prompt, such as "final boss in a cave"."""
     words = message.words
-    if words and (len(words) > 2 or as_id(words[0]) is None or words[0].text.isalpha()):
+    if words and (len(words) > 2 or as_id(words[0]) is None):
         return None
     if len(words) == 2 and not words[1].text.isdecimal():
         return None

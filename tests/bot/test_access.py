@@ -141,6 +141,8 @@ ORDERS = {
     "admin reports": "No picture is reported.",
     "admin log": "No channel is told.",
     "admin log off": "Nothing is told here any more.",
+    "admin showcase": "The best are shown nowhere.",
+    "admin showcase off": "The best are shown nowhere any more.",
     f"admin erase {BOB}": "for good",
     f"admin erase {BOB} --yes": "is deleted",
     "admin audit": "No admin has done anything yet.",

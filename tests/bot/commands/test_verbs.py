@@ -67,6 +67,7 @@ from tests.bot.commands.conftest import ID, LETTER_ID, refusal
         ("final", FinalCommand()),
         ("final k7m2p9qa", FinalCommand(ID)),
         ("/final #k7m2p9qa 3", FinalCommand(ID, 3)),
+        (f"final {LETTER_ID} 1", FinalCommand(LETTER_ID, 1)),
         ("again k7m2p9qa", AgainCommand(ID)),
         (
             "again --seed 9 k7m2p9qa --steps 40",
@@ -137,7 +138,7 @@ def test_a_verb_is_understood(text, command):
         "thanks giving dinner",
         "a card that says thank you",
         "final boss in a cave",
-        "final darkness",
+        "final frontier",
         "final k7m2p9qa in gold",
         "show me a fox",
         "show backyard at night",

@@ -363,10 +363,10 @@ async def waited(desk, gate, seconds=31.0, **settings):
     [
         (31.0, {}, [("Your picture is ready.", False)]),
         (29.0, {}, []),
-        (29.0, {"notify": "always"}, [("Your picture is ready.", False)]),
-        (31.0, {"notify": "never"}, []),
-        (31.0, {"notify": "dm"}, [("Your picture is ready.", True)]),
-        (29.0, {"notify": "dm"}, []),
+        (29.0, {"beside": {"notify": "always"}}, [("Your picture is ready.", False)]),
+        (31.0, {"beside": {"notify": "never"}}, []),
+        (31.0, {"beside": {"notify": "dm"}}, [("Your picture is ready.", True)]),
+        (29.0, {"beside": {"notify": "dm"}}, []),
     ],
 )
 async def test_people_are_called_after_a_long_wait_unless_they_want_it_otherwise(
