@@ -12,13 +12,13 @@ run: $(VENV)/.runs ## Install once, then start the bot with its web chat
 	@$(VENV)/bin/python -m bot run
 
 test: $(VENV)/.tests ## Install once, then run the tests
-	$(VENV)/bin/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(VENV)/bin/python -m pytest -q -n 3 --dist loadfile $(ARGS)
 
 retry: $(VENV)/.tests ## Run those tests again, one after the other, that failed last
 	$(VENV)/bin/python -m pytest -q --last-failed --last-failed-no-failures none $(ARGS)
 
 thorough: $(VENV)/.tests ## Run the tests with all examples of each property
-	THOROUGH=1 $(VENV)/bin/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	THOROUGH=1 $(VENV)/bin/python -m pytest -q -n 3 --dist loadfile $(ARGS)
 
 soak: $(VENV)/.tests ## Run the tests that take minutes of load
 	$(VENV)/bin/python -m pytest -q -m soak $(ARGS)

@@ -4,7 +4,6 @@ import gc
 import os
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -25,13 +24,17 @@ from generation.stub import StubEngine
 from generation.types import GenerationRequest, Preset
 from tests.fakes import documents
 
+# Beside others, threads of torch that wait for each other wait for the other processes too.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 #: Whether hostile input and random acts are tried at length.
 IS_THOROUGH = bool(os.environ.get("THOROUGH"))
 
 
 def examples(count):
     """So many examples of a property in a thorough run, and a few of them in any other."""
-    return count if IS_THOROUGH else max(8, count // 5)
+    return count if IS_THOROUGH else max(4, count // 5)
 
 
 # How long an example takes says more about the machine than about what is tested.
@@ -228,26 +231,6 @@ def environment():
         environment.setenv("PYTHON_DOTENV_DISABLED", "1")
         environment.setenv("FLUXBOT_LOCAL_FILE", "no")
         yield environment
-
-
-#: Folders and files whose tests start processes, models or browsers. They come first, so that no
-#: worker sits over the last of them while the others have nothing left to do.
-LONG = (
-    *("bot/assembly", "generation/ray", "generation/demo", "reliability"),
-    *("generation/diffusion", "generation/families", "adapters/web_chat/page"),
-    *("adapters/web_chat/test_schema.py", "adapters/slack_chat/test_every_call.py"),
-    *("adapters/discord_chat/test_every_call.py", "test_architecture.py", "bot/test_main.py"),
-)
-
-
-def pytest_collection_modifyitems(items):
-    here = Path(__file__).parent
-
-    def rank(item):
-        name = item.path.relative_to(here).as_posix()
-        return next((at for at, long in enumerate(LONG) if name.startswith(long)), len(LONG))
-
-    items.sort(key=rank)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -20,6 +20,9 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
+#: Milliseconds that a page may take to show something, on a machine with much else to do.
+expect.set_options(timeout=30_000)
+
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 360, "height": 740}
 
 #: The marks of a module whose tests share the browser of this process, on one loop.
