@@ -62,7 +62,7 @@ class BestOf:
         start = self._client.http.start_thread_with_message
         try:
             await in_time(start(channel, message, name=name, auto_archive_duration=1440))
-        except FAULTS as error:  # people can reply all the same
+        except (*FAULTS, RuntimeError) as error:  # or the bot leaves; people can reply all the same
             logger.info("no thread below the best picture %s: %s", best.job.id, error)
 
     async def take_down(self, channel: str, message: str) -> None:
