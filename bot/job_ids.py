@@ -15,7 +15,7 @@ from bot.jobs import Job
 class JobIds:
     """The ids that are taken, and those that are given out.
 
-    Of a million ids of 8 of 31 characters, two are the same with a chance of 44 % (the birthday
+    Of a million ids of 8 of 31 characters, two are the same with a chance of 48 % (the birthday
     problem), and a picture that is overwritten, or shown to somebody else, is one too many.
 
     Args:

@@ -26,12 +26,15 @@ ID_LENGTH = 8
 
 
 def new_id() -> str:
-    """A job id that people can type: 8 of 31 characters, about 40 bits."""
-    number, letters = secrets.randbelow(len(ID_ALPHABET) ** ID_LENGTH), ""
-    for _ in range(ID_LENGTH):
-        number, digit = divmod(number, len(ID_ALPHABET))
-        letters += ID_ALPHABET[digit]
-    return letters
+    """A job id that people can type: 8 of 31 characters, about 39 bits. One of them is a digit, as
+    none is in a word: where people type an id, it is taken for no prompt."""
+    while True:
+        number, id = secrets.randbelow(len(ID_ALPHABET) ** ID_LENGTH), ""
+        for _ in range(ID_LENGTH):
+            number, digit = divmod(number, len(ID_ALPHABET))
+            id += ID_ALPHABET[digit]
+        if not id.isalpha():
+            return id
 
 
 class JobStatus(StrEnum):

@@ -10,12 +10,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.jobs import (
+    ID_ALPHABET,
+    ID_LENGTH,
     MOST_PASSED_OVER,
     TRANSITIONS,
     FairQueue,
     Job,
     JobStatus,
     StepTimes,
+    new_id,
     share_done,
     waiting_times,
 )
@@ -185,6 +188,15 @@ async def test_a_held_queue_hands_out_nothing_until_it_is_released():
     queue.release()
 
     assert (await waiting).id == "ada0"
+
+
+def test_an_id_is_no_word():
+    """A word is read as a prompt where it may be one: "inspect backyard"."""
+    ids = {new_id() for _ in range(500)}
+
+    assert len(ids) == 500
+    assert all(len(id) == ID_LENGTH and set(id) <= set(ID_ALPHABET) for id in ids)
+    assert not any(id.isalpha() for id in ids)
 
 
 def test_a_job_changes_only_as_the_table_allows():
