@@ -6,7 +6,6 @@ then from ``[model]`` in ``config.toml``. All functions are pure.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -226,17 +225,13 @@ def drafted(request: GenerationRequest, draft: Draft) -> GenerationRequest:
             " leave --draft out",
             field="draft",
         )
-    steps = min(request.num_inference_steps, draft.num_inference_steps)
-    if request.kind.strength_setting is not None:
-        # Image to image takes a share of them, which must be one step at least.
-        steps = max(steps, math.ceil(1 / max(request.kind.strength_setting, 0.02)))
     width, height = (
         max(MIN_SIZE, side // draft.reduction // SIZE_MULTIPLE * SIZE_MULTIPLE)
         for side in (request.width, request.height)
     )
     return replace(
         request,
-        num_inference_steps=min(steps, request.num_inference_steps),
+        num_inference_steps=min(request.num_inference_steps, draft.num_inference_steps),
         width=width,
         height=height,
         final_num_inference_steps=request.num_inference_steps,

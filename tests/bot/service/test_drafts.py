@@ -48,6 +48,16 @@ async def test_a_draft_is_cheap_and_its_final_picture_is_what_was_asked_for(said
     assert draft.cost * 4 < final.cost
 
 
+@pytest.mark.parametrize("preset", ["redraw", "canny"])
+async def test_a_draft_that_follows_a_picture_faintly_has_no_more_steps(said, preset):
+    asked = f"a fox --steps 20 --size 128x128 --draft --preset {preset} --strength 0.05"
+
+    draft = (await said(asked, picture())).job
+
+    assert draft.request.num_inference_steps == 8
+    assert draft.request.steps_taken >= 1
+
+
 async def test_the_latest_draft_is_finished_or_one_of_its_pictures(said):
     draft = (await said(f"{ASKED} --images 2")).job
 
