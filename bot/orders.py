@@ -69,9 +69,7 @@ async def carry_out(service: Service, source: Source, command: AdminCommand) -> 
             return await _words(service, source, command)
         case AdminWho(job_id):
             return replies.asker(await service.moderation.who(user, job_id))
-        case AdminShowcase():
-            return await _showcase(service, source, command)
-        case AdminReports() | AdminErase() | AdminLog():
+        case AdminReports() | AdminErase() | AdminLog() | AdminShowcase():
             return await _moderate(service, source, command)
         case AdminPause():
             await admin.pause(user)
@@ -259,33 +257,10 @@ async def _review(service: Service, source: Source, command: AdminReview) -> str
             return replies.held(await review.held(user, _scope(service, source)))
 
 
-async def _showcase(service: Service, source: Source, command: AdminShowcase) -> str:
-    user, server = source.user, source.origin.server
-    if server is None:
-        service.admin.check(user)
-        raise not_in_a_server()
-    service.admin.check(user, server)
-    match command:
-        case AdminShowcase("here"):
-            if not source.origin.channels:
-                raise not_in_a_server()
-            await service.servers.set_showcase(user, server, source.origin.channels[0])
-            votes = service.config.showcase.votes
-            if not votes:
-                return "The best are shown here, once the operator sets showcase.votes."
-            return f"Pictures with {votes} vote{'' if votes == 1 else 's'} are shown here."
-        case AdminShowcase("off"):
-            await service.servers.set_showcase(user, server, None)
-            return "The best are shown nowhere any more."
-        case _:
-            channel = await service.showcase.channel(server)
-            if channel is None:
-                return "The best are shown nowhere. Say admin showcase here where they should be."
-            return f"The best are shown in {source.platform}-channel:{channel}."
-
-
 async def _moderate(
-    service: Service, source: Source, command: AdminReports | AdminErase | AdminLog
+    service: Service,
+    source: Source,
+    command: AdminReports | AdminErase | AdminLog | AdminShowcase,
 ) -> str:
     moderation, user, server = service.moderation, source.user, source.origin.server
     match command:
@@ -319,11 +294,27 @@ async def _moderate(
         case AdminLog("off"):
             await moderation.set_log_channel(user, server, None)
             return "Nothing is told here any more."
-        case _:
+        case AdminLog():
             channel = await moderation.log_channel(server)
             if channel is None:
                 return "No channel is told. Say admin log here in the one that should be."
             return f"Told is {source.platform}-channel:{channel}."
+        case AdminShowcase("here"):
+            if not source.origin.channels:
+                raise not_in_a_server()
+            await service.servers.set_showcase(user, server, source.origin.channels[0])
+            votes = service.config.showcase.votes
+            if not votes:
+                return "The best are shown here, once the operator sets showcase.votes."
+            return f"Pictures with {votes} vote{'' if votes == 1 else 's'} are shown here."
+        case AdminShowcase("off"):
+            await service.servers.set_showcase(user, server, None)
+            return "The best are shown nowhere any more."
+        case _:
+            channel = await service.showcase.channel(server)
+            if channel is None:
+                return "The best are shown nowhere. Say admin showcase here where they should be."
+            return f"The best are shown in {source.platform}-channel:{channel}."
 
 
 async def _words(service: Service, source: Source, command: AdminWords) -> str:
