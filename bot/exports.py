@@ -41,8 +41,8 @@ README = """\
 Everything that this bot keeps about you.
 
 about.json     your settings, your own quota, a ban, refused requests, your favourites,
-               what you have shared, and acts of admins that were about you; and all
-               that for each account that you have joined with this one
+               your votes, what you have shared, and acts of admins that were about you;
+               and all that for each account that you have joined with this one
 credits.json   every credit that was spent, given back or granted
 history.jsonl  everything you asked for, one request a line, oldest first,
                one account after the other

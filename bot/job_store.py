@@ -14,7 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from bot import departed, finding, selves
+from bot import departed, finding, selves, votes
 from bot.finding import Wanted
 from bot.forgetting import hashed_event
 from bot.jobs import Delivery, Job, JobStatus, Progress, Review
@@ -260,10 +260,12 @@ class JobStore:
         db.execute("UPDATE jobs SET error = ? WHERE id = ?", (error, job_id))
 
     def set_spoiler(self, db: sqlite3.Connection, job_id: str, is_spoiler: bool) -> None:
-        """Hide the pictures of a job, or show them again; hidden ones are shared no longer."""
+        """Hide the pictures of a job, or show them again; hidden ones are shared no longer, and not
+        among the best."""
         db.execute("UPDATE jobs SET is_spoiler = ? WHERE id = ?", (is_spoiler, job_id))
         if is_spoiler:
             db.execute("DELETE FROM shared_jobs WHERE job_id = ?", (job_id,))
+            votes.withdraw(db, [job_id])
 
     def dead_letters(self, db: sqlite3.Connection) -> list[Job]:
         """Jobs that were given up and not replayed, oldest first."""

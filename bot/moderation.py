@@ -97,7 +97,6 @@ class Moderation:
             is_hidden = bool(most) and count >= most
             if is_hidden:
                 self._store.set_spoiler(db, job_id, True)
-                votes.withdraw(db, [job_id])
             number = "1 report" if count == 1 else f"{count} reports"
             note = f"{number}: {reason}" if reason else number
             server = job.origin.server

@@ -77,7 +77,7 @@ class OwnSettings:
             )
             words = {KEY: kept[KEY]} if KEY in kept else {}
             people.keep_settings(db, user, {**new, **words})
-            if new.get("showcase") is False:
+            if beside.get("showcase") is False:
                 votes.withdraw_all(db, user)
             return new
 

@@ -79,13 +79,12 @@ def set_channel(db: sqlite3.Connection, server: str, channel: str | None) -> Non
 
 def owe(
     db: sqlite3.Connection, job_id: str, number: int, server: str, channel: str, now: float
-) -> bool:
-    """Have a picture shown in *channel*; False where that was decided before, for good."""
-    cursor = db.execute(
+) -> None:
+    """Have a picture shown in *channel*, unless that was decided before, for good."""
+    db.execute(
         "INSERT OR IGNORE INTO showcased VALUES (?, ?, ?, ?, NULL, 'owed', ?)",
         (job_id, number, server, channel, now),
     )
-    return cursor.rowcount == 1
 
 
 def open_ones(db: sqlite3.Connection, platform: str) -> list[Showcased]:
@@ -103,16 +102,13 @@ def set_state(
     job_id: str,
     number: int,
     state: State,
-    message: str | None = None,
     *,
     if_state: State,
 ) -> bool:
-    """Give a picture that is *if_state* another *state*, and its *message* where that is known;
-    False where it is that no longer."""
+    """Give a picture that is *if_state* another *state*; False where it is that no longer."""
     cursor = db.execute(
-        "UPDATE showcased SET state = ?, message = coalesce(?, message)"
-        " WHERE job_id = ? AND number = ? AND state = ?",
-        (state, message, job_id, number, if_state),
+        "UPDATE showcased SET state = ? WHERE job_id = ? AND number = ? AND state = ?",
+        (state, job_id, number, if_state),
     )
     return cursor.rowcount == 1
 
