@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -286,17 +286,19 @@ def ended_post(
         lines.append(f"-# {note}")
     colour = DONE if is_whole else NOT_DONE
     embed = discord.Embed(description="\n".join(lines), colour=colour).set_footer(text=footer)
-    items: list[discord.ui.DynamicItem[Any]] = [
-        each
-        for each in job_buttons(
-            job, say, can_upscale, has_picture=picture is not None, number=number
-        )
-        if (can_expand or each.kind != "expand") and (can_vote or each.kind != "vote")
-    ]
-    if picture is not None:
-        items.append(JobMenu(say, job.id, number or 0, row=4))
+    is_draft = job.request.is_draft
+    offered: dict[ButtonKind, bool] = {
+        "upscale": can_upscale and not is_draft,
+        "final": is_draft,
+        "expand": can_expand,
+        "vote": can_vote,
+    }
+    left_out = {kind for kind, is_offered in offered.items() if not is_offered}
+    buttons = job_buttons(job, say, left_out, has_picture=picture is not None, number=number)
+    items: list[discord.ui.DynamicItem[Any]] = [*buttons]
     if picture is None:
         return Post([embed], (), items)
+    items.append(JobMenu(say, job.id, number or 0, row=4))
     alternatives = {picture[0]: replies.alternative(job, say)}
     return Post([embed], (picture,), items, alternatives=alternatives, is_spoiler=job.is_spoiler)
 
@@ -311,16 +313,18 @@ def note_post(job: Job, sentence: str) -> Post:
 
 
 def job_buttons(
-    job: Job, say: Language, can_upscale: bool, *, has_picture: bool, number: int | None = None
+    job: Job,
+    say: Language,
+    left_out: Collection[ButtonKind],
+    *,
+    has_picture: bool,
+    number: int | None = None,
 ) -> list[JobButton]:
-    """The buttons under a job that has ended, as `ROWS` has them."""
+    """The buttons under a job that has ended, as `ROWS` has them, without those *left_out*."""
     if not has_picture:
         look: Look = "nothing"
     else:
         look = "grid" if job.images > 1 and number is None else "picture"
-    is_draft = job.request.is_draft
-    left_out: set[ButtonKind] = set() if is_draft else {"final"}
-    left_out |= set() if can_upscale and not is_draft else {"upscale"}
     buttons = []
     for row, kinds in enumerate(ROWS[look]):
         for kind in kinds:

@@ -3,7 +3,7 @@
 
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self
 
 import discord
@@ -78,7 +78,7 @@ def incident_post(incident: Incident) -> Post:
     else:
         lines.append(f"**{LABELS[incident.kind]}**")
     note = shortened(incident.note, MAX_NOTE)
-    if (link := _link(incident)) is not None:
+    if (link := message_link(incident.reply_to, incident.server)) is not None:
         lines.append(link)
     if incident.kind is Kind.ACT:
         lines.append(inert(note))
@@ -95,9 +95,10 @@ def incident_post(incident: Incident) -> Post:
     return Post([embed], (), items)
 
 
-def _link(incident: Incident) -> str | None:
-    """A link to the message in which the picture is shown to others; None where there is none."""
-    to, (platform, _, guild) = incident.reply_to, (incident.server or "").partition(":")
+def message_link(to: Mapping[str, Any] | None, server: str | None) -> str | None:
+    """A link to the message at *to*, a ``reply_to``, in which a picture is shown to others; None
+    where there is none."""
+    platform, _, guild = (server or "").partition(":")
     if not to or platform != f"{PLATFORM}-server" or to.get("is_private"):
         return None
     if not to.get("channel") or not to.get("message"):

@@ -9,7 +9,7 @@ import discord
 
 from adapters.discord_chat.faults import FAULTS, in_time
 from adapters.discord_chat.messages import DONE, Post, code, shortened
-from adapters.discord_chat.people import PLATFORM
+from adapters.discord_chat.moderation import message_link
 from bot import replies
 from bot.languages import language_of
 from bot.service import Service
@@ -17,8 +17,6 @@ from bot.showcase import Best, CannotBeShown
 
 logger = logging.getLogger(__name__)
 
-#: Bytes that Discord takes everywhere.
-MAX_BYTES = 10_000_000
 #: Longest name of a thread, in characters.
 MAX_NAME = 100
 
@@ -45,7 +43,6 @@ class BestOf:
             message = await in_time(
                 channel.send(
                     **post.for_send(),
-                    allowed_mentions=discord.AllowedMentions.none(),
                     # With which Discord sends it once, however often it is told.
                     nonce=f"best-{best.job.id}-{best.number}",
                 )
@@ -84,14 +81,13 @@ class BestOf:
         to = job.reply_to or {}
         say = language_of(to.get("locale"))
         data, suffix = await asyncio.to_thread(
-            self._service.provenance.fitted, best.path, int(to.get("max_bytes") or MAX_BYTES)
+            self._service.provenance.fitted, best.path, int(to["max_bytes"])
         )
         maker = f"<@{job.user.partition(':')[2]}>"
         votes = say.counted(best.votes, "1 vote", "{count} votes")
         lines = [code(job.request.prompt), f"-# {maker} · {votes}"]
-        server = (job.origin.server or "").partition(":")[2]
-        if to.get("channel") and to.get("message") and job.user.startswith(f"{PLATFORM}:"):
-            lines.append(f"https://discord.com/channels/{server}/{to['channel']}/{to['message']}")
+        if (link := message_link(to, job.origin.server)) is not None:
+            lines.append(link)
         embed = discord.Embed(description="\n".join(lines), colour=DONE).set_footer(text=job.id)
         name = f"{job.id}-{best.number}{suffix}"
         alternatives = {name: replies.alternative(job, say)}
