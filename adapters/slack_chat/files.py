@@ -244,6 +244,26 @@ async def until_shown(workspace: Workspace, id: str) -> None:
         await workspace.pace.sleep(1.0)
 
 
+async def upload_to_show(workspace: Workspace, data: bytes, name: str, title: str) -> str:
+    """The id of the picture *data* at Slack, which a message can show from now on.
+
+    Raises:
+        SlackError, OutcomeUnknown: It cannot, and nothing is left there.
+    """
+    ids: list[str] = []
+
+    async def keep(id: str) -> None:
+        ids.append(id)
+
+    try:
+        id = await upload(workspace, data, name, title, keep)
+        await until_shown(workspace, id)
+    except (SlackError, OutcomeUnknown):
+        await delete(workspace, ids)
+        raise
+    return id
+
+
 async def delete(workspace: Workspace, ids: list[str]) -> None:
     """Delete files of the bot, if they are still there."""
     for id in ids:

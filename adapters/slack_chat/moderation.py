@@ -116,16 +116,10 @@ async def peek(service: Service, place: Place, moderator: str, job_id: str) -> N
     """
     path = await service.moderation.picture(moderator, job_id)
     data = await asyncio.to_thread(path.read_bytes)
-    ids: list[str] = []
-
-    async def keep(id: str) -> None:
-        ids[:] = [id]
-
+    id = await files.upload_to_show(place.workspace, data, f"{job_id}.png", job_id)
+    shown = [blocks.picture(id, job_id)]
     try:
-        await files.upload(place.workspace, data, f"{job_id}.png", job_id, keep, None)
-        await files.until_shown(place.workspace, ids[0])
-        shown = [blocks.picture(ids[0], job_id)]
         await patiently(place.workspace, lambda: whisper_blocks(place, job_id, shown))
     except (SlackError, OutcomeUnknown):
-        await files.delete(place.workspace, ids)
+        await files.delete(place.workspace, [id])
         raise

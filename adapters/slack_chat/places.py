@@ -55,8 +55,11 @@ class Place:
 
     def reply_to(self) -> dict[str, Any]:
         """The address of an answer here, as a job keeps it."""
-        where: dict[str, Any] = {"team": self.workspace.team, "channel": self.channel}
-        where["root"] = self.root
+        where: dict[str, Any] = {
+            "team": self.workspace.team,
+            "channel": self.channel,
+            "root": self.root,
+        }
         if self.hook:
             where["hook"] = self.hook
         if self.is_direct:

@@ -27,7 +27,7 @@ class BestOf:
 
         Raises:
             CannotBeShown: The channel is gone or closed, or nobody knows whether it is shown.
-            SlackError: Slack fails.
+            SlackError, OutcomeUnknown: Slack fails, and shows nothing.
         """
         job = best.job
         workspace = self._workspaces.get((job.origin.server or "").partition(":")[2])
@@ -36,27 +36,21 @@ class BestOf:
         say = language_of((job.reply_to or {}).get("locale"))
         data = await asyncio.to_thread(best.path.read_bytes)
         name = f"{job.id}-{best.number}{best.path.suffix}"
-        ids: list[str] = []
-
-        async def keep(id: str) -> None:
-            ids.append(id)
-
         votes = say.counted(best.votes, "1 vote", "{count} votes")
         facts = [f"<@{blocks.asker(job)}>", votes, job.id]
         if link := await permalink(self._workspaces, job.reply_to or {}):
             facts.append(f"<{escape(link)}|{escape(say('Go to the message'))}>")
+        file = await files.upload_to_show(workspace, data, name, job.id)
+        parts = [
+            blocks.section(job.request.prompt),
+            blocks.picture(file, replies.alternative(job, say)),
+            blocks.context(blocks.marked(" · ".join(facts))),
+        ]
+        place = Place(workspace, best.channel, "", "")
         try:
-            file = await files.upload(workspace, data, name, job.id, keep)
-            await files.until_shown(workspace, file)
-            parts = [
-                blocks.section(job.request.prompt),
-                blocks.picture(file, replies.alternative(job, say)),
-                blocks.context(blocks.marked(" · ".join(facts))),
-            ]
-            place = Place(workspace, best.channel, "", "")
             answer = await post(place, blocks.fallback(replies.short(job)), parts)
         except SlackError as error:
-            await files.delete(workspace, ids)
+            await files.delete(workspace, [file])
             if error.error in CLOSED:
                 raise CannotBeShown(error.error) from error
             raise
