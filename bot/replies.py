@@ -13,10 +13,8 @@ from bot import lineage
 from bot.audit_log import Act
 from bot.commands import (
     ADMIN_USAGES,
-    DRAFT,
+    DRAWING,
     EXAMPLE,
-    OPTIONS,
-    SERIES,
     VERBS,
     WORDS,
     ImagineCommand,
@@ -530,10 +528,9 @@ def first_help(say: Language = ENGLISH) -> str:
 def help_text(topic: str | None, size: str, say: Language = ENGLISH) -> str:
     """Help in general, or on one of `bot.commands.TOPICS`; *size*, such as "1024x1024", is the
     model's usual one."""
-    every = (*OPTIONS, *SERIES, DRAFT)
-    example_of = {each.name: each.example for each in every} | {"size": size}
+    example_of = {each.name: each.example for each in DRAWING} | {"size": size}
     verb = next((each for each in VERBS if each.name == topic), None)
-    option = next((each for each in every if each.name == topic and verb is None), None)
+    option = next((each for each in DRAWING if each.name == topic and verb is None), None)
     if option is not None:
         names = ", ".join(f"--{name}" for name in (option.name, *option.aliases))
         example = f"{EXAMPLE.split(' --')[0]} --{option.name} {example_of[option.name]}".strip()
@@ -547,7 +544,7 @@ def help_text(topic: str | None, size: str, say: Language = ENGLISH) -> str:
         [say("Options, in any order:")]
         + [
             f"  {f'--{each.name} {example_of[each.name]}'.strip()}  {say(each.help)}"
-            for each in every
+            for each in DRAWING
         ]
     )
     if topic == "options":

@@ -21,7 +21,7 @@ from adapters.web_chat.sharing import Web
 from adapters.web_chat.views import JobView
 from bot import replies, sentences
 from bot.commands import AgainCommand, CancelCommand, Command, HistoryFilter
-from bot.commands.history import read_day
+from bot.commands.history import narrowed
 from bot.conversation import converse
 from bot.jobs import Job, JobStatus
 from bot.source import Picture, PictureOf, Source
@@ -148,12 +148,12 @@ async def _history(web: Web, source: Source, arguments: HistoryArguments, report
         return Found(
             f"{job.id}: {line}", shown.model_dump(mode="json"), job if shown.pictures else None
         )
-    wanted = HistoryFilter(
-        arguments.words,
-        arguments.favourites,
-        arguments.preset.lower(),
-        read_day(arguments.since) if arguments.since else "",
-        read_day(arguments.until) if arguments.until else "",
+    wanted = narrowed(
+        HistoryFilter(arguments.words),
+        favourites=arguments.favourites,
+        preset=arguments.preset,
+        since=arguments.since,
+        until=arguments.until,
     )
     page = await web.service.histories.find(
         source.user, wanted, before=arguments.before, limit=arguments.limit

@@ -23,7 +23,7 @@ from adapters.web_chat.views import (
     Word,
     of_controlnet,
 )
-from bot.commands import DRAFT, OPTIONS, SERIES, VERBS
+from bot.commands import DRAWING, VERBS
 from generation.checks import MAX_SIZE
 
 router = APIRouter(tags=["facts"])
@@ -67,7 +67,7 @@ async def get_about(web: TheWeb, source: Asker) -> AboutView:
                 if option.name == "size"
                 else option.example,
             )
-            for option in (*OPTIONS, *SERIES, DRAFT)
+            for option in DRAWING
         ],
     )
 

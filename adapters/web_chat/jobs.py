@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from adapters.web_chat.sharing import EVENTS, Asker, JobId, TheWeb, responses
 from adapters.web_chat.views import FavouriteView, HistoryView, JobView
-from bot.commands import CancelCommand, DeleteCommand, HistoryFilter, read_filter
-from bot.commands.history import read_day
+from bot.commands import CancelCommand, DeleteCommand, read_filter
+from bot.commands.history import narrowed
 from bot.conversation import converse
 
 #: Jobs that one stream follows at most, and the largest number of a row.
@@ -129,13 +129,8 @@ async def get_history(
     since: Annotated[str, Query(max_length=10, description="First day, `2026-11-01`")] = "",
     until: Annotated[str, Query(max_length=10, description="Last day, likewise")] = "",
 ) -> HistoryView:
-    typed = read_filter(words)
-    wanted = HistoryFilter(
-        typed.words,
-        favourites or typed.favourites,
-        preset.lower() or typed.preset,
-        read_day(since) if since else typed.since,
-        read_day(until) if until else typed.until,
+    wanted = narrowed(
+        read_filter(words), favourites=favourites, preset=preset, since=since, until=until
     )
     page = await web.service.histories.find(source.user, wanted, before=before, limit=limit)
     return HistoryView(

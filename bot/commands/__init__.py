@@ -75,7 +75,7 @@ from bot.commands.admin_vocabulary import (
     AdminWords,
 )
 from bot.commands.history import HistoryFilter, read_filter, render_filter
-from bot.commands.options import DRAFT, OPTIONS, SERIES, WORDS
+from bot.commands.options import DRAWING, OPTIONS, SERIES, WORDS
 from bot.commands.parsing import courtesy_in, parse, read_option, read_options
 from bot.commands.rendering import render, render_options
 from bot.commands.series import completed, escaped, series_of
@@ -123,7 +123,7 @@ from bot.commands.vocabulary import (
 
 __all__ = [
     "ADMIN_USAGES",
-    "DRAFT",
+    "DRAWING",
     "EXAMPLE",
     "OPTIONS",
     "SERIES",

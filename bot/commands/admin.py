@@ -34,9 +34,7 @@ from bot.commands.message import Message, as_id
 from bot.commands.options import HISTORY, Number, WrongValue
 from bot.commands.parts import take_apart
 from bot.commands.verbs import ADMIN_USAGES
-from bot.commands.vocabulary import (
-    MAX_CREDITS,
-)
+from bot.commands.vocabulary import MAX_CREDITS
 from bot.commands.words import GAPS, INK, Word, error_at, shown, suggestion
 
 _USER = re.compile(f"[A-Za-z]+(-role|-server)?:{INK}+", re.IGNORECASE)

@@ -72,6 +72,23 @@ def read_filter(text: str) -> HistoryFilter:
     )
 
 
+def narrowed(
+    wanted: HistoryFilter, *, favourites: bool, preset: str, since: str, until: str
+) -> HistoryFilter:
+    """*wanted*, with what fields of a request beside it say; what they leave empty stays.
+
+    Raises:
+        CommandError: A day is none.
+    """
+    return HistoryFilter(
+        wanted.words,
+        favourites or wanted.favourites,
+        preset.lower() or wanted.preset,
+        read_day(since) if since else wanted.since,
+        read_day(until) if until else wanted.until,
+    )
+
+
 def read_day(text: str, word: Word | None = None) -> str:
     """*text*, if it is a day of a history.
 

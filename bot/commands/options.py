@@ -356,7 +356,8 @@ WORDS: dict[str, str] = {name: each.name for each in OPTIONS for name in each.fi
 #: Options of a picture, of several, and of a history, by name and alias.
 IMAGINE: dict[str, Option] = {name: each for each in OPTIONS for name in (each.name, *each.aliases)}
 DRAW: dict[str, Option] = IMAGINE | {each.name: each for each in (*SERIES, DRAFT)}
-#: The option of settings alone.
+#: All of what is drawn, as help and completion have them.
+DRAWING: tuple[Option, ...] = (*OPTIONS, *SERIES, DRAFT)
 NOTIFY = Option(
     "notify",
     ("notify",),

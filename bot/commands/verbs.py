@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bot.commands.options import DRAFT, OPTIONS, SERIES
+from bot.commands.options import DRAWING
 
 
 class Verb(NamedTuple):
@@ -121,6 +121,6 @@ ADMIN_USAGES: dict[str, str] = {
     "audit": "admin audit [words] [--page 2] | admin audit export [words]",
 }
 
-_NAMES = [each.name for each in VERBS] + [each.name for each in (*OPTIONS, *SERIES, DRAFT)]
+_NAMES = [each.name for each in VERBS] + [each.name for each in DRAWING]
 #: Topics of `help`.
 TOPICS: tuple[str, ...] = ("imagine", "options", *dict.fromkeys(_NAMES))

@@ -13,7 +13,7 @@ from pathlib import Path
 from bot import admission, exports, outcomes, own_data, standstill
 from bot.administration import DRAINING, PAUSED
 from bot.assembly.about import about_model
-from bot.commands import DRAFT, OPTIONS, SERIES, VERBS
+from bot.commands import DRAWING, VERBS
 from bot.commands.options import Number
 from bot.config import Config
 from bot.engines import LOADING, LOADING_FOR, NO_ENGINE
@@ -143,8 +143,8 @@ def spoken():
     found |= {cleaning.WAY_OUT, *(name for _, name in cleaning.OTHER_FILES), *OTHER_KINDS}
     found |= {kind.strengthless for kind in (Kind, *KINDS.values())}
     found |= set(shipped_presets())
-    found |= {option.help for option in (*OPTIONS, *SERIES, DRAFT)} | {
-        option.value for option in (*OPTIONS, *SERIES, DRAFT) if not isinstance(option.kind, Number)
+    found |= {option.help for option in DRAWING} | {
+        option.value for option in DRAWING if not isinstance(option.kind, Number)
     }
     found |= {verb.help for verb in VERBS} | {verb.usage for verb in VERBS if "[" in verb.usage}
     found.add(about_model(Config()).text)
