@@ -2,6 +2,7 @@
 
 import pytest
 
+from adapters.slack_chat.files import COMPLETIONS, UPLOADS
 from tests.adapters.slack_chat.conftest import SMALL, jobs, ours
 from tests.fakes.slack.world import buttons, images, shown_text
 
@@ -9,6 +10,7 @@ from tests.fakes.slack.world import buttons, images, shown_text
 @pytest.fixture
 async def chat(make_chat, slack, gate, monkeypatch):
     monkeypatch.setattr("bot.showcase.SECONDS_BETWEEN_LOOKS", 0.01)
+    monkeypatch.setattr("bot.showcase.SECONDS_AFTER_A_FAULT", 0.01)
     gate.open()
     return await make_chat(showcase={"votes": 1})
 
@@ -49,6 +51,21 @@ async def test_the_best_are_shown_with_their_maker_and_go_with_the_picture(
     await ada.press(fox, "Delete", general)
     await best_of.until(lambda _: not best(best_of))
     assert not [file for file in slack.files.values() if file.title == job.id]
+
+
+async def test_a_picture_whose_upload_is_lost_is_shown_later_and_leaves_nothing_behind(
+    chat, slack, best_of, ada, general
+):
+    await ada.mention(general, f"a fox {SMALL}")
+    fox = await general.said("seed", button="Vote")
+    (job,) = await jobs(chat)
+    slack.api.fault("files.completeUploadExternal", *["lost"] * COMPLETIONS * UPLOADS)
+
+    await slack.person("bob").press(fox, "Vote", general)
+
+    await best_of.until(lambda _: best(best_of))
+    kept = [file for file in slack.files.values() if file.title == job.id]
+    assert len(kept) == 2, "the picture itself, and that among the best"
 
 
 async def test_nobody_votes_for_their_own_picture(chat, slack, best_of, ada, general):
