@@ -1,5 +1,7 @@
 """Votes on Discord, and the best-of channel of a server."""
 
+import asyncio
+
 import discord
 import pytest
 
@@ -61,6 +63,23 @@ async def test_it_is_taken_down_with_its_picture(best_of, fake, ada, bob):
     await ada.press(fox, "Delete")
 
     await best_of.until(lambda messages: not messages)
+
+
+async def test_what_somebody_has_taken_down_by_hand_is_taken_down(
+    best_of, presence, fake, ada, bob
+):
+    fox = await picture_of(fake, ada)
+    await bob.press(fox, "Vote")
+    (best,) = await best_of.until(lambda messages: messages)
+    best.is_deleted = True
+
+    await ada.press(fox, "Delete")
+
+    async with asyncio.timeout(20):
+        while [row["state"] for row in await presence.bot.rows("SELECT * FROM showcased")] != [
+            "refused"
+        ]:
+            pass
 
 
 async def test_nobody_votes_for_their_own_or_a_private_picture(best_of, fake, ada):

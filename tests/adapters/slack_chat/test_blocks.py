@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from adapters.slack_chat.home import home
 from bot.commands import OPTIONS, ImagineCommand
 from bot.jobs import Job, JobStatus, Progress
 from bot.ledger import QuotaStatus
+from bot.lineage import Relation
 from bot.views import QueueView
 from generation.types import GenerationRequest, Preset
 from tests.conftest import examples
@@ -147,6 +149,25 @@ def test_a_form_says_again_what_it_was_told():
     assert filled.errors == {}
     assert filled.command == command
     assert forms.about_of(view) == forms.Purposed("edit")
+
+
+def test_braces_of_a_prompt_stand_in_the_form_as_people_type_them():
+    job = Job(user="slack:T1-U1", request=replace(FOX, prompt="a {red,blue} fox"))
+
+    assert forms.values_of(job)["prompt"] == r"a \{red,blue\} fox"
+
+
+@pytest.mark.parametrize(
+    ("parent_user", "by"),
+    [("slack:T1-U2", " by <@U2>"), ("slack:T1-U1", ""), ("slack:T2-U2", ""), ("discord:5", "")],
+)
+def test_whose_picture_it_came_of_is_said_where_somebody_of_the_workspace_asked(parent_user, by):
+    job = Job(user="slack:T1-U1", request=FOX, parent="k7m2p9qa", relation=Relation.SUBTLE)
+    job.parent_user = parent_user
+
+    (line,) = blocks.head(job, "")[1]["elements"]
+
+    assert line["text"] == f"<@U1> · {job.id} · varied a little from k7m2p9qa{by}"
 
 
 def test_every_option_has_a_field_or_shares_one():
