@@ -119,11 +119,12 @@ class Preview:
     def to(self, device: torch.device) -> Preview:
         return Preview(self.factors.to(device), self.bias.to(device))
 
-    def rgb(self, packed: torch.Tensor, width: int, height: int) -> Image.Image:
-        """The picture of *packed* latents, (1, width/16 * height/16, 64) of scaled values.
+    def pixels(self, packed: torch.Tensor, width: int, height: int) -> torch.Tensor:
+        """Colours of *packed* latents, (1, width/16 * height/16, 64) of scaled values, as uint8 in
+        (height/8, width/8, 3). They stay where the latents are, and nobody waits for them.
 
         Args:
-            width: Of the whole picture, in pixels; that of the result is an eighth.
+            width: Of the whole picture, in pixels.
             height: Likewise.
         """
         rows, columns = height // (2 * VAE_SCALE), width // (2 * VAE_SCALE)
@@ -131,13 +132,14 @@ class Preview:
         patches = packed[0].float().view(rows, columns, LATENT_CHANNELS, 2, 2)
         pixels = torch.einsum("rcpyx,pk->rycxk", patches, self.factors) + self.bias
         pixels = (pixels.clamp(0, 1) * 255).round().to(torch.uint8)
-        return Image.fromarray(pixels.reshape(2 * rows, 2 * columns, 3).cpu().numpy())
+        return pixels.reshape(2 * rows, 2 * columns, 3)
 
-    def jpeg(self, packed: torch.Tensor, width: int, height: int) -> bytes:
-        """The picture that `rgb` makes of *packed* latents, as a JPEG of a kilobyte or a few."""
-        encoded = io.BytesIO()
-        self.rgb(packed, width, height).save(encoded, "JPEG", quality=JPEG_QUALITY)
-        return encoded.getvalue()
+
+def jpeg_of(pixels: torch.Tensor) -> bytes:
+    """The *pixels* of a preview, in main memory, as a JPEG of a kilobyte or a few."""
+    encoded = io.BytesIO()
+    Image.fromarray(pixels.numpy()).save(encoded, "JPEG", quality=JPEG_QUALITY)
+    return encoded.getvalue()
 
 
 @torch.inference_mode()

@@ -27,6 +27,11 @@ class Device:
         return self.torch_device.type == "cuda"
 
     @property
+    def is_asynchronous(self) -> bool:
+        """Whether it computes on while this process does something else."""
+        return self.torch_device.type == "cuda"
+
+    @property
     def free_memory(self) -> int | None:
         """Bytes of the device that nobody uses; None where it does not tell."""
         if self.torch_device.type == "cuda":

@@ -34,6 +34,7 @@ from generation.diffusion.family import Call, LoadOptions, Model
 from generation.diffusion.main_memory import MainMemory
 from generation.diffusion.memory import OffloadLevel
 from generation.diffusion.offloading import Offloading
+from generation.diffusion.step_ends import StepEnds
 from generation.errors import DegenerateResult, ModelUnavailable, OutOfMemory
 from generation.families import family_of
 from generation.preprocessors import Preprocessors
@@ -513,21 +514,20 @@ def _denoised(
     def encoded(text: str) -> Embeddings:
         return loaded.encoder.encode(text, variant, offloading.onloaded(*encoders))
 
+    ends = StepEnds(loaded.device, on_step)
+
     def step_done(number: int, latents: torch.Tensor | None) -> None:
         if latents is None:
-            on_step(Step(number))
-            return
-        if not torch.isfinite(latents).all():
-            raise DegenerateResult(
-                f"the numbers overflowed at step {number}, so there is no picture: try another"
-                " seed, or a lower guidance"
-            )
-        on_step(Step(number, model.preview(request)))
+            ends.between(number)
+        else:
+            ends.add(number, latents, model.preview(request))
 
     prompt = encoded(request.templated_prompt)
     negative = encoded(request.negative_prompt) if request.true_cfg_scale > 1 else None
     with offloading.onloaded(*call.denoisers):
-        return model.denoise(call, request, prompt, negative, shown, step_done)
+        latents = model.denoise(call, request, prompt, negative, shown, step_done)
+        ends.finish()
+    return latents
 
 
 @contextlib.contextmanager

@@ -138,8 +138,9 @@ class Model(Protocol):
         """The RGB picture of *latents*, decoded tile by tile if *is_tiled*."""
         ...
 
-    def preview(self, request: GenerationRequest) -> bytes:
-        """A small JPEG of the picture as the latest step predicts it."""
+    def preview(self, request: GenerationRequest) -> torch.Tensor:
+        """Pixels of the picture as the latest step predicts it, smaller and on the device: uint8
+        in (rows, columns, 3)."""
         ...
 
 

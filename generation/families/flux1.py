@@ -244,10 +244,10 @@ class Flux1:
             image = with_low_frequencies(image, original)
         return image
 
-    def preview(self, request: GenerationRequest) -> bytes:
-        """A JPEG, an eighth of the size, of the picture as the latest step predicts it."""
+    def preview(self, request: GenerationRequest) -> torch.Tensor:
+        """Pixels, an eighth of the size, of the picture as the latest step predicts it."""
         predicted = self.text_to_image.scheduler.predicted
-        return self._preview.jpeg(predicted, request.width, request.height)
+        return self._preview.pixels(predicted, request.width, request.height)
 
     def new_pipeline(self, kind: type[Any], components: Mapping[str, Any]) -> Any:
         """A pipeline of *kind* that computes on the model's device."""

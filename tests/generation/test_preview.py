@@ -4,8 +4,16 @@ import time
 import pytest
 import torch
 from diffusers import AutoencoderKL, FluxPipeline
+from PIL import Image
 
-from generation.preview import FLUX_BIAS, FLUX_FACTORS, FLUX_SCALING, PredictingScheduler, Preview
+from generation.preview import (
+    FLUX_BIAS,
+    FLUX_FACTORS,
+    FLUX_SCALING,
+    PredictingScheduler,
+    Preview,
+    jpeg_of,
+)
 from tests.samples import opened
 
 
@@ -26,7 +34,8 @@ def test_each_latent_becomes_the_pixel_at_its_place():
     factors = torch.zeros(16, 3)
     factors[3], factors[5] = torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.0, 0.0, 1.0])
 
-    image = Preview(factors, torch.zeros(3)).rgb(packed(latents), width=48, height=32)
+    pixels = Preview(factors, torch.zeros(3)).pixels(packed(latents), width=48, height=32)
+    image = Image.fromarray(pixels.numpy())
 
     assert image.size == (6, 4)
     assert (image.getpixel((4, 1)), image.getpixel((0, 2))) == ((255, 0, 0), (0, 0, 255))
@@ -37,8 +46,9 @@ def test_colours_beyond_black_and_white_do_not_wrap_around():
     latents = torch.full((1, 16, 2, 2), 9.0)
 
     for sign, shade in ((1, 255), (-1, 0)):
-        image = Preview(sign * torch.ones(16, 3), torch.zeros(3)).rgb(packed(latents), 16, 16)
-        assert image.getpixel((0, 0)) == (shade,) * 3
+        preview = Preview(sign * torch.ones(16, 3), torch.zeros(3))
+        pixels = preview.pixels(packed(latents), 16, 16)
+        assert pixels[0, 0].tolist() == [shade] * 3
 
 
 def test_a_model_may_bring_its_own_map(vae, tmp_path):
@@ -141,7 +151,7 @@ def test_a_preview_is_a_small_jpeg_and_costs_next_to_nothing():
 
     def seconds():
         started = time.perf_counter()
-        jpeg = preview.jpeg(latents, 1024, 1024)
+        jpeg = jpeg_of(preview.pixels(latents, 1024, 1024))
         assert opened(jpeg).size == (128, 128)
         assert len(jpeg) < 20_000
         return time.perf_counter() - started

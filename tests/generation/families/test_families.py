@@ -19,6 +19,7 @@ from generation.errors import ModelUnavailable
 from generation.families import FAMILIES, flux1
 from generation.kinds import ImageToImage, Kind, TextToImage
 from tests.generation.engines import SmallDevice, ignore, new_engine, pixels, same
+from tests.samples import opened
 
 
 class Stripes:
@@ -67,7 +68,7 @@ class Stripes:
         return stripes.resize((request.width, request.height), Image.Resampling.NEAREST)
 
     def preview(self, request):
-        return bytes([self.step])
+        return torch.full((4, 4, 3), 20 * self.step, dtype=torch.uint8)
 
 
 @pytest.fixture
@@ -92,7 +93,10 @@ def test_a_family_is_one_class_and_one_line_in_the_table(stripes, fox, level):
 
     assert result.image.size == (fox.width, fox.height)
     assert pixels(result)[0, 0].tolist() == [ord("a"), 0, fox.num_inference_steps]
-    assert [(step.number, step.preview) for step in steps] == [(1, b"\1"), (2, b"\2"), (3, b"\3")]
+    previews = [opened(step.preview).getpixel((0, 0)) for step in steps]
+    assert [(step.number, previews[step.number - 1]) for step in steps] == [
+        (1, (20, 20, 20)), (2, (40, 40, 40)), (3, (60, 60, 60)),
+    ]  # fmt: skip
     assert engine.loaded == {str(stripes): 16}
     assert engine.current_offload_level == level
 
