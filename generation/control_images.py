@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from PIL import Image, ImageOps
 
+from generation import masks
 from generation.cleaning import MAX_BYTES, MAX_HEIGHT, MAX_WIDTH, PictureLimits, clean, read_texts
-from generation.kinds import Preprocessor
+from generation.kinds import MASK_IMAGE, Inpaint, Preprocessor
 from generation.preprocessors import preprocess
 from generation.signatures import signature_of
 from generation.types import MIDDLE, Centering, CleanImage, Fit, GenerationRequest, Signature
@@ -93,6 +94,8 @@ def shown_to_model(
     The model sees the control map that *preprocess* makes of the first one, where the kind
     asks for one.
     """
+    if MASK_IMAGE in request.pictures:
+        return _shown_with_mask(request, preprocess)
     preprocessors = dict.fromkeys(request.kind.pictures[:1], request.kind.control_map)
     return {
         name: control_map(
@@ -106,6 +109,38 @@ def shown_to_model(
         )
         for name, path in request.pictures.items()
     }
+
+
+def finished(drawn: Image.Image, request: GenerationRequest) -> Image.Image:
+    """*drawn*, with all that lies outside of the mask of *request*, if it has one, as it was in the
+    attached picture, bit for bit."""
+    kind = request.kind
+    if not isinstance(kind, Inpaint):
+        return drawn
+    original, mask = _masked(request)
+    return masks.composited(drawn, original, mask, kind.mask_feather)
+
+
+def _shown_with_mask(request: GenerationRequest, preprocess: Preprocess) -> dict[str, Image.Image]:
+    """The control map, if there is one, the picture, and the mask of whole tokens."""
+    original, mask = _masked(request)
+    shown = {"control_image": original, MASK_IMAGE: masks.whole_tokens(mask)}
+    if request.kind.control_map is None:
+        return shown
+    return {
+        **shown,
+        "control_image": preprocess(request.kind.control_map, original),
+        "image": original,
+    }
+
+
+def _masked(request: GenerationRequest) -> tuple[Image.Image, Image.Image]:
+    """The picture of *request*, RGB, and its mask, both of its size."""
+    width, height = request.width, request.height
+    with Image.open(request.pictures["control_image"], formats=["PNG"]) as file:
+        original = masks.laid(file.convert("RGB"), width, height)
+    mask = masks.opened(request.pictures[MASK_IMAGE].read_bytes())
+    return original, masks.laid(mask, width, height, Image.Resampling.NEAREST)
 
 
 def fitted(png: bytes, width: int, height: int, fit: Fit) -> Image.Image:

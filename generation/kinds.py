@@ -22,6 +22,9 @@ from generation.wanted import WeightsRole
 
 Preprocessor = Literal["none", "canny", "depth", "pose", "soft-edge", "gray", "blur"]
 
+#: The name of the picture that says which part of another is drawn.
+MASK_IMAGE = "mask_image"
+
 #: Largest factor by which a preset enlarges an attached picture.
 MAX_UPSCALE = 4
 
@@ -47,6 +50,8 @@ class Kind:
     strength_field: ClassVar[str | None] = None
     #: Whether a negative prompt has an effect.
     takes_negative_prompt: ClassVar[bool] = True
+    #: Whether the drawing begins with the picture, so that the layout is its.
+    begins_with_picture: ClassVar[bool] = False
     #: Why ``--strength`` sets nothing, as the end of a sentence.
     strengthless: ClassVar[str] = "which takes no picture"
 
@@ -183,6 +188,7 @@ class ImageToImage(_Enlarging):
     label: ClassVar[str] = "image to image"
     key: ClassVar[str | None] = "strength"
     strength_field: ClassVar[str | None] = "strength"
+    begins_with_picture: ClassVar[bool] = True
 
     strength: float
 
@@ -219,6 +225,7 @@ class Upscale(Kind):
     label: ClassVar[str] = "tiles"
     pictures: ClassVar[tuple[str, ...]] = ("control_image",)
     strength_field: ClassVar[str | None] = "strength"
+    begins_with_picture: ClassVar[bool] = True
     takes_negative_prompt: ClassVar[bool] = False
 
     upscale: int = 2
@@ -293,33 +300,14 @@ class ControlNet(_Enlarging):
 
     def __post_init__(self) -> None:
         _Enlarging.__post_init__(self)
-        check_preprocessor(self.preprocessor)
-        check_number("controlnet_conditioning_scale", self.controlnet_conditioning_scale, 0, 2)
-        check_number("control_guidance_start", self.control_guidance_start, 0, 1)
-        check_number("control_guidance_end", self.control_guidance_end, 0, 1)
-        if self.control_guidance_start >= self.control_guidance_end:
-            raise InvalidRequest(
-                f"control_guidance_start ({self.control_guidance_start}) must be below"
-                f" control_guidance_end ({self.control_guidance_end})",
-                field="control_guidance_start",
-            )
-        if self.control_mode is not None:
-            check_number("control_mode", self.control_mode, 0, 9, whole=True)
+        _check_controlnet(self)
 
     @property
     def span_setting(self) -> tuple[float, float] | None:
         return self.control_guidance_start, self.control_guidance_end
 
     def with_span(self, start: float | None, end: float | None, preset: str) -> Self:
-        first = self.control_guidance_start if start is None else start
-        last = self.control_guidance_end if end is None else end
-        if first >= last:
-            raise InvalidRequest(
-                f"the ControlNet must begin before it ends, not at {first:g} and end at {last:g}:"
-                " set control-start below control-end",
-                field="control_guidance_start" if start is not None else "control_guidance_end",
-            )
-        return replace(self, control_guidance_start=first, control_guidance_end=last)
+        return replace(self, **_span(self, start, end))
 
     @property
     def weights(self) -> tuple[tuple[str, WeightsRole], ...]:
@@ -377,9 +365,95 @@ class ControlLora(_Enlarging):
             )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inpaint(Kind):
+    """A part of the attached picture drawn anew; the rest keeps its pixels.
+
+    Attributes:
+        strength: How far to leave what was there: above 0 to 1, which forgets it.
+        mask_feather: Pixels inside of the mask's edge over which old and new blend, 0 to 64.
+        fill: Repository id or folder of a model made for filling, whose transformer sees the mask
+            (`FluxFillPipeline`); None draws with the model's own.
+        controlnet: Repository id or folder of a ControlNet that follows the picture below the
+            mask too; None without one.
+        control_mode: Mode number of a Union checkpoint, 0 to 9; None for others.
+        preprocessor: Makes the ControlNet's map of the attached picture.
+        controlnet_conditioning_scale: Weight of the ControlNet, 0 to 2.
+        control_guidance_start: Share of the steps after which it begins, 0 to 1.
+        control_guidance_end: Share of the steps after which it ends, 0 to 1.
+    """
+
+    name: ClassVar[str] = "inpaint"
+    label: ClassVar[str] = "inpainting"
+    pictures: ClassVar[tuple[str, ...]] = ("control_image", MASK_IMAGE)
+    strength_field: ClassVar[str | None] = "strength"
+    begins_with_picture: ClassVar[bool] = True
+
+    strength: float = 1.0
+    mask_feather: int = 8
+    fill: str | None = None
+    controlnet: str | None = None
+    control_mode: int | None = None
+    preprocessor: Preprocessor = "none"
+    controlnet_conditioning_scale: float = 0.7
+    control_guidance_start: float = 0.0
+    control_guidance_end: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_number("strength", self.strength, 0, 1)
+        check_number("mask_feather", self.mask_feather, 0, 64, whole=True)
+        if self.fill is not None and self.controlnet is not None:
+            raise InvalidRequest(
+                "a preset that inpaints has either a fill or a controlnet, not both", field="fill"
+            )
+        _check_controlnet(self)
+
+    @property
+    def weights(self) -> tuple[tuple[str, WeightsRole], ...]:
+        if self.fill is not None:
+            return ((self.fill, "transformer"),)
+        return () if self.controlnet is None else ((self.controlnet, "controlnet"),)
+
+    @property
+    def control_map(self) -> Preprocessor | None:
+        return None if self.controlnet is None else self.preprocessor
+
+    @property
+    def span_setting(self) -> tuple[float, float] | None:
+        if self.controlnet is None:
+            return None
+        return self.control_guidance_start, self.control_guidance_end
+
+    def with_span(self, start: float | None, end: float | None, preset: str) -> Self:
+        if self.controlnet is None:
+            return Kind.with_span(self, start, end, preset)
+        return replace(self, **_span(self, start, end))
+
+    def steps_taken(self, num_inference_steps: int) -> int:
+        return _steps_left(num_inference_steps, self.strength)
+
+    def check(
+        self, *, lora: str | None, num_inference_steps: int = 1, true_cfg_scale: float = 1.0
+    ) -> None:
+        _check_a_step_is_left(num_inference_steps, self.strength)
+        if self.fill is not None and lora is not None:
+            raise InvalidRequest(
+                "a preset has either a fill or a lora, not both: the LoRA was not made for the"
+                " model that fills",
+                field="fill",
+            )
+        if self.fill is not None and true_cfg_scale > 1:
+            raise InvalidRequest(
+                "a preset made with a model that fills follows no negative prompt: leave it out,"
+                " or choose another preset",
+                field="negative_prompt",
+            )
+
+
 #: Every kind, by its name.
 KINDS: dict[str, type[Kind]] = {
-    kind.name: kind for kind in (TextToImage, ImageToImage, ControlNet, ControlLora, Upscale)
+    kind.name: kind
+    for kind in (TextToImage, ImageToImage, ControlNet, ControlLora, Upscale, Inpaint)
 }
 
 
@@ -391,6 +465,34 @@ def tile_starts(length: int, tile_size: int) -> tuple[int, ...]:
     count = 1 + -(-(length - tile_size) // (tile_size * 3 // 4))
     step = (length - tile_size) / (count - 1)
     return tuple(round(number * step / 16) * 16 for number in range(count))
+
+
+def _check_controlnet(kind: ControlNet | Inpaint) -> None:
+    check_preprocessor(kind.preprocessor)
+    check_number("controlnet_conditioning_scale", kind.controlnet_conditioning_scale, 0, 2)
+    check_number("control_guidance_start", kind.control_guidance_start, 0, 1)
+    check_number("control_guidance_end", kind.control_guidance_end, 0, 1)
+    if kind.control_guidance_start >= kind.control_guidance_end:
+        raise InvalidRequest(
+            f"control_guidance_start ({kind.control_guidance_start}) must be below"
+            f" control_guidance_end ({kind.control_guidance_end})",
+            field="control_guidance_start",
+        )
+    if kind.control_mode is not None:
+        check_number("control_mode", kind.control_mode, 0, 9, whole=True)
+
+
+def _span(kind: ControlNet | Inpaint, start: float | None, end: float | None) -> dict[str, Any]:
+    """The fields of *kind* whose ControlNet begins at *start* and ends at *end*."""
+    first = kind.control_guidance_start if start is None else start
+    last = kind.control_guidance_end if end is None else end
+    if first >= last:
+        raise InvalidRequest(
+            f"the ControlNet must begin before it ends, not at {first:g} and end at {last:g}:"
+            " set control-start below control-end",
+            field="control_guidance_start" if start is not None else "control_guidance_end",
+        )
+    return {"control_guidance_start": first, "control_guidance_end": last}
 
 
 def _steps_left(num_inference_steps: int, strength: float) -> int:

@@ -14,8 +14,9 @@ from collections.abc import Callable
 
 from PIL import Image, ImageChops, ImageOps
 
-from generation.control_images import shown_to_model
+from generation.control_images import finished, shown_to_model
 from generation.errors import ModelUnavailable
+from generation.kinds import MASK_IMAGE
 from generation.protocols import OnStep
 from generation.results import GenerationResult
 from generation.types import GenerationRequest, Step
@@ -51,13 +52,16 @@ class StubEngine:
         if kind.conditioning_model is not None:
             self._weights |= {kind.conditioning_model}
         image, map_shown = gradient(request), None
-        for number, picture in enumerate(shown.values()):
+        for number, (name, picture) in enumerate(shown.items()):
+            if name == MASK_IMAGE:
+                continue
             if number == 0 and kind.control_map is not None:
                 map_shown = picture
                 image = ImageChops.screen(image, map_shown)
             else:
                 how_far = 0.5 if kind.strength_setting is None else min(kind.strength_setting, 1)
                 image = Image.blend(picture, image, how_far)
+        image = finished(image, request)
         small = image.reduce(PREVIEW_SCALE)
         for number in range(1, request.steps_taken + 1):
             if self.seconds_per_step:

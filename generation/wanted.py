@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-WeightsRole = Literal["pipeline", "controlnet", "lora", "preprocessor"]
+WeightsRole = Literal["pipeline", "transformer", "controlnet", "lora", "preprocessor"]
 
 #: Words of people for the roles.
 WORDS: dict[WeightsRole, str] = {
     "pipeline": "model",
+    "transformer": "model",
     "controlnet": "ControlNet",
     "lora": "LoRA",
     "preprocessor": "preprocessor",
@@ -24,6 +25,8 @@ WORDS: dict[WeightsRole, str] = {
 #: weights a second time, as one file of 24 GB, at the top.
 PATTERNS: dict[WeightsRole, tuple[str, ...]] = {
     "pipeline": ("model_index.json", "*/*.json", "*/*.txt", "*/*.model", "*/*.safetensors"),
+    # The others of its parts are those of the model in memory.
+    "transformer": ("model_index.json", "transformer/*.json", "transformer/*.safetensors"),
     "controlnet": ("config.json", "diffusion_pytorch_model*.json", "diffusion_*.safetensors"),
     "lora": ("*.safetensors",),
     "preprocessor": ("*.json", "model*.safetensors"),

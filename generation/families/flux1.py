@@ -13,10 +13,13 @@ from typing import Any
 
 import torch
 from diffusers import (
+    FluxControlNetInpaintPipeline,
     FluxControlNetModel,
     FluxControlNetPipeline,
     FluxControlPipeline,
+    FluxFillPipeline,
     FluxImg2ImgPipeline,
+    FluxInpaintPipeline,
     FluxPipeline,
     FluxTransformer2DModel,
 )
@@ -24,7 +27,7 @@ from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 
-from generation.control_images import shown_to_model
+from generation.control_images import finished, shown_to_model
 from generation.diffusion import memory, quantization
 from generation.diffusion.conditioning import ConditionedPipelines
 from generation.diffusion.drafts import reduced_noise
@@ -35,7 +38,16 @@ from generation.diffusion.offloading import Role, stored_bytes
 from generation.diffusion.pipelines import new_pipeline, shared_copy, tiling
 from generation.diffusion.tiles import Grid, TiledTransformer, with_low_frequencies
 from generation.errors import ModelUnavailable
-from generation.kinds import ControlLora, ControlNet, ImageToImage, Kind, TextToImage, Upscale
+from generation.families.flux1_filling import check_fills, load_transformer
+from generation.kinds import (
+    ControlLora,
+    ControlNet,
+    ImageToImage,
+    Inpaint,
+    Kind,
+    TextToImage,
+    Upscale,
+)
 from generation.preview import PredictingScheduler, Preview
 from generation.types import GenerationRequest
 
@@ -183,7 +195,7 @@ class Flux1:
         for name, picture in pictures.items():
             arguments[call.pictures.get(name, name)] = picture
         # What begins with a picture has its layout from there.
-        if request.final_size and not isinstance(request.kind, ImageToImage | Upscale):
+        if request.final_size and not request.kind.begins_with_picture:
             arguments["latents"] = self._noise_of_a_draft(call.pipe, request, *request.final_size)
 
         def step_end(
@@ -242,7 +254,7 @@ class Flux1:
         if is_upscaled:
             (original,) = shown_to_model(request).values()
             image = with_low_frequencies(image, original)
-        return image
+        return finished(image, request)
 
     def preview(self, request: GenerationRequest) -> torch.Tensor:
         """Pixels, an eighth of the size, of the picture as the latest step predicts it."""
@@ -300,6 +312,23 @@ class Flux1:
                     " it as lora"
                 )
             return pipe
+
+        return self.conditioned.use(name, build)
+
+    def fill_pipeline(self, name: str, open: Open) -> FluxFillPipeline:
+        """The pipeline with the transformer of *name*, a model for filling, loaded where it is not
+        in memory."""
+        base = self.text_to_image
+
+        def build() -> FluxFillPipeline:
+            transformer = open(
+                name, "transformer", lambda folder: load_transformer(folder, self.options)
+            )
+            check_fills(transformer, base.transformer, name, self.options.name)
+            components = {**base.components, "transformer": transformer}
+            for without in ("image_encoder", "feature_extractor"):
+                del components[without]
+            return self.new_pipeline(FluxFillPipeline, components)
 
         return self.conditioned.use(name, build)
 
@@ -421,18 +450,28 @@ def over_a_picture(model: Flux1, kind: ImageToImage, open: Open) -> Call:
 
 def with_controlnet(model: Flux1, kind: ControlNet, open: Open) -> Call:
     pipe = model.controlnet_pipeline(kind.controlnet, open)
-    arguments = {
-        "control_mode": _control_mode(pipe.controlnet, kind),
-        "controlnet_conditioning_scale": kind.controlnet_conditioning_scale,
-        "control_guidance_start": kind.control_guidance_start,
-        "control_guidance_end": kind.control_guidance_end,
-    }
-    return Call(pipe, (pipe.transformer, pipe.controlnet), arguments)
+    return Call(pipe, (pipe.transformer, pipe.controlnet), _followed(pipe.controlnet, kind))
 
 
 def with_control_lora(model: Flux1, kind: ControlLora, open: Open) -> Call:
     pipe = model.control_lora_pipeline(kind.control_lora, open)
     return Call(pipe, (pipe.transformer,))
+
+
+def inpainted(model: Flux1, kind: Inpaint, open: Open) -> Call:
+    base, arguments = model.text_to_image, {"strength": kind.strength}
+    if kind.fill is not None:
+        pipe = model.fill_pipeline(kind.fill, open)
+        return Call(pipe, (pipe.transformer,), arguments, {"control_image": "image"})
+    if kind.controlnet is None:
+        pipe = model.new_pipeline(FluxInpaintPipeline, base.components)
+        return Call(pipe, (pipe.transformer,), arguments, {"control_image": "image"})
+    net = model.controlnet_pipeline(kind.controlnet, open).controlnet
+    components = {**base.components, "controlnet": net}
+    for without in ("image_encoder", "feature_extractor"):
+        del components[without]
+    pipe = model.new_pipeline(FluxControlNetInpaintPipeline, components)
+    return Call(pipe, (pipe.transformer, net), {**arguments, **_followed(net, kind)})
 
 
 def larger_in_tiles(model: Flux1, kind: Upscale, open: Open) -> Call:
@@ -453,6 +492,7 @@ DRAWING: dict[type[Kind], Callable[[Flux1, Any, Open], Call]] = {
     ControlNet: with_controlnet,
     ControlLora: with_control_lora,
     Upscale: larger_in_tiles,
+    Inpaint: inpainted,
 }
 
 
@@ -469,7 +509,9 @@ class StoppingControlNet(FluxControlNetModel):
         return super().forward(*args, conditioning_scale=conditioning_scale, **kwargs)
 
 
-def _own_part(pipe: FluxControlNetPipeline | FluxControlPipeline) -> torch.nn.Module:
+def _own_part(
+    pipe: FluxControlNetPipeline | FluxControlPipeline | FluxFillPipeline,
+) -> torch.nn.Module:
     """The part of a conditioned pipeline that is not the model's."""
     own: torch.nn.Module = (
         pipe.controlnet if isinstance(pipe, FluxControlNetPipeline) else pipe.transformer
@@ -499,7 +541,17 @@ def _shown_to_controlnet(
     return packed
 
 
-def _control_mode(net: FluxControlNetModel, kind: ControlNet | Upscale) -> int | None:
+def _followed(net: FluxControlNetModel, kind: ControlNet | Inpaint) -> dict[str, Any]:
+    """The arguments for the ControlNet *net*."""
+    return {
+        "control_mode": _control_mode(net, kind),
+        "controlnet_conditioning_scale": kind.controlnet_conditioning_scale,
+        "control_guidance_start": kind.control_guidance_start,
+        "control_guidance_end": kind.control_guidance_end,
+    }
+
+
+def _control_mode(net: FluxControlNetModel, kind: ControlNet | Inpaint | Upscale) -> int | None:
     """The mode that a Union checkpoint is told; None for others, which take none."""
     if not net.union:
         return None

@@ -1,10 +1,12 @@
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
-from generation.kinds import ControlNet
+from generation import masks
+from generation.kinds import ControlNet, Inpaint
 from generation.types import GenerationRequest
-from tests.samples import picture
+from tests.samples import noise, picture
 
 FOX = GenerationRequest(
     prompt="a red fox",
@@ -117,3 +119,30 @@ def control_lora(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("control-lora")
     save_file(weights, folder / "pytorch_lora_weights.safetensors")
     return folder
+
+
+@pytest.fixture(scope="session")
+def fill(tiny, tmp_path_factory):
+    """The transformer of a random model for filling, in the folder of a pipeline."""
+    import torch
+    from diffusers import FluxTransformer2DModel
+
+    config = FluxTransformer2DModel.load_config(tiny / "flux" / "transformer")
+    torch.manual_seed(1)
+    filling = FluxTransformer2DModel.from_config(
+        {**config, "in_channels": 384, "out_channels": config["in_channels"]}
+    )
+    folder = tmp_path_factory.mktemp("fill")
+    filling.save_pretrained(folder / "transformer")
+    return folder
+
+
+@pytest.fixture
+def masked(fox, tmp_path):
+    """A request for a part of a noisy picture of 96 x 64 pixels."""
+    mask = Image.new("L", (96, 64))
+    mask.paste(255, (20, 10, 70, 50))
+    pictures = {name: tmp_path / f"{name}.png" for name in Inpaint.pictures}
+    pictures["control_image"].write_bytes(masks.encoded(noise(96, 64)))
+    pictures["mask_image"].write_bytes(masks.encoded(mask))
+    return replace(fox, width=96, height=64, kind=Inpaint(), pictures=pictures)

@@ -14,6 +14,7 @@ from generation.kinds import (
     ControlLora,
     ControlNet,
     ImageToImage,
+    Inpaint,
     Kind,
     TextToImage,
     flat_names,
@@ -44,8 +45,17 @@ ANY_KIND = st.one_of(
     ),
 )
 
+#: And those that are chosen by their name alone.
+EVERY_KIND = ANY_KIND | st.builds(
+    Inpaint,
+    strength=st.floats(0.1, 1),
+    mask_feather=st.integers(0, 64),
+    controlnet=st.none() | st.just("a/b"),
+    preprocessor=PREPROCESSORS,
+)
 
-@given(ANY_KIND)
+
+@given(EVERY_KIND)
 def test_a_kind_comes_back_from_its_flat_values(kind):
     flat = kind.to_dict()
 
@@ -61,7 +71,7 @@ def test_a_kind_need_not_be_named_where_one_of_its_fields_says_it(kind):
     assert kind_of(flat) == kind
 
 
-@given(ANY_KIND)
+@given(EVERY_KIND)
 def test_a_preset_and_a_request_come_back_from_their_flat_values(kind):
     preset = Preset(name="x", kind=kind, width=128)
     pictures = {name: Path("/pictures") / f"{name}.png" for name in kind.pictures}
@@ -81,9 +91,11 @@ def test_a_preset_and_a_request_come_back_from_their_flat_values(kind):
         ({"control_lora": "a/b", "controlnet": "a/b"}, "either a control_lora or a controlnet, no"),
         ({"upscale": 2}, "upscale enlarges an attached picture: set a controlnet"),
         ({"strength": 0.5, "upscale": 5}, "upscale must be a whole number between 2 and 4, not 5"),
-        ({"kind": "inpaint"}, "no kind 'inpaint': choose one of text-to-image, image-to-image"),
+        ({"kind": "edit"}, "no kind 'edit': choose one of text-to-image, image-to-image"),
         ({"controlnet": "a/b", "preprocessor": "hed"}, "preprocessor must be one of none, canny"),
         ({"controlnet": "a/b", "control_guidance_start": 1.0}, "must be below control_guidance"),
+        ({"kind": "inpaint", "controlnet": "a/b", "fill": "c/d"}, "either a fill or a controlnet"),
+        ({"kind": "inpaint", "mask_feather": 65}, "mask_feather must be a whole number between 0"),
     ],
 )
 def test_flat_values_that_make_no_kind_are_refused_in_a_sentence(values, words):

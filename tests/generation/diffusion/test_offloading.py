@@ -8,7 +8,7 @@ import torch
 from generation.diffusion.memory import OFFLOAD_LEVELS
 from generation.diffusion.offloading import Offloading
 from generation.errors import GenerationCancelled, OutOfMemory
-from generation.kinds import ControlLora, ImageToImage, Upscale
+from generation.kinds import ControlLora, ImageToImage, Inpaint, Upscale
 from tests.generation.engines import (
     SmallDevice,
     ignore,
@@ -38,7 +38,7 @@ def resident(tiny):
 
 
 @pytest.fixture
-def requests(fox, canny, lora, control_lora):
+def requests(fox, canny, lora, control_lora, masked, fill):
     return {
         "text": replace(fox, negative_prompt="blue", true_cfg_scale=3.0),
         "controlnet": canny,
@@ -53,6 +53,11 @@ def requests(fox, canny, lora, control_lora):
             kind=Upscale(tile_size=64, strength=0.5, controlnet=canny.kind.controlnet),
             width=112,
             height=64,
+        ),
+        "inpaint": masked,
+        "fill": replace(masked, kind=Inpaint(fill=str(fill))),
+        "inpaint with a ControlNet": replace(
+            masked, kind=Inpaint(controlnet=canny.kind.controlnet, preprocessor="canny")
         ),
     }
 

@@ -1,0 +1,51 @@
+"""A model of the FLUX.1 family that was made for filling, such as FLUX.1-Fill-dev.
+
+Its transformer sees noise, the picture without what lies below the mask, and the mask. All its
+other parts are those of the model in memory.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from diffusers import FluxTransformer2DModel
+
+from generation.diffusion import quantization
+from generation.diffusion.family import LoadOptions
+from generation.errors import ModelUnavailable
+
+#: Channels of a packed token that come beside the noise: as many for the picture, and the mask's
+#: 8 x 8 pixels in each of a token's four latent ones (`FluxFillPipeline.prepare_mask_latents`).
+MASK_CHANNELS = 4 * 8 * 8
+
+
+def load_transformer(folder: Path, options: LoadOptions) -> FluxTransformer2DModel:
+    """The transformer of the pipeline in *folder*, in main memory."""
+    how = {"dtype": options.device.dtype, "use_safetensors": True, "local_files_only": True}
+    if options.quantized != "none":
+        how["quantization_config"] = quantization.config(options.quantized, options.device.dtype)
+    transformer: FluxTransformer2DModel = FluxTransformer2DModel.from_pretrained(
+        folder, subfolder="transformer", **how
+    )
+    return transformer
+
+
+def check_fills(
+    transformer: FluxTransformer2DModel, base: FluxTransformer2DModel, name: str, repository: str
+) -> None:
+    """Raise ModelUnavailable unless *transformer* of the model *name* fills, beside the parts of
+    *repository*, whose own transformer is *base*."""
+    channels = base.config.in_channels
+    wanted = 2 * channels + MASK_CHANNELS
+    if transformer.config.in_channels != wanted:
+        raise ModelUnavailable(
+            f"{name} is no model for filling: its transformer takes"
+            f" {transformer.config.in_channels} channels, and one that sees a mask {wanted}: name"
+            " another as fill, or leave it out"
+        )
+    for key in ("joint_attention_dim", "pooled_projection_dim"):
+        if transformer.config[key] != base.config[key]:
+            raise ModelUnavailable(
+                f"the model {name} was not made for the parts of {repository}: its {key} is"
+                f" {transformer.config[key]}, theirs {base.config[key]}"
+            )
