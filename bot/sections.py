@@ -51,7 +51,8 @@ class Model(Section):
         "group-offload",
         "sequential-offload",
     ] = "auto"
-    quantization: Literal["none", "auto", "fp8", "4bit"] = "none"
+    quantization: Literal["none", "auto", "fp8", "int8", "4bit"] = "none"
+    text_encoder_quantization: Literal["none", "int8", "4bit"] = "none"
     max_sequence_length: int = Field(64, ge=16, le=512)
     num_inference_steps: int = Field(12, ge=1, le=MAX_STEPS)
     guidance_scale: float = Field(3.5, ge=0, le=30)

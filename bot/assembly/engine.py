@@ -67,6 +67,7 @@ class Plan:
             "dtype": model.dtype,
             "offload_level": model.offload_level,
             "quantized": model.quantization,
+            "text_quantized": model.text_encoder_quantization,
             "max_sequence_length": model.max_sequence_length,
             "token": self.secrets.hf_token,
             "controlnets": controlnets(self.config),

@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-from generation.diffusion.offloading import Offloading, stored_bytes
+from generation.diffusion.offloading import Offloading
+from generation.diffusion.tensors import stored_bytes
 
 log = logging.getLogger(__name__)
 

@@ -106,6 +106,7 @@ class DiffusionEngine:
         dtype: "auto", "bfloat16", "float16" or "float32".
         offload_level: One of `memory.OFFLOAD_LEVELS`; "auto" takes the first that fits.
         quantized: Bits of the transformer; see ``generation/diffusion/quantization.py``.
+        text_quantized: Bits of the large text encoder.
         max_sequence_length: Tokens of a prompt that the model sees, 1 to 512 for FLUX.1; a
             longer prompt is cut off, a shorter one is padded and costs the same.
         token: For gated repositories; None looks in the environment.
@@ -131,6 +132,7 @@ class DiffusionEngine:
         dtype: str = "auto",
         offload_level: OffloadLevel | Literal["auto"] = "auto",
         quantized: quantization.Quantization = "none",
+        text_quantized: quantization.TextQuantization = "none",
         max_sequence_length: int = 512,
         token: str | None = None,
         controlnets: tuple[str, ...] = (),
@@ -149,6 +151,7 @@ class DiffusionEngine:
         self.dtype = dtype
         self.offload_level = offload_level
         self.quantized = quantized
+        self.text_quantized = text_quantized
         self.max_sequence_length = max_sequence_length
         self.token = token
         self.controlnets = controlnets
@@ -246,8 +249,8 @@ class DiffusionEngine:
             return None
         with _damage_as_sentence(folder):
             device = self._device_for(folder)
-            quantized = quantization.choose(self.quantized, device)
-            return self._plan(self._sizes(folder, quantized, device), device, device.total_memory)
+            sizes = self._sizes(folder, self._precision(device))
+            return self._plan(sizes, device, device.total_memory)
 
     def forget_prompts(self) -> None:
         """Empty the cache of embeddings, so that every prompt is encoded anew."""
@@ -273,8 +276,8 @@ class DiffusionEngine:
     def _read(self, folder: Path) -> Loaded:
         """The model in *folder*, planned and read, its parts in main memory."""
         device = self._device_for(folder)
-        quantized = quantization.choose(self.quantized, device)
-        sizes = self._sizes(folder, quantized, device)
+        precision = self._precision(device)
+        sizes = self._sizes(folder, precision)
         plan = self._plan(sizes, device, device.free_memory)
         words = memory.in_gigabytes
         log.info(
@@ -294,7 +297,7 @@ class DiffusionEngine:
                 name=self.repository,
                 device=device,
                 offloading=offloading,
-                quantized=quantized,
+                precision=precision,
                 max_sequence_length=self.max_sequence_length,
                 max_controlnets=self.max_controlnets,
                 max_loras=self.max_loras,
@@ -314,18 +317,12 @@ class DiffusionEngine:
             )
         return device
 
-    def _sizes(
-        self, folder: Path, quantized: quantization.Quantization, device: Device
-    ) -> memory.Sizes:
-        """Sizes of the model in *folder*, with room for quantization and ControlNets."""
-        sizes = family_of(folder).read_sizes(folder, device.dtype.itemsize)
-        if quantized != "none":
-            share = quantization.BYTES[quantized] / 2
-            sizes = replace(
-                sizes,
-                transformer=int(sizes.transformer * share),
-                block=int(sizes.block * share),
-            )
+    def _precision(self, device: Device) -> quantization.Precision:
+        return quantization.precision(self.quantized, self.text_quantized, device)
+
+    def _sizes(self, folder: Path, precision: quantization.Precision) -> memory.Sizes:
+        """Sizes of the model in *folder*, with room for ControlNets."""
+        sizes = family_of(folder).read_sizes(folder, precision)
         for name in self.controlnets:
             sizes = self._with_room_for(name, sizes)
         return sizes

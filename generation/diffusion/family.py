@@ -19,7 +19,7 @@ from generation.diffusion.device import Device
 from generation.diffusion.embeddings import Embeddings
 from generation.diffusion.memory import Sizes
 from generation.diffusion.offloading import Offloading, Role
-from generation.diffusion.quantization import Quantization
+from generation.diffusion.quantization import Kind, Precision, quantize
 from generation.types import GenerationRequest
 from generation.wanted import WeightsRole
 
@@ -50,7 +50,7 @@ class LoadOptions:
         name: Repository or folder of the model, for messages.
         device: Device and number format.
         offloading: Where the parts rest.
-        quantized: Bits of the transformer; never "auto".
+        precision: Number formats of the parts.
         max_sequence_length: Tokens of a prompt that the model sees.
         max_controlnets: ControlNets and their like kept in memory, at least 1.
         max_loras: LoRAs kept in memory, at least 1.
@@ -60,11 +60,18 @@ class LoadOptions:
     name: str
     device: Device
     offloading: Offloading
-    quantized: Quantization
+    precision: Precision
     max_sequence_length: int
     max_controlnets: int
     max_loras: int
     room: int | None
+
+    def quantize(
+        self, part: torch.nn.Module, kind: Kind, role: Role, kept: tuple[str, ...] = ()
+    ) -> None:
+        """Put *part*, which is to rest where *role* says, into fewer bits; see `quantize`."""
+        stays = self.offloading.stays_on_device(role)
+        quantize(part, kind, self.device.torch_device, kept=kept, stays=stays)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +154,8 @@ class Model(Protocol):
 class Family(Protocol):
     """A family of models, before one of them is in memory."""
 
-    def read_sizes(self, folder: Path, value: int) -> Sizes:
-        """Sizes of the model in *folder*, at *value* bytes for each number; loads nothing."""
+    def read_sizes(self, folder: Path, precision: Precision) -> Sizes:
+        """Sizes of the model in *folder*, in these number formats; loads nothing."""
         ...
 
     def load(self, folder: Path, options: LoadOptions) -> Model:

@@ -89,6 +89,8 @@ def load_lora(pipe: Any, found: Path, adapter: str) -> None:
     with warnings.catch_warnings():
         # Several LoRAs in one model are meant; which of them is active is said at each use.
         warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
+        # Nothing is ever merged into quantized weights.
+        warnings.filterwarnings("ignore", "TorchaoLoraLinear was instantiated", UserWarning)
         pipe.load_lora_weights(
             files[0].parent,
             weight_name=files[0].name,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -64,6 +65,32 @@ class Sizes:
     block: int = 0
     width: int = 3072
     value: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How a part's numbers are kept.
+
+    Attributes:
+        value: Bytes of a value.
+        layer: Bytes of a value in the weight of a linear layer; None where it is like any other.
+        kept: Names of layers, with all below them, that are like any other all the same.
+    """
+
+    value: int = 2
+    layer: float | None = None
+    kept: tuple[str, ...] = ()
+
+    def bytes(self, shapes: Mapping[str, tuple[int, ...]]) -> int:
+        """Bytes of tensors of these *shapes*, by their names."""
+        return round(sum(self._value(*each) * math.prod(each[1]) for each in shapes.items()))
+
+    def _value(self, name: str, shape: tuple[int, ...]) -> float:
+        layer, _, last = name.rpartition(".")
+        is_linear = last == "weight" and len(shape) == 2
+        if self.layer is None or not is_linear or not is_quantized(layer, self.kept):
+            return self.value
+        return self.layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,33 +177,46 @@ def decoding_bytes(sizes: Sizes, pixels: int) -> int:
     return pixels * DECODER_CHANNELS * DECODER_TENSORS * sizes.value
 
 
-def read_sizes(folder: Path, value: int) -> Sizes:
+def read_sizes(folder: Path, value: int, formats: Mapping[str, Format] | None = None) -> Sizes:
     """The sizes of the pipeline in *folder*, from the heads of its files.
 
     Args:
         value: Bytes of one value in the format that it will be loaded in.
+        formats: Those of parts that are kept in another way, by the names of their folders.
     """
+    formats = formats or {}
+
+    def size(part: str, shapes: Mapping[str, tuple[int, ...]]) -> int:
+        return formats.get(part, Format(value)).bytes(shapes)
+
     transformer = shapes(folder / "transformer")
-    blocks: dict[str, int] = {}
+    blocks: dict[str, dict[str, tuple[int, ...]]] = {}
     for name, shape in transformer.items():
         first, _, rest = name.partition(".")
         if first.endswith("blocks"):
-            block = f"{first}.{rest.partition('.')[0]}"
-            blocks[block] = blocks.get(block, 0) + math.prod(shape)
+            blocks.setdefault(f"{first}.{rest.partition('.')[0]}", {})[name] = shape
     config = json.loads((folder / "transformer" / "config.json").read_text(encoding="utf-8"))
-    text = sum(
-        sum(map(math.prod, shapes(folder / name).values()))
-        for name in _parts(folder)
-        if name.startswith("text_encoder")
-    )
     return Sizes(
-        transformer=value * sum(map(math.prod, transformer.values())),
-        text_encoders=value * text,
-        vae=value * sum(map(math.prod, shapes(folder / "vae").values())),
-        block=value * max(blocks.values(), default=0),
+        transformer=size("transformer", transformer),
+        text_encoders=sum(
+            size(name, shapes(folder / name))
+            for name in _parts(folder)
+            if name.startswith("text_encoder")
+        ),
+        vae=size("vae", shapes(folder / "vae")),
+        block=max((size("transformer", block) for block in blocks.values()), default=0),
         width=config["num_attention_heads"] * config["attention_head_dim"],
         value=value,
     )
+
+
+def is_quantized(layer: str, kept: Collection[str]) -> bool:
+    """Whether the weight of the layer *layer*, a path of names with dots, is to be quantized.
+
+    Args:
+        kept: Names that stay as they are, with all that is below them.
+    """
+    return not any(layer == name or layer.startswith(f"{name}.") for name in kept)
 
 
 def with_controlnet(sizes: Sizes, folder: Path) -> Sizes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -19,6 +19,7 @@ from diffusers.hooks import HookRegistry, apply_group_offloading
 
 from generation.diffusion.device import Device, is_out_of_memory
 from generation.diffusion.memory import OFFLOAD_LEVELS, OffloadLevel
+from generation.diffusion.tensors import stored_bytes
 
 #: "text" encodes prompts, "denoiser" is a transformer or a ControlNet, "vae" is small and
 #: stays on the device on every level.
@@ -46,7 +47,7 @@ class Offloading:
     def resting_bytes(self) -> int:
         """Bytes of the parts that rest on the device now."""
         return stored_bytes(
-            part for part, role in self._parts.items() if self._stays_on_device(role)
+            part for part, role in self._parts.items() if self.stays_on_device(role)
         )
 
     def register(self, part: torch.nn.Module, role: Role) -> None:
@@ -84,7 +85,7 @@ class Offloading:
         guests = [
             part
             for part in parts
-            if self.level == "model-offload" and not self._stays_on_device(self._parts[part])
+            if self.level == "model-offload" and not self.stays_on_device(self._parts[part])
         ]
         try:
             for part in guests:
@@ -108,7 +109,7 @@ class Offloading:
         finally:
             for part in parts:
                 role = self._parts[part]
-                if part in hooked or self._stays_on_device(role):
+                if part in hooked or self.stays_on_device(role):
                     self._put_to_rest(part, role)
 
     def step_down(self) -> bool:
@@ -133,13 +134,14 @@ class Offloading:
             return True
         return False
 
-    def _stays_on_device(self, role: Role) -> bool:
+    def stays_on_device(self, role: Role) -> bool:
+        """Whether parts of *role* rest on the device, on the level that there is now."""
         if role == "vae" or self.level == "resident" or not self.device.has_own_memory:
             return True
         return role == "denoiser" and self.level == "text-offload"
 
     def _put_to_rest(self, part: torch.nn.Module, role: Role) -> None:
-        if self._stays_on_device(role):
+        if self.stays_on_device(role):
             self.device.to_device(part)
         elif self.level == "model-offload":
             part.to("cpu")
@@ -178,15 +180,3 @@ def remove_hooks(part: torch.nn.Module) -> bool:
     if has_hooks:
         remove_hook_from_submodules(part)
     return has_group_hooks or has_hooks
-
-
-def stored_bytes(parts: Iterable[torch.nn.Module]) -> int:
-    """Bytes of the weights of *parts*; those that several of them share count once."""
-    storages = {
-        storage.data_ptr(): storage.nbytes()
-        for part in parts
-        for tensor in (*part.parameters(), *part.buffers())
-        if tensor.device.type != "meta"
-        for storage in (tensor.untyped_storage(),)
-    }
-    return sum(storages.values())

@@ -34,8 +34,10 @@ from generation.diffusion.drafts import reduced_noise
 from generation.diffusion.embeddings import Embeddings
 from generation.diffusion.family import Call, LoadOptions, Model, Open, StepDone
 from generation.diffusion.loras import Loras, load_lora
-from generation.diffusion.offloading import Role, stored_bytes
+from generation.diffusion.offloading import Role
 from generation.diffusion.pipelines import new_pipeline, shared_copy, tiling
+from generation.diffusion.quantization import Precision
+from generation.diffusion.tensors import stored_bytes
 from generation.diffusion.tiles import Grid, TiledTransformer, with_low_frequencies
 from generation.errors import ModelUnavailable
 from generation.families.flux1_filling import check_fills, load_transformer
@@ -54,6 +56,13 @@ from generation.types import GenerationRequest
 #: Weights that a Control LoRA replaces whole, instead of adding to them (diffusers'
 #: FluxLoraLoaderMixin).
 REPLACED_NORMS = ("norm_q", "norm_k", "norm_added_q", "norm_added_k")
+
+#: Layers of the transformer that keep their bits: small ones, in which errors would be in every
+#: token, and the first, which a Control LoRA widens.
+KEPT = ("x_embedder", "context_embedder", "time_text_embed", "norm_out", "proj_out")
+
+#: T5's table of words, which is no linear layer.
+KEPT_IN_TEXT = ("shared", "encoder.embed_tokens")
 
 #: Widths in which a ControlNet must agree with the transformer.
 SHARED_WIDTHS = (
@@ -99,27 +108,33 @@ class Flux1:
         self._unchanged = shared_copy(base.transformer)
 
     @staticmethod
-    def read_sizes(folder: Path, value: int) -> memory.Sizes:
-        """Sizes of the model in *folder*, at *value* bytes for each number."""
-        return memory.read_sizes(folder, value)
+    def read_sizes(folder: Path, precision: Precision) -> memory.Sizes:
+        """Sizes of the model in *folder*, in these number formats."""
+        value, text = precision.dtype.itemsize, precision.text_dtype.itemsize
+        layers = quantization.BYTES.get
+        formats = {
+            "transformer": memory.Format(value, layers(precision.transformer), KEPT),
+            "text_encoder": memory.Format(text),
+            "text_encoder_2": memory.Format(text, layers(precision.text), KEPT_IN_TEXT),
+        }
+        return memory.read_sizes(folder, value, formats)
 
     @classmethod
     def load(cls, folder: Path, options: LoadOptions) -> Model:
         """The model in *folder*, in main memory; its parts are not placed yet."""
-        how = {
-            "dtype": options.device.dtype,
-            "use_safetensors": True,
-            "local_files_only": True,
-        }
-        given = {}
-        if options.quantized != "none":
-            given["transformer"] = FluxTransformer2DModel.from_pretrained(
-                folder,
-                subfolder="transformer",
-                quantization_config=quantization.config(options.quantized, options.device.dtype),
-                **how,
-            )
-        base = FluxPipeline.from_pretrained(folder, **how, **given)
+        precision = options.precision
+        base = FluxPipeline.from_pretrained(
+            folder,
+            dtype={
+                "default": precision.dtype,
+                "text_encoder": precision.text_dtype,
+                "text_encoder_2": precision.text_dtype,
+            },
+            use_safetensors=True,
+            local_files_only=True,
+        )
+        options.quantize(base.transformer, precision.transformer, "denoiser", KEPT)
+        options.quantize(base.text_encoder_2, precision.text, "text")
         base.register_modules(scheduler=PredictingScheduler.from_config(base.scheduler.config))
         preview = Preview.of(folder, base.vae).to(options.device.torch_device)
         return cls(base, preview, options)
@@ -175,7 +190,9 @@ class Flux1:
             device=self.options.device.torch_device,
             max_sequence_length=self.options.max_sequence_length,
         )
-        return Embeddings({"prompt_embeds": of_t5, "pooled_prompt_embeds": of_clip})
+        tensors = {"prompt_embeds": of_t5, "pooled_prompt_embeds": of_clip}
+        dtype = self.options.precision.dtype
+        return Embeddings({name: tensor.to(dtype) for name, tensor in tensors.items()})
 
     def denoise(
         self,
@@ -271,7 +288,10 @@ class Flux1:
 
         def load(folder: Path) -> StoppingControlNet:
             net: StoppingControlNet = StoppingControlNet.from_pretrained(
-                folder, dtype=base.dtype, use_safetensors=True, local_files_only=True
+                folder,
+                dtype=self.options.precision.dtype,
+                use_safetensors=True,
+                local_files_only=True,
             )
             return net
 

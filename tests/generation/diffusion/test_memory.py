@@ -13,7 +13,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from generation.diffusion import memory
 from generation.diffusion.memory import OFFLOAD_LEVELS, Sizes
-from generation.diffusion.quantization import BYTES
+from generation.diffusion.quantization import Precision
+from generation.families.flux1 import Flux1
 from tests.generation.engines import SmallDevice, new_engine
 
 GB = 10**9
@@ -213,22 +214,22 @@ def test_many_parameters_get_bfloat16_on_a_cpu_that_computes_with_it(monkeypatch
 DOCUMENT = Path(__file__).parents[3] / "docs" / "flux.md"
 
 
-def quantized(sizes, kind):
-    share = BYTES[kind] / BYTES["none"]
-    return replace(
-        sizes, transformer=int(sizes.transformer * share), block=int(sizes.block * share)
-    )
+def quantized(flux_dev, kind):
+    precision = Precision(torch.bfloat16, torch.bfloat16, transformer=kind)
+    return memory.with_controlnet(Flux1.read_sizes(flux_dev, precision), flux_dev / "controlnet")
 
 
-def test_the_document_tells_the_figures_that_are_computed(sizes):
+def test_the_document_tells_the_figures_that_are_computed(flux_dev):
     text = DOCUMENT.read_text(encoding="utf-8")
 
-    for kind in BYTES:
-        part = quantized(sizes, kind)
+    kinds = ("none", "fp8", "4bit")
+    for kind in kinds:
+        part = quantized(flux_dev, kind)
         needs = [memory.need(level, part, MEGAPIXEL, 512) / 1e9 for level in OFFLOAD_LEVELS]
         assert f"| {kind} | " + " | ".join(f"{need:.1f}" for need in needs) + " |" in text
     for card in (80, 48, 24, 16, 12, 6):
         levels = [
-            memory.make(quantized(sizes, kind), card * GB, MEGAPIXEL, 512).level for kind in BYTES
+            memory.make(quantized(flux_dev, kind), card * GB, MEGAPIXEL, 512).level
+            for kind in kinds
         ]
         assert f"| {card} | " + " | ".join(levels) + " |" in text
