@@ -342,7 +342,7 @@ class Flux1:
 
         def build() -> FluxFillPipeline:
             transformer = open(
-                name, "transformer", lambda folder: load_transformer(folder, self.options)
+                name, "transformer", lambda folder: load_transformer(folder, self.options, KEPT)
             )
             check_fills(transformer, base.transformer, name, self.options.name)
             components = {**base.components, "transformer": transformer}

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from diffusers import FluxTransformer2DModel
 
-from generation.diffusion import quantization
 from generation.diffusion.family import LoadOptions
 from generation.errors import ModelUnavailable
 
@@ -19,14 +18,18 @@ from generation.errors import ModelUnavailable
 MASK_CHANNELS = 4 * 8 * 8
 
 
-def load_transformer(folder: Path, options: LoadOptions) -> FluxTransformer2DModel:
-    """The transformer of the pipeline in *folder*, in main memory."""
-    how = {"dtype": options.device.dtype, "use_safetensors": True, "local_files_only": True}
-    if options.quantized != "none":
-        how["quantization_config"] = quantization.config(options.quantized, options.device.dtype)
+def load_transformer(
+    folder: Path, options: LoadOptions, kept: tuple[str, ...]
+) -> FluxTransformer2DModel:
+    """The transformer of the pipeline in *folder*, quantized but for the layers *kept*."""
     transformer: FluxTransformer2DModel = FluxTransformer2DModel.from_pretrained(
-        folder, subfolder="transformer", **how
+        folder,
+        subfolder="transformer",
+        dtype=options.precision.dtype,
+        use_safetensors=True,
+        local_files_only=True,
     )
+    options.quantize(transformer, options.precision.transformer, "denoiser", kept)
     return transformer
 
 
