@@ -91,6 +91,7 @@ class TiledTransformer(torch.nn.Module):
         self._grid = grid
         self._residuals = residuals
         self._between = between
+        self._ids: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @property
     def config(self) -> Any:
@@ -111,7 +112,7 @@ class TiledTransformer(torch.nn.Module):
         """The velocity of the whole picture, (1, tokens, 64), in a tuple."""
         rows, columns = self._grid.height // TOKEN, self._grid.width // TOKEN
         whole = hidden_states.view(1, rows, columns, -1)
-        ids = img_ids.view(rows, columns, -1)
+        tile_ids = self._ids_of_a_tile(img_ids)
         total = torch.zeros(whole.shape, dtype=torch.float32, device=whole.device)
         weight = torch.zeros(rows, columns, 1, device=whole.device)
         for number, ((down, across), shares) in enumerate(self._tiles):
@@ -122,7 +123,7 @@ class TiledTransformer(torch.nn.Module):
             given = {
                 **arguments,
                 "hidden_states": part.flatten(1, 2),
-                "img_ids": ids[:height, :width].flatten(0, 1),
+                "img_ids": tile_ids,
                 "return_dict": False,
             }
             if self._residuals is not None:
@@ -132,6 +133,16 @@ class TiledTransformer(torch.nn.Module):
             total[:, down, across] += share * velocity
             weight[down, across] += share
         return ((total / weight).flatten(1, 2).to(hidden_states.dtype),)
+
+    def _ids_of_a_tile(self, whole: torch.Tensor) -> torch.Tensor:
+        """Ids of the tokens of any tile, from those of the *whole* picture: the same tensor at
+        each step, so that positions are computed once."""
+        if self._ids is None or self._ids[0] is not whole:
+            rows, columns = self._grid.height // TOKEN, self._grid.width // TOKEN
+            width, height = self._grid.tile
+            tile = whole.view(rows, columns, -1)[: height // TOKEN, : width // TOKEN]
+            self._ids = (whole, tile.flatten(0, 1))
+        return self._ids[1]
 
 
 def with_low_frequencies(image: Image.Image, original: Image.Image) -> Image.Image:

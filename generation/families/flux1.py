@@ -36,6 +36,7 @@ from generation.diffusion.family import Call, LoadOptions, Model, Open, StepDone
 from generation.diffusion.loras import Loras, load_lora
 from generation.diffusion.offloading import Role
 from generation.diffusion.pipelines import new_pipeline, shared_copy, tiling
+from generation.diffusion.positions import keep_positions
 from generation.diffusion.quantization import Precision
 from generation.diffusion.tensors import stored_bytes
 from generation.diffusion.tiles import Grid, TiledTransformer, with_low_frequencies
@@ -106,6 +107,7 @@ class Flux1:
         self._preview = preview
         # Before hooks and LoRAs change the original.
         self._unchanged = shared_copy(base.transformer)
+        keep_positions(base.transformer)
 
     @staticmethod
     def read_sizes(folder: Path, precision: Precision) -> memory.Sizes:
@@ -297,6 +299,7 @@ class Flux1:
 
         def build() -> FluxControlNetPipeline:
             net = open(name, "controlnet", load)
+            keep_positions(net)
             _check_belongs(net, base.transformer, name, self.options.name)
             return self.new_pipeline(FluxControlNetPipeline, {**base.components, "controlnet": net})
 
@@ -316,6 +319,7 @@ class Flux1:
                 if module_name.rpartition(".")[2] in REPLACED_NORMS:
                     for key, weight in list(module.named_parameters(recurse=False)):
                         setattr(module, key, torch.nn.Parameter(weight.detach().clone(), False))
+            keep_positions(changed)
             components = {**base.components, "transformer": changed}
             for without in ("image_encoder", "feature_extractor"):
                 del components[without]
