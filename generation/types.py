@@ -46,7 +46,7 @@ class Preset:
         height: Pixels, a multiple of 16.
         lora: Repository id or folder of a LoRA for the transformer; of a repository with
             several, "owner/name/file.safetensors".
-        lora_scale: Weight of the LoRA, 0 to 2.
+        lora_scale: Weight of the LoRA, -2 to 2; below 0 it does the opposite.
         prompt_template: Text with ``{prompt}`` in it, given to the model.
 
     Raises:
@@ -77,7 +77,7 @@ class Preset:
                 f"prompt_template must contain {{prompt}}, not {self.prompt_template!r}",
                 field="prompt_template",
             )
-        check_number("lora_scale", self.lora_scale, 0, 2)
+        check_number("lora_scale", self.lora_scale, -2, 2)
         # The steps are the request's to check: at 50 every strength above 0 takes one.
         self.kind.check(lora=self.lora, num_inference_steps=MAX_STEPS)
 
@@ -132,7 +132,7 @@ class GenerationRequest:
             left, 0.5 the middle, 1 the right.
         crop_y: Which of one that is taller: 0 the top, 0.5 the middle, 1 the bottom.
         lora: Repository id, folder or file of a LoRA for the transformer.
-        lora_scale: Weight of the LoRA, 0 to 2.
+        lora_scale: Weight of the LoRA, -2 to 2; below 0 it does the opposite.
         model: Repository and revision of the weights, for the record.
         final_num_inference_steps: Of a draft, the steps of the picture that may come of it; None
             for any other picture, like both sides.
@@ -184,7 +184,7 @@ class GenerationRequest:
         if self.final_size is not None:
             check_size("final_width", self.final_size[0])
             check_size("final_height", self.final_size[1])
-        check_number("lora_scale", self.lora_scale, 0, 2)
+        check_number("lora_scale", self.lora_scale, -2, 2)
         self.kind.check(
             lora=self.lora,
             num_inference_steps=self.num_inference_steps,

@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import OrderedDict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
 
+from generation.diffusion import lora_files
 from generation.diffusion.family import Open
+from generation.diffusion.lora_files import Change, LoraFile
+from generation.diffusion.lora_layout import Names
 from generation.diffusion.offloading import Offloading
-from generation.errors import ModelUnavailable
 
 
 class Loras:
-    """LoRAs of one pipeline, and of all that share its parts.
+    """LoRAs of one model, whose pipelines share its parts.
 
     Args:
-        pipe: A pipeline of diffusers that loads LoRAs.
-        parts: Parts of it that a LoRA may change.
+        parts: Parts that a LoRA may change, by the pipeline's names.
+        known: The names that their layers go by.
         offloading: Where the parts rest.
         most: LoRAs kept in memory, at least 1; the one used longest ago goes first.
 
     Attributes:
-        adapters: diffusers' names of the LoRAs in memory, by ours; the one used longest ago
+        adapters: PEFT's names of the LoRAs in memory, by ours; the one used longest ago
             stands first.
     """
 
     def __init__(
-        self, pipe: Any, parts: tuple[torch.nn.Module, ...], offloading: Offloading, *, most: int
+        self,
+        parts: Mapping[str, torch.nn.Module],
+        known: Names,
+        offloading: Offloading,
+        *,
+        most: int,
     ) -> None:
         self.adapters: OrderedDict[str, str] = OrderedDict()
-        self._pipe = pipe
-        self._parts = parts
+        self._parts = dict(parts)
+        self._known = known
+        self._sizes = layer_sizes(parts)
         self._offloading = offloading
         self._most = most
         self._loaded_so_far = 0
@@ -44,57 +56,121 @@ class Loras:
         return name in self._changing_text
 
     def use(self, name: str | None, scale: float, open: Open) -> None:
-        """Make the LoRA *name* the active one, with the weight *scale*; None means none."""
-        if name is None:
-            if self.adapters:
-                self._pipe.disable_lora()
-            return
-        if name not in self.adapters:
+        """Make the LoRA *name* the active one, with the weight *scale*; None means none.
+
+        Raises:
+            ModelUnavailable: It cannot be had, or not all of it has a place in this model.
+        """
+        if name is not None and name not in self.adapters:
             self._load(name, open)
-        self.adapters.move_to_end(name)
-        self._pipe.enable_lora()
-        self._pipe.set_adapters([self.adapters[name]], [scale])
+        if name is not None:
+            self.adapters.move_to_end(name)
+        for part in self._parts.values():
+            for _, layer in _layers(part):
+                layer.enable_adapters(name is not None)
+                if name is not None and self.adapters[name] in layer.lora_A:
+                    layer.set_adapter([self.adapters[name]], inference_mode=True)
+                    layer.set_scale(self.adapters[name], scale)
+                elif name is not None:
+                    layer.set_adapter([], inference_mode=True)
+
+    def read(self, found: Path, *, is_control: bool = False) -> LoraFile:
+        """The LoRA in *found*, a file or a folder with one; it is laid over nothing yet.
+
+        Raises:
+            ModelUnavailable: Not all of it has a place in this model.
+        """
+        file = lora_files.the_file(found)
+        return lora_files.read(file, self._known, self._sizes, is_control=is_control)
 
     def _load(self, name: str, open: Open) -> None:
-        while len(self.adapters) >= self._most:
-            _, oldest = self.adapters.popitem(last=False)
-            with self._offloading.unhooked(*self._parts):
-                self._pipe.delete_adapters(oldest)
-        self._loaded_so_far += 1
-        adapter = f"lora_{self._loaded_so_far}"
-
-        def load(found: Path) -> None:
-            with self._offloading.unhooked(*self._parts):
-                load_lora(self._pipe, found, adapter)
-
-        open(name, "lora", load)
+        """Lay the LoRA *name* over the parts. Where it cannot be had, nothing is changed."""
+        lora = open(name, "lora", self.read)
+        with self._offloading.unhooked(*self._parts.values()):
+            while len(self.adapters) >= self._most:
+                _, oldest = self.adapters.popitem(last=False)
+                self._remove(oldest)
+            self._loaded_so_far += 1
+            adapter = f"lora_{self._loaded_so_far}"
+            try:
+                for part, changes in lora.parts.items():
+                    _lay(self._parts[part], changes, adapter)
+            except BaseException:
+                self._remove(adapter)
+                raise
         self.adapters[name] = adapter
-        if "text_encoder" in self._pipe.get_list_adapters():
+        if any(lora.text_encoders.values()):
             self._changing_text.add(name)
 
+    def _remove(self, adapter: str) -> None:
+        for part in self._parts.values():
+            _take_off(part, adapter)
 
-def load_lora(pipe: Any, found: Path, adapter: str) -> None:
-    """Load the LoRA in *found*, a file or a folder with one, into *pipe* as *adapter*.
 
-    Raises:
-        ModelUnavailable: There is none in safetensors format, or more than one.
-    """
-    files = [found] if found.is_file() else sorted(found.glob("*.safetensors"))
-    if len(files) != 1:
-        raise ModelUnavailable(
-            f"there are {len(files)} LoRAs in {found}: name one as owner/name/file.safetensors"
-            if files
-            else f"there is no LoRA in {found}: only safetensors files are read"
-        )
+def layer_sizes(
+    parts: Mapping[str, torch.nn.Module],
+) -> dict[str, dict[str, tuple[int, int]]]:
+    """Outputs and inputs of the linear layers of *parts*, by part and name."""
+    return {
+        name: {
+            layer: (module.out_features, module.in_features)
+            for layer, module in part.named_modules()
+            if isinstance(module, torch.nn.Linear)
+        }
+        for name, part in parts.items()
+    }
+
+
+def _layers(part: torch.nn.Module) -> Iterator[tuple[str, LoraLayer]]:
+    """Layers of *part* that LoRAs lie over, by name."""
+    return (
+        (name, module) for name, module in part.named_modules() if isinstance(module, LoraLayer)
+    )
+
+
+def _lay(part: torch.nn.Module, changes: Mapping[str, Change], adapter: str) -> None:
+    """Lay *changes* over *part*, as PEFT's adapter *adapter*, with the weight 1."""
+    if not changes:
+        return
+    by_rank: dict[int, list[str]] = {}
+    for name, change in changes.items():
+        by_rank.setdefault(change.rank, []).append(re.escape(name))
+    # One pattern for each rank, and each whole: PEFT would take "proj_out" for that of any block.
+    patterns = {f"^(?:{'|'.join(names)})": rank for rank, names in by_rank.items()}
+    config = LoraConfig(
+        r=max(by_rank),
+        lora_alpha=max(by_rank),
+        rank_pattern=patterns,
+        alpha_pattern=patterns,
+        target_modules="|".join(name for names in by_rank.values() for name in names),
+        lora_bias=any(change.bias is not None for change in changes.values()),
+    )
     with warnings.catch_warnings():
         # Several LoRAs in one model are meant; which of them is active is said at each use.
         warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
         # Nothing is ever merged into quantized weights.
         warnings.filterwarnings("ignore", "TorchaoLoraLinear was instantiated", UserWarning)
-        pipe.load_lora_weights(
-            files[0].parent,
-            weight_name=files[0].name,
-            adapter_name=adapter,
-            use_safetensors=True,
-            local_files_only=True,
-        )
+        inject_adapter_in_model(config, part, adapter)
+    layers = dict(_layers(part))
+    with torch.no_grad():
+        for name, change in changes.items():
+            layer = layers[name]
+            layer.lora_A[adapter].weight.copy_(change.down)
+            layer.lora_B[adapter].weight.copy_(change.scaled_up)
+            if layer.lora_B[adapter].bias is not None:
+                bias = change.scaled_bias
+                layer.lora_B[adapter].bias.copy_(torch.zeros(()) if bias is None else bias)
+    part.requires_grad_(False)
+
+
+def _take_off(part: torch.nn.Module, adapter: str) -> None:
+    """Take *adapter* off *part*; a layer that no other lies over is as it was before."""
+    for name, layer in list(_layers(part)):
+        if adapter in layer.lora_A:
+            layer.set_adapter([], inference_mode=True)
+            layer.delete_adapter(adapter)
+        if not layer.lora_A:
+            parent, _, own = name.rpartition(".")
+            setattr(part.get_submodule(parent), own, layer.get_base_layer())
+    configs: Any = getattr(part, "peft_config", {})
+    configs.pop(adapter, None)

@@ -33,7 +33,7 @@ from generation.diffusion.conditioning import ConditionedPipelines
 from generation.diffusion.drafts import reduced_noise
 from generation.diffusion.embeddings import Embeddings
 from generation.diffusion.family import Call, LoadOptions, Model, Open, StepDone
-from generation.diffusion.loras import Loras, load_lora
+from generation.diffusion.loras import Loras
 from generation.diffusion.offloading import Role
 from generation.diffusion.pipelines import new_pipeline, shared_copy, tiling
 from generation.diffusion.positions import keep_positions
@@ -41,6 +41,7 @@ from generation.diffusion.quantization import Precision
 from generation.diffusion.tensors import stored_bytes
 from generation.diffusion.tiles import Grid, TiledTransformer, with_low_frequencies
 from generation.errors import ModelUnavailable
+from generation.families import flux1_names
 from generation.families.flux1_filling import check_fills, load_transformer
 from generation.kinds import (
     ControlLora,
@@ -102,7 +103,7 @@ class Flux1:
             room=options.room,
         )
         self.loras = Loras(
-            self.text_to_image, self.changed_by_loras, options.offloading, most=options.max_loras
+            self.changed_by_loras, flux1_names, options.offloading, most=options.max_loras
         )
         self._preview = preview
         # Before hooks and LoRAs change the original.
@@ -154,9 +155,12 @@ class Flux1:
         return (self.text_to_image.text_encoder, self.text_to_image.text_encoder_2)
 
     @property
-    def changed_by_loras(self) -> tuple[torch.nn.Module, ...]:
-        """Parts that a LoRA may change."""
-        return (self.text_to_image.transformer, *self.text_encoders)
+    def changed_by_loras(self) -> dict[str, torch.nn.Module]:
+        """Parts that a LoRA may change, by the pipeline's names."""
+        base = self.text_to_image
+        return {
+            name: getattr(base, name) for name in ("transformer", "text_encoder", "text_encoder_2")
+        }
 
     @property
     def loaded(self) -> dict[str, int]:
@@ -324,8 +328,9 @@ class Flux1:
             for without in ("image_encoder", "feature_extractor"):
                 del components[without]
             pipe = self.new_pipeline(FluxControlPipeline, components)
-            with self.options.offloading.unhooked(*self.changed_by_loras):
-                load_lora(pipe, folder, "control")
+            lora = self.loras.read(folder, is_control=True)
+            with self.options.offloading.unhooked(*self.changed_by_loras.values()):
+                pipe.load_lora_weights(lora.state_dict(), adapter_name="control")
             return pipe
 
         def build() -> FluxControlPipeline:
