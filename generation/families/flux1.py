@@ -14,16 +14,13 @@ from typing import Any
 import torch
 from diffusers import (
     FluxControlNetInpaintPipeline,
-    FluxControlNetModel,
     FluxControlNetPipeline,
     FluxControlPipeline,
     FluxFillPipeline,
     FluxImg2ImgPipeline,
     FluxInpaintPipeline,
     FluxPipeline,
-    FluxTransformer2DModel,
 )
-from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 
@@ -39,10 +36,17 @@ from generation.diffusion.pipelines import new_pipeline, shared_copy, tiling
 from generation.diffusion.positions import keep_positions
 from generation.diffusion.quantization import Precision
 from generation.diffusion.tensors import stored_bytes
-from generation.diffusion.tiles import Grid, TiledTransformer, with_low_frequencies
+from generation.diffusion.tiles import with_low_frequencies
 from generation.errors import ModelUnavailable
 from generation.families import flux1_names
+from generation.families.flux1_controlnets import (
+    StoppingControlNet,
+    check_belongs,
+    control_mode,
+    followed,
+)
 from generation.families.flux1_filling import check_fills, load_transformer
+from generation.families.flux1_upscaling import TiledUpscaling
 from generation.kinds import (
     ControlLora,
     ControlNet,
@@ -65,14 +69,6 @@ KEPT = ("x_embedder", "context_embedder", "time_text_embed", "norm_out", "proj_o
 
 #: T5's table of words, which is no linear layer.
 KEPT_IN_TEXT = ("shared", "encoder.embed_tokens")
-
-#: Widths in which a ControlNet must agree with the transformer.
-SHARED_WIDTHS = (
-    "num_attention_heads",
-    "attention_head_dim",
-    "joint_attention_dim",
-    "pooled_projection_dim",
-)
 
 
 class Flux1:
@@ -304,7 +300,7 @@ class Flux1:
         def build() -> FluxControlNetPipeline:
             net = open(name, "controlnet", load)
             keep_positions(net)
-            _check_belongs(net, base.transformer, name, self.options.name)
+            check_belongs(net, base.transformer, name, self.options.name)
             return self.new_pipeline(FluxControlNetPipeline, {**base.components, "controlnet": net})
 
         return self.conditioned.use(name, build)
@@ -362,103 +358,6 @@ class Flux1:
         return self.conditioned.use(name, build)
 
 
-class TiledUpscaling:
-    """Image to image in tiles, called like a pipeline of diffusers.
-
-    Args:
-        pipe: The pipeline of the ControlNet that is shown each tile; None without one.
-    """
-
-    def __init__(self, model: Flux1, kind: Upscale, pipe: FluxControlNetPipeline | None) -> None:
-        self._model = model
-        self._kind = kind
-        self._pipe = pipe
-
-    def __call__(
-        self,
-        *,
-        image: Image.Image,
-        width: int,
-        height: int,
-        guidance_scale: float,
-        callback_on_step_end: Callable[..., Any],
-        **arguments: Any,
-    ) -> Any:
-        """Latents of *image*, of *width* x *height*, drawn over."""
-        base, grid = self._model.text_to_image, Grid(width, height, self._kind.tile_size)
-        done = -1
-
-        def step_end(pipe: Any, index: int, *more: Any) -> Any:
-            nonlocal done
-            done = index
-            return callback_on_step_end(pipe, index, *more)
-
-        def between() -> None:
-            callback_on_step_end(None, done, None, {"latents": None})
-
-        residuals = None
-        if self._pipe is not None:
-            residuals = self._residuals(self._pipe, grid, image, guidance_scale)
-        transformer = TiledTransformer(base.transformer, grid, residuals, between)
-        pipe = self._model.new_pipeline(
-            FluxImg2ImgPipeline, {**base.components, "transformer": transformer}
-        )
-        scheduler = base.scheduler
-        # Each tile is denoised as a picture of its own size is.
-        scheduler.mu = calculate_shift(
-            grid.tokens,
-            scheduler.config.get("base_image_seq_len", 256),
-            scheduler.config.get("max_image_seq_len", 4096),
-            scheduler.config.get("base_shift", 0.5),
-            scheduler.config.get("max_shift", 1.15),
-        )
-        try:
-            with tiling(base.vae):
-                return pipe(
-                    image=image,
-                    width=width,
-                    height=height,
-                    strength=self._kind.strength,
-                    guidance_scale=guidance_scale,
-                    callback_on_step_end=step_end,
-                    **arguments,
-                )
-        finally:
-            scheduler.mu = None
-
-    def _residuals(
-        self,
-        pipe: FluxControlNetPipeline,
-        grid: Grid,
-        image: Image.Image,
-        guidance_scale: float,
-    ) -> Callable[[int, dict[str, Any]], dict[str, Any]]:
-        """What the ControlNet adds in each tile, which is encoded once."""
-        net, device = pipe.controlnet, self._model.options.device.torch_device
-        mode = _control_mode(net, self._kind)
-        given = {
-            "controlnet_mode": None if mode is None else torch.tensor([[mode]], device=device),
-            "conditioning_scale": self._kind.controlnet_conditioning_scale,
-            "return_dict": False,
-        }
-        guidance = (
-            torch.tensor([guidance_scale], device=device) if net.config.guidance_embeds else None
-        )
-        shown = [_shown_to_controlnet(pipe, image.crop(box), device) for box in grid.boxes()]
-
-        def residuals(number: int, arguments: dict[str, Any]) -> dict[str, Any]:
-            blocks, singles = net(
-                **{**arguments, **given, "guidance": guidance, "controlnet_cond": shown[number]}
-            )
-            return {
-                "controlnet_block_samples": blocks,
-                "controlnet_single_block_samples": singles,
-                "controlnet_blocks_repeat": net.input_hint_block is not None,
-            }
-
-        return residuals
-
-
 def _encodes_with_chance(pipe: Any) -> bool:
     """Whether *pipe* encodes a control image before it draws its noise: the VAE takes a sample,
     which comes from the seed too."""
@@ -479,7 +378,7 @@ def over_a_picture(model: Flux1, kind: ImageToImage, open: Open) -> Call:
 
 def with_controlnet(model: Flux1, kind: ControlNet, open: Open) -> Call:
     pipe = model.controlnet_pipeline(kind.controlnet, open)
-    return Call(pipe, (pipe.transformer, pipe.controlnet), _followed(pipe.controlnet, kind))
+    return Call(pipe, (pipe.transformer, pipe.controlnet), followed(pipe.controlnet, kind))
 
 
 def with_control_lora(model: Flux1, kind: ControlLora, open: Open) -> Call:
@@ -500,7 +399,7 @@ def inpainted(model: Flux1, kind: Inpaint, open: Open) -> Call:
     for without in ("image_encoder", "feature_extractor"):
         del components[without]
     pipe = model.new_pipeline(FluxControlNetInpaintPipeline, components)
-    return Call(pipe, (pipe.transformer, net), {**arguments, **_followed(net, kind)})
+    return Call(pipe, (pipe.transformer, net), {**arguments, **followed(net, kind)})
 
 
 def larger_in_tiles(model: Flux1, kind: Upscale, open: Open) -> Call:
@@ -508,9 +407,9 @@ def larger_in_tiles(model: Flux1, kind: Upscale, open: Open) -> Call:
     pipe = None
     if kind.controlnet is not None:
         pipe = model.controlnet_pipeline(kind.controlnet, open)
-        _control_mode(pipe.controlnet, kind)
+        control_mode(pipe.controlnet, kind)
         denoisers.append(pipe.controlnet)
-    draw = TiledUpscaling(model, kind, pipe)
+    draw = TiledUpscaling(model.text_to_image, model.new_pipeline, kind, pipe)
     return Call(draw, tuple(denoisers), pictures={"control_image": "image"})
 
 
@@ -525,19 +424,6 @@ DRAWING: dict[type[Kind], Callable[[Flux1, Any, Open], Call]] = {
 }
 
 
-class StoppingControlNet(FluxControlNetModel):
-    """A ControlNet that does not compute what is multiplied by zero.
-
-    Outside of ``control_guidance_start`` to ``control_guidance_end`` the pipeline calls it
-    with a scale of 0 and adds the zeros that come of it. Nothing to add makes the same pixels.
-    """
-
-    def forward(self, *args: Any, conditioning_scale: float = 1.0, **kwargs: Any) -> Any:
-        if conditioning_scale == 0:
-            return None, None
-        return super().forward(*args, conditioning_scale=conditioning_scale, **kwargs)
-
-
 def _own_part(
     pipe: FluxControlNetPipeline | FluxControlPipeline | FluxFillPipeline,
 ) -> torch.nn.Module:
@@ -546,59 +432,3 @@ def _own_part(
         pipe.controlnet if isinstance(pipe, FluxControlNetPipeline) else pipe.transformer
     )
     return own
-
-
-def _shown_to_controlnet(
-    pipe: FluxControlNetPipeline, image: Image.Image, device: torch.device
-) -> torch.Tensor:
-    """*image* as its ControlNet takes it: packed latents, or pixels where it encodes by itself."""
-    pixels: torch.Tensor = pipe.prepare_image(
-        image=image,
-        width=image.width,
-        height=image.height,
-        batch_size=1,
-        num_images_per_prompt=1,
-        device=device,
-        dtype=pipe.vae.dtype,
-    )
-    if pipe.controlnet.input_hint_block is not None:
-        return pixels
-    config = pipe.vae.config
-    latents = pipe.vae.encode(pixels).latent_dist.mode()
-    latents = (latents - config.shift_factor) * config.scaling_factor
-    packed: torch.Tensor = pipe._pack_latents(latents, *latents.shape)
-    return packed
-
-
-def _followed(net: FluxControlNetModel, kind: ControlNet | Inpaint) -> dict[str, Any]:
-    """The arguments for the ControlNet *net*."""
-    return {
-        "control_mode": _control_mode(net, kind),
-        "controlnet_conditioning_scale": kind.controlnet_conditioning_scale,
-        "control_guidance_start": kind.control_guidance_start,
-        "control_guidance_end": kind.control_guidance_end,
-    }
-
-
-def _control_mode(net: FluxControlNetModel, kind: ControlNet | Inpaint | Upscale) -> int | None:
-    """The mode that a Union checkpoint is told; None for others, which take none."""
-    if not net.union:
-        return None
-    modes = net.config.num_mode
-    if kind.control_mode is None or kind.control_mode >= modes:
-        raise ModelUnavailable(
-            f"{kind.controlnet} is a Union ControlNet: its preset must set control_mode,"
-            f" 0 to {modes - 1}, not {kind.control_mode}"
-        )
-    return kind.control_mode
-
-
-def _check_belongs(
-    net: FluxControlNetModel, transformer: FluxTransformer2DModel, name: str, repository: str
-) -> None:
-    for key in SHARED_WIDTHS:
-        if net.config[key] != transformer.config[key]:
-            raise ModelUnavailable(
-                f"the ControlNet {name} was not made for {repository}: its {key} is"
-                f" {net.config[key]}, that of the model {transformer.config[key]}"
-            )
