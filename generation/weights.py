@@ -125,6 +125,8 @@ def wanted_from_hub(
             f"{repository!r} is neither a folder nor a repository id such as"
             " black-forest-labs/FLUX.1-dev"
         )
+    if wanted.file is not None and role == "pipeline":
+        raise ModelUnavailable(_file_for_folder(repository, role))
     return wanted
 
 
@@ -163,11 +165,21 @@ def _folder(name: str, role: WeightsRole) -> Path | None:
     if here.is_dir() or (here.is_file() and role == "lora"):
         return here.absolute()
     if here.is_file():
-        raise ModelUnavailable(f"{name} is a file: a {WORDS[role]} is a folder")
+        raise ModelUnavailable(_file_for_folder(name, role))
     if name.startswith((".", "/", "~")):
         what = "file" if name.endswith(".safetensors") else "folder"
         raise ModelUnavailable(f"the {what} {name} does not exist")
     return None
+
+
+def _file_for_folder(name: str, role: WeightsRole) -> str:
+    """A sentence on the file *name* where *role* asks for a folder."""
+    if role != "pipeline":
+        return f"{name} is a file: a {WORDS[role]} is a folder"
+    return (
+        f"{name} is a file: name it as model.transformer, and a whole model, such as"
+        " black-forest-labs/FLUX.1-dev, as model.repository"
+    )
 
 
 def _demo(repository: str, download_dir: Path) -> Path:

@@ -25,6 +25,7 @@ from bot.assembly.folder import CLOCK, check_database_is_there, database_path
 from bot.assembly.parts import faulty_presets
 from bot.assembly.platforms import PLATFORMS, Platform
 from bot.assembly.screening import screens_verdict
+from bot.assembly.unfit_weights import unfit_model, unfit_presets
 from bot.clock import EVEN, LONG_REST, in_days, last_seen
 from bot.config import Config, ConfigError, Secrets, check_license
 from bot.credentials import provenance_verdict
@@ -76,6 +77,8 @@ def findings(
     yield Finding("provenance", *provenance_verdict(config.provenance))
     yield from device_findings(config, busy)
     yield model_finding(config, secrets)
+    with busy("looking at the weights"):
+        yield from weights_findings(config)
     with busy("planning the memory"):
         yield from main_memory_findings(config, secrets)
     if config.engine.ray is not None:
@@ -251,6 +254,14 @@ def device_findings(config: Config, busy: Busy) -> Iterator[Finding]:
             dtype = str(device.dtype).removeprefix("torch.")
             sentence = f"{engine}: {device}, {dtype}, torch {torch.__version__}"
             yield Finding("device", True, sentence)
+
+
+def weights_findings(config: Config) -> Iterator[Finding]:
+    """A finding about each set of weights that is here and cannot be drawn with."""
+    if (sentence := unfit_model(config)) is not None:
+        yield Finding("model", False, sentence)
+    for sentence in unfit_presets(config).values():
+        yield Finding("presets", False, sentence)
 
 
 def main_memory_findings(config: Config, secrets: Secrets) -> Iterator[Finding]:

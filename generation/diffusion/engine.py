@@ -36,7 +36,7 @@ from generation.diffusion.memory import OffloadLevel
 from generation.diffusion.offloading import Offloading
 from generation.diffusion.step_ends import StepEnds
 from generation.errors import DegenerateResult, ModelUnavailable, OutOfMemory
-from generation.families import family_of
+from generation.families import family_of, unfit
 from generation.preprocessors import Preprocessors
 from generation.protocols import OnStep
 from generation.results import GenerationResult
@@ -193,6 +193,8 @@ class DiffusionEngine:
                 what other engines keep there.
         """
         quieten_libraries()
+        if (sentence := unfit.by_name(self.repository)) is not None:
+            raise ModelUnavailable(sentence)
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         try:

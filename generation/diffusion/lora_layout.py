@@ -147,6 +147,22 @@ class Layout:
     left_over: tuple[str, ...]
 
 
+def the_file(found: Path) -> Path:
+    """The LoRA in *found*, a file or a folder with one.
+
+    Raises:
+        ModelUnavailable: There is none in safetensors format, or more than one.
+    """
+    files = [found] if found.is_file() else sorted(found.glob("*.safetensors"))
+    if len(files) != 1:
+        raise ModelUnavailable(
+            f"there are {len(files)} LoRAs in {found}: name one as owner/name/file.safetensors"
+            if files
+            else f"there is no LoRA in {found}: only safetensors files are read"
+        )
+    return files[0]
+
+
 def read_head(file: Path) -> Head:
     """The head of *file*.
 

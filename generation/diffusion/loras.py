@@ -16,7 +16,7 @@ from peft.tuners.lora import LoraLayer
 from generation.diffusion import lora_files
 from generation.diffusion.family import Open
 from generation.diffusion.lora_files import Change, LoraFile
-from generation.diffusion.lora_layout import Names
+from generation.diffusion.lora_layout import Names, the_file
 from generation.diffusion.offloading import Offloading
 
 
@@ -80,7 +80,7 @@ class Loras:
         Raises:
             ModelUnavailable: Not all of it has a place in this model.
         """
-        file = lora_files.the_file(found)
+        file = the_file(found)
         return lora_files.read(file, self._known, self._sizes, is_control=is_control)
 
     def _load(self, name: str, open: Open) -> None:

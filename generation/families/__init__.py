@@ -11,11 +11,13 @@ from pathlib import Path
 
 from generation.diffusion.family import Family
 from generation.errors import ModelUnavailable
+from generation.families import unfit
 
 #: Each family, as ``module:name``, by the ``_class_name`` in the ``model_index.json`` of its
 #: models. A module is imported when a model of its family is loaded.
+FLUX1 = "FluxPipeline"
 FAMILIES: dict[str, str] = {
-    "FluxPipeline": "generation.families.flux1:Flux1",
+    FLUX1: "generation.families.flux1:Flux1",
 }
 
 
@@ -23,16 +25,22 @@ def family_of(folder: Path) -> Family:
     """The family that draws with the model in *folder*.
 
     Raises:
-        ModelUnavailable: There is none.
-        OSError, ValueError: The folder's ``model_index.json`` is missing or damaged.
+        ModelUnavailable: There is none, or it is not such a model as its family draws with; with
+            the way out.
+        OSError, ValueError: The folder's files are damaged.
     """
-    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-    name = index.get("_class_name")
-    if name not in FAMILIES:
-        raise ModelUnavailable(
-            f"the model in {folder} is made for {name}, which this bot cannot draw with: choose"
-            f" one made for {' or '.join(FAMILIES)}"
-        )
+    index = folder / "model_index.json"
+    name = _class_name(index) if index.is_file() else None
+    if name is None or name not in FAMILIES or name == FLUX1:
+        sentence = unfit.model(folder)
+        if sentence is not None:
+            raise ModelUnavailable(sentence)
+    assert name is not None
     module, _, attribute = FAMILIES[name].partition(":")
     family: Family = getattr(importlib.import_module(module), attribute)
     return family
+
+
+def _class_name(index: Path) -> str | None:
+    name: str | None = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
+    return name

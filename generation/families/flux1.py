@@ -38,7 +38,7 @@ from generation.diffusion.quantization import Precision
 from generation.diffusion.tensors import stored_bytes
 from generation.diffusion.tiles import with_low_frequencies
 from generation.errors import ModelUnavailable
-from generation.families import flux1_names
+from generation.families import flux1_names, unfit
 from generation.families.flux1_controlnets import (
     StoppingControlNet,
     check_belongs,
@@ -289,6 +289,8 @@ class Flux1:
         base = self.text_to_image
 
         def load(folder: Path) -> StoppingControlNet:
+            if (sentence := unfit.controlnet(folder)) is not None:
+                raise ModelUnavailable(sentence)
             net: StoppingControlNet = StoppingControlNet.from_pretrained(
                 folder,
                 dtype=self.options.precision.dtype,

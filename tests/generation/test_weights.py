@@ -168,6 +168,8 @@ def test_a_folder_that_is_missing_is_not_looked_for_on_the_hub(name, tmp_path):
         ("demo/lora-nope", "lora", "demo/lora-nope does not exist: there are demo/"),
         ("a model of mine", "pipeline", "'a model of mine' is neither a folder nor a repository"),
         (__file__, "controlnet", "test_weights.py is a file: a ControlNet is a folder"),
+        (__file__, "pipeline", "is a file: name it as model.transformer, and a whole model"),
+        ("lab/flux/fp8.safetensors", "pipeline", "is a file: name it as model.transformer"),
     ],
 )
 def test_what_can_be_nowhere_is_said_in_full_before_anything_is_fetched(name, role, sentence):

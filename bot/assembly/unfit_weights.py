@@ -1,0 +1,93 @@
+"""Weights that are here and cannot be drawn with, told before anything is loaded.
+
+The engine refuses the same when it loads them. Importing this module costs nothing; what its
+functions judge with imports torch.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from bot.assembly.parts import faulty_presets
+from bot.config import Config
+from generation import weights
+from generation.errors import FluxbotError
+from generation.kinds import ControlLora
+
+
+def unfit_model(config: Config) -> str | None:
+    """Why ``model.repository`` cannot be drawn with; None where it can, or is not here yet."""
+    from generation.families import unfit
+
+    if (sentence := unfit.by_name(config.model.repository)) is not None:
+        return sentence
+    folder = _model_folder(config)
+    if folder is None or weights.is_demo(config.model.repository):
+        return None
+    return _judged(lambda: unfit.model(folder))
+
+
+def unfit_presets(config: Config) -> dict[str, str]:
+    """A sentence for each preset with weights that are here and do not fit the model, by name of
+    the preset; those of `faulty_presets` are left out."""
+
+    folder, faulty = _model_folder(config), faulty_presets(config)
+    found: dict[str, str] = {}
+    for preset in config.presets.values():
+        if preset.name in faulty:
+            continue
+        nets = [name for name, role in preset.kind.weights if role == "controlnet"]
+        loras = [name for name, role in preset.kind.weights if role == "lora"]
+        loras += [preset.lora] if preset.lora else []
+        of_lora = partial(
+            _of_lora, model=folder, config=config, is_control=isinstance(preset.kind, ControlLora)
+        )
+        judges = [
+            *(partial(_of_controlnet, name, config) for name in nets),
+            *(partial(of_lora, name) for name in loras),
+        ]
+        for sentence in filter(None, map(_judged, judges)):
+            found.setdefault(preset.name, f"preset {preset.name}: {sentence}")
+    return found
+
+
+def _of_controlnet(name: str, config: Config) -> str | None:
+    from generation.families import unfit
+
+    folder = weights.local_folder(name, "controlnet", config.storage.download_dir)
+    return None if folder is None or weights.is_demo(name) else unfit.controlnet(folder)
+
+
+def _of_lora(name: str, model: Path | None, config: Config, *, is_control: bool) -> str | None:
+    from generation.diffusion.lora_layout import the_file
+    from generation.families import unfit
+
+    found = weights.local_folder(name, "lora", config.storage.download_dir)
+    if found is None:
+        return None
+    return unfit.lora(the_file(found), model, is_control=is_control)
+
+
+def _model_folder(config: Config) -> Path | None:
+    try:
+        return weights.local_folder(
+            config.model.repository,
+            "pipeline",
+            config.storage.download_dir,
+            config.model.revision,
+        )
+    except FluxbotError:
+        return None  # another finding says why
+
+
+def _judged(judge: Callable[[], str | None]) -> str | None:
+    """The sentence of *judge*; a damaged file gets one of its own."""
+    try:
+        return judge()
+    except FluxbotError as error:
+        return str(error)
+    except (OSError, ValueError, struct.error) as error:
+        return f"its weights cannot be read: {error}"

@@ -1,0 +1,206 @@
+"""Why weights cannot be drawn with, by what their files say of themselves, and what to do.
+
+Everybody has a folder of weights that are nearly the right ones. Whole models for control images,
+for filling and for editing load as FLUX.1 and draw noise, or fail at the first step; here they are
+told by their class and their channels. Nothing is loaded: small files are read, and heads of large
+ones.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from generation.diffusion import lora_layout, memory
+from generation.families import flux1_names
+
+DEV = "black-forest-labs/FLUX.1-dev"
+
+#: What to do about models that other pipelines of diffusers draw with, by the beginning of the
+#: pipeline's name; the first one that fits counts.
+WAYS: tuple[tuple[str, str], ...] = (
+    (
+        "FluxFill",
+        f"is a whole model for filling: name it as fill of a preset, and {DEV} as model.repository",
+    ),
+    (
+        "FluxControl",
+        "is a whole model for control images: name black-forest-labs/FLUX.1-Canny-dev-lora, or"
+        f" FLUX.1-Depth-dev-lora, as control_lora of a preset, and {DEV} as model.repository",
+    ),
+    (
+        "FluxKontext",
+        "is a model for editing by words, which this bot does not do: name"
+        f" {DEV} as model.repository",
+    ),
+    (
+        "FluxPriorRedux",
+        "is no model by itself, but shows pictures to one, which this bot does not do: name"
+        f" {DEV} as model.repository",
+    ),
+    (
+        "Flux2",
+        "is FLUX.2, whose architecture this bot does not know: name a model of FLUX.1 as"
+        f" model.repository, such as {DEV}",
+    ),
+    (
+        "",
+        f"is not of FLUX.1's architecture: name one that is as model.repository, such as {DEV}",
+    ),
+)
+
+#: Repositories that are known by their names, before 20 GB or more are fetched for nothing.
+KNOWN = {
+    "black-forest-labs/flux.1-fill-dev": "FluxFillPipeline",
+    "black-forest-labs/flux.1-canny-dev": "FluxControlPipeline",
+    "black-forest-labs/flux.1-depth-dev": "FluxControlPipeline",
+    "black-forest-labs/flux.1-kontext-dev": "FluxKontextPipeline",
+    "black-forest-labs/flux.1-redux-dev": "FluxPriorReduxPipeline",
+    "black-forest-labs/flux.2-dev": "Flux2Pipeline",
+    "black-forest-labs/flux.2-klein-4b": "Flux2KleinPipeline",
+    "black-forest-labs/flux.2-klein-9b": "Flux2KleinPipeline",
+    "stabilityai/stable-diffusion-xl-base-1.0": "StableDiffusionXLPipeline",
+    "stabilityai/stable-diffusion-3.5-large": "StableDiffusion3Pipeline",
+    "stabilityai/stable-diffusion-3.5-medium": "StableDiffusion3Pipeline",
+}
+
+#: ControlNets of other families, by their class.
+OTHER_CONTROLNETS = {
+    "ControlNetModel": "Stable Diffusion 1.5, 2 or XL",
+    "ControlNetUnionModel": "Stable Diffusion XL",
+    "ControlNetXSAdapter": "Stable Diffusion 1.5, 2 or XL",
+    "SD3ControlNetModel": "Stable Diffusion 3",
+    "QwenImageControlNetModel": "Qwen-Image",
+    "QwenImageMultiControlNetModel": "Qwen-Image",
+    "HunyuanDiT2DControlNetModel": "Hunyuan-DiT",
+    "SanaControlNetModel": "Sana",
+    "ZImageControlNetModel": "Z-Image",
+}
+
+
+def by_name(repository: str) -> str | None:
+    """Why the model *repository* on the Hub cannot be drawn with, where its name alone says so."""
+    pipeline = KNOWN.get(repository.lower())
+    return None if pipeline is None else f"{repository} {_way(pipeline)}"
+
+
+def model(folder: Path, *, has_own_transformer: bool = True) -> str | None:
+    """Why the pipeline in *folder* cannot be drawn with as one of FLUX.1's.
+
+    Args:
+        has_own_transformer: Whether it draws with the transformer in there.
+
+    Raises:
+        OSError, ValueError: Its files are damaged.
+    """
+    index = folder / "model_index.json"
+    if not index.is_file():
+        return _without_index(folder)
+    parts = _json(index)
+    pipeline = parts.get("_class_name")
+    if pipeline != "FluxPipeline":
+        return f"{folder} {_way(str(pipeline))} (its model_index.json says {pipeline})"
+    missing = [name for name in ("text_encoder", "text_encoder_2", "vae") if not _has(parts, name)]
+    if missing:
+        return (
+            f"the model in {folder} has no {' and no '.join(missing)}: name a whole one, such as"
+            f" {DEV}, as model.repository, and this one's transformer as model.transformer"
+        )
+    if not has_own_transformer:
+        return None
+    return _transformer(folder)
+
+
+def controlnet(folder: Path) -> str | None:
+    """Why the ControlNet in *folder* cannot be drawn with.
+
+    Raises:
+        OSError, ValueError: Its files are damaged.
+    """
+    config = folder / "config.json"
+    if not config.is_file():
+        return (
+            f"the ControlNet in {folder} has no config.json, and is not in diffusers' format: name"
+            " a repository that is, often the one whose name ends in -diffusers"
+        )
+    name = _json(config).get("_class_name", "FluxControlNetModel")
+    if name == "FluxControlNetModel":
+        return None
+    if name == "FluxTransformer2DModel" or name.endswith("Pipeline"):
+        return f"{folder} holds a whole model, and no ControlNet: name a ControlNet as controlnet"
+    made_for = OTHER_CONTROLNETS.get(name, name)
+    return (
+        f"the ControlNet in {folder} is made for {made_for}, and not for FLUX.1: name one that is"
+    )
+
+
+def lora(file: Path, folder: Path | None, *, is_control: bool) -> str | None:
+    """Why the LoRA in *file* cannot be drawn with by the pipeline in *folder*.
+
+    Args:
+        folder: None where the model is not here, or in a format whose shapes are not known.
+
+    Raises:
+        ModelUnavailable: It is no LoRA at all.
+        OSError, ValueError: A file is damaged.
+    """
+    head = lora_layout.read_head(file)
+    sizes = None if folder is None else _layer_sizes(folder)
+    sentence = lora_layout.complaint(head, flux1_names, sizes, is_control=is_control)
+    return None if sentence is None else f"{file.name} cannot be used: {sentence}"
+
+
+def _way(pipeline: str) -> str:
+    return next(way for start, way in WAYS if pipeline.startswith(start))
+
+
+def _without_index(folder: Path) -> str:
+    files = sorted(each.name for each in (*folder.glob("*.safetensors"), *folder.glob("*.gguf")))
+    if files:
+        return (
+            f"{folder} holds no model_index.json, but {files[0]}: name {folder / files[0]} as"
+            f" model.transformer, and a whole model, such as {DEV}, as model.repository"
+        )
+    return f"{folder} holds no model in diffusers' format: it has no model_index.json"
+
+
+def _has(parts: dict[str, Any], name: str) -> bool:
+    return any(parts.get(name) or ())
+
+
+def _transformer(folder: Path) -> str | None:
+    """Why the transformer in *folder* is none that draws by words alone."""
+    config = _json(folder / "transformer" / "config.json")
+    name = config.get("_class_name", "FluxTransformer2DModel")
+    if name != "FluxTransformer2DModel":
+        return f"the transformer in {folder} is a {name}, and none of FLUX.1's: name another model"
+    vae = _json(folder / "vae" / "config.json")
+    # A token holds 2 x 2 latent pixels.
+    channels, own = 4 * vae.get("latent_channels", 16), config.get("in_channels", 64)
+    if own == channels:
+        return None
+    if own == 2 * channels:
+        way = _way("FluxControlPipeline")
+    elif own > 2 * channels:
+        way = _way("FluxFillPipeline")
+    else:
+        way = f"is for another VAE: name a whole model, such as {DEV}, as model.repository"
+    return f"{folder} {way} (its transformer takes {own} channels, and FLUX.1 gives {channels})"
+
+
+def _layer_sizes(folder: Path) -> dict[str, dict[str, tuple[int, int]]]:
+    """Rows and columns of the layers of the pipeline in *folder*, by part and name."""
+    return {
+        part: {
+            name.removesuffix(".weight").removeprefix("text_model."): (shape[0], shape[1])
+            for name, shape in memory.shapes(folder / part).items()
+            if name.endswith(".weight") and len(shape) == 2
+        }
+        for part in ("transformer", "text_encoder", "text_encoder_2")
+    }
+
+
+def _json(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content
