@@ -230,12 +230,11 @@ class Job:
 
     @property
     def work(self) -> float:
-        """Steps x megapixels that they compute, of all pictures. Time and credits are
+        """Steps that are computed x megapixels of each, of all pictures. Time and credits are
         proportional to it."""
         request = self.request
-        passes = 2 if request.true_cfg_scale > 1 else 1
         pixels = request.kind.pixels_drawn(request.width, request.height) / 2**20
-        return self.images * request.steps_taken * pixels * passes
+        return self.images * request.expected_evaluations * pixels
 
     def update(self, status: JobStatus, **progress: Any) -> None:
         """Set the status and the fields of `Progress` in *progress*, and wake the watchers.

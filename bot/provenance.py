@@ -102,6 +102,8 @@ def facts_of(job: Job, request: GenerationRequest, *, tells_prompt: bool = True)
         f" Seed: {request.seed}, Size: {request.width}x{request.height},"
         f" Preset: {request.preset}, Model: {request.model}"
     )
+    if request.step_cache_tolerance > 0:
+        settings += f", Step cache: {request.step_cache_tolerance:g}"
     if job.remarks:  # such as the words that a richer prompt was made from
         values["remarks"] = list(job.remarks)
     if not tells_prompt:

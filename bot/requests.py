@@ -99,6 +99,7 @@ def complete(
         seed=seed if command.seed is None else command.seed,
         negative_prompt=negative_prompt,
         true_cfg_scale=true_cfg_scale(negative_prompt, model),
+        step_cache_tolerance=model.step_cache_tolerance,
         fit=config.control_images.fit,
         crop_x=MIDDLE[0] if command.crop_x is None else command.crop_x,
         crop_y=MIDDLE[1] if command.crop_y is None else command.crop_y,
@@ -232,6 +233,7 @@ def drafted(request: GenerationRequest, draft: Draft) -> GenerationRequest:
     return replace(
         request,
         num_inference_steps=min(request.num_inference_steps, draft.num_inference_steps),
+        step_cache_tolerance=max(request.step_cache_tolerance, draft.step_cache_tolerance),
         width=width,
         height=height,
         final_num_inference_steps=request.num_inference_steps,
@@ -324,6 +326,8 @@ def change(
     is_other_size = sides != (request.width, request.height) or changes.aspect_ratio is not None
     if changes.draft is False or (is_other_size and not changes.draft):
         values |= NO_DRAFT
+        if request.is_draft:
+            values["step_cache_tolerance"] = config.model.step_cache_tolerance
     if changes.aspect_ratio is not None:
         pixels = request.width * request.height
         values["width"], values["height"] = fit_size(changes.aspect_ratio, pixels)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, field_validator
 
-from generation.checks import MAX_SIZE, MAX_STEPS, MIN_SIZE, SIZE_MULTIPLE
+from generation.checks import MAX_SIZE, MAX_STEPS, MAX_TOLERANCE, MIN_SIZE, SIZE_MULTIPLE
 from generation.kinds import KINDS, Kind
 from generation.types import Fit, Preset
 
@@ -57,6 +57,7 @@ class Model(Section):
     num_inference_steps: int = Field(12, ge=1, le=MAX_STEPS)
     guidance_scale: float = Field(3.5, ge=0, le=30)
     true_cfg_scale: float = Field(3.0, gt=1, le=20)
+    step_cache_tolerance: float = Field(0.0, ge=0, le=MAX_TOLERANCE)
     width: Pixels = 256
     height: Pixels = 256
     default_preset: str = "plain"
@@ -181,6 +182,7 @@ class Variations(Section):
 class Draft(Section):
     num_inference_steps: int = Field(8, ge=1, le=MAX_STEPS)
     reduction: int = Field(2, ge=1, le=4)
+    step_cache_tolerance: float = Field(0.6, ge=0, le=MAX_TOLERANCE)
 
 
 class ShowcaseSettings(Section):

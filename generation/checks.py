@@ -12,6 +12,8 @@ SIZE_MULTIPLE = 16
 MIN_SIZE, MAX_SIZE = 64, 2048
 MAX_PROMPT_LENGTH = 2000
 MAX_STEPS = 50
+#: The largest tolerance of a step cache that means anything: all runs of guesses are the longest.
+MAX_TOLERANCE = 2.0
 MAX_SEED = 2**32 - 1
 
 

@@ -18,6 +18,8 @@ import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler
 from PIL import Image
 
+from generation.diffusion.step_cache import StepCache
+
 VAE_SCALE = 8
 LATENT_CHANNELS = 16
 JPEG_QUALITY = 80
@@ -55,6 +57,8 @@ class PredictingScheduler(FlowMatchEulerDiscreteScheduler):
     """
 
     predicted: torch.Tensor | None = None
+    #: Decides which steps are guessed; None computes all.
+    step_cache: StepCache | None = None
     #: The shift of the noise levels, in place of the one that follows from the picture's size.
     mu: float | None = None
 
@@ -70,6 +74,8 @@ class PredictingScheduler(FlowMatchEulerDiscreteScheduler):
         super().set_timesteps(
             num_inference_steps, device, sigmas, mu if self.mu is None else self.mu, timesteps
         )
+        # Once, since reading a number of the device waits for all that it has to do.
+        self._levels: list[float] = self.sigmas.tolist()
 
     def step(
         self,
@@ -79,11 +85,18 @@ class PredictingScheduler(FlowMatchEulerDiscreteScheduler):
         *args: Any,
         **kwargs: Any,
     ) -> Any:
+        if self.step_cache is not None:
+            if self.step_index is None:
+                self._init_step_index(timestep)
+            levels = self._levels[self.step_index : self.step_index + 2]
+            model_output, sample = self.step_cache.step(model_output, sample, *levels)
         stepped = super().step(model_output, timestep, sample, *args, **kwargs)
         # On the straight path of flow matching x = (1 - sigma) clean + sigma noise,
         # and the model's output is noise - clean.
         sigma = self.sigmas[self.step_index - 1]
         self.predicted = sample.float() - sigma * model_output.float()
+        if self.step_cache is not None:
+            self.step_cache.decide(len(self.timesteps) - self.step_index)
         return stepped
 
 

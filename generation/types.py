@@ -11,7 +11,16 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from generation.checks import MAX_SEED, MAX_STEPS, check_number, check_size, check_text, is_blank
+from generation import evaluations
+from generation.checks import (
+    MAX_SEED,
+    MAX_STEPS,
+    MAX_TOLERANCE,
+    check_number,
+    check_size,
+    check_text,
+    is_blank,
+)
 from generation.errors import InvalidRequest
 from generation.kinds import Kind, TextToImage, flat_names, kind_of, picture_names
 
@@ -122,6 +131,8 @@ class GenerationRequest:
         negative_prompt: Words for things to avoid; they act through true classifier-free
             guidance, which doubles the time of a step.
         true_cfg_scale: Strength of that guidance, 1 (off) to 20.
+        step_cache_tolerance: How far steps may be guessed instead of being computed, 0 (never) to
+            2; see ``generation/diffusion/step_cache.py``.
         preset: Name of the preset the numbers came from, for people.
         prompt_template: Text with ``{prompt}`` in it, given to the model.
         kind: How the picture comes about, with the settings of that kind.
@@ -152,6 +163,7 @@ class GenerationRequest:
     seed: int
     negative_prompt: str = ""
     true_cfg_scale: float = 1.0
+    step_cache_tolerance: float = 0.0
     preset: str = ""
     prompt_template: str = "{prompt}"
     kind: Kind = WORDS_ALONE
@@ -176,6 +188,7 @@ class GenerationRequest:
         check_number("num_inference_steps", self.num_inference_steps, 1, MAX_STEPS, whole=True)
         check_number("guidance_scale", self.guidance_scale, 0, 30)
         check_number("true_cfg_scale", self.true_cfg_scale, 1, 20)
+        check_number("step_cache_tolerance", self.step_cache_tolerance, 0, MAX_TOLERANCE)
         check_number("seed", self.seed, 0, MAX_SEED, whole=True)
         check_size("width", self.width)
         check_size("height", self.height)
@@ -219,6 +232,16 @@ class GenerationRequest:
     def steps_taken(self) -> int:
         """Denoising steps that really run; some kinds skip the first ones."""
         return self.kind.steps_taken(self.num_inference_steps)
+
+    @property
+    def expected_evaluations(self) -> float:
+        """Times that the model is likely to be asked for a step; twice for each with a negative
+        prompt."""
+        is_guided = self.true_cfg_scale > 1
+        computed = evaluations.expected(
+            self.steps_taken, self.step_cache_tolerance, has_negative_prompt=is_guided
+        )
+        return computed * (2 if is_guided else 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything in it as JSON types, flat; pictures as file names alone."""

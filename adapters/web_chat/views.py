@@ -82,6 +82,9 @@ class JobView(BaseModel):
     num_inference_steps: int
     guidance_scale: float
     true_cfg_scale: float
+    step_cache_tolerance: float = Field(
+        description="How far steps were guessed instead of being computed; 0 where none was"
+    )
     strength: float | None
     controlnet_conditioning_scale: float | None = Field(
         description="How firmly a ControlNet was followed; null without one"
@@ -151,6 +154,7 @@ class JobView(BaseModel):
             num_inference_steps=request.num_inference_steps,
             guidance_scale=request.guidance_scale,
             true_cfg_scale=request.true_cfg_scale,
+            step_cache_tolerance=request.step_cache_tolerance,
             strength=kind.to_dict()["strength"],
             **of_controlnet(kind),
             crop_x=request.crop_x,
@@ -207,6 +211,7 @@ class Metadata(BaseModel):
     num_inference_steps: int
     guidance_scale: float
     true_cfg_scale: float
+    step_cache_tolerance: float
     strength: float | None
     controlnet_conditioning_scale: float | None
     control_guidance_start: float | None

@@ -35,6 +35,7 @@ from generation.diffusion.offloading import Role
 from generation.diffusion.pipelines import new_pipeline, shared_copy, tiling
 from generation.diffusion.positions import keep_positions
 from generation.diffusion.quantization import Precision
+from generation.diffusion.step_cache import StepCache, skipping
 from generation.diffusion.tensors import stored_bytes
 from generation.diffusion.tiles import with_low_frequencies
 from generation.errors import ModelUnavailable
@@ -84,6 +85,7 @@ class Flux1:
         image_to_image: The pipeline that draws a picture over.
         conditioned: The pipelines with a ControlNet or a Control LoRA, by its name.
         loras: The LoRAs in memory.
+        step_cache: Guesses steps of those pictures that ask for it.
         options: See `LoadOptions`.
     """
 
@@ -101,6 +103,7 @@ class Flux1:
         self.loras = Loras(
             self.changed_by_loras, flux1_names, options.offloading, most=options.max_loras
         )
+        self.step_cache: StepCache = base.scheduler.step_cache
         self._preview = preview
         # Before hooks and LoRAs change the original.
         self._unchanged = shared_copy(base.transformer)
@@ -134,7 +137,9 @@ class Flux1:
         )
         options.quantize(base.transformer, precision.transformer, "denoiser", KEPT)
         options.quantize(base.text_encoder_2, precision.text, "text")
-        base.register_modules(scheduler=PredictingScheduler.from_config(base.scheduler.config))
+        scheduler = PredictingScheduler.from_config(base.scheduler.config)
+        scheduler.step_cache = StepCache()
+        base.register_modules(scheduler=scheduler)
         preview = Preview.of(folder, base.vae).to(options.device.torch_device)
         return cls(base, preview, options)
 
@@ -224,20 +229,21 @@ class Flux1:
             return tensors
 
         try:
-            latents: torch.Tensor = call.pipe(
-                width=request.width,
-                height=request.height,
-                num_inference_steps=request.num_inference_steps,
-                guidance_scale=request.guidance_scale,
-                num_images_per_prompt=1,
-                # On the CPU, so that a seed means the same picture on every device.
-                generator=torch.Generator("cpu").manual_seed(request.seed),
-                max_sequence_length=self.options.max_sequence_length,
-                output_type="latent",
-                callback_on_step_end=step_end,
-                callback_on_step_end_tensor_inputs=["latents"],
-                **arguments,
-            ).images
+            with skipping(call.pipe, self.step_cache, request.step_cache_tolerance):
+                latents: torch.Tensor = call.pipe(
+                    width=request.width,
+                    height=request.height,
+                    num_inference_steps=request.num_inference_steps,
+                    guidance_scale=request.guidance_scale,
+                    num_images_per_prompt=1,
+                    # On the CPU, so that a seed means the same picture on every device.
+                    generator=torch.Generator("cpu").manual_seed(request.seed),
+                    max_sequence_length=self.options.max_sequence_length,
+                    output_type="latent",
+                    callback_on_step_end=step_end,
+                    callback_on_step_end_tensor_inputs=["latents"],
+                    **arguments,
+                ).images
         finally:
             self.text_to_image.scheduler.predicted = None
         return latents
@@ -297,6 +303,7 @@ class Flux1:
                 use_safetensors=True,
                 local_files_only=True,
             )
+            net.step_cache = self.step_cache
             return net
 
         def build() -> FluxControlNetPipeline:

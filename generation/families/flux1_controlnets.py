@@ -8,6 +8,7 @@ import torch
 from diffusers import FluxControlNetModel, FluxControlNetPipeline, FluxTransformer2DModel
 from PIL import Image
 
+from generation.diffusion.step_cache import StepCache
 from generation.errors import ModelUnavailable
 from generation.kinds import ControlNet, Inpaint, Upscale
 
@@ -21,14 +22,25 @@ SHARED_WIDTHS = (
 
 
 class StoppingControlNet(FluxControlNetModel):
-    """A ControlNet that does not compute what is multiplied by zero.
+    """A ControlNet that does not compute what is multiplied by zero, nor for a step that is
+    guessed.
 
     Outside of ``control_guidance_start`` to ``control_guidance_end`` the pipeline calls it
     with a scale of 0 and adds the zeros that come of it. Nothing to add makes the same pixels.
+
+    Attributes:
+        step_cache: Guesses steps; None computes all.
     """
 
+    step_cache: StepCache | None = None
+
     def forward(self, *args: Any, conditioning_scale: float = 1.0, **kwargs: Any) -> Any:
-        if conditioning_scale == 0:
+        is_guided = conditioning_scale != 0
+        if self.step_cache is not None:
+            self.step_cache.note_guidance(is_guided)
+            if self.step_cache.is_skipping:
+                return None, None
+        if not is_guided:
             return None, None
         return super().forward(*args, conditioning_scale=conditioning_scale, **kwargs)
 

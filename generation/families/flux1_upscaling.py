@@ -23,6 +23,9 @@ class TiledUpscaling:
         base: The pipeline for words alone.
         new_pipeline: Makes another over components of it.
         pipe: The pipeline of the ControlNet that is shown each tile; None without one.
+
+    Attributes:
+        transformer: The model's own, or what is to be called in its place.
     """
 
     def __init__(
@@ -32,6 +35,7 @@ class TiledUpscaling:
         kind: Upscale,
         pipe: FluxControlNetPipeline | None,
     ) -> None:
+        self.transformer = base.transformer
         self._base = base
         self._new_pipeline = new_pipeline
         self._kind = kind
@@ -62,7 +66,7 @@ class TiledUpscaling:
         residuals = None
         if self._pipe is not None:
             residuals = self._residuals(self._pipe, grid, image, guidance_scale)
-        transformer = TiledTransformer(base.transformer, grid, residuals, between)
+        transformer = TiledTransformer(self.transformer, grid, residuals, between)
         pipe = self._new_pipeline(
             FluxImg2ImgPipeline, {**base.components, "transformer": transformer}
         )

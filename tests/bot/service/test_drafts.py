@@ -46,6 +46,8 @@ async def test_a_draft_is_cheap_and_its_final_picture_is_what_was_asked_for(said
     assert (final.parent, final.relation) == (draft.id, Relation.FINAL)
     assert f"Finished from the draft {draft.id}." in replies.how(final)
     assert draft.cost * 4 < final.cost
+    assert draft.request.step_cache_tolerance == service.config.draft.step_cache_tolerance > 0
+    assert final.request.step_cache_tolerance == service.config.model.step_cache_tolerance == 0
 
 
 @pytest.mark.parametrize("preset", ["redraw", "canny"])

@@ -11,7 +11,7 @@ from generation.control_images import shown_to_model
 from generation.diffusion.drafts import reduced_noise
 from generation.diffusion.memory import read_sizes
 from generation.errors import GenerationCancelled, InvalidRequest, ModelUnavailable
-from generation.kinds import ControlLora, ImageToImage, Upscale
+from generation.kinds import ControlLora, ImageToImage, Inpaint, Upscale
 from generation.types import Preset
 from tests.generation.engines import ignore, model, new_engine, pixels, same
 
@@ -403,3 +403,46 @@ def test_a_controlnet_that_needs_a_mode_is_refused_before_anything_is_drawn(engi
 def test_a_negative_prompt_is_refused(larger):
     with pytest.raises(InvalidRequest, match="follows no negative prompt"):
         replace(larger, negative_prompt="blue", true_cfg_scale=3.0)
+
+
+@pytest.mark.parametrize(
+    "kind", ["text", "controlnet", "control_lora", "redraw", "tiles", "inpaint", "negative"]
+)
+def test_guessed_steps_ask_no_model_and_leave_nothing_behind(engine, kinds, guided, masked, kind):
+    """Every kind through the same cache; a picture that is given up midway changes no other."""
+    kinds |= {
+        "tiles": guided,
+        "inpaint": replace(masked, kind=Inpaint(strength=0.9)),
+        "negative": replace(kinds["text"], negative_prompt="blurry", true_cfg_scale=3.0),
+    }
+    whole = replace(kinds[kind], num_inference_steps=12)
+    guessing = replace(whole, step_cache_tolerance=2.0)
+    plain = engine.generate(whole, ignore)
+    call = model(engine).prepare(whole, None)
+    calls = []
+    hooks = [part.register_forward_hook(lambda *_: calls.append(1)) for part in call.denoisers]
+
+    try:
+        first = engine.generate(guessing, ignore)
+        of_the_guessed = len(calls)
+        with pytest.raises(GenerationCancelled):
+            engine.generate(guessing, cancelled_at(6))
+        del calls[:]
+        second = engine.generate(whole, ignore)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+    assert of_the_guessed < len(calls)
+    assert same(second, plain)
+    assert same(engine.generate(guessing, ignore), first)
+    assert not same(first, plain)
+    assert call.pipe.transformer is call.denoisers[0]
+
+
+def cancelled_at(number):
+    def on_step(step):
+        if step.number == number:
+            raise GenerationCancelled
+
+    return on_step
