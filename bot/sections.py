@@ -53,6 +53,7 @@ class Model(Section):
     ] = "auto"
     quantization: Literal["none", "auto", "fp8", "int8", "4bit"] = "none"
     text_encoder_quantization: Literal["none", "int8", "4bit"] = "none"
+    compile: Literal["auto", "on", "off"] = "auto"
     max_sequence_length: int = Field(64, ge=16, le=512)
     num_inference_steps: int = Field(12, ge=1, le=MAX_STEPS)
     guidance_scale: float = Field(3.5, ge=0, le=30)

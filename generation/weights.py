@@ -40,7 +40,10 @@ def prepare_environment(download_dir: Path, environ: MutableMapping[str, str]) -
     hub = next(filter(None, old_and_new), str(Path(home) / "hub"))
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE", "DIFFUSERS_CACHE"):
         default(name, hub)
-    default("TORCH_HOME", str(download_dir / "torch-cache"))
+    torch = Path(default("TORCH_HOME", str(download_dir / "torch-cache")))
+    # Compiled code, which takes most of a start to make and would otherwise lie in /tmp.
+    default("TORCHINDUCTOR_CACHE_DIR", str(torch / "inductor"))
+    default("TRITON_CACHE_DIR", str(torch / "triton"))
     for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
         default(name, "error")
     # torch's threads wait for each other by spinning, unless told otherwise. On two busy

@@ -68,6 +68,7 @@ class Plan:
             "offload_level": model.offload_level,
             "quantized": model.quantization,
             "text_quantized": model.text_encoder_quantization,
+            "compiled": model.compile,
             "max_sequence_length": model.max_sequence_length,
             "token": self.secrets.hf_token,
             "controlnets": controlnets(self.config),

@@ -69,9 +69,7 @@ class Compiling:
         self._backend = backend
         self._warm: weakref.WeakSet[torch.nn.Module] = weakref.WeakSet()
         if is_wanted:
-            # Otherwise equal sizes count as one, and a width that happens to be the number of
-            # tokens makes a constant of it.
-            importlib.import_module("torch.fx.experimental._config").use_duck_shape = False
+            _set_up_torch()
 
     def is_on(self, what: str = "blocks") -> bool:
         """Whether *what*, "blocks" or "VAE", is drawn with compiled code now."""
@@ -131,9 +129,7 @@ class Compiling:
 
     def _compiled(self, plain: Callable[..., Any], what: str) -> Callable[..., Any]:
         """*plain*, compiled; from the first failure on by itself."""
-        compiled = torch.compile(
-            plain, fullgraph=True, dynamic=True, backend=self._backend, recompile_limit=GRAPHS
-        )
+        compiled = torch.compile(plain, fullgraph=True, dynamic=True, backend=self._backend)
 
         def run(*args: Any, **kwargs: Any) -> Any:
             if not self.is_on(what):
@@ -145,11 +141,21 @@ class Compiling:
                     raise
                 result = plain(*args, **kwargs)  # or what is to blame is raised again
                 if what not in self.failures:
-                    self.failures[what] = reason = _first_line(error)
+                    self.failures[what] = reason = _reason(error)
                     log.warning("the %s cannot be compiled, so drawing is slower: %s", what, reason)
                 return result
 
         return run
+
+
+def _set_up_torch() -> None:
+    """Set those options of torch's compiler that hold for the whole process."""
+    dynamo: Any = importlib.import_module("torch._dynamo.config")
+    shapes: Any = importlib.import_module("torch.fx.experimental._config")
+    dynamo.recompile_limit = GRAPHS
+    # Otherwise equal sizes count as one, and a width that happens to be the number of tokens makes
+    # a constant of it.
+    shapes.use_duck_shape = False
 
 
 def freeze(part: torch.nn.Module) -> None:
@@ -187,5 +193,7 @@ def _plain(tensor: torch.Tensor) -> torch.Tensor:
     return (tensor[0][None] if len(tensor) == 1 else tensor).data
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _reason(error: BaseException) -> str:
+    """The first two lines of *error*, of which torch's first often says only who raised it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2]) or type(error).__name__

@@ -26,6 +26,7 @@ class ConditionedPipelines(Mapping[str, Any]):
     Args:
         base: Part of the model whose weights they may share.
         own_part: Finds the part of a pipeline that is not the model's.
+        prepare: Called with each such part before it is put to rest.
         offloading: Where the parts rest.
         most: Pipelines kept in memory, at least 1.
         room: Bytes of the device that weights may take; None where that is not known.
@@ -35,6 +36,7 @@ class ConditionedPipelines(Mapping[str, Any]):
         self,
         base: torch.nn.Module,
         own_part: Callable[[Any], torch.nn.Module],
+        prepare: Callable[[torch.nn.Module], None],
         offloading: Offloading,
         *,
         most: int,
@@ -43,6 +45,7 @@ class ConditionedPipelines(Mapping[str, Any]):
         self.room = room
         self._base = base
         self._own_part = own_part
+        self._prepare = prepare
         self._offloading = offloading
         self._most = most
         self._pipelines: OrderedDict[str, Any] = OrderedDict()
@@ -68,6 +71,7 @@ class ConditionedPipelines(Mapping[str, Any]):
         if name not in self._pipelines:
             pipe = build()
             part = self._own_part(pipe)
+            self._prepare(part)
             self._make_room(self._own_bytes(part))
             # First, so that it is found again where registering it runs out of memory.
             self._pipelines[name] = pipe

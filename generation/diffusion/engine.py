@@ -23,6 +23,7 @@ from PIL import Image
 from generation import weights
 from generation.control_images import shown_to_model
 from generation.diffusion import memory, quantization
+from generation.diffusion.compiling import Compiling, Setting, pays
 from generation.diffusion.device import (
     MANY_PARAMETERS,
     Device,
@@ -35,6 +36,7 @@ from generation.diffusion.main_memory import MainMemory
 from generation.diffusion.memory import OffloadLevel
 from generation.diffusion.offloading import Offloading
 from generation.diffusion.step_ends import StepEnds
+from generation.diffusion.warming import warm_up
 from generation.errors import DegenerateResult, ModelUnavailable, OutOfMemory
 from generation.families import family_of, unfit
 from generation.preprocessors import Preprocessors
@@ -57,6 +59,7 @@ class Loaded:
         model: The model.
         device: Device and number format.
         offloading: Where the parts rest.
+        compiling: Compiled code of the parts.
         encoder: Embeddings of prompts, and those that are known.
         plan: What its parts take on each offload level.
         main_memory: Where others learn what they take of the machine's.
@@ -65,6 +68,7 @@ class Loaded:
     model: Model
     device: Device
     offloading: Offloading
+    compiling: Compiling
     encoder: PromptEncoder
     plan: memory.Plan
     main_memory: MainMemory
@@ -107,6 +111,8 @@ class DiffusionEngine:
         offload_level: One of `memory.OFFLOAD_LEVELS`; "auto" takes the first that fits.
         quantized: Bits of the transformer; see ``generation/diffusion/quantization.py``.
         text_quantized: Bits of the large text encoder.
+        compiled: Whether the transformer's blocks and the VAE are compiled; see `compiling.pays`.
+        compiler: torch's name of the backend that does it.
         max_sequence_length: Tokens of a prompt that the model sees, 1 to 512 for FLUX.1; a
             longer prompt is cut off, a shorter one is padded and costs the same.
         token: For gated repositories; None looks in the environment.
@@ -133,6 +139,8 @@ class DiffusionEngine:
         offload_level: OffloadLevel | Literal["auto"] = "auto",
         quantized: quantization.Quantization = "none",
         text_quantized: quantization.TextQuantization = "none",
+        compiled: Setting = "auto",
+        compiler: str = "inductor",
         max_sequence_length: int = 512,
         token: str | None = None,
         controlnets: tuple[str, ...] = (),
@@ -152,6 +160,8 @@ class DiffusionEngine:
         self.offload_level = offload_level
         self.quantized = quantized
         self.text_quantized = text_quantized
+        self.compiled = compiled
+        self.compiler = compiler
         self.max_sequence_length = max_sequence_length
         self.token = token
         self.controlnets = controlnets
@@ -207,6 +217,7 @@ class DiffusionEngine:
                 " parts"
             ):
                 _place_weights(loaded)
+                self._warm_up(loaded)
         except BaseException:
             self.close()
             raise
@@ -293,12 +304,15 @@ class DiffusionEngine:
         )
         self._main_memory.claim(plan.waiting[plan.level])
         offloading = Offloading(device, plan.level)
+        compiles = pays(self.compiled, device, memory.parameters(folder))
+        compiling = Compiling(offloading, compiles, self.compiler)
         model = family_of(folder).load(
             folder,
             LoadOptions(
                 name=self.repository,
                 device=device,
                 offloading=offloading,
+                compiling=compiling,
                 precision=precision,
                 max_sequence_length=self.max_sequence_length,
                 max_controlnets=self.max_controlnets,
@@ -307,7 +321,13 @@ class DiffusionEngine:
             ),
         )
         encoder = PromptEncoder(model.encode, device.torch_device)
-        return Loaded(model, device, offloading, encoder, plan, self._main_memory)
+        return Loaded(model, device, offloading, compiling, encoder, plan, self._main_memory)
+
+    def _warm_up(self, loaded: Loaded) -> None:
+        def draw(request: GenerationRequest) -> GenerationResult:
+            return _twice(loaded, lambda: self._draw(loaded, request, _ignore, log.info), log.info)
+
+        warm_up(loaded.compiling, draw, self.pixels)
 
     def _device_for(self, folder: Path) -> Device:
         parameters = memory.parameters(folder)
@@ -363,7 +383,7 @@ class DiffusionEngine:
         started = time.monotonic()
         shown = shown_to_model(request, self.preprocessors)
         # Not inference_mode: weights that are moved inside of it could not be moved outside.
-        with torch.no_grad():
+        with torch.no_grad(), loaded.compiling.drawing(call.denoisers):
             latents = _denoised(loaded, call, request, shown, on_step)
             image = self._decoded(loaded, latents, request)
         if is_blank_image(image):
@@ -445,6 +465,10 @@ def engine_of(
         controlnets=tuple(controlnets),
         preprocessors=Preprocessors(**preprocessors),
     )
+
+
+def _ignore(step: Step) -> None:
+    pass
 
 
 def is_blank_image(image: Image.Image) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from PIL import Image
 
+from generation.diffusion.compiling import Compiling
 from generation.diffusion.device import Device
 from generation.diffusion.embeddings import Embeddings
 from generation.diffusion.memory import Sizes
@@ -50,6 +51,7 @@ class LoadOptions:
         name: Repository or folder of the model, for messages.
         device: Device and number format.
         offloading: Where the parts rest.
+        compiling: Compiles layers of the parts, where that is wanted.
         precision: Number formats of the parts.
         max_sequence_length: Tokens of a prompt that the model sees.
         max_controlnets: ControlNets and their like kept in memory, at least 1.
@@ -60,6 +62,7 @@ class LoadOptions:
     name: str
     device: Device
     offloading: Offloading
+    compiling: Compiling
     precision: Precision
     max_sequence_length: int
     max_controlnets: int

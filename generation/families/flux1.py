@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,13 @@ from PIL import Image
 from generation.control_images import finished, shown_to_model
 from generation.diffusion import memory, quantization
 from generation.diffusion.conditioning import ConditionedPipelines
+from generation.diffusion.denoisers import prepare
 from generation.diffusion.drafts import reduced_noise
 from generation.diffusion.embeddings import Embeddings
 from generation.diffusion.family import Call, LoadOptions, Model, Open, StepDone
 from generation.diffusion.loras import Loras
 from generation.diffusion.offloading import Role
 from generation.diffusion.pipelines import new_pipeline, shared_copy, tiling
-from generation.diffusion.positions import keep_positions
 from generation.diffusion.quantization import Precision
 from generation.diffusion.step_cache import StepCache, skipping
 from generation.diffusion.tensors import stored_bytes
@@ -93,9 +94,11 @@ class Flux1:
         self.options = options
         self.text_to_image = self.new_pipeline(FluxPipeline, base.components)
         self.image_to_image = self.new_pipeline(FluxImg2ImgPipeline, base.components)
+        prepare_denoiser = partial(prepare, compiling=options.compiling)
         self.conditioned = ConditionedPipelines(
             base.transformer,
             _own_part,
+            prepare_denoiser,
             options.offloading,
             most=options.max_controlnets,
             room=options.room,
@@ -107,7 +110,8 @@ class Flux1:
         self._preview = preview
         # Before hooks and LoRAs change the original.
         self._unchanged = shared_copy(base.transformer)
-        keep_positions(base.transformer)
+        prepare_denoiser(base.transformer)
+        options.compiling.compile_decoder(base.vae)
 
     @staticmethod
     def read_sizes(folder: Path, precision: Precision) -> memory.Sizes:
@@ -308,7 +312,6 @@ class Flux1:
 
         def build() -> FluxControlNetPipeline:
             net = open(name, "controlnet", load)
-            keep_positions(net)
             check_belongs(net, base.transformer, name, self.options.name)
             return self.new_pipeline(FluxControlNetPipeline, {**base.components, "controlnet": net})
 
@@ -328,7 +331,6 @@ class Flux1:
                 if module_name.rpartition(".")[2] in REPLACED_NORMS:
                     for key, weight in list(module.named_parameters(recurse=False)):
                         setattr(module, key, torch.nn.Parameter(weight.detach().clone(), False))
-            keep_positions(changed)
             components = {**base.components, "transformer": changed}
             for without in ("image_encoder", "feature_extractor"):
                 del components[without]

@@ -24,6 +24,8 @@ def test_all_caches_are_pointed_under_the_download_folder(tmp_path):
     assert environ["HF_HOME"] == str(tmp_path / "hf-cache")
     assert {environ[name] for name in HUB_VARIABLES} == {str(tmp_path / "hf-cache" / "hub")}
     assert environ["TORCH_HOME"] == str(tmp_path / "torch-cache")
+    assert environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "torch-cache" / "inductor")
+    assert environ["TRITON_CACHE_DIR"] == str(tmp_path / "torch-cache" / "triton")
 
 
 def test_a_relative_folder_means_the_same_after_a_change_of_folder(monkeypatch, tmp_path):
