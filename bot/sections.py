@@ -11,7 +11,15 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from generation.checks import MAX_SIZE, MAX_STEPS, MAX_TOLERANCE, MIN_SIZE, SIZE_MULTIPLE
 from generation.kinds import KINDS, Kind
@@ -156,6 +164,30 @@ class Engine(Section):
     seconds_to_load: float = Field(3600.0, ge=10)
     ray: str | None = Field(None, pattern=r"^[^\s:/]+:\d{1,5}$")
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = "auto"
+    unload_after: float = Field(0.0, ge=0)
+    before_loading: str | tuple[str, ...] = ()
+    after_unloading: str | tuple[str, ...] = ()
+    seconds_to_call: float = Field(60.0, ge=1, le=600)
+
+    @field_validator("before_loading", "after_unloading")
+    @classmethod
+    def _is_a_call(cls, call: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if isinstance(call, str) and call and not re.fullmatch(r"https?://[^\s/]\S*", call):
+            raise ValueError(
+                'must be a URL that starts with http, or a command as a list: ["make-room"]'
+            )
+        if not isinstance(call, str) and not all(call):
+            raise ValueError("must have no empty word")
+        return call
+
+    @model_validator(mode="after")
+    def _rests_here(self) -> Engine:
+        if self.ray is not None and self.unload_after:
+            raise ValueError(
+                "unload_after means nothing to the GPUs of a cluster, which Ray gives away: leave"
+                " it out"
+            )
+        return self
 
     @field_validator("devices")
     @classmethod

@@ -118,6 +118,10 @@ class ThreadExecutor:
                 return
             await asyncio.sleep(LOOK_EVERY)
 
+    async def unload(self) -> None:
+        """Give the engine's memory back once it has drawn what it draws; `start` loads it again."""
+        await asyncio.wrap_future(self._submit(self._unload))
+
     async def close(self) -> None:
         """End the generations, free the engine and end the thread. May be called more than once.
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from bot.assembly.neighbours import Call, Event, tell
 from bot.assembly.parts import controlnets, preprocessor_models
 from bot.config import Config, Secrets
+from bot.sections import Engine as EngineSettings
 from generation.cards import alone_with, cards, has_card
 from generation.child import ChildEngine
 from generation.executor import ThreadExecutor
 from generation.preprocessors import Preprocessors
 from generation.protocols import Engine, Executor
 from generation.ray_executor import Place, RayExecutor
+from generation.resting_executor import RestingExecutor, Unloadable
 
 #: Seconds to wait for the next step of a running picture when the bot stops.
 SECONDS_TO_STOP = 10.0
@@ -82,7 +85,7 @@ class Plan:
         return {**self.arguments, "preprocessors": preprocessors}
 
 
-def _on_thread(plan: Plan) -> Executor:
+def _on_thread(plan: Plan) -> Unloadable:
     """An executor whose engine lives in this process; torch is imported on its thread."""
 
     def load() -> Engine:
@@ -94,7 +97,7 @@ def _on_thread(plan: Plan) -> Executor:
     return ThreadExecutor(load, name=plan.name, device=plan.place, seconds_to_close=SECONDS_TO_STOP)
 
 
-def _in_child(plan: Plan) -> Executor:
+def _in_child(plan: Plan) -> Unloadable:
     """An executor whose engine lives in a process of its own, which can be killed."""
 
     def load() -> Engine:
@@ -111,7 +114,7 @@ def _in_child(plan: Plan) -> Executor:
     return ThreadExecutor(load, name=plan.name, device=plan.place, seconds_to_close=SECONDS_TO_STOP)
 
 
-def _on_ray(plan: Plan) -> Executor:
+def _on_ray(plan: Plan) -> Unloadable:
     """An executor whose engine lives on a node of the cluster."""
     address = plan.config.engine.ray
     assert address is not None
@@ -138,7 +141,7 @@ def _announce(plan: Plan) -> None:
 
 #: Executors by the word of ``engine.process``, where "auto" chooses among them, or by that of a
 #: cluster.
-EXECUTORS: dict[str, Callable[[Plan], Executor]] = {
+EXECUTORS: dict[str, Callable[[Plan], Unloadable]] = {
     "thread": _on_thread,
     "child": _in_child,
     "ray": _on_ray,
@@ -150,9 +153,27 @@ def executors(
 ) -> tuple[Executor, ...]:
     """An executor for each device, not started yet; beside them there may be a fleet."""
     plan = partial(Plan, config, secrets, preprocessors)
-    return tuple(
+    made = (
         EXECUTORS[executor_word(config, device)](plan(device, number))
         for number, device in enumerate(devices(config), start=1)
+    )
+    return tuple(_resting(executor, config.engine) for executor in made)
+
+
+def _resting(executor: Unloadable, settings: EngineSettings) -> Executor:
+    """*executor*, which gives its memory back when it idles, if *settings* want that, and has its
+    neighbours told."""
+    if not (settings.unload_after or settings.before_loading or settings.after_unloading):
+        return executor
+
+    def told(call: Call, event: Event) -> Callable[[], Awaitable[None]]:
+        return partial(tell, call, event, executor.name, settings.seconds_to_call)
+
+    return RestingExecutor(
+        executor,
+        60 * settings.unload_after or None,
+        before_loading=told(settings.before_loading, "before_loading"),
+        after_unloading=told(settings.after_unloading, "after_unloading"),
     )
 
 

@@ -8,7 +8,9 @@ from bot.assembly.engine import EXECUTORS, devices, executor_word, executors
 from bot.config import Config, Secrets
 from bot.sections import Engine
 from generation.errors import ModelUnavailable
+from generation.executor import ThreadExecutor
 from generation.preprocessors import Preprocessors
+from generation.resting_executor import RestingExecutor
 
 
 @pytest.mark.parametrize(
@@ -120,3 +122,14 @@ def test_a_card_of_a_node_is_the_only_one_that_its_engine_sees(monkeypatch, tmp_
         ("10.0.0.1:6379", "engine-2"),
     ]
     assert [arguments[3]["device"] for arguments in made] == ["cuda", "cuda"]
+
+
+async def test_an_engine_on_a_shared_card_rests_and_any_other_stays(tmp_path):
+    def made(**engine):
+        config = Config(engine={"process": "thread", **engine})
+        (executor,) = executors(config, Secrets(), Preprocessors(download_dir=tmp_path))
+        return executor
+
+    assert isinstance(made(unload_after=10), RestingExecutor)
+    assert isinstance(made(before_loading=["true"]), RestingExecutor)
+    assert isinstance(made(), ThreadExecutor)
