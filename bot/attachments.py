@@ -12,7 +12,7 @@ from bot.sentences import too_large
 from bot.turns import Turns
 from generation.kinds import Preprocessor
 from generation.protocols import ControlImages
-from generation.types import MIDDLE, Centering, CleanImage, Signature
+from generation.types import MIDDLE, Canvas, Centering, CleanImage, Signature
 
 #: Control maps that are made at once. A model makes some of them, on the CPU.
 MAPS_AT_ONCE = 2
@@ -101,6 +101,23 @@ class Attachments:
             drawn = self._control_images.control_map(clean.png, preprocessor, *size, fit, centering)
             return self._provenance.png(drawn, MAP)
 
+        return await self._mapping.do(user, draw)
+
+    async def masked(
+        self,
+        user: str,
+        picture: CleanImage,
+        mask: CleanImage | None,
+        region: str | None,
+        canvas: Canvas | None,
+    ) -> tuple[CleanImage, CleanImage]:
+        """A clean picture, on *canvas* if there is one, and the mask of what is drawn of it.
+
+        Raises:
+            InvalidRequest: Nothing says what to draw, or it is nothing.
+            Refused: Too many control maps are being made.
+        """
+        draw = partial(self._control_images.masked, picture, mask, region, canvas)
         return await self._mapping.do(user, draw)
 
     def close(self) -> None:

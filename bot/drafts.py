@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from PIL import Image
+
 from bot import people
 from bot.attachments import Attachments
 from bot.commands import ImagineCommand
@@ -16,11 +18,13 @@ from bot.database import Database
 from bot.gallery import Gallery
 from bot.jobs import Job
 from bot.lineage import Relation
+from bot.masking import is_other_shape, placed, without_region
 from bot.presets import Presets
 from bot.refusals import NotFound
 from bot.requests import (
     Attachment,
     change,
+    check_about_picture,
     check_limits,
     check_picture_number,
     complete,
@@ -29,7 +33,10 @@ from bot.requests import (
     model_name,
     picture_size,
 )
-from generation.types import MIDDLE, Centering, CleanImage, GenerationRequest
+from generation.kinds import MASK_IMAGE
+from generation.types import MIDDLE, Canvas, Centering, CleanImage, GenerationRequest, Preset
+
+NO_PRESET = Preset(name="removed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +109,37 @@ class Drafts:
         if user_defaults.get("preset") not in self._presets.available:
             user_defaults.pop("preset", None)  # it was removed from config.toml since
         preset = self._presets[
-            command.preset or user_defaults.get("preset") or self._config.model.default_preset
+            command.preset
+            or self._inpainting(command, len(pictures))
+            or user_defaults.get("preset")
+            or self._config.model.default_preset
         ]
         self._presets.check_pictures(preset, len(pictures))
         attached: list[CleanImage] = []
-        attachments: list[Attachment] = []
+        sizes: list[CleanImage | ToBeAttached] = []
         for picture in pictures:
             if isinstance(picture, ToBeAttached):
-                attachments.append(Attachment(Path(), picture.width, picture.height))
+                sizes.append(picture)
             else:
-                clean, attachment = await self._clean(user, picture)
-                attached.append(clean)
-                attachments.append(attachment)
+                attached.append(await self._attachments.clean(user, picture))
+                sizes.append(attached[-1])
+        remarks = tuple(remark for clean in attached for remark in clean.remarks)
+        if preset.kind.takes_mask:
+            check_about_picture(command, preset.kind, preset.name)
+            command = without_region(command, has_mask=len(pictures) > 1)
+            command, canvas = self._placed(command, preset, sizes[0])
+            sizes = [sizes[0], sizes[0]]
+            if attached:
+                attached = await self._masked(user, command, attached, canvas)
+                sizes = list(attached)
         request, images = complete(
-            command, user_defaults, preset, attachments, self._config, seed=self._new_seed()
+            command,
+            user_defaults,
+            preset,
+            [self._attachment(each) for each in sizes],
+            self._config,
+            seed=self._new_seed(),
         )
-        remarks = (remark for clean in attached for remark in clean.remarks)
         return Draft(
             request,
             images,
@@ -129,7 +151,13 @@ class Drafts:
     async def needs_a_picture(self, user: str, command: ImagineCommand) -> bool:
         """Whether the preset of *command*, given by *user*, draws from a picture of theirs."""
         user_defaults = await self._database.read(partial(people.settings, user=user))
-        names = (command.preset, user_defaults.get("preset"), self._config.model.default_preset)
+        inpainting = self._inpainting(command, 0)
+        names = (
+            command.preset,
+            inpainting,
+            user_defaults.get("preset"),
+            self._config.model.default_preset,
+        )
         name = next((each for each in names if each in self._presets.available), None)
         return name is not None and self._presets[name].needs_image
 
@@ -171,8 +199,11 @@ class Drafts:
             request, images = list(original.requests)[number - 1], 1
             request = replace(request, model=model)
         said = {} if changes is None else changes.options
+        attached: tuple[CleanImage, ...] = ()
         if changes is not None:
-            request, images = change(request, images, changes, self._presets, self._config)
+            changes, attached = await self._masked_anew(original, changes)
+            paths = [self._gallery.control_image_path(each.png) for each in attached]
+            request, images = change(request, images, changes, self._presets, self._config, paths)
         is_seed_given = original.is_seed_given and not vary
         if "seed" in said:  # a form shows the seed of the picture, which nobody has given thereby
             is_seed_given = is_seed_given or said["seed"] != original.request.seed
@@ -188,6 +219,7 @@ class Drafts:
             request,
             images,
             (*remarks, *self._remarks_of(request)),
+            attached,
             is_seed_given=is_seed_given,
             parent=original,
             relation=relation,
@@ -211,15 +243,75 @@ class Drafts:
         """
         chosen = self._presets[preset]
         self._presets.check_pictures(chosen, 1)
-        clean, attachment = await self._clean(user, image)
+        clean = await self._attachments.clean(user, image)
         command = ImagineCommand(width=width, height=height)
-        size = picture_size(command, {}, chosen, attachment, self._config.model)
+        size = picture_size(command, {}, chosen, self._attachment(clean), self._config.model)
 
         preprocessor = chosen.kind.control_map or "none"
         drawn = await self._attachments.control_map(user, clean, preprocessor, size, centering)
         return drawn, clean.remarks
 
-    async def _clean(self, user: str, image: bytes) -> tuple[CleanImage, Attachment]:
-        clean = await self._attachments.clean(user, image)
-        path = self._gallery.control_image_path(clean.png)
-        return clean, Attachment(path, clean.width, clean.height)
+    def _inpainting(self, command: ImagineCommand, pictures: int) -> str | None:
+        """The name of the preset that is meant where none is said, but a mask."""
+        preset = self._presets.inpainting()
+        says_where = command.mask is not None or command.outpaint is not None or pictures == 2
+        return preset.name if says_where and preset is not None else None
+
+    def _attachment(self, picture: CleanImage | ToBeAttached) -> Attachment:
+        if isinstance(picture, ToBeAttached):
+            return Attachment(Path(), picture.width, picture.height)
+        path = self._gallery.control_image_path(picture.png)
+        return Attachment(path, picture.width, picture.height)
+
+    def _placed(
+        self, command: ImagineCommand, preset: Preset, picture: CleanImage | ToBeAttached
+    ) -> tuple[ImagineCommand, Canvas | None]:
+        """*command* with the size of what is drawn of *picture*, and where that lies in it."""
+        model = self._config.model
+        native = (preset.width or model.width) * (preset.height or model.height)
+        size = placed(picture, command, native, self._config.limits)
+        if size.canvas is not None and command.strength is None:
+            # There is nothing beyond the edge that could be kept.
+            command = replace(command, strength=1.0)
+        command = replace(command, width=size.width, height=size.height, aspect_ratio=None)
+        return command, size.canvas
+
+    async def _masked(
+        self,
+        user: str,
+        command: ImagineCommand,
+        pictures: Sequence[CleanImage],
+        canvas: Canvas | None,
+    ) -> list[CleanImage]:
+        """The picture, and the mask of what *command* draws of it."""
+        mask = pictures[1] if len(pictures) > 1 else None
+        return list(await self._attachments.masked(user, pictures[0], mask, command.mask, canvas))
+
+    async def _masked_anew(
+        self, original: Job, changes: ImagineCommand
+    ) -> tuple[ImagineCommand, tuple[CleanImage, ...]]:
+        """*changes* of *original*, and the picture and the mask that come of them; none where the
+        old ones do, or where its preset takes no mask."""
+        request = original.request
+        kind = self._presets[changes.preset].kind if changes.preset else request.kind
+        path = request.control_image
+        if not kind.takes_mask or path is None:
+            return changes, ()
+        check_about_picture(changes, kind, changes.preset or request.preset)
+        old = [await asyncio.to_thread(_stored, path)]
+        mask = request.pictures.get(MASK_IMAGE)
+        is_other = is_other_shape(old[0], changes)
+        if mask is not None and not (is_other or changes.mask or changes.outpaint):
+            return changes, ()
+        if mask is not None and changes.mask is None:
+            old.append(await asyncio.to_thread(_stored, mask))
+        preset = self._presets.by_name.get(changes.preset or request.preset, NO_PRESET)
+        changed, canvas = self._placed(changes, preset, old[0])
+        return changed, tuple(await self._masked(original.user, changed, old, canvas))
+
+
+def _stored(path: Path) -> CleanImage:
+    """A picture that was kept for an earlier job."""
+    with Image.open(path, formats=["PNG"]) as file:
+        width, height = file.size
+    return CleanImage(path.read_bytes(), width, height)

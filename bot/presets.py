@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from generation.checks import shortened
 from generation.errors import InvalidRequest
+from generation.kinds import MASK_IMAGE
 from generation.types import Preset
+
+
+def inpainting(presets: Iterable[Preset]) -> Preset | None:
+    """The first of *presets* that draws a part of a picture anew."""
+    return next((each for each in presets if each.kind.takes_mask), None)
 
 
 class Presets:
@@ -65,11 +71,16 @@ class Presets:
                 each
                 for each in self.available.values()
                 if each.needs_image
+                and not each.kind.takes_mask
                 and each.kind.control_map is None
                 and each.kind.enlargement is None
             ),
             None,
         )
+
+    def inpainting(self) -> Preset | None:
+        """The first preset that draws a part of a picture anew."""
+        return inpainting(self.available.values())
 
     def reload(self) -> None:
         """Read the presets anew. Blocks.
@@ -91,6 +102,16 @@ class Presets:
                 else f"the preset {preset.name} takes no control image: leave the picture out",
                 field="control_image",
             )
+        if preset.kind.takes_mask:
+            # The mask may come otherwise.
+            self._check_with_mask(preset, count)
+            return
+        if count > 1 and needed == 1 and (inpaints := self.inpainting()) is not None:
+            raise InvalidRequest(
+                f"the preset {preset.name} takes one picture and no mask: send one, or choose"
+                f" {inpaints.name}",
+                field=MASK_IMAGE,
+            )
         if count != needed and needed == 1:
             raise InvalidRequest(
                 f"the preset {preset.name} needs a control image: attach a PNG, JPEG or WebP"
@@ -103,4 +124,18 @@ class Presets:
                 f"the preset {preset.name} needs {needed} pictures, and {count} came: attach the"
                 " others too",
                 field="control_image",
+            )
+
+    def _check_with_mask(self, preset: Preset, count: int) -> None:
+        if not count:
+            raise InvalidRequest(
+                f"the preset {preset.name} needs the picture of which a part is drawn: attach a"
+                " PNG, JPEG or WebP",
+                field="control_image",
+            )
+        if count > 2:
+            raise InvalidRequest(
+                f"the preset {preset.name} takes a picture and a mask, not {count} pictures: send"
+                " two",
+                field=MASK_IMAGE,
             )

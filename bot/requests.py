@@ -77,7 +77,7 @@ def complete(
     model = config.model
     said = command.options
     attachment = next(iter(attachments), None)
-    _check_crop(command, preset.kind, preset.name)
+    check_about_picture(command, preset.kind, preset.name)
     width, height = picture_size(command, user_defaults, preset, attachment, model)
     negative_prompt = command.negative_prompt or ""
 
@@ -301,8 +301,13 @@ def change(
     changes: ImagineCommand,
     presets: Presets,
     config: Config,
+    pictures: Sequence[Path] = (),
 ) -> tuple[GenerationRequest, int]:
     """*request* with *changes*, and the number of pictures.
+
+    Args:
+        pictures: Pictures to draw from in the place of those of *request*, in the order of the
+            kind's; empty keeps them.
 
     Raises:
         InvalidRequest: As for `complete`.
@@ -315,13 +320,15 @@ def change(
     if changes.preset is not None:
         preset = presets[changes.preset]
         kept = [request.pictures[name] for name in preset.kind.pictures if name in request.pictures]
-        presets.check_pictures(preset, len(kept))
+        presets.check_pictures(preset, len(pictures or kept))
         values |= _of_preset(preset)
         values["kind"] = preset.kind
-        values["pictures"] = dict(zip(preset.kind.pictures, kept, strict=True))
+        values["pictures"] = dict(zip(preset.kind.pictures, kept, strict=False))
     kind = values.get("kind", request.kind)
+    if pictures:
+        values["pictures"] = dict(zip(kind.pictures, pictures, strict=True))
     values["kind"] = _kind(kind, changes, changes.preset or request.preset)
-    _check_crop(changes, kind, changes.preset or request.preset)
+    check_about_picture(changes, kind, changes.preset or request.preset)
     sides = (values.get("width", request.width), values.get("height", request.height))
     is_other_size = sides != (request.width, request.height) or changes.aspect_ratio is not None
     if changes.draft is False or (is_other_size and not changes.draft):
@@ -460,14 +467,27 @@ def _kind(kind: Kind, command: ImagineCommand, preset: str) -> Kind:
     return kind.with_span(command.control_guidance_start, command.control_guidance_end, preset)
 
 
-def _check_crop(command: ImagineCommand, kind: Kind, preset: str) -> None:
-    """Raise InvalidRequest where *command* crops a picture and *preset* of *kind* takes none."""
+def check_about_picture(command: ImagineCommand, kind: Kind, preset: str) -> None:
+    """Raise InvalidRequest where *command* crops a picture, or masks or continues it, and *preset*
+    of *kind* does not do that."""
     if command.crop_x is not None and not kind.pictures:
         raise InvalidRequest(
             f"crop says which part of an attached picture is kept, and the preset {preset} takes"
             " none: leave it out",
             field="crop_x",
         )
+    if command.crop_x is not None and kind.takes_mask:
+        raise InvalidRequest(
+            f"the preset {preset} crops no picture, it draws what is missing: leave crop out",
+            field="crop_x",
+        )
+    for field in ("mask", "outpaint"):
+        if getattr(command, field) is not None and not kind.takes_mask:
+            raise InvalidRequest(
+                f"{field} is for a preset that inpaints, and {preset} does not: leave it out, or"
+                " choose another preset",
+                field=field,
+            )
 
 
 def _of_preset(preset: Preset) -> dict[str, Any]:

@@ -102,6 +102,8 @@ class Samples:
             raise NotFound(f"there is no preset {shortened(name)}: there are {known}")
         pictures = await asyncio.to_thread(self._pictures, name)
         command = ImagineCommand(prompt or EXAMPLE.partition(" --")[0], preset=name, images=1)
+        if self._presets.by_name[name].kind.takes_mask:
+            command = replace(command, mask="center")
         # Nobody is owed an answer.
         quiet = replace(source, reply_to=None, event_id=None, webhook_url=None)
         job = await self._submit(quiet, command, pictures)
@@ -117,8 +119,7 @@ class Samples:
             task.cancel()
 
     def _pictures(self, name: str) -> list[Picture]:
-        needed = len(self._presets.by_name[name].kind.pictures)
-        if not needed:
+        if not self._presets.by_name[name].needs_image:
             return []
         try:
             first = self.find(self._default).read_bytes()
@@ -126,7 +127,7 @@ class Samples:
             raise NotFound(
                 f"{name} starts from a picture: have the sample of {self._default} drawn first"
             ) from None
-        return [first] * needed
+        return [first]
 
     async def _keep(self, name: str, job: Job) -> None:
         progress = await job.finished()

@@ -14,6 +14,7 @@ from bot.jobs import Job, JobStatus
 from bot.languages import ENGLISH, Language
 from bot.refusals import Conflict, NotAccepting, NotAllowed, NotFound, StorageTrouble, TooOften
 from generation.errors import FluxbotError, GenerationError, InvalidImage, InvalidRequest
+from generation.types import REGIONS
 
 
 class Sentence(StrEnum):
@@ -90,7 +91,20 @@ class Hint(StrEnum):
     SPOILER = "The filter took this for a picture that not everybody wants to see."
     PICK = "Pick one to go on with it."
     CHOOSE_A_TAKER = "Choose a preset that takes a picture."
+    TOP_LEFT = "Top left corner"
+    TOP = "Top half"
+    TOP_RIGHT = "Top right corner"
+    LEFT = "Left half"
+    CENTER = "Center"
+    RIGHT = "Right half"
+    BOTTOM_LEFT = "Bottom left corner"
+    BOTTOM = "Bottom half"
+    BOTTOM_RIGHT = "Bottom right corner"
     SAME = "Exactly these pixels, free while they are there"
+
+
+#: Labels of the parts of a picture, by the names that people type.
+REGION_LABELS: dict[str, Hint] = {name: Hint[name.replace("-", "_").upper()] for name in REGIONS}
 
 
 def our_fault() -> FluxbotError:
@@ -258,7 +272,7 @@ def wrong_kind(kind: str) -> InvalidImage:
 def too_many(count: int) -> InvalidImage:
     """The error for *count* attached files."""
     return InvalidImage(
-        f"{count} files are attached, and only one picture can be used: send one",
+        f"{count} files are attached, and only a picture and a mask can be used: send fewer",
         field="control_image",
     )
 

@@ -12,7 +12,15 @@ from generation.cleaning import MAX_BYTES, MAX_HEIGHT, MAX_WIDTH, PictureLimits,
 from generation.kinds import MASK_IMAGE, Inpaint, Preprocessor
 from generation.preprocessors import preprocess
 from generation.signatures import signature_of
-from generation.types import MIDDLE, Centering, CleanImage, Fit, GenerationRequest, Signature
+from generation.types import (
+    MIDDLE,
+    Canvas,
+    Centering,
+    CleanImage,
+    Fit,
+    GenerationRequest,
+    Signature,
+)
 
 Preprocess = Callable[[Preprocessor, Image.Image], Image.Image]
 
@@ -65,6 +73,16 @@ class PillowControlImages:
     ) -> Image.Image:
         """The image that a ControlNet would be shown; see `control_map` below."""
         return control_map(png, preprocessor, width, height, fit, self.preprocess, centering)
+
+    def masked(
+        self,
+        picture: CleanImage,
+        mask: CleanImage | None,
+        region: str | None,
+        canvas: Canvas | None,
+    ) -> tuple[CleanImage, CleanImage]:
+        """The picture, and the mask of what is drawn of it; see `generation.masks.masked`."""
+        return masks.masked(picture, mask, region, canvas)
 
 
 def control_map(

@@ -134,6 +134,7 @@ def _answer(order: dict[str, Any], data: bytes) -> tuple[Any, ...]:
             "remarks": cleaned.remarks,
         },
         cleaned.png,
+        *([] if cleaned.mask is None else [cleaned.mask]),
     )
 
 

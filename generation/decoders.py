@@ -25,7 +25,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from generation import frames
+from generation import frames, masks
 from generation.cleaning import MAX_HEIGHT, MAX_WIDTH, PictureLimits
 from generation.cleaning import USUAL as USUAL_PICTURES
 from generation.containers import MAX_TEXTS, PNG_START, refusal
@@ -34,7 +34,7 @@ from generation.errors import DecodingUnavailable, InvalidImage
 from generation.kinds import Preprocessor
 from generation.preprocessors import preprocess
 from generation.signatures import MAX_SIGNER
-from generation.types import MIDDLE, Centering, CleanImage, Fit, Signature
+from generation.types import MIDDLE, Canvas, Centering, CleanImage, Fit, Signature
 
 log = logging.getLogger(__name__)
 
@@ -128,10 +128,11 @@ class Decoders:
         """
         header, blobs = self._ask("clean", data)
         width, height, remarks = header["width"], header["height"], header["remarks"]
-        png = blobs[0] if blobs else b""
-        if not _is_plain_png(png, width, height) or not _are_sentences(remarks):
+        are_plain = all(_is_plain_png(each, width, height) for each in blobs)
+        if len(blobs) not in (1, 2) or not are_plain or not _are_sentences(remarks):
             raise self._broken("sent what is no clean picture")
-        return CleanImage(png, width, height, tuple(remarks))
+        mask = blobs[1] if len(blobs) == 2 else None
+        return CleanImage(blobs[0], width, height, tuple(remarks), mask)
 
     def texts(self, data: bytes) -> dict[str, str]:
         """The texts that a stranger's file carries; see `generation.containers.texts`.
@@ -275,6 +276,16 @@ class IsolatedControlImages:
     ) -> Image:
         """The image that a ControlNet would be shown for a clean *png*."""
         return control_map(png, preprocessor, width, height, fit, self.preprocess, centering)
+
+    def masked(
+        self,
+        picture: CleanImage,
+        mask: CleanImage | None,
+        region: str | None,
+        canvas: Canvas | None,
+    ) -> tuple[CleanImage, CleanImage]:
+        """The picture, and the mask of what is drawn of it; see `generation.masks.masked`."""
+        return masks.masked(picture, mask, region, canvas)
 
 
 class _Process:

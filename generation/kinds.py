@@ -66,6 +66,11 @@ class Kind:
         return next((name for name, _ in self.weights), None)
 
     @property
+    def takes_mask(self) -> bool:
+        """Whether a mask says which part of the picture is drawn."""
+        return MASK_IMAGE in self.pictures
+
+    @property
     def control_map(self) -> Preprocessor | None:
         """The preprocessor that makes a control map of the first picture; None where the
         picture itself is used, or none is."""
@@ -374,13 +379,8 @@ class Inpaint(Kind):
         mask_feather: Pixels inside of the mask's edge over which old and new blend, 0 to 64.
         fill: Repository id or folder of a model made for filling, whose transformer sees the mask
             (`FluxFillPipeline`); None draws with the model's own.
-        controlnet: Repository id or folder of a ControlNet that follows the picture below the
-            mask too; None without one.
-        control_mode: Mode number of a Union checkpoint, 0 to 9; None for others.
-        preprocessor: Makes the ControlNet's map of the attached picture.
-        controlnet_conditioning_scale: Weight of the ControlNet, 0 to 2.
-        control_guidance_start: Share of the steps after which it begins, 0 to 1.
-        control_guidance_end: Share of the steps after which it ends, 0 to 1.
+        controlnet: As in `ControlNet`, like all below: it follows the picture below the mask too.
+            None without one.
     """
 
     name: ClassVar[str] = "inpaint"

@@ -8,27 +8,19 @@ from __future__ import annotations
 
 import io
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
 from generation.checks import SIZE_MULTIPLE
+from generation.errors import InvalidRequest
+from generation.kinds import MASK_IMAGE
+from generation.types import REGIONS, Canvas, CleanImage
 
 #: From this level on a pixel of a mask counts as white.
 THRESHOLD = 128
 #: The model draws whole tokens of so many pixels.
 TOKEN = SIZE_MULTIPLE
-
-#: Parts of a picture that have a name: left, top, right and bottom, as shares of its sides.
-REGIONS: dict[str, tuple[float, float, float, float]] = {
-    "top-left": (0, 0, 0.5, 0.5),
-    "top": (0, 0, 1, 0.5),
-    "top-right": (0.5, 0, 1, 0.5),
-    "left": (0, 0, 0.5, 1),
-    "centre": (0.25, 0.25, 0.75, 0.75),
-    "right": (0.5, 0, 1, 1),
-    "bottom-left": (0, 0.5, 0.5, 1),
-    "bottom": (0, 0.5, 1, 1),
-    "bottom-right": (0.5, 0.5, 1, 1),
-}
+#: How far the shapes of a picture and its mask may differ: pixels that a program rounds away.
+SAME_SHAPE = 0.02
 
 
 def opened(png: bytes) -> Image.Image:
@@ -125,3 +117,69 @@ def widened(
     mask = Image.new("L", (pixels.shape[1], pixels.shape[0]), 255)
     mask.paste(0, (left, top, left + image.width, top + image.height))
     return Image.fromarray(pixels), mask
+
+
+def masked(
+    picture: CleanImage, mask: CleanImage | None, region_name: str | None, canvas: Canvas | None
+) -> tuple[CleanImage, CleanImage]:
+    """A picture and the mask of what is drawn of it, of the same size.
+
+    Args:
+        mask: A picture that was attached as a mask: white where to draw, or transparent there.
+        region_name: One of `REGIONS`, where no mask was attached.
+        canvas: Where the picture lies in a larger one, whose rest is drawn too.
+
+    Without any of them, what is transparent in *picture* is drawn.
+
+    Raises:
+        InvalidRequest: Nothing says what to draw, or it is nothing; or the mask has another shape.
+    """
+    chosen = _chosen(picture, mask, region_name)
+    if chosen is None and canvas is None:
+        raise InvalidRequest(
+            "this preset draws a part of your picture: say which, with --mask left (or another"
+            " side, corner or center), with a second picture that is white where to draw, or with"
+            " a PNG that is transparent there",
+            field=MASK_IMAGE,
+        )
+    if canvas is None:
+        assert chosen is not None
+        return picture, _clean(chosen)
+    with Image.open(io.BytesIO(picture.png), formats=["PNG"]) as file:
+        inner = laid(file.convert("RGB"), canvas.inner_width, canvas.inner_height)
+    right = canvas.width - canvas.left - inner.width
+    bottom = canvas.height - canvas.top - inner.height
+    whole, around = widened(inner, canvas.left, canvas.top, right, bottom)
+    if chosen is not None:
+        placed = Image.new("L", whole.size)
+        small = laid(chosen, inner.width, inner.height, Image.Resampling.NEAREST)
+        placed.paste(small, (canvas.left, canvas.top))
+        around = ImageChops.lighter(around, placed)
+    return _clean(whole), _clean(around)
+
+
+def _chosen(
+    picture: CleanImage, mask: CleanImage | None, region_name: str | None
+) -> Image.Image | None:
+    """The mask that was given in one way or another, of the size of *picture*; None without one."""
+    if mask is None:
+        if region_name is not None:
+            return region(region_name, picture.width, picture.height)
+        return None if picture.mask is None else opened(picture.mask)
+    if abs(mask.width * picture.height / (mask.height * picture.width) - 1) > SAME_SHAPE:
+        raise InvalidRequest(
+            f"the mask is {mask.width} × {mask.height} pixels and the picture {picture.width} ×"
+            f" {picture.height}: send a mask of the same shape",
+            field=MASK_IMAGE,
+        )
+    given = opened(mask.png if mask.mask is None else mask.mask)
+    if is_empty(given):
+        raise InvalidRequest(
+            "the mask is black all over, so there is nothing to draw: make it white where to draw",
+            field=MASK_IMAGE,
+        )
+    return given.resize((picture.width, picture.height), Image.Resampling.NEAREST)
+
+
+def _clean(image: Image.Image) -> CleanImage:
+    return CleanImage(encoded(image), image.width, image.height)

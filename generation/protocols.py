@@ -10,6 +10,7 @@ from generation.kinds import Preprocessor
 from generation.results import Result
 from generation.types import (
     MIDDLE,
+    Canvas,
     Centering,
     CleanImage,
     Fit,
@@ -173,4 +174,19 @@ class ControlImages(Protocol):
     ) -> Image:
         """The RGB image of *width* x *height* that a ControlNet would be shown for
         a picture that `clean` returned, cropped at *centering*."""
+        ...
+
+    def masked(
+        self,
+        picture: CleanImage,
+        mask: CleanImage | None,
+        region: str | None,
+        canvas: Canvas | None,
+    ) -> tuple[CleanImage, CleanImage]:
+        """A clean picture, on *canvas* if there is one, and the mask of what is drawn of it; see
+        `generation.masks.masked`.
+
+        Raises:
+            InvalidRequest: Nothing says what to draw, or it is nothing.
+        """
         ...

@@ -36,6 +36,19 @@ Fit = Literal["crop", "pad"]
 Centering = tuple[float, float]
 MIDDLE: Centering = (0.5, 0.5)
 
+#: Parts of a picture that have a name: left, top, right and bottom, as shares of its sides.
+REGIONS: dict[str, tuple[float, float, float, float]] = {
+    "top-left": (0, 0, 0.5, 0.5),
+    "top": (0, 0, 1, 0.5),
+    "top-right": (0.5, 0, 1, 0.5),
+    "left": (0, 0, 0.5, 1),
+    "center": (0.25, 0.25, 0.75, 0.75),
+    "right": (0.5, 0, 1, 1),
+    "bottom-left": (0, 0.5, 0.5, 1),
+    "bottom": (0, 0.5, 1, 1),
+    "bottom-right": (0.5, 0.5, 1, 1),
+}
+
 WORDS_ALONE = TextToImage()
 
 
@@ -310,6 +323,27 @@ class Signature:
 
 
 @dataclass(frozen=True, slots=True)
+class Canvas:
+    """The place of an attached picture in a larger one.
+
+    Attributes:
+        width: Of the larger one, in pixels.
+        height: Likewise.
+        left: Where the picture begins in it.
+        top: Likewise.
+        inner_width: Size of the picture there.
+        inner_height: Likewise.
+    """
+
+    width: int
+    height: int
+    left: int
+    top: int
+    inner_width: int
+    inner_height: int
+
+
+@dataclass(frozen=True, slots=True)
 class CleanImage:
     """A picture that a stranger sent, made safe.
 
@@ -318,9 +352,12 @@ class CleanImage:
         width: Pixels, after the EXIF rotation.
         height: Pixels, likewise.
         remarks: Sentences for the person, such as that only the first frame is used.
+        mask: What is transparent, white on black, as an RGB PNG of the same size; None where
+            nothing is.
     """
 
     png: bytes
     width: int
     height: int
     remarks: tuple[str, ...] = ()
+    mask: bytes | None = None

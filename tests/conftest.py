@@ -19,7 +19,7 @@ from bot.views import About
 from generation.control_images import PillowControlImages
 from generation.errors import EngineLost
 from generation.executor import ThreadExecutor
-from generation.kinds import ControlNet, ImageToImage
+from generation.kinds import ControlNet, ImageToImage, Inpaint
 from generation.stub import StubEngine
 from generation.types import GenerationRequest, Preset
 from tests.fakes import documents
@@ -56,6 +56,8 @@ PRESETS = {
     ),
     "redraw": Preset(name="redraw", kind=ImageToImage(strength=0.5)),
 }
+#: And one that draws a part of a picture anew.
+INPAINTING = {**PRESETS, "inpaint": Preset(name="inpaint", kind=Inpaint(mask_feather=4))}
 
 
 class Gate(StubEngine):

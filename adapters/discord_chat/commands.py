@@ -46,6 +46,7 @@ from bot.conversation import Reply, converse
 from bot.expansion import AXES
 from bot.jobs import ID_LENGTH
 from bot.preferences import MAX_TEXT
+from bot.sentences import REGION_LABELS
 from bot.source import Source
 from generation.checks import MAX_PROMPT_LENGTH, MAX_SEED
 
@@ -89,6 +90,9 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         seed=locale_str("Random seed: the same number gives the same picture"),
         images=locale_str("How many pictures"),
         control_image=locale_str("A picture to draw from: PNG, JPEG or WebP"),
+        mask_image=locale_str("Where to draw in it: a picture that is white there"),
+        mask=locale_str("The part of the picture to draw anew"),
+        outpaint=locale_str("How far to continue the picture over its edges, such as 25%"),
         strength=locale_str(
             "How closely to follow your picture, or how far to change it; see the preset"
         ),
@@ -98,12 +102,19 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         repeat=locale_str("How many times to draw it, each with a new seed"),
         contact_sheet=locale_str("Presets with commas between them: one picture through each"),
     )
+    @app_commands.choices(
+        mask=[
+            app_commands.Choice(name=locale_str(label), value=name)
+            for name, label in REGION_LABELS.items()
+        ]
+    )
     @app_commands.autocomplete(
         preset=complete.presets, size=complete.sizes, contact_sheet=complete.several_presets
     )
     @app_commands.rename(**_localised(
         "prompt", "preset", "steps", "size", "guidance", "seed", "images", "control_image",
-        "strength", "negative", "private", "draft", "repeat", "contact_sheet",
+        "mask_image", "mask", "outpaint", "strength", "negative", "private", "draft", "repeat",
+        "contact_sheet",
     ))  # fmt: skip
     async def imagine(
         interaction: Interaction,
@@ -115,6 +126,9 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         seed: Range[int, 0, MAX_SEED] | None = None,
         images: Images | None = None,
         control_image: discord.Attachment | None = None,
+        mask_image: discord.Attachment | None = None,
+        mask: app_commands.Choice[str] | None = None,
+        outpaint: Range[str, 1, 80] | None = None,
         strength: Range[float, 0, 1] | None = None,
         negative: Range[str, 1, MAX_PROMPT_LENGTH] | None = None,
         private: bool | None = None,
@@ -133,9 +147,11 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
                 strength=strength,
                 negative_prompt=None if negative is None else words(negative),
                 draft=draft,
+                mask=mask.value if mask else None,
                 **(read_option("size", size) if size else {}),
+                **(read_option("outpaint", outpaint) if outpaint else {}),
             )
-            pictures = [] if control_image is None else [actions.attached(control_image)]
+            pictures = [actions.attached(each) for each in (control_image, mask_image) if each]
             said = PromptCommand(
                 command,
                 repeat or 1,

@@ -169,12 +169,12 @@ class _UploadForm(_Form):
     ) -> None:
         super().__init__(say, title, old, presets)
         self.picture: discord.ui.FileUpload[Any] = discord.ui.FileUpload(
-            custom_id="picture", required=False
+            custom_id="picture", required=False, max_values=2
         )
         self.add(say("Control image"), self.picture, say(Hint.FOR_PRESETS))
 
     def pictures(self, acts: Acts) -> list[Picture]:
-        """The attached picture, if any."""
+        """The attached picture, if any, and behind it a mask."""
         return [acts.attached(file) for file in self.picture.values]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 #: Attempts to upload a picture, to complete its upload, to fetch one, and to ask Slack whether it
 #: can be shown.
 UPLOADS = 4
+#: Files that go with a prompt: a picture, and a mask.
+MOST = 2
 COMPLETIONS = 2
 FETCHES = 3
 LOOKS = 10
@@ -35,15 +38,15 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 def pictures(
     workspace: Workspace, attached: Sequence[Mapping[str, Any]], settings: Slack, max_bytes: int
 ) -> list[Picture]:
-    """The *attached* files of a message, to be read when they are needed. Reading raises
-    InvalidImage for a file that cannot be read, and for more than one file."""
+    """The *attached* files of a message, to be read when they are needed: a picture, and perhaps a
+    mask. Reading raises InvalidImage for a file that cannot be read, and where there are more."""
 
-    async def first() -> bytes:
-        if len(attached) > 1:
+    async def bytes_of(file: Mapping[str, Any]) -> bytes:
+        if len(attached) > MOST:
             raise sentences.too_many(len(attached))
-        return await read(workspace, attached[0], settings, max_bytes)
+        return await read(workspace, file, settings, max_bytes)
 
-    return [first] if attached else []
+    return [partial(bytes_of, file) for file in attached[:MOST]]
 
 
 async def read(

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from adapters.slack_chat.blocks import context, plain
 from bot import sentences
 from bot.commands import OPTIONS, CommandError, ImagineCommand, escaped, read_option
-from bot.commands.options import Number, Option
+from bot.commands.options import Number, Option, Region
 from bot.conversation import refusal
 from bot.jobs import Job
 from bot.languages import ENGLISH, Language
@@ -104,7 +104,7 @@ def form(
             "type": "file_input",
             "action_id": VALUE,
             "filetypes": ["png", "jpg", "jpeg", "webp"],
-            "max_files": 1,
+            "max_files": 2,
         }
         blocks.append(_input("image", say("Control image"), element, say(Hint.FOR_PRESETS)))
     if about.purpose == "control":
@@ -131,6 +131,8 @@ def _option(
     if option.name == "preset":
         return _input("preset", say("Preset"), _select(presets, default, value, say))
     kind = option.kind
+    if isinstance(kind, Region):
+        return _input(option.name, _label(option, say), _regions(value, say), say(option.help))
     if isinstance(kind, Number):
         element: dict[str, Any] = {
             "type": "number_input",
@@ -181,6 +183,15 @@ def _select(
     if chosen in options:
         element["initial_option"] = options[chosen]
     return element
+
+
+def _regions(chosen: str, say: Language) -> dict[str, Any]:
+    options = {
+        name: {"text": plain(say(label), MAX_OPTION), "value": name}
+        for name, label in sentences.REGION_LABELS.items()
+    }
+    element = {"type": "static_select", "action_id": VALUE, "options": list(options.values())}
+    return element | ({"initial_option": options[chosen]} if chosen in options else {})
 
 
 def _text(value: str, length: int) -> dict[str, Any]:

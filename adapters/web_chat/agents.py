@@ -54,6 +54,13 @@ class EditArguments(DrawArguments):
         description="In the place of an id: PNG, JPEG or WebP in base64",
         json_schema_extra={"contentEncoding": "base64"},
     )
+    mask_image: str | None = Field(
+        None,
+        min_length=4,
+        description="To draw a part of the picture alone: another one of the same shape that is"
+        " white where to draw, in base64. `mask` names a part in words",
+        json_schema_extra={"contentEncoding": "base64"},
+    )
 
 
 class AgainArguments(Body):
@@ -127,10 +134,14 @@ async def _edit(web: Web, source: Source, arguments: EditArguments, report: Repo
     else:
         picture = await web.image(arguments.image or "", "image")
     command = imagine(arguments, arguments.prompt)
+    pictures = [picture]
+    if arguments.mask_image is not None:
+        pictures.append(await web.image(arguments.mask_image, "mask_image"))
     redrawing = web.service.redrawing_preset
-    if command.preset is None and redrawing is not None:
+    says_where = len(pictures) > 1 or command.mask is not None or command.outpaint is not None
+    if command.preset is None and redrawing is not None and not says_where:
         command = replace(command, preset=redrawing.name)
-    return await _drawn(web, source, command, (picture,), report)
+    return await _drawn(web, source, command, tuple(pictures), report)
 
 
 async def _again(web: Web, source: Source, arguments: AgainArguments, report: Report) -> Found:

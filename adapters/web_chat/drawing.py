@@ -18,7 +18,7 @@ from adapters.web_chat.sharing import Asker, JobId, TheWeb, Web, file, responses
 from adapters.web_chat.views import GenerateView, JobView, Metadata
 from adapters.web_chat.waiting import drawn_for
 from adapters.web_chat.webhooks import with_webhook
-from bot.commands import AgainCommand, Command, ImagineCommand, VaryCommand
+from bot.commands import AgainCommand, Command, ImagineCommand, VaryCommand, read_option
 from bot.conversation import converse
 from bot.jobs import Job
 from bot.source import Picture, Source
@@ -32,13 +32,15 @@ async def _submit(web: Web, source: Source, body: GenerateBody) -> Job:
     if control and body.preset and body.preset != control.preset:
         raise errors.presets_differ(body.preset, control.preset)
     attached = [await web.image(control.image, "controlnet.image")] if control else []
+    if control and control.mask_image is not None:
+        attached.append(await web.image(control.mask_image, "controlnet.mask_image"))
     command = imagine(body, body.prompt, control.preset if control else None)
     source = with_webhook(web, source, body.webhook_url)
     try:
         return await _asked(web, source, command, attached)
     except InvalidRequest as error:
         # The picture and its preset stand inside `controlnet` here.
-        inside = {"control_image": "controlnet.image"}
+        inside = {"control_image": "controlnet.image", "mask_image": "controlnet.mask_image"}
         if control:
             inside["preset"] = "controlnet.preset"
         field = error.field or ("control_image" if isinstance(error, InvalidImage) else "")
@@ -158,7 +160,11 @@ async def _asked(
 
 
 def imagine(body: OptionsBody, prompt: str, preset: str | None = None) -> ImagineCommand:
-    """The command for *prompt* with the options of *body*."""
+    """The command for *prompt* with the options of *body*.
+
+    Raises:
+        CommandError: An option does not fit.
+    """
     return ImagineCommand(
         prompt=prompt,
         preset=preset or body.preset,
@@ -175,4 +181,6 @@ def imagine(body: OptionsBody, prompt: str, preset: str | None = None) -> Imagin
         crop_y=body.crop_y,
         negative_prompt=body.negative_prompt,
         draft=body.draft,
+        **(read_option("mask", body.mask) if body.mask else {}),
+        **(read_option("outpaint", body.outpaint) if body.outpaint else {}),
     )

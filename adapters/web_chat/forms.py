@@ -1,8 +1,8 @@
 """Bodies as forms: ``multipart/form-data`` beside JSON, with pictures as files.
 
 A form is read into the same body that JSON would have given, so that there is one way in. Its
-members have the names of the body's own; where the body has a ``controlnet``, the form has the file
-``image``, and its ``preset`` is the one for that picture.
+members have the names of the body's own; where the body has a ``controlnet``, the form has the
+files ``image`` and ``mask_image``, and its ``preset`` is the one for that picture.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from adapters.web_chat.sharing import Web
 
 FORM = "multipart/form-data"
 MAX_PARTS = 40
+#: Members of ``controlnet`` that are members of the form itself.
+INSIDE = ("image", "mask_image")
 #: Bytes of a part that is no file: the longest prompt, in the longest characters.
 MAX_TEXT = 64 * 1024
 
@@ -58,7 +60,7 @@ class FormRoute(BodyRoute):
         members = {name: _plain(each) for name, each in told["properties"].items()}
         if "controlnet" in members:
             inside = told["$defs"]["ControlNetBody"]["properties"]
-            members["image"] = inside["image"]
+            members |= {name: _plain(inside[name]) for name in INSIDE}
         pictures = {name for name, each in members.items() if _is_picture(each)}
         if not pictures:
             return None
@@ -127,9 +129,7 @@ def _with_controlnet(values: dict[str, Any], path: str) -> dict[str, Any]:
     """*values* with picture and preset inside of ``controlnet``, where the body has it so."""
     if path not in errors.PROMPTED:
         return values
-    control = {"image": values.pop("image")}
-    if "preset" in values:
-        control["preset"] = values.pop("preset")
+    control = {name: values.pop(name) for name in (*INSIDE, "preset") if name in values}
     return {**values, "controlnet": control}
 
 

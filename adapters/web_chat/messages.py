@@ -48,6 +48,8 @@ async def send_message(
     attached: list[Picture] = []
     if body.image is not None and _takes_a_picture(body.text):
         attached.append(partial(web.image, body.image, "image"))
+        if body.mask_image is not None:
+            attached.append(partial(web.image, body.mask_image, "mask_image"))
     options = None if body.options is None else imagine(body.options, "")
     reply = await converse(web.service, source, body.text, attached, options=options)
     if reply.error is not None:

@@ -22,12 +22,20 @@ from adapters.web_chat.fields import (
 )
 from generation.checks import MAX_PROMPT_LENGTH
 
+#: A mask that comes with a picture.
+MASK_IMAGE = Field(
+    None,
+    description="With a preset that inpaints: a picture of the same shape that is white, or"
+    " transparent, where to draw",
+)
+
 
 class ControlNetBody(Body):
     """A picture to draw from, and the preset for it."""
 
     preset: PresetName = Field(description="A preset that takes a picture; see /api/presets")
     image: ImageText
+    mask_image: ImageText | None = MASK_IMAGE
 
 
 class OptionsBody(Body):
@@ -68,6 +76,18 @@ class OptionsBody(Body):
     )
     crop_x: CropX | None = None
     crop_y: CropY | None = None
+    mask: str | None = Field(
+        None,
+        max_length=40,
+        description="With a preset that inpaints: the part of the picture that is drawn anew",
+        examples=["left", "top-right", "center"],
+    )
+    outpaint: str | None = Field(
+        None,
+        max_length=80,
+        description="With a preset that inpaints: how far the picture is continued over its edges",
+        examples=["25%", "left:25%,top:10%"],
+    )
     preset: PresetName | None = Field(None, description="See /api/presets")
 
 
@@ -108,6 +128,7 @@ class MessageBody(Body):
         max_length=8000, examples=["a red circle --steps 20 --seed 7", "history circle", "help"]
     )
     image: ImageText | None = None
+    mask_image: ImageText | None = MASK_IMAGE
     options: OptionsBody | None = Field(
         None,
         description="Options chosen by clicking; options in the text win over them. They and the"

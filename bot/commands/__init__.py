@@ -75,7 +75,7 @@ from bot.commands.admin_vocabulary import (
     AdminWords,
 )
 from bot.commands.history import HistoryFilter, read_filter, render_filter
-from bot.commands.options import DRAWING, OPTIONS, SERIES, WORDS
+from bot.commands.options import DRAWING, OPTIONS, SERIES, WORDS, region_in, shares_of
 from bot.commands.parsing import courtesy_in, parse, read_option, read_options
 from bot.commands.rendering import render, render_options
 from bot.commands.series import completed, escaped, series_of
@@ -200,8 +200,10 @@ __all__ = [
     "read_filter",
     "read_option",
     "read_options",
+    "region_in",
     "render",
     "render_filter",
     "render_options",
     "series_of",
+    "shares_of",
 ]

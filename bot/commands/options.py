@@ -12,6 +12,7 @@ from bot.commands.sizes import SHAPES
 from bot.commands.vocabulary import MAX_IMAGES, MAX_SERIES, Notify
 from bot.commands.words import listed, printable, shown
 from generation.checks import MAX_SEED, MAX_SIZE, MAX_STEPS, MIN_SIZE, SIZE_MULTIPLE
+from generation.types import REGIONS
 
 _SIDES = re.compile(r"(\d{1,9})[xX×*](\d{1,9})")
 _RATIO = re.compile(r"(\d{1,4})[:/](\d{1,4})")
@@ -23,6 +24,17 @@ PLACES: dict[str, tuple[float, float]] = {
     "top": (0.5, 0.0),
     "bottom": (0.5, 1.0),
     "center": (0.5, 0.5),
+}
+#: Sides of a picture that can be continued, and percentages of it: the usual one, and the most.
+SIDES = ("left", "top", "right", "bottom")
+ADDED, MOST_ADDED = 25, 200
+_SHARE = re.compile(r"\d{1,4}%?")
+_REGION_FILLERS = ("the", "half", "corner", "part", "quarter", "side")
+_REGION_WORDS = {
+    "centre": "center",
+    "middle": "center",
+    "upper": "top",
+    "lower": "bottom",
 }
 _WIDEST = MAX_SIZE // MIN_SIZE
 
@@ -157,6 +169,63 @@ class Place:
         return {"crop_x": place[0], "crop_y": place[1]}
 
 
+class Region:
+    """A part of a picture, by its name or by words such as "the left half"."""
+
+    description = f"a part of the picture: {listed(REGIONS)}"
+
+    def read(self, text: str, field: str) -> dict[str, Any]:
+        name = region_in(text)
+        if name is None:
+            raise WrongValue(f"must be {self.description}, not {shown(text)}")
+        return {field: name}
+
+
+class Sides:
+    """How far a picture is continued, on every side or on some."""
+
+    description = (
+        f"a share from 1% to {MOST_ADDED}%, or sides, such as 25%, left or left:25%,top:10%"
+    )
+
+    def read(self, text: str, field: str) -> dict[str, Any]:
+        if _SHARE.fullmatch(text):
+            return {field: f"{self._share(text, text)}%"}
+        sides: dict[str, int] = {}
+        parts = text.lower().replace("%", "% ").replace(",", " ").replace(":", " ").split()
+        while parts:
+            side = parts.pop(0)
+            given = parts.pop(0) if parts and _SHARE.fullmatch(parts[0]) else f"{ADDED}%"
+            if side not in SIDES or side in sides:
+                raise WrongValue(f"must be {self.description}, not {shown(text)}")
+            sides[side] = self._share(given, text)
+        if not sides:
+            raise WrongValue(f"must be {self.description}, not {shown(text)}")
+        return {field: ",".join(f"{side}:{sides[side]}%" for side in SIDES if side in sides)}
+
+    def _share(self, given: str, text: str) -> int:
+        share = int(given.rstrip("%"))
+        if not 1 <= share <= MOST_ADDED:
+            raise WrongValue(f"must be {self.description}, not {shown(text)}")
+        return share
+
+
+def region_in(text: str) -> str | None:
+    """The part of a picture that *text* names ("left", "the upper half"); None for any other."""
+    words = [word for word in re.split(r"[\s_-]+", text.lower()) if word]
+    words = [_REGION_WORDS.get(word, word) for word in words if word not in _REGION_FILLERS]
+    name = "-".join(sorted(words, key=["top", "bottom"].__contains__, reverse=True))
+    return name if name in REGIONS else None
+
+
+def shares_of(outpaint: str) -> dict[str, float]:
+    """The share by which each side is continued, of a command's `outpaint`."""
+    if ":" not in outpaint:
+        return dict.fromkeys(SIDES, int(outpaint.rstrip("%")) / 100)
+    pairs = (part.split(":") for part in outpaint.split(","))
+    return {side: int(share.rstrip("%")) / 100 for side, share in pairs}
+
+
 @dataclass(frozen=True, slots=True)
 class OneOf:
     """One of `words`."""
@@ -212,7 +281,7 @@ class Option:
 
     name: str
     fields: tuple[str, ...]
-    kind: Number | Ratio | Place | Text | Names | OneOf | Switch | Flag
+    kind: Number | Ratio | Place | Region | Sides | Text | Names | OneOf | Switch | Flag
     help: str
     example: str
     aliases: tuple[str, ...] = ()
@@ -311,6 +380,20 @@ OPTIONS: tuple[Option, ...] = (
         Place(),
         "Which part of an attached picture of another shape is kept.",
         "top",
+    ),
+    Option(
+        "mask",
+        ("mask",),
+        Region(),
+        "With a preset that inpaints, the part of your picture that is drawn anew.",
+        "left",
+    ),
+    Option(
+        "outpaint",
+        ("outpaint",),
+        Sides(),
+        "With a preset that inpaints, how far to continue your picture over its edges.",
+        "25%",
     ),
     Option(
         "negative",

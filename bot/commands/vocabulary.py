@@ -60,6 +60,9 @@ class ImagineCommand:
         crop_x: Which part of an attached picture that is wider is kept, from 0, the left, to 1;
             given together with `crop_y`.
         crop_y: Likewise, from 0, the top.
+        mask: Part of the attached picture that is drawn anew, one of `generation.masks.REGIONS`.
+        outpaint: How far the attached picture is continued: "25%" on every side, or sides with a
+            share each, "left:25%,top:10%"; shares are of the picture's width or height.
         draft: Whether it is a draft: with few steps and pixels, from which `FinalCommand` makes a
             picture with those that are asked for here.
     """
@@ -79,6 +82,8 @@ class ImagineCommand:
     control_guidance_end: float | None = None
     crop_x: float | None = None
     crop_y: float | None = None
+    mask: str | None = None
+    outpaint: str | None = None
     draft: bool | None = None
 
     @property

@@ -6,9 +6,11 @@ A platform's tests subclass `ConversationContract` and bring the fixtures `bot`,
 
 from typing import Protocol
 
+from PIL import Image
+
 from bot.jobs import JobStatus
 from generation.errors import GenerationError
-from tests.conftest import ADMIN
+from tests.conftest import ADMIN, INPAINTING
 from tests.samples import file, noise, opened
 
 SMALL = "--size 64x64 --steps 3"
@@ -38,7 +40,7 @@ class Asker(Protocol):
 
     key: str
 
-    async def ask(self, text: str, image: bytes | None = None) -> Asked:
+    async def ask(self, text: str, image: bytes | None = None, mask: bytes | None = None) -> Asked:
         """Ask for a picture, which is accepted."""
 
     async def again(self) -> Asked:
@@ -47,7 +49,9 @@ class Asker(Protocol):
     async def vary(self, asked: Asked) -> Asked:
         """Ask for a variation of *asked*, which was the last picture."""
 
-    async def refused(self, text: str, image: bytes | None = None) -> str:
+    async def refused(
+        self, text: str, image: bytes | None = None, mask: bytes | None = None
+    ) -> str:
         """Ask for a picture, which is refused; returns the sentence."""
 
 
@@ -152,6 +156,28 @@ class ConversationContract:
         assert repeated.request == first.request
         assert (varied.request.prompt, varied.parent) == ("a fox", repeated.id)
         assert varied.request != first.request
+
+    async def test_a_part_of_a_picture_is_drawn_anew_and_the_rest_stays(self, bot, asker, gate):
+        bot.settings["presets"] = INPAINTING
+        await bot.service.admin.reload_presets(ADMIN)
+        gate.open()
+        picture, black = noise(64, 64), Image.new("RGB", (64, 64))
+        half = black.copy()
+        half.paste("white", (0, 0, 32, 64))
+        fox = f"a fox --preset inpaint {SMALL}"
+
+        said = await asker.ask(f"{fox} --mask left --seed 7", file(picture))
+        first = opened(await said.picture())
+        shown = await asker.ask(f"{fox} --seed 7", file(picture), file(half))
+        second = opened(await shown.picture())
+        whole = await asker.refused(fox, file(picture))
+        dark = await asker.refused(fox, file(picture), file(black))
+
+        right = (32, 0, 64, 64)
+        assert first.crop(right).tobytes() == picture.crop(right).tobytes()
+        assert first.tobytes() == second.tobytes() != picture.tobytes()
+        assert dark.startswith("The mask is black all over, so there is nothing to draw: make")
+        assert whole.startswith("This preset draws a part of your picture: say which, with --mask")
 
     async def test_a_refusal_has_the_same_words_on_every_platform(self, bot, asker):
         words = {

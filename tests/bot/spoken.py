@@ -58,6 +58,7 @@ FOR_ADMINS = {
 #: How refusals of a preset or of an admin's command begin, beside others in the same module.
 ADMINS_READ = (
     "a preset has either",
+    "a preset that inpaints has either",
     "admin what?",
     "control_guidance_start",
     "credits {0}",

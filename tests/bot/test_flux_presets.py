@@ -27,7 +27,7 @@ def presets():
 
 def completed(config, preset, **said):
     command = ImagineCommand(prompt="a fox", **said)
-    attachments = [PICTURE] if preset.needs_image else []
+    attachments = [PICTURE] * len(preset.kind.pictures)
     return complete(command, {}, preset, attachments, config, seed=1)[0]
 
 

@@ -89,7 +89,7 @@ def test_parts_of_a_picture_have_names_and_the_nine_of_them_cover_it():
     assert parts["left"].getbbox() == (0, 0, 32, 48)
     assert parts["bottom"].getbbox() == (0, 24, 64, 48)
     assert parts["top-right"].getbbox() == (32, 0, 64, 24)
-    assert parts["centre"].getbbox() == (16, 12, 48, 36)
+    assert parts["center"].getbbox() == (16, 12, 48, 36)
     assert len(parts) == 9
     assert [masks.is_empty(parts["left"]), masks.is_empty(Image.new("L", (64, 48)))] == [0, 1]
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from adapters.web_chat.a1111.wishes import PictureBody, SettingsBody, TextBody
 from adapters.web_chat.answers import Answer, Wish
 from adapters.web_chat.bodies import BodyRoute
+from adapters.web_chat.openai import refusals
 from adapters.web_chat.openai.wishes import MODEL, model_of, preset_of, redrawing_preset
 from adapters.web_chat.pictures import read
 from adapters.web_chat.repeats import RETRIES
@@ -47,6 +48,10 @@ async def redraw(web: TheWeb, source: Asker, request: Request, body: PictureBody
     model = _model(web, source, body)
     preset = redrawing_preset(web.service, model, has_mask=bool(body.mask))
     pictures = [await web.image(each, "init_images") for each in body.init_images]
+    if body.mask:
+        if body.inpainting_mask_invert:
+            raise refusals.no_inverted_mask()
+        pictures.append(await web.image(body.mask, "mask"))
     command = body.command(preset, body.denoising_strength)
     return _answer(web, source, request, body, command, pictures)
 

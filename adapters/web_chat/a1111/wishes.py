@@ -6,7 +6,7 @@ values are those of other models: FLUX's guidance is ``distilled_cfg_scale``.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -61,5 +61,6 @@ class PictureBody(TextBody):
     """A picture of words and of other pictures, in base64 or as data URLs."""
 
     init_images: list[str] = Field(min_length=1, max_length=MAX_IMAGES)
-    mask: Any = None
+    mask: str | None = Field(None, description="White where to draw")
+    inpainting_mask_invert: int = Field(0, description="1 draws what is black, which is refused")
     denoising_strength: float | None = Field(None, ge=0, le=1)

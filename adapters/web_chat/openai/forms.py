@@ -24,11 +24,11 @@ Read = TypeVar("Read", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form that was read: its texts by name, its pictures, and whether a mask came with them."""
+    """A form that was read: its texts by name, its pictures, and the mask that came with them."""
 
     values: dict[str, str]
     pictures: tuple[bytes, ...]
-    has_mask: bool
+    mask: bytes | None = None
 
     def body(self, kind: type[Read]) -> Read:
         """The texts as a body of *kind*.
@@ -45,7 +45,12 @@ class Form:
     @property
     def fingerprint(self) -> str:
         """A text that differs where the pictures do."""
-        return ",".join(hashlib.sha256(each).hexdigest() for each in self.pictures)
+        return ",".join(hashlib.sha256(each).hexdigest() for each in self.attached)
+
+    @property
+    def attached(self) -> tuple[bytes, ...]:
+        """The pictures, and behind them the mask."""
+        return self.pictures if self.mask is None else (*self.pictures, self.mask)
 
 
 async def read(web: Web, request: Request) -> Form:
@@ -59,7 +64,7 @@ async def read(web: Web, request: Request) -> Form:
     form = await read_form(request, web.max_body_bytes)
     values: dict[str, str] = {}
     pictures: list[bytes] = []
-    has_mask = False
+    mask: bytes | None = None
     try:
         for name, part in form.multi_items():
             if isinstance(part, UploadFile):
@@ -68,11 +73,12 @@ async def read(web: Web, request: Request) -> Form:
                     raise errors.picture_too_large(len(data), web.max_image_bytes, name)
                 if name in IMAGES and data:
                     pictures.append(data)
-                has_mask = has_mask or name == MASK
+                if name == MASK and data:
+                    mask = data
             else:
                 values[name] = part
     finally:
         await form.close()
     if not pictures:
         raise refusals.no_picture()
-    return Form(values, tuple(pictures), has_mask)
+    return Form(values, tuple(pictures), mask)

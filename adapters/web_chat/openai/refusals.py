@@ -100,6 +100,14 @@ def no_mask(model: str) -> InvalidRequest:
     )
 
 
+def no_inverted_mask() -> InvalidRequest:
+    return InvalidRequest(
+        "masks are white where to draw here, and cannot be inverted: send the mask inverted, and"
+        " leave inpainting_mask_invert out",
+        field="inpainting_mask_invert",
+    )
+
+
 def nothing_redraws() -> InvalidRequest:
     return InvalidRequest(
         "no preset here draws over a picture: name a model that takes one; GET /v1/models lists"

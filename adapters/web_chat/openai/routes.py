@@ -86,7 +86,7 @@ def _redrawn(
     key: str | None,
 ) -> Response:
     """The answer to a request that draws over the pictures of *form*."""
-    preset = redrawing_preset(web.service, body.model, has_mask=form.has_mask)
+    preset = redrawing_preset(web.service, body.model, has_mask=form.mask is not None)
     return _answer(web, source, request, body, body.command(prompt, preset), key, form)
 
 
@@ -99,7 +99,7 @@ def _answer(
     key: str | None,
     form: forms.Form | None = None,
 ) -> Response:
-    pictures = form.pictures if form else ()
+    pictures = form.attached if form else ()
     fingerprint = form.fingerprint if form else ""
     # What is asked for, and not the bytes: boundaries of multipart forms are new each time.
     content = f"{request.url.path}\n{body.model_dump_json()}\n{fingerprint}".encode()

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from adapters.web_chat.openai import refusals
 from bot.commands import ImagineCommand
 from bot.commands.vocabulary import MAX_IMAGES
+from bot.presets import inpainting
 from bot.service import Service
 from generation.checks import MAX_SEED, MAX_STEPS
 from generation.types import Preset
@@ -115,7 +116,8 @@ def model_of(preset: Preset) -> str:
 
 
 def redrawing_preset(service: Service, model: str, *, has_mask: bool) -> str:
-    """The name of the preset that draws over a picture where *model* is asked for it.
+    """The name of the preset that draws over a picture where *model* is asked for it; with a mask,
+    over a part of it.
 
     Raises:
         NotFound: There is no such model.
@@ -123,12 +125,13 @@ def redrawing_preset(service: Service, model: str, *, has_mask: bool) -> str:
     """
     name = preset_of(service, model)
     if name is None:
-        preset = service.redrawing_preset
+        inpaints = inpainting(service.presets.values())
+        preset = inpaints if has_mask else service.redrawing_preset
         if preset is None:
-            raise refusals.nothing_redraws()
+            raise refusals.no_mask(model) if has_mask else refusals.nothing_redraws()
     else:
         preset = service.presets[name]
-    if has_mask:
+    if has_mask and not preset.kind.takes_mask:
         raise refusals.no_mask(model_of(preset))
     return preset.name
 

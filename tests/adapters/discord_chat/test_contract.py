@@ -52,7 +52,7 @@ class Asker:
     def __init__(self, person, channel):
         self.person, self.channel, self.key = person, channel, f"discord:{person.id}"
 
-    async def ask(self, text, image=None):
+    async def ask(self, text, image=None, mask=None):
         command = parse(text)
         options = {"prompt": command.prompt, "preset": command.preset, "seed": command.seed}
         options |= {"steps": command.num_inference_steps}
@@ -60,6 +60,9 @@ class Asker:
             options["size"] = f"{command.width}x{command.height}"
         if image is not None:
             options["control_image"] = File(image, "fox.png")
+        if mask is not None:
+            options["mask_image"] = File(mask, "mask.png")
+        options["mask"] = command.mask
         options = {name: value for name, value in options.items() if value is not None}
         asked = await self.person.command(self.channel, "flux imagine", **options)
         return Asked(self.person, asked)
@@ -70,8 +73,8 @@ class Asker:
     async def vary(self, asked):
         return Asked(self.person, await self.person.press(await asked.message(), "Vary strong"))
 
-    async def refused(self, text, image=None):
-        return (await (await self.ask(text, image)).interaction.followed_up()).text
+    async def refused(self, text, image=None, mask=None):
+        return (await (await self.ask(text, image, mask)).interaction.followed_up()).text
 
 
 class TestDiscord(ConversationContract):

@@ -47,9 +47,9 @@ class Asker:
     def __init__(self, person, channel):
         self.person, self.channel, self.key = person, channel, person.key
 
-    async def ask(self, text, image=None):
+    async def ask(self, text, image=None, mask=None):
         before = set(self.channel.messages)
-        await self._mention(text, image)
+        await self._mention(text, image, mask)
         message = await self.channel.until(
             lambda messages: next(
                 (each for each in messages if each["ts"] not in before and "bot_id" in each), None
@@ -63,14 +63,14 @@ class Asker:
     async def vary(self, asked):
         return await self.ask("vary")
 
-    async def refused(self, text, image=None):
+    async def refused(self, text, image=None, mask=None):
         before = len(self.channel.whispers)
-        await self._mention(text, image)
+        await self._mention(text, image, mask)
         whispers = await self.channel.until(lambda _: self.channel.whispers[before:])
         return shown_text(whispers[0][1])
 
-    async def _mention(self, text, image):
-        files = [] if image is None else [self.person.file(image)]
+    async def _mention(self, text, image, mask):
+        files = [self.person.file(each) for each in (image, mask) if each is not None]
         await self.person.mention(self.channel, text, files)
 
 

@@ -163,11 +163,14 @@ async def test_the_token_goes_by_tls_and_to_the_very_hosts_that_are_named(chat, 
 
 
 async def test_of_several_files_none_is_guessed(chat, ada, general):
-    two = [ada.file(picture()), ada.file(picture())]
+    """Two are a picture and its mask, where a preset takes one."""
+    three = [ada.file(picture()) for _ in range(3)]
 
-    await ada.mention(general, f"a fox --preset canny {SMALL}", files=two)
+    await ada.mention(general, f"a fox --preset canny {SMALL}", files=three)
+    await ada.mention(general, f"a fox --preset canny {SMALL}", files=three[:2])
 
-    await general.whispered(ada.id, "2 files are attached")
+    await general.whispered(ada.id, "3 files are attached, and only a picture and a mask")
+    await general.whispered(ada.id, "The preset canny takes one control image, not 2: send one")
 
 
 async def test_a_file_of_a_shared_channel_is_looked_up(chat, slack, ada, general, gate):

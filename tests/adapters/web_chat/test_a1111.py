@@ -6,10 +6,11 @@ import json
 
 import httpx
 import pytest
+from PIL import Image
 
 from bot.config import Secrets
-from tests.conftest import until
-from tests.samples import opened, picture
+from tests.conftest import ADMIN, INPAINTING, until
+from tests.samples import file, noise, opened, picture
 
 ADA = "ada-token-0123456789"
 SMALL = {"prompt": "a red circle", "width": 64, "height": 80, "steps": 2}
@@ -90,6 +91,23 @@ async def test_a_picture_is_drawn_over_as_far_as_is_asked(sdapi, gate):
     assert (job.request.preset, job.request.kind.strength_setting) == ("redraw", 0.75)
     assert (masked.status_code, len(await jobs_of(sdapi))) == (400, 1)
     assert "takes no mask" in masked.json()["detail"]
+
+
+async def test_what_is_white_in_a_mask_is_drawn_and_the_rest_stays(sdapi, gate):
+    gate.open()
+    sdapi.bot.settings["presets"] = INPAINTING
+    await sdapi.bot.service.admin.reload_presets(ADMIN)
+    mask = Image.new("L", (64, 64))
+    mask.paste(255, (0, 0, 32, 64))
+    fox, mask = (base64.b64encode(file(each)).decode() for each in (noise(64, 64), mask))
+    body = {**SMALL, "height": 64, "init_images": [fox], "mask": mask}
+
+    drawn = await sdapi.post("/img2img", json=body)
+    inverted = await sdapi.post("/img2img", json={**body, "inpainting_mask_invert": 1})
+
+    shown, right = opened(base64.b64decode(drawn.json()["images"][0])), (32, 0, 64, 64)
+    assert shown.convert("RGB").crop(right).tobytes() == noise(64, 64).crop(right).tobytes()
+    assert "cannot be inverted: send the mask inverted" in inverted.json()["detail"]
 
 
 async def test_progress_is_that_of_the_job_under_way(sdapi, gate):

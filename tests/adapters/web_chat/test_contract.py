@@ -50,14 +50,16 @@ class Asker:
     def __init__(self, http, name):
         self.http, self.key = http, f"web:{name}"
 
-    async def _say(self, text, image):
+    async def _say(self, text, image, mask):
         body = {"text": text}
         if image is not None:
             body["image"] = data_url(image)
+        if mask is not None:
+            body["mask_image"] = data_url(mask)
         return await self.http.post("/api/messages", json=body)
 
-    async def ask(self, text, image=None):
-        return Asked(self.http, (await self._say(text, image)).json()["job"]["id"])
+    async def ask(self, text, image=None, mask=None):
+        return Asked(self.http, (await self._say(text, image, mask)).json()["job"]["id"])
 
     async def again(self):
         return await self.ask("again")
@@ -65,8 +67,8 @@ class Asker:
     async def vary(self, asked):
         return await self.ask("vary")
 
-    async def refused(self, text, image=None):
-        return (await self._say(text, image)).json()["error"]["message"]
+    async def refused(self, text, image=None, mask=None):
+        return (await self._say(text, image, mask)).json()["error"]["message"]
 
 
 class TestWeb(ConversationContract):

@@ -7,13 +7,14 @@ import contextlib
 import httpx
 import openai
 import pytest
+from PIL import Image
 
 from adapters.web_chat import repeats
 from bot.config import Secrets
 from bot.jobs import JobStatus
 from bot.source import Source
-from tests.conftest import PRESETS, until
-from tests.samples import opened, picture
+from tests.conftest import INPAINTING, PRESETS, until
+from tests.samples import file, noise, opened, picture
 
 ADA, BOB = "ada-token-0123456789", "bob-token-0123456789"
 TOKENS = Secrets(web_tokens={ADA: "ada", BOB: "bob"})
@@ -187,6 +188,27 @@ async def test_what_cannot_be_edited_is_told_and_costs_nothing(server, client):
         assert refused.value.param == param
         assert refused.value.type == "invalid_request_error"
     assert await jobs_of(server) == []
+
+
+async def test_what_is_transparent_in_a_mask_is_drawn_and_the_rest_stays(make_server, gate):
+    """As OpenAI describes masks."""
+    gate.open()
+    server = await make_server(presets=INPAINTING)
+    fox, mask = noise(64, 64), Image.new("RGBA", (64, 64), "black")
+    mask.paste((0, 0, 0, 0), (0, 0, 32, 64))
+    async with client_of(server) as client:
+        edit = client.images.edit(
+            image=("fox.png", file(fox), "image/png"),
+            mask=("mask.png", file(mask), "image/png"),
+            prompt="a hat",
+            **SMALL,
+        )
+        drawn = opened(base64.b64decode((await edit).data[0].b64_json))
+
+    right = (32, 0, 64, 64)
+    assert drawn.convert("RGB").crop(right).tobytes() == fox.crop(right).tobytes()
+    assert drawn.convert("RGB").tobytes() != fox.tobytes()
+    assert (await jobs_of(server))[0].request.preset == "inpaint"
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from bot.commands import (
 from bot.commands.vocabulary import MAX_IMAGES
 from bot.commands.words import CLOSERS, GAPS
 from generation.checks import MAX_SEED
+from generation.types import REGIONS
 from tests.bot.commands.conftest import ID, refusal_of
 
 PIECES = st.sampled_from(
@@ -89,6 +90,8 @@ OVERRIDES = st.builds(
     images=MAYBE | st.integers(1, MAX_IMAGES),
     strength=MAYBE | st.floats(0, 1),
     negative_prompt=MAYBE | TEXTS,
+    mask=MAYBE | st.sampled_from([*REGIONS]),
+    outpaint=MAYBE | st.sampled_from(["25%", "left:10%,bottom:200%"]),
 )
 PICTURES = st.builds(lambda options, prompt: replace(options, prompt=prompt), OVERRIDES, PROMPTS)
 

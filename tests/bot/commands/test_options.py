@@ -14,6 +14,8 @@ from bot.commands import (
     parse,
     read_option,
     read_options,
+    render,
+    shares_of,
 )
 from bot.commands.options import Number
 from bot.commands.sizes import SHAPES
@@ -160,9 +162,49 @@ def test_every_field_has_a_word_that_sets_it():
         "control_guidance_end": "control-end",
         "crop_x": "crop",
         "crop_y": "crop",
+        "mask": "mask",
+        "outpaint": "outpaint",
         "negative_prompt": "negative",
     }
     assert {"prompt", "draft", *WORDS} == set(ImagineCommand.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(
+    ("typed", "region"),
+    [("left", "left"), ("centre", "center"), ('"the left half"', "left"),
+     ("top-right", "top-right"), ('"upper right corner"', "top-right"), ("Bottom", "bottom")],
+)  # fmt: skip
+def test_the_part_that_is_drawn_anew_can_be_said_in_many_ways(typed, region):
+    assert parse(f"a fox --mask {typed}") == ImagineCommand("a fox", mask=region)
+
+
+@pytest.mark.parametrize("typed", ["the", "left-right", "top-top", "1", '"a fox"', "top-center"])
+def test_a_part_of_a_picture_is_one_of_nine(typed):
+    error = refusal(f"a fox --mask {typed}")
+    assert error.field == "mask"
+    assert "mask must be a part of the picture: top-left, top, top-right, left, center" in str(
+        error
+    )
+
+
+@pytest.mark.parametrize(
+    ("typed", "sides", "left"),
+    [("25%", "25%", 0.25), ("50", "50%", 0.5), ("left", "left:25%", 0.25),
+     ('"left 10%"', "left:10%", 0.1), ("bottom,left:40%", "left:40%,bottom:25%", 0.4)],
+)  # fmt: skip
+def test_a_picture_is_continued_on_every_side_or_on_some(typed, sides, left):
+    command = parse(f"a fox --outpaint {typed}")
+
+    assert command == ImagineCommand("a fox", outpaint=sides)
+    assert shares_of(command.outpaint)["left"] == left
+    assert parse(render(command)) == command
+
+
+@pytest.mark.parametrize("typed", ["0%", "201%", "left,left", "up", "left:0", '"25% left"', "2.5"])
+def test_how_far_a_picture_is_continued_has_limits(typed):
+    error = refusal(f"a fox --outpaint {typed}")
+    assert error.field == "outpaint"
+    assert "outpaint must be a share from 1% to 200%, or sides, such as 25%, left" in str(error)
 
 
 # One value, and options alone, as forms have them

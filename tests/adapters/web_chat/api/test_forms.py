@@ -1,9 +1,11 @@
 """Forms beside JSON: the same requests, with pictures as files."""
 
 import pytest
+from PIL import Image
 
 from tests.adapters.web_chat.api.conftest import CIRCLE, said, spent
-from tests.samples import data_url, opened, picture
+from tests.conftest import ADMIN, INPAINTING
+from tests.samples import data_url, file, noise, opened, picture
 
 FORM = {name: str(value) for name, value in CIRCLE.items()}
 
@@ -22,6 +24,32 @@ async def test_a_form_draws_what_the_same_json_draws(web, gate):
     assert form.status_code == json.status_code == 200
     assert form.json()["metadata"]["controlnet"] == "canny"
     assert opened(form.json()["image"]).tobytes() == opened(json.json()["image"]).tobytes()
+
+
+async def test_a_form_has_the_mask_beside_the_picture(web, bot, gate):
+    gate.open()
+    bot.settings["presets"] = INPAINTING
+    await bot.service.admin.reload_presets(ADMIN)
+    mask = Image.new("L", (64, 64))
+    mask.paste(255, (8, 8, 24, 24))
+    pictures = {"image": file(noise(64, 64)), "mask_image": file(mask)}
+    files = {name: (f"{name}.png", data, "image/png") for name, data in pictures.items()}
+    control = {"preset": "inpaint"} | {name: data_url(data) for name, data in pictures.items()}
+    fox = {"prompt": "a fox", "num_inference_steps": 3}
+
+    json = await web.post("/api/jobs", json={**fox, "controlnet": control})
+    form = await web.post("/api/jobs", data={**fox, "preset": "inpaint"}, files=files)
+    control["mask_image"] = data_url(picture(96, 32))
+    wrong = await web.post("/api/jobs", json={**fox, "controlnet": control})
+    words = await web.post(
+        "/api/jobs", data={**fox, "preset": "inpaint", "outpaint": "up"}, files=files
+    )
+
+    jobs = (await bot.service.lookups.history("web:local")).jobs
+    assert [each.status_code for each in (json, form)] == [202, 202]
+    assert jobs[0].request.pictures == jobs[1].request.pictures
+    assert "same shape" in said(wrong, 400, field="controlnet.mask_image")
+    assert "a share from 1% to 200%, or sides" in said(words, 400, field="outpaint")
 
 
 async def test_every_route_that_takes_a_picture_takes_it_as_a_file(web, gate):
