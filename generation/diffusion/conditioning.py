@@ -72,6 +72,8 @@ class ConditionedPipelines(Mapping[str, Any]):
             pipe = build()
             part = self._own_part(pipe)
             self._prepare(part)
+            # What it shares with the model is shared wherever that goes to make room.
+            self._offloading.register(part, "pattern")
             self._make_room(self._own_bytes(part))
             # First, so that it is found again where registering it runs out of memory.
             self._pipelines[name] = pipe

@@ -57,13 +57,29 @@ class Device:
     def __str__(self) -> str:
         return str(self.torch_device)
 
-    def to_device(self, part: torch.nn.Module) -> None:
-        """Move *part* onto the device.
+    def holds(self, tensor: torch.Tensor) -> bool:
+        """Whether *tensor* is in the device's memory."""
+        where = tensor.device
+        return (where.type, where.index or 0) == (
+            self.torch_device.type,
+            self.torch_device.index or 0,
+        )
+
+    def moved(self, tensor: torch.Tensor) -> torch.Tensor:
+        """*tensor* in the device's memory.
 
         Raises:
             torch.OutOfMemoryError: It does not fit there.
         """
-        part.to(self.torch_device)
+        return tensor.to(self.torch_device)
+
+    def empty(self, size: int) -> torch.Tensor:
+        """*size* bytes of the device's memory.
+
+        Raises:
+            torch.OutOfMemoryError: They are not there.
+        """
+        return torch.empty(size, dtype=torch.uint8, device=self.torch_device)
 
     def forget_peak(self) -> None:
         if self.torch_device.type == "cuda":

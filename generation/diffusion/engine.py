@@ -303,7 +303,8 @@ class DiffusionEngine:
             plan.sentence() if device.has_own_memory else "all in the machine's own memory",
         )
         self._main_memory.claim(plan.waiting[plan.level])
-        offloading = Offloading(device, plan.level)
+        reserve = memory.reserve(sizes, self.pixels, self.max_sequence_length)
+        offloading = Offloading(device, plan.level, reserve)
         compiles = pays(self.compiled, device, memory.parameters(folder))
         compiling = Compiling(offloading, compiles, self.compiler)
         model = family_of(folder).load(
@@ -317,7 +318,7 @@ class DiffusionEngine:
                 max_sequence_length=self.max_sequence_length,
                 max_controlnets=self.max_controlnets,
                 max_loras=self.max_loras,
-                room=memory.room(sizes, plan, self.pixels, self.max_sequence_length),
+                room=None if plan.free is None else plan.free - reserve,
             ),
         )
         encoder = PromptEncoder(model.encode, device.torch_device)
@@ -483,6 +484,8 @@ def quieten_libraries() -> None:
         library.utils.logging.disable_progress_bar()
     # diffusers' own ControlNet uses a class that diffusers deprecates.
     warnings.filterwarnings("ignore", ".FluxPosEmbed. is deprecated", FutureWarning)
+    # Nothing is ever merged into quantized weights.
+    warnings.filterwarnings("ignore", "TorchaoLoraLinear was instantiated", UserWarning)
 
 
 def _place_weights(loaded: Loaded) -> None:

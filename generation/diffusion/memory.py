@@ -129,12 +129,10 @@ def make(sizes: Sizes, free: int | None, pixels: int, tokens: int) -> Plan:
     return Plan(next(fitting, OFFLOAD_LEVELS[-1]), needs, waiting, free)
 
 
-def room(sizes: Sizes, plan: Plan, pixels: int, tokens: int) -> int | None:
-    """Bytes of the device that weights may take beside the largest picture; None if unknown."""
-    if plan.free is None:
-        return None
+def reserve(sizes: Sizes, pixels: int, tokens: int) -> int:
+    """Bytes of the device that the largest picture takes beside weights."""
     activations = max(denoising_bytes(sizes, pixels, tokens), decoding_bytes(sizes, pixels))
-    return plan.free - OVERHEAD - activations
+    return OVERHEAD + activations
 
 
 def need(level: OffloadLevel, sizes: Sizes, pixels: int, tokens: int) -> int:

@@ -149,10 +149,15 @@ class Flux1:
 
     @property
     def parts(self) -> Mapping[torch.nn.Module, Role]:
-        """Transformer, VAE and text encoders."""
+        """Transformer, VAE and text encoders, and the transformer as it was before any LoRA."""
         base = self.text_to_image
         texts: dict[torch.nn.Module, Role] = dict.fromkeys(self.text_encoders, "text")
-        return {base.transformer: "denoiser", base.vae: "vae", **texts}
+        return {
+            base.transformer: "denoiser",
+            base.vae: "vae",
+            **texts,
+            self._unchanged: "pattern",
+        }
 
     @property
     def text_encoders(self) -> tuple[torch.nn.Module, ...]:

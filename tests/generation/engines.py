@@ -1,5 +1,7 @@
 """Engines on the random model, and what tests say of their pictures."""
 
+import weakref
+
 import numpy as np
 import torch
 
@@ -33,20 +35,26 @@ def offloading(engine):
     return engine._current.offloading
 
 
+class Stretch(bytearray):
+    """Memory of a `SmallDevice`, which lives as long as a tensor over it."""
+
+
 class SmallDevice(Device):
-    """A device with memory of its own, which is really the CPU: a move is a move back and
-    forth, and more than `budget` bytes at once do not fit.
+    """A device with memory of its own, which is really the CPU: its tensors lie in memory that is
+    counted, and more than `budget` bytes at once do not fit.
 
     Attributes:
-        budget: Bytes of weights that fit; None means any.
-        brought: How often a part was moved there.
+        state: ``budget``: bytes that fit, None means any; ``used``: bytes that are taken now;
+            ``brought``: bytes that were ever taken.
 
-    With ``state["fails_next"]`` set, the next part does not fit.
+    With ``state["fails_next"]`` set, the next tensor does not fit.
     """
 
-    def __init__(self, budget=None, free=None):
-        super().__init__(torch.device("cpu"), torch.float32)
-        object.__setattr__(self, "state", {"budget": budget, "free": free, "brought": 0})
+    def __init__(self, budget=None, free=None, dtype=torch.float32):
+        super().__init__(torch.device("cpu"), dtype)
+        state = {"budget": budget, "free": free, "used": 0, "brought": 0}
+        object.__setattr__(self, "state", state)
+        object.__setattr__(self, "stretches", {})
 
     @property
     def has_own_memory(self):
@@ -54,13 +62,34 @@ class SmallDevice(Device):
 
     @property
     def free_memory(self):
-        return self.state["free"]
+        free = self.state["free"]
+        return None if free is None else free - self.state["used"]
 
-    def to_device(self, part):
-        size = sum(weight.nbytes for weight in part.parameters())
-        self.state["brought"] += 1
+    def holds(self, tensor):
+        start = tensor.data_ptr()
+        return any(first <= start < end for first, end in self.stretches.values())
+
+    def moved(self, tensor):
+        there = self.empty(tensor.nbytes)[: tensor.nbytes].view(tensor.dtype)
+        return there.view(tensor.shape).copy_(tensor)
+
+    def empty(self, size):
+        used = self.state["used"] + size
         if self.state.pop("fails_next", False):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 4.00 GiB")
-        if self.state["budget"] is not None and size > self.state["budget"]:
+        if self.state["budget"] is not None and used > self.state["budget"]:
             raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {size} bytes")
-        super().to_device(part)
+        self.state["used"] = used
+        self.state["brought"] += size
+        # Aligned as torch's own memory is, since a sum may come out differently otherwise.
+        stretch = Stretch(size + 64)
+        memory = torch.frombuffer(stretch, dtype=torch.uint8)
+        start = -memory.data_ptr() % 64
+        first = memory.data_ptr() + start
+        self.stretches[id(stretch)] = (first, first + size)
+        weakref.finalize(stretch, self._given_back, id(stretch), size)
+        return memory[start : start + size]
+
+    def _given_back(self, key, size):
+        del self.stretches[key]
+        self.state["used"] -= size

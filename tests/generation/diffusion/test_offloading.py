@@ -1,5 +1,6 @@
 """Short of memory: every offload level, and the way down."""
 
+import gc
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from generation.diffusion.memory import OFFLOAD_LEVELS
 from generation.diffusion.offloading import Offloading
+from generation.diffusion.tensors import weights_of
 from generation.errors import GenerationCancelled, OutOfMemory
 from generation.kinds import ControlLora, ImageToImage, Inpaint, Upscale
 from tests.generation.engines import (
@@ -32,9 +34,7 @@ def on_small_device(tiny, budget=None, free=None, **changes):
 
 @pytest.fixture(scope="module")
 def resident(tiny):
-    engine = new_engine(tiny)
-    engine.load()
-    return engine
+    return on_small_device(tiny)
 
 
 @pytest.fixture
@@ -101,21 +101,48 @@ def test_on_lower_offload_levels_less_rests_on_the_device(tiny, requests, level)
     assert ours == theirs if is_the_vae_alone else ours < theirs
 
 
-def test_parts_go_back_to_rest_when_a_generation_is_cancelled(tiny, fox, resident):
-    engine = on_small_device(tiny, offload_level="model-offload")
-    moved = []
-    transformer = model(engine).text_to_image.transformer
-    transformer.to = lambda where: moved.append(where)
+@pytest.mark.parametrize("level", OFFLOAD_LEVELS[1:])
+def test_parts_go_back_to_rest_when_a_generation_is_cancelled(tiny, fox, resident, level):
+    engine = on_small_device(tiny, offload_level=level)
+    device = offloading(engine).device
+    at_rest, weights = device.state["used"], identities(engine)
 
     def cancel(step):
+        assert device.state["used"] > at_rest or level == "text-offload"
         raise GenerationCancelled
 
     with pytest.raises(GenerationCancelled):
         engine.generate(fox, cancel)
 
-    del transformer.to
-    assert moved == [torch.device("cpu"), "cpu"]
+    gc.collect()
+    assert device.state["used"] == at_rest
+    assert identities(engine) == weights, "the very same weights are in their places again"
     assert same(engine.generate(fox, ignore), resident.generate(fox, ignore))
+
+
+def identities(engine):
+    return [id(weight) for weight in weights_of(model(engine).parts)]
+
+
+@pytest.mark.parametrize("level", ["model-offload", "group-offload", "sequential-offload"])
+def test_what_rests_is_never_written_and_never_used_to_compute(tiny, fox, level):
+    """On a card it would be on the wrong side; and nothing is to be copied back."""
+    engine = on_small_device(tiny, offload_level=level)
+    transformer = model(engine).text_to_image.transformer
+    block = transformer.transformer_blocks[0]
+    layer = block.attn.to_q
+    at_rest, before = layer.weight, layer.weight.clone()
+    version = at_rest._version
+    device, seen = offloading(engine).device, []
+    layer.register_forward_pre_hook(lambda module, args: seen.append(device.holds(layer.weight)))
+
+    engine.generate(fox, ignore)
+
+    assert seen == [True] * fox.num_inference_steps
+    assert layer.weight is at_rest
+    assert not device.holds(at_rest)
+    assert torch.equal(at_rest, before)
+    assert at_rest._version == version
 
 
 def test_memory_is_given_back_with_the_parts_that_were_on_the_device_for_a_while():
@@ -180,12 +207,12 @@ def test_on_the_last_offload_level_there_is_nowhere_to_go(tiny, fox):
 
 
 def test_the_way_down_ends_at_the_first_level_on_which_the_weights_fit(tiny, fox, resident):
-    """Text encoders, transformer: each is larger than what fits at once."""
-    engine = on_small_device(tiny, budget=130_000)
+    """Not all parts fit at once; transformer and VAE do, and nothing beside them."""
+    engine = on_small_device(tiny, budget=460_000)
 
+    assert engine.current_offload_level == "text-offload"
+    drawn = engine.generate(fox, ignore)  # and there no text encoder finds room
     assert engine.current_offload_level == "model-offload"
-    drawn = engine.generate(fox, ignore)  # and there the transformer does not fit either
-    assert engine.current_offload_level == "group-offload"
     assert same(drawn, resident.generate(fox, ignore))
 
 
@@ -297,7 +324,7 @@ def test_a_controlnet_that_does_not_fit_at_all_costs_an_offload_level(tiny, cann
 
 
 def test_the_size_is_never_changed_behind_ones_back(tiny, fox):
-    engine = on_small_device(tiny, budget=200_000)
+    engine = on_small_device(tiny, budget=460_000)
 
     drawn = engine.generate(replace(fox, width=128, height=96), ignore)
 
