@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any
 
@@ -119,8 +119,13 @@ def complete(
 
 
 def model_name(model: Model) -> str:
-    """The name of the weights in a record: repository, and revision where it is pinned."""
-    return f"{model.repository}@{model.revision}" if model.revision else model.repository
+    """The name of the weights in a record: repository, and revision where it is pinned, and the
+    transformer that stands in for its own; of a path its last part, which tells nothing else."""
+    name = f"{model.repository}@{model.revision}" if model.revision else model.repository
+    if model.transformer is None:
+        return name
+    is_path = model.transformer.startswith((".", "/", "~"))
+    return f"{name}, {PurePath(model.transformer).name if is_path else model.transformer}"
 
 
 def command_of(request: GenerationRequest, images: int) -> ImagineCommand:

@@ -48,6 +48,7 @@ class Model(Section):
     repository: str = "demo"
     profile: str | None = None
     revision: str | None = None
+    transformer: str | None = None
     accept_license: bool = False
     device: str = "auto"
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"

@@ -31,7 +31,7 @@ from huggingface_hub import (
 from tqdm import tqdm
 
 from generation.errors import ModelUnavailable
-from generation.wanted import NOT_WANTED, OnProgress, Wanted
+from generation.wanted import OnProgress, Wanted
 
 #: Bytes that stay free on the disk beside what is downloaded.
 MARGIN = 500_000_000
@@ -284,7 +284,7 @@ def _snapshot(wanted: Wanted, token: str | None, **how: Any) -> Any:
         revision=wanted.revision,
         token=token,
         allow_patterns=wanted.patterns,
-        ignore_patterns=list(NOT_WANTED),
+        ignore_patterns=wanted.left_out,
         tqdm_class=_bar(lambda count: None),
         **how,
     )

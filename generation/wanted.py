@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-WeightsRole = Literal["pipeline", "transformer", "controlnet", "lora", "preprocessor"]
+WeightsRole = Literal["pipeline", "base", "transformer", "controlnet", "lora", "preprocessor"]
 
 #: Words of people for the roles.
 WORDS: dict[WeightsRole, str] = {
     "pipeline": "model",
+    "base": "model",
     "transformer": "model",
     "controlnet": "ControlNet",
     "lora": "LoRA",
@@ -25,8 +26,17 @@ WORDS: dict[WeightsRole, str] = {
 #: weights a second time, as one file of 24 GB, at the top.
 PATTERNS: dict[WeightsRole, tuple[str, ...]] = {
     "pipeline": ("model_index.json", "*/*.json", "*/*.txt", "*/*.model", "*/*.safetensors"),
+    # The same, whose transformer comes from elsewhere.
+    "base": ("model_index.json", "*/*.json", "*/*.txt", "*/*.model", "*/*.safetensors"),
     # The others of its parts are those of the model in memory.
-    "transformer": ("model_index.json", "transformer/*.json", "transformer/*.safetensors"),
+    "transformer": (
+        "model_index.json",
+        "transformer/*.json",
+        "transformer/*.safetensors",
+        "config.json",
+        "diffusion_pytorch_model*.json",
+        "diffusion_pytorch_model*.safetensors",
+    ),
     "controlnet": ("config.json", "diffusion_pytorch_model*.json", "diffusion_*.safetensors"),
     "lora": ("*.safetensors",),
     "preprocessor": ("*.json", "model*.safetensors"),
@@ -34,6 +44,8 @@ PATTERNS: dict[WeightsRole, tuple[str, ...]] = {
 
 #: The same weights in another format, which only a `variant` reads.
 NOT_WANTED = ("*.fp16.*", "*.fp32.*", "*.bf16.*", "*.non_ema.*")
+#: What a pipeline can do without whose transformer comes from elsewhere.
+OF_TRANSFORMER = ("transformer/*.safetensors",)
 
 OnProgress = Callable[[int, int], None]
 
@@ -67,6 +79,13 @@ class Wanted:
     def patterns(self) -> list[str]:
         """Patterns of the files to fetch, as `fnmatch` reads them."""
         return list(PATTERNS[self.role]) if self.file is None else [self.file]
+
+    @property
+    def left_out(self) -> list[str]:
+        """Patterns of files that are not fetched all the same; a file that is named always is."""
+        if self.file is not None:
+            return []
+        return [*NOT_WANTED, *(OF_TRANSFORMER if self.role == "base" else ())]
 
 
 def progress_sentence(what: str, done: int, size: int) -> str:

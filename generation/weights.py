@@ -128,7 +128,7 @@ def wanted_from_hub(
             f"{repository!r} is neither a folder nor a repository id such as"
             " black-forest-labs/FLUX.1-dev"
         )
-    if wanted.file is not None and role == "pipeline":
+    if wanted.file is not None and role in ("pipeline", "base"):
         raise ModelUnavailable(_file_for_folder(repository, role))
     return wanted
 
@@ -157,7 +157,8 @@ def remove_damaged(folder: Path) -> list[str]:
 
 
 def _folder(name: str, role: WeightsRole) -> Path | None:
-    """The folder, or the file of a LoRA, that *name* is; None where it is of the demo or an id.
+    """The folder, or the file of a LoRA or a transformer, that *name* is; None where it is of the
+    demo or an id.
 
     Raises:
         ModelUnavailable: It reads like one that is here, and there is none.
@@ -165,19 +166,19 @@ def _folder(name: str, role: WeightsRole) -> Path | None:
     if is_demo(name):
         return None
     here = Path(name).expanduser()
-    if here.is_dir() or (here.is_file() and role == "lora"):
+    if here.is_dir() or (here.is_file() and role in ("lora", "transformer")):
         return here.absolute()
     if here.is_file():
         raise ModelUnavailable(_file_for_folder(name, role))
     if name.startswith((".", "/", "~")):
-        what = "file" if name.endswith(".safetensors") else "folder"
+        what = "file" if name.endswith((".safetensors", ".gguf")) else "folder"
         raise ModelUnavailable(f"the {what} {name} does not exist")
     return None
 
 
 def _file_for_folder(name: str, role: WeightsRole) -> str:
     """A sentence on the file *name* where *role* asks for a folder."""
-    if role != "pipeline":
+    if role not in ("pipeline", "base"):
         return f"{name} is a file: a {WORDS[role]} is a folder"
     return (
         f"{name} is a file: name it as model.transformer, and a whole model, such as"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from bot.assembly.parts import role_of_model
 from bot.config import Config
 from bot.views import About
 from generation import weights
@@ -65,7 +66,7 @@ def _token_remarks(config: Config) -> Callable[[GenerationRequest], tuple[str, .
                 return ()  # importing it would keep everybody waiting; the engine is about to
             folder = weights.local_folder(
                 config.model.repository,
-                "pipeline",
+                role_of_model(config),
                 config.storage.download_dir,
                 revision=config.model.revision,
             )

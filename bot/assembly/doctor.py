@@ -22,7 +22,7 @@ from bot.assembly.cluster import node_verdicts
 from bot.assembly.decoding import decoders
 from bot.assembly.engine import Plan, devices, engine_name
 from bot.assembly.folder import CLOCK, check_database_is_there, database_path
-from bot.assembly.parts import faulty_presets
+from bot.assembly.parts import faulty_presets, role_of_model
 from bot.assembly.platforms import PLATFORMS, Platform
 from bot.assembly.screening import screens_verdict
 from bot.assembly.unfit_weights import unfit_model, unfit_presets
@@ -77,6 +77,7 @@ def findings(
     yield Finding("provenance", *provenance_verdict(config.provenance))
     yield from device_findings(config, busy)
     yield model_finding(config, secrets)
+    yield from transformer_findings(config)
     with busy("looking at the weights"):
         yield from weights_findings(config)
     with busy("planning the memory"):
@@ -310,12 +311,31 @@ def main_memory_finding(waiting: Sequence[int], room: int) -> Finding:
     return Finding("memory", False, f"{sentence}, so {left_out} of them cannot draw: {WAY_OUT}")
 
 
+def transformer_findings(config: Config) -> Iterator[Finding]:
+    """A finding about the transformer that stands in for the model's own, where one is named."""
+    name = config.model.transformer
+    if name is None:
+        return
+    try:
+        wanted = weights.wanted_from_hub(name, "transformer")
+    except FluxbotError as error:
+        yield Finding("model", False, f"model.transformer: {error}")
+        return
+    where = "which is here"
+    if wanted is not None:
+        from generation import hub
+
+        is_here = hub.cached(wanted) is not None
+        where = "which is in the cache" if is_here else "to be fetched from the Hugging Face Hub"
+    yield Finding("model", True, f"with the transformer of {name}, {where}")
+
+
 def model_finding(config: Config, secrets: Secrets) -> Finding:
     """The finding about the model: the place of its weights, or the reason why there is none."""
     repository, revision = config.model.repository, config.model.revision
     try:
         check_license(config)
-        wanted = weights.wanted_from_hub(repository, "pipeline", revision)
+        wanted = weights.wanted_from_hub(repository, role_of_model(config), revision)
     except (ConfigError, FluxbotError) as error:
         return Finding("model", False, str(error))
     if repository == weights.DEMO:

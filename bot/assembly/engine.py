@@ -65,6 +65,7 @@ class Plan:
         return {
             "repository": model.repository,
             "revision": model.revision,
+            "transformer": model.transformer,
             "download_dir": self.config.storage.download_dir,
             "device": self.device,
             "dtype": model.dtype,

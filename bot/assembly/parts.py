@@ -28,6 +28,11 @@ def preprocessor_models(config: Config, token: str | None = None) -> dict[str, A
     }
 
 
+def role_of_model(config: Config) -> WeightsRole:
+    """What is wanted of ``model.repository``: all of it, or all but its transformer."""
+    return "pipeline" if config.model.transformer is None else "base"
+
+
 def parts_of(preset: Preset, preprocessors: Preprocessors) -> list[tuple[str, WeightsRole]]:
     """Names and roles of the weights that *preset* draws with beside the model."""
     parts = list(preset.kind.weights)
@@ -60,8 +65,10 @@ def wanted(config: Config, names: Iterable[str]) -> list[Wanted]:
     """
     preprocessors = Preprocessors(**preprocessor_models(config))
     parts = [part for name in names for part in parts_of(config.presets[name], preprocessors)]
+    model = config.model
     needed = [
-        weights.wanted_from_hub(config.model.repository, "pipeline", config.model.revision),
+        weights.wanted_from_hub(model.repository, role_of_model(config), model.revision),
+        *([weights.wanted_from_hub(model.transformer, "transformer")] if model.transformer else ()),
         *(weights.wanted_from_hub(name, role) for name, role in parts),
     ]
     return list(dict.fromkeys(each for each in needed if each is not None))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from bot.assembly.parts import faulty_presets
+from bot.assembly.parts import faulty_presets, role_of_model
 from bot.config import Config
 from generation import weights
 from generation.errors import FluxbotError
@@ -24,10 +24,15 @@ def unfit_model(config: Config) -> str | None:
 
     if (sentence := unfit.by_name(config.model.repository)) is not None:
         return sentence
-    folder = _model_folder(config)
-    if folder is None or weights.is_demo(config.model.repository):
+    folder, is_whole = _model_folder(config), config.model.transformer is None
+    if folder is None:
         return None
-    return _judged(lambda: unfit.model(folder))
+    is_known = weights.is_demo(config.model.repository)
+    if not is_known and (
+        sentence := _judged(lambda: unfit.model(folder, has_own_transformer=is_whole))
+    ):
+        return sentence
+    return None if is_whole else _judged(lambda: _of_transformer(folder, config))
 
 
 def unfit_presets(config: Config) -> dict[str, str]:
@@ -35,6 +40,8 @@ def unfit_presets(config: Config) -> dict[str, str]:
     the preset; those of `faulty_presets` are left out."""
 
     folder, faulty = _model_folder(config), faulty_presets(config)
+    if config.model.transformer is not None:
+        folder = None  # its layers are elsewhere, and perhaps packed: names alone are judged
     found: dict[str, str] = {}
     for preset in config.presets.values():
         if preset.name in faulty:
@@ -52,6 +59,17 @@ def unfit_presets(config: Config) -> dict[str, str]:
         for sentence in filter(None, map(_judged, judges)):
             found.setdefault(preset.name, f"preset {preset.name}: {sentence}")
     return found
+
+
+def _of_transformer(folder: Path, config: Config) -> str | None:
+    from generation.families import flux1_files
+
+    name = config.model.transformer
+    assert name is not None
+    found = weights.local_folder(name, "transformer", config.storage.download_dir)
+    if found is not None:
+        flux1_files.check(found, folder, config.model.quantization)
+    return None
 
 
 def _of_controlnet(name: str, config: Config) -> str | None:
@@ -75,7 +93,7 @@ def _model_folder(config: Config) -> Path | None:
     try:
         return weights.local_folder(
             config.model.repository,
-            "pipeline",
+            role_of_model(config),
             config.storage.download_dir,
             config.model.revision,
         )

@@ -7,17 +7,14 @@ import gc
 import logging
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import diffusers
 import numpy as np
 import torch
-import transformers
 from PIL import Image
 
 from generation import weights
@@ -32,13 +29,15 @@ from generation.diffusion.device import (
 )
 from generation.diffusion.embeddings import Embeddings, PromptEncoder
 from generation.diffusion.family import Call, LoadOptions, Model
+from generation.diffusion.libraries import quieten_libraries
 from generation.diffusion.main_memory import MainMemory
 from generation.diffusion.memory import OffloadLevel
+from generation.diffusion.model_files import ModelFiles, local_files, role
 from generation.diffusion.offloading import Offloading
 from generation.diffusion.step_ends import StepEnds
 from generation.diffusion.warming import warm_up
 from generation.errors import DegenerateResult, ModelUnavailable, OutOfMemory
-from generation.families import family_of, unfit
+from generation.families import unfit
 from generation.preprocessors import Preprocessors
 from generation.protocols import OnStep
 from generation.results import GenerationResult
@@ -105,6 +104,8 @@ class DiffusionEngine:
         repository: "demo", a folder, or a repository id; see `weights.resolve`.
         revision: Branch, tag or commit of it; ControlNets and LoRAs name theirs as
             "owner/name@revision".
+        transformer: File, folder or repository that the transformer comes from, as "owner/name",
+            "owner/name/FILE" or a path; None takes that of *repository*.
         download_dir: Folder for all that has to be built or downloaded.
         device: "auto", "cpu", "mps", "cuda" or "cuda:N".
         dtype: "auto", "bfloat16", "float16" or "float32".
@@ -133,6 +134,7 @@ class DiffusionEngine:
         repository: str = weights.DEMO,
         *,
         revision: str | None = None,
+        transformer: str | None = None,
         download_dir: Path = Path("download"),
         device: str = "auto",
         dtype: str = "auto",
@@ -154,6 +156,7 @@ class DiffusionEngine:
     ) -> None:
         self.repository = repository
         self.revision = revision
+        self.transformer = transformer
         self.download_dir = download_dir
         self._named_device = device
         self.dtype = dtype
@@ -209,7 +212,11 @@ class DiffusionEngine:
             torch.set_num_threads(self.threads)
         try:
             loaded = self._open(
-                self.repository, "pipeline", self._read, log.info, revision=self.revision
+                self.repository,
+                role(self.transformer),
+                self._with_transformer,
+                log.info,
+                revision=self.revision,
             )
             self._current = loaded
             with _as_out_of_memory(
@@ -257,12 +264,12 @@ class DiffusionEngine:
         Raises:
             ModelUnavailable: They are damaged or of no known family, or there is no such device.
         """
-        folder = weights.local_folder(self.repository, "pipeline", self.download_dir, self.revision)
-        if folder is None:
+        files = local_files(self.repository, self.revision, self.transformer, self.download_dir)
+        if files is None:
             return None
-        with _damage_as_sentence(folder):
-            device = self._device_for(folder)
-            sizes = self._sizes(folder, self._precision(device))
+        with _damage_as_sentence(files.transformer or files.folder):
+            device = self._device_for(files)
+            sizes = self._sizes(files, self._precision(device))
             return self._plan(sizes, device, device.total_memory)
 
     def forget_prompts(self) -> None:
@@ -286,11 +293,22 @@ class DiffusionEngine:
         if device is not None:
             device.free_unused()
 
-    def _read(self, folder: Path) -> Loaded:
-        """The model in *folder*, planned and read, its parts in main memory."""
-        device = self._device_for(folder)
+    def _with_transformer(self, folder: Path) -> Loaded:
+        """The model in *folder*, with the transformer that is named beside it."""
+        if self.transformer is None:
+            return self._read(ModelFiles(folder))
+        return self._open(
+            self.transformer,
+            "transformer",
+            lambda found: self._read(ModelFiles(folder, found)),
+            log.info,
+        )
+
+    def _read(self, files: ModelFiles) -> Loaded:
+        """The model of *files*, planned and read, its parts in main memory."""
+        device = self._device_for(files)
         precision = self._precision(device)
-        sizes = self._sizes(folder, precision)
+        sizes = self._sizes(files, precision)
         plan = self._plan(sizes, device, device.free_memory)
         words = memory.in_gigabytes
         log.info(
@@ -305,10 +323,10 @@ class DiffusionEngine:
         self._main_memory.claim(plan.waiting[plan.level])
         reserve = memory.reserve(sizes, self.pixels, self.max_sequence_length)
         offloading = Offloading(device, plan.level, reserve)
-        compiles = pays(self.compiled, device, memory.parameters(folder))
+        compiles = pays(self.compiled, device, files.parameters)
         compiling = Compiling(offloading, compiles, self.compiler)
-        model = family_of(folder).load(
-            folder,
+        model = files.family.load(
+            files.folder,
             LoadOptions(
                 name=self.repository,
                 device=device,
@@ -319,6 +337,7 @@ class DiffusionEngine:
                 max_controlnets=self.max_controlnets,
                 max_loras=self.max_loras,
                 room=None if plan.free is None else plan.free - reserve,
+                transformer=files.transformer,
             ),
         )
         encoder = PromptEncoder(model.encode, device.torch_device)
@@ -330,8 +349,8 @@ class DiffusionEngine:
 
         warm_up(loaded.compiling, draw, self.pixels)
 
-    def _device_for(self, folder: Path) -> Device:
-        parameters = memory.parameters(folder)
+    def _device_for(self, files: ModelFiles) -> Device:
+        parameters = files.parameters
         device = self._choose_device(self._named_device, self.dtype, parameters)
         if device.torch_device.type == "cpu" and parameters >= MANY_PARAMETERS:
             log.warning(
@@ -343,9 +362,9 @@ class DiffusionEngine:
     def _precision(self, device: Device) -> quantization.Precision:
         return quantization.precision(self.quantized, self.text_quantized, device)
 
-    def _sizes(self, folder: Path, precision: quantization.Precision) -> memory.Sizes:
-        """Sizes of the model in *folder*, with room for ControlNets."""
-        sizes = family_of(folder).read_sizes(folder, precision)
+    def _sizes(self, files: ModelFiles, precision: quantization.Precision) -> memory.Sizes:
+        """Sizes of the model of *files*, with room for ControlNets."""
+        sizes = files.sizes(precision)
         for name in self.controlnets:
             sizes = self._with_room_for(name, sizes)
         return sizes
@@ -475,17 +494,6 @@ def _ignore(step: Step) -> None:
 def is_blank_image(image: Image.Image) -> bool:
     """Whether an RGB image is of one colour throughout, give or take one of 255 shades."""
     return all(np.ptp(channel) <= 2 for channel in np.asarray(image).transpose(2, 0, 1))
-
-
-def quieten_libraries() -> None:
-    """Leave errors to the log, and the terminal to the bot: no bars, no advice."""
-    for library in (diffusers, transformers):
-        library.utils.logging.set_verbosity_error()
-        library.utils.logging.disable_progress_bar()
-    # diffusers' own ControlNet uses a class that diffusers deprecates.
-    warnings.filterwarnings("ignore", ".FluxPosEmbed. is deprecated", FutureWarning)
-    # Nothing is ever merged into quantized weights.
-    warnings.filterwarnings("ignore", "TorchaoLoraLinear was instantiated", UserWarning)
 
 
 def _place_weights(loaded: Loaded) -> None:

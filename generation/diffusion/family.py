@@ -57,6 +57,8 @@ class LoadOptions:
         max_controlnets: ControlNets and their like kept in memory, at least 1.
         max_loras: LoRAs kept in memory, at least 1.
         room: Bytes of the device that weights may take; None where that is not known.
+        transformer: File or folder of the transformer, where it does not come from the model's own
+            folder.
     """
 
     name: str
@@ -68,6 +70,7 @@ class LoadOptions:
     max_controlnets: int
     max_loras: int
     room: int | None
+    transformer: Path | None = None
 
     def quantize(
         self, part: torch.nn.Module, kind: Kind, role: Role, kept: tuple[str, ...] = ()
@@ -157,8 +160,12 @@ class Model(Protocol):
 class Family(Protocol):
     """A family of models, before one of them is in memory."""
 
-    def read_sizes(self, folder: Path, precision: Precision) -> Sizes:
-        """Sizes of the model in *folder*, in these number formats; loads nothing."""
+    def read_sizes(self, folder: Path, precision: Precision, transformer: Path | None) -> Sizes:
+        """Sizes of the model in *folder*, in these number formats; loads nothing.
+
+        Args:
+            transformer: File or folder of the transformer, where it comes from elsewhere.
+        """
         ...
 
     def load(self, folder: Path, options: LoadOptions) -> Model:

@@ -124,10 +124,12 @@ class Head:
 
     Attributes:
         shapes: Of all tensors, by their names.
+        sizes: Their bytes.
         metadata: What its writer says about it.
     """
 
     shapes: Mapping[str, Shape]
+    sizes: dict[str, int] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -182,7 +184,12 @@ def read_head(file: Path) -> Head:
             raise ValueError("it is no safetensors file, or not whole")
         head: dict[str, Any] = json.loads(opened.read(length))
     metadata = head.pop("__metadata__", {})
-    return Head({name: tuple(tensor["shape"]) for name, tensor in head.items()}, metadata)
+    spans = {name: tensor["data_offsets"] for name, tensor in head.items()}
+    return Head(
+        {name: tuple(tensor["shape"]) for name, tensor in head.items()},
+        {name: end - start for name, (start, end) in spans.items()},
+        metadata,
+    )
 
 
 def layout(names: Iterable[str], known: Names) -> Layout:

@@ -148,8 +148,6 @@ def _lay(part: torch.nn.Module, changes: Mapping[str, Change], adapter: str) -> 
     with warnings.catch_warnings():
         # Several LoRAs in one model are meant; which of them is active is said at each use.
         warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
-        # Nothing is ever merged into quantized weights.
-        warnings.filterwarnings("ignore", "TorchaoLoraLinear was instantiated", UserWarning)
         inject_adapter_in_model(config, part, adapter)
     layers = dict(_layers(part))
     with torch.no_grad():

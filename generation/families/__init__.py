@@ -21,8 +21,11 @@ FAMILIES: dict[str, str] = {
 }
 
 
-def family_of(folder: Path) -> Family:
+def family_of(folder: Path, *, has_own_transformer: bool = True) -> Family:
     """The family that draws with the model in *folder*.
+
+    Args:
+        has_own_transformer: Whether its transformer comes from there too.
 
     Raises:
         ModelUnavailable: There is none, or it is not such a model as its family draws with; with
@@ -32,7 +35,7 @@ def family_of(folder: Path) -> Family:
     index = folder / "model_index.json"
     name = _class_name(index) if index.is_file() else None
     if name is None or name not in FAMILIES or name == FLUX1:
-        sentence = unfit.model(folder)
+        sentence = unfit.model(folder, has_own_transformer=has_own_transformer)
         if sentence is not None:
             raise ModelUnavailable(sentence)
     assert name is not None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ from generation.diffusion.step_cache import StepCache, skipping
 from generation.diffusion.tensors import stored_bytes
 from generation.diffusion.tiles import with_low_frequencies
 from generation.errors import ModelUnavailable
-from generation.families import flux1_names, unfit
+from generation.families import flux1_files, flux1_names, unfit
 from generation.families.flux1_controlnets import (
     StoppingControlNet,
     check_belongs,
@@ -114,8 +115,11 @@ class Flux1:
         options.compiling.compile_decoder(base.vae)
 
     @staticmethod
-    def read_sizes(folder: Path, precision: Precision) -> memory.Sizes:
-        """Sizes of the model in *folder*, in these number formats."""
+    def read_sizes(
+        folder: Path, precision: Precision, transformer: Path | None = None
+    ) -> memory.Sizes:
+        """Sizes of the model in *folder*, in these number formats, with the *transformer* of
+        another file or folder where one is named."""
         value, text = precision.dtype.itemsize, precision.text_dtype.itemsize
         layers = quantization.BYTES.get
         formats = {
@@ -123,14 +127,23 @@ class Flux1:
             "text_encoder": memory.Format(text),
             "text_encoder_2": memory.Format(text, layers(precision.text), KEPT_IN_TEXT),
         }
-        return memory.read_sizes(folder, value, formats)
+        sizes = memory.read_sizes(folder, value, formats)
+        whole, block = flux1_files.sizes(transformer or folder, formats["transformer"])
+        return replace(sizes, transformer=whole, block=block)
 
     @classmethod
     def load(cls, folder: Path, options: LoadOptions) -> Model:
         """The model in *folder*, in main memory; its parts are not placed yet."""
         precision = options.precision
+        flux1_files.check_packing(options.transformer or folder, precision.transformer)
+        given = {}
+        if options.transformer is not None:
+            given["transformer"] = flux1_files.transformer_of(
+                options.transformer, folder, precision.dtype, KEPT
+            )
         base = FluxPipeline.from_pretrained(
             folder,
+            **given,
             dtype={
                 "default": precision.dtype,
                 "text_encoder": precision.text_dtype,

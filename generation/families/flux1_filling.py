@@ -22,6 +22,10 @@ def load_transformer(
     folder: Path, options: LoadOptions, kept: tuple[str, ...]
 ) -> FluxTransformer2DModel:
     """The transformer of the pipeline in *folder*, quantized but for the layers *kept*."""
+    if folder.is_file():
+        raise ModelUnavailable(
+            f"{folder} is a file: a model that fills is named by its repository or its folder"
+        )
     transformer: FluxTransformer2DModel = FluxTransformer2DModel.from_pretrained(
         folder,
         subfolder="transformer",

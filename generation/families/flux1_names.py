@@ -120,6 +120,7 @@ OF_TRANSFORMER = re.compile(
     r"(?:base_model_model_|model_diffusion_model_|diffusion_model_|lora_unet_|lora_transformer_"
     r"|lycoris_|unet_|transformer_(?!blocks_))*"
 )
+DOTTED = re.compile(r"^(base_model\.model|(model\.)?diffusion_model|transformer)\.")
 OF_CLIP = re.compile(
     r"(?:lora_te1?_|text_encoder_|text_encoders_clip_l_transformer_|clip_l_transformer_)"
     r"(?:text_model_)?(?=encoder_layers_)"
@@ -176,7 +177,7 @@ def places(name: str) -> tuple[Place, ...]:
 
 def norm(name: str) -> str | None:
     """diffusers' name of the norm *name*; None where it is none."""
-    name = re.sub(r"^(transformer|diffusion_model|base_model\.model)\.", "", name)
+    name = DOTTED.sub("", name)
     if re.fullmatch(r"(single_)?transformer_blocks\.\d+\.attn\.norm_(added_)?[qk]", name):
         return name
     found = re.fullmatch(r"(double|single)_blocks\.(\d+)\.(.+)", name)

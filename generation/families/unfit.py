@@ -9,6 +9,7 @@ ones.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,49 @@ def model(folder: Path, *, has_own_transformer: bool = True) -> str | None:
     return _transformer(folder)
 
 
+def channels(name: str, own: int, given: int) -> str | None:
+    """Why the transformer *name* of *own* channels cannot be *given* so many."""
+    if own == given:
+        return None
+    if own == 2 * given:
+        way = _way("FluxControlPipeline")
+    elif own > 2 * given:
+        way = _way("FluxFillPipeline")
+    else:
+        way = f"is for another VAE: name a whole model, such as {DEV}, as model.repository"
+    return f"{name} {way} (its transformer takes {own} channels, and FLUX.1 gives {given})"
+
+
+def widths(name: str, own: Mapping[str, Any], base: Mapping[str, Any]) -> str | None:
+    """Why the transformer *name* with the configuration *own* does not go with the text encoders
+    and the VAE of the one with the configuration *base*."""
+    found = channels(name, own.get("in_channels", 64), base.get("in_channels", 64))
+    if found is not None:
+        return found
+    for key in ("joint_attention_dim", "pooled_projection_dim"):
+        if own.get(key) != base.get(key):
+            return (
+                f"{name} was not made for the text encoders of model.repository: its {key} is"
+                f" {own.get(key)}, and they give {base.get(key)}"
+            )
+    return None
+
+
+def transformer(folder: Path, base: Mapping[str, Any]) -> str | None:
+    """Why the transformer in *folder* cannot stand in for the one with the configuration *base*.
+
+    Raises:
+        OSError, ValueError: Its files are damaged.
+    """
+    if not (folder / "config.json").is_file():
+        return f"{folder} holds no transformer in diffusers' format: name its file, if it has one"
+    config = _json(folder / "config.json")
+    name = config.get("_class_name", "FluxTransformer2DModel")
+    if name != "FluxTransformer2DModel":
+        return f"the transformer in {folder} is a {name}, and none of FLUX.1's: name another one"
+    return widths(str(folder), config, base)
+
+
 def controlnet(folder: Path) -> str | None:
     """Why the ControlNet in *folder* cannot be drawn with.
 
@@ -177,16 +221,8 @@ def _transformer(folder: Path) -> str | None:
         return f"the transformer in {folder} is a {name}, and none of FLUX.1's: name another model"
     vae = _json(folder / "vae" / "config.json")
     # A token holds 2 x 2 latent pixels.
-    channels, own = 4 * vae.get("latent_channels", 16), config.get("in_channels", 64)
-    if own == channels:
-        return None
-    if own == 2 * channels:
-        way = _way("FluxControlPipeline")
-    elif own > 2 * channels:
-        way = _way("FluxFillPipeline")
-    else:
-        way = f"is for another VAE: name a whole model, such as {DEV}, as model.repository"
-    return f"{folder} {way} (its transformer takes {own} channels, and FLUX.1 gives {channels})"
+    given = 4 * vae.get("latent_channels", 16)
+    return channels(str(folder), config.get("in_channels", 64), given)
 
 
 def _layer_sizes(folder: Path) -> dict[str, dict[str, tuple[int, int]]]:

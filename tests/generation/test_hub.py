@@ -176,6 +176,22 @@ def test_a_pinned_commit_and_one_file_of_several_are_understood(hub, mine):
     assert hub.fetched == ["oil.safetensors"]
 
 
+def test_beside_a_file_of_a_transformer_all_but_that_comes_of_the_model(hub, mine):
+    """Also a file whose name says that it is in 16 bits, which is left out of whole folders."""
+    hub.repositories["lab/gguf"] = Repository(
+        {"flux-Q4_K_S.gguf": SHARD, "unet/flux.bf16.safetensors": SHARD[1:]}
+    )
+
+    base = mine.ask("resolve('lab/flux', 'base')")
+    packed = mine.ask("resolve('lab/gguf/flux-Q4_K_S.gguf', 'transformer')")
+    halves = mine.ask("resolve('lab/gguf/unet/flux.bf16.safetensors', 'transformer')")
+
+    assert files(Path(base["result"])) == {"model_index.json", "transformer/config.json"}
+    assert Path(packed["result"]).read_bytes() == SHARD
+    assert Path(halves["result"]).read_bytes() == SHARD[1:]
+    assert mine.ask("resolve('lab/flux', 'base')")["told"] == []
+
+
 @pytest.mark.parametrize(
     ("name", "token", "sentence"),
     [
@@ -382,6 +398,17 @@ def test_of_one_preset_only_what_it_needs_is_fetched(command, hub):
     assert set(hub.fetched) == WANTED | {"ink.safetensors"}
     status, output = command("download", "inkk")
     assert (status, "there is no preset inkk: there are plain, canny" in output) == (1, True)
+
+
+def test_with_a_transformer_of_its_own_the_model_s_is_not_fetched(command, hub, tmp_path):
+    file = tmp_path / "config.toml"
+    named = 'transformer = "lab/styles/ink.safetensors"'
+    file.write_text(CONFIG.replace("[model]", f"[model]\n{named}"))
+
+    status, _ = command("download", "plain")
+
+    assert status == 0
+    assert set(hub.fetched) == {"model_index.json", "transformer/config.json", "ink.safetensors"}
 
 
 def test_a_damaged_cache_is_found_repaired_listed_and_cleared(command, hub, tmp_path):

@@ -31,7 +31,7 @@ class Stripes:
         self.step = 0
 
     @staticmethod
-    def read_sizes(folder, precision):
+    def read_sizes(folder, precision, transformer):
         return Sizes(1, 1, 1)
 
     @classmethod
