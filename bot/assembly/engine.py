@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from bot.assembly.neighbours import Call, Event, tell
-from bot.assembly.parts import controlnets, preprocessor_models
+from bot.assembly.parts import controlnets, loras, preprocessor_models
 from bot.config import Config, Secrets
 from bot.sections import Engine as EngineSettings
 from generation.cards import alone_with, cards, has_card
@@ -76,6 +76,7 @@ class Plan:
             "max_sequence_length": model.max_sequence_length,
             "token": self.secrets.hf_token,
             "controlnets": controlnets(self.config),
+            "loras": loras(self.config),
             "pixels": max(model.width * model.height, self.config.limits.pixels),
         }
 

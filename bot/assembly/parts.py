@@ -76,7 +76,16 @@ def wanted(config: Config, names: Iterable[str]) -> list[Wanted]:
 
 def controlnets(config: Config) -> tuple[str, ...]:
     """ControlNets of all presets that are not faulty, each once; room is planned for them."""
-    faulty = faulty_presets(config)
-    sound = [each for each in config.presets.values() if each.name not in faulty]
+    sound = _sound(config)
     nets = [name for each in sound for name, role in each.kind.weights if role == "controlnet"]
     return tuple(dict.fromkeys(nets))
+
+
+def loras(config: Config) -> tuple[str, ...]:
+    """LoRAs of all presets that are not faulty, each once; compiled code has room for them."""
+    return tuple(dict.fromkeys(each.lora for each in _sound(config) if each.lora is not None))
+
+
+def _sound(config: Config) -> list[Preset]:
+    faulty = faulty_presets(config)
+    return [each for each in config.presets.values() if each.name not in faulty]

@@ -57,6 +57,7 @@ class Compiling:
         backend: torch's name of the compiler.
 
     Attributes:
+        is_wanted: Whether anything is compiled at all, as long as that works.
         failures: Why something is drawn without, by what it is: "blocks" or "VAE".
         stance: What torch does where a new graph would be needed and none may be made.
     """
@@ -65,7 +66,7 @@ class Compiling:
         self.failures: dict[str, str] = {}
         self.stance = "eager_on_recompile"
         self._offloading = offloading
-        self._is_wanted = is_wanted
+        self.is_wanted = is_wanted
         self._backend = backend
         self._warm: weakref.WeakSet[torch.nn.Module] = weakref.WeakSet()
         if is_wanted:
@@ -74,7 +75,7 @@ class Compiling:
     def is_on(self, what: str = "blocks") -> bool:
         """Whether *what*, "blocks" or "VAE", is drawn with compiled code now."""
         return (
-            self._is_wanted
+            self.is_wanted
             and what not in self.failures
             and (what != "blocks" or self._offloading.level != TOO_FINE)
         )
@@ -82,7 +83,7 @@ class Compiling:
     def compile_blocks(self, part: torch.nn.Module) -> None:
         """Have the blocks of *part* compiled, at their first call. To be called before hooks are
         laid and after adapters were."""
-        if not self._is_wanted:
+        if not self.is_wanted:
             return
         freeze(part)
         for module in part.modules():
@@ -92,7 +93,7 @@ class Compiling:
 
     def compile_decoder(self, vae: Any) -> None:
         """Have *vae* decode whole pictures with compiled code, and tiles without."""
-        if not self._is_wanted:
+        if not self.is_wanted:
             return
         vae.requires_grad_(False)
         plain = vae.decoder.forward
@@ -115,7 +116,7 @@ class Compiling:
         if self.is_warm(parts):
             with (
                 torch.compiler.set_stance(self.stance)
-                if self._is_wanted
+                if self.is_wanted
                 else (contextlib.nullcontext())
             ):
                 yield

@@ -141,6 +141,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what *error* says, for a sentence."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def _dtype(device: torch.device, parameters: int) -> torch.dtype:
     if device.type == "cpu":
         multiplies_it = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

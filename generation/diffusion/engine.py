@@ -25,15 +25,18 @@ from generation.diffusion.device import (
     MANY_PARAMETERS,
     Device,
     choose_device,
+    first_line,
     is_out_of_memory,
 )
 from generation.diffusion.embeddings import Embeddings, PromptEncoder
 from generation.diffusion.family import Call, LoadOptions, Model
 from generation.diffusion.libraries import quieten_libraries
+from generation.diffusion.lora_slot import needed_rank
 from generation.diffusion.main_memory import MainMemory
 from generation.diffusion.memory import OffloadLevel
 from generation.diffusion.model_files import ModelFiles, local_files, role
 from generation.diffusion.offloading import Offloading
+from generation.diffusion.opening import Opening, damage_as_sentence
 from generation.diffusion.step_ends import StepEnds
 from generation.diffusion.warming import warm_up
 from generation.errors import DegenerateResult, ModelUnavailable, OutOfMemory
@@ -42,7 +45,6 @@ from generation.preprocessors import Preprocessors
 from generation.protocols import OnStep
 from generation.results import GenerationResult
 from generation.types import GenerationRequest, Step
-from generation.wanted import WORDS, WeightsRole, progress_sentence
 
 Opened = TypeVar("Opened")
 Note = Callable[[str], None]
@@ -93,10 +95,6 @@ class Exhausted:
     reason: str
 
 
-class WeightsDamaged(ModelUnavailable):
-    """The weights are here and do not load."""
-
-
 class DiffusionEngine:
     """An `Engine` for one model on one device. Blocking; touched by exactly one thread.
 
@@ -124,6 +122,7 @@ class DiffusionEngine:
         max_controlnets: ControlNets and Control LoRAs kept in memory at most, at least 1;
             those of FLUX.1-dev take 1.2 to 6.6 GB each, and go earlier where room is short.
         max_loras: LoRAs kept in memory, at least 1.
+        loras: Those that presets name, for whose ranks a compiled transformer has room.
         threads: CPU threads of torch; None leaves its default, one for each core.
         choose_device: Chooses the device; like `device.choose_device`.
         main_memory: This engine's part of the machine's memory; None shares it with all others.
@@ -150,6 +149,7 @@ class DiffusionEngine:
         preprocessors: Preprocessors | None = None,
         max_controlnets: int = 4,
         max_loras: int = 3,
+        loras: tuple[str, ...] = (),
         threads: int | None = None,
         choose_device: Callable[[str, str, int], Device] = choose_device,
         main_memory: MainMemory | None = None,
@@ -172,8 +172,10 @@ class DiffusionEngine:
         self.preprocessors = preprocessors or Preprocessors(download_dir=download_dir)
         self.max_controlnets = max_controlnets
         self.max_loras = max_loras
+        self.loras = loras
         self.threads = threads
         self._choose_device = choose_device
+        self._open = Opening(download_dir, token)
         self._main_memory = main_memory or MainMemory()
         self._current: Loaded | None = None
         # Replaced, never changed, since any thread may ask for it.
@@ -267,9 +269,10 @@ class DiffusionEngine:
         files = local_files(self.repository, self.revision, self.transformer, self.download_dir)
         if files is None:
             return None
-        with _damage_as_sentence(files.transformer or files.folder):
+        with damage_as_sentence(files.transformer or files.folder):
             device = self._device_for(files)
-            sizes = self._sizes(files, self._precision(device))
+            rank = self._lora_rank(files, device)
+            sizes = self._sizes(files, self._precision(device), rank)
             return self._plan(sizes, device, device.total_memory)
 
     def forget_prompts(self) -> None:
@@ -308,7 +311,8 @@ class DiffusionEngine:
         """The model of *files*, planned and read, its parts in main memory."""
         device = self._device_for(files)
         precision = self._precision(device)
-        sizes = self._sizes(files, precision)
+        rank = self._lora_rank(files, device)
+        sizes = self._sizes(files, precision, rank)
         plan = self._plan(sizes, device, device.free_memory)
         words = memory.in_gigabytes
         log.info(
@@ -336,6 +340,7 @@ class DiffusionEngine:
                 max_sequence_length=self.max_sequence_length,
                 max_controlnets=self.max_controlnets,
                 max_loras=self.max_loras,
+                lora_rank=rank,
                 room=None if plan.free is None else plan.free - reserve,
                 transformer=files.transformer,
             ),
@@ -347,7 +352,7 @@ class DiffusionEngine:
         def draw(request: GenerationRequest) -> GenerationResult:
             return _twice(loaded, lambda: self._draw(loaded, request, _ignore, log.info), log.info)
 
-        warm_up(loaded.compiling, draw, self.pixels)
+        warm_up(loaded.compiling, draw, self.pixels, has_slot=self.loras != ())
 
     def _device_for(self, files: ModelFiles) -> Device:
         parameters = files.parameters
@@ -362,9 +367,21 @@ class DiffusionEngine:
     def _precision(self, device: Device) -> quantization.Precision:
         return quantization.precision(self.quantized, self.text_quantized, device)
 
-    def _sizes(self, files: ModelFiles, precision: quantization.Precision) -> memory.Sizes:
-        """Sizes of the model of *files*, with room for ControlNets."""
+    def _lora_rank(self, files: ModelFiles, device: Device) -> int:
+        """The rank that the slot of a compiled transformer takes; 0 where there is none."""
+        if not pays(self.compiled, device, files.parameters):
+            return 0
+        return needed_rank(
+            self.loras, lambda name: weights.local_folder(name, "lora", self.download_dir)
+        )
+
+    def _sizes(
+        self, files: ModelFiles, precision: quantization.Precision, rank: int
+    ) -> memory.Sizes:
+        """Sizes of the model of *files*, with room for ControlNets and LoRAs of *rank*."""
         sizes = files.sizes(precision)
+        if rank:
+            sizes = memory.with_lora_slot(sizes, files.layers, rank)
         for name in self.controlnets:
             sizes = self._with_room_for(name, sizes)
         return sizes
@@ -386,7 +403,7 @@ class DiffusionEngine:
             folder = weights.local_folder(name, "controlnet", self.download_dir)
             if folder is None:
                 return sizes
-            with _damage_as_sentence(folder):
+            with damage_as_sentence(folder):
                 return memory.with_controlnet(sizes, folder)
         except ModelUnavailable as error:
             log.warning("no room is planned for the ControlNet %s: %s", name, error)
@@ -430,50 +447,9 @@ class DiffusionEngine:
             self._tiled_from = pixels
         return loaded.model.decode(latents, request, is_tiled=True)
 
-    def _open(
-        self,
-        name: str,
-        role: WeightsRole,
-        load: Callable[[Path], Opened],
-        note: Note,
-        request: GenerationRequest | None = None,
-        revision: str | None = None,
-    ) -> Opened:
-        """Find the weights *name*, downloading them if need be, and load them.
-
-        Weights that do not load are compared with the Hub's checksums, and fetched again once
-        if they are damaged.
-        """
-        what = name if request is None else f"{request.preset or name}'s {WORDS[role]}"
-
-        def find() -> Path:
-            return weights.resolve(
-                name,
-                revision,
-                role=role,
-                download_dir=self.download_dir,
-                token=self.token,
-                on_progress=lambda done, size: note(progress_sentence(what, done, size)),
-            )
-
-        folder = find()
-        if request is not None:
-            note(f"loading {what}")
-        try:
-            with _damage_as_sentence(folder):
-                return load(folder)
-        except WeightsDamaged as error:
-            bad = weights.remove_damaged(folder)
-            if not bad:
-                raise
-            log.warning("%s; fetching again: %s", error, ", ".join(bad))
-        folder = find()
-        with _damage_as_sentence(folder):
-            return load(folder)
-
 
 def engine_of(
-    *, controlnets: list[str], preprocessors: dict[str, Any], **arguments: Any
+    *, controlnets: list[str], loras: list[str], preprocessors: dict[str, Any], **arguments: Any
 ) -> DiffusionEngine:
     """A `DiffusionEngine` from values that a pipe can carry, for a child process.
 
@@ -483,6 +459,7 @@ def engine_of(
     return DiffusionEngine(
         **arguments,
         controlnets=tuple(controlnets),
+        loras=tuple(loras),
         preprocessors=Preprocessors(**preprocessors),
     )
 
@@ -527,7 +504,7 @@ def _attempt(device: Device, work: Callable[[], Opened]) -> Opened | Exhausted:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        reason = _first_line(error)
+        reason = first_line(error)
     gc.collect()
     device.free_unused()
     return Exhausted(reason)
@@ -572,25 +549,7 @@ def _as_out_of_memory(sentence: str) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        reason = _first_line(error)
+        reason = first_line(error)
     else:
         return
     raise OutOfMemory(f"{sentence} ({reason})")
-
-
-@contextlib.contextmanager
-def _damage_as_sentence(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except (ModelUnavailable, OutOfMemory):
-        raise
-    except Exception as error:  # the libraries raise a dozen types on damaged folders
-        if is_out_of_memory(error):
-            raise
-        raise WeightsDamaged(
-            f"the weights in {folder} cannot be loaded: {_first_line(error)}"
-        ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -56,6 +56,7 @@ class LoadOptions:
         max_sequence_length: Tokens of a prompt that the model sees.
         max_controlnets: ControlNets and their like kept in memory, at least 1.
         max_loras: LoRAs kept in memory, at least 1.
+        lora_rank: The rank that a compiled transformer leaves room for; 0 for none.
         room: Bytes of the device that weights may take; None where that is not known.
         transformer: File or folder of the transformer, where it does not come from the model's own
             folder.
@@ -69,6 +70,7 @@ class LoadOptions:
     max_sequence_length: int
     max_controlnets: int
     max_loras: int
+    lora_rank: int
     room: int | None
     transformer: Path | None = None
 

@@ -65,14 +65,8 @@ class Loras:
             self._load(name, open)
         if name is not None:
             self.adapters.move_to_end(name)
-        for part in self._parts.values():
-            for _, layer in _layers(part):
-                layer.enable_adapters(name is not None)
-                if name is not None and self.adapters[name] in layer.lora_A:
-                    layer.set_adapter([self.adapters[name]], inference_mode=True)
-                    layer.set_scale(self.adapters[name], scale)
-                elif name is not None:
-                    layer.set_adapter([], inference_mode=True)
+        for part in self._parts:
+            self._switch(part, name, scale)
 
     def read(self, found: Path, *, is_control: bool = False) -> LoraFile:
         """The LoRA in *found*, a file or a folder with one; it is laid over nothing yet.
@@ -86,7 +80,7 @@ class Loras:
     def _load(self, name: str, open: Open) -> None:
         """Lay the LoRA *name* over the parts. Where it cannot be had, nothing is changed."""
         lora = open(name, "lora", self.read)
-        with self._offloading.unhooked(*self._parts.values()):
+        with self._offloading.unhooked(*self._changed_by_loading):
             while len(self.adapters) >= self._most:
                 _, oldest = self.adapters.popitem(last=False)
                 self._remove(oldest)
@@ -94,7 +88,7 @@ class Loras:
             adapter = f"lora_{self._loaded_so_far}"
             try:
                 for part, changes in lora.parts.items():
-                    _lay(self._parts[part], changes, adapter)
+                    self._keep(part, changes, adapter)
             except BaseException:
                 self._remove(adapter)
                 raise
@@ -102,9 +96,28 @@ class Loras:
         if any(lora.text_encoders.values()):
             self._changing_text.add(name)
 
+    @property
+    def _changed_by_loading(self) -> tuple[torch.nn.Module, ...]:
+        """Parts whose layers are others once a LoRA is in memory."""
+        return tuple(self._parts.values())
+
+    def _keep(self, part: str, changes: Mapping[str, Change], adapter: str) -> None:
+        """Keep *changes* of *part* in memory as *adapter*, from which they can be switched on."""
+        lay(self._parts[part], changes, adapter)
+
+    def _switch(self, part: str, name: str | None, scale: float) -> None:
+        """Have *part* draw with the LoRA *name*, or with none."""
+        for _, layer in layers_of(self._parts[part]):
+            layer.enable_adapters(name is not None)
+            if name is not None and self.adapters[name] in layer.lora_A:
+                layer.set_adapter([self.adapters[name]], inference_mode=True)
+                layer.set_scale(self.adapters[name], scale)
+            elif name is not None:
+                layer.set_adapter([], inference_mode=True)
+
     def _remove(self, adapter: str) -> None:
         for part in self._parts.values():
-            _take_off(part, adapter)
+            take_off(part, adapter)
 
 
 def layer_sizes(
@@ -121,14 +134,14 @@ def layer_sizes(
     }
 
 
-def _layers(part: torch.nn.Module) -> Iterator[tuple[str, LoraLayer]]:
+def layers_of(part: torch.nn.Module) -> Iterator[tuple[str, LoraLayer]]:
     """Layers of *part* that LoRAs lie over, by name."""
     return (
         (name, module) for name, module in part.named_modules() if isinstance(module, LoraLayer)
     )
 
 
-def _lay(part: torch.nn.Module, changes: Mapping[str, Change], adapter: str) -> None:
+def lay(part: torch.nn.Module, changes: Mapping[str, Change], adapter: str) -> None:
     """Lay *changes* over *part*, as PEFT's adapter *adapter*, with the weight 1."""
     if not changes:
         return
@@ -149,7 +162,7 @@ def _lay(part: torch.nn.Module, changes: Mapping[str, Change], adapter: str) -> 
         # Several LoRAs in one model are meant; which of them is active is said at each use.
         warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
         inject_adapter_in_model(config, part, adapter)
-    layers = dict(_layers(part))
+    layers = dict(layers_of(part))
     with torch.no_grad():
         for name, change in changes.items():
             layer = layers[name]
@@ -161,9 +174,9 @@ def _lay(part: torch.nn.Module, changes: Mapping[str, Change], adapter: str) -> 
     part.requires_grad_(False)
 
 
-def _take_off(part: torch.nn.Module, adapter: str) -> None:
+def take_off(part: torch.nn.Module, adapter: str) -> None:
     """Take *adapter* off *part*; a layer that no other lies over is as it was before."""
-    for name, layer in list(_layers(part)):
+    for name, layer in list(layers_of(part)):
         if adapter in layer.lora_A:
             layer.set_adapter([], inference_mode=True)
             layer.delete_adapter(adapter)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -224,6 +224,19 @@ def with_controlnet(sizes: Sizes, folder: Path) -> Sizes:
         sizes,
         controlnet=max(sizes.controlnet, added),
         controlnets=sizes.controlnets + added,
+    )
+
+
+def with_lora_slot(sizes: Sizes, layers: Iterable[tuple[int, ...]], rank: int) -> Sizes:
+    """*sizes* with a slot for LoRAs of *rank* over the layers of the transformer, whose weights
+    have the shapes *layers* (``generation/diffusion/lora_slot.py``)."""
+    matrices = [shape for shape in layers if len(shape) == 2]
+    added = sizes.value * sum(rank * (outputs + inputs) + outputs for outputs, inputs in matrices)
+    share = added / sizes.transformer if sizes.transformer else 0.0
+    return replace(
+        sizes,
+        transformer=sizes.transformer + added,
+        block=int(sizes.block * (1 + share)),
     )
 
 

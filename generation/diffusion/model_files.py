@@ -40,6 +40,13 @@ class ModelFiles:
         own = memory.parameters(self.folder)
         return own if self.transformer is None else own + weight_files.parameters(self.transformer)
 
+    @property
+    def layers(self) -> list[tuple[int, ...]]:
+        """Shapes of the transformer's weights."""
+        if self.transformer is None:
+            return list(memory.shapes(self.folder / "transformer").values())
+        return weight_files.shapes(self.transformer)
+
     def sizes(self, precision: Precision) -> memory.Sizes:
         """Sizes of the parts in these number formats."""
         return self.family.read_sizes(self.folder, precision, self.transformer)

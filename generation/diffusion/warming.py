@@ -7,9 +7,11 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from generation.checks import MAX_SIZE, MIN_SIZE, SIZE_MULTIPLE
 from generation.diffusion.compiling import Compiling
+from generation.diffusion.lora_slot import REHEARSAL
 from generation.errors import DegenerateResult
 from generation.types import GenerationRequest
 
@@ -19,14 +21,15 @@ log = logging.getLogger(__name__)
 Draw = Callable[[GenerationRequest], object]
 
 
-def warm_up(compiling: Compiling, draw: Draw, pixels: int) -> None:
-    """Compile by *draw* all that a picture of words alone needs, if anything is compiled.
+def warm_up(compiling: Compiling, draw: Draw, pixels: int, *, has_slot: bool = False) -> None:
+    """Compile by *draw* all that pictures of words need, if anything is compiled.
 
     Blocks of FLUX.1 took 16 to 18 s on an H200, and 11 s with what an earlier run left on the disk;
     the VAE 16 s (November 2026).
 
     Args:
         pixels: Of the largest picture that there is room for, by which kernels are chosen.
+        has_slot: Whether there is a slot for LoRAs, with which other code is run.
     """
     if not compiling.is_on():
         return
@@ -42,6 +45,8 @@ def warm_up(compiling: Compiling, draw: Draw, pixels: int) -> None:
         height=side,
         seed=0,
     )
-    with contextlib.suppress(DegenerateResult):  # nobody looks at it
-        draw(request)
+    for lora in (None, REHEARSAL) if has_slot else (None,):
+        compiling.cool()
+        with contextlib.suppress(DegenerateResult):  # nobody looks at it
+            draw(replace(request, lora=lora))
     log.info("warmed up in %.0f s", time.monotonic() - started)

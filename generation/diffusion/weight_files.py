@@ -65,6 +65,13 @@ def parameters(found: Path) -> int:
     return sum(math.prod(tensor.shape) for tensor in read(found).values())
 
 
+def shapes(found: Path) -> list[tuple[int, ...]]:
+    """Shapes of the transformer's blocks in *found*, a file or the folder of one."""
+    if found.is_dir():
+        return list(memory.shapes(transformer_folder(found)).values())
+    return [tensor.shape for name, tensor in read(found).items() if "blocks." in name]
+
+
 def transformer_folder(found: Path) -> Path:
     """The transformer's own folder: *found*, or that in it where it is of a whole pipeline."""
     own = found / "transformer"

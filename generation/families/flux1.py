@@ -33,6 +33,7 @@ from generation.diffusion.denoisers import prepare
 from generation.diffusion.drafts import reduced_noise
 from generation.diffusion.embeddings import Embeddings
 from generation.diffusion.family import Call, LoadOptions, Model, Open, StepDone
+from generation.diffusion.lora_slot import SlottedLoras
 from generation.diffusion.loras import Loras
 from generation.diffusion.offloading import Role
 from generation.diffusion.pipelines import new_pipeline, shared_copy, tiling
@@ -104,15 +105,26 @@ class Flux1:
             most=options.max_controlnets,
             room=options.room,
         )
-        self.loras = Loras(
-            self.changed_by_loras, flux1_names, options.offloading, most=options.max_loras
-        )
         self.step_cache: StepCache = base.scheduler.step_cache
         self._preview = preview
         # Before hooks and LoRAs change the original.
         self._unchanged = shared_copy(base.transformer)
+        self.loras = self._new_loras()
         prepare_denoiser(base.transformer)
         options.compiling.compile_decoder(base.vae)
+
+    def _new_loras(self) -> Loras:
+        options, parts = self.options, self.changed_by_loras
+        if not options.compiling.is_wanted:
+            return Loras(parts, flux1_names, options.offloading, most=options.max_loras)
+        return SlottedLoras(
+            parts,
+            flux1_names,
+            options.offloading,
+            options.compiling,
+            most=options.max_loras,
+            rank=options.lora_rank,
+        )
 
     @staticmethod
     def read_sizes(

@@ -1,0 +1,186 @@
+"""LoRAs of a compiled transformer: copied, one at a time, into layers that are always there.
+
+A layer that comes or goes, or has another rank, would need new graphs. So there is a slot: small
+matrices over every linear layer, laid before anything is compiled, which take any LoRA of their
+rank or less, at any scale. LoRAs themselves wait in main memory, and cost the device nothing.
+
+diffusers' own hot swap scales by the first LoRA's alpha, refuses layers that it lacked, and then
+forgets the slot.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from generation.diffusion.compiling import Compiling, freeze
+from generation.diffusion.family import Open
+from generation.diffusion.lora_files import Change
+from generation.diffusion.lora_layout import ROLES, Names, read_head, the_file
+from generation.diffusion.loras import Loras, layer_sizes, layers_of, take_off
+from generation.diffusion.loras import lay as lay_over
+from generation.diffusion.offloading import Offloading
+
+#: PEFT's name of the slot.
+SLOT = "slot"
+#: The part that has one, by the pipeline's name.
+SLOTTED = "transformer"
+#: The name of no LoRA: the slot is drawn with, and empty.
+REHEARSAL = "rehearsal of a LoRA"
+
+#: Ranks are multiples of so many, which cards multiply at full speed.
+MULTIPLE = 8
+#: The rank where LoRAs are wanted, and not here yet: for FLUX.1-dev 0.35 GB in 16 bits (computed),
+#: and what most trainers take at most.
+USUAL_RANK = 32
+
+log = logging.getLogger(__name__)
+
+
+class SlottedLoras(Loras):
+    """LoRAs of one model whose transformer is compiled.
+
+    Args:
+        compiling: Compiled code of the transformer.
+        rank: The largest rank that the slot takes at first; 0 lays none before one is needed.
+
+    See `Loras` for the others. To be made before the transformer is compiled.
+    """
+
+    def __init__(
+        self,
+        parts: Mapping[str, torch.nn.Module],
+        known: Names,
+        offloading: Offloading,
+        compiling: Compiling,
+        *,
+        most: int,
+        rank: int,
+    ) -> None:
+        super().__init__(parts, known, offloading, most=most)
+        self.rank = 0
+        self._part = parts[SLOTTED]
+        self._compiling = compiling
+        self._layers: dict[str, Any] = {}
+        self._changes: dict[str, Mapping[str, Change]] = {}
+        #: The adapter in the slot, its scale, and the offload level on which it was copied there.
+        self._content: tuple[str, float, str] | None = None
+        if rank:
+            self._lay(rank)
+
+    def use(self, name: str | None, scale: float, open: Open) -> None:
+        """As `Loras` does; `REHEARSAL` draws with a slot that adds nothing."""
+        if name != REHEARSAL:
+            super().use(name, scale, open)
+            return
+        self._fill({}, 0.0)
+        self._enable(True)
+
+    @property
+    def _changed_by_loading(self) -> tuple[torch.nn.Module, ...]:
+        return tuple(part for name, part in self._parts.items() if name != SLOTTED)
+
+    def _keep(self, part: str, changes: Mapping[str, Change], adapter: str) -> None:
+        if part != SLOTTED:
+            super()._keep(part, changes, adapter)
+            return
+        rank = max((change.rank for change in changes.values()), default=0)
+        if rank > self.rank:
+            log.info("a LoRA of rank %d needs more room: blocks are compiled anew", rank)
+            with self._offloading.unhooked(self._part):
+                self._lay(rank)
+            self._compiling.cool()
+        self._changes[adapter] = changes
+
+    def _switch(self, part: str, name: str | None, scale: float) -> None:
+        if part != SLOTTED:
+            super()._switch(part, name, scale)
+            return
+        changes = {} if name is None else self._changes[self.adapters[name]]
+        if name is not None and changes:
+            content = (self.adapters[name], scale, self._offloading.level)
+            if content != self._content:
+                self._fill(changes, scale)
+                self._content = content
+        self._enable(bool(changes))
+
+    def _remove(self, adapter: str) -> None:
+        self._changes.pop(adapter, None)
+        for part in self._changed_by_loading:
+            take_off(part, adapter)
+
+    def _lay(self, rank: int) -> None:
+        """Lay an empty slot for *rank* and less in place of the one that there is."""
+        take_off(self._part, SLOT)
+        self.rank = MULTIPLE * -(-rank // MULTIPLE)
+        zero = torch.zeros(())
+        empty = {
+            name: Change(
+                zero.expand(self.rank, inputs),
+                zero.expand(outputs, self.rank),
+                1.0,
+                zero.expand(outputs),
+            )
+            for name, (outputs, inputs) in layer_sizes({SLOTTED: self._part})[SLOTTED].items()
+        }
+        lay_over(self._part, empty, SLOT)
+        self._layers = dict(layers_of(self._part))
+        self._content = None
+        self._enable(False)
+
+    def _fill(self, changes: Mapping[str, Change], scale: float) -> None:
+        """Have the slot hold *changes* times *scale*, wherever it rests now."""
+        self._content = None
+        is_away = any(layer.lora_B[SLOT].weight.is_meta for layer in self._layers.values())
+        # Of layers that are moved one by one the weights are with those who move them.
+        with self._offloading.unhooked(self._part) if is_away else contextlib.nullcontext():
+            self._copy(changes, scale)
+
+    @torch.no_grad()
+    def _copy(self, changes: Mapping[str, Change], scale: float) -> None:
+        for name, layer in self._layers.items():
+            down, up = layer.lora_A[SLOT].weight, layer.lora_B[SLOT].weight
+            bias = layer.lora_B[SLOT].bias
+            up.zero_()
+            bias.zero_()
+            if (change := changes.get(name)) is None:
+                continue
+            factor, rank = scale * change.factor, change.rank
+            down.zero_()[:rank].copy_(change.down)
+            up[:, :rank].copy_(change.up.float() * factor)
+            if change.bias is not None:
+                bias.copy_(change.bias.float() * factor)
+
+    def _enable(self, is_on: bool) -> None:
+        for layer in self._layers.values():
+            if layer.disable_adapters == is_on:
+                layer.enable_adapters(is_on)
+        freeze(self._part)
+
+
+def needed_rank(names: Iterable[str], find: Callable[[str], Path | None]) -> int:
+    """The rank of a slot for all LoRAs *names*; 0 without any.
+
+    Args:
+        find: The file or folder of a name; None where it is not here yet.
+    """
+    return max((_rank(name, find) for name in names), default=0)
+
+
+def _rank(name: str, find: Callable[[str], Path | None]) -> int:
+    """The largest rank in the LoRA *name*. One that cannot be had is its own preset's trouble."""
+    try:
+        if (found := find(name)) is None:
+            return USUAL_RANK
+        shapes = read_head(the_file(found)).shapes
+    except Exception as error:  # of any damage
+        log.warning("no room is made for the LoRA %s: %s", name, error)
+        return 0
+    down = dict(ROLES)["down"]
+    ranks = [shape[0] for tensor, shape in shapes.items() if down.fullmatch(tensor) and shape]
+    return max(ranks, default=USUAL_RANK)
