@@ -8,6 +8,7 @@ import io
 import os
 import tempfile
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -104,6 +105,8 @@ class Gallery:
             OSError: The disk is full or cannot be written, or the picture cannot be signed.
         """
         facts = self.provenance.of(job, request)
+        if files.drawn_with:
+            facts = replace(facts, request={**facts.request, "drawn_with": dict(files.drawn_with)})
         marked = self.provenance.marked
         self._save(self.picture_path(job.id, number), marked(files.png, facts))
         if number == 1 and files.control_map is not None:

@@ -63,6 +63,21 @@ class Model(Section):
     quantization: Literal["none", "auto", "fp8", "int8", "4bit"] = "none"
     text_encoder_quantization: Literal["none", "int8", "4bit"] = "none"
     compile: Literal["auto", "on", "off"] = "auto"
+    attention: Literal[
+        "auto",
+        "native",
+        "_native_cudnn",
+        "_native_flash",
+        "_native_efficient",
+        "_native_math",
+        "flash",
+        "_flash_3",
+        "sage",
+        "_sage_qk_int8_pv_fp8_cuda",
+        "_sage_qk_int8_pv_fp8_cuda_sm90",
+        "_sage_qk_int8_pv_fp16_cuda",
+        "_sage_qk_int8_pv_fp16_triton",
+    ] = "auto"
     max_sequence_length: int = Field(64, ge=16, le=512)
     num_inference_steps: int = Field(12, ge=1, le=MAX_STEPS)
     guidance_scale: float = Field(3.5, ge=0, le=30)

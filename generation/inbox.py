@@ -49,7 +49,11 @@ class Outbox:
             is_lost = isinstance(error, EngineLost)
             frames.write(self._pipe, {"number": number, "sentence": str(error), "is_lost": is_lost})
             return
-        header = {"number": number, "thumbnail": files.thumbnail.size}
+        header = {
+            "number": number,
+            "thumbnail": files.thumbnail.size,
+            "drawn_with": dict(files.drawn_with),
+        }
         blobs = [files.png, files.thumbnail.tobytes()]
         if files.control_map is not None:
             blobs.append(files.control_map)
@@ -95,9 +99,10 @@ class Inbox:
             raise (EngineLost if header["is_lost"] else GenerationError)(sentence)
         try:
             png, thumbnail, *others = blobs
-            files = Files(
-                png, Image.frombytes("RGB", tuple(header["thumbnail"]), thumbnail), *others
-            )
+            small = Image.frombytes("RGB", tuple(header["thumbnail"]), thumbnail)
+            control_map: bytes | None
+            (control_map,) = others or (None,)
+            files = Files(png, small, control_map, header.get("drawn_with", {}))
             with files.opened() as image:
                 is_right = (image.mode, image.size) == ("RGB", size)
         except (KeyError, OSError, TypeError, ValueError):

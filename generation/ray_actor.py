@@ -9,7 +9,7 @@ another version's exceptions::
     ("ready", epoch, loaded)                          the engine is loaded
     ("step", number, preview, note)
     ("result", seconds, peak_memory, loaded)          and the engine is free
-    ("files", png, size of the thumbnail, its pixels, control_map)
+    ("files", png, size of the thumbnail, its pixels, control_map, drawn_with)
     ("cancelled",)                                    and the engine is free
     ("error", code, sentence, field)
     ("lost", sentence, is_unrelated)                  what an `EngineLost` says
@@ -186,7 +186,14 @@ def _files(result: Result) -> Answer:
     except FluxbotError as error:
         return _as_value(error)
     thumbnail = files.thumbnail
-    return ("files", files.png, thumbnail.size, thumbnail.tobytes(), files.control_map)
+    return (
+        "files",
+        files.png,
+        thumbnail.size,
+        thumbnail.tobytes(),
+        files.control_map,
+        dict(files.drawn_with),
+    )
 
 
 def _as_value(error: BaseException) -> Answer:

@@ -253,8 +253,9 @@ class RayEngine:
             if kind in ("error", "lost"):
                 raise _error(kind, *values)
             if kind == "files":
-                png, size, thumbnail, control_map = values
-                return Files(png, Image.frombytes("RGB", size, thumbnail), control_map)
+                png, size, thumbnail, control_map, drawn_with = values
+                image = Image.frombytes("RGB", size, thumbnail)
+                return Files(png, image, control_map, drawn_with)
         raise EngineLost(f"{self._name} has sent no picture")
 
     def _found(self) -> Any:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from PIL import Image
@@ -28,11 +28,13 @@ class Files:
         png: RGB, of the requested size.
         thumbnail: RGB, of at most `THUMBNAIL_SIZE` pixels on each side.
         control_map: The map that the model was shown, a PNG of the same size; None without one.
+        drawn_with: What its pixels depend on beside the request, such as "quantization": "fp8".
     """
 
     png: bytes
     thumbnail: Image.Image
     control_map: bytes | None = None
+    drawn_with: Mapping[str, str] = field(default_factory=dict)
 
     def opened(self) -> Image.Image:
         """The picture, which is decoded when its pixels are first asked for."""
@@ -70,16 +72,18 @@ class GenerationResult:
     Attributes:
         image: Mode RGB, of the requested size.
         control_map: The map that the model was shown, of the same size; None without one.
+        drawn_with: See `Files`.
     """
 
     image: Image.Image
     seconds: float
     control_map: Image.Image | None = None
     peak_memory: int | None = None
+    drawn_with: Mapping[str, str] = field(default_factory=dict)
 
     def files(self) -> Files:
         """The picture's files."""
-        return encoded(self.image, self.control_map)
+        return replace(encoded(self.image, self.control_map), drawn_with=self.drawn_with)
 
 
 class RemoteResult:

@@ -73,6 +73,7 @@ class Plan:
             "quantized": model.quantization,
             "text_quantized": model.text_encoder_quantization,
             "compiled": model.compile,
+            "attention": model.attention,
             "max_sequence_length": model.max_sequence_length,
             "token": self.secrets.hf_token,
             "controlnets": controlnets(self.config),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import torch
 
+from generation.diffusion import attention
 from generation.diffusion.compiling import Compiling
 from generation.diffusion.positions import keep_positions
 
 
-def prepare(part: torch.nn.Module, compiling: Compiling) -> None:
-    """Have *part* draw fast. To be called once, after its adapters were loaded, and before anything
-    moves it."""
+def prepare(part: torch.nn.Module, compiling: Compiling, kernel: str) -> None:
+    """Have *part* draw fast, and attend by *kernel*. To be called once, after its adapters were
+    loaded, and before anything moves it."""
     keep_positions(part)
+    attention.use(part, kernel)
     compiling.compile_blocks(part)

@@ -7,7 +7,7 @@ import gc
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,9 @@ from PIL import Image
 
 from generation import weights
 from generation.control_images import shown_to_model
-from generation.diffusion import memory, quantization
+from generation.diffusion import how, memory, quantization
+from generation.diffusion.attention import Attention
+from generation.diffusion.attention import choose as choose_attention
 from generation.diffusion.compiling import Compiling, Setting, pays
 from generation.diffusion.device import (
     MANY_PARAMETERS,
@@ -64,6 +66,7 @@ class Loaded:
         encoder: Embeddings of prompts, and those that are known.
         plan: What its parts take on each offload level.
         main_memory: Where others learn what they take of the machine's.
+        drawn_with: What a picture depends on beside its request; see `how`.
     """
 
     model: Model
@@ -73,6 +76,7 @@ class Loaded:
     encoder: PromptEncoder
     plan: memory.Plan
     main_memory: MainMemory
+    drawn_with: Mapping[str, str]
 
     def step_down(self) -> bool:
         """Go one offload level down. False where there is none, or no use for it."""
@@ -112,6 +116,7 @@ class DiffusionEngine:
         text_quantized: Bits of the large text encoder.
         compiled: Whether the transformer's blocks and the VAE are compiled; see `compiling.pays`.
         compiler: torch's name of the backend that does it.
+        attention: Kernel for attention; see `attention.choose`.
         max_sequence_length: Tokens of a prompt that the model sees, 1 to 512 for FLUX.1; a
             longer prompt is cut off, a shorter one is padded and costs the same.
         token: For gated repositories; None looks in the environment.
@@ -142,6 +147,7 @@ class DiffusionEngine:
         text_quantized: quantization.TextQuantization = "none",
         compiled: Setting = "auto",
         compiler: str = "inductor",
+        attention: Attention = "auto",
         max_sequence_length: int = 512,
         token: str | None = None,
         controlnets: tuple[str, ...] = (),
@@ -165,6 +171,7 @@ class DiffusionEngine:
         self.text_quantized = text_quantized
         self.compiled = compiled
         self.compiler = compiler
+        self.attention = attention
         self.max_sequence_length = max_sequence_length
         self.token = token
         self.controlnets = controlnets
@@ -336,6 +343,7 @@ class DiffusionEngine:
                 device=device,
                 offloading=offloading,
                 compiling=compiling,
+                attention=(kernel := choose_attention(self.attention, device)),
                 precision=precision,
                 max_sequence_length=self.max_sequence_length,
                 max_controlnets=self.max_controlnets,
@@ -346,7 +354,10 @@ class DiffusionEngine:
             ),
         )
         encoder = PromptEncoder(model.encode, device.torch_device)
-        return Loaded(model, device, offloading, compiling, encoder, plan, self._main_memory)
+        drawn_with = how.settings(device, precision, kernel)
+        return Loaded(
+            model, device, offloading, compiling, encoder, plan, self._main_memory, drawn_with
+        )
 
     def _warm_up(self, loaded: Loaded) -> None:
         def draw(request: GenerationRequest) -> GenerationResult:
@@ -430,6 +441,7 @@ class DiffusionEngine:
             time.monotonic() - started,
             control_map=None if control_map is None else next(iter(shown.values())),
             peak_memory=loaded.device.peak_memory,
+            drawn_with={**loaded.drawn_with, **how.compiled(loaded.compiling)},
         )
 
     def _decoded(

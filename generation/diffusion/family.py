@@ -52,6 +52,7 @@ class LoadOptions:
         device: Device and number format.
         offloading: Where the parts rest.
         compiling: Compiles layers of the parts, where that is wanted.
+        attention: diffusers' name of the kernel for attention.
         precision: Number formats of the parts.
         max_sequence_length: Tokens of a prompt that the model sees.
         max_controlnets: ControlNets and their like kept in memory, at least 1.
@@ -66,6 +67,7 @@ class LoadOptions:
     device: Device
     offloading: Offloading
     compiling: Compiling
+    attention: str
     precision: Precision
     max_sequence_length: int
     max_controlnets: int

@@ -96,7 +96,7 @@ class Flux1:
         self.options = options
         self.text_to_image = self.new_pipeline(FluxPipeline, base.components)
         self.image_to_image = self.new_pipeline(FluxImg2ImgPipeline, base.components)
-        prepare_denoiser = partial(prepare, compiling=options.compiling)
+        prepare_denoiser = partial(prepare, compiling=options.compiling, kernel=options.attention)
         self.conditioned = ConditionedPipelines(
             base.transformer,
             _own_part,

@@ -1,6 +1,7 @@
 """Files are whole or absent, and a picture carries what made it."""
 
 import contextlib
+from dataclasses import replace
 from types import SimpleNamespace
 
 import psutil
@@ -127,6 +128,16 @@ def test_a_prompt_in_any_script_survives_in_the_picture(gallery, fox):
     made = read_request(gallery.picture_path(job.id, 1).read_bytes())
 
     assert made == {"job": job.id, **fox.to_dict()}
+
+
+def test_a_picture_says_what_its_pixels_depend_on_beside_the_request(gallery, fox):
+    job = Job(user="ada", request=fox)
+    files = replace(encoded(plain()), drawn_with={"quantization": "fp8", "torch": "2.13.0"})
+
+    gallery.save(job, 1, fox, files)
+
+    made = read_request(gallery.picture_path(job.id, 1).read_bytes())
+    assert made["drawn_with"] == {"quantization": "fp8", "torch": "2.13.0"}
 
 
 @given(st.binary(max_size=200))

@@ -13,7 +13,7 @@ from PIL import Image
 from generation import frames, inbox
 from generation.errors import EngineLost, GenerationError
 from generation.inbox import Inbox, Outbox
-from generation.results import THUMBNAIL_SIZE, Files, RemoteResult, encoded
+from generation.results import THUMBNAIL_SIZE, Files, GenerationResult, RemoteResult, encoded
 from tests.samples import pixels
 
 SIZE = (320, 160)
@@ -59,6 +59,15 @@ def test_files_come_by_their_number_in_any_order(ends):
     assert pixels(red.control_map) == pixels(encoded(picture("white")).png)
     assert blue.control_map is None
     assert red.thumbnail.size == (THUMBNAIL_SIZE, THUMBNAIL_SIZE // 2)
+
+
+def test_what_a_picture_was_drawn_with_comes_along(ends):
+    outbox, there = ends
+    result = GenerationResult(picture("red"), 1.0, drawn_with={"quantization": "fp8"})
+
+    files = there.take(outbox.send(result), SIZE)
+
+    assert files.drawn_with == {"quantization": "fp8"}
 
 
 def test_the_engine_does_not_wait_until_its_picture_is_encoded(ends):
