@@ -12,7 +12,7 @@ serves all kinds of pictures, and adds no residual twice.
 
 On the demo, by ``python -m benchmarks.step_cache``: a tolerance of 0.6 computes 4 of 10 steps of
 28, and is nearer to the picture with all steps than one with as many steps as were computed, by
-5 dB and more on every sort of picture. It is not calibrated on FLUX.1-dev's own weights.
+4 dB and more on every sort of picture. It is not calibrated on FLUX.1-dev's own weights.
 """
 
 from __future__ import annotations
