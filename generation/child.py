@@ -33,6 +33,7 @@ from generation.errors import (
     ModelUnavailable,
     OutOfMemory,
 )
+from generation.growth import Growth
 from generation.inbox import Inbox
 from generation.protocols import OnStep
 from generation.results import RemoteResult
@@ -82,6 +83,7 @@ class ChildEngine:
         draws_elsewhere: Whether the process only has another machine draw, so that its own death
             has nothing to do with what is drawn.
         clock: Seconds that never go back.
+        growth: Judges the memory that it holds; None judges by the usual measure.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class ChildEngine:
         seconds_per_step: float = 30.0,
         draws_elsewhere: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        growth: Growth | None = None,
     ) -> None:
         self.kind = kind
         self.arguments = dict(arguments or {})
@@ -102,6 +105,7 @@ class ChildEngine:
         self._environment = dict(environment or {})
         self._draws_elsewhere = draws_elsewhere
         self._clock = clock
+        self._growth = growth or Growth()
         self._child: LiveChild | None = None
         self._work_seconds: deque[float] = deque(maxlen=REMEMBERED_STEPS)
         self._drawn: set[tuple[str, str | None]] = set()  # presets, with their LoRAs
@@ -156,17 +160,24 @@ class ChildEngine:
         """Make one picture, calling *on_step* after each denoising step.
 
         Raises:
-            EngineLost: The child died, its device is beyond repair, or no step came in time.
+            EngineLost: The child died, its device is beyond repair, no step came in time, or it
+                leaks memory and is to be replaced before that runs out.
             GenerationError: The engine in the child raised it.
         """
         if self._child is None:
             raise ModelUnavailable("the model is not loaded")
+        if self._growth.is_a_leak:
+            self._loaded = {}
+            lost = self._child.lost("holds memory that grows from picture to picture")
+            raise EngineLost(str(lost), is_unrelated=True)
         try:
             header, _ = self._finished(self._child, request, on_step)
         except EngineLost:
             self._loaded = {}
             raise
         self._loaded = header["loaded"]
+        weights = tuple(self._loaded.items()), header["level"]
+        self._growth.take(header["held"], weights)
         self._drawn.add((request.preset, request.lora))
         size = request.width, request.height
         receive = partial(self._child.inbox.take, header["number"], size)

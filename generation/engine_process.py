@@ -25,6 +25,7 @@ from typing import Any, BinaryIO
 from generation import frames
 from generation.errors import EngineLost, FluxbotError, GenerationCancelled, ModelUnavailable
 from generation.frames import own_output
+from generation.growth import resident_bytes
 from generation.inbox import Outbox
 from generation.protocols import Engine
 from generation.types import GenerationRequest, Step
@@ -116,6 +117,8 @@ class EngineProcess:
                 "seconds": result.seconds,
                 "peak_memory": result.peak_memory,
                 "loaded": engine.loaded,
+                "held": [resident_bytes(), getattr(engine, "held_memory", None) or 0],
+                "level": getattr(engine, "current_offload_level", None),
             }
         )
 

@@ -23,7 +23,8 @@ from typing import Any, Literal
 
 import torch
 
-from generation.diffusion.device import MANY_PARAMETERS, Device, is_out_of_memory
+from generation.diffusion.device import MANY_PARAMETERS, Device
+from generation.diffusion.exhaustion import is_out_of_memory
 from generation.diffusion.offloading import Offloading
 
 Setting = Literal["auto", "on", "off"]

@@ -48,6 +48,13 @@ class Device:
         return self.free_memory
 
     @property
+    def held_memory(self) -> int | None:
+        """Bytes of tensors that there are now; None where the device does not tell."""
+        if self.torch_device.type != "cuda":
+            return None
+        return torch.cuda.memory_allocated(self.torch_device)
+
+    @property
     def peak_memory(self) -> int | None:
         """Bytes at the highest since `forget_peak`; None where the device does not tell."""
         if self.torch_device.type != "cuda":
@@ -128,17 +135,6 @@ def choose_device(device: str = "auto", dtype: str = "auto", parameters: int = 0
     if dtype == "auto":
         return Device(chosen, _dtype(chosen, parameters))
     return Device(chosen, getattr(torch, dtype))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether *error* says that memory has run out, in the words of any device."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    # mps and the CPU raise a plain RuntimeError.
-    words = str(error)
-    return isinstance(error, RuntimeError) and (
-        "out of memory" in words or "can't allocate memory" in words
-    )
 
 
 def first_line(error: BaseException) -> str:

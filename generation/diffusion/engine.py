@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import logging
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,10 +25,14 @@ from generation.diffusion.device import (
     MANY_PARAMETERS,
     Device,
     choose_device,
-    first_line,
-    is_out_of_memory,
 )
 from generation.diffusion.embeddings import Embeddings, PromptEncoder
+from generation.diffusion.exhaustion import (
+    Exhausted,
+    Tiling,
+    as_out_of_memory,
+    attempt,
+)
 from generation.diffusion.family import Call, LoadOptions, Model
 from generation.diffusion.libraries import quieten_libraries
 from generation.diffusion.lora_slot import needed_rank
@@ -41,7 +43,7 @@ from generation.diffusion.offloading import Offloading
 from generation.diffusion.opening import Opening, damage_as_sentence
 from generation.diffusion.step_ends import StepEnds
 from generation.diffusion.warming import warm_up
-from generation.errors import DegenerateResult, ModelUnavailable, OutOfMemory
+from generation.errors import DegenerateResult, ModelUnavailable
 from generation.families import unfit
 from generation.preprocessors import Preprocessors
 from generation.protocols import OnStep
@@ -84,19 +86,6 @@ class Loaded:
             return False
         self.main_memory.note(self.plan.waiting[self.offloading.level])
         return True
-
-
-@dataclass(frozen=True, slots=True)
-class Exhausted:
-    """The outcome of work for which memory ran out.
-
-    The exception, which held on to frames with tensors, is gone.
-
-    Attributes:
-        reason: The exception's first line.
-    """
-
-    reason: str
 
 
 class DiffusionEngine:
@@ -187,7 +176,7 @@ class DiffusionEngine:
         self._current: Loaded | None = None
         # Replaced, never changed, since any thread may ask for it.
         self._loaded_bytes: dict[str, int] = {}
-        self._tiled_from: float = math.inf  # pixels that the VAE could not decode at once
+        self._tiling = Tiling()
 
     @property
     def loaded(self) -> dict[str, int]:
@@ -204,6 +193,11 @@ class DiffusionEngine:
     def current_offload_level(self) -> OffloadLevel | None:
         """The level on which the parts rest now; None before they are loaded."""
         return None if self._current is None else self._current.offloading.level
+
+    @property
+    def held_memory(self) -> int | None:
+        """Bytes of the device that are taken between two pictures; None where that is not known."""
+        return None if self._current is None else self._current.device.held_memory
 
     def load(self) -> None:
         """Bring the model's weights into memory. ControlNets and LoRAs wait for their first use.
@@ -228,7 +222,7 @@ class DiffusionEngine:
                 revision=self.revision,
             )
             self._current = loaded
-            with _as_out_of_memory(
+            with as_out_of_memory(
                 f"{self.repository} does not fit into the memory of {loaded.device}, not even in"
                 " parts"
             ):
@@ -263,7 +257,7 @@ class DiffusionEngine:
             f"{request.width} × {request.height} pixels do not fit into the memory of"
             f" {loaded.device}: ask for a smaller picture"
         )
-        with _as_out_of_memory(sentence):
+        with as_out_of_memory(sentence):
             return _twice(loaded, lambda: self._draw(loaded, request, on_step, note), note)
 
     def planned(self) -> memory.Plan | None:
@@ -297,7 +291,7 @@ class DiffusionEngine:
         device = None if self._current is None else self._current.device
         self._current = None
         self._loaded_bytes = {}
-        self._tiled_from = math.inf
+        self._tiling = Tiling()
         self._main_memory.release()
         gc.collect()
         if device is not None:
@@ -448,15 +442,15 @@ class DiffusionEngine:
         self, loaded: Loaded, latents: torch.Tensor, request: GenerationRequest
     ) -> Image.Image:
         """The picture of *latents*. Where it does not fit at once, tile by tile."""
-        pixels = request.width * request.height
-        if pixels < self._tiled_from:
-            image = _attempt(
+        pixels, level = request.width * request.height, loaded.offloading.level
+        if not self._tiling.is_due(pixels, level):
+            image = attempt(
                 loaded.device, lambda: loaded.model.decode(latents, request, is_tiled=False)
             )
             if not isinstance(image, Exhausted):
                 return image
             log.warning("the VAE is out of memory (%s): tiling", image.reason)
-            self._tiled_from = pixels
+            self._tiling.ran_out(pixels, level)
         return loaded.model.decode(latents, request, is_tiled=True)
 
 
@@ -488,7 +482,7 @@ def is_blank_image(image: Image.Image) -> bool:
 def _place_weights(loaded: Loaded) -> None:
     """Put the model's parts to rest, on the planned offload level or the next that holds them."""
     offloading, parts = loaded.offloading, loaded.model.parts
-    placed = _attempt(loaded.device, lambda: offloading.register_all(parts))
+    placed = attempt(loaded.device, lambda: offloading.register_all(parts))
     if not isinstance(placed, Exhausted):
         return
     if not loaded.step_down():
@@ -499,27 +493,14 @@ def _place_weights(loaded: Loaded) -> None:
 def _twice(loaded: Loaded, draw: Callable[[], GenerationResult], note: Note) -> GenerationResult:
     """The result of *draw*; where memory runs out, that of a second try, one level further down."""
     loaded.device.forget_peak()
-    result = _attempt(loaded.device, draw)
+    result = attempt(loaded.device, draw)
     if isinstance(result, Exhausted) and loaded.step_down():
         log.warning("out of memory (%s): from now on %s", result.reason, loaded.offloading.level)
         note("short of memory; trying again in smaller parts")
-        result = _attempt(loaded.device, draw)
+        result = attempt(loaded.device, draw)
     if isinstance(result, Exhausted):
         raise torch.OutOfMemoryError(result.reason)
     return result
-
-
-def _attempt(device: Device, work: Callable[[], Opened]) -> Opened | Exhausted:
-    """The result of *work*; `Exhausted`, and the memory free again, where memory runs out."""
-    try:
-        return work()
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        reason = first_line(error)
-    gc.collect()
-    device.free_unused()
-    return Exhausted(reason)
 
 
 def _denoised(
@@ -551,17 +532,3 @@ def _denoised(
         latents = model.denoise(call, request, prompt, negative, shown, step_done)
         ends.finish()
     return latents
-
-
-@contextlib.contextmanager
-def _as_out_of_memory(sentence: str) -> Iterator[None]:
-    """Raise `OutOfMemory` with *sentence* and the reason where the block runs out of memory."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        reason = first_line(error)
-    else:
-        return
-    raise OutOfMemory(f"{sentence} ({reason})")

@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 import torch
 
-from generation.diffusion.device import Device, is_out_of_memory
+from generation.diffusion.device import Device
+from generation.diffusion.exhaustion import is_out_of_memory
 from generation.diffusion.memory import OFFLOAD_LEVELS, OffloadLevel
 from generation.diffusion.resting import Bundle, Conveyor, Place, Unit, places
 from generation.diffusion.tensors import plain_tensors, rebuilt, stored_bytes, weights_of

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from generation import weights
-from generation.diffusion.device import first_line, is_out_of_memory
+from generation.diffusion.device import first_line
+from generation.diffusion.exhaustion import is_out_of_memory
 from generation.errors import ModelUnavailable, OutOfMemory
 from generation.types import GenerationRequest
 from generation.wanted import WORDS, WeightsRole, progress_sentence

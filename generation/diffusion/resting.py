@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from generation.diffusion.device import Device, is_out_of_memory
+from generation.diffusion.device import Device
+from generation.diffusion.exhaustion import is_out_of_memory
 from generation.diffusion.tensors import plain_tensors, rebuilt
 
 #: Bytes to which the tensors in a stretch of memory are aligned, as those of CUDA's allocator are.

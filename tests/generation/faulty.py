@@ -14,8 +14,8 @@ POISON = "CUDA error: an illegal memory access was encountered"
 
 
 class FaultyEngine(StubEngine):
-    """``die``, ``stop``, ``hang``, ``lose``, ``poison``, ``noise``, ``memory``, ``blank`` and
-    ``bug`` as the first word of a prompt happen after its second step.
+    """``die``, ``stop``, ``hang``, ``lose``, ``poison``, ``noise``, ``memory``, ``blank``,
+    ``leak`` and ``bug`` as the first word of a prompt happen after its second step.
 
     Args:
         folder: Where ``once`` as the second word leaves a note that it has happened.
@@ -24,6 +24,7 @@ class FaultyEngine(StubEngine):
     def __init__(self, folder=None, **options):
         super().__init__(**options)
         self.folder = folder
+        self.held_memory = 0
 
     def load(self):
         if self.folder is not None and (self.folder / "refuse").exists():
@@ -67,3 +68,5 @@ class FaultyEngine(StubEngine):
             raise DegenerateResult("the picture came out blank")
         elif what == "bug":
             raise ZeroDivisionError("division by zero")
+        elif what == "leak":
+            self.held_memory += 10**9

@@ -25,6 +25,7 @@ from generation.errors import (
     OutOfMemory,
 )
 from generation.executor import ThreadExecutor
+from generation.growth import Growth, resident_bytes
 from generation.kinds import ControlNet
 from generation.stub import StubEngine
 from tests.conftest import Clock
@@ -421,3 +422,39 @@ async def test_a_child_that_is_killed_while_idle_is_found_dead(fox, monkeypatch)
     assert result.files().opened().size == (fox.width, fox.height)
     assert len(engines) == 2
     await executor.close()
+
+
+def test_a_child_whose_memory_grows_from_picture_to_picture_is_replaced_before_the_next(make, fox):
+    """The job is not to blame, and nothing of it was drawn."""
+    child, steps = make(growth=Growth(allowance=2 * 10**9, pictures=2)), []
+    leaking = replace(fox, prompt="leak")
+    for _ in range(6):  # two to settle, two within what is allowed, two beyond it
+        child.generate(leaking, ignore).files()
+
+    with pytest.raises(EngineLost, match="grows from picture to picture") as caught:
+        child.generate(leaking, steps.append)
+
+    assert caught.value.is_unrelated
+    assert (steps, child.is_alive, child.loaded) == ([], False, {})
+
+
+def test_memory_that_weights_take_or_that_settles_is_no_leak():
+    growth = Growth(allowance=100, pictures=3)
+
+    def take(weights, *held):
+        for each in held:
+            growth.take([each, 0], weights)
+        return growth.is_a_leak
+
+    assert not take("a", 0, 50, 90, 190, 190, 190, 190)
+    assert not take("b", 1000, 1000, 1000), "weights were loaded"
+    assert not take("b", 1200, 1200, 1000, 1200, 1200), "some of it came back"
+    assert take("b", 1200)
+
+
+def test_main_memory_is_counted_without_pages_of_files(tmp_path):
+    status = tmp_path / "status"
+    status.write_text("Name:\tpython\nVmRSS:\t  900 kB\nRssAnon:\t    700 kB\n")
+
+    assert resident_bytes(status) == 700 * 1024
+    assert resident_bytes(tmp_path / "none") == 0

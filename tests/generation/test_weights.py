@@ -38,6 +38,29 @@ def test_a_relative_folder_means_the_same_after_a_change_of_folder(monkeypatch, 
 
 
 @pytest.mark.parametrize(
+    ("torch", "settings"),
+    [
+        ("2.12.1", "expandable_segments:True"),
+        ("2.13.0+cu130", "expandable_segments:True,pinned_max_cached_size_mb:1"),
+    ],
+)
+def test_a_cards_memory_grows_without_gaps_unless_the_operator_says_otherwise(
+    tmp_path, monkeypatch, torch, settings
+):
+    monkeypatch.setattr(weights, "torch_version", lambda: torch)
+    none, theirs, ours = {}, {"PYTORCH_ALLOC_CONF": "backend:cudaMallocAsync"}, {}
+    weights.prepare_environment(tmp_path, none, devices=tmp_path)
+    (tmp_path / "nvidia0").touch()
+
+    weights.prepare_environment(tmp_path, theirs, devices=tmp_path)
+    weights.prepare_environment(tmp_path, ours, devices=tmp_path)
+
+    assert "PYTORCH_CUDA_ALLOC_CONF" not in none
+    assert "PYTORCH_CUDA_ALLOC_CONF" not in theirs
+    assert ours["PYTORCH_CUDA_ALLOC_CONF"] == settings
+
+
+@pytest.mark.parametrize(
     ("given", "hub"),
     [
         ({"HF_HOME": "/big"}, "/big/hub"),

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from generation.diffusion.exhaustion import PICTURES_IN_TILES, Tiling
 from generation.diffusion.memory import OFFLOAD_LEVELS
 from generation.diffusion.offloading import Offloading
 from generation.diffusion.tensors import weights_of
@@ -262,6 +263,20 @@ def test_a_size_that_did_not_decode_at_once_is_tiled_from_then_on(tiny, fox):
         engine.generate(request, ignore)
 
     assert tiled == [True, True, False], "what is smaller still decodes at once"
+
+
+def test_whole_pictures_are_tried_again_after_a_while_and_where_there_is_more_room():
+    tiling = Tiling()
+    assert not tiling.is_due(4096, "resident")
+    tiling.ran_out(4096, "resident")
+
+    tiled = [tiling.is_due(4096, "resident") for _ in range(PICTURES_IN_TILES + 1)]
+
+    assert tiled == [True] * PICTURES_IN_TILES + [False]
+    tiling.ran_out(4096, "resident")
+    assert tiling.is_due(5000, "resident")
+    assert not tiling.is_due(5000, "text-offload")
+    assert not tiling.is_due(5000, "resident"), "what fits elsewhere may fit here"
 
 
 def test_an_error_that_is_not_about_memory_is_not_tried_again(tiny, fox):
