@@ -29,6 +29,7 @@ from generation.growth import resident_bytes
 from generation.inbox import Outbox
 from generation.protocols import Engine
 from generation.types import GenerationRequest, Step
+from generation.weights import quieten_imports
 
 EX_SOFTWARE = 70  # sysexits.h: the device is beyond repair
 
@@ -101,6 +102,7 @@ class EngineProcess:
         logging.basicConfig(
             level=order["log_level"], handlers=[handler], format="%(message)s", force=True
         )
+        quieten_imports()
         module, _, name = order["engine"].partition(":")
         engine: Engine = getattr(importlib.import_module(module), name)(**order["arguments"])
         engine.load()

@@ -74,6 +74,13 @@ def torch_version() -> str:
     return importlib.metadata.version("torch")
 
 
+def quieten_imports() -> None:
+    """Have torchao, and torch because of it, say errors alone while they are imported: the rest is
+    about kernels for other machines, and about torchao's own code."""
+    for name in ("torchao", "torch.utils._pytree"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
 def find_token(environ: Mapping[str, str]) -> str | None:
     """The token for the Hugging Face Hub, under any of the names in use; None without one."""
     return next((environ[name] for name in TOKEN_VARIABLES if environ.get(name)), None)

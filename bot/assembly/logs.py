@@ -20,6 +20,7 @@ from bot.assembly.command_line import console
 from bot.config import Config, Secrets
 from bot.floods import Floods
 from bot.jobs import ID_ALPHABET, ID_LENGTH
+from generation.weights import quieten_imports
 
 #: Libraries that log every request, which would bury our own lines.
 NOISY = ("httpx", "httpcore", "uvicorn", "aiosqlite", "PIL", "slack_sdk")
@@ -41,6 +42,7 @@ def set_up(config: Config, secrets: Secrets) -> None:
     root = logging.getLogger()
     root.setLevel(logging.INFO)
     root.addHandler(Floods(handler))
+    quieten_imports()
     for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

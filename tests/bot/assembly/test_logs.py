@@ -80,6 +80,19 @@ def test_the_setting_chooses_how_a_run_logs(monkeypatch):
     assert json.loads(out.getvalue())["message"] == "ready: [secret]"
 
 
+def test_a_run_is_told_nothing_of_kernels_for_other_machines(monkeypatch, capfd):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    logs.set_up(Config(), SECRETS)
+
+    subject = logging.getLogger("torchao")
+    subject.warning("Failed to load _C_mxfp8.so")
+    subject.error("broken")
+
+    said = capfd.readouterr()
+    assert "mxfp8" not in said.out + said.err
+    assert "broken" in said.out + said.err
+
+
 async def test_what_people_ask_for_is_not_in_the_log(bot, gate, caplog):
     caplog.set_level(logging.INFO)
     gate.open()
