@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from bot.assembly.parts import role_of_model
 from bot.config import Config
+from bot.requests import model_name
 from bot.views import About
 from generation import weights
 from generation.tokens import TokenCounter, cut_remark
@@ -26,7 +27,7 @@ def about_model(config: Config) -> About:
     token_remarks = _token_remarks(config)
     if config.model.repository == weights.DEMO:
         return _about_demo(token_remarks)
-    text = f"I draw with {config.model.repository}. Say what you would like to see."
+    text = f"I draw with {model_name(config.model)}. Say what you would like to see."
     return About(text, EXAMPLES, token_remarks)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
 from collections import OrderedDict
@@ -18,6 +19,9 @@ from generation.diffusion.family import Open
 from generation.diffusion.lora_files import Change, LoraFile
 from generation.diffusion.lora_layout import Names, the_file
 from generation.diffusion.offloading import Offloading
+from generation.errors import ModelUnavailable
+
+log = logging.getLogger(__name__)
 
 
 class Loras:
@@ -79,7 +83,12 @@ class Loras:
 
     def _load(self, name: str, open: Open) -> None:
         """Lay the LoRA *name* over the parts. Where it cannot be had, nothing is changed."""
-        lora = open(name, "lora", self.read)
+        try:
+            lora = open(name, "lora", self.read)
+        except ModelUnavailable as error:
+            # Whoever asked is told too, but cannot mend it.
+            log.warning("nothing is drawn with the LoRA %s: %s", name, error)
+            raise
         with self._offloading.unhooked(*self._changed_by_loading):
             while len(self.adapters) >= self._most:
                 _, oldest = self.adapters.popitem(last=False)

@@ -27,7 +27,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 
 from generation.control_images import finished, shown_to_model
-from generation.diffusion import memory, quantization
+from generation.diffusion import memory, quantization, weight_files
 from generation.diffusion.conditioning import ConditionedPipelines
 from generation.diffusion.denoisers import prepare
 from generation.diffusion.drafts import reduced_noise
@@ -141,13 +141,20 @@ class Flux1:
         }
         sizes = memory.read_sizes(folder, value, formats)
         whole, block = flux1_files.sizes(transformer or folder, formats["transformer"])
-        return replace(sizes, transformer=whole, block=block)
+        texts = sizes.text_encoders
+        if weight_files.packing(t5 := folder / "text_encoder_2") is not None:
+            texts = formats["text_encoder"].bytes(memory.shapes(folder / "text_encoder"))
+            texts += sum(weight_files.stored_bytes(t5).values())
+        return replace(sizes, transformer=whole, block=block, text_encoders=texts)
 
     @classmethod
     def load(cls, folder: Path, options: LoadOptions) -> Model:
         """The model in *folder*, in main memory; its parts are not placed yet."""
         precision = options.precision
         flux1_files.check_packing(options.transformer or folder, precision.transformer)
+        flux1_files.check_packing(
+            folder / "text_encoder_2", precision.text, "text_encoder_quantization"
+        )
         given = {}
         if options.transformer is not None:
             given["transformer"] = flux1_files.transformer_of(

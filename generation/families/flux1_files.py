@@ -76,14 +76,14 @@ def check(found: Path, folder: Path, wanted: str) -> None:
         raise ModelUnavailable(sentence)
 
 
-def check_packing(found: Path, wanted: str) -> None:
-    """Raise ModelUnavailable where the transformer in *found*, a file or a folder, is packed in
-    fewer bits already, and *wanted* is to pack it again."""
+def check_packing(found: Path, wanted: str, setting: str = "quantization") -> None:
+    """Raise ModelUnavailable where the weights in *found*, a file or a folder, are packed in fewer
+    bits already, and *wanted* by the *setting* is to pack them again."""
     packing = weight_files.packing(found)
     if packing is not None and wanted != "none":
         raise ModelUnavailable(
-            f"the transformer in {found} is packed in fewer bits already ({packing}): set"
-            ' model.quantization to "none"'
+            f"the weights in {found} are packed in fewer bits already ({packing}): set"
+            f' model.{setting} to "none"'
         )
 
 

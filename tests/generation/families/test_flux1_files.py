@@ -21,7 +21,7 @@ from generation.diffusion.quantization import Precision
 from generation.errors import ModelUnavailable
 from generation.families.flux1 import Flux1
 from generation.kinds import ControlLora
-from tests.generation.engines import ignore, model, new_engine, pixels, same
+from tests.generation.engines import SmallDevice, ignore, model, new_engine, pixels, same
 
 #: Black Forest Labs' names, and what diffusers calls the parts of such a weight.
 DOUBLE = {
@@ -216,6 +216,22 @@ def test_the_plan_counts_what_is_really_there(tiny, folder, weights, q8, tmp_pat
     assert of_gguf.block < whole.block / 3
 
 
+def test_a_text_encoder_that_is_packed_already_counts_as_it_is(tiny, tmp_path):
+    folder = tmp_path / "flux"
+    shutil.copytree(tiny / "flux", folder)
+    config = folder / "text_encoder_2" / "config.json"
+    packed = {"quantization_config": {"quant_method": "bitsandbytes"}}
+    config.write_text(json.dumps(json.loads(config.read_text()) | packed))
+
+    halves = Precision(torch.bfloat16, torch.bfloat16)
+    plain, counted = (Flux1.read_sizes(each, halves) for each in (tiny / "flux", folder))
+
+    t5 = sum(each.nbytes for each in load_file(config.with_name("model.safetensors")).values())
+    assert counted.text_encoders - plain.text_encoders == t5 // 2, "the file has 32 bits"
+    with pytest.raises(ModelUnavailable, match=r"set model\.text_encoder_quantization to"):
+        DiffusionEngine(str(folder), device="cpu", text_quantized="int8").load()
+
+
 def test_quantizing_what_is_packed_is_refused_at_load_and_in_check(folder, q8):
     with pytest.raises(ModelUnavailable, match=r"packed .* already \(GGUF Q8_0\): set model"):
         with_transformer(folder, q8, quantized="int8")
@@ -311,3 +327,16 @@ def test_a_repository_that_is_quantized_already_is_drawn_with(tiny, fox, tmp_pat
     assert sizes.transformer < read_sizes(tiny / "flux", 4).transformer / 2
     with pytest.raises(ModelUnavailable, match=r"already \(torchao\)"):
         DiffusionEngine(str(folder), device="cpu", quantized="int8").load()
+
+
+@pytest.mark.parametrize("level", ["text-offload", "model-offload", "group-offload"])
+def test_packed_weights_and_loras_rest_on_every_level(plain, folder, q8, fox, lora, level):
+    """The unpacked numbers, and so the pixels, do not depend on where the blocks wait."""
+    styled, device = replace(fox, lora=str(lora)), SmallDevice()
+    resident = with_transformer(folder, q8)
+
+    engine = with_transformer(folder, q8, offload_level=level, choose_device=lambda *asked: device)
+
+    assert engine.current_offload_level == level
+    for request in (fox, styled, fox):
+        assert same(engine.generate(request, ignore), resident.generate(request, ignore))

@@ -395,7 +395,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_lora_is_taken_up_whole_or_refused(engine, tmp_path, name):
+def test_a_lora_is_taken_up_whole_or_refused(engine, tmp_path, caplog, name):
     tensors, sentence = REFUSED[name]
     file = tmp_path / "lora.safetensors"
     save_file(tensors, file)
@@ -407,6 +407,7 @@ def test_a_lora_is_taken_up_whole_or_refused(engine, tmp_path, name):
 
     assert sentence in str(raised.value)
     assert str(raised.value).startswith("lora.safetensors cannot be used: ")
+    assert sentence in caplog.text
     assert loras.adapters == kept
 
 
