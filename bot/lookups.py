@@ -208,16 +208,17 @@ class Lookups:
             return existing(self._gallery.picture_path(job.id, 1), job)
         return existing(self._gallery.path(job.id, kind), job)
 
-    async def control_image(self, source: Source, job_id: str) -> Path:
-        """The attached picture (PNG, cleaned) that a job was made from.
+    async def control_image(self, source: Source, job_id: str, name: str = "control_image") -> Path:
+        """The attached picture (PNG, cleaned) that a job was made from, or its mask.
 
         Raises:
             NotFound: There is no such job, or its picture was deleted for its age, or it had none.
         """
         job = await self.job(source, job_id)
-        if job.request.control_image is None:
+        path = job.request.pictures.get(name)
+        if path is None:
             raise NotFound(f"{job.id} was made without a control image")
-        return existing(job.request.control_image, job)
+        return existing(path, job)
 
     async def drawn(self, source: Source, job_id: str) -> Job:
         """A job of *source* that has ended with pictures, all of them or some.

@@ -97,6 +97,9 @@ async def list_presets(web: TheWeb, source: Asker) -> PresetsView:
                 name=preset.name,
                 description=preset.description,
                 needs_image=preset.needs_image,
+                mask_feather=preset.kind.to_dict()["mask_feather"]
+                if preset.kind.takes_mask
+                else None,
                 controlnet=preset.kind.conditioning_model,
                 preprocessor=preset.kind.control_map or "none",
                 strength=preset.kind.to_dict()["strength"],

@@ -58,9 +58,10 @@ class PictureView(BaseModel):
 
 
 class ControlView(BaseModel):
-    """Addresses of the attached picture and of the control map made of it."""
+    """Addresses of the attached picture, of its mask and of the control map made of it."""
 
     image: str
+    mask: str | None = Field(description="White where it was drawn; null for other presets")
     map: str | None = Field(description="Null until the job is done, and for presets without a map")
 
 
@@ -183,6 +184,7 @@ class JobView(BaseModel):
             thumbnail=f"{address}/thumbnail" if is_kept else None,
             control=ControlView(
                 image=f"{address}/control/image",
+                mask=f"{address}/control/mask" if kind.takes_mask else None,
                 map=f"{address}/control/map" if has_map else None,
             )
             if request.pictures and not job.is_pruned
@@ -308,6 +310,10 @@ class PresetView(BaseModel):
     name: str
     description: str
     needs_image: bool
+    mask_feather: int | None = Field(
+        description="Pixels over which old and new blend inside of a mask; null for presets that"
+        " take none"
+    )
     controlnet: str | None
     preprocessor: str
     strength: float | None

@@ -107,7 +107,7 @@ const acts = {
     });
     composer.text = job.prompt;
     composer.focus();
-    if (job.control?.image) await attachFrom(job.control.image, t("control image"), [job.crop_x, job.crop_y]);
+    if (job.control?.image) await attachFrom(job.control.image, t("control image"), [job.crop_x, job.crop_y], job.control.mask);
   },
   async useAsControl(job, which) {
     await attachFrom(pictureOf(job, which).url, `${job.id}.png`);
@@ -133,14 +133,23 @@ const acts = {
   },
 };
 
-async function attachFrom(url, name, crop = null) {
+async function attachFrom(url, name, crop = null, mask = null) {
   const answer = await fetch(url).catch(() => null);
   if (!answer?.ok) {
     composer.notice(t("That picture was deleted for its age."));
     return;
   }
   const blob = await answer.blob();
-  await options.attach(new File([blob], name, { type: blob.type }), { isKnown: true, crop: crop?.some((share) => share !== 0.5) ? crop : null });
+  await options.attach(new File([blob], name, { type: blob.type }), {
+    isKnown: true, crop: crop?.some((share) => share !== 0.5) ? crop : null, mask: mask && await imageAt(mask),
+  });
+}
+
+/** The image at *url*; null where it is there no longer. */
+async function imageAt(url) {
+  const image = new Image();
+  image.src = url;
+  return image.decode().then(() => image, () => null);
 }
 
 const composer = new Composer({
@@ -195,7 +204,7 @@ async function send(text, shown = text) {
   composer.clearNotice();
   try {
     saying += 1;
-    const reply = await api.say(text, taken.image?.url, taken.chosen).finally(() => (saying -= 1));
+    const reply = await api.say(text, taken.image?.url, taken.chosen, taken.mask).finally(() => (saying -= 1));
     // Options lent to a prompt, and its picture, stay for the next prompt.
     if (!["imagine", "series"].includes(reply.kind)) options.putBack(taken);
     await answer(reply, bubble);
@@ -207,6 +216,7 @@ async function send(text, shown = text) {
     if (!composer.text) composer.text = text;
     const wait = error.retryAfter && error.status === 429 ? ` ${t`Try again in ${duration(error.retryAfter)}.`}` : "";
     composer.notice(error.message + wait, error);
+    if (error.field === "mask_image" && options.image) options.paint();
     if (error.field === "control_image" && !options.image) openPanel("options", true, { focus: false });
   }
 }

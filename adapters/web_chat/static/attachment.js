@@ -4,6 +4,7 @@ import { api } from "./api.js";
 import { cropFrame } from "./cropping.js";
 import { $, el, icon, plural } from "./dom.js";
 import { t } from "./languages.js";
+import { marked } from "./masking.js";
 
 /**
  * What *image* looks like in the *place* where it is shown, with a frame over it where it will be
@@ -31,8 +32,14 @@ export function showReading(name) {
     el("div", { class: "attachment-text" }, el("strong", { text: name })));
 }
 
+/** *image* with what is painted over it, and a button that lets a person paint. */
+function masked(image, preset, onPaint) {
+  return el("button", { type: "button", class: "masked", "aria-label": t("Paint what to draw anew"), onclick: onPaint },
+    el("img", { src: image.url, alt: t`Control image: ${image.name}`, draggable: "false" }), image.mask && marked(image, preset.mask_feather));
+}
+
 /** Show *image* as *preset* uses it, or a place to drop one. */
-export function showPicture(image, preset, { onRemove, onChoose, onUse, crop }) {
+export function showPicture(image, preset, { onRemove, onChoose, onUse, onPaint, crop }) {
   $("attachment").hidden = !image;
   if (!image) {
     $("drop").replaceChildren(el("button", { type: "button", class: "drop-button", onclick: onChoose },
@@ -41,13 +48,16 @@ export function showPicture(image, preset, { onRemove, onChoose, onUse, crop }) 
   }
   // The map of another preset is not shown for this one.
   const { map, isWaiting, error, remarks = [] } = image.preset === preset.name ? image : { isWaiting: true };
-  const figures = (place) => [
-    image.width === null ? figure(el("span", { class: "haze" }), t("Your picture"), "none")
-      : figure(pictured(image, place, crop), crop ? t("What is kept") : t("Your picture")),
-    preset.needs_image && (map
-      ? figure(el("img", { src: map, alt: t("Control map") }), preset.controlnet ? t("What it follows") : t("What it starts from"))
-      : figure(el("span", { class: "haze" }), isWaiting ? t("Looking…") : t("No map"), isWaiting ? "waiting" : "none")),
-  ];
+  const takesMask = preset.mask_feather !== null;
+  const figures = (place) => (takesMask && image.width !== null
+    ? [figure(masked(image, preset, onPaint), image.mask ? t("What is drawn anew") : t("Your picture"))]
+    : [
+      image.width === null ? figure(el("span", { class: "haze" }), t("Your picture"), "none")
+        : figure(pictured(image, place, crop), crop ? t("What is kept") : t("Your picture")),
+      preset.needs_image && (map
+        ? figure(el("img", { src: map, alt: t("Control map") }), preset.controlnet ? t("What it follows") : t("What it starts from"))
+        : figure(el("span", { class: "haze" }), isWaiting ? t("Looking…") : t("No map"), isWaiting ? "waiting" : "none")),
+    ]);
   const use = preset.needs_image ? t`for the preset ${preset.name}` : t`the preset ${preset.name} takes no picture`;
   const focused = document.activeElement;
   $("attachment").replaceChildren(
@@ -55,13 +65,16 @@ export function showPicture(image, preset, { onRemove, onChoose, onUse, crop }) 
     el("div", { class: "attachment-text" },
       el("strong", { text: image.name }),
       el("span", { class: error ? "wrong" : "quiet", text: error ?? use }),
+      takesMask && image.width !== null && el("button", { type: "button", class: "example paint", text: t("Paint what to draw anew"), onclick: onPaint }),
       remarks.map((text) => el("span", { class: "quiet", text })),
       image.found ? offer(image, onUse) : inspection(image)),
     el("button", { type: "button", class: "round small", "aria-label": t("Remove the control image"), onclick: onRemove }, icon("close")));
-  $("drop").replaceChildren(
+  $("drop").replaceChildren(...[
     el("div", { class: "side-by-side" }, figures("drawer")),
-    ...(error ? [el("p", { class: "wrong", text: error })] : []),
-    el("button", { type: "button", class: "ghost", onclick: onRemove }, t("Remove")));
+    error && el("p", { class: "wrong", text: error }),
+    takesMask && image.width !== null && el("button", { type: "button", class: "ghost", onclick: onPaint }, t("Paint what to draw anew")),
+    el("button", { type: "button", class: "ghost", onclick: onRemove }, t("Remove")),
+  ].filter(Boolean));
   if (focused !== document.activeElement && focused?.classList.contains("crop-frame")) focused.focus({ preventScroll: true });
 }
 

@@ -49,6 +49,8 @@ const WORDS = {
   control_guidance_end: ["control-end", "control-guidance-end"],
   crop_x: ["crop"],
   crop_y: ["crop"],
+  mask: ["mask"],
+  outpaint: ["outpaint"],
   images: ["images"],
   seed: ["seed"],
   negative_prompt: ["negative", "no", "negative-prompt"],
@@ -80,8 +82,8 @@ export function typedValues(text) {
     } else if (name === "crop_x") {
       const place = PLACES[value.toLowerCase()] ?? value.split(",").map(numbered);
       if (place.length === 2 && place.every((share) => share <= 1)) [values.crop_x, values.crop_y] = place;
-    } else if (name === "preset") {
-      values.preset = value.toLowerCase();
+    } else if (["preset", "mask", "outpaint"].includes(name)) {
+      values[name] = value.toLowerCase();
     } else {
       const said = name === "negative_prompt" ? value : numbered(value);
       if (said !== undefined) values[name] = said;

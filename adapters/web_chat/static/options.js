@@ -12,6 +12,7 @@ import { kept } from "./cropping.js";
 import { RATIOS, retyped, sizeOf, typed, typedOver, typedValues } from "./grammar.js";
 import { readPicture } from "./reading.js";
 import { t } from "./languages.js";
+import { Mask, paint } from "./masking.js";
 
 const CROP = ["crop_x", "crop_y"];
 /** Options that are chosen together, by the first of them. */
@@ -70,6 +71,8 @@ export class Options {
     $("preset-cards").replaceChildren(...presets.map((preset) => this.#presetCard(preset)));
     $("ratios").replaceChildren(...RATIOS.map((ratio) => this.#ratioButton(ratio)));
     const counts = Array.from({ length: Math.min(about.limits.images, 6) }, (_, index) => index + 1);
+    $("outpaint").replaceChildren(...[undefined, "25%", "50%", "100%"].map((share) => segment("outpaint", share ?? "",
+      share ?? t("no"), () => this.set({ outpaint: share, ...(share ? { width: undefined, height: undefined } : {}) }))));
     $("images").replaceChildren(...counts.map((count) => segment("images", String(count), String(count),
       () => this.set({ images: count === 1 ? undefined : count }))));
     this.#render();
@@ -120,7 +123,8 @@ export class Options {
     const without = [
       ...(strengthOf(preset) === null ? ["strength"] : []),
       ...(preset.control_guidance_start === null ? ["control_guidance_start", "control_guidance_end"] : []),
-      ...(preset.needs_image && this.image ? [] : ["crop_x", "crop_y"]),
+      ...(preset.needs_image && this.image && preset.mask_feather === null ? [] : ["crop_x", "crop_y"]),
+      ...(preset.mask_feather === null ? ["mask", "outpaint"] : []),
     ];
     for (const name of without) delete meant[name];
     return meant;
@@ -159,7 +163,8 @@ export class Options {
 
   /** The options and the picture for a message; options that were lent leave with it. */
   take() {
-    const taken = { chosen: this.#meant, image: this.image, lent: this.#leave() };
+    const mask = this.preset.mask_feather === null ? undefined : this.image?.mask?.url;
+    const taken = { chosen: this.#meant, image: this.image, mask, lent: this.#leave() };
     this.set({});
     return taken;
   }
@@ -210,9 +215,9 @@ export class Options {
   /**
    * Attach a file. Chooses a preset that takes one, if the current one does not. Unless *isKnown*,
    * a picture that says how it was made is asked for it, and that is offered. *crop* is `[x, y]` of
-   * the part that is kept.
+   * the part that is kept, *mask* an image of what was drawn of it.
    */
-  async attach(file, { isKnown = false, crop = null } = {}) {
+  async attach(file, { isKnown = false, crop = null, mask = null } = {}) {
     this.#reading = file;
     showReading(file.name);
     let image;
@@ -226,6 +231,7 @@ export class Options {
     if (this.#reading !== file) return; // another was chosen meanwhile
     this.#drop();
     this.image = image;
+    if (mask && image.width) image.mask = new Mask(image, mask);
     if (crop) this.#choices.lend({ crop_x: crop[0], crop_y: crop[1] });
     if (image.mayTell && !isKnown) this.#inspect(image);
     if (!this.#takesPicture(this.#chosen.preset ?? this.#default)) {
@@ -263,6 +269,17 @@ export class Options {
     $("file").value = "";
   }
 
+  /** Let the person paint which part of the picture is drawn anew. */
+  paint() {
+    const image = this.image;
+    if (!image?.width || this.preset.mask_feather === null) return;
+    paint(image, this.preset.mask_feather, (mask) => {
+      image.mask = mask;
+      this.#renderImage();
+      $("message").focus();
+    });
+  }
+
   #mapSoon = debounce(150, () => this.#map());
 
   /** Show the control map that the preset makes of the picture. */
@@ -270,6 +287,11 @@ export class Options {
     const image = this.image;
     const preset = this.preset;
     if (!image || !preset?.needs_image) return;
+    if (preset.mask_feather !== null && image.width !== null) {
+      Object.assign(image, { preset: preset.name, map: null, remarks: [], error: null, isWaiting: false });
+      this.#renderImage();
+      return;
+    }
     this.#asking.map?.abort();
     const asking = new AbortController();
     this.#asking.map = asking;
@@ -362,7 +384,7 @@ export class Options {
 
   /** The frame over the picture: `{size, at, onMove}`; null where all of it is used. */
   get #crop() {
-    const isFramed = this.image?.width && this.#drawn && this.preset.needs_image && !this.preset.enlarges && this.#fit === "crop";
+    const isFramed = this.image?.width && this.#drawn && this.preset.needs_image && !this.preset.enlarges && this.preset.mask_feather === null && this.#fit === "crop";
     if (!isFramed || !kept(this.image, this.#drawn).isCropped) return null;
     return { size: this.#drawn, at: this.#cropAt, onMove: ([x, y]) => this.set({ crop_x: x, crop_y: y }) };
   }
@@ -383,7 +405,7 @@ export class Options {
     for (const id of ["width", "height"]) {
       $(id).addEventListener("change", () => {
         const pixels = Math.round(Number($(id).value) / 16) * 16;
-        this.set({ [id]: $(id).value === "" ? undefined : Math.max(64, Math.min(2048, pixels)) });
+        this.set({ [id]: $(id).value === "" ? undefined : Math.max(64, Math.min(2048, pixels)), outpaint: undefined });
       });
     }
     $("seed-clear").addEventListener("click", () => this.set({ seed: undefined }));
@@ -406,7 +428,7 @@ export class Options {
     const made = segment("ratio", ratio.join(":"), ratio.join(":"), () => {
       const [width, height] = sizeOf(ratio, this.preset.width * this.preset.height);
       const isOwn = width === this.preset.width && height === this.preset.height && !this.image;
-      this.set(isOwn ? { width: undefined, height: undefined } : { width, height });
+      this.set({ ...(isOwn ? { width: undefined, height: undefined } : { width, height }), outpaint: undefined });
     });
     const shape = el("i", { "aria-hidden": "true" });
     shape.style.aspectRatio = ratio.join(" / ");
@@ -449,6 +471,8 @@ export class Options {
     show("negative", values.negative_prompt ?? "");
     $("strength-row").hidden = strengthOf(preset) === null;
     $("strength-help").textContent = preset.strength === null ? t("How firmly to follow your picture.") : t("How far to change your picture.");
+    $("outpaint-row").hidden = preset.mask_feather === null;
+    for (const input of $("outpaint").querySelectorAll("input")) input.checked = input.value === (values.outpaint ?? "");
     $("span-row").hidden = preset.control_guidance_start === null;
     this.#renderChips();
     this.#renderImage();
@@ -465,6 +489,8 @@ export class Options {
       ["strength", values.strength !== undefined && t`strength ${values.strength}`],
       ["control_guidance_start", values.control_guidance_start !== undefined && t`from ${values.control_guidance_start}`],
       ["control_guidance_end", values.control_guidance_end !== undefined && t`until ${values.control_guidance_end}`],
+      ["mask", values.mask],
+      ["outpaint", values.outpaint && t`continued by ${values.outpaint}`],
       ["crop_x", values.crop_x !== undefined && t("cropped")],
       ["images", values.images && plural(values.images, "picture")],
       ["seed", values.seed !== undefined && t`seed ${values.seed}`],
@@ -484,7 +510,8 @@ export class Options {
 
   #renderImage() {
     showPicture(this.image, this.preset, {
-      onRemove: () => this.detach(), onChoose: () => $("file").click(), onUse: this.#onUse, crop: this.#crop,
+      onRemove: () => this.detach(), onChoose: () => $("file").click(), onUse: this.#onUse, onPaint: () => this.paint(),
+      crop: this.#crop,
     });
   }
 }
