@@ -18,7 +18,7 @@ from bot.database import Database
 from bot.gallery import Gallery
 from bot.jobs import Job
 from bot.lineage import Relation
-from bot.masking import is_other_shape, placed, without_region
+from bot.masking import OUTPAINT_STRENGTH, is_other_shape, placed, without_region
 from bot.presets import Presets
 from bot.refusals import NotFound
 from bot.requests import (
@@ -271,8 +271,7 @@ class Drafts:
         native = (preset.width or model.width) * (preset.height or model.height)
         size = placed(picture, command, native, self._config.limits)
         if size.canvas is not None and command.strength is None:
-            # There is nothing beyond the edge that could be kept.
-            command = replace(command, strength=1.0)
+            command = replace(command, strength=OUTPAINT_STRENGTH)
         command = replace(command, width=size.width, height=size.height, aspect_ratio=None)
         return command, size.canvas
 
