@@ -274,16 +274,18 @@ def main_memory_findings(config: Config, secrets: Secrets) -> Iterator[Finding]:
 
     waiting = []
     try:
-        for name in devices(config):
+        for number, name in enumerate(devices(config), start=1):
             if not choose_device(name, config.model.dtype).has_own_memory:
                 return
             from generation.diffusion.engine import DiffusionEngine  # which takes seconds
 
-            plan = Plan(config, secrets, Preprocessors(), name)
+            plan = Plan(config, secrets, Preprocessors(), name, number)
             planned = DiffusionEngine(**plan.arguments).planned()
             if planned is None:
                 return
             waiting.append(planned.waiting[planned.level])
+            if planned.advice is not None:
+                yield Finding("device", True, f"{plan.name}: {planned.advice}")
     except FluxbotError:
         return  # other findings say more
     from generation.diffusion.main_memory import room

@@ -18,6 +18,7 @@ from PIL import Image
 from generation import weights
 from generation.control_images import shown_to_model
 from generation.diffusion import how, memory, quantization
+from generation.diffusion.advice import faster
 from generation.diffusion.attention import Attention
 from generation.diffusion.attention import choose as choose_attention
 from generation.diffusion.compiling import Compiling, Setting, pays
@@ -272,9 +273,7 @@ class DiffusionEngine:
             return None
         with damage_as_sentence(files.transformer or files.folder):
             device = self._device_for(files)
-            rank = self._lora_rank(files, device)
-            sizes = self._sizes(files, self._precision(device), rank)
-            return self._plan(sizes, device, device.total_memory)
+            return self._plan(files, device, device.total_memory)[-1]
 
     def forget_prompts(self) -> None:
         """Empty the cache of embeddings, so that every prompt is encoded anew."""
@@ -313,8 +312,7 @@ class DiffusionEngine:
         device = self._device_for(files)
         precision = self._precision(device)
         rank = self._lora_rank(files, device)
-        sizes = self._sizes(files, precision, rank)
-        plan = self._plan(sizes, device, device.free_memory)
+        sizes, plan = self._plan(files, device, device.free_memory)
         words = memory.in_gigabytes
         log.info(
             "memory plan for %s: transformer %s, text encoders %s, VAE %s, ControlNet %s: %s",
@@ -325,6 +323,8 @@ class DiffusionEngine:
             words(sizes.controlnet),
             plan.sentence() if device.has_own_memory else "all in the machine's own memory",
         )
+        if plan.advice is not None:
+            log.info("%s: %s", device, plan.advice)
         self._main_memory.claim(plan.waiting[plan.level])
         reserve = memory.reserve(sizes, self.pixels, self.max_sequence_length)
         offloading = Offloading(device, plan.level, reserve)
@@ -391,13 +391,23 @@ class DiffusionEngine:
             sizes = self._with_room_for(name, sizes)
         return sizes
 
-    def _plan(self, sizes: memory.Sizes, device: Device, free: int | None) -> memory.Plan:
-        plan = memory.make(sizes, free, self.pixels, self.max_sequence_length)
+    def _plan(
+        self, files: ModelFiles, device: Device, free: int | None
+    ) -> tuple[memory.Sizes, memory.Plan]:
+        """Sizes of the model of *files*, and the plan for *device*, which has *free* bytes."""
+        precision, rank = self._precision(device), self._lora_rank(files, device)
+
+        def plan_with(wanted: quantization.Precision) -> memory.Plan:
+            sizes = self._sizes(files, wanted, rank)
+            return memory.make(sizes, free, self.pixels, self.max_sequence_length)
+
+        sizes, plan = self._sizes(files, precision, rank), plan_with(precision)
         if not device.has_own_memory:  # and what it draws with lies in the machine's
-            return replace(plan, level="resident", waiting={"resident": memory.all_bytes(sizes)})
+            waiting = memory.all_bytes(sizes)
+            return sizes, replace(plan, level="resident", waiting={"resident": waiting})
         if self.offload_level != "auto":
-            plan = replace(plan, level=self.offload_level)
-        return plan
+            return sizes, replace(plan, level=self.offload_level)
+        return sizes, replace(plan, advice=faster(plan, precision, device, plan_with))
 
     def _with_room_for(self, name: str, sizes: memory.Sizes) -> memory.Sizes:
         """*sizes* with room for the ControlNet *name*, if it is here.

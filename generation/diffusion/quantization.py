@@ -75,16 +75,13 @@ class Precision:
 def precision(setting: Quantization, text_setting: TextQuantization, device: Device) -> Precision:
     """The number formats that the operator's words mean on *device*.
 
-    Text encoders are spared float16, whose range T5's activations leave (diffusers' own advice for
-    FLUX on Turing cards, issue 9096).
-
     Raises:
         ModelUnavailable: This device or installation cannot do it.
     """
     dtype = device.dtype
     return Precision(
         dtype,
-        torch.float32 if dtype is torch.float16 else dtype,
+        text_dtype(dtype),
         choose(setting, device),
         choose_for_text(text_setting, device),
     )
@@ -101,30 +98,27 @@ def choose(setting: Quantization, device: Device) -> Kind:
     Raises:
         ModelUnavailable: This device or installation cannot do it.
     """
-    if setting == "none":
-        return "none"
-    kind: Kind
-    match device.torch_device.type:
-        case "cuda":
-            has_fp8 = torch.cuda.get_device_capability(device.torch_device) >= FP8_CAPABILITY
-            if setting == "auto":
-                kind = "fp8" if has_fp8 else "4bit"
-            elif setting == "fp8" and not (has_fp8 and device.dtype is torch.bfloat16):
-                log.info(
-                    "this GPU does not multiply float8: int8 weights are computed with instead"
-                )
-                kind = "int8"
-            else:
-                kind = setting
-        case "cpu":
-            kind = {"auto": "int8", "fp8": "fp8-weights"}.get(setting, setting)  # type: ignore[assignment]
-        case _:
-            raise ModelUnavailable(
-                f"model.quantization is {setting!r}, which needs an NVIDIA GPU or a CPU;"
-                f' on {device} set it to "none"'
-            )
-    _check_installed(kind, f"model.quantization is {setting!r}")
+    kind = meaning(setting, device)
+    if kind == "none":
+        return kind
+    words = f"model.quantization is {setting!r}"
+    _check_device(device, words)
+    _check_installed(kind, words)
+    if kind != setting != "auto":
+        log.info("this device does not multiply float8 in its number format: %s it is", kind)
     return kind
+
+
+def meaning(setting: Quantization, device: Device) -> Kind:
+    """The kind that *setting* means on *device*, whether or not it can be had here."""
+    if device.torch_device.type != "cuda":
+        return {"auto": "int8", "fp8": "fp8-weights"}.get(setting, setting)  # type: ignore[return-value]
+    has_fp8 = torch.cuda.get_device_capability(device.torch_device) >= FP8_CAPABILITY
+    if setting == "auto":
+        return "fp8" if has_fp8 else "4bit"
+    if setting == "fp8" and not (has_fp8 and device.dtype is torch.bfloat16):
+        return "int8"
+    return setting
 
 
 def choose_for_text(setting: TextQuantization, device: Device) -> Kind:
@@ -136,12 +130,22 @@ def choose_for_text(setting: TextQuantization, device: Device) -> Kind:
     if setting == "none":
         return "none"
     words = f"model.text_encoder_quantization is {setting!r}"
+    _check_device(device, words)
+    _check_installed(setting, words)
+    return setting
+
+
+def text_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The text encoders' number format beside *dtype*: they are spared float16, whose range T5's
+    activations leave (diffusers' own advice for FLUX on Turing cards, issue 9096)."""
+    return torch.float32 if dtype is torch.float16 else dtype
+
+
+def _check_device(device: Device, words: str) -> None:
     if device.torch_device.type not in ("cuda", "cpu"):
         raise ModelUnavailable(
             f'{words}, which needs an NVIDIA GPU or a CPU; on {device} set it to "none"'
         )
-    _check_installed(setting, words)
-    return setting
 
 
 def _check_installed(kind: Kind, words: str) -> None:

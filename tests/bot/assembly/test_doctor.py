@@ -208,3 +208,7 @@ def test_check_plans_the_memory_of_a_model_that_is_here(tmp_path, monkeypatch):
     assert resident.is_right
     assert found(model={"repository": "owner/absent"}) == found(engine={"ray": "head:6379"}) == []
     assert found(engine={"devices": ["cuda:7"]}) == [], "the finding about the device says it"
+
+    monkeypatch.setattr("generation.diffusion.engine.faster", lambda *asked: "with fewer bits …")
+    advice, _ = found()
+    assert advice == ("device", True, "engine-1: with fewer bits …")

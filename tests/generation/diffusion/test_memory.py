@@ -12,6 +12,8 @@ from diffusers import AutoencoderKL, FluxControlNetModel, FluxTransformer2DModel
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from generation.diffusion import memory
+from generation.diffusion.advice import faster
+from generation.diffusion.device import Device
 from generation.diffusion.memory import OFFLOAD_LEVELS, Sizes
 from generation.diffusion.quantization import Precision
 from generation.families.flux1 import Flux1
@@ -111,7 +113,7 @@ def test_the_plan_reads_the_very_sizes_from_the_heads_of_the_files(real, sizes):
     [
         (80, "resident"), (48, "resident"), (40, "text-offload"), (32, "text-offload"),
         (31, "model-offload"), (24, "group-offload"), (16, "group-offload"), (12, "group-offload"),
-        (8, "group-offload"), (3, "sequential-offload"),
+        (8, "group-offload"), (4, "group-offload"), (3, "sequential-offload"),
     ],
 )  # fmt: skip
 def test_each_card_gets_the_fastest_offload_level_that_it_has_room_for(sizes, card, level):
@@ -209,6 +211,86 @@ def test_many_parameters_get_bfloat16_on_a_cpu_that_computes_with_it(monkeypatch
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     assert choose_device("cpu", "auto", 12 * 10**9).dtype is torch.float32
+
+
+@pytest.mark.parametrize(
+    ("level", "is_with_controlnet", "measured"),
+    [
+        ("resident", False, 36.35), ("resident", True, 40.63), ("text-offload", True, 30.9),
+        ("model-offload", False, 24.5), ("group-offload", True, 2.8),
+    ],
+)  # fmt: skip
+def test_the_plan_is_what_was_measured_and_what_a_device_keeps_for_itself(
+    sizes, level, is_with_controlnet, measured
+):
+    """On an H200, of tensors alone, at 1024 x 1024 with 512 tokens."""
+    changed = sizes if is_with_controlnet else replace(sizes, controlnet=0)
+
+    planned = memory.need(level, changed, MEGAPIXEL, 512) - memory.OVERHEAD
+
+    assert planned / 1e9 == pytest.approx(measured, abs=0.15)
+
+
+@pytest.fixture
+def ada(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 9))
+    return Device(torch.device("cuda", 0), torch.bfloat16)
+
+
+BF16 = Precision(torch.bfloat16, torch.bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("free", "now", "sentence"),
+    [
+        (80, BF16, None),
+        (
+            25.8,
+            BF16,
+            'with quantization = "fp8" the model stays on the card (25.6 of 25.8 GB, computed), and'
+            " pictures come faster",
+        ),
+        (
+            24,
+            BF16,
+            'with quantization = "fp8" the transformer stays on the card (15.8 of 24.0 GB,'
+            " computed), and pictures come faster",
+        ),
+        (
+            33,
+            BF16,
+            'with text_encoder_quantization = "int8" the model stays on the card (32.8 of 33.0 GB,'
+            " computed), and pictures come faster",
+        ),
+        (
+            24,
+            replace(BF16, transformer="fp8"),
+            'with quantization = "fp8" and text_encoder_quantization = "int8" the model stays on'
+            " the card (21.0 of 24.0 GB, computed), and pictures come faster",
+        ),
+        (
+            12,
+            BF16,
+            'with quantization = "4bit" the transformer stays on the card (10.1 of 12.0 GB,'
+            " computed), and pictures come faster; it takes pip install bitsandbytes",
+        ),
+        (6, BF16, None),
+    ],
+)
+def test_the_bot_says_what_would_make_a_card_faster_with_figures(
+    flux_dev, ada, monkeypatch, free, now, sentence
+):
+    monkeypatch.setattr(
+        "generation.diffusion.advice.importlib.util.find_spec",
+        lambda name: None if name == "bitsandbytes" else name,
+    )
+
+    def plan_with(precision):
+        sizes = Flux1.read_sizes(flux_dev, precision)
+        return memory.make(sizes, int(free * GB), MEGAPIXEL, tokens=512)
+
+    assert faster(plan_with(now), now, ada, plan_with) == sentence
+    assert faster(plan_with(now), now, replace(ada, torch_device=torch.device("cpu")), None) is None
 
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "flux.md"
