@@ -245,6 +245,18 @@ def rank(layer: Layer, shapes: Mapping[str, Shape]) -> int:
     return first * second
 
 
+def highest_rank(shapes: Mapping[str, Shape]) -> int:
+    """The highest rank of the changes that tensors of these *shapes* are, wherever they belong; 0
+    without any."""
+    found: dict[str, dict[str, str]] = {}
+    for name in shapes:
+        role, layer = _role(name)
+        if role is not None:
+            found.setdefault(layer, {})[role] = name
+    changes = [Layer(name, tensors, ()) for name, tensors in found.items() if is_change(tensors)]
+    return max((rank(each, shapes) for each in changes), default=0)
+
+
 def size(layer: Layer, shapes: Mapping[str, Shape]) -> tuple[int, int]:
     """Rows and columns of the matrix that the change of *layer* is."""
     of = {role: shapes[name] for role, name in layer.tensors.items()}

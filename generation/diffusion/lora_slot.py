@@ -21,7 +21,7 @@ import torch
 from generation.diffusion.compiling import Compiling, freeze
 from generation.diffusion.family import Open
 from generation.diffusion.lora_files import Change
-from generation.diffusion.lora_layout import ROLES, Names, read_head, the_file
+from generation.diffusion.lora_layout import Names, highest_rank, read_head, the_file
 from generation.diffusion.loras import Loras, layer_sizes, layers_of, take_off
 from generation.diffusion.loras import lay as lay_over
 from generation.diffusion.offloading import Offloading
@@ -181,6 +181,4 @@ def _rank(name: str, find: Callable[[str], Path | None]) -> int:
     except Exception as error:  # of any damage
         log.warning("no room is made for the LoRA %s: %s", name, error)
         return 0
-    down = dict(ROLES)["down"]
-    ranks = [shape[0] for tensor, shape in shapes.items() if down.fullmatch(tensor) and shape]
-    return max(ranks, default=USUAL_RANK)
+    return highest_rank(shapes) or USUAL_RANK

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from generation.diffusion.lora_layout import highest_rank
 from generation.errors import InvalidRequest, ModelUnavailable
 from tests.generation.engines import ignore, model, new_engine, same
 
@@ -304,6 +305,14 @@ def _bare(parts):
                 parent, _, own = name.rpartition(".")
                 setattr(part.get_submodule(parent), own, layer.base_layer)
     return bare
+
+
+@pytest.mark.parametrize(("name", "rank"), [("ai-toolkit", 2), ("LoHa", 4), ("LoKr", 32)])
+def test_the_rank_is_known_before_anything_is_loaded(name, rank):
+    """LoHa multiplies two ranks; the LoKr has a whole matrix of 4 by 8, and one of 8 by 16."""
+    shapes = {key: tuple(each.shape) for key, each in FORMATS[name]().tensors.items()}
+
+    assert highest_rank(shapes) == rank
 
 
 def test_what_was_trained_apart_keeps_its_small_rank(engine, tmp_path):
