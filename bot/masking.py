@@ -26,6 +26,8 @@ SAME_SHAPE = 0.03
 #: which is drawn out over it, keeps the colours: of three pictures that the demo model continued
 #: with half an object at the seam at 1, one was clean at 0.85.
 OUTPAINT_STRENGTH = 0.85
+#: How often a size is made smaller by 2 % until it is within the limits.
+TRIES = 40
 #: Characters of the longest words for a part of a picture.
 LONGEST_REGION = 40
 
@@ -79,7 +81,7 @@ def placed(picture: Sized, command: ImagineCommand, native: int, limits: Limits)
     scale = _scale(*whole, command, native, limits)
     if not (left or top or right or bottom):
         return Placed(_multiple(width * scale, math.floor), _multiple(height * scale, math.floor))
-    while True:
+    for _ in range(TRIES):
         across = _side(left * scale, width * scale, right * scale, command.width)
         down = _side(top * scale, height * scale, bottom * scale, command.height)
         if across[0] * down[0] <= limits.pixels or command.width is not None:

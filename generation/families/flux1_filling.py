@@ -11,6 +11,7 @@ from pathlib import Path
 from diffusers import FluxTransformer2DModel
 
 from generation.diffusion.family import LoadOptions
+from generation.diffusion.weight_files import transformer_folder
 from generation.errors import ModelUnavailable
 
 #: Channels of a packed token that come beside the noise: as many for the picture, and the mask's
@@ -21,14 +22,14 @@ MASK_CHANNELS = 4 * 8 * 8
 def load_transformer(
     folder: Path, options: LoadOptions, kept: tuple[str, ...]
 ) -> FluxTransformer2DModel:
-    """The transformer of the pipeline in *folder*, quantized but for the layers *kept*."""
+    """The transformer in *folder*, which is its own or a pipeline's, quantized but for the layers
+    *kept*."""
     if folder.is_file():
         raise ModelUnavailable(
             f"{folder} is a file: a model that fills is named by its repository or its folder"
         )
     transformer: FluxTransformer2DModel = FluxTransformer2DModel.from_pretrained(
-        folder,
-        subfolder="transformer",
+        transformer_folder(folder),
         dtype=options.precision.dtype,
         use_safetensors=True,
         local_files_only=True,

@@ -63,6 +63,8 @@ export function typedOver(text) {
 
 const SHAPES = { square: [1, 1], portrait: [3, 4], landscape: [4, 3], wide: [16, 9], tall: [9, 16] };
 const PLACES = { left: [0, 0.5], right: [1, 0.5], top: [0.5, 0], bottom: [0.5, 1], center: [0.5, 0.5] };
+const PARTS = ["left", "right", "top", "bottom", "center", "top-left", "top-right", "bottom-left", "bottom-right"];
+export const SHARES = ["25%", "50%", "100%"];
 const numbered = (value) => (/^\d+([.,]\d+)?$/.test(value) ? Number(value.replace(",", ".")) : undefined);
 
 /**
@@ -153,6 +155,8 @@ export function complete(text, caret, { verbs, options, presets, recent }) {
     if (option === "ar") {
       return RATIOS.map((ratio) => ({ insert: ratio.join(":"), label: ratio.join(":"), hint: "" }));
     }
+    if (option === "mask") return PARTS.map((part) => ({ insert: part, label: part, hint: "" }));
+    if (option === "outpaint") return SHARES.map((share) => ({ insert: share, label: share, hint: "" }));
     if (option === "size") {
       const { width, height } = presets[0] ?? { width: 256, height: 256 };
       return RATIOS.map((ratio) => {

@@ -9,7 +9,7 @@ import { showPicture, showReading } from "./attachment.js";
 import { Choices } from "./choices.js";
 import { sampleOf } from "./conversation.js";
 import { kept } from "./cropping.js";
-import { RATIOS, retyped, sizeOf, typed, typedOver, typedValues } from "./grammar.js";
+import { RATIOS, SHARES, retyped, sizeOf, typed, typedOver, typedValues } from "./grammar.js";
 import { readPicture } from "./reading.js";
 import { t } from "./languages.js";
 import { Mask, paint } from "./masking.js";
@@ -71,7 +71,7 @@ export class Options {
     $("preset-cards").replaceChildren(...presets.map((preset) => this.#presetCard(preset)));
     $("ratios").replaceChildren(...RATIOS.map((ratio) => this.#ratioButton(ratio)));
     const counts = Array.from({ length: Math.min(about.limits.images, 6) }, (_, index) => index + 1);
-    $("outpaint").replaceChildren(...[undefined, "25%", "50%", "100%"].map((share) => segment("outpaint", share ?? "",
+    $("outpaint").replaceChildren(...[undefined, ...SHARES].map((share) => segment("outpaint", share ?? "",
       share ?? t("no"), () => this.set({ outpaint: share, ...(share ? { width: undefined, height: undefined } : {}) }))));
     $("images").replaceChildren(...counts.map((count) => segment("images", String(count), String(count),
       () => this.set({ images: count === 1 ? undefined : count }))));

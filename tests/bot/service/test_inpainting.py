@@ -1,5 +1,7 @@
 """A part of a picture drawn anew: the ways to say which, and what is refused."""
 
+import zipfile
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -158,6 +160,24 @@ async def test_the_mask_is_kept_for_again_and_goes_with_the_picture(service):
     assert drawn_below(back) == (0, 0, 48, 80)
     with pytest.raises(InvalidRequest, match="say which, with --mask left"):
         await service.again(Source(ADA), redrawn.id, ImagineCommand(preset="inpaint"))
+
+
+async def test_a_mask_is_handed_over_and_deleted_with_all_that_is_a_persons(service):
+    mine = mask(96, 80, (10, 20, 30, 40))
+    job = await service.submit(Source(ADA), parse(FOX), [file(noise(96, 80)), mine])
+    await finished(job)
+    kept = [path.read_bytes() for path in job.request.pictures.values()]
+
+    export = await service.own_data.export(ADA)
+    found = []
+    for path in export.files:
+        with zipfile.ZipFile(path) as archive:
+            found += [archive.read(name) for name in archive.namelist() if "attached/" in name]
+    await export.close()
+    await service.own_data.delete(ADA)
+
+    assert sorted(found) == sorted(kept)
+    assert not any(path.exists() for path in job.request.pictures.values())
 
 
 async def test_a_part_of_an_earlier_picture_is_drawn_anew(service):
