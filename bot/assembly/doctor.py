@@ -244,16 +244,20 @@ def device_findings(config: Config, busy: Busy) -> Iterator[Finding]:
     with busy("importing torch"):
         import torch
 
+        from generation.diffusion import attention
         from generation.diffusion.device import choose_device
     for number, name in enumerate(devices(config), start=1):
         engine = engine_name(number)
         try:
             device = choose_device(name, config.model.dtype)
+            kernel = attention.choose(config.model.attention, device)
         except FluxbotError as error:
             yield Finding("device", False, f"{engine}: {error}")
         else:
             dtype = str(device.dtype).removeprefix("torch.")
             sentence = f"{engine}: {device}, {dtype}, torch {torch.__version__}"
+            if kernel != "native":
+                sentence += f", attention by {kernel}"
             yield Finding("device", True, sentence)
 
 

@@ -67,10 +67,15 @@ def choose(setting: Attention, device: Device) -> str:
     return setting
 
 
-def use(part: Any, kernel: str) -> None:
-    """Have *part*, a transformer or a ControlNet of diffusers, attend by *kernel*."""
-    if kernel != "native":
-        part.set_attention_backend(kernel)
+def use(part: torch.nn.Module, kernel: str) -> None:
+    """Have *part*, a transformer or a ControlNet of diffusers, attend by *kernel*, and no other
+    model in this process, as its own ``set_attention_backend`` would."""
+    if kernel == "native":
+        return
+    for module in part.modules():
+        processor: Any = getattr(module, "processor", None)
+        if hasattr(processor, "_attention_backend"):
+            processor._attention_backend = _named(kernel)
 
 
 def _suits_cudnn(device: Device) -> bool:

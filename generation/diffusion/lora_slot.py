@@ -10,7 +10,6 @@ forgets the slot.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -25,6 +24,8 @@ from generation.diffusion.lora_layout import Names, highest_rank, read_head, the
 from generation.diffusion.loras import Loras, layer_sizes, layers_of, take_off
 from generation.diffusion.loras import lay as lay_over
 from generation.diffusion.offloading import Offloading
+from generation.diffusion.tensors import plain_tensors
+from generation.errors import ModelUnavailable
 
 #: PEFT's name of the slot.
 SLOT = "slot"
@@ -65,11 +66,13 @@ class SlottedLoras(Loras):
         super().__init__(parts, known, offloading, most=most)
         self.rank = 0
         self._part = parts[SLOTTED]
+        # PEFT lays none over layers of fewer bits.
+        self._takes_bias = all(map(_is_plain, self._part.parameters()))
         self._compiling = compiling
         self._layers: dict[str, Any] = {}
         self._changes: dict[str, Mapping[str, Change]] = {}
-        #: The adapter in the slot, its scale, and the offload level on which it was copied there.
-        self._content: tuple[str, float, str] | None = None
+        #: The adapter in the slot, and its scale.
+        self._content: tuple[str, float] | None = None
         if rank:
             self._lay(rank)
 
@@ -89,6 +92,11 @@ class SlottedLoras(Loras):
         if part != SLOTTED:
             super()._keep(part, changes, adapter)
             return
+        if not self._takes_bias and any(each.bias is not None for each in changes.values()):
+            raise ModelUnavailable(
+                "this LoRA has biases, which layers of fewer bits do not take: choose another, or"
+                ' set model.quantization to "none"'
+            )
         rank = max((change.rank for change in changes.values()), default=0)
         if rank > self.rank:
             log.info("a LoRA of rank %d needs more room: blocks are compiled anew", rank)
@@ -103,7 +111,7 @@ class SlottedLoras(Loras):
             return
         changes = {} if name is None else self._changes[self.adapters[name]]
         if name is not None and changes:
-            content = (self.adapters[name], scale, self._offloading.level)
+            content = (self.adapters[name], scale)
             if content != self._content:
                 self._fill(changes, scale)
                 self._content = content
@@ -124,7 +132,7 @@ class SlottedLoras(Loras):
                 zero.expand(self.rank, inputs),
                 zero.expand(outputs, self.rank),
                 1.0,
-                zero.expand(outputs),
+                zero.expand(outputs) if self._takes_bias else None,
             )
             for name, (outputs, inputs) in layer_sizes({SLOTTED: self._part})[SLOTTED].items()
         }
@@ -133,21 +141,16 @@ class SlottedLoras(Loras):
         self._content = None
         self._enable(False)
 
+    @torch.no_grad()
     def _fill(self, changes: Mapping[str, Change], scale: float) -> None:
         """Have the slot hold *changes* times *scale*, wherever it rests now."""
         self._content = None
-        is_away = any(layer.lora_B[SLOT].weight.is_meta for layer in self._layers.values())
-        # Of layers that are moved one by one the weights are with those who move them.
-        with self._offloading.unhooked(self._part) if is_away else contextlib.nullcontext():
-            self._copy(changes, scale)
-
-    @torch.no_grad()
-    def _copy(self, changes: Mapping[str, Change], scale: float) -> None:
         for name, layer in self._layers.items():
             down, up = layer.lora_A[SLOT].weight, layer.lora_B[SLOT].weight
             bias = layer.lora_B[SLOT].bias
             up.zero_()
-            bias.zero_()
+            if bias is not None:
+                bias.zero_()
             if (change := changes.get(name)) is None:
                 continue
             factor, rank = scale * change.factor, change.rank
@@ -161,6 +164,12 @@ class SlottedLoras(Loras):
             if layer.disable_adapters == is_on:
                 layer.enable_adapters(is_on)
         freeze(self._part)
+
+
+def _is_plain(weight: torch.Tensor) -> bool:
+    """Whether *weight* is kept in the numbers that it is computed with."""
+    tensors = list(plain_tensors(weight))
+    return weight.dtype.is_floating_point and len(tensors) == 1 and tensors[0] is weight
 
 
 def needed_rank(names: Iterable[str], find: Callable[[str], Path | None]) -> int:

@@ -160,6 +160,19 @@ def test_check_looks_at_each_card_that_is_to_draw():
     assert "engine-2: device cuda:8 is not there" in found[1].sentence
 
 
+@pytest.mark.parametrize(
+    ("kernel", "is_right", "words"),
+    [("_native_math", True, "attention by _native_math"), ("flash", False, "install `flash-attn")],
+)
+def test_check_tries_the_kernel_of_attention_that_is_asked_for(kernel, is_right, words):
+    config = Config(model={"device": "cpu", "attention": kernel})
+
+    (found,) = device_findings(config, lambda words: nullcontext())
+
+    assert found.is_right == is_right
+    assert words in found.sentence
+
+
 def test_check_asks_a_cluster_once(monkeypatch, tmp_path):
     asked = []
 

@@ -5,6 +5,7 @@ from typing import get_args
 
 import pytest
 import torch
+from diffusers.models import attention_dispatch
 
 from bot.sections import Model
 from generation.diffusion import attention
@@ -59,3 +60,5 @@ def test_a_kernel_draws_and_its_error_and_name_are_told(tiny, canny, caplog):
             if hasattr(getattr(module, "processor", None), "_attention_backend")
         }
         assert kernels == {"_native_math"}
+    active, _ = attention_dispatch._AttentionBackendRegistry.get_active_backend()
+    assert active == "native", "other models in this process attend as before"

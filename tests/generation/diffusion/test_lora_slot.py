@@ -173,6 +173,24 @@ def test_without_compiling_there_is_no_slot(tiny, fox, loras):
     assert not any(isinstance(module, LoraLayer) for module in transformer.modules())
 
 
+@pytest.mark.parametrize("level", ["resident", "group-offload"])
+def test_layers_in_fewer_bits_have_a_slot_too(tiny, fox, loras, nothing_compiled, level):
+    device = SmallDevice()
+    plain = new_engine(tiny, quantized="fp8")
+    plain.load()
+    engine = slotted_engine(
+        tiny,
+        loras,
+        quantized="fp8",
+        choose_device=lambda *asked: device,
+        offload_level=level,
+    )
+
+    for name in ("small", "other", None):
+        request = replace(fox, lora=name and loras[name])
+        assert shades(engine.generate(request, ignore), plain.generate(request, ignore)) <= 1
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_swapping_loras_compiles_nothing(tiny, fox, loras, fresh_torch):  # noqa: F811
