@@ -6,9 +6,9 @@ functions judge with imports torch.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from functools import partial
+from itertools import starmap
 from pathlib import Path
 
 from bot.assembly.parts import faulty_presets, role_of_model
@@ -24,15 +24,16 @@ def unfit_model(config: Config) -> str | None:
 
     if (sentence := unfit.by_name(config.model.repository)) is not None:
         return sentence
-    folder, is_whole = _model_folder(config), config.model.transformer is None
+    model, folder = config.model, _model_folder(config)
     if folder is None:
         return None
-    is_known = weights.is_demo(config.model.repository)
-    if not is_known and (
-        sentence := _judged(lambda: unfit.model(folder, has_own_transformer=is_whole))
-    ):
-        return sentence
-    return None if is_whole else _judged(lambda: _of_transformer(folder, config))
+    sentence = None
+    if not weights.is_demo(model.repository):
+        judge = partial(unfit.model, folder, has_own_transformer=model.transformer is None)
+        sentence = _judged(model.repository, judge)
+    if sentence is None and model.transformer is not None:
+        sentence = _judged(model.transformer, partial(_of_transformer, folder, config))
+    return sentence
 
 
 def unfit_presets(config: Config) -> dict[str, str]:
@@ -53,10 +54,10 @@ def unfit_presets(config: Config) -> dict[str, str]:
             _of_lora, model=folder, config=config, is_control=isinstance(preset.kind, ControlLora)
         )
         judges = [
-            *(partial(_of_controlnet, name, config) for name in nets),
-            *(partial(of_lora, name) for name in loras),
+            *((name, partial(_of_controlnet, name, config)) for name in nets),
+            *((name, partial(of_lora, name)) for name in loras),
         ]
-        for sentence in filter(None, map(_judged, judges)):
+        for sentence in filter(None, starmap(_judged, judges)):
             found.setdefault(preset.name, f"preset {preset.name}: {sentence}")
     return found
 
@@ -101,11 +102,12 @@ def _model_folder(config: Config) -> Path | None:
         return None  # another finding says why
 
 
-def _judged(judge: Callable[[], str | None]) -> str | None:
-    """The sentence of *judge*; a damaged file gets one of its own."""
+def _judged(name: str, judge: Callable[[], str | None]) -> str | None:
+    """The sentence of *judge* on the weights *name*; damaged ones get one of their own."""
     try:
         return judge()
     except FluxbotError as error:
         return str(error)
-    except (OSError, ValueError, struct.error) as error:
-        return f"its weights cannot be read: {error}"
+    except Exception as error:  # the libraries raise a dozen types on damaged files
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return f"the weights of {name} cannot be read: {reason}; fetch or copy them anew"

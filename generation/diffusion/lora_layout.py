@@ -293,7 +293,8 @@ def complaint(
         return (
             f"{len(found.left_over)} of its {len(head.shapes)} tensors have no place in this model"
             f" ({named}{f' and {more} more' if more > 0 else ''}): it would be drawn in part only;"
-            f" it may be made for another model; {WAY_OUT}"
+            " name one that is made for this model, or merge it into the model and name the merged"
+            " file as model.transformer"
         )
     highest = max((rank(layer, head.shapes) for layer in found.layers), default=0)
     has_products = any("down" not in layer.tensors for layer in found.layers)

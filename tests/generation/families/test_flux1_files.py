@@ -302,6 +302,11 @@ def test_a_gguf_file_of_another_architecture_and_a_pickle_are_refused(folder, we
         with_transformer(folder, tmp_path / "flux.ckpt")
     with pytest.raises(ModelUnavailable, match=r"the file /no/such\.gguf does not exist"):
         with_transformer(folder, "/no/such.gguf")
+    (tmp_path / "half.gguf").write_bytes(b"GGUF")
+    with pytest.raises(ModelUnavailable, match=r"half\.gguf cannot be loaded"):
+        with_transformer(folder, tmp_path / "half.gguf")
+    half = {"repository": str(folder), "transformer": str(tmp_path / "half.gguf")}
+    assert "half.gguf cannot be read: " in unfit_model(Config(model=half))
     (finding,) = transformer_findings(Config(model={"transformer": "/no/such.gguf"}))
     assert finding == ("model", False, "model.transformer: the file /no/such.gguf does not exist")
 
