@@ -91,11 +91,15 @@ class LoraFile:
         """All of it under the names that diffusers saves LoRAs with, factors multiplied in."""
         named = {f"transformer.{name}": weight for name, weight in self.norms.items()}
         for part, changes in self.parts.items():
+            # Where one layer has a bias, PEFT gives one to all of them.
+            has_biases = any(change.bias is not None for change in changes.values())
             for name, change in changes.items():
                 named[f"{part}.{name}.lora_A.weight"] = change.down
                 named[f"{part}.{name}.lora_B.weight"] = change.scaled_up
-                if (bias := change.scaled_bias) is not None:
-                    named[f"{part}.{name}.lora_B.bias"] = bias
+                if has_biases:
+                    bias = change.scaled_bias
+                    zeros = change.up.new_zeros(change.up.shape[0])
+                    named[f"{part}.{name}.lora_B.bias"] = zeros if bias is None else bias
         return named
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from generation.diffusion.lora_layout import highest_rank
 from generation.errors import InvalidRequest, ModelUnavailable
+from generation.kinds import ControlLora
 from tests.generation.engines import ignore, model, new_engine, same
 
 WIDTH, MLP, RANK = 32, 128, 2
@@ -313,6 +314,41 @@ def test_the_rank_is_known_before_anything_is_loaded(name, rank):
     shapes = {key: tuple(each.shape) for key, each in FORMATS[name]().tensors.items()}
 
     assert highest_rank(shapes) == rank
+
+
+def test_a_control_lora_under_bfls_names_draws_as_under_diffusers(
+    engine, canny, control_lora, tmp_path
+):
+    """As FLUX.1-Canny-dev-lora is published, whose layers have biases too; here all but one of
+    them do without."""
+    (own,) = (load_file(file) for file in control_lora.iterdir())
+    block, bfl = "transformer.transformer_blocks.0.attn", "double_blocks.0.img_attn"
+    bias = torch.ones(WIDTH) / 8
+    nothing = torch.zeros(2 * WIDTH, RANK)
+    save_file(
+        {
+            "img_in.lora_A.weight": own["transformer.x_embedder.lora_A.weight"],
+            "img_in.lora_B.weight": own["transformer.x_embedder.lora_B.weight"],
+            "img_in.lora_B.bias": bias,
+            f"{bfl}.qkv.lora_A.weight": own[f"{block}.to_q.lora_A.weight"],
+            f"{bfl}.qkv.lora_B.weight": torch.cat([own[f"{block}.to_q.lora_B.weight"], nothing]),
+            f"{bfl}.norm.query_norm.scale": own[f"{block}.norm_q.weight"],
+        },
+        tmp_path / "bfl.safetensors",
+    )
+    biases = {"transformer.x_embedder.lora_B.bias": bias,
+              f"{block}.to_q.lora_B.bias": torch.zeros(WIDTH)}  # fmt: skip
+    save_file(own | biases, tmp_path / "own.safetensors")
+
+    drawn = [
+        engine.generate(
+            replace(canny, kind=ControlLora(control_lora=str(name), preprocessor="canny")), ignore
+        )
+        for name in (tmp_path / "bfl.safetensors", tmp_path / "own.safetensors", control_lora)
+    ]
+
+    assert same(drawn[0], drawn[1])
+    assert not same(drawn[0], drawn[2])
 
 
 def test_what_was_trained_apart_keeps_its_small_rank(engine, tmp_path):
