@@ -238,19 +238,22 @@ def pictures_finding(config: Config, decoding: Decoders) -> Finding:
 
 
 def device_findings(config: Config, busy: Busy) -> Iterator[Finding]:
-    """A finding about each device of this machine that draws, by the name of its engine."""
+    """A finding about each device of this machine that draws, by the name of its engine: whether it
+    is there, and can do what is asked of it."""
     if config.engine.ray is not None:
         return
     with busy("importing torch"):
         import torch
 
-        from generation.diffusion import attention
+        from generation.diffusion import attention, quantization
         from generation.diffusion.device import choose_device
+    model = config.model
     for number, name in enumerate(devices(config), start=1):
         engine = engine_name(number)
         try:
-            device = choose_device(name, config.model.dtype)
-            kernel = attention.choose(config.model.attention, device)
+            device = choose_device(name, model.dtype)
+            quantization.precision(model.quantization, model.text_encoder_quantization, device)
+            kernel = attention.choose(model.attention, device)
         except FluxbotError as error:
             yield Finding("device", False, f"{engine}: {error}")
         else:

@@ -145,8 +145,9 @@ async def test_check_names_engines_that_the_bot_has_lost(run, tmp_path):
     assert f"{sentence}; the bot keeps trying while it runs" in " ".join(output.split())
 
 
-def findings_about(**engine):
-    return list(device_findings(Config(engine=engine), lambda words: nullcontext()))
+def findings_about(model=None, **engine):
+    config = Config(engine=engine, model=model or {})
+    return list(device_findings(config, lambda words: nullcontext()))
 
 
 def test_check_looks_at_each_card_that_is_to_draw():
@@ -171,6 +172,15 @@ def test_check_tries_the_kernel_of_attention_that_is_asked_for(kernel, is_right,
 
     assert found.is_right == is_right
     assert words in found.sentence
+
+
+def test_check_names_the_package_that_fewer_bits_need(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+
+    (package,) = findings_about({"device": "cpu", "quantization": "int8"})
+
+    assert not package.is_right
+    assert "pip install torchao" in package.sentence
 
 
 def test_check_asks_a_cluster_once(monkeypatch, tmp_path):
