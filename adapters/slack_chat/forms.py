@@ -14,6 +14,7 @@ from bot.commands.options import Number, Option, Region
 from bot.conversation import refusal
 from bot.jobs import Job
 from bot.languages import ENGLISH, Language
+from bot.presets import inpainting
 from bot.requests import SETTINGS, command_of
 from bot.sentences import Hint
 from generation.checks import MAX_PROMPT_LENGTH, is_blank
@@ -98,6 +99,7 @@ def form(
         if about.purpose != "settings" or set(option.fields) & set(SETTINGS)
         # The size may be a shape too, and where to crop is seen on the web page alone.
         if option.name not in ("ar", "crop")
+        and (option.name not in ("mask", "outpaint") or inpainting(presets.values()) is not None)
     )
     if about.purpose == "imagine":
         element = {
@@ -255,7 +257,12 @@ def block_of(field: str | None, blocks: Iterable[Mapping[str, Any]]) -> str:
     """Id of the block for errors about *field* of a command."""
     ids = [block["block_id"] for block in blocks if block.get("type") == "input"]
     names = {name: option.name for option in OPTIONS for name in option.fields}
-    names |= {"control_image": "image", "prompt": "prompt", "aspect_ratio": "size"}
+    names |= {
+        "control_image": "image",
+        "mask_image": "mask",
+        "prompt": "prompt",
+        "aspect_ratio": "size",
+    }
     wanted = names.get(field or "", "")
     return wanted if wanted in ids else ids[0]
 

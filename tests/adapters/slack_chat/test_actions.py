@@ -10,7 +10,7 @@ from bot.source import Source
 from generation.kinds import ImageToImage
 from generation.types import Preset
 from tests.adapters.slack_chat.conftest import SMALL, jobs
-from tests.conftest import PRESETS, at_step, stepping
+from tests.conftest import ADMIN, INPAINTING, PRESETS, at_step, stepping
 from tests.fakes.slack.world import buttons, elements, images, shown_text
 from tests.samples import opened, picture
 
@@ -112,6 +112,25 @@ async def test_a_command_alone_opens_a_form_with_every_option(chat, slack, ada, 
     assert images(message)
     (job,) = await jobs(chat)
     assert job.request.control_image is not None
+
+
+async def test_a_form_takes_a_part_of_the_picture_to_draw(chat, ada, general, gate):
+    gate.open()
+    chat.bot.settings["presets"] = INPAINTING
+    await chat.bot.service.admin.reload_presets(ADMIN)
+    await ada.slash(general)
+    view = await ada.form()
+    fox = {"prompt": "a fox", "preset": "inpaint", "steps": "3", "size": "64x64"}
+    fox["image"] = [ada.file(picture(64, 64))]
+
+    said = await ada.submit(view, **fox)
+    assert "say which" in said["mask"]
+    assert await ada.submit(view, **fox, mask="top-left") is None
+    await general.said("inpaint · 3 steps · 64×64", button="Again")
+
+    (job,) = await jobs(chat)
+    mask = opened(job.request.pictures["mask_image"]).convert("L")
+    assert mask.getbbox() == (0, 0, 32, 32)
 
 
 async def test_a_form_says_beside_the_field_what_is_wrong(chat, ada, general):
