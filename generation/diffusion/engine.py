@@ -357,7 +357,10 @@ class DiffusionEngine:
         def draw(request: GenerationRequest) -> GenerationResult:
             return _twice(loaded, lambda: self._draw(loaded, request, _ignore, log.info), log.info)
 
-        warm_up(loaded.compiling, draw, self.pixels, has_slot=self.loras != ())
+        def rehearse() -> None:
+            loaded.model.rehearse()
+
+        warm_up(loaded.compiling, draw, self.pixels, rehearse, has_slot=self.loras != ())
 
     def _device_for(self, files: ModelFiles) -> Device:
         parameters = files.parameters

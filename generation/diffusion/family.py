@@ -122,6 +122,11 @@ class Model(Protocol):
         """
         ...
 
+    def rehearse(self) -> None:
+        """Have layers compute that a picture of words alone leaves out, and others need; called
+        while compiled code is made."""
+        ...
+
     def text_variant(self, request: GenerationRequest) -> str:
         """A name for all but the words that decides the embeddings of *request*'s prompts."""
         ...

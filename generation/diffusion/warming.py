@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import torch
+
 from generation.checks import MAX_SIZE, MIN_SIZE, SIZE_MULTIPLE
 from generation.diffusion.compiling import Compiling
 from generation.diffusion.lora_slot import REHEARSAL
@@ -21,14 +23,22 @@ log = logging.getLogger(__name__)
 Draw = Callable[[GenerationRequest], object]
 
 
-def warm_up(compiling: Compiling, draw: Draw, pixels: int, *, has_slot: bool = False) -> None:
-    """Compile by *draw* all that pictures of words need, if anything is compiled.
+def warm_up(
+    compiling: Compiling,
+    draw: Draw,
+    pixels: int,
+    rehearse: Callable[[], None],
+    *,
+    has_slot: bool = False,
+) -> None:
+    """Compile by *draw* and *rehearse* all that most pictures need, if anything is compiled.
 
     Blocks of FLUX.1 took 16 to 18 s on an H200, and 11 s with what an earlier run left on the disk;
     the VAE 16 s (November 2026).
 
     Args:
         pixels: Of the largest picture that there is room for, by which kernels are chosen.
+        rehearse: See `Model`.
         has_slot: Whether there is a slot for LoRAs, with which other code is run.
     """
     if not compiling.is_on():
@@ -49,4 +59,7 @@ def warm_up(compiling: Compiling, draw: Draw, pixels: int, *, has_slot: bool = F
         compiling.cool()
         with contextlib.suppress(DegenerateResult):  # nobody looks at it
             draw(replace(request, lora=lora))
+    if has_slot:
+        with torch.no_grad():
+            rehearse()
     log.info("warmed up in %.0f s", time.monotonic() - started)

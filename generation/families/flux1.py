@@ -224,6 +224,26 @@ class Flux1:
         self.loras.use(request.lora, request.lora_scale, open)
         return draw(self, request.kind, open)
 
+    def rehearse(self) -> None:
+        """Have blocks compute that have no slot for LoRAs, as those of ControlNets, where the
+        model's own weights are on the device."""
+        options = self.options
+        if options.precision.transformer != "none" or not options.offloading.stays_on_device(
+            "denoiser"
+        ):
+            return
+        copy = shared_copy(self._unchanged)
+        options.compiling.compile_blocks(copy)
+        empty = partial(torch.zeros, device=options.device.torch_device, dtype=copy.dtype)
+        tokens, width = options.max_sequence_length, copy.inner_dim
+        for blocks in (copy.transformer_blocks, copy.single_transformer_blocks):
+            blocks[0](
+                hidden_states=empty(1, 4 * tokens, width),
+                encoder_hidden_states=empty(1, tokens, width),
+                temb=empty(1, width),
+                image_rotary_emb=copy.pos_embed(empty(5 * tokens, 3)),
+            )
+
     def text_variant(self, request: GenerationRequest) -> str:
         """A name for all but the words that decides the embeddings of *request*'s prompts."""
         if not self.loras.changes_text(request.lora):

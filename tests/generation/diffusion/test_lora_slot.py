@@ -193,15 +193,22 @@ def test_layers_in_fewer_bits_have_a_slot_too(tiny, fox, loras, nothing_compiled
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-def test_swapping_loras_compiles_nothing(tiny, fox, loras, fresh_torch):  # noqa: F811
-    engine = compiled_engine(tiny, loras=(loras["small"], loras["other"]))
+@pytest.mark.parametrize("quantized", ["none", "fp8"])
+def test_swapping_loras_compiles_nothing(tiny, fox, canny, loras, fresh_torch, quantized):  # noqa: F811
+    named = (loras["small"], loras["other"])
+    engine = compiled_engine(tiny, "eager", loras=named, quantized=quantized)
     before = counters["stats"]["unique_graphs"]
-    assert before == 5, "the VAE's decoder, and both kinds of blocks without a LoRA and with one"
+    if quantized == "none":
+        assert before == 7, (
+            "the VAE's decoder; both kinds of blocks without a LoRA, with one, and without a slot"
+        )
     engine._current.compiling.stance = "fail_on_recompile"
 
     for name, scale in (("small", 1.0), ("other", 0.3), (None, 1.0), ("small", 2.0)):
         lora = None if name is None else loras[name]
         engine.generate(replace(fox, lora=lora, lora_scale=scale), ignore)
+    if quantized == "none":
+        engine.generate(canny, ignore)  # whose blocks are compiled already
 
     assert counters["stats"]["unique_graphs"] == before
     assert engine._current.compiling.failures == {}
