@@ -72,16 +72,15 @@ def test_what_shares_weights_shares_them_wherever_they_go(tiny, requests):
 
 
 def test_what_makes_room_for_a_control_lora_does_not_part_it_from_the_model(tiny, requests):
-    roomy, engine = on_small_device(tiny), on_small_device(tiny)
-    roomy.generate(requests["Control LoRA"], ignore)
-    model(engine).conditioned.room = offloading(roomy).resting_bytes - 1
+    engine = on_small_device(tiny)
+    model(engine).conditioned.room = 0
 
     engine.generate(requests["Control LoRA"], ignore)
 
     (pipe,) = model(engine).conditioned.values()
     ours = model(engine).text_to_image.transformer.transformer_blocks[0].norm1.linear
     assert pipe.transformer.transformer_blocks[0].norm1.linear.weight is ours.weight
-    assert engine.current_offload_level == "text-offload"
+    assert engine.current_offload_level == "model-offload"
 
 
 def test_blocks_that_find_room_stay_on_the_device_until_memory_runs_out(tiny, fox, requests):
@@ -128,6 +127,17 @@ def test_as_many_blocks_stay_as_fit_beside_two_that_travel_spread_evenly(room, k
         for each in part.blocks:
             assert torch.equal(each(x), x @ each.weight.T)
     assert device.state["used"] == len(kept) * block
+
+
+def test_blocks_of_uneven_size_stay_as_far_as_their_bytes_fit():
+    block, part = 16 * 16 * 4, row_of_blocks(14)
+    for number in range(1, 14, 2):
+        part.blocks[number] = torch.nn.Linear(16, 48, bias=False)
+    held = Offloading(SmallDevice(free=20 * block), "group-offload", reserve=0)
+
+    held.register(part, "denoiser")
+
+    assert stored_bytes(held._kept) == 12 * block, "beside two slots of three; one more is too much"
 
 
 def test_a_lora_laid_over_what_rests_is_found_and_taken_off_again(tiny, fox, lora):
