@@ -111,6 +111,8 @@ def choose(setting: Quantization, device: Device) -> Kind:
 
 def meaning(setting: Quantization, device: Device) -> Kind:
     """The kind that *setting* means on *device*, whether or not it can be had here."""
+    if setting == "none":
+        return setting
     if device.torch_device.type != "cuda":
         return {"auto": "int8", "fp8": "fp8-weights"}.get(setting, setting)  # type: ignore[return-value]
     has_fp8 = torch.cuda.get_device_capability(device.torch_device) >= FP8_CAPABILITY

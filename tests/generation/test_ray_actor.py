@@ -66,7 +66,7 @@ async def test_a_picture_comes_as_bytes_with_its_steps_before_it(make, fox, squa
     assert told == [("step", step.number, step.preview, step.note) for step in steps]
     assert (result[0], result[3:]) == ("result", ({"demo/canny": 0},))
     png, thumbnail, control_map = expected.files().png, expected.image, expected.files().control_map
-    assert files == ("files", png, thumbnail.size, thumbnail.tobytes(), control_map)
+    assert files == ("files", png, thumbnail.size, thumbnail.tobytes(), control_map, {})
 
 
 async def test_a_bot_that_begins_anew_ends_what_the_last_one_had_begun(make, fox):

@@ -13,6 +13,7 @@ from bot.jobs import Job, JobStatus, Progress
 from bot.ledger import QuotaStatus
 from bot.lineage import Relation
 from bot.views import QueueView
+from generation.kinds import Inpaint
 from generation.types import GenerationRequest, Preset
 from tests.conftest import examples
 from tests.fakes.documents import SLACK_TYPES, needs
@@ -171,7 +172,8 @@ def test_whose_picture_it_came_of_is_said_where_somebody_of_the_workspace_asked(
 
 
 def test_every_option_has_a_field_or_shares_one():
-    view = forms.form(forms.Purposed("imagine"), {"plain": Preset(name="plain")}, "plain", {})
+    presets = {"plain": Preset(name="plain"), "inpaint": Preset(name="inpaint", kind=Inpaint())}
+    view = forms.form(forms.Purposed("imagine"), presets, "plain", {})
 
     ids = {block["block_id"] for block in view["blocks"]}
     assert ids >= {option.name for option in OPTIONS} - {"ar", "crop"}

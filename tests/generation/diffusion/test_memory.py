@@ -80,6 +80,7 @@ def flux_dev(real, tmp_path_factory):
             shard.write_bytes(len(written).to_bytes(8, "little") + written)
     config = {"num_attention_heads": 24, "attention_head_dim": 128}
     (folder / "transformer" / "config.json").write_text(json.dumps(config))
+    (folder / "text_encoder_2" / "config.json").write_text("{}")
     return folder
 
 

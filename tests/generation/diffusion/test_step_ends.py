@@ -8,7 +8,7 @@ import torch
 
 from generation.diffusion.step_ends import StepEnds
 from generation.errors import DegenerateResult, GenerationCancelled
-from tests.generation.engines import SmallDevice, ignore, model, new_engine, same
+from tests.generation.engines import SmallDevice, alike, ignore, model, new_engine
 
 PREVIEW = torch.zeros(8, 8, 3, dtype=torch.uint8)
 
@@ -81,7 +81,7 @@ def test_one_step_behind_the_same_steps_are_told_and_the_same_picture_is_drawn(
         told, later = ([step for step in steps if not step.note] for steps in (told, later))
         assert told == later
         assert [step.number for step in told] == list(range(1, len(told) + 1))
-        assert same(*drawn)
+        assert alike(*drawn)
 
 
 @pytest.mark.parametrize("number", [1, 3, 5])

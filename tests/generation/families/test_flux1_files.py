@@ -21,7 +21,7 @@ from generation.diffusion.quantization import Precision
 from generation.errors import ModelUnavailable
 from generation.families.flux1 import Flux1
 from generation.kinds import ControlLora
-from tests.generation.engines import SmallDevice, ignore, model, new_engine, pixels, same
+from tests.generation.engines import SmallDevice, alike, ignore, model, new_engine, pixels, same
 
 #: Black Forest Labs' names, and what diffusers calls the parts of such a weight.
 DOUBLE = {
@@ -121,7 +121,7 @@ def test_a_checkpoint_draws_as_the_folder_that_it_was_made_of(
 
     engine = with_transformer(folder, file)
 
-    assert same(engine.generate(fox, ignore), plain.generate(fox, ignore))
+    assert alike(engine.generate(fox, ignore), plain.generate(fox, ignore))
 
 
 def rounded(weights, dtype):
@@ -246,7 +246,7 @@ def test_a_folder_or_a_repository_of_diffusers_may_give_the_transformer(
 ):
     for found in (tiny / "flux", tiny / "flux" / "transformer"):
         engine = with_transformer(folder, found)
-        assert same(engine.generate(fox, ignore), plain.generate(fox, ignore))
+        assert alike(engine.generate(fox, ignore), plain.generate(fox, ignore))
 
 
 def changed(weights, name):
@@ -344,4 +344,4 @@ def test_packed_weights_and_loras_rest_on_every_level(plain, folder, q8, fox, lo
 
     assert engine.current_offload_level == level
     for request in (fox, styled, fox):
-        assert same(engine.generate(request, ignore), resident.generate(request, ignore))
+        assert alike(engine.generate(request, ignore), resident.generate(request, ignore))

@@ -80,6 +80,7 @@ async def test_a_picture_is_the_same_as_on_this_machine(make, fox, square, tmp_p
     arguments = {
         "repository": "demo",
         "controlnets": [],
+        "loras": [],
         "preprocessors": {},
         "device": "cpu",
         "max_sequence_length": 64,
