@@ -22,7 +22,7 @@ from generation.checks import (
     is_blank,
 )
 from generation.errors import InvalidRequest
-from generation.kinds import Kind, TextToImage, flat_names, kind_of, picture_names
+from generation.kinds import Kind, TextToImage, flat_names, flat_values, kind_of, picture_names
 
 if TYPE_CHECKING:
     pass
@@ -118,7 +118,7 @@ class Preset:
     def to_dict(self) -> dict[str, Any]:
         """The inverse of `from_dict`, without those fields that say nothing."""
         own = {field.name: getattr(self, field.name) for field in fields(self)}
-        flat = {**own, **self.kind.to_dict()}
+        flat = {**own, **flat_values(self.kind)}
         return {name: value for name, value in flat.items() if value is not None}
 
     @property
@@ -263,7 +263,7 @@ class GenerationRequest:
         names = dict.fromkeys(picture_names()) | {
             name: path.name for name, path in self.pictures.items()
         }
-        return {**own, **self.kind.to_dict(), **names}
+        return {**own, **flat_values(self.kind), **names}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], folder: Path) -> GenerationRequest:

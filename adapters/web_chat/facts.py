@@ -25,6 +25,7 @@ from adapters.web_chat.views import (
 )
 from bot.commands import DRAWING, VERBS
 from generation.checks import MAX_SIZE
+from generation.kinds import flat_values
 
 router = APIRouter(tags=["facts"])
 
@@ -97,12 +98,12 @@ async def list_presets(web: TheWeb, source: Asker) -> PresetsView:
                 name=preset.name,
                 description=preset.description,
                 needs_image=preset.needs_image,
-                mask_feather=preset.kind.to_dict()["mask_feather"]
+                mask_feather=flat_values(preset.kind)["mask_feather"]
                 if preset.kind.takes_mask
                 else None,
                 controlnet=preset.kind.conditioning_model,
                 preprocessor=preset.kind.control_map or "none",
-                strength=preset.kind.to_dict()["strength"],
+                strength=flat_values(preset.kind)["strength"],
                 **of_controlnet(preset.kind),
                 enlarges=preset.kind.enlargement,
                 num_inference_steps=preset.num_inference_steps or model.num_inference_steps,

@@ -11,7 +11,7 @@ from bot.commands.vocabulary import Notify
 from bot.jobs import Job
 from bot.languages import ENGLISH, Language
 from bot.views import EngineStatus
-from generation.kinds import Kind
+from generation.kinds import Kind, flat_values
 from generation.types import Fit
 
 
@@ -156,7 +156,7 @@ class JobView(BaseModel):
             guidance_scale=request.guidance_scale,
             true_cfg_scale=request.true_cfg_scale,
             step_cache_tolerance=request.step_cache_tolerance,
-            strength=kind.to_dict()["strength"],
+            strength=flat_values(kind)["strength"],
             **of_controlnet(kind),
             crop_x=request.crop_x,
             crop_y=request.crop_y,

@@ -1,0 +1,179 @@
+"""What all kinds have in common, and what several of them share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self, get_args
+
+from generation.checks import check_number
+from generation.errors import InvalidRequest
+from generation.wanted import WeightsRole
+
+Preprocessor = Literal["none", "canny", "depth", "pose", "soft-edge", "gray", "blur"]
+
+#: The name of the picture that says which part of another is drawn.
+MASK_IMAGE = "mask_image"
+
+#: Largest factor by which a preset enlarges an attached picture.
+MAX_UPSCALE = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kind:
+    """A way to make a picture. Subclasses add fields of their own.
+
+    Attributes:
+        name: Word for machines, unique among `KINDS`; may stand as ``kind`` in a preset.
+        label: Words for people, as in "made with image to image".
+        key: The field whose presence chooses this kind where ``kind`` is not named; None
+            where only the name does.
+        pictures: Pictures that it needs, in the order in which people attach them, by
+            diffusers' argument names.
+        strength_field: The field that people set with ``--strength``; None without one.
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    key: ClassVar[str | None] = None
+    pictures: ClassVar[tuple[str, ...]] = ()
+    strength_field: ClassVar[str | None] = None
+    #: Whether a negative prompt has an effect.
+    takes_negative_prompt: ClassVar[bool] = True
+    #: Whether the drawing begins with the picture, so that the layout is its.
+    begins_with_picture: ClassVar[bool] = False
+    #: Why ``--strength`` sets nothing, as the end of a sentence.
+    strengthless: ClassVar[str] = "which takes no picture"
+
+    @property
+    def weights(self) -> tuple[tuple[str, WeightsRole], ...]:
+        """Repositories or folders that it draws with beside the model, each with its role."""
+        return ()
+
+    @property
+    def conditioning_model(self) -> str | None:
+        """The repository or folder of the weights that follow a picture; None without any."""
+        return next((name for name, _ in self.weights), None)
+
+    @property
+    def takes_mask(self) -> bool:
+        """Whether a mask says which part of the picture is drawn."""
+        return MASK_IMAGE in self.pictures
+
+    @property
+    def control_map(self) -> Preprocessor | None:
+        """The preprocessor that makes a control map of the first picture; None where the
+        picture itself is used, or none is."""
+        return None
+
+    @property
+    def enlargement(self) -> int | None:
+        """The factor between the sides of the attached picture and of the result; None
+        where the size is chosen in another way."""
+        return None
+
+    @property
+    def strength_setting(self) -> float | None:
+        """The value of what ``--strength`` sets, 0 to 1 (a ControlNet's scale up to 2); None
+        where it sets nothing."""
+        return None if self.strength_field is None else getattr(self, self.strength_field)
+
+    def with_strength(self, strength: float, preset: str) -> Self:
+        """This kind, with the field that ``--strength`` sets at *strength*.
+
+        Args:
+            preset: Name of the preset, for the sentence.
+
+        Raises:
+            InvalidRequest: It sets nothing here, or the value is out of range.
+        """
+        if self.strength_field is None:
+            raise InvalidRequest(
+                f"strength means nothing to the preset {preset}, {self.strengthless}: leave it out",
+                field="strength",
+            )
+        return replace(self, **{self.strength_field: strength})
+
+    @property
+    def span_setting(self) -> tuple[float, float] | None:
+        """The shares of the steps after which a ControlNet begins and ends; None without one."""
+        return None
+
+    def with_span(self, start: float | None, end: float | None, preset: str) -> Self:
+        """This kind, with a ControlNet that begins at *start* and ends at *end*, shares of the
+        steps; None leaves either as it is.
+
+        Args:
+            preset: Name of the preset, for the sentence.
+
+        Raises:
+            InvalidRequest: There is no ControlNet here, or it would end before it begins.
+        """
+        if start is None and end is None:
+            return self
+        raise InvalidRequest(
+            f"control-start and control-end mean nothing to the preset {preset}, which follows no"
+            " ControlNet: leave them out",
+            field="control_guidance_start" if start is not None else "control_guidance_end",
+        )
+
+    def steps_taken(self, num_inference_steps: int) -> int:
+        """Denoising steps that really run of *num_inference_steps*."""
+        return num_inference_steps
+
+    def pixels_drawn(self, width: int, height: int) -> int:
+        """Pixels that each step computes for a picture of *width* x *height*."""
+        return width * height
+
+    def words(self, prompt: str) -> str:
+        """The words that the model is given for *prompt*."""
+        return prompt
+
+    def check(
+        self, *, lora: str | None, num_inference_steps: int = 1, true_cfg_scale: float = 1.0
+    ) -> None:
+        """Raise InvalidRequest where this kind does not go together with these arguments."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Enlarging(Kind):
+    """A kind that starts from a picture, and may make a larger one of it.
+
+    Attributes:
+        upscale: The picture is so many times larger than the attached one, 2 to 4; None
+            leaves the size to the request.
+    """
+
+    pictures: ClassVar[tuple[str, ...]] = ("control_image",)
+
+    upscale: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.upscale is not None:
+            check_number("upscale", self.upscale, 2, MAX_UPSCALE, whole=True)
+
+    @property
+    def enlargement(self) -> int | None:
+        return self.upscale
+
+
+def steps_left(num_inference_steps: int, strength: float) -> int:
+    """Denoising steps that really run from a picture: the first ones are skipped, as diffusers'
+    FluxImg2ImgPipeline.get_timesteps counts them."""
+    begun = min(num_inference_steps * strength, num_inference_steps)
+    return num_inference_steps - int(max(num_inference_steps - begun, 0))
+
+
+def check_a_step_is_left(num_inference_steps: int, strength: float) -> None:
+    if steps_left(num_inference_steps, strength) < 1:
+        raise InvalidRequest(
+            f"strength {strength:g} leaves no step to take: use more than 0", field="strength"
+        )
+
+
+def check_preprocessor(name: object) -> None:
+    """Raise InvalidRequest unless *name* is one of the preprocessors."""
+    if name not in get_args(Preprocessor):
+        raise InvalidRequest(
+            f"preprocessor must be one of {', '.join(get_args(Preprocessor))}, not {name!r}",
+            field="preprocessor",
+        )
