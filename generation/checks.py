@@ -15,6 +15,9 @@ MAX_STEPS = 50
 #: The largest tolerance of a step cache that means anything: all runs of guesses are the longest.
 MAX_TOLERANCE = 2.0
 MAX_SEED = 2**32 - 1
+#: LoRAs that people may ask for at once, and the largest weight of one, above or below 0.
+MAX_LORAS = 4
+MAX_LORA_SCALE = 2
 
 
 def is_blank(text: str) -> bool:

@@ -108,7 +108,7 @@ class ChildEngine:
         self._growth = growth or Growth()
         self._child: LiveChild | None = None
         self._work_seconds: deque[float] = deque(maxlen=REMEMBERED_STEPS)
-        self._drawn: set[tuple[str, str | None]] = set()  # presets, with their LoRAs
+        self._drawn: set[tuple[str, ...]] = set()  # presets, with LoRAs
         # Replaced, never changed, since any thread may ask for it.
         self._loaded: dict[str, int] = {}
         self._device = ""
@@ -178,7 +178,7 @@ class ChildEngine:
         self._loaded = header["loaded"]
         weights = tuple(self._loaded.items()), header["level"]
         self._growth.take(header["held"], weights)
-        self._drawn.add((request.preset, request.lora))
+        self._drawn.add((request.preset, *request.lora_scales))
         size = request.width, request.height
         receive = partial(self._child.inbox.take, header["number"], size)
         return RemoteResult(header["seconds"], header["peak_memory"], receive)
@@ -240,8 +240,8 @@ class ChildEngine:
         """Whether something beside the base weights is not in the child's memory yet."""
         if any(name not in self._loaded for name, _ in request.kind.weights):
             return True
-        needs_more = bool(request.pictures) or request.lora is not None
-        return needs_more and (request.preset, request.lora) not in self._drawn
+        needs_more = bool(request.pictures or request.lora_scales)
+        return needs_more and (request.preset, *request.lora_scales) not in self._drawn
 
 
 class LiveChild:

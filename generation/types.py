@@ -6,13 +6,16 @@ diffusers' argument names.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from generation import evaluations
 from generation.checks import (
+    MAX_LORA_SCALE,
+    MAX_LORAS,
     MAX_SEED,
     MAX_STEPS,
     MAX_TOLERANCE,
@@ -99,7 +102,7 @@ class Preset:
                 f"prompt_template must contain {{prompt}}, not {self.prompt_template!r}",
                 field="prompt_template",
             )
-        check_number("lora_scale", self.lora_scale, -2, 2)
+        check_number("lora_scale", self.lora_scale, -MAX_LORA_SCALE, MAX_LORA_SCALE)
         # The steps are the request's to check: at 50 every strength above 0 takes one.
         self.kind.check(lora=self.lora, num_inference_steps=MAX_STEPS)
 
@@ -125,6 +128,26 @@ class Preset:
     def needs_image(self) -> bool:
         """Whether a person must attach a picture."""
         return bool(self.kind.pictures)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lora:
+    """A LoRA that somebody asked for, beside that of the preset.
+
+    Attributes:
+        name: The operator's name for it.
+        lora: Repository id, folder or file.
+        lora_scale: Its weight, -2 to 2; below 0 it does the opposite.
+        trigger_words: Words that it was trained on, which the prompt is to have.
+    """
+
+    name: str
+    lora: str
+    lora_scale: float = 1.0
+    trigger_words: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_number("lora_scale", self.lora_scale, -MAX_LORA_SCALE, MAX_LORA_SCALE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,8 +178,9 @@ class GenerationRequest:
         crop_x: Which part of an attached picture that is wider is kept, where it is cropped: 0 the
             left, 0.5 the middle, 1 the right.
         crop_y: Which of one that is taller: 0 the top, 0.5 the middle, 1 the bottom.
-        lora: Repository id, folder or file of a LoRA for the transformer.
+        lora: Repository id, folder or file of the preset's LoRA for the transformer.
         lora_scale: Weight of the LoRA, -2 to 2; below 0 it does the opposite.
+        loras: LoRAs beside that of the preset, each once, at most `MAX_LORAS`.
         model: Repository and revision of the weights, for the record.
         final_num_inference_steps: Of a draft, the steps of the picture that may come of it; None
             for any other picture, like both sides.
@@ -186,6 +210,7 @@ class GenerationRequest:
     crop_y: float = 0.5
     lora: str | None = None
     lora_scale: float = 1.0
+    loras: tuple[Lora, ...] = ()
     model: str = ""
     final_num_inference_steps: int | None = None
     final_width: int | None = None
@@ -210,7 +235,8 @@ class GenerationRequest:
         if self.final_size is not None:
             check_size("final_width", self.final_size[0])
             check_size("final_height", self.final_size[1])
-        check_number("lora_scale", self.lora_scale, -2, 2)
+        check_number("lora_scale", self.lora_scale, -MAX_LORA_SCALE, MAX_LORA_SCALE)
+        self._check_loras()
         self.kind.check(
             lora=self.lora,
             num_inference_steps=self.num_inference_steps,
@@ -218,6 +244,28 @@ class GenerationRequest:
         )
         if set(self.pictures) != set(self.kind.pictures):
             raise InvalidRequest(_needed(len(self.kind.pictures)), field="control_image")
+
+    def _check_loras(self) -> None:
+        if self.loras and not self.kind.takes_loras:
+            raise InvalidRequest(
+                f"the preset {self.preset} takes no LoRAs, since it is made with"
+                f" {self.kind.label}: leave them out, or choose another preset",
+                field="loras",
+            )
+        if len(self.loras) > MAX_LORAS:
+            raise InvalidRequest(
+                f"a picture takes {MAX_LORAS} LoRAs at most, not {len(self.loras)}: leave some out",
+                field="loras",
+            )
+
+    @property
+    def lora_scales(self) -> dict[str, float]:
+        """The weight of each LoRA that counts, by repository id, folder or file. Of the same LoRAs
+        in another order it is the same, so that they make the same pixels."""
+        scales = {self.lora: self.lora_scale} if self.lora is not None else {}
+        for each in self.loras:
+            scales[each.lora] = scales.get(each.lora, 0.0) + each.lora_scale
+        return {name: scales[name] for name in sorted(scales) if scales[name]}
 
     @property
     def is_draft(self) -> bool:
@@ -239,7 +287,20 @@ class GenerationRequest:
     @property
     def templated_prompt(self) -> str:
         """The text that the model is given."""
-        return self.kind.words(self.prompt_template.replace("{prompt}", self.prompt))
+        prompt = self.prompt
+        if added := self.added_trigger_words:
+            prompt = ", ".join((prompt.rstrip(" ,;."), *added))
+        return self.kind.words(self.prompt_template.replace("{prompt}", prompt))
+
+    @property
+    def added_trigger_words(self) -> tuple[str, ...]:
+        """Trigger words of its LoRAs that neither prompt nor template has; they are added to the
+        prompt."""
+        text = self.prompt_template.replace("{prompt}", self.prompt)
+        words = dict.fromkeys(word for each in self.loras for word in each.trigger_words)
+        return tuple(
+            word for word in words if not re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.I)
+        )
 
     @property
     def steps_taken(self) -> int:
@@ -260,6 +321,7 @@ class GenerationRequest:
         """Everything in it as JSON types, flat; pictures as file names alone."""
         own = {field.name: getattr(self, field.name) for field in fields(self)}
         del own["kind"], own["pictures"]
+        own["loras"] = [asdict(each) for each in self.loras]
         names = dict.fromkeys(picture_names()) | {
             name: path.name for name, path in self.pictures.items()
         }
@@ -278,6 +340,10 @@ class GenerationRequest:
         flat = {*flat_names(), *picture_names(), "kind"}
         pictures = {name: folder / values[name] for name in kind.pictures if values.get(name)}
         own = {name: value for name, value in values.items() if name not in flat}
+        own["loras"] = tuple(
+            Lora(**{**each, "trigger_words": tuple(each["trigger_words"])})
+            for each in values.get("loras", ())
+        )
         return cls(**own, kind=kind, pictures=pictures)
 
 

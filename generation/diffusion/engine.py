@@ -117,7 +117,8 @@ class DiffusionEngine:
         max_controlnets: ControlNets and Control LoRAs kept in memory at most, at least 1;
             those of FLUX.1-dev take 1.2 to 6.6 GB each, and go earlier where room is short.
         max_loras: LoRAs kept in memory, at least 1.
-        loras: Those that presets name, for whose ranks a compiled transformer has room.
+        loras: Those that are named, for whose ranks a compiled transformer has room.
+        combines_loras: Whether a picture may be drawn with several of them.
         threads: CPU threads of torch; None leaves its default, one for each core.
         choose_device: Chooses the device; like `device.choose_device`.
         main_memory: This engine's part of the machine's memory; None shares it with all others.
@@ -146,6 +147,7 @@ class DiffusionEngine:
         max_controlnets: int = 4,
         max_loras: int = 3,
         loras: tuple[str, ...] = (),
+        combines_loras: bool = False,
         threads: int | None = None,
         choose_device: Callable[[str, str, int], Device] = choose_device,
         main_memory: MainMemory | None = None,
@@ -170,6 +172,7 @@ class DiffusionEngine:
         self.max_controlnets = max_controlnets
         self.max_loras = max_loras
         self.loras = loras
+        self.combines_loras = combines_loras
         self.threads = threads
         self._choose_device = choose_device
         self._open = Opening(download_dir, token)
@@ -380,7 +383,9 @@ class DiffusionEngine:
         if not pays(self.compiled, device, files.parameters):
             return 0
         return needed_rank(
-            self.loras, lambda name: weights.local_folder(name, "lora", self.download_dir)
+            self.loras,
+            lambda name: weights.local_folder(name, "lora", self.download_dir),
+            is_several=self.combines_loras,
         )
 
     def _sizes(

@@ -1,4 +1,4 @@
-"""LoRAs over the weights of a model: several in memory, at most one of them active."""
+"""LoRAs over the weights of a model: several in memory, and any of them active."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import re
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,8 @@ class Loras:
         parts: Parts that a LoRA may change, by the pipeline's names.
         known: The names that their layers go by.
         offloading: Where the parts rest.
-        most: LoRAs kept in memory, at least 1; the one used longest ago goes first.
+        most: LoRAs kept in memory, at least 1; the one used longest ago goes first. A picture
+            that takes more of them has all of its own.
 
     Attributes:
         adapters: PEFT's names of the LoRAs in memory, by ours; the one used longest ago
@@ -55,22 +56,24 @@ class Loras:
         self._loaded_so_far = 0
         self._changing_text: set[str] = set()
 
-    def changes_text(self, name: str | None) -> bool:
+    def changes_text(self, name: str) -> bool:
         """Whether the LoRA *name*, once loaded, changes a text encoder."""
         return name in self._changing_text
 
-    def use(self, name: str | None, scale: float, open: Open) -> None:
-        """Make the LoRA *name* the active one, with the weight *scale*; None means none.
+    def use(self, scales: Mapping[str, float], open: Open) -> None:
+        """Make the LoRAs that *scales* names the active ones, each with its weight.
 
         Raises:
-            ModelUnavailable: It cannot be had, or not all of it has a place in this model.
+            ModelUnavailable: One cannot be had, or not all of it has a place in this model.
         """
-        if name is not None and name not in self.adapters:
-            self._load(name, open)
-        if name is not None:
+        for name in scales:
+            if name not in self.adapters:
+                self._load(name, scales, open)
+        for name in scales:
             self.adapters.move_to_end(name)
+        chosen = {self.adapters[name]: scale for name, scale in scales.items()}
         for part in self._parts:
-            self._switch(part, name, scale)
+            self._switch(part, chosen)
 
     def read(self, found: Path, *, is_control: bool = False) -> LoraFile:
         """The LoRA in *found*, a file or a folder with one; it is laid over nothing yet.
@@ -81,8 +84,9 @@ class Loras:
         file = the_file(found)
         return lora_files.read(file, self._known, self._sizes, is_control=is_control)
 
-    def _load(self, name: str, open: Open) -> None:
-        """Lay the LoRA *name* over the parts. Where it cannot be had, nothing is changed."""
+    def _load(self, name: str, wanted: Container[str], open: Open) -> None:
+        """Lay the LoRA *name* over the parts, in the place of none that is *wanted*. Where it
+        cannot be had, nothing is changed."""
         try:
             lora = open(name, "lora", self.read)
         except ModelUnavailable as error:
@@ -90,9 +94,9 @@ class Loras:
             log.warning("nothing is drawn with the LoRA %s: %s", name, error)
             raise
         with self._offloading.unhooked(*self._changed_by_loading):
-            while len(self.adapters) >= self._most:
-                _, oldest = self.adapters.popitem(last=False)
-                self._remove(oldest)
+            others = [each for each in self.adapters if each not in wanted]
+            for oldest in others[: max(len(self.adapters) + 1 - self._most, 0)]:
+                self._remove(self.adapters.pop(oldest))
             self._loaded_so_far += 1
             adapter = f"lora_{self._loaded_so_far}"
             try:
@@ -114,15 +118,16 @@ class Loras:
         """Keep *changes* of *part* in memory as *adapter*, from which they can be switched on."""
         lay(self._parts[part], changes, adapter)
 
-    def _switch(self, part: str, name: str | None, scale: float) -> None:
-        """Have *part* draw with the LoRA *name*, or with none."""
+    def _switch(self, part: str, chosen: Mapping[str, float]) -> None:
+        """Have *part* draw with the adapters *chosen*, each with its weight."""
         for _, layer in layers_of(self._parts[part]):
-            layer.enable_adapters(name is not None)
-            if name is not None and self.adapters[name] in layer.lora_A:
-                layer.set_adapter([self.adapters[name]], inference_mode=True)
-                layer.set_scale(self.adapters[name], scale)
-            elif name is not None:
-                layer.set_adapter([], inference_mode=True)
+            layer.enable_adapters(bool(chosen))
+            if not chosen:
+                continue
+            own = [adapter for adapter in chosen if adapter in layer.lora_A]
+            layer.set_adapter(own, inference_mode=True)
+            for adapter in own:
+                layer.set_scale(adapter, chosen[adapter])
 
     def _remove(self, adapter: str) -> None:
         for part in self._parts.values():

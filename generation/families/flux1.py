@@ -221,7 +221,7 @@ class Flux1:
             raise ModelUnavailable(
                 f"{self.options.name} draws no picture with {request.kind.label}"
             )
-        self.loras.use(request.lora, request.lora_scale, open)
+        self.loras.use(request.lora_scales, open)
         return draw(self, request.kind, open)
 
     def rehearse(self) -> None:
@@ -246,9 +246,11 @@ class Flux1:
 
     def text_variant(self, request: GenerationRequest) -> str:
         """A name for all but the words that decides the embeddings of *request*'s prompts."""
-        if not self.loras.changes_text(request.lora):
-            return ""
-        return f"{request.lora} {request.lora_scale:g}"
+        return ", ".join(
+            f"{name} {scale:g}"
+            for name, scale in request.lora_scales.items()
+            if self.loras.changes_text(name)
+        )
 
     def encode(self, prompt: str) -> Embeddings:
         """Embeddings of *prompt*: T5's, (1, tokens, 4096), and CLIP's pooled ones, (1, 768)."""

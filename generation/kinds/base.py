@@ -55,6 +55,11 @@ class Kind:
         return next((name for name, _ in self.weights), None)
 
     @property
+    def takes_loras(self) -> bool:
+        """Whether people may add LoRAs: they were made for the model's own transformer."""
+        return not any(role in ("lora", "transformer") for _, role in self.weights)
+
+    @property
     def takes_mask(self) -> bool:
         """Whether a mask says which part of the picture is drawn."""
         return MASK_IMAGE in self.pictures

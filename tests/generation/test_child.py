@@ -28,6 +28,7 @@ from generation.executor import ThreadExecutor
 from generation.growth import Growth, resident_bytes
 from generation.kinds import ControlNet
 from generation.stub import StubEngine
+from generation.types import Lora
 from tests.conftest import Clock
 
 FAULTY = "tests.generation.faulty:FaultyEngine"
@@ -226,9 +227,13 @@ def test_how_long_a_step_may_take_follows_what_steps_have_taken(make, fox):
     assert child._patience(controlled, 1) == pytest.approx(80)
     child._loaded = {"demo/canny": 1}
     assert child._patience(controlled, 0) == 7000, "it was never drawn with"
-    child._drawn.add((controlled.preset, None))
+    child._drawn.add((controlled.preset,))
     assert child._patience(controlled, 0) == pytest.approx(80)
     assert child._patience(replace(fox, lora="demo/ink"), 0) == 7000
+    ink = Lora(name="ink", lora="demo/ink")
+    assert child._patience(replace(fox, loras=(ink,)), 0) == 7000
+    child._drawn.add((fox.preset, ink.lora))
+    assert child._patience(replace(fox, loras=(ink,)), 0) == pytest.approx(80)
 
 
 def test_a_quick_step_has_half_a_minute(steady, fox):

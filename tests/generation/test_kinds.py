@@ -1,6 +1,7 @@
 """Kinds of presets, and the flat values that they are written as."""
 
-from dataclasses import dataclass, fields
+import json
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -23,7 +24,7 @@ from generation.kinds import (
     picture_names,
 )
 from generation.stub import StubEngine
-from generation.types import GenerationRequest, Preset
+from generation.types import GenerationRequest, Lora, Preset
 from tests.samples import picture
 
 UPSCALE = st.none() | st.integers(2, 4)
@@ -83,6 +84,63 @@ def test_a_preset_and_a_request_come_back_from_their_flat_values(kind):
 
     assert Preset.from_dict(preset.to_dict()) == preset
     assert GenerationRequest.from_dict(request.to_dict(), Path("/pictures")) == request
+
+
+def with_loras(*loras, **changes):
+    values = {"prompt": "a fox.", "num_inference_steps": 20, "guidance_scale": 3.5, "width": 64,
+              "height": 64, "seed": 1, **changes}  # fmt: skip
+    return GenerationRequest(**values, loras=loras)
+
+
+INK = Lora(name="ink", lora="lab/ink", lora_scale=0.8, trigger_words=("INKSTYLE", "pale wash"))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "template", "given", "added"),
+    [
+        ("a fox.", "{prompt}", "a fox, INKSTYLE, pale wash", ("INKSTYLE", "pale wash")),
+        ("a Pale Wash of a fox", "{prompt}", "a Pale Wash of a fox, INKSTYLE", ("INKSTYLE",)),
+        ("inkstyles", "{prompt}, pale wash", "inkstyles, INKSTYLE, pale wash", ("INKSTYLE",)),
+        ("a pale wash", "inkstyle: {prompt}", "inkstyle: a pale wash", ()),
+    ],
+)
+def test_trigger_words_are_added_once_and_where_they_are_missing(prompt, template, given, added):
+    other = replace(INK, name="other", lora="lab/other")
+    request = with_loras(INK, other, prompt=prompt, prompt_template=template)
+
+    assert request.templated_prompt == given
+    assert request.added_trigger_words == added
+
+
+def test_a_request_with_loras_comes_back_from_its_flat_values():
+    request = with_loras(INK, Lora(name="slow", lora="lab/slow", lora_scale=-1))
+
+    stored = json.loads(json.dumps(request.to_dict()))
+
+    assert GenerationRequest.from_dict(stored, Path("/pictures")) == request
+    del stored["loras"]  # as older versions wrote it
+    assert GenerationRequest.from_dict(stored, Path("/pictures")) == replace(request, loras=())
+
+
+def test_loras_are_added_to_kinds_that_draw_with_the_models_own_transformer():
+    pictures = {"control_image": Path("a.png"), "mask_image": Path("b.png")}
+    taken = with_loras(INK, kind=KINDS["inpaint"](), pictures=pictures)
+
+    assert taken.lora_scales == {"lab/ink": 0.8}
+    for kind, label in (
+        (KINDS["inpaint"](fill="lab/fill"), "inpainting"),
+        (ControlLora(control_lora="lab/canny"), "a Control LoRA"),
+    ):
+        with pytest.raises(InvalidRequest, match=f"the preset mine takes no LoRAs.* {label}: leav"):
+            with_loras(INK, kind=kind, preset="mine", pictures=pictures)
+
+
+@pytest.mark.parametrize("lora_scale", [-2.1, 2.1, float("nan")])
+def test_a_weight_out_of_range_and_a_lora_too_many_are_refused(lora_scale):
+    with pytest.raises(InvalidRequest, match="lora_scale must be a number between -2 and 2"):
+        replace(INK, lora_scale=lora_scale)
+    with pytest.raises(InvalidRequest, match="a picture takes 4 LoRAs at most, not 5"):
+        with_loras(*(Lora(name=name, lora=name) for name in "abcde"))
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,11 @@ from torch._dynamo.utils import counters
 
 from generation.diffusion import memory
 from generation.diffusion.compiling import Compiling
-from generation.diffusion.lora_slot import USUAL_RANK, needed_rank
+from generation.diffusion.lora_slot import RANK_FOR_SEVERAL, USUAL_RANK, needed_rank
 from generation.diffusion.memory import OFFLOAD_LEVELS
 from generation.diffusion.model_files import ModelFiles
 from generation.diffusion.tensors import stored_bytes
+from generation.types import Lora
 from tests.generation.diffusion.test_compiling import compiled_engine, fresh_torch  # noqa: F401
 from tests.generation.engines import SmallDevice, ignore, model, new_engine, offloading, pixels
 
@@ -110,7 +111,26 @@ def test_a_lora_of_a_higher_rank_enlarges_the_slot_once(tiny, fox, loras, nothin
 
     assert model(engine).loras.rank == 16
     said = [record.message for record in caplog.records if "of rank" in record.message]
-    assert said == ["a LoRA of rank 12 needs more room: blocks are compiled anew"]
+    assert said == ["LoRAs of rank 12 need more room: blocks are compiled anew"]
+
+
+def test_several_loras_lie_side_by_side_in_the_slot(tiny, fox, loras, nothing_compiled, caplog):
+    """In any order, whatever was there before, and with the room that there is from the start."""
+    caplog.set_level("INFO")
+    plain = new_engine(tiny)
+    plain.load()
+    engine = slotted_engine(tiny, loras, max_loras=1, combines_loras=True)
+    small, other = (Lora(name=name, lora=loras[name]) for name in ("small", "other"))
+    weak, large = replace(other, lora_scale=-0.4), Lora(name="large", lora=loras["large"])
+
+    for asked in ((small, weak), (weak,), (weak, small), (), (small, other), (large, small, weak)):
+        request = replace(fox, loras=asked)
+        assert shades(engine.generate(request, ignore), plain.generate(request, ignore)) <= 1
+
+    said = [record.message for record in caplog.records if "of rank" in record.message]
+    assert said == ["LoRAs of rank 12 need more room: blocks are compiled anew"]
+    together = plain.generate(replace(fox, loras=(small, weak)), ignore)
+    assert shades(plain.generate(replace(fox, loras=(small,)), ignore), together) > 8
 
 
 @pytest.mark.parametrize("level", OFFLOAD_LEVELS)
@@ -121,8 +141,9 @@ def test_on_every_level_the_slot_holds_what_it_should_and_goes_down_with_the_mod
     plain.load()
     engine = slotted_engine(tiny, loras, choose_device=lambda *asked: device, offload_level=level)
     small, other = (replace(fox, lora=loras[name]) for name in ("small", "other"))
+    both = replace(small, loras=(Lora(name="other", lora=loras["other"], lora_scale=-0.5),))
 
-    for request in (small, other, fox):
+    for request in (small, other, both, fox):
         assert shades(engine.generate(request, ignore), plain.generate(request, ignore)) <= 1
     engine.generate(other, ignore)
     if offloading(engine).step_down():
@@ -154,13 +175,16 @@ def test_the_rank_is_that_of_the_largest_lora_that_presets_name(loras, tmp_path)
         "broken": tmp_path / "broken.safetensors",
     }
 
-    def rank(*names):
-        return needed_rank(names, lambda name: found[name])
+    def rank(*names, **how):
+        return needed_rank(names, lambda name: found[name], **how)
 
     assert rank() == 0
     assert rank("small", "other") == 4
     assert rank("broken", "large") == 12
     assert rank("large", "not here") == USUAL_RANK
+    assert rank("small", "other", is_several=True) == 2 + 4
+    assert rank("not here", "large", "not here", is_several=True) == RANK_FOR_SEVERAL
+    assert rank(is_several=True) == 0
 
 
 def test_without_compiling_there_is_no_slot(tiny, fox, loras):
@@ -186,8 +210,9 @@ def test_layers_in_fewer_bits_have_a_slot_too(tiny, fox, loras, nothing_compiled
         offload_level=level,
     )
 
-    for name in ("small", "other", None):
-        request = replace(fox, lora=name and loras[name])
+    named = Lora(name="small", lora=loras["small"])
+    for name, asked in (("small", ()), ("other", (named,)), ("other", ()), (None, ())):
+        request = replace(fox, lora=name and loras[name], loras=asked)
         assert shades(engine.generate(request, ignore), plain.generate(request, ignore)) <= 1
 
 

@@ -12,6 +12,7 @@ from generation.diffusion.offloading import Offloading
 from generation.diffusion.tensors import weights_of
 from generation.errors import GenerationCancelled, OutOfMemory
 from generation.kinds import ControlLora, ImageToImage, Inpaint, Upscale
+from generation.types import Lora
 from tests.generation.engines import (
     SmallDevice,
     ignore,
@@ -39,7 +40,9 @@ def resident(tiny):
 
 
 @pytest.fixture
-def requests(fox, canny, lora, control_lora, masked, fill):
+def requests(fox, canny, lora, control_lora, masked, fill, tmp_path):
+    other = str(tmp_path / "other")
+    (tmp_path / "other").symlink_to(lora)
     return {
         "text": replace(fox, negative_prompt="blue", true_cfg_scale=3.0),
         "controlnet": canny,
@@ -48,6 +51,7 @@ def requests(fox, canny, lora, control_lora, masked, fill):
             canny, kind=ControlLora(control_lora=str(control_lora), preprocessor="canny")
         ),
         "lora": replace(fox, lora=str(lora)),
+        "loras": replace(fox, lora=str(lora), loras=(Lora(name="x", lora=other, lora_scale=-0.5),)),
         "upscale": replace(canny, kind=Upscale(tile_size=64, strength=0.5), width=112, height=64),
         "upscale with a ControlNet": replace(
             canny,

@@ -11,8 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from generation.diffusion.lora_layout import highest_rank
+from generation.diffusion.loras import layers_of
 from generation.errors import InvalidRequest, ModelUnavailable
 from generation.kinds import ControlLora
+from generation.types import Lora
 from tests.generation.engines import alike, ignore, model, new_engine, same
 
 WIDTH, MLP, RANK = 32, 128, 2
@@ -284,10 +286,10 @@ def test_a_lora_does_what_its_trainer_meant(engine, tmp_path, name, scale):
     written, file = FORMATS[name](), tmp_path / "lora.safetensors"
     save_file(written.tensors, file, written.metadata)
     loras, parts = model(engine).loras, model(engine).changed_by_loras
-    loras.use(None, 1, opened)
+    loras.use({}, opened)
     plain, expected = outputs(parts), outputs(merged(_bare(parts), written.deltas, scale))
 
-    loras.use(str(file), scale, opened)
+    loras.use({str(file): scale}, opened)
 
     drawn = outputs(parts)
     for part, output in expected.items():
@@ -295,6 +297,96 @@ def test_a_lora_does_what_its_trainer_meant(engine, tmp_path, name, scale):
     changed = {key.rpartition(":")[0] or "transformer" for key in written.deltas}
     assert changed == {part for part in parts if not torch.allclose(drawn[part], plain[part])}
     assert loras.changes_text(str(file)) == (changed != {"transformer"})
+
+
+def merged_all(parts, written):
+    """*parts* with the deltas of all *written*, each times its scale, in their weights."""
+    parts = _bare(parts)
+    for each, scale in written:
+        parts = merged(parts, each.deltas, scale)
+    return parts
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_several_loras_do_what_their_changes_merged_by_hand_do(engine, tmp_path, is_reversed):
+    """One of them changes a text encoder too; two change the same layers, in opposite ways."""
+    written = [(diffusers(), 0.8), (kohya(), -1.0), (xlabs(), 0.5), (with_bias(), 1.5)]
+    if is_reversed:
+        written.reverse()
+    scales = {}
+    for number, (each, scale) in enumerate(written):
+        file = tmp_path / f"{number}.safetensors"
+        save_file(each.tensors, file, each.metadata)
+        scales[str(file)] = scale
+    loras, parts = model(engine).loras, model(engine).changed_by_loras
+    loras.use({}, opened)
+    plain, expected = outputs(parts), outputs(merged_all(parts, written))
+
+    loras.use(scales, opened)
+
+    drawn = outputs(parts)
+    for part, output in expected.items():
+        assert torch.allclose(drawn[part], output, atol=1e-5, rtol=1e-4)
+    loras.use(dict(list(scales.items())[:1]), opened)
+    alone = outputs(merged_all(parts, written[:1]))["transformer"]
+    assert torch.allclose(outputs(parts)["transformer"], alone, atol=1e-5, rtol=1e-4)
+    loras.use({}, opened)
+    assert torch.equal(outputs(parts)["transformer"], plain["transformer"])
+
+
+def test_a_picture_keeps_all_of_its_loras_in_memory_and_the_next_no_more_than_fit(tiny, tmp_path):
+    engine = new_engine(tiny, max_loras=2)
+    engine.load()
+    names = [str(tmp_path / f"{number}.safetensors") for number in range(4)]
+    for name in names:
+        save_file(xlabs().tensors, name)
+    loras = model(engine).loras
+
+    loras.use(dict.fromkeys(names[:3], 1.0), opened)
+    assert list(loras.adapters) == names[:3]
+    loras.use({names[2]: 1.0, names[3]: 0.5}, opened)
+
+    assert list(loras.adapters) == names[2:]
+    layer = next(layer for _, layer in layers_of(model(engine).text_to_image.transformer))
+    assert set(layer.lora_A) == set(loras.adapters.values())
+    engine.close()
+
+
+def test_one_lora_that_fails_refuses_them_all_and_leaves_those_before(tiny, fox, lora, tmp_path):
+    engine = new_engine(tiny, max_loras=1)
+    engine.load()
+    plain = engine.generate(fox, ignore)
+    alone = engine.generate(replace(fox, lora=str(lora)), ignore)
+    save_file({"lora.weight": torch.ones(1)}, tmp_path / "bad.safetensors")
+    asked = tuple(Lora(name="x", lora=str(each)) for each in (lora, tmp_path / "bad.safetensors"))
+
+    with pytest.raises(ModelUnavailable, match=r"bad\.safetensors cannot be used"):
+        engine.generate(replace(fox, loras=asked), ignore)
+
+    assert list(model(engine).loras.adapters) == [str(lora)]
+    assert same(engine.generate(fox, ignore), plain)
+    assert same(engine.generate(replace(fox, loras=asked[:1]), ignore), alone)
+    engine.close()
+
+
+def test_loras_that_are_asked_for_add_to_that_of_the_preset_in_any_order(
+    engine, fox, lora, tmp_path
+):
+    file = tmp_path / "other.safetensors"
+    save_file(xlabs().tensors, file)
+    mine, other = Lora(name="mine", lora=str(lora)), Lora(name="other", lora=str(file))
+    half = replace(mine, lora_scale=0.5)
+
+    def drawn(*loras, **changes):
+        return engine.generate(replace(fox, loras=loras, **changes), ignore)
+
+    both = drawn(mine, other)
+    assert not same(both, drawn(mine))
+    assert not same(both, drawn(other))
+    assert same(drawn(other, mine), both)
+    assert same(drawn(other, lora=str(lora)), both)
+    assert same(drawn(half, other, lora=str(lora), lora_scale=0.5), both)
+    assert same(drawn(replace(mine, lora_scale=0.0)), drawn())
 
 
 def _bare(parts):
@@ -448,7 +540,7 @@ def test_a_lora_is_taken_up_whole_or_refused(engine, tmp_path, caplog, name):
     kept = dict(loras.adapters)
 
     with pytest.raises(ModelUnavailable) as raised:
-        loras.use(str(file), 1.0, opened)
+        loras.use({str(file): 1.0}, opened)
 
     assert sentence in str(raised.value)
     assert str(raised.value).startswith("lora.safetensors cannot be used: ")
@@ -461,7 +553,7 @@ def test_a_web_page_in_place_of_a_lora_is_called_one(engine, tmp_path):
     file.write_text("<!doctype html><title>Just a moment</title>")
 
     with pytest.raises(ModelUnavailable, match="is a web page and no safetensors file"):
-        model(engine).loras.use(str(file), 1.0, opened)
+        model(engine).loras.use({str(file): 1.0}, opened)
 
 
 def test_a_lora_that_failed_leaves_nothing_behind(tiny, fox, lora, tmp_path):
