@@ -62,7 +62,7 @@ from bot.commands import (
 from bot.commands.message import as_id
 from bot.commands.vocabulary import EXAMPLE_ID
 from bot.commands.words import words_of
-from bot.examples import cannot_be_drawn, examples, insists
+from bot.examples import NothingKnown, cannot_be_drawn, examples
 from bot.inspection import told
 from bot.jobs import Job
 from bot.languages import ENGLISH, Language
@@ -265,7 +265,9 @@ async def converse(
         else:
             reply = await _answer(service, source, command, pictures, remarks)
     except FluxbotError as error:
-        return replace(refusal(error, source.language), kind=kind)
+        refused = replace(refusal(error, source.language), kind=kind)
+        is_unknown = isinstance(error, NothingKnown)
+        return replace(refused, choices=_examples(service)) if is_unknown else refused
     return replace(reply, kind=kind)
 
 
@@ -486,10 +488,9 @@ async def _answered(service: Service, source: Source, command: AnswerCommand) ->
 
 
 def _comes_to_nothing(service: Service, said: str | Command, command: Command) -> bool:
-    """Whether *command*, as a person has said it, asks for a picture of which the model knows
-    nothing. Programs, and people who insist, have theirs."""
-    words = said.asked.prompt if isinstance(said, PromptCommand) else said
-    if not isinstance(words, str) or insists(words):
+    """Whether *command*, as a person has said it, asks for pictures of which the model knows
+    nothing at all: an answer as in a conversation, where programs have an error."""
+    if not isinstance(said, str | PromptCommand):
         return False
     members = command.members if isinstance(command, SeriesCommand) else ()
     drawn: list[Command] = [each.command for each in members] or [command]

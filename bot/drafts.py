@@ -15,6 +15,7 @@ from bot.attachments import Attachments
 from bot.commands import ImagineCommand
 from bot.config import Config
 from bot.database import Database
+from bot.examples import check_known
 from bot.gallery import Gallery
 from bot.jobs import Job
 from bot.lineage import Relation
@@ -33,6 +34,7 @@ from bot.requests import (
     model_name,
     picture_size,
 )
+from bot.views import About
 from generation.kinds import MASK_IMAGE
 from generation.types import MIDDLE, Canvas, Centering, CleanImage, GenerationRequest, Preset
 
@@ -74,7 +76,7 @@ class Drafts:
 
     Args:
         new_seed: The dice, for requests without a seed.
-        remarks_of: Sentences of the model about a request.
+        about: The introduction of the model, which says what it knows.
     """
 
     def __init__(
@@ -85,7 +87,7 @@ class Drafts:
         gallery: Gallery,
         attachments: Attachments,
         new_seed: Callable[[], int],
-        remarks_of: Callable[[GenerationRequest], tuple[str, ...]],
+        about: Callable[[], About],
     ) -> None:
         self._config = config
         self._database = database
@@ -93,13 +95,21 @@ class Drafts:
         self._gallery = gallery
         self._attachments = attachments
         self._new_seed = new_seed
-        self._remarks_of = remarks_of
+        self._about = about
 
     async def draft(
-        self, user: str, command: ImagineCommand, pictures: Sequence[bytes | ToBeAttached]
+        self,
+        user: str,
+        command: ImagineCommand,
+        pictures: Sequence[bytes | ToBeAttached],
+        *,
+        is_price: bool = False,
     ) -> Draft:
         """The request that *command* means, given by *user* with *pictures* attached. With those
         that are to be attached it serves for a price alone.
+
+        Args:
+            is_price: Whether nothing but a price is asked for, which no words change.
 
         Raises:
             InvalidRequest: The request can never succeed as written.
@@ -143,7 +153,7 @@ class Drafts:
         return Draft(
             request,
             images,
-            (*remarks, *self._remarks_of(request)),
+            remarks if is_price else (*remarks, *self._remarks_of(request)),
             tuple(attached),
             is_seed_given=command.seed is not None,
         )
@@ -250,6 +260,16 @@ class Drafts:
         preprocessor = chosen.kind.control_map or "none"
         drawn = await self._attachments.control_map(user, clean, preprocessor, size, centering)
         return drawn, clean.remarks
+
+    def _remarks_of(self, request: GenerationRequest) -> tuple[str, ...]:
+        """Sentences of the model about *request*.
+
+        Raises:
+            InvalidRequest: It knows nothing of the prompt.
+        """
+        about = self._about()
+        check_known(about, request)
+        return about.remarks(request)
 
     def _inpainting(self, command: ImagineCommand, pictures: int) -> str | None:
         """The name of the preset that is meant where none is said, but a mask."""

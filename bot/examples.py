@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from bot.languages import Language
 from bot.views import About, Choice
-from generation.types import Preset
+from generation.errors import InvalidRequest
+from generation.types import GenerationRequest, Preset
 
 #: Examples beside an answer.
 EXAMPLES = 3
-#: Words before which nothing is guessed: they draw all that follows.
-_INSISTS = re.compile(r"\s*/?imagine\b", re.IGNORECASE)
+#: Characters of a prompt that a refusal repeats.
+_SHOWN = 60
+
+
+class NothingKnown(InvalidRequest):
+    """The model knows nothing of the prompt, so that any picture of it would be an accident."""
 
 
 def examples(about: About, presets: Mapping[str, Preset], default: str) -> tuple[Choice, ...]:
@@ -27,9 +31,19 @@ def examples(about: About, presets: Mapping[str, Preset], default: str) -> tuple
     return tuple(Choice(each, each) for each in found)
 
 
-def insists(text: str) -> bool:
-    """Whether *text* says itself that its words are to be drawn, whatever they are."""
-    return _INSISTS.match(text) is not None
+def check_known(about: About, request: GenerationRequest) -> None:
+    """Raise NothingKnown, which names prompts that work, where the model knows nothing of
+    *request*'s. No prompt at all is for others to judge."""
+    prompt = request.prompt.strip()
+    if not prompt or about.can_draw(request.templated_prompt):
+        return
+    shown = prompt if len(prompt) <= _SHOWN else f"{prompt[:_SHOWN]}…"
+    first, second, *_ = about.examples
+    raise NothingKnown(
+        f"the model knows no word of “{shown}”, so nothing was drawn, and nothing charged:"
+        f" try “{first}” or “{second}”",
+        field="prompt",
+    )
 
 
 def cannot_be_drawn(say: Language) -> str:

@@ -72,7 +72,7 @@ class Previews:
             taken = pictures
             if is_series and not await self._drafts.needs_a_picture(source.user, command):
                 taken = ()
-            draft = await self._drafts.draft(source.user, command, taken)
+            draft = await self._drafts.draft(source.user, command, taken, is_price=True)
             job = Job(user=source.user, request=draft.request, images=draft.images)
             jobs.append((job, times))
         position, starts_in = self._worker.places.prospect()

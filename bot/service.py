@@ -197,7 +197,7 @@ class Service:
             gallery,
             self.attachments,
             new_seed,
-            lambda request: self.about.remarks(request),
+            lambda: self.about,
         )
         self._admission = Admission(
             config,

@@ -3,16 +3,25 @@
 import pytest
 
 from bot.assembly.about import about_model
-from bot.commands import HelpCommand, ImagineCommand, PromptCommand, ThanksCommand, parse
+from bot.commands import (
+    AgainCommand,
+    HelpCommand,
+    ImagineCommand,
+    PromptCommand,
+    ThanksCommand,
+    parse,
+)
 from bot.config import Config
 from bot.conversation import converse, understand
 from bot.examples import examples
 from bot.languages import language_of
+from bot.quoting import quote
 from bot.sections import Model
 from bot.source import Source
 from generation.types import Preset
 from tests.bot.conftest import left
 from tests.conftest import ADA, PRESETS
+from tests.samples import picture
 
 
 @pytest.mark.parametrize(
@@ -141,14 +150,69 @@ async def test_a_prompt_of_which_the_model_knows_nothing_is_not_charged(make_bot
     assert await left(bot.service) == before
 
 
-@pytest.mark.parametrize(
-    "said", ["imagine a dragon", "a red dragon", ImagineCommand("a dragon")], ids=str
-)
-async def test_a_known_word_or_somebody_who_insists_is_enough(make_bot, said):
+async def test_a_known_word_is_enough(make_bot):
     bot = await make_bot()
     bot.service.about = about_model(Config())
 
+    assert (await converse(bot.service, Source(ADA), "a red dragon")).job is not None
+
+
+@pytest.mark.parametrize(
+    ("said", "has_picture"),
+    [
+        (ImagineCommand("please, the dragon"), False),
+        (ImagineCommand("a dragon", preset="canny"), True),
+        ("a dragon --preset canny", True),
+        ("12345 --preset redraw", True),
+        ("a {red star, dragon}", False),
+    ],
+    ids=str,
+)
+async def test_a_program_a_form_and_a_picture_are_refused_alike_with_words_that_work(
+    make_bot, said, has_picture
+):
+    bot = await make_bot()
+    bot.service.about = about_model(Config())
+    before = await left(bot.service)
+    french = Source(ADA, language=language_of("fr"))
+
+    reply = await converse(bot.service, french, said, [picture()] if has_picture else [])
+
+    assert (reply.job, reply.series, reply.error.field) == (None, None, "prompt")
+    assert reply.text.startswith("Le modèle ne connaît aucun mot de «")
+    assert "« three yellow stars on a purple background »" in reply.text
+    assert len(reply.choices) == 3
+    assert await left(bot.service) == before
+
+
+async def test_a_picture_of_unknown_words_is_drawn_again_with_known_ones_alone(make_bot):
+    bot = await make_bot()
+    old = (await converse(bot.service, Source(ADA), "a dragon")).job
+    bot.service.about = about_model(Config())
+
+    refused = await converse(bot.service, Source(ADA), AgainCommand(old.id))
+    changed = AgainCommand(old.id, ImagineCommand("a red circle"))
+
+    assert refused.error.field == "prompt"
+    assert (await converse(bot.service, Source(ADA), changed)).job is not None
+
+
+async def test_words_of_a_preset_are_known_words(make_bot):
+    """What people add to them may be any words, or none."""
+    preset = Preset(name="moonlit", prompt_template="a blue boat at night, {prompt}")
+    bot = await make_bot(presets={**PRESETS, "moonlit": preset})
+    bot.service.about = about_model(Config())
+
+    said = ImagineCommand("my dragon", preset="moonlit")
+
     assert (await converse(bot.service, Source(ADA), said)).job is not None
+
+
+async def test_unknown_words_have_a_price_like_any(make_bot):
+    bot = await make_bot()
+    bot.service.about = about_model(Config())
+
+    assert (await quote(bot.service, Source(ADA), "a dragon", ImagineCommand(""))).cost > 0
 
 
 async def test_another_model_may_know_any_word():
