@@ -150,6 +150,14 @@ class Drafts:
             self._config,
             seed=self._new_seed(),
         )
+        if preset.kind.edits and (sizes[0].width, sizes[0].height) != (
+            request.width,
+            request.height,
+        ):
+            remarks += (
+                f"Your picture has {sizes[0].width} × {sizes[0].height} pixels, the result"
+                f" {request.width} × {request.height}.",
+            )
         return Draft(
             request,
             images,

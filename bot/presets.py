@@ -71,6 +71,7 @@ class Presets:
                 each
                 for each in self.available.values()
                 if each.needs_image
+                and not each.kind.edits
                 and not each.kind.takes_mask
                 and each.kind.control_map is None
                 and each.kind.enlargement is None
@@ -81,6 +82,10 @@ class Presets:
     def inpainting(self) -> Preset | None:
         """The first preset that draws a part of a picture anew."""
         return inpainting(self.available.values())
+
+    def editing(self) -> Preset | None:
+        """The first preset that changes a picture as words say."""
+        return next((each for each in self.available.values() if each.kind.edits), None)
 
     def reload(self) -> None:
         """Read the presets anew. Blocks.

@@ -6,6 +6,7 @@ then from ``[model]`` in ``config.toml``. All functions are pure.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path, PurePath
@@ -361,7 +362,8 @@ def picture_size(
     """Width and height in pixels, multiples of 16.
 
     A preset that enlarges multiplies the size of the attached picture. Without a size the output
-    has the shape of an attached picture, with as many pixels as the preset or the model would have.
+    has the shape of an attached picture, with as many pixels as the preset or the model would have;
+    where the preset prefers some shapes the nearest of these, whatever the person's defaults are.
     """
     width, height = preset.width or model.width, preset.height or model.height
     enlargement = preset.kind.enlargement
@@ -372,14 +374,31 @@ def picture_size(
         return command.width or width, command.height or height
     if command.aspect_ratio is not None:
         return fit_size(command.aspect_ratio, width * height)
+    is_open = attachment is not None and preset.width is None and preset.height is None
+    if attachment is not None and is_open and preset.kind.preferred_sizes:
+        return _preferred(preset.kind.preferred_sizes, attachment, width * height)
     if "width" in user_defaults and "height" in user_defaults:
         return user_defaults["width"], user_defaults["height"]
     if "aspect_ratio" in user_defaults:
         across, down = user_defaults["aspect_ratio"]
         return fit_size((across, down), width * height)
-    if attachment is not None and preset.width is None and preset.height is None:
+    if attachment is not None and is_open:
         aspect = min(MAX_ASPECT, max(1 / MAX_ASPECT, attachment.width / attachment.height))
         return fit_size((round(aspect * 1000), 1000), width * height)
+    return width, height
+
+
+def _preferred(
+    sizes: Sequence[tuple[int, int]], picture: Attachment, pixels: int
+) -> tuple[int, int]:
+    """That of the preferred *sizes* whose shape is nearest to the *picture*'s, brought to so many
+    *pixels* at most: as diffusers' FluxKontextPipeline does it for a megapixel."""
+    shape = picture.width / picture.height
+    across, down = min(sizes, key=lambda size: (abs(shape - size[0] / size[1]), size))
+    width, height = (
+        max(MIN_SIZE, round(math.sqrt(pixels * ratio)) // SIZE_MULTIPLE * SIZE_MULTIPLE)
+        for ratio in (across / down, down / across)
+    )
     return width, height
 
 
@@ -484,6 +503,12 @@ def check_about_picture(command: ImagineCommand, kind: Kind, preset: str) -> Non
     if command.crop_x is not None and kind.takes_mask:
         raise InvalidRequest(
             f"the preset {preset} crops no picture, it draws what is missing: leave crop out",
+            field="crop_x",
+        )
+    if command.crop_x is not None and kind.edits:
+        raise InvalidRequest(
+            f"the preset {preset} crops no picture, it shows all of it to the model: leave crop"
+            " out",
             field="crop_x",
         )
     for field in ("mask", "outpaint"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 from PIL import Image, ImageOps
 
@@ -107,7 +108,8 @@ def control_map(
 def shown_to_model(
     request: GenerationRequest, preprocess: Preprocess = preprocess
 ) -> dict[str, Image.Image]:
-    """The pictures of *request* as the model sees them, RGB and of its size, by their names.
+    """The pictures of *request* as the model sees them, RGB, by their names: of its size, or whole
+    where its kind shows them so.
 
     The model sees the control map that *preprocess* makes of the first one, where the kind
     asks for one.
@@ -116,7 +118,8 @@ def shown_to_model(
         return _shown_with_mask(request, preprocess)
     preprocessors = dict.fromkeys(request.kind.pictures[:1], request.kind.control_map)
     return {
-        name: control_map(
+        name: _whole(path, request)
+        or control_map(
             path.read_bytes(),
             preprocessors.get(name) or "none",
             request.width,
@@ -127,6 +130,13 @@ def shown_to_model(
         )
         for name, path in request.pictures.items()
     }
+
+
+def _whole(path: Path, request: GenerationRequest) -> Image.Image | None:
+    """The picture in *path*, RGB, where the kind of *request* shows the model the whole of it."""
+    with Image.open(path, formats=["PNG"]) as file:
+        size = request.kind.shown_size(file.size, (request.width, request.height))
+        return None if size is None else file.convert("RGB").resize(size, Image.Resampling.LANCZOS)
 
 
 def finished(drawn: Image.Image, request: GenerationRequest) -> Image.Image:

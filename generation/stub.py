@@ -60,7 +60,7 @@ class StubEngine:
                 image = ImageChops.screen(image, map_shown)
             else:
                 how_far = 0.5 if kind.strength_setting is None else min(kind.strength_setting, 1)
-                image = Image.blend(picture, image, how_far)
+                image = Image.blend(picture.resize(image.size), image, how_far)
         image = finished(image, request)
         small = image.reduce(PREVIEW_SCALE)
         for number in range(1, request.steps_taken + 1):

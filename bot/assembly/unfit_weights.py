@@ -40,6 +40,7 @@ def unfit_presets(config: Config) -> dict[str, str]:
     """A sentence for each preset with weights that are here and do not fit the model, by name of
     the preset; those of `faulty_presets` are left out."""
 
+    repository = config.model.repository
     folder, faulty = _model_folder(config), faulty_presets(config)
     if config.model.transformer is not None:
         folder = None  # its layers are elsewhere, and perhaps packed: names alone are judged
@@ -53,13 +54,21 @@ def unfit_presets(config: Config) -> dict[str, str]:
         of_lora = partial(
             _of_lora, model=folder, config=config, is_control=isinstance(preset.kind, ControlLora)
         )
+        edits_alone = preset.kind.edits and not preset.kind.weights
         judges = [
+            *([(repository, partial(_of_editing, repository, folder))] if edits_alone else ()),
             *((name, partial(_of_controlnet, name, config)) for name in nets),
             *((name, partial(of_lora, name)) for name in loras),
         ]
         for sentence in filter(None, starmap(_judged, judges)):
             found.setdefault(preset.name, f"preset {preset.name}: {sentence}")
     return found
+
+
+def _of_editing(name: str, folder: Path | None) -> str | None:
+    from generation.families import unfit
+
+    return None if folder is None or unfit.can_edit(folder) else unfit.edits_nothing(name)
 
 
 def _of_transformer(folder: Path, config: Config) -> str | None:

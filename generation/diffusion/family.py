@@ -148,7 +148,7 @@ class Model(Protocol):
 
         Args:
             negative_prompt: None where `true_cfg_scale` leaves it without effect.
-            pictures: RGB, of the request's size, by the names that its kind has for them.
+            pictures: RGB, as `shown_to_model` makes them, by the names that its kind has for them.
             step_done: To be called after each step, and between parts of a long one; an exception
                 from it ends the denoising.
         """

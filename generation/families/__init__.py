@@ -15,10 +15,7 @@ from generation.families import unfit
 
 #: Each family, as ``module:name``, by the ``_class_name`` in the ``model_index.json`` of its
 #: models. A module is imported when a model of its family is loaded.
-FLUX1 = "FluxPipeline"
-FAMILIES: dict[str, str] = {
-    FLUX1: "generation.families.flux1:Flux1",
-}
+FAMILIES: dict[str, str] = dict.fromkeys(unfit.FLUX1, "generation.families.flux1:Flux1")
 
 
 def family_of(folder: Path, *, has_own_transformer: bool = True) -> Family:
@@ -34,7 +31,7 @@ def family_of(folder: Path, *, has_own_transformer: bool = True) -> Family:
     """
     index = folder / "model_index.json"
     name = _class_name(index) if index.is_file() else None
-    if name is None or name not in FAMILIES or name == FLUX1:
+    if name is None or name not in FAMILIES or name in unfit.FLUX1:
         sentence = unfit.model(folder, has_own_transformer=has_own_transformer)
         if sentence is not None:
             raise ModelUnavailable(sentence)

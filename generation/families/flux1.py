@@ -22,6 +22,7 @@ from diffusers import (
     FluxImg2ImgPipeline,
     FluxInpaintPipeline,
     FluxPipeline,
+    FluxTransformer2DModel,
 )
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
@@ -49,11 +50,17 @@ from generation.families.flux1_controlnets import (
     control_mode,
     followed,
 )
-from generation.families.flux1_filling import check_fills, load_transformer
+from generation.families.flux1_siblings import (
+    EditingPipeline,
+    check_fills,
+    load_editing,
+    load_filling,
+)
 from generation.families.flux1_upscaling import TiledUpscaling
 from generation.kinds import (
     ControlLora,
     ControlNet,
+    Edit,
     ImageToImage,
     Inpaint,
     Kind,
@@ -76,12 +83,13 @@ KEPT_IN_TEXT = ("shared", "encoder.embed_tokens")
 
 
 class Flux1:
-    """A model of the FLUX.1 family: dev, schnell, Krea, fine-tunes, and the demo.
+    """A model of the FLUX.1 family: dev, schnell, Krea, Kontext, fine-tunes, and the demo.
 
     Args:
         base: A `FluxPipeline`, whose modules all pipelines share.
         preview: Map from its latents to small pictures, on the device.
         options: See `LoadOptions`.
+        can_edit: Whether its transformer edits by words.
 
     Attributes:
         text_to_image: The pipeline for words alone.
@@ -90,10 +98,14 @@ class Flux1:
         loras: The LoRAs in memory.
         step_cache: Guesses steps of those pictures that ask for it.
         options: See `LoadOptions`.
+        can_edit: Whether its transformer edits by words.
     """
 
-    def __init__(self, base: FluxPipeline, preview: Preview, options: LoadOptions) -> None:
+    def __init__(
+        self, base: FluxPipeline, preview: Preview, options: LoadOptions, *, can_edit: bool = False
+    ) -> None:
         self.options = options
+        self.can_edit = can_edit
         self.text_to_image = self.new_pipeline(FluxPipeline, base.components)
         self.image_to_image = self.new_pipeline(FluxImg2ImgPipeline, base.components)
         prepare_denoiser = partial(prepare, compiling=options.compiling, kernel=options.attention)
@@ -177,7 +189,9 @@ class Flux1:
         scheduler.step_cache = StepCache()
         base.register_modules(scheduler=scheduler)
         preview = Preview.of(folder, base.vae).to(options.device.torch_device)
-        return cls(base, preview, options)
+        # A transformer that stands in does not say what it was made for.
+        can_edit = options.transformer is not None or unfit.can_edit(folder)
+        return cls(base, preview, options, can_edit=can_edit)
 
     @property
     def parts(self) -> Mapping[torch.nn.Module, Role]:
@@ -417,13 +431,33 @@ class Flux1:
 
         def build() -> FluxFillPipeline:
             transformer = open(
-                name, "transformer", lambda folder: load_transformer(folder, self.options, KEPT)
+                name, "transformer", lambda folder: load_filling(folder, self.options, KEPT)
             )
             check_fills(transformer, base.transformer, name, self.options.name)
             components = {**base.components, "transformer": transformer}
             for without in ("image_encoder", "feature_extractor"):
                 del components[without]
             return self.new_pipeline(FluxFillPipeline, components)
+
+        return self.conditioned.use(name, build)
+
+    def editing_pipeline(self, name: str | None, open: Open) -> Any:
+        """The pipeline with the transformer of *name*, a model for editing, loaded where it is not
+        in memory; with the model's own where that is None."""
+        base = self.text_to_image
+        if name is None:
+            if not self.can_edit:
+                raise ModelUnavailable(unfit.edits_nothing(self.options.name))
+            return self.new_pipeline(EditingPipeline, base.components)
+
+        def load(found: Path) -> FluxTransformer2DModel:
+            return load_editing(found, base.transformer, self.options, KEPT)
+
+        def build() -> Any:
+            transformer = open(name, "transformer", load)
+            return self.new_pipeline(
+                EditingPipeline, {**base.components, "transformer": transformer}
+            )
 
         return self.conditioned.use(name, build)
 
@@ -472,6 +506,11 @@ def inpainted(model: Flux1, kind: Inpaint, open: Open) -> Call:
     return Call(pipe, (pipe.transformer, net), {**arguments, **followed(net, kind)})
 
 
+def edited(model: Flux1, kind: Edit, open: Open) -> Call:
+    pipe = model.editing_pipeline(kind.kontext, open)
+    return Call(pipe, (pipe.transformer,), pictures={"control_image": "image"})
+
+
 def larger_in_tiles(model: Flux1, kind: Upscale, open: Open) -> Call:
     denoisers = [model.text_to_image.transformer]
     pipe = None
@@ -491,6 +530,7 @@ DRAWING: dict[type[Kind], Callable[[Flux1, Any, Open], Call]] = {
     ControlLora: with_control_lora,
     Upscale: larger_in_tiles,
     Inpaint: inpainted,
+    Edit: edited,
 }
 
 

@@ -53,6 +53,18 @@ def transformer_of(
         ModelUnavailable: It is none that draws with these parts; with the way out.
     """
     config = json.loads((folder / "transformer" / "config.json").read_text(encoding="utf-8"))
+    return transformer_beside(found, config, dtype, kept)
+
+
+def transformer_beside(
+    found: Path, config: Mapping[str, Any], dtype: torch.dtype, kept: tuple[str, ...]
+) -> FluxTransformer2DModel:
+    """The transformer in *found*, a file or a folder, for the other parts of a model whose own has
+    the configuration *config*.
+
+    Raises:
+        ModelUnavailable: It is none that draws with these parts; with the way out.
+    """
     if found.is_file():
         return load_transformer(found, config, dtype, kept)
     own = weight_files.transformer_folder(found)

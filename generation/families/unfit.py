@@ -1,7 +1,7 @@
 """Why weights cannot be drawn with, by what their files say of themselves, and what to do.
 
-Everybody has a folder of weights that are nearly the right ones. Whole models for control images,
-for filling and for editing load as FLUX.1 and draw noise, or fail at the first step; here they are
+Everybody has a folder of weights that are nearly the right ones. Whole models for control images
+and for filling load as FLUX.1 and draw noise, or fail at the first step; here they are
 told by their class and their channels. Nothing is loaded: small files are read, and heads of large
 ones.
 """
@@ -18,6 +18,12 @@ from generation.families import flux1_names
 
 DEV = "black-forest-labs/FLUX.1-dev"
 
+#: The pipelines of models that draw by words, and perhaps edit by them.
+FLUX1 = ("FluxPipeline", "FluxKontextPipeline")
+
+#: Those of models that edit.
+EDITING = ("FluxKontextPipeline",)
+
 #: What to do about models that other pipelines of diffusers draw with, by the beginning of the
 #: pipeline's name; the first one that fits counts.
 WAYS: tuple[tuple[str, str], ...] = (
@@ -29,11 +35,6 @@ WAYS: tuple[tuple[str, str], ...] = (
         "FluxControl",
         "is a whole model for control images: name black-forest-labs/FLUX.1-Canny-dev-lora, or"
         f" FLUX.1-Depth-dev-lora, as control_lora of a preset, and {DEV} as model.repository",
-    ),
-    (
-        "FluxKontext",
-        "is a model for editing by words, which this bot does not do: name"
-        f" {DEV} as model.repository",
     ),
     (
         "FluxPriorRedux",
@@ -56,7 +57,6 @@ KNOWN = {
     "black-forest-labs/flux.1-fill-dev": "FluxFillPipeline",
     "black-forest-labs/flux.1-canny-dev": "FluxControlPipeline",
     "black-forest-labs/flux.1-depth-dev": "FluxControlPipeline",
-    "black-forest-labs/flux.1-kontext-dev": "FluxKontextPipeline",
     "black-forest-labs/flux.1-redux-dev": "FluxPriorReduxPipeline",
     "black-forest-labs/flux.2-dev": "Flux2Pipeline",
     "black-forest-labs/flux.2-klein-4b": "Flux2KleinPipeline",
@@ -100,7 +100,7 @@ def model(folder: Path, *, has_own_transformer: bool = True) -> str | None:
         return _without_index(folder)
     parts = _json(index)
     pipeline = parts.get("_class_name")
-    if pipeline != "FluxPipeline":
+    if pipeline not in FLUX1:
         return f"{folder} {_way(str(pipeline))} (its model_index.json says {pipeline})"
     missing = [name for name in ("text_encoder", "text_encoder_2", "vae") if not _has(parts, name)]
     if missing:
@@ -111,6 +111,23 @@ def model(folder: Path, *, has_own_transformer: bool = True) -> str | None:
     if not has_own_transformer:
         return None
     return _transformer(folder)
+
+
+def can_edit(folder: Path) -> bool:
+    """Whether the pipeline in *folder* edits pictures by words.
+
+    Raises:
+        OSError, ValueError: Its files are damaged.
+    """
+    return _json(folder / "model_index.json").get("_class_name") in EDITING
+
+
+def edits_nothing(name: str) -> str:
+    """Why nothing is edited with the model *name* itself."""
+    return (
+        f"{name} edits no pictures: name a model that does as kontext of the preset, such as"
+        " black-forest-labs/FLUX.1-Kontext-dev"
+    )
 
 
 def channels(name: str, own: int, given: int) -> str | None:

@@ -11,6 +11,7 @@ those of the preset or request; `kind_of` and `flat_values` go to and fro.
 
 from generation.kinds.base import MASK_IMAGE, MAX_UPSCALE, Kind, Preprocessor, check_preprocessor
 from generation.kinds.controlled import ControlLora, ControlNet
+from generation.kinds.editing import Edit
 from generation.kinds.flat import KINDS, flat_names, flat_values, kind_of, picture_names
 from generation.kinds.inpainting import Inpaint
 from generation.kinds.plain import ImageToImage, TextToImage
@@ -22,6 +23,7 @@ __all__ = [
     "MAX_UPSCALE",
     "ControlLora",
     "ControlNet",
+    "Edit",
     "ImageToImage",
     "Inpaint",
     "Kind",

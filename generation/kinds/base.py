@@ -41,6 +41,11 @@ class Kind:
     takes_negative_prompt: ClassVar[bool] = True
     #: Whether the drawing begins with the picture, so that the layout is its.
     begins_with_picture: ClassVar[bool] = False
+    #: Whether the words say what to change in the picture, not what to draw.
+    edits: ClassVar[bool] = False
+    #: Width and height in pixels to choose from where nobody asks for a size: the one whose shape
+    #: is nearest to the picture's. Empty where any will do.
+    preferred_sizes: ClassVar[tuple[tuple[int, int], ...]] = ()
     #: Why ``--strength`` sets nothing, as the end of a sentence.
     strengthless: ClassVar[str] = "which takes no picture"
 
@@ -74,6 +79,14 @@ class Kind:
     def enlargement(self) -> int | None:
         """The factor between the sides of the attached picture and of the result; None
         where the size is chosen in another way."""
+        return None
+
+    def shown_size(
+        self, picture: tuple[int, int], drawn: tuple[int, int]
+    ) -> tuple[int, int] | None:
+        """Width and height at which the model is shown the whole of a picture, for a result of
+        that many pixels *drawn*; None where the picture takes the result's size, cropped or padded.
+        """
         return None
 
     @property

@@ -10,6 +10,7 @@ from typing import Any
 from generation.errors import InvalidRequest
 from generation.kinds.base import Kind
 from generation.kinds.controlled import ControlLora, ControlNet
+from generation.kinds.editing import Edit
 from generation.kinds.inpainting import Inpaint
 from generation.kinds.plain import ImageToImage, TextToImage
 from generation.kinds.upscaling import Upscale
@@ -17,7 +18,7 @@ from generation.kinds.upscaling import Upscale
 #: Every kind, by its name.
 KINDS: dict[str, type[Kind]] = {
     kind.name: kind
-    for kind in (TextToImage, ImageToImage, ControlNet, ControlLora, Upscale, Inpaint)
+    for kind in (TextToImage, ImageToImage, ControlNet, ControlLora, Upscale, Inpaint, Edit)
 }
 
 

@@ -81,6 +81,7 @@ def shipped(monkeypatch, repository, **model):
         (DEV, 28, 3.5, 512),
         ("black-forest-labs/FLUX.1-Krea-dev", 28, 4.5, 512),
         ("black-forest-labs/FLUX.1-schnell", 4, 0.0, 256),
+        ("black-forest-labs/FLUX.1-Kontext-dev", 28, 2.5, 512),
     ],
 )
 def test_naming_a_model_brings_its_steps_guidance_size_and_presets(

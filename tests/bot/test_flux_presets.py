@@ -7,13 +7,13 @@ import pytest
 
 from bot.commands import ImagineCommand
 from bot.config import Preset, load_config
-from bot.requests import Attachment, complete
+from bot.requests import Attachment, complete, picture_size
 from generation.errors import InvalidRequest
-from generation.kinds import ControlLora, TextToImage
+from generation.kinds import ControlLora, Edit, TextToImage
 
 SHIPPED = Path(__file__).parent.parent.parent / "config.toml"
 PICTURE = Attachment(Path("picture.png"), 512, 384)
-MODELS = ("FLUX.1-dev", "FLUX.1-Krea-dev", "FLUX.1-schnell")
+MODELS = ("FLUX.1-dev", "FLUX.1-Krea-dev", "FLUX.1-schnell", "FLUX.1-Kontext-dev")
 
 
 def presets():
@@ -45,6 +45,36 @@ def test_every_shipped_preset_makes_a_complete_request(config, preset):
     assert 0.9 * 2**20 < pixels <= 2**20 or preset.kind.enlargement
     if preset.kind.enlargement:
         assert (request.width, request.height) == (1024, 768)
+
+
+EDITING = Preset(name="edit", kind=Edit())
+
+
+@pytest.mark.parametrize(
+    ("picture", "size"),
+    [((1024, 1024), (1024, 1024)), ((512, 384), (1184, 880)), ((384, 512), (880, 1184)),
+     ((3000, 1000), (1552, 656)), ((100, 900), (656, 1552)), ((1000, 1100), (944, 1104))],
+)  # fmt: skip
+def test_an_edit_has_the_preferred_shape_that_is_nearest_to_the_picture_s(picture, size):
+    """FluxKontextPipeline's own choice, made within a megapixel as it does by default."""
+    config, defaults = load_config(SHIPPED), {"width": 512, "height": 512}
+    model = config.model.model_copy(update={"width": 1024, "height": 1024})
+    attachment = Attachment(Path("picture.png"), *picture)
+
+    def asked(**said):
+        return picture_size(ImagineCommand(**said), defaults, EDITING, attachment, model)
+
+    assert asked() == size
+    assert asked(width=768, height=512) == (768, 512)
+    assert asked(aspect_ratio=(1, 1)) == (1024, 1024)
+    smaller = model.model_copy(update={"width": 256, "height": 256})
+    width, height = picture_size(ImagineCommand(), defaults, EDITING, attachment, smaller)
+    assert 0.8 * 256**2 < width * height <= 256**2
+
+
+def test_an_edit_shows_the_model_the_whole_picture_so_that_nothing_is_cropped():
+    with pytest.raises(InvalidRequest, match="the preset edit crops no picture"):
+        completed(load_config(SHIPPED), EDITING, crop_x=0.5, crop_y=0.5)
 
 
 GUIDED = Preset(name="canny-bfl", kind=ControlLora(control_lora="a/b", preprocessor="canny"))

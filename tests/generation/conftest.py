@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from generation import masks
-from generation.kinds import ControlNet, Inpaint
+from generation.kinds import ControlNet, Edit, Inpaint
 from generation.types import GenerationRequest
 from tests.samples import noise, picture
 
@@ -135,6 +135,26 @@ def fill(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fill")
     filling.save_pretrained(folder / "transformer")
     return folder
+
+
+@pytest.fixture(scope="session")
+def kontext(tiny, tmp_path_factory):
+    """The transformer of a random model for editing, in the folder of a pipeline."""
+    import torch
+    from diffusers import FluxTransformer2DModel
+
+    torch.manual_seed(2)
+    config = FluxTransformer2DModel.load_config(tiny / "flux" / "transformer")
+    folder = tmp_path_factory.mktemp("kontext")
+    FluxTransformer2DModel.from_config(config).save_pretrained(folder / "transformer")
+    return folder
+
+
+@pytest.fixture
+def edited(fox, square, kontext):
+    """A request to change a picture of 96 x 64 pixels."""
+    kind = Edit(kontext=str(kontext))
+    return replace(fox, width=96, height=64, kind=kind, pictures={"control_image": square})
 
 
 @pytest.fixture

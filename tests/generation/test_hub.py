@@ -10,8 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from tests.generation.engines import ignore, new_engine, pixels
 from tests.generation.hub_on_loopback import COMMIT, LARGE, Hub, Repository
 
 ROOT = Path(__file__).parent.parent.parent
@@ -30,6 +33,20 @@ def resolve(name, role="pipeline", **options):
     folder = weights.resolve(name, role=role, download_dir=pathlib.Path(sys.argv[1]),
                              on_progress=lambda *progress: told.append(progress), **options)
     return str(folder)
+def edited(model, kontext, picture, cache, out):
+    from dataclasses import replace
+    from generation.diffusion.engine import DiffusionEngine
+    from generation.kinds import Edit
+    from generation.types import GenerationRequest
+    engine = DiffusionEngine(model, device="cpu", max_sequence_length=32, threads=1,
+                             download_dir=pathlib.Path(cache))
+    engine.load()
+    request = GenerationRequest(prompt="a red fox", num_inference_steps=3, guidance_scale=3.5,
+                                width=96, height=64, seed=7, kind=Edit(kontext=kontext),
+                                pictures={"control_image": pathlib.Path(picture)})
+    notes = []
+    engine.generate(request, lambda step: notes.append(step.note)).image.save(out)
+    return [each for each in notes if each]
 def stop(done, size):
     if done:
         raise ModelUnavailable("stopped")
@@ -190,6 +207,28 @@ def test_beside_a_file_of_a_transformer_all_but_that_comes_of_the_model(hub, min
     assert Path(packed["result"]).read_bytes() == SHARD
     assert Path(halves["result"]).read_bytes() == SHARD[1:]
     assert mine.ask("resolve('lab/flux', 'base')")["told"] == []
+
+
+def test_of_a_model_for_editing_the_transformer_alone_is_fetched_and_draws(
+    hub, mine, tiny, kontext, edited, tmp_path
+):
+    files = {
+        file.relative_to(kontext).as_posix(): file.read_bytes() for file in kontext.rglob("*.*")
+    }
+    others = {"model_index.json": b"{}", "text_encoder_2/model.safetensors": SHARD}
+    hub.repositories["lab/kontext"] = Repository(files | others)
+    model, picture, out = tiny / "flux", edited.control_image, tmp_path / "out.png"
+
+    paths = ", ".join(repr(str(each)) for each in (picture, tmp_path, out))
+    notes = mine.ask(f"edited({str(model)!r}, 'lab/kontext', {paths})")
+
+    engine = new_engine(tiny)
+    engine.load()
+    local = pixels(engine.generate(edited, ignore)).astype(int)
+    with Image.open(out) as image:
+        assert np.abs(local - np.asarray(image)).max() <= 1
+    assert set(hub.fetched) == {*files, "model_index.json"}
+    assert any("downloading lab/kontext" in note for note in notes["result"])
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from generation.kinds import (
     KINDS,
     ControlLora,
     ControlNet,
+    Edit,
     ImageToImage,
     Inpaint,
     Kind,
@@ -45,15 +46,20 @@ ANY_KIND = st.one_of(
     st.builds(
         ControlLora, control_lora=st.just("a/b"), preprocessor=PREPROCESSORS, upscale=UPSCALE
     ),
+    st.just(Edit(kontext="a/b")),
 )
 
 #: And those that are chosen by their name alone.
-EVERY_KIND = ANY_KIND | st.builds(
-    Inpaint,
-    strength=st.floats(0.1, 1),
-    mask_feather=st.integers(0, 64),
-    controlnet=st.none() | st.just("a/b"),
-    preprocessor=PREPROCESSORS,
+EVERY_KIND = (
+    ANY_KIND
+    | st.just(Edit())
+    | st.builds(
+        Inpaint,
+        strength=st.floats(0.1, 1),
+        mask_feather=st.integers(0, 64),
+        controlnet=st.none() | st.just("a/b"),
+        preprocessor=PREPROCESSORS,
+    )
 )
 
 
@@ -150,7 +156,7 @@ def test_a_weight_out_of_range_and_a_lora_too_many_are_refused(lora_scale):
         ({"control_lora": "a/b", "controlnet": "a/b"}, "either a control_lora or a controlnet, no"),
         ({"upscale": 2}, "upscale enlarges an attached picture: set a controlnet"),
         ({"strength": 0.5, "upscale": 5}, "upscale must be a whole number between 2 and 4, not 5"),
-        ({"kind": "edit"}, "no kind 'edit': choose one of text-to-image, image-to-image"),
+        ({"kind": "paint"}, "no kind 'paint': choose one of text-to-image, image-to-image"),
         ({"controlnet": "a/b", "preprocessor": "hed"}, "preprocessor must be one of none, canny"),
         ({"controlnet": "a/b", "control_guidance_start": 1.0}, "must be below control_guidance"),
         ({"kind": "inpaint", "controlnet": "a/b", "fill": "c/d"}, "either a fill or a controlnet"),

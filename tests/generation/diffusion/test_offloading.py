@@ -40,7 +40,7 @@ def resident(tiny):
 
 
 @pytest.fixture
-def requests(fox, canny, lora, control_lora, masked, fill, tmp_path):
+def requests(fox, canny, lora, control_lora, masked, fill, edited, tmp_path):
     other = str(tmp_path / "other")
     (tmp_path / "other").symlink_to(lora)
     return {
@@ -61,6 +61,7 @@ def requests(fox, canny, lora, control_lora, masked, fill, tmp_path):
         ),
         "inpaint": masked,
         "fill": replace(masked, kind=Inpaint(fill=str(fill))),
+        "edit": edited,
         "inpaint with a ControlNet": replace(
             masked, kind=Inpaint(controlnet=canny.kind.controlnet, preprocessor="canny")
         ),

@@ -41,7 +41,6 @@ INDEX, TRANSFORMER = "model_index.json", "transformer/config.json"
         ({TRANSFORMER: {"in_channels": 384}}, "for filling: name it as fill of a preset"),
         ({INDEX: {"_class_name": "FluxControlPipeline"}}, "FLUX.1-Canny-dev-lora, or FLUX.1-Depth"),
         ({TRANSFORMER: {"in_channels": 128}}, "takes 128 channels, and FLUX.1 gives 64"),
-        ({INDEX: {"_class_name": "FluxKontextPipeline"}}, "is a model for editing by words"),
         ({INDEX: {"_class_name": "Flux2KleinPipeline"}}, "is FLUX.2, whose architecture this bot"),
         ({INDEX: {"_class_name": "StableDiffusionXLPipeline"}}, "is not of FLUX.1's architecture"),
         ({INDEX: {"text_encoder_2": [None, None]}}, "has no text_encoder_2: name a whole one"),
@@ -74,6 +73,18 @@ def test_whole_models_that_everybody_knows_are_refused_before_they_are_fetched()
     with pytest.raises(ModelUnavailable, match="is a whole model for control images"):
         DiffusionEngine(name).load()
     assert unfit.by_name("black-forest-labs/FLUX.1-dev") is None
+
+
+def test_check_says_where_the_model_itself_edits_nothing(copied):
+    def found(folder):
+        preset = {"edit": {"kind": "edit"}}
+        return unfit_presets(Config(model={"repository": str(folder)}, presets=preset))
+
+    folder = copied({})
+    assert "preset edit: " in found(folder)["edit"]
+    assert "edits no pictures: name a model that does as kontext" in found(folder)["edit"]
+    shutil.rmtree(folder)
+    assert not found(copied({INDEX: {"_class_name": "FluxKontextPipeline"}}))
 
 
 def test_a_controlnet_of_another_family_is_refused(tiny, canny, tmp_path):

@@ -1,25 +1,41 @@
-"""A model of the FLUX.1 family that was made for filling, such as FLUX.1-Fill-dev.
+"""Models of the FLUX.1 family that were made for one thing: filling, such as FLUX.1-Fill-dev, or
+editing by words, such as FLUX.1-Kontext-dev.
 
-Its transformer sees noise, the picture without what lies below the mask, and the mask. All its
-other parts are those of the model in memory.
+A filling transformer sees noise, the picture without what lies below the mask, and the mask. An
+editing one sees the tokens of the picture behind those of the noise. All other parts are those of
+the model in memory.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from diffusers import FluxTransformer2DModel
+from diffusers import FluxKontextPipeline, FluxTransformer2DModel
 
 from generation.diffusion.family import LoadOptions
 from generation.diffusion.weight_files import transformer_folder
 from generation.errors import ModelUnavailable
+from generation.families import flux1_files
 
 #: Channels of a packed token that come beside the noise: as many for the picture, and the mask's
 #: 8 x 8 pixels in each of a token's four latent ones (`FluxFillPipeline.prepare_mask_latents`).
 MASK_CHANNELS = 4 * 8 * 8
 
 
-def load_transformer(
+class EditingPipeline(FluxKontextPipeline):
+    """`FluxKontextPipeline` for a picture of the size that is asked for, which is shown to the
+    model as it is. diffusers' own makes a megapixel of any size, and one of a few shapes of any
+    picture."""
+
+    def __call__(self, *, width: int, height: int, **arguments: Any) -> Any:
+        """As diffusers' own, whose other arguments it takes."""
+        return super().__call__(
+            width=width, height=height, max_area=width * height, _auto_resize=False, **arguments
+        )
+
+
+def load_filling(
     folder: Path, options: LoadOptions, kept: tuple[str, ...]
 ) -> FluxTransformer2DModel:
     """The transformer in *folder*, which is its own or a pipeline's, quantized but for the layers
@@ -34,6 +50,21 @@ def load_transformer(
         use_safetensors=True,
         local_files_only=True,
     )
+    options.quantize(transformer, options.precision.transformer, "denoiser", kept)
+    return transformer
+
+
+def load_editing(
+    found: Path, base: FluxTransformer2DModel, options: LoadOptions, kept: tuple[str, ...]
+) -> FluxTransformer2DModel:
+    """The transformer in *found*, a file or a folder, which stands in for *base*, quantized but for
+    the layers *kept*.
+
+    Raises:
+        ModelUnavailable: It does not go with the other parts; with the way out.
+    """
+    flux1_files.check_packing(found, options.precision.transformer)
+    transformer = flux1_files.transformer_beside(found, base.config, options.precision.dtype, kept)
     options.quantize(transformer, options.precision.transformer, "denoiser", kept)
     return transformer
 

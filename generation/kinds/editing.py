@@ -1,0 +1,94 @@
+"""A picture changed as the words say."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from generation.checks import MAX_SIZE, MIN_SIZE, SIZE_MULTIPLE
+from generation.errors import InvalidRequest
+from generation.kinds.base import Kind
+from generation.wanted import WeightsRole
+
+#: Width and height in pixels that FLUX.1-Kontext was trained with (diffusers'
+#: ``PREFERRED_KONTEXT_RESOLUTIONS``), about a megapixel each.
+PREFERRED_SIZES = (
+    (672, 1568),
+    (688, 1504),
+    (720, 1456),
+    (752, 1392),
+    (800, 1328),
+    (832, 1248),
+    (880, 1184),
+    (944, 1104),
+    (1024, 1024),
+    (1104, 944),
+    (1184, 880),
+    (1248, 832),
+    (1328, 800),
+    (1392, 752),
+    (1456, 720),
+    (1504, 688),
+    (1568, 672),
+)
+
+#: The logarithm of the factor between two shapes below which they count as one: that between any
+#: picture and the preferred size next to it.
+SAME_SHAPE = 0.08
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edit(Kind):
+    """The attached picture, changed as the prompt says: "make it night".
+
+    Attributes:
+        kontext: Repository id, folder or file of a model made for editing, such as
+            FLUX.1-Kontext-dev, whose transformer sees the picture (`FluxKontextPipeline`); None
+            where ``model.repository`` is one itself.
+    """
+
+    name: ClassVar[str] = "edit"
+    label: ClassVar[str] = "editing by words"
+    key: ClassVar[str | None] = "kontext"
+    pictures: ClassVar[tuple[str, ...]] = ("control_image",)
+    begins_with_picture: ClassVar[bool] = True
+    edits: ClassVar[bool] = True
+    preferred_sizes: ClassVar[tuple[tuple[int, int], ...]] = PREFERRED_SIZES
+    strengthless: ClassVar[str] = "which changes the picture as far as the words say"
+
+    kontext: str | None = None
+
+    @property
+    def weights(self) -> tuple[tuple[str, WeightsRole], ...]:
+        return () if self.kontext is None else ((self.kontext, "transformer"),)
+
+    def shown_size(
+        self, picture: tuple[int, int], drawn: tuple[int, int]
+    ) -> tuple[int, int] | None:
+        """That of the result, where both have about one shape; else as many pixels as that in the
+        picture's own, so that nothing of it is cut away."""
+        shape = picture[0] / picture[1]
+        if abs(math.log(shape * drawn[1] / drawn[0])) <= SAME_SHAPE:
+            return drawn
+        across = math.sqrt(drawn[0] * drawn[1] * shape)
+        scale = min(1.0, MAX_SIZE / across, MAX_SIZE * shape / across)
+        width, height = (
+            max(MIN_SIZE, round(side * scale / SIZE_MULTIPLE) * SIZE_MULTIPLE)
+            for side in (across, across / shape)
+        )
+        return width, height
+
+    def pixels_drawn(self, width: int, height: int) -> int:
+        """Twice as many as the picture has: the model sees the given one beside it."""
+        return 2 * width * height
+
+    def check(
+        self, *, lora: str | None, num_inference_steps: int = 1, true_cfg_scale: float = 1.0
+    ) -> None:
+        if self.kontext is not None and lora is not None:
+            raise InvalidRequest(
+                "a preset has either a kontext or a lora, not both: for a LoRA of the model that"
+                " edits, name that one as model.repository, and leave kontext out",
+                field="kontext",
+            )
