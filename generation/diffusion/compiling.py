@@ -158,6 +158,10 @@ def _set_up_torch() -> None:
     # Otherwise equal sizes count as one, and a width that happens to be the number of tokens makes
     # a constant of it.
     shapes.use_duck_shape = False
+    with contextlib.suppress(ImportError, AttributeError):  # parts of torch that may move
+        from generation.diffusion.repetitions import drop_repetitions
+
+        drop_repetitions()
 
 
 def freeze(part: torch.nn.Module) -> None:

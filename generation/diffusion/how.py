@@ -33,8 +33,9 @@ def settings(device: Device, precision: Precision, attention: str) -> dict[str, 
 
 
 def compiled(compiling: Compiling) -> dict[str, str]:
-    """Whether layers were compiled, in the words of `settings`."""
-    return {"compiled": "blocks"} if compiling.is_on() else {}
+    """What was drawn with compiled code, in the words of `settings`."""
+    names = [each for each in ("blocks", "VAE") if compiling.is_on(each)]
+    return {"compiled": ", ".join(names)} if names else {}
 
 
 def _name(device: torch.device) -> str:

@@ -99,3 +99,22 @@ class SmallDevice(Device):
     def _given_back(self, key, size):
         del self.stretches[key]
         self.state["used"] -= size
+
+
+def in_float8(layer):
+    """*layer* as `quantization.quantize` leaves it by "fp8" on a card: torchao makes these there
+    alone, but a CPU computes with them."""
+    from torchao.float8.inference import Float8MMConfig
+    from torchao.quantization import PerRow
+    from torchao.quantization.quantize_.workflows.float8.float8_tensor import (
+        Float8Tensor,
+        QuantizeTensorToFloat8Kwargs,
+    )
+
+    products = Float8MMConfig(use_fast_accum=True)
+    given = QuantizeTensorToFloat8Kwargs(granularity=PerRow(), mm_config=products)
+    weight = Float8Tensor.from_hp(
+        layer.weight.detach(), granularity=PerRow(), mm_config=products, act_quant_kwargs=given
+    )
+    layer.weight = torch.nn.Parameter(weight, False)
+    return layer

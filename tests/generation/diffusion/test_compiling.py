@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from generation.diffusion import compiling
+from generation.diffusion import compiling, how
 from generation.diffusion.compiling import Compiling, pays
 from generation.diffusion.device import MANY_PARAMETERS, Device
 from generation.diffusion.memory import OFFLOAD_LEVELS
@@ -27,12 +27,15 @@ GRAPHS_ALONE = "aot_eager"
 def fresh_torch():
     """torch without any compiled code, with its options put back afterwards."""
     import torch.fx.experimental._config as shapes
+    from torch._inductor import config
 
     before = shapes.use_duck_shape, torch._dynamo.config.recompile_limit
+    passes = config.post_grad_custom_pre_pass
     torch._dynamo.reset()
     counters.clear()
     yield
     shapes.use_duck_shape, torch._dynamo.config.recompile_limit = before
+    config.post_grad_custom_pre_pass = passes
     torch._dynamo.reset()
 
 
@@ -171,6 +174,7 @@ def test_blocks_whose_layers_are_moved_one_by_one_are_not_compiled(fresh_torch, 
 
     assert graphs() == 0
     assert not compiled.is_on()
+    assert how.compiled(compiled) == {"compiled": "VAE"}
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="g++ makes machine code, and is not here")
@@ -181,6 +185,7 @@ def test_machine_code_draws_the_same(fresh_torch, block):
 
     assert alike(drawn(block), plain)
     assert compiled.failures == {}
+    assert how.compiled(compiled) == {"compiled": "blocks, VAE"}
 
 
 @pytest.mark.parametrize(

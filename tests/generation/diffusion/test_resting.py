@@ -6,16 +6,25 @@ from dataclasses import replace
 import pytest
 import torch
 
+from generation.diffusion import quantization
 from generation.diffusion.memory import OFFLOAD_LEVELS
 from generation.diffusion.offloading import Offloading
 from generation.diffusion.resting import Bundle
 from generation.diffusion.tensors import plain_tensors, stored_bytes
 from generation.kinds import ControlLora
-from tests.generation.engines import SmallDevice, ignore, model, new_engine, offloading, same
+from tests.generation.engines import (
+    SmallDevice,
+    ignore,
+    in_float8,
+    model,
+    new_engine,
+    offloading,
+    same,
+)
 
 
-def on_small_device(tiny, budget=None, free=None, **changes):
-    device = SmallDevice(budget, free)
+def on_small_device(tiny, budget=None, free=None, dtype=torch.float32, **changes):
+    device = SmallDevice(budget, free, dtype)
     engine = new_engine(tiny, choose_device=lambda *asked: device, **changes)
     engine.load()
     return engine
@@ -36,12 +45,31 @@ def requests(fox, canny, lora, control_lora):
     }
 
 
-@pytest.mark.parametrize("setting", ["fp8", "4bit"])
+@pytest.fixture
+def multiplied(monkeypatch):
+    """Has "fp8" mean here what it means on a card: products of float8."""
+    by_torchao = quantization._by_torchao
+
+    def quantize(layer, kind, device):
+        in_float8(layer) if kind == "fp8" else by_torchao(layer, kind, device)
+
+    monkeypatch.setattr(quantization, "meaning", lambda setting, device: setting)
+    monkeypatch.setattr(quantization, "_by_torchao", quantize)
+
+
+@pytest.mark.parametrize(
+    "setting", [pytest.param("fp8", marks=pytest.mark.soak), "multiplied fp8", "4bit"]
+)
 def test_quantized_weights_draw_everything_on_every_level_that_a_device_goes_down(
-    tiny, requests, setting
+    tiny, requests, setting, request
 ):
+    dtype = torch.float32
+    if setting == "multiplied fp8":
+        request.getfixturevalue("multiplied")
+        dtype = torch.bfloat16
+    setting = setting.removeprefix("multiplied ")
     bits = {"quantized": setting, "text_quantized": setting.replace("fp8", "int8")}
-    engine = on_small_device(tiny, **bits)
+    engine = on_small_device(tiny, dtype=dtype, **bits)
     first = {kind: engine.generate(request, ignore) for kind, request in requests.items()}
     assert same(first["text"], first["text again"])
     for kind in ("LoRA", "ControlNet", "Control LoRA"):
