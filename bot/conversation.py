@@ -24,6 +24,7 @@ from bot.commands import (
     Command,
     CommandError,
     DeleteCommand,
+    EditCommand,
     ExpandCommand,
     FavouriteCommand,
     FinalCommand,
@@ -62,6 +63,7 @@ from bot.commands import (
 from bot.commands.message import as_id
 from bot.commands.vocabulary import EXAMPLE_ID
 from bot.commands.words import words_of
+from bot.editing import edited, meant
 from bot.examples import NothingKnown, cannot_be_drawn, examples
 from bot.inspection import told
 from bot.jobs import Job
@@ -253,6 +255,10 @@ async def converse(
         kind = _kind(command)
         if options is not None:
             command = with_options(command, options)
+        if isinstance(said, str) and isinstance(command, ImagineCommand):
+            command = await meant(service, source, said, command, pictures)
+        if isinstance(command, EditCommand):
+            source, command, pictures = await edited(service, source, command, pictures)
         if not pictures and isinstance(command, ImagineCommand):
             source, command, pictures = await with_picture_above(service, source, command)
         if pictures and not isinstance(command, WITH_PICTURES):

@@ -17,6 +17,7 @@ class Relation(StrEnum):
     STRONG = "strong"  #: A variation that goes far from it.
     VARIED = "varied"  #: A variation, as far as the preset goes.
     UPSCALED = "upscaled"
+    EDITED = "edited"  #: Changed as words say.
     FINAL = "final"  #: The same seed with all steps and pixels, after a draft.
     DRAWN_FROM = "drawn from"  #: The picture was attached to a new request.
 
@@ -29,6 +30,7 @@ LINES = {
     Relation.STRONG: "varied a lot from {id}",
     Relation.VARIED: "varied from {id}",
     Relation.UPSCALED: "enlarged from {id}",
+    Relation.EDITED: "edited from {id}",
     Relation.FINAL: "finished from the draft {id}",
     Relation.DRAWN_FROM: "drawn from {id}",
 }

@@ -4,6 +4,7 @@
 | --- | --- |
 | by somebody who is alone there with the bot | unless it is thanks |
 | ``again``, ``vary`` and other commands about pictures | by whomever |
+| ``edit k7m2p9qa make it night`` | by whomever |
 | ``same, at night`` | by the person whose picture is the last one there |
 | anything else | never: people talk to each other |
 """
@@ -14,6 +15,7 @@ from bot.commands import (
     AgainCommand,
     CancelCommand,
     CommandError,
+    EditCommand,
     HowCommand,
     ShowCommand,
     ThanksCommand,
@@ -54,4 +56,6 @@ def is_meant(said: str, last: Job, *, is_alone: bool, is_theirs: bool) -> bool:
         return True
     if begins_with_same(said):
         return is_theirs and isinstance(command, AgainCommand)
+    if isinstance(command, EditCommand):  # "edit the minutes, please"
+        return command.job_id is not None
     return isinstance(command, ABOUT_PICTURES)

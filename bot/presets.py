@@ -15,6 +15,11 @@ def inpainting(presets: Iterable[Preset]) -> Preset | None:
     return next((each for each in presets if each.kind.takes_mask), None)
 
 
+def editing(presets: Iterable[Preset]) -> Preset | None:
+    """The first of *presets* that changes a picture as words say."""
+    return next((each for each in presets if each.kind.edits), None)
+
+
 class Presets:
     """The presets by name; *read* reads them from the configuration anew.
 
@@ -82,10 +87,6 @@ class Presets:
     def inpainting(self) -> Preset | None:
         """The first preset that draws a part of a picture anew."""
         return inpainting(self.available.values())
-
-    def editing(self) -> Preset | None:
-        """The first preset that changes a picture as words say."""
-        return next((each for each in self.available.values() if each.kind.edits), None)
 
     def reload(self) -> None:
         """Read the presets anew. Blocks.

@@ -384,8 +384,7 @@ class Service:
 
         A repeated event has its earlier job. *pictures* are the pictures to draw from, which are
         neither fetched nor looked at before it is clear that the person may draw now; the job of
-        an earlier picture among them is the parent, to
-        which it has that *relation*.
+        an earlier picture among them is the parent, to which it has that *relation*.
 
         Raises:
             InvalidRequest: The request can never succeed as written.
@@ -404,7 +403,8 @@ class Service:
                 await self.lookups.check_may_build(source, parent)
                 # Nobody gives a seed by a button.
                 is_given = draft.is_seed_given and relation is Relation.DRAWN_FROM
-                draft = replace(draft, parent=parent, relation=relation, is_seed_given=is_given)
+                how = Relation.EDITED if draft.request.kind.edits else relation
+                draft = replace(draft, parent=parent, relation=how, is_seed_given=is_given)
             return await self._admission.accept(source, draft)
 
     async def needs_a_picture(self, user: str, command: ImagineCommand) -> bool:

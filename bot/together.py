@@ -198,7 +198,9 @@ class Together:
                 taken = images if self._takes_picture(member.command) else []
                 draft = await self._drafts.draft(source.user, member.command, taken)
                 if parent is not None:
-                    draft = replace(draft, parent=parent, relation=Relation.DRAWN_FROM)
+                    is_edit = draft.request.kind.edits
+                    relation = Relation.EDITED if is_edit else Relation.DRAWN_FROM
+                    draft = replace(draft, parent=parent, relation=relation)
             seed = draft.request.seed if seed is None else seed
             own = (seed + member.repeat * draft.images) % (MAX_SEED + 1)
             drafts.append(replace(draft, request=replace(draft.request, seed=own)))

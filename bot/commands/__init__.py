@@ -39,6 +39,8 @@ it. ``imagine`` makes a prompt of everything after it, and ``/`` before a verb i
   must then fit: "show 123" is an error, not a picture. With more words they are
   a prompt, except that ``show`` and something that can only be a job's id (it has
   a digit) is an error again.
+- ``edit`` is always a verb, and what follows it, behind an id and a number where they are said, is
+  what to change: "edit make it night".
 - ``favourite`` (or ``favorite``) is a verb before what can be a job's id, alone or with ``off``:
   "favourite place in autumn" is a prompt. So is ``share``.
 - ``final`` is a verb alone and before a job's id: "final boss" is a prompt.
@@ -90,6 +92,7 @@ from bot.commands.vocabulary import (
     Command,
     CommandError,
     DeleteCommand,
+    EditCommand,
     ExpandCommand,
     FavouriteCommand,
     FinalCommand,
@@ -162,6 +165,7 @@ __all__ = [
     "Command",
     "CommandError",
     "DeleteCommand",
+    "EditCommand",
     "ExpandCommand",
     "FavouriteCommand",
     "FinalCommand",

@@ -36,6 +36,7 @@ from bot.commands.vocabulary import (
     CancelCommand,
     Command,
     CommandError,
+    EditCommand,
     ExpandCommand,
     FavouriteCommand,
     FinalCommand,
@@ -185,6 +186,8 @@ def _read_verb(message: Message) -> Command | None:
             return HelpCommand(_read_topic(message, words[0]) if words else None)
         case "show":
             return _read_show(message)
+        case "edit":
+            return _read_edit(message)
         case "upscale":
             return _read_upscale(message)
         case "final":
@@ -271,6 +274,30 @@ def _read_upscale(message: Message) -> UpscaleCommand | None:
             words[1], f"{shown(words[1].text)} is no number of a picture: they count from 1"
         )
     return UpscaleCommand(job_id, int(words[1].text))
+
+
+def _read_edit(message: Message) -> EditCommand:
+    """``edit k7m2p9qa 2 make it night``, where neither the id nor the number need be said."""
+    words, start, number = message.words, message.first.end, None
+    job_id = as_id(words[0]) if words else None
+    # "darkness" may be an id too, and more often begins what to change.
+    if job_id is not None and (job_id.isalpha() and words[0].text[0] != "#"):
+        job_id = None
+    if job_id is not None:
+        start = words[0].end
+        if len(words) > 2 and words[1].text.isdecimal():
+            _, number = _read_which(message, words[:2])
+            start = words[1].end
+    parts = take_apart(message.text, start, DRAW)
+    if all(map(is_blank, parts.prose)):
+        raise CommandError(
+            f"edit how? Say what to change, for example edit {EXAMPLE_ID} make it night",
+            position=start,
+            field="prompt",
+        )
+    repeat, presets = parts.values.pop("repeat", 1), parts.values.pop("presets", ())
+    asked = ImagineCommand(parts.prose, **parts.values)
+    return EditCommand(asked, job_id, number, repeat, presets)
 
 
 def _read_final(message: Message) -> FinalCommand | None:

@@ -47,6 +47,11 @@ VERBS: tuple[Verb, ...] = (
         "Draws a variation of a picture, close to it or far from it; with options, or of several"
         " pictures without a number, with new seeds.",
     ),
+    Verb(
+        "edit [ID] [number] WORDS [options]",
+        "Changes a picture as your words say, such as make it night: the one with that id, the one"
+        " that you attach, or the latest.",
+    ),
     Verb("upscale ID [number]", "Makes a picture larger, with detail drawn in."),
     Verb(
         "final [ID] [number]",

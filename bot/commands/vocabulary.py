@@ -220,6 +220,24 @@ class UpscaleCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class EditCommand:
+    """Change a picture as words say: the one that comes along, or one of an earlier job.
+
+    Attributes:
+        asked: Its prompt is what to change.
+        job_id: None means the picture that comes along, or else the latest.
+        number: Number (from 1) of the picture; needed where the job has several.
+        repeat, presets: As in `PromptCommand`.
+    """
+
+    asked: ImagineCommand
+    job_id: str | None = None
+    number: int | None = None
+    repeat: int = 1
+    presets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class FinalCommand:
     """Draw the final picture of a draft; without an id of the latest.
 
@@ -421,11 +439,11 @@ class ReportCommand:
 
 
 #: Commands that a picture may come along with.
-WITH_PICTURES = (ImagineCommand, SeriesCommand, InspectCommand)
+WITH_PICTURES = (ImagineCommand, SeriesCommand, InspectCommand, EditCommand)
 
 Command = (
     (ImagineCommand | PromptCommand | AgainCommand | VaryCommand | UpscaleCommand | FinalCommand)
-    | (SeriesCommand | AnswerCommand | PreferCommand | ExpandCommand)
+    | (SeriesCommand | AnswerCommand | PreferCommand | ExpandCommand | EditCommand)
     | (ShowCommand | HowCommand | HistoryCommand | CancelCommand | DeleteCommand)
     | (ReportCommand | ThanksCommand | OpinionCommand | FavouriteCommand)
     | (ShareCommand | VoteCommand | SendCommand)

@@ -5,7 +5,14 @@ import pytest
 from bot.jobs import Job
 from bot.overheard import is_meant
 
-COMMANDS = ["again", "again --steps 30", "vary", "cancel", "show k7m2p9qa"]
+COMMANDS = [
+    "again",
+    "again --steps 30",
+    "vary",
+    "cancel",
+    "show k7m2p9qa",
+    "edit k7m2p9qa make it night",
+]
 TALK = [
     "what a nice fox",
     "same here",
@@ -17,6 +24,8 @@ TALK = [
     "help",
     "hello",
     "queue up everyone",
+    "edit the minutes please",
+    "make it quick",
     "quota",
     "",
     "   ",
