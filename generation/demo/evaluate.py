@@ -8,20 +8,21 @@ Every prompt is held out of training. `checker.judge` decides, from pixels alone
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import cycle
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from diffusers import FluxControlNetModel, FluxControlNetPipeline, FluxPipeline
 from PIL import Image
 
-from generation.demo import checker, drawings
+from generation.demo import attachments, checker, drawings
+from generation.demo.attachments import Attachment
 from generation.demo.drawings import Drawing
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -29,6 +30,9 @@ STEPS = 12
 GUIDANCE = 3.5
 TOKENS = 64
 """Settings of the demo: `num_inference_steps`, `guidance_scale`, `max_sequence_length`."""
+
+TRUE_CFG = 1.75
+"""The demo's `true_cfg_scale`, which acts where there is a negative prompt."""
 
 BATCH = 16
 PROMPTS = {"single": 80, "count": 60, "pair": 60, "between": 24, "scene": 40}
@@ -50,6 +54,17 @@ WORDINGS = (
      " imagine", ", seen from afar"),
 )  # fmt: skip
 """Words before and behind the request in long prompts; training showed none of them."""
+
+
+ATTACHED = {(256, 256): 48, (192, 128): 24, (128, 192): 24, (128, 128): 24}
+"""How many attached pictures of each size the ControlNets are judged by."""
+
+
+class Asked(Protocol):
+    """What has a prompt."""
+
+    @property
+    def caption(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -93,7 +108,7 @@ def ask(kinds: dict[str, int], seed: str = "evaluation") -> list[Drawing]:
 
 def draw(
     pipeline: FluxPipeline,
-    asked: list[Drawing],
+    asked: Sequence[Asked],
     width: int = 128,
     height: int = 128,
     controls: list[Image.Image] | None = None,
@@ -225,6 +240,48 @@ def blob_rows(
     return rows
 
 
+def attached_rows(controlled: FluxControlNetPipeline, name: str) -> list[Row]:
+    """Rows on whether things stand where attached pictures have them, in the prompt's colours.
+
+    Args:
+        controlled: The pipeline with the ControlNet.
+        name: "canny" or "blobs".
+    """
+    in_colour = name == "blobs"
+    rows = [] if in_colour else _rows_of_attached(controlled, name, attachments.discs(18), "discs")
+    for (width, height), count in ATTACHED.items():
+        asked = attachments.attachments(count, width, height, in_colour)
+        label = f"attached, {width} x {height}"
+        rows += _rows_of_attached(
+            controlled, name, asked, label, 0.9 if width == height == 256 else 0.85
+        )
+    return rows
+
+
+def _rows_of_attached(
+    controlled: FluxControlNetPipeline,
+    name: str,
+    asked: list[Attachment],
+    label: str,
+    goal: float = 0.9,
+) -> list[Row]:
+    control = {"canny": drawings.edges, "blobs": drawings.blobs}[name]
+    controls = [control(each.picture) for each in asked]
+    drawn = draw(controlled, asked, *asked[0].picture.size, controls)
+    overlaps = [attachments.overlap(image, each) for image, each in zip(drawn, asked, strict=True)]
+    colours = [attachments.has_its_colours(i, each) for i, each in zip(drawn, asked, strict=True)]
+    rows = [
+        Row(f"{name} {label}: mean IoU", float(np.mean(overlaps)), len(asked), goal),
+        Row(f"{name} {label}: median IoU", float(np.median(overlaps)), len(asked)),
+        Row(f"{name} {label}: colours", float(np.mean(colours)), len(asked)),
+    ]
+    if label == "attached, 256 x 256":
+        for category in attachments.CATEGORIES:
+            own = [o for o, each in zip(overlaps, asked, strict=True) if each.category == category]
+            rows.append(Row(f"{name} {label}, {category}: mean IoU", float(np.mean(own)), len(own)))
+    return rows
+
+
 def overlap(image: Image.Image, original: Image.Image) -> float:
     """Intersection over union of what stands out from the ground, 0 to 1."""
     ours, theirs = checker.foreground(image), checker.foreground(original)
@@ -260,7 +317,10 @@ def main() -> None:
     canny = with_controlnet(pipeline, arguments.weights / "controlnet-canny")
     rows += canny_rows(canny, edges)
     rows += canny_rows(canny, edges[:24], 256)
-    rows += blob_rows(with_controlnet(pipeline, arguments.weights / "controlnet-blobs"), edges[:24])
+    rows += attached_rows(canny, "canny")
+    blobs = with_controlnet(pipeline, arguments.weights / "controlnet-blobs")
+    rows += blob_rows(blobs, edges[:24])
+    rows += attached_rows(blobs, "blobs")
     for side in (128, 256):
         one = partial(draw, pipeline, asked[:1], side, side)
         times[f"{side} x {side}, {STEPS} steps"] = seconds_of(one)
