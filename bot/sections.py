@@ -81,7 +81,7 @@ class Model(Section):
     max_sequence_length: int = Field(64, ge=16, le=512)
     num_inference_steps: int = Field(12, ge=1, le=MAX_STEPS)
     guidance_scale: float = Field(3.5, ge=0, le=30)
-    true_cfg_scale: float = Field(3.0, gt=1, le=20)
+    true_cfg_scale: float = Field(1.75, gt=1, le=20)
     step_cache_tolerance: float = Field(0.0, ge=0, le=MAX_TOLERANCE)
     width: Pixels = 256
     height: Pixels = 256

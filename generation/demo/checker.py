@@ -114,6 +114,18 @@ def foreground(image: Image.Image, ground: np.ndarray | None = None) -> np.ndarr
     return stands_out
 
 
+def unevenness(image: Image.Image) -> float:
+    """Grey levels, on average, by which a plain picture's parts differ from their own colours,
+    outlines aside. A few tenths are invisible; from about 1 on there is a grid of patches."""
+    pixels = np.asarray(image.convert("RGB"), np.float32)
+    palette = np.array(list(COLOURS.values()), np.float32)
+    names = ((pixels[:, :, None] - palette) ** 2).sum(axis=-1).argmin(axis=-1).astype(np.uint8)
+    is_plain = cv2.morphologyEx(names, cv2.MORPH_GRADIENT, np.ones((9, 9), np.uint8)) == 0
+    parts = [pixels[is_plain & (names == name)] for name in range(len(palette))]
+    far = [np.abs(part - np.median(part, axis=0)) for part in parts if len(part)]
+    return float(np.concatenate(far).mean())
+
+
 def nearest_colour(rgb: np.ndarray, colours: dict[str, tuple[int, int, int]]) -> str:
     return min(colours, key=lambda name: float(((np.array(colours[name]) - rgb) ** 2).sum()))
 

@@ -7,6 +7,7 @@ model cannot do yet, see its card, has no test here.
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -15,8 +16,11 @@ import torch
 from diffusers import FluxImg2ImgPipeline
 from PIL import Image
 
+from bot.config import load_config
 from generation.demo import checker, drawings, evaluate
 from generation.demo.vocabulary import COLOURS, EXAMPLE_PROMPTS
+
+CONFIG = Path(__file__).parents[3] / "config.toml"
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
@@ -122,21 +126,41 @@ def test_guidance_scale_changes_the_picture_and_needs_no_second_pass(pipeline):
     assert all(w.tobytes() != s.tobytes() for w, s in zip(weak, strong, strict=True))
 
 
+def without(pipeline, asked, negative_prompt, *size):
+    """Pictures that the demo's own true guidance turns away from a prompt."""
+    return evaluate.draw(
+        pipeline,
+        asked,
+        *size,
+        negative_prompt=[negative_prompt] * len(asked),
+        true_cfg_scale=evaluate.TRUE_CFG,
+    )
+
+
 def test_a_negative_prompt_with_true_cfg_turns_the_picture_away_from_it(pipeline):
     """True guidance, as in FLUX.1-dev, is slower, and off unless asked for."""
     asked = [replace(evaluate.ask({"scene": 1})[0], caption="a house on a hill with a sun")] * 3
 
-    plain, without = (
-        evaluate.draw(pipeline, asked, **more)
-        for more in ({}, {"negative_prompt": ["a yellow sun"] * 3, "true_cfg_scale": 3.0})
-    )
+    plain, against = evaluate.draw(pipeline, asked), without(pipeline, asked, "a yellow sun")
 
     def distance_from_yellow(image):
         sun = np.asarray(image)[20:32, 94:106].reshape(-1, 3).mean(axis=0)
         return np.abs(sun - COLOURS["yellow"]).sum()
 
-    for before, after in zip(plain, without, strict=True):
+    for before, after in zip(plain, against, strict=True):
         assert distance_from_yellow(after) > distance_from_yellow(before)
+
+
+def test_pictures_beside_a_negative_prompt_are_as_even_as_others(pipeline):
+    """0.46 grey levels without one, 0.83 with 1.75, and with 3.0 a grid of patches: 1.73."""
+    assert load_config(CONFIG).model.true_cfg_scale == evaluate.TRUE_CFG
+    asked = evaluate.ask({"single": 4}, "clean")
+
+    plain = evaluate.draw(pipeline, asked, 256, 256)
+    beside = without(pipeline, asked, "a blue star", 256, 256)
+
+    even, uneven = (np.mean([checker.unevenness(i) for i in each]) for each in (plain, beside))
+    assert uneven < 2.5 * even
 
 
 def test_the_canny_controlnet_draws_within_the_lines(pipeline):
