@@ -19,6 +19,7 @@ from bot.commands import (
 from bot.presets import editing
 from bot.refusals import NotFound
 from bot.requests import check_picture_number
+from bot.sentences import no_editor
 from bot.service import Service
 from bot.source import Picture, PictureOf, Source
 from generation.errors import InvalidRequest
@@ -92,11 +93,7 @@ async def edited(
     """
     preset = editing(service.presets.values())
     if preset is None:
-        raise NotFound(
-            "no preset here changes a picture by words: whoever runs me can add one with a model"
-            " for that, such as FLUX.1-Kontext-dev",
-            field="preset",
-        )
+        raise no_editor()
     for name in {command.asked.preset, *command.presets} - {None}:
         named = service.presets.get(str(name))
         if named is not None and not named.kind.edits:

@@ -27,6 +27,10 @@ class Sentence(StrEnum):
     NO_PICTURE_THERE = "there is no picture in that message"
     NOTHING_ABOVE = "there is no picture further up in this conversation: attach one"
     NOT_OURS = "I did not draw that"
+    NO_EDITOR = (
+        "no preset here changes a picture by words: whoever runs me can add one with a model for"
+        " that, such as FLUX.1-Kontext-dev"
+    )
     NO_TAKER = "no preset here draws from a picture; an admin can add one"
     FORM_IS_LATE = "the form could not be opened in time; please try again"
     NOT_IN_A_SERVER = "that can only be done in a server"
@@ -133,6 +137,11 @@ def no_picture_there() -> NotFound:
 
 def not_ours() -> NotFound:
     return NotFound(Sentence.NOT_OURS)
+
+
+def no_editor() -> NotFound:
+    """The error for a picture to change by words, where no preset does that."""
+    return NotFound(Sentence.NO_EDITOR, field="preset")
 
 
 def no_taker() -> FluxbotError:

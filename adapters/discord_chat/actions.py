@@ -10,7 +10,7 @@ from adapters.discord_chat.acts import ButtonKind
 from adapters.discord_chat.answers import SECONDS_TO_LOOK_UP, Answers
 from adapters.discord_chat.attachments import Attachments
 from adapters.discord_chat.buttons import MAX_WORDS
-from adapters.discord_chat.forms import DrawForm, EditForm, PictureForm
+from adapters.discord_chat.forms import ChangeForm, DrawForm, EditForm, PictureForm
 from adapters.discord_chat.linking import answer_link
 from adapters.discord_chat.mentions import Mentions
 from adapters.discord_chat.messages import Post, history_post, presets_post, text_post
@@ -43,6 +43,7 @@ from bot.commands import (
 from bot.conversation import Reply, converse
 from bot.decisions import Decision, command_of
 from bot.jobs import Job
+from bot.presets import editing
 from bot.service import Service
 from bot.source import Picture, PictureOf, Source
 from generation.errors import FluxbotError
@@ -86,6 +87,8 @@ class Actions:
                 presets = self.service.presets.values()
                 form = EditForm(presets, job, say_of(interaction))
                 await self.answers.open_form(interaction, form)
+            case "change":
+                await self.change(interaction, PictureOf(job_id, number), shown=job_id)
             case "expand":
                 await self.answers.show(
                     interaction, lambda: self._say(interaction, ExpandCommand(job_id), job_id)
@@ -219,6 +222,23 @@ class Actions:
                 is_private=is_private,
             ),
         )
+
+    async def change(
+        self,
+        interaction: Interaction,
+        picture: Picture,
+        *,
+        shown: str | None = None,
+        is_private: bool = False,
+    ) -> None:
+        """Open the form that asks what to change in *picture*; *shown* is the id of the job under
+        which the person asks. The new picture stays private where *is_private* or the person's own
+        default says so."""
+        if editing(self.service.presets.values()) is None:
+            raise sentences.no_editor()
+        is_private = is_private or await self.answers.is_private(interaction)
+        form = ChangeForm(picture, say_of(interaction), shown=shown, is_private=is_private)
+        await self.answers.open_form(interaction, form)
 
     async def turn_page(self, interaction: Interaction, page: int, words: str) -> None:
         """Show another page of the history in the same message."""

@@ -24,6 +24,7 @@ ButtonKind = Literal[
     "strong",
     "same",
     "edit",
+    "change",
     "expand",
     "upscale",
     "final",

@@ -25,6 +25,7 @@ LABELS: dict[ButtonKind, tuple[str, str]] = {
     "strong": ("Vary strong", "🎲"),
     "same": ("Same again", "🟰"),
     "edit": ("Edit prompt", "✏️"),
+    "change": ("Edit picture", "🪄"),
     "expand": ("Expand", "✨"),
     "upscale": ("Upscale", "🔍"),
     "final": ("Final picture", "🏁"),
@@ -41,8 +42,8 @@ LABELS: dict[ButtonKind, tuple[str, str]] = {
 Look = Literal["nothing", "grid", "picture"]
 
 #: The rows of buttons under a job that has ended, at most 5 of 5. Those of `EACH` stand for a
-#: button of each picture of a grid, up to `MOST_OF_A_GRID`; ``upscale``, ``expand`` and ``vote``
-#: are left out where nothing can; a draft has ``final`` in the place of ``upscale``.
+#: button of each picture of a grid, up to `MOST_OF_A_GRID`; ``upscale``, ``change``, ``expand`` and
+#: ``vote`` are left out where nothing can; a draft has ``final`` in the place of ``upscale``.
 ROWS: dict[Look, tuple[tuple[ButtonKind, ...], ...]] = {
     "nothing": (("again", "edit", "delete"),),
     "grid": (
@@ -54,7 +55,7 @@ ROWS: dict[Look, tuple[tuple[ButtonKind, ...], ...]] = {
     "picture": (
         ("again", "subtle", "strong", "upscale", "final", "edit"),
         ("control", "expand", "favourite", "report", "delete"),
-        ("vote",),
+        ("change", "vote"),
     ),
 }
 #: Choices in the menu below the buttons of a job that has pictures.

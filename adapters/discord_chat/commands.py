@@ -27,6 +27,7 @@ from bot.commands import (
     CancelCommand,
     Command,
     DeleteCommand,
+    EditCommand,
     ExpandCommand,
     HelpCommand,
     HistoryFilter,
@@ -172,6 +173,28 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
     @app_commands.autocomplete(id=complete.own)
     async def again(interaction: Interaction, id: JobId | None = None) -> None:
         await actions.draw(interaction, AgainCommand(id))
+
+    @group.command(
+        name=locale_str("edit"), description=locale_str("Changes a picture as your words say")
+    )
+    @app_commands.describe(
+        change=locale_str("What to change, such as make it night"),
+        picture=locale_str("The picture: PNG, JPEG or WebP"),
+        id=locale_str("Or one of your pictures; the latest if left out"),
+        number=locale_str("Which of its pictures, where there are several"),
+    )
+    @app_commands.rename(change=locale_str("words"), **_localised("picture", "number"))
+    @app_commands.autocomplete(id=complete.own)
+    async def edit(
+        interaction: Interaction,
+        change: Prompt,
+        picture: discord.Attachment | None = None,
+        id: JobId | None = None,
+        number: Images | None = None,
+    ) -> None:
+        command = EditCommand(ImagineCommand(words(change)), id, number)
+        pictures = [actions.attached(picture)] if picture else []
+        await actions.draw(interaction, command, pictures)
 
     if service.expansion.is_on:
 

@@ -21,6 +21,7 @@ from bot import sentences
 from bot.commands import (
     EXAMPLE,
     AgainCommand,
+    EditCommand,
     ImagineCommand,
     PromptCommand,
     escaped,
@@ -40,6 +41,7 @@ from generation.types import Preset
 MAX_CHOICES, MAX_HINT, MAX_RADIO_BUTTONS = 25, 100, 10
 #: Options that stand as an example where a picture is drawn from.
 EXAMPLE_OF_CONTROL = "--strength 0.7 --control-start 0 --control-end 0.8"
+EXAMPLE_OF_CHANGE = "make it night"
 #: Longest line of options that a form takes.
 MAX_OPTIONS = 400
 #: Seconds for which an open form is remembered, since Discord never reports its closing.
@@ -231,6 +233,38 @@ def _all_of(job: Job) -> ImagineCommand:
 
 def _span(command: ImagineCommand) -> tuple[float | None, float | None]:
     return command.control_guidance_start, command.control_guidance_end
+
+
+class ChangeForm(discord.ui.Modal):
+    """A form that asks what to change in a picture.
+
+    Args:
+        shown: Id of the job that it is of, if of any.
+        is_private: Whether the new picture is for the person alone.
+    """
+
+    def __init__(
+        self, picture: Picture, say: Language, *, shown: str | None, is_private: bool
+    ) -> None:
+        super().__init__(title=say("Edit picture"), timeout=SECONDS_TO_FILL_IN)
+        self._picture, self._shown, self._is_private = picture, shown, is_private
+        self.change: discord.ui.TextInput[Any] = discord.ui.TextInput(
+            custom_id="prompt",
+            style=discord.TextStyle.paragraph,
+            max_length=MAX_PROMPT_LENGTH,
+            placeholder=EXAMPLE_OF_CHANGE,
+        )
+        self.add_item(discord.ui.Label(text=say("What to change"), component=self.change))
+
+    async def on_submit(self, interaction: Interaction) -> None:
+        interaction.extras[REMEMBERED] = True
+        edit = EditCommand(ImagineCommand(words(self.change.value)))
+        await carry_out(
+            interaction,
+            lambda acts: acts.draw(
+                interaction, edit, [self._picture], shown=self._shown, is_private=self._is_private
+            ),
+        )
 
 
 class PictureForm(_Form):

@@ -22,7 +22,7 @@ from adapters.discord_chat.pictures import Listed, pictures_of
 from bot import sentences
 from bot.commands import AgainCommand
 from bot.config import Config
-from bot.source import PictureOf
+from bot.source import Picture, PictureOf
 from generation.errors import FluxbotError
 
 Menu = Callable[[Interaction, discord.Message], Awaitable[None]]
@@ -40,6 +40,7 @@ def menus(actions: Actions, config: Config) -> list[app_commands.ContextMenu]:
         )
         for name, callback in (
             ("Vary this", behind.vary),
+            ("Edit picture", behind.change),
             ("Use as control image", behind.use),
             ("Inspect", behind.inspect),
             ("Show how this was made", behind.about_job(actions.how_made)),
@@ -68,6 +69,22 @@ class _Menus:
             return
         preset = self._actions.service.redrawing_preset
         await self._open(interaction, message, "Vary this", None if preset is None else preset.name)
+
+    async def change(self, interaction: Interaction, message: discord.Message) -> None:
+        """Ask what to change in a picture, of several in the first."""
+        job_id, pictures = _job(interaction, message), pictures_of(message)
+        try:
+            if job_id is not None:
+                picture: Picture = PictureOf(job_id, number_of(message))
+            elif pictures:
+                picture = self._actions.attached(pictures[0])
+            else:
+                raise sentences.no_picture_there()
+            await self._actions.change(
+                interaction, picture, shown=job_id, is_private=message.flags.ephemeral
+            )
+        except FluxbotError as error:
+            await self._actions.answers.refuse(interaction, error)
 
     async def use(self, interaction: Interaction, message: discord.Message) -> None:
         """Ask what to draw from a picture."""

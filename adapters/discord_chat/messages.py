@@ -249,6 +249,7 @@ def ended_post(
     picture: tuple[str, bytes] | None,
     *,
     can_upscale: bool,
+    can_change: bool = False,
     can_expand: bool = False,
     can_vote: bool = False,
     note: str = "",
@@ -263,6 +264,7 @@ def ended_post(
     Args:
         picture: Name and bytes of the file; None where there is none to show.
         can_upscale: Whether the picture can be upscaled.
+        can_change: Whether it can be changed by words.
         can_expand: Whether its words can be made richer.
         can_vote: Whether people vote for pictures.
         note: A sentence about the file, such as that it is smaller than the original.
@@ -290,6 +292,7 @@ def ended_post(
     offered: dict[ButtonKind, bool] = {
         "upscale": can_upscale and not is_draft,
         "final": is_draft,
+        "change": can_change,
         "expand": can_expand,
         "vote": can_vote,
     }
