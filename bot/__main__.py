@@ -38,7 +38,7 @@ from bot.assembly.command_line import (
     read,
 )
 from bot.assembly.folder import with_database
-from bot.assembly.parts import faulty_presets, wanted
+from bot.assembly.parts import faulty_loras, faulty_presets, wanted
 from bot.assembly.platforms import check_person
 from bot.config import Config, check_license
 from bot.database import Database
@@ -118,33 +118,46 @@ def presets(config: ConfigOption = DEFAULT_CONFIG) -> None:
 @app.command()
 def download(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[PRESET]...", help="Only for these presets.")
+        list[str] | None,
+        typer.Argument(metavar="[PRESET|LORA]...", help="Only for these presets and LoRAs."),
     ] = None,
     all_nodes: Annotated[
         bool, typer.Option("--all-nodes", help="On every node of the cluster, instead of here.")
     ] = False,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Fetch weights of the model and the presets. Ctrl-C stops; the next call goes on."""
+    """Fetch weights of the model, the presets and the LoRAs. Ctrl-C stops; the next call goes
+    on."""
     settings, secrets = read(config)
+    known = dict.fromkeys((*settings.presets, *settings.loras))
     for name in names or ():
-        if name not in settings.presets:
-            fail(f"there is no preset {name}: there are {', '.join(settings.presets)}")
+        if name not in known:
+            fail(f"there is no preset or LoRA {name}: there are {', '.join(known)}")
     with _weights(settings) as show:
         check_license(settings)
         if all_nodes:
             verdicts = list(node_verdicts(settings, fetches=True, token=secrets.hf_token))
             doctor.show((doctor.Finding("cluster", *verdict) for verdict in verdicts), console)
             raise typer.Exit(0 if all(is_right for is_right, _ in verdicts) else 1)
-        chosen = names or list(settings.presets)
-        faults = {name: said for name, said in faulty_presets(settings).items() if name in chosen}
-        missing = wanted(settings, [name for name in chosen if name not in faults])
+        chosen = names or list(known)
+        of_presets, of_loras = faulty_presets(settings), faulty_loras(settings)
+        faults = [
+            said
+            for found in (of_presets, of_loras)
+            for name, said in found.items()
+            if name in chosen
+        ]
+        missing = wanted(
+            settings,
+            [name for name in settings.presets if name in chosen and name not in of_presets],
+            [name for name in settings.loras if name in chosen and name not in of_loras],
+        )
         if missing:
             show.download(missing, secrets.hf_token, console)
         elif not faults:
             console.print("Nothing to fetch: all weights are here.")
         if faults:
-            fail("\n".join(faults.values()))
+            fail("\n".join(faults))
 
 
 @cache_app.command("list")

@@ -37,7 +37,9 @@ from bot.sections import (
     Gallery,
     KnownModel,
     Limits,
+    ListedLora,
     Logs,
+    LoraTables,
     MetricsSettings,
     Model,
     Moderation,
@@ -80,6 +82,7 @@ class Config(BaseSettings):
     Attributes:
         models: Known models, by repository id.
         presets: Presets by name, in the order of the file: the model's, then the operator's.
+        loras: LoRAs that people may ask for, likewise.
     """
 
     model_config = SettingsConfigDict(
@@ -116,6 +119,7 @@ class Config(BaseSettings):
     preprocessors: PreprocessorModels = PreprocessorModels()
     models: dict[str, KnownModel] = Field(default_factory=dict)
     presets: PresetTables = Field(default_factory=lambda: {"plain": Preset(name="plain")})
+    loras: LoraTables = Field(default_factory=dict)
 
     def __init__(self, **values: Any) -> None:
         # pydantic-settings takes whatever is given apart, and would take a kind for a section.
@@ -333,7 +337,7 @@ def _warn_of_old_names(values: Mapping[str, Any], file: str) -> None:
 
 
 def _with_known_model(values: dict[str, Any], config: Config, file: str) -> dict[str, Any]:
-    """*values* of the file, with the defaults and presets of the configured model.
+    """*values* of the file, with the defaults, presets and LoRAs of the configured model.
 
     Raises:
         ConfigError: ``[models]`` has no entry for that model.
@@ -354,7 +358,10 @@ def _with_known_model(values: dict[str, Any], config: Config, file: str) -> dict
     return {
         **values,
         "model": {**numbers, **values.get("model", {})},
-        "presets": {**known.get("presets", {}), **values.get("presets", {})},
+        **{
+            tables: {**known.get(tables, {}), **values.get(tables, {})}
+            for tables in ("presets", "loras")
+        },
     }
 
 
@@ -494,7 +501,8 @@ def _keys_beside(location: list[str]) -> list[str]:
     if getattr(kind, "__origin__", None) is Preset:
         return [name for name in preset_table(tuple(KINDS.values())).model_fields if name != "name"]
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return list(kind.model_fields)
+        own_name = {"name"} if kind is ListedLora else set()
+        return [name for name in kind.model_fields if name not in own_name]
     return []
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
-from bot import expansion_talk, link_talk, remaking, replies, series_talk, showcase
+from bot import expansion_talk, link_talk, loras, remaking, replies, series_talk, showcase
 from bot.above import with_picture_above
 from bot.commands import (
     WITH_PICTURES,
@@ -35,6 +35,7 @@ from bot.commands import (
     ImagineCommand,
     InspectCommand,
     LinkCommand,
+    LorasCommand,
     Member,
     MyDataCommand,
     OpinionCommand,
@@ -396,8 +397,9 @@ async def _answer(
                 raise hidden()
             return Reply(replies.how(job, say), job=job)
         case PresetsCommand():
-            default = service.config.model.default_preset
-            return Reply(replies.presets(service.presets, default, say))
+            return Reply(replies.presets(service.presets, service.config.model.default_preset, say))
+        case LorasCommand():
+            return Reply(loras.listing(service.offered.loras, say))
         case QuotaCommand():
             return Reply(replies.quota(await service.quota(source.user, source.origin), say))
         case QueueCommand():

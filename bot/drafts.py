@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from bot import people
+from bot import loras, people
 from bot.attachments import Attachments
 from bot.commands import ImagineCommand
 from bot.config import Config
@@ -115,6 +115,7 @@ class Drafts:
             InvalidRequest: The request can never succeed as written.
             Refused: Too many pictures are being looked at.
         """
+        command, of_tags = loras.without_tags(command)
         user_defaults = await self._database.read(partial(people.settings, user=user))
         if user_defaults.get("preset") not in self._presets.available:
             user_defaults.pop("preset", None)  # it was removed from config.toml since
@@ -149,6 +150,7 @@ class Drafts:
             [self._attachment(each) for each in sizes],
             self._config,
             seed=self._new_seed(),
+            listed=self._presets.loras,
         )
         if preset.kind.edits and (sizes[0].width, sizes[0].height) != (
             request.width,
@@ -161,7 +163,9 @@ class Drafts:
         return Draft(
             request,
             images,
-            remarks if is_price else (*remarks, *self._remarks_of(request)),
+            remarks
+            if is_price
+            else (*of_tags, *remarks, *loras.remarks(request), *self._remarks_of(request)),
             tuple(attached),
             is_seed_given=command.seed is not None,
         )
@@ -216,12 +220,14 @@ class Drafts:
             check_picture_number(original, number)
             request, images = list(original.requests)[number - 1], 1
             request = replace(request, model=model)
-        said = {} if changes is None else changes.options
         attached: tuple[CleanImage, ...] = ()
         if changes is not None:
+            changes, of_tags = loras.without_tags(changes)
+            remarks = (*remarks, *of_tags)
             changes, attached = await self._masked_anew(original, changes)
             paths = [self._gallery.control_image_path(each.png) for each in attached]
             request, images = change(request, images, changes, self._presets, self._config, paths)
+        said = {} if changes is None else changes.options
         is_seed_given = original.is_seed_given and not vary
         if "seed" in said:  # a form shows the seed of the picture, which nobody has given thereby
             is_seed_given = is_seed_given or said["seed"] != original.request.seed
@@ -236,7 +242,7 @@ class Drafts:
         return Draft(
             request,
             images,
-            (*remarks, *self._remarks_of(request)),
+            (*remarks, *loras.remarks(request), *self._remarks_of(request)),
             attached,
             is_seed_given=is_seed_given,
             parent=original,

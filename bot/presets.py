@@ -1,9 +1,12 @@
-"""The presets, which change while the bot runs: admins reload them, and switch them off and on."""
+"""The presets, and the LoRAs beside them, which change while the bot runs: admins reload them, and
+switch presets off and on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from bot.config import Config
+from bot.sections import ListedLora
 from generation.checks import shortened
 from generation.errors import InvalidRequest
 from generation.kinds import MASK_IMAGE
@@ -21,15 +24,17 @@ def editing(presets: Iterable[Preset]) -> Preset | None:
 
 
 class Presets:
-    """The presets by name; *read* reads them from the configuration anew.
+    """The presets of *config* by name; *read* reads the configuration anew.
 
     Attributes:
         by_name: All configured presets, in the order of the file.
+        loras: The LoRAs that people may ask for, likewise.
         disabled: Names of presets that an admin has switched off, configured or not.
     """
 
-    def __init__(self, presets: dict[str, Preset], read: Callable[[], dict[str, Preset]]) -> None:
-        self.by_name = presets
+    def __init__(self, config: Config, read: Callable[[], Config]) -> None:
+        self.by_name: dict[str, Preset] = dict(config.presets)
+        self.loras: dict[str, ListedLora] = dict(config.loras)
         self.disabled: frozenset[str] = frozenset()
         self._read = read
 
@@ -89,12 +94,13 @@ class Presets:
         return inpainting(self.available.values())
 
     def reload(self) -> None:
-        """Read the presets anew. Blocks.
+        """Read presets and LoRAs anew. Blocks.
 
         Raises:
             ConfigError: The configuration cannot be used; the old presets stay.
         """
-        self.by_name = self._read()
+        config = self._read()
+        self.by_name, self.loras = dict(config.presets), dict(config.loras)
 
     def check_pictures(self, preset: Preset, count: int) -> None:
         """Raise InvalidRequest where *preset* needs another number of pictures than *count*."""

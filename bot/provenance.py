@@ -28,6 +28,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo, putchunk
 
 from bot.jobs import Job
+from bot.loras import tags
 from generation.results import png_of
 from generation.types import GenerationRequest
 
@@ -113,7 +114,9 @@ def facts_of(job: Job, request: GenerationRequest, *, tells_prompt: bool = True)
         source=_source(request),
         model=request.model,
         prompt=request.prompt if tells_prompt else "",
-        parameters=f"{request.prompt}\n{settings}" if tells_prompt else settings,
+        parameters=f"{request.prompt}{tags(request.loras)}\n{settings}"
+        if tells_prompt
+        else settings,
         request=values,
         inputs=tuple(request.pictures.values()),
     )

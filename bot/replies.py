@@ -23,6 +23,7 @@ from bot.commands import (
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import ENGLISH, Language, in_words
 from bot.ledger import QuotaStatus
+from bot.loras import asked_of
 from bot.moderation import Asker
 from bot.origins import kind_of_group
 from bot.own_data import Deletion
@@ -116,6 +117,7 @@ def summary(job: Job, say: Language = ENGLISH) -> str:
         say.counted(request.num_inference_steps, "1 step", "{count} steps"),
         f"{request.width}×{request.height}",
         say("seed {seed}", seed=request.seed),
+        *map(str, asked_of(request) or ()),
     ]
     if job.images > 1:
         parts.insert(0, say.counted(job.images, "1 picture", "{count} pictures"))
@@ -134,6 +136,8 @@ def inherited(last: Job, changes: ImagineCommand, vary: bool = False) -> str:
         parts.append(f"{request.width}×{request.height}")
     if not vary and "seed" not in said and keeps_seed(last, changes):
         parts.append(f"seed {request.seed}")
+    if "loras" not in said:
+        parts += map(str, asked_of(request) or ())
     if request.control_image is not None and "preset" not in said:
         parts.append("its control image")
     return f"Builds on {last.id} and keeps {', '.join(parts) or 'its prompt'}."

@@ -13,12 +13,13 @@ from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any
 
+from bot import loras
 from bot.commands import ImagineCommand, Variation, fit_size
 from bot.config import Config
 from bot.jobs import Job
 from bot.presets import Presets
 from bot.refusals import NotFound
-from bot.sections import Draft, Limits, Model, Variations
+from bot.sections import Draft, Limits, ListedLora, Model, Variations
 from generation.checks import MAX_SIZE, MIN_SIZE, SIZE_MULTIPLE, check_number, check_text
 from generation.errors import InvalidRequest
 from generation.kinds import Kind
@@ -64,6 +65,7 @@ def complete(
     attachments: Sequence[Attachment],
     config: Config,
     seed: int,
+    listed: Mapping[str, ListedLora] = NOTHING,
 ) -> tuple[GenerationRequest, int]:
     """The request that *command* means, and the number of pictures.
 
@@ -71,6 +73,7 @@ def complete(
         attachments: Attached pictures, in the order of ``preset.kind.pictures``.
         user_defaults: The person's own defaults, a subset of `SETTINGS`.
         seed: Seed for requests without one.
+        listed: LoRAs that may be asked for.
 
     Raises:
         InvalidRequest: A value is out of range, or above ``[limits]``.
@@ -105,6 +108,7 @@ def complete(
         crop_x=MIDDLE[0] if command.crop_x is None else command.crop_x,
         crop_y=MIDDLE[1] if command.crop_y is None else command.crop_y,
         model=model_name(model),
+        loras=loras.chosen(command.loras or (), listed),
         kind=_kind(preset.kind, command, preset.name),
         pictures={
             name: attachment.path
@@ -148,6 +152,7 @@ def command_of(request: GenerationRequest, images: int) -> ImagineCommand:
         crop_x=None if is_middle else request.crop_x,
         crop_y=None if is_middle else request.crop_y,
         negative_prompt=request.negative_prompt or None,
+        loras=loras.asked_of(request),
     )
 
 
@@ -217,6 +222,7 @@ def varied(
         num_inference_steps=request.num_inference_steps,
         guidance_scale=request.guidance_scale,
         negative_prompt=request.negative_prompt or None,
+        loras=loras.asked_of(request) if preset.kind.takes_loras else None,
     )
 
 
@@ -289,6 +295,7 @@ def upscaled(request: GenerationRequest, preset: Preset) -> ImagineCommand:
         negative_prompt=(request.negative_prompt or None)
         if preset.kind.takes_negative_prompt
         else None,
+        loras=loras.asked_of(request) if preset.kind.takes_loras else None,
     )
 
 
@@ -319,8 +326,10 @@ def change(
         InvalidRequest: As for `complete`.
     """
     said = changes.options
-    names = {field.name for field in fields(GenerationRequest)} - {"preset"}
+    names = {field.name for field in fields(GenerationRequest)} - {"preset", "loras"}
     values = {name: value for name, value in said.items() if name in names}
+    if changes.loras is not None:
+        values["loras"] = loras.chosen(changes.loras, presets.loras)
     if changes.prompt:
         values["prompt"] = changes.prompt
     if changes.preset is not None:

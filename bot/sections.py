@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -21,7 +21,15 @@ from pydantic import (
     model_validator,
 )
 
-from generation.checks import MAX_SIZE, MAX_STEPS, MAX_TOLERANCE, MIN_SIZE, SIZE_MULTIPLE
+from bot.commands.options import NO_LORAS
+from generation.checks import (
+    MAX_LORA_SCALE,
+    MAX_SIZE,
+    MAX_STEPS,
+    MAX_TOLERANCE,
+    MIN_SIZE,
+    SIZE_MULTIPLE,
+)
 from generation.kinds import KINDS, Kind
 from generation.types import Fit, Preset
 
@@ -95,20 +103,22 @@ class Model(Section):
         return device
 
 
-def _named(presets: Any) -> Any:
-    """Presets learn their names from their headings."""
-    if not isinstance(presets, dict):
-        return presets
-    for name, values in presets.items():
+def _named(tables: Any, section: str = "presets", word: str = "preset") -> Any:
+    """Presets, or what else is called *word*, learn their names from their headings."""
+    if not isinstance(tables, dict):
+        return tables
+    for name, values in tables.items():
         if not PRESET_NAME.fullmatch(name):
             raise ValueError(
-                f"a preset is named with lower-case letters, digits, - and _, not {name!r}"
+                f"a {word} is named with lower-case letters, digits, - and _, not {name!r}"
             )
         if isinstance(values, dict) and values.get("name", name) != name:
-            raise ValueError(f"presets.{name}.name: a preset gets its name from its heading alone")
+            raise ValueError(
+                f"{section}.{name}.name: a {word} gets its name from its heading alone"
+            )
     return {
         name: {"name": name, **values} if isinstance(values, dict) else values
-        for name, values in presets.items()
+        for name, values in tables.items()
     }
 
 
@@ -139,6 +149,46 @@ PresetTables = Annotated[
     dict[str, Annotated[Preset, BeforeValidator(_preset)]], BeforeValidator(_named)
 ]
 
+LoraScale = Annotated[float, Field(ge=-MAX_LORA_SCALE, le=MAX_LORA_SCALE)]
+
+
+class ListedLora(Section):
+    """A table ``[loras.NAME]``: a LoRA that people may ask for.
+
+    Attributes:
+        name: The word behind ``--lora``.
+        repository: Repository id, folder or file ("owner/name/file.safetensors").
+        description: One line for people who choose.
+        trigger_words: Words that it was trained on, which prompts are to have.
+        lora_scale: Its weight where people say none.
+        min_lora_scale: The least that they may say, -2 to 2; below 0 it does the opposite.
+        max_lora_scale: The most.
+    """
+
+    name: str
+    repository: str = Field(min_length=1)
+    description: str = ""
+    trigger_words: Names = ()
+    lora_scale: LoraScale = 1.0
+    min_lora_scale: LoraScale = -MAX_LORA_SCALE
+    max_lora_scale: LoraScale = MAX_LORA_SCALE
+
+    @model_validator(mode="after")
+    def _has_a_range(self) -> ListedLora:
+        if self.name == NO_LORAS:
+            raise ValueError(f"a LoRA cannot be named {NO_LORAS}, which means that none is wanted")
+        if not self.min_lora_scale <= self.lora_scale <= self.max_lora_scale:
+            raise ValueError(
+                f"lora_scale ({self.lora_scale:g}) must lie between min_lora_scale"
+                f" ({self.min_lora_scale:g}) and max_lora_scale ({self.max_lora_scale:g})"
+            )
+        return self
+
+
+LoraTables = Annotated[
+    dict[str, ListedLora], BeforeValidator(partial(_named, section="loras", word="LoRA"))
+]
+
 
 class KnownModel(Section):
     """A table ``[models.ID]``: facts of a model.
@@ -150,6 +200,7 @@ class KnownModel(Section):
             nothing of a bot's operator.
         gated: Whether the Hub asks for a token that has been given access.
         presets: Presets that belong to this model.
+        loras: LoRAs that were made for it.
     """
 
     license: str | None = None
@@ -161,6 +212,7 @@ class KnownModel(Section):
     width: Pixels | None = None
     height: Pixels | None = None
     presets: PresetTables = Field(default_factory=dict)
+    loras: LoraTables = Field(default_factory=dict)
 
 
 #: Keys of `KnownModel` that stand in for those of `Model`.

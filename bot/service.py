@@ -85,12 +85,13 @@ class Service:
 
     Await `start` once, then keep `run` running. *executors* stay, those of *fleet* come and go.
     *screens* judge words and pictures,
-    *read_presets* reads the presets anew, *now* is the clock (unix seconds), *new_seed* and
+    *read_config* reads presets and LoRAs anew, *now* is the clock (unix seconds), *new_seed* and
     *new_id* are the dice.
 
     Attributes:
         about: Introduction of the loaded model.
         admin: The acts of admins.
+        offered: Presets and LoRAs as they are now.
         metrics: Counts of what has happened.
         lookups: Jobs and their files, for those who may see them.
         selves: The accounts that people have joined.
@@ -129,7 +130,7 @@ class Service:
         *,
         about: About,
         screens: Screens,
-        read_presets: Callable[[], dict[str, Preset]],
+        read_config: Callable[[], Config],
         fleet: Fleet | None = None,
         now: Callable[[], float] = time.time,
         new_seed: Callable[[], int] = lambda: secrets.randbelow(MAX_SEED + 1),
@@ -140,7 +141,7 @@ class Service:
         self._database = database
         self._gallery, self.provenance = gallery, gallery.provenance
         self._now = now
-        self._presets = Presets(dict(config.presets), read_presets)
+        self.offered = self._presets = Presets(config, read_config)
         self._ledger = Ledger(config.quota)
         self._store = JobStore(gallery.control_images)
         self._outcomes = Outcomes(self._store, self._ledger, config.screens)
@@ -470,7 +471,8 @@ class Service:
             NotFound: There is no such picture, or no preset that enlarges.
             InvalidRequest, Refused: As for `submit`.
         """
-        preset = self.redrawing_preset if purpose == "vary" else self.enlarging_preset
+        offered = self._presets
+        preset = offered.redrawing() if purpose == "vary" else offered.enlarging()
         if preset is None and purpose == "vary":
             return await self.again(source, picture.job_id, vary=True, number=picture.number)
         if preset is None:
@@ -488,19 +490,9 @@ class Service:
             relation = Relation(how) if how else Relation.VARIED
         return await self.submit(source, command, (picture,), relation=relation)
 
-    @property
-    def enlarging_preset(self) -> Preset | None:
-        """The preset that makes pictures larger, or None without one."""
-        return self._presets.enlarging()
-
     def can_enlarge(self, job: Job) -> bool:
         """Whether a preset makes the pictures of *job* larger, within the limits."""
-        return can_be_enlarged(job.request, self.enlarging_preset, self.config.limits)
-
-    @property
-    def redrawing_preset(self) -> Preset | None:
-        """The preset that starts from a picture, or None without one."""
-        return self._presets.redrawing()
+        return can_be_enlarged(job.request, self._presets.enlarging(), self.config.limits)
 
     async def check_may_draw(self, source: Source) -> None:
         """Raise NotAllowed where the person is banned, or drawing is not allowed in the place."""

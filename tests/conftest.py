@@ -192,7 +192,7 @@ class Bot:
             self.control_images,
             about=self.about,
             screens=Screens(self.judges),
-            read_presets=lambda: self.read_presets(),
+            read_config=lambda: self.read_config(),
             fleet=self.fleet,
             now=self.clock,
             new_id=lambda: self.new_id(),
@@ -201,9 +201,9 @@ class Bot:
         self.running = asyncio.create_task(self.service.run())
         return self.service
 
-    def read_presets(self):
+    def read_config(self):
         """What the configuration says by now."""
-        return self.settings["presets"]
+        return Config(**self.settings)
 
     async def stop(self):
         self.running.cancel()

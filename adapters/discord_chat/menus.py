@@ -67,7 +67,7 @@ class _Menus:
         if job_id is not None:
             await self._actions.press(interaction, "vary", job_id, number_of(message))
             return
-        preset = self._actions.service.redrawing_preset
+        preset = self._actions.service.offered.redrawing()
         await self._open(interaction, message, "Vary this", None if preset is None else preset.name)
 
     async def change(self, interaction: Interaction, message: discord.Message) -> None:

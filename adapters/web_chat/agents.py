@@ -137,7 +137,7 @@ async def _edit(web: Web, source: Source, arguments: EditArguments, report: Repo
     pictures = [picture]
     if arguments.mask_image is not None:
         pictures.append(await web.image(arguments.mask_image, "mask_image"))
-    redrawing = web.service.redrawing_preset
+    redrawing = web.service.offered.redrawing()
     says_where = len(pictures) > 1 or command.mask is not None or command.outpaint is not None
     if command.preset is None and redrawing is not None and not says_where:
         command = replace(command, preset=redrawing.name)

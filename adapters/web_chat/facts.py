@@ -50,7 +50,7 @@ async def get_about(web: TheWeb, source: Asker) -> AboutView:
             "upscaled_pixels": limits.upscaled_pixels,
             "images": limits.images,
         },
-        upscale=web.service.enlarging_preset and web.service.enlarging_preset.kind.enlargement,
+        upscale=(larger := web.service.offered.enlarging()) and larger.kind.enlargement,
         can_expand=web.service.expansion.is_on,
         fit=web.config.control_images.fit,
         max_image_bytes=web.max_image_bytes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bot.assembly.parts import faulty_presets, wanted
+from bot.assembly.parts import faulty_loras, faulty_presets, wanted
 from bot.config import Config
 from generation.errors import FluxbotError
 from generation.ray_nodes import NodeReport, nodes
@@ -27,7 +27,9 @@ def node_verdicts(
     try:
         found = nodes(
             address,
-            wanted(config, sound),
+            wanted(
+                config, sound, [name for name in config.loras if name not in faulty_loras(config)]
+            ),
             config.storage.download_dir,
             fetches=fetches,
             token=token,

@@ -22,10 +22,10 @@ from bot.assembly.cluster import node_verdicts
 from bot.assembly.decoding import decoders
 from bot.assembly.engine import Plan, devices, engine_name
 from bot.assembly.folder import CLOCK, check_database_is_there, database_path
-from bot.assembly.parts import faulty_presets, role_of_model
+from bot.assembly.parts import faulty_loras, faulty_presets, role_of_model
 from bot.assembly.platforms import PLATFORMS, Platform
 from bot.assembly.screening import screens_verdict
-from bot.assembly.unfit_weights import unfit_model, unfit_presets
+from bot.assembly.unfit_weights import unfit_loras, unfit_model, unfit_presets
 from bot.clock import EVEN, LONG_REST, in_days, last_seen
 from bot.config import Config, ConfigError, Secrets, check_license
 from bot.credentials import provenance_verdict
@@ -88,6 +88,8 @@ def findings(
     yield from (Finding("engines", False, sentence) for sentence in lost(config))
     for sentence in faulty_presets(config).values():
         yield Finding("presets", False, sentence)
+    for sentence in faulty_loras(config).values():
+        yield Finding("LoRAs", False, sentence)
     if config.metrics.enabled:
         yield metrics_finding(config, secrets)
     for platform in platforms:
@@ -270,6 +272,8 @@ def weights_findings(config: Config) -> Iterator[Finding]:
         yield Finding("model", False, sentence)
     for sentence in unfit_presets(config).values():
         yield Finding("presets", False, sentence)
+    for sentence in unfit_loras(config).values():
+        yield Finding("LoRAs", False, sentence)
 
 
 def main_memory_findings(config: Config, secrets: Secrets) -> Iterator[Finding]:

@@ -78,6 +78,7 @@ class Plan:
             "token": self.secrets.hf_token,
             "controlnets": controlnets(self.config),
             "loras": loras(self.config),
+            "combines_loras": bool(self.config.loras),
             "pixels": max(model.width * model.height, self.config.limits.pixels),
         }
 

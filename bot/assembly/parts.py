@@ -57,14 +57,26 @@ def faulty_presets(config: Config) -> dict[str, str]:
     return found
 
 
-def wanted(config: Config, names: Iterable[str]) -> list[Wanted]:
-    """Downloads that the model and the presets *names* need, each once.
+def faulty_loras(config: Config) -> dict[str, str]:
+    """A sentence for each listed LoRA that cannot exist anywhere, by its name."""
+    found: dict[str, str] = {}
+    for lora in config.loras.values():
+        try:
+            weights.wanted_from_hub(lora.repository, "lora")
+        except FluxbotError as error:
+            found[lora.name] = f"LoRA {lora.name}: {error}"
+    return found
+
+
+def wanted(config: Config, names: Iterable[str], loras: Iterable[str] = ()) -> list[Wanted]:
+    """Downloads that the model, the presets *names* and the listed *loras* need, each once.
 
     Raises:
-        ModelUnavailable: The model, or a part of a preset, cannot exist anywhere.
+        ModelUnavailable: The model, a part of a preset or a LoRA cannot exist anywhere.
     """
     preprocessors = Preprocessors(**preprocessor_models(config))
     parts = [part for name in names for part in parts_of(config.presets[name], preprocessors)]
+    parts += [(config.loras[name].repository, "lora") for name in loras]
     model = config.model
     needed = [
         weights.wanted_from_hub(model.repository, role_of_model(config), model.revision),
@@ -82,8 +94,12 @@ def controlnets(config: Config) -> tuple[str, ...]:
 
 
 def loras(config: Config) -> tuple[str, ...]:
-    """LoRAs of all presets that are not faulty, each once; compiled code has room for them."""
-    return tuple(dict.fromkeys(each.lora for each in _sound(config) if each.lora is not None))
+    """LoRAs of all presets, and all that people may ask for, which are not faulty, each once;
+    compiled code has room for them."""
+    faulty = faulty_loras(config)
+    named = [each.lora for each in _sound(config) if each.lora is not None]
+    named += [each.repository for each in config.loras.values() if each.name not in faulty]
+    return tuple(dict.fromkeys(named))
 
 
 def _sound(config: Config) -> list[Preset]:

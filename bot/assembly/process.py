@@ -25,7 +25,7 @@ from bot.assembly.folder import (
     database_path,
     lock,
 )
-from bot.assembly.parts import faulty_presets, preprocessor_models
+from bot.assembly.parts import faulty_loras, faulty_presets, preprocessor_models
 from bot.assembly.platforms import PLATFORMS, Host, Platform, keep_going, running
 from bot.assembly.screening import check_screens
 from bot.audit_log import write_down
@@ -214,7 +214,7 @@ async def _service(
 ) -> Service:
     """The service over *database*, with the jobs that the last run left taken up."""
     weights.prepare_environment(config.storage.download_dir, os.environ)
-    for sentence in faulty_presets(config).values():
+    for sentence in (*faulty_presets(config).values(), *faulty_loras(config).values()):
         logger.warning("%s", sentence)
     preprocessors = Preprocessors(**preprocessor_models(config, secrets.hf_token))
     service = Service(
@@ -225,7 +225,7 @@ async def _service(
         IsolatedControlImages(decoding, preprocessors),
         about=about_model(config),
         screens=Screens(makers(config.screens)),
-        read_presets=lambda: dict(load_config(config_path).presets),
+        read_config=lambda: load_config(config_path),
         fleet=fleet(config, secrets, preprocessors),
         now=now,
     )

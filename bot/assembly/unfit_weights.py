@@ -11,7 +11,7 @@ from functools import partial
 from itertools import starmap
 from pathlib import Path
 
-from bot.assembly.parts import faulty_presets, role_of_model
+from bot.assembly.parts import faulty_loras, faulty_presets, role_of_model
 from bot.config import Config
 from generation import weights
 from generation.errors import FluxbotError
@@ -41,9 +41,7 @@ def unfit_presets(config: Config) -> dict[str, str]:
     the preset; those of `faulty_presets` are left out."""
 
     repository = config.model.repository
-    folder, faulty = _model_folder(config), faulty_presets(config)
-    if config.model.transformer is not None:
-        folder = None  # its layers are elsewhere, and perhaps packed: names alone are judged
+    folder, faulty = _layers_folder(config), faulty_presets(config)
     found: dict[str, str] = {}
     for preset in config.presets.values():
         if preset.name in faulty:
@@ -62,6 +60,19 @@ def unfit_presets(config: Config) -> dict[str, str]:
         ]
         for sentence in filter(None, starmap(_judged, judges)):
             found.setdefault(preset.name, f"preset {preset.name}: {sentence}")
+    return found
+
+
+def unfit_loras(config: Config) -> dict[str, str]:
+    """The same for each listed LoRA, by its name."""
+    folder, faulty = _layers_folder(config), faulty_loras(config)
+    found: dict[str, str] = {}
+    for lora in config.loras.values():
+        if lora.name in faulty:
+            continue
+        judge = partial(_of_lora, lora.repository, folder, config, is_control=False)
+        if (sentence := _judged(lora.repository, judge)) is not None:
+            found[lora.name] = f"LoRA {lora.name}: {sentence}"
     return found
 
 
@@ -97,6 +108,13 @@ def _of_lora(name: str, model: Path | None, config: Config, *, is_control: bool)
     if found is None:
         return None
     return unfit.lora(the_file(found), model, is_control=is_control)
+
+
+def _layers_folder(config: Config) -> Path | None:
+    """The folder of the model, if its layers are there."""
+    if config.model.transformer is not None:
+        return None  # they are elsewhere, and perhaps packed: names alone are judged
+    return _model_folder(config)
 
 
 def _model_folder(config: Config) -> Path | None:

@@ -22,6 +22,7 @@ is pure; no text makes `parse` raise anything but `CommandError`.
   a quoted value ``\\`` before a quote or another ``\\`` takes it as it is.
 - The value of ``--negative`` needs quotes when words of the prompt follow it:
   "a fox --negative bad hands" would otherwise quietly draw hands.
+- ``--lora`` alone may be given several times, and each adds to those before.
 - ``--`` alone ends the options: the rest is the prompt.
 - Where options are taken out of the prompt, one space remains, or the line breaks.
 
@@ -31,9 +32,9 @@ each; see `bot.commands.series`.
 **Verbs.** The first word decides, in capitals or not, also with a comma or a ``?`` behind
 it. ``imagine`` makes a prompt of everything after it, and ``/`` before a verb insists on the verb.
 
-- ``again``, ``vary``, ``cancel``, ``history``, ``presets``, ``quota``, ``settings``, ``mydata``,
-  ``unlink`` and ``admin`` hardly ever begin a picture, so they are always verbs. Words that do
-  not fit them are an error that shows how to draw the words instead.
+- ``again``, ``vary``, ``cancel``, ``history``, ``presets``, ``loras``, ``quota``, ``settings``,
+  ``mydata``, ``unlink`` and ``admin`` hardly ever begin a picture, so they are always verbs. Words
+  that do not fit them are an error that shows how to draw the words instead.
 - ``show``, ``help`` and ``queue`` do begin pictures ("show me a fox", "help wanted
   sign"). They are verbs when nothing or exactly one word follows, and that word
   must then fit: "show 123" is an error, not a picture. With more words they are
@@ -88,6 +89,7 @@ from bot.commands.vocabulary import (
     WITH_PICTURES,
     AgainCommand,
     AnswerCommand,
+    AskedLora,
     CancelCommand,
     Command,
     CommandError,
@@ -102,6 +104,7 @@ from bot.commands.vocabulary import (
     ImagineCommand,
     InspectCommand,
     LinkCommand,
+    LorasCommand,
     Member,
     MyDataCommand,
     OpinionCommand,
@@ -161,6 +164,7 @@ __all__ = [
     "AdminWords",
     "AgainCommand",
     "AnswerCommand",
+    "AskedLora",
     "CancelCommand",
     "Command",
     "CommandError",
@@ -176,6 +180,7 @@ __all__ = [
     "ImagineCommand",
     "InspectCommand",
     "LinkCommand",
+    "LorasCommand",
     "Member",
     "MyDataCommand",
     "OpinionCommand",

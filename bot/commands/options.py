@@ -9,9 +9,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, get_args
 
 from bot.commands.sizes import SHAPES
-from bot.commands.vocabulary import MAX_IMAGES, MAX_SERIES, Notify
+from bot.commands.vocabulary import MAX_IMAGES, MAX_SERIES, AskedLora, Notify
 from bot.commands.words import listed, printable, shown
-from generation.checks import MAX_SEED, MAX_SIZE, MAX_STEPS, MIN_SIZE, SIZE_MULTIPLE
+from generation.checks import (
+    MAX_LORA_SCALE,
+    MAX_SEED,
+    MAX_SIZE,
+    MAX_STEPS,
+    MIN_SIZE,
+    SIZE_MULTIPLE,
+)
 from generation.types import REGIONS
 
 _SIDES = re.compile(r"(\d{1,9})[xX×*](\d{1,9})")
@@ -37,6 +44,8 @@ _REGION_WORDS = {
     "lower": "bottom",
 }
 _WIDEST = MAX_SIZE // MIN_SIZE
+#: What is typed where no LoRA is wanted.
+NO_LORAS = "none"
 
 
 class WrongValue(Exception):
@@ -149,6 +158,51 @@ class Names:
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise WrongValue(f"has {shown(twice)} twice; keep one")
         return {field: tuple(names)}
+
+
+class Loras:
+    """Names of LoRAs, each perhaps with a weight; or `NO_LORAS`."""
+
+    description = "a LoRA, perhaps with a weight, such as ink:0.8; several with commas, or none"
+
+    def read(self, text: str, field: str) -> dict[str, Any]:
+        if text.strip().lower() == NO_LORAS:
+            return {field: ()}
+        asked: tuple[AskedLora, ...] = ()
+        for part in filter(None, map(str.strip, text.split(","))):
+            name, colon, scale = (piece.strip() for piece in part.partition(":"))
+            if not _NAME.fullmatch(name) or name.lower() == NO_LORAS:
+                raise WrongValue(f"must be {self.description}, not {shown(text)}")
+            weight = self._weight(scale) if colon else None
+            asked = self.joined(asked, (AskedLora(name.lower(), weight),))
+        if not asked:
+            raise WrongValue(f"must be {self.description}, not {shown(text)}")
+        return {field: asked}
+
+    @staticmethod
+    def _weight(text: str) -> float:
+        weight = Number(-MAX_LORA_SCALE, MAX_LORA_SCALE)
+        try:
+            return float(weight.read(text, "lora_scale")["lora_scale"])
+        except WrongValue:
+            raise WrongValue(
+                f"takes a weight between {weight.lowest} and {weight.highest}, not {shown(text)}"
+            ) from None
+
+    def joined(
+        self, asked: tuple[AskedLora, ...], more: tuple[AskedLora, ...]
+    ) -> tuple[AskedLora, ...]:
+        """*asked* and *more*.
+
+        Raises:
+            WrongValue: One is in both, or one of them says that none is wanted.
+        """
+        if asked and not more:
+            raise WrongValue(f"is {NO_LORAS}, and one of them too; keep one")
+        names = {each.name for each in asked}
+        if twice := next((each.name for each in more if each.name in names), None):
+            raise WrongValue(f"has {shown(twice)} twice; keep one")
+        return (*asked, *more)
 
 
 class Place:
@@ -281,7 +335,7 @@ class Option:
 
     name: str
     fields: tuple[str, ...]
-    kind: Number | Ratio | Place | Region | Sides | Text | Names | OneOf | Switch | Flag
+    kind: Number | Ratio | Place | Region | Sides | Text | Names | Loras | OneOf | Switch | Flag
     help: str
     example: str
     aliases: tuple[str, ...] = ()
@@ -394,6 +448,15 @@ OPTIONS: tuple[Option, ...] = (
         Sides(),
         "With a preset that inpaints, how far to continue your picture over its edges.",
         "25%",
+    ),
+    Option(
+        "lora",
+        ("loras",),
+        Loras(),
+        "A LoRA beside the preset's, and its weight; below 0 it does the opposite. Several add up;"
+        " say loras for a list.",
+        "ink:0.8",
+        aliases=("loras",),
     ),
     Option(
         "negative",

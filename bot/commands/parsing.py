@@ -45,6 +45,7 @@ from bot.commands.vocabulary import (
     ImagineCommand,
     InspectCommand,
     LinkCommand,
+    LorasCommand,
     MyDataCommand,
     PreferCommand,
     PresetsCommand,
@@ -82,6 +83,7 @@ _ANSWERS |= dict.fromkeys(["no", "no thanks", "nein", "nein danke", "non", "ã„ã
 _ALIASES = {"favorite": "favourite"}
 _ALONE: dict[str, Command] = {
     "presets": PresetsCommand(),
+    "loras": LorasCommand(),
     "quota": QuotaCommand(),
     "queue": QueueCommand(),
 }
@@ -179,7 +181,7 @@ def _read_verb(message: Message) -> Command | None:
     match message.verb:
         case "queue" | "help" if len(words) > 1:
             return None
-        case "presets" | "quota" | "queue" as verb:
+        case "presets" | "loras" | "quota" | "queue" as verb:
             message.refuse(words)
             return _ALONE[verb]
         case "help":

@@ -6,7 +6,16 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.commands.options import Flag, Number, Option, Text, WrongValue, is_slip, normal
+from bot.commands.options import (
+    Flag,
+    Loras,
+    Number,
+    Option,
+    Text,
+    WrongValue,
+    is_slip,
+    normal,
+)
 from bot.commands.words import (
     A_WORD,
     CLOSERS,
@@ -163,7 +172,10 @@ def _read_option(
         raise error_at(
             typed, f"{shown(typed.text)} is not an option (put it in quotes to draw it); {hint}"
         )
+    earlier_loras = parts.values.get(option.field) if isinstance(option.kind, Loras) else None
     for rival, earlier in parts.given.items():
+        if earlier_loras and rival is option:
+            continue
         if normal(earlier.text) == normal(typed.text):
             raise error_at(typed, f"{shown(typed.text)} is given twice; keep one", option.field)
         if set(rival.fields) & set(option.fields):
@@ -208,7 +220,10 @@ def _read_option(
         # “--steps 20, oil on canvas”: the comma belongs to the sentence.
         value = word.text.rstrip(",;.") or word.text
     try:
-        parts.values.update(option.kind.read(value, option.field))
+        values = option.kind.read(value, option.field)
+        if earlier_loras and isinstance(option.kind, Loras):
+            values = {option.field: option.kind.joined(earlier_loras, values[option.field])}
+        parts.values.update(values)
     except WrongValue as wrong:
         raise error_at(word, f"{option.name} {wrong}", option.field) from None
     return word.end

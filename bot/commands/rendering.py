@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.commands.options import DRAFT, OPTIONS, Ratio
+from bot.commands.options import DRAFT, NO_LORAS, OPTIONS, Loras, Ratio
 from bot.commands.parsing import parse
 from bot.commands.series import escaped
 from bot.commands.vocabulary import CommandError, ImagineCommand
@@ -43,6 +43,11 @@ def render_options(command: ImagineCommand) -> str:
         elif option.field == "negative_prompt":
             escaped = value.replace("\\", "\\\\").replace('"', '\\"')
             value = f'"{escaped}"'
+        elif isinstance(option.kind, Loras):
+            texts += [f"--{option.name} {each}" for each in value] or [
+                f"--{option.name} {NO_LORAS}"
+            ]
+            continue
         texts.append(f"--{option.name} {value}")
     if command.draft:
         texts.append(f"--{DRAFT.name}")

@@ -37,6 +37,26 @@ class CommandError(InvalidRequest):
 
 
 @dataclass(frozen=True, slots=True)
+class AskedLora:
+    """A LoRA that a person asked for.
+
+    Attributes:
+        name: In lower case, perhaps of none that is listed.
+        lora_scale: Its weight, -2 to 2; None leaves that to whoever lists it.
+    """
+
+    name: str
+    lora_scale: float | None = None
+
+    def __str__(self) -> str:
+        """As it is typed."""
+        if self.lora_scale is None:
+            return self.name
+        short = f"{self.lora_scale:g}"
+        return f"{self.name}:{short if float(short) == self.lora_scale else self.lora_scale}"
+
+
+@dataclass(frozen=True, slots=True)
 class ImagineCommand:
     """A picture as a person asked for it, before presets and defaults fill it in.
 
@@ -63,6 +83,7 @@ class ImagineCommand:
         mask: Part of the attached picture that is drawn anew, one of `generation.masks.REGIONS`.
         outpaint: How far the attached picture is continued: "25%" on every side, or sides with a
             share each, "left:25%,top:10%"; shares are of the picture's width or height.
+        loras: LoRAs beside that of the preset, each once; empty means that the person wants none.
         draft: Whether it is a draft: with few steps and pixels, from which `FinalCommand` makes a
             picture with those that are asked for here.
     """
@@ -84,6 +105,7 @@ class ImagineCommand:
     crop_y: float | None = None
     mask: str | None = None
     outpaint: str | None = None
+    loras: tuple[AskedLora, ...] | None = None
     draft: bool | None = None
 
     @property
@@ -111,6 +133,11 @@ class PromptCommand:
 @dataclass(frozen=True, slots=True)
 class PresetsCommand:
     """List the presets."""
+
+
+@dataclass(frozen=True, slots=True)
+class LorasCommand:
+    """List the LoRAs that may be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -447,6 +474,6 @@ Command = (
     | (ShowCommand | HowCommand | HistoryCommand | CancelCommand | DeleteCommand)
     | (ReportCommand | ThanksCommand | OpinionCommand | FavouriteCommand)
     | (ShareCommand | VoteCommand | SendCommand)
-    | (PresetsCommand | QuotaCommand | QueueCommand | SettingsCommand | HelpCommand)
+    | (PresetsCommand | LorasCommand | QuotaCommand | QueueCommand | SettingsCommand | HelpCommand)
     | (InspectCommand | MyDataCommand | LinkCommand | UnlinkCommand | AdminCommand)
 )

@@ -17,6 +17,7 @@ from bot.config import (
     load_config,
     load_secrets,
 )
+from bot.sections import ListedLora
 from generation.kinds import flat_names
 from generation.types import Preset
 
@@ -40,7 +41,7 @@ def test_the_shipped_file_is_sound_and_holds_the_defaults():
     shipped = load_config(SHIPPED)
 
     for name, field in Config.model_fields.items():
-        if name not in ("models", "presets", "storage"):
+        if name not in ("models", "presets", "loras", "storage"):
             assert getattr(shipped, name) == field.default, name
     assert shipped.storage.data_dir == SHIPPED.parent / "data"
 
@@ -50,7 +51,7 @@ def test_the_shipped_file_names_every_key_and_explains_it():
     written = tomllib.loads(text)
 
     for name, field in Config.model_fields.items():
-        if name in ("models", "presets"):
+        if name in ("models", "presets", "loras"):
             continue
         assert issubclass(field.annotation, BaseModel)
         for key in field.annotation.model_fields:
@@ -60,7 +61,7 @@ def test_the_shipped_file_names_every_key_and_explains_it():
         is_first_of_its_paragraph = re.match(r"\w+ = ", line) and not re.match(r"\w+ = ", before)
         if is_first_of_its_paragraph and not re.match(r"\[(models|presets)\.", before):
             assert before.startswith("#"), f"nothing explains {line}"
-    for key in {*flat_names(), *(field.name for field in fields(Preset))}:
+    for key in {*flat_names(), *(field.name for field in fields(Preset)), *ListedLora.model_fields}:
         assert key == "name" or f"#   {key}" in text or f", {key}" in text, key
 
 
@@ -368,3 +369,53 @@ def test_a_secret_in_the_file_is_refused_and_not_repeated(tmp_path):
 
     assert "model.hf_token = … is not a setting" in sentence
     assert "hf_x" not in sentence
+
+
+def test_loras_are_those_of_the_model_and_those_for_all(tmp_path):
+    path = written(
+        tmp_path,
+        """
+[models.demo.presets.plain]
+[models.demo.loras.ink]
+repository = "demo/lora-ink"
+min_lora_scale = -0.5
+[models.demo.loras.pale]
+repository = "lab/pale"
+[models.other.loras.other]
+repository = "lab/other"
+[loras.pale]
+repository = "mine/pale.safetensors"
+trigger_words = "PALETOK, a pale wash"
+""",
+    )
+
+    loras = load_config(path).loras
+
+    assert [*loras] == ["ink", "pale"]
+    assert loras["pale"] == ListedLora(
+        name="pale",
+        repository="mine/pale.safetensors",
+        trigger_words=("PALETOK", "a pale wash"),
+    )
+    assert (loras["ink"].lora_scale, loras["ink"].min_lora_scale) == (1.0, -0.5)
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        (
+            "[loras.Ink]\nrepository = 'a/b'",
+            "a LoRA is named with lower-case letters, digits, - and",
+        ),
+        ("[loras.none]\nrepository = 'a/b'", "a LoRA cannot be named none, which means that none"),
+        ("[loras.ink]\nweight = 1", "loras.ink.weight = 1 is not a setting; there are repository,"),
+        ("[loras.ink]\nlora_scale = 1", "loras.ink.repository"),
+        ("[loras.ink]\nrepository = 'a/b'\nlora_scale = 3", "loras.ink.lora_scale = 3: should be"),
+        (
+            "[loras.ink]\nrepository = 'a/b'\nmax_lora_scale = 0.5",
+            "lora_scale (1) must lie between min_lora_scale (-2) and max_lora_scale (0.5)",
+        ),
+    ],
+)
+def test_a_mistake_in_a_lora_is_pointed_at(tmp_path, keys, sentence):
+    assert sentence in refused(tmp_path, keys)

@@ -334,7 +334,7 @@ async def test_presets_that_cannot_be_read_leave_the_old_ones(bot):
     def broken():
         raise ConfigError("presets.x.width = 100: must be a multiple of 16")
 
-    bot.read_presets = broken
+    bot.read_config = broken
 
     reply = await converse(bot.service, Source(ADMIN), "admin presets reload")
 

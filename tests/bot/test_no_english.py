@@ -34,6 +34,7 @@ TALK = [
     "help zzz",
     "presets",
     "presets canny",
+    "loras",
     "quota",
     "queue",
     "history",
@@ -89,6 +90,9 @@ TALK = [
     "fox --seed -4",
     "fox --strength 0.5",
     "fox --crop top",
+    "fox --lora ink",
+    "fox --lora ink:3",
+    "fox --lora ink,none",
     "fox --crop middle",
     "fox --preset zzz",
     "fox --preset canny",
@@ -123,6 +127,8 @@ KNOWN = {
         "forest",
         "labs",
         "flux",
+        "ink",
+        "none",
     ),
 }
 

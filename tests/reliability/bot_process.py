@@ -93,7 +93,7 @@ def new_service(
         PillowControlImages(),
         about=About("A test."),
         screens=Screens({}),
-        read_presets=lambda: PRESETS,
+        read_config=lambda: Config(**{**GENEROUS, **config}),
         now=now,
     )
 

@@ -126,7 +126,7 @@ def redrawing_preset(service: Service, model: str, *, has_mask: bool) -> str:
     name = preset_of(service, model)
     if name is None:
         inpaints = inpainting(service.presets.values())
-        preset = inpaints if has_mask else service.redrawing_preset
+        preset = inpaints if has_mask else service.offered.redrawing()
         if preset is None:
             raise refusals.no_mask(model) if has_mask else refusals.nothing_redraws()
     else:

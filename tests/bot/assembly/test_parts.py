@@ -6,8 +6,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.assembly.parts import controlnets, faulty_presets, parts_of, wanted
-from bot.config import Config
+from bot.assembly.engine import Plan
+from bot.assembly.parts import (
+    controlnets,
+    faulty_loras,
+    faulty_presets,
+    loras,
+    parts_of,
+    wanted,
+)
+from bot.config import Config, Secrets
 from generation.preprocessors import Preprocessors
 from tests.samples import data_url, picture
 
@@ -84,3 +92,17 @@ def test_no_room_is_planned_for_a_preset_whose_weights_are_nowhere():
 
     assert list(faulty_presets(config)) == ["mine"]
     assert controlnets(config) == ("lab/net",)
+
+
+def test_listed_loras_are_fetched_and_have_room_where_they_can_be_had():
+    listed = {"ink": {"repository": "lab/ink"}, "mine": {"repository": "./loras/mine"},
+              "pale": {"repository": "lab/pale/pale.safetensors"}}  # fmt: skip
+    config = Config(presets={"plain": {}, "deep": DEPTH}, loras=listed)
+
+    assert [*faulty_loras(config)] == ["mine"]
+    assert faulty_loras(config)["mine"].startswith("LoRA mine: the folder ./loras/mine does not ex")
+    assert loras(config) == ("lab/ink", "lab/pale/pale.safetensors")
+    found = wanted(config, ["plain"], ["ink", "pale"])
+    assert [each.repository for each in found] == ["lab/ink", "lab/pale"]
+    plan = Plan(config, Secrets(), Preprocessors(), "cpu")
+    assert (plan.arguments["loras"], plan.arguments["combines_loras"]) == (loras(config), True)

@@ -13,6 +13,7 @@ from bot.commands import (
     ADMIN_USAGES,
     OPTIONS,
     VERBS,
+    AskedLora,
     CommandError,
     ImagineCommand,
     parse,
@@ -92,6 +93,14 @@ OVERRIDES = st.builds(
     negative_prompt=MAYBE | TEXTS,
     mask=MAYBE | st.sampled_from([*REGIONS]),
     outpaint=MAYBE | st.sampled_from(["25%", "left:10%,bottom:200%"]),
+    loras=MAYBE
+    | st.lists(
+        st.builds(
+            AskedLora, st.from_regex(r"[a-z0-9_]+", fullmatch=True), MAYBE | st.floats(-2, 2)
+        ),
+        max_size=4,
+        unique_by=lambda asked: asked.name,
+    ).map(tuple),
 )
 PICTURES = st.builds(lambda options, prompt: replace(options, prompt=prompt), OVERRIDES, PROMPTS)
 

@@ -137,7 +137,8 @@ from tests.bot.commands.conftest import imagine, refusal
             "--zzz",
             "“--zzz” is not an option (put it in quotes to draw it); choose one of --preset,"
             " --steps, --size, --ar, --guidance, --seed, --images, --strength, --control-start,"
-            " --control-end, --crop, --mask, --outpaint, --negative, --repeat, --presets, --draft",
+            " --control-end, --crop, --mask, --outpaint, --lora, --negative, --repeat, --presets,"
+            " --draft",
             None,
         ),
         (

@@ -9,6 +9,7 @@ import pytest
 from bot.commands import (
     OPTIONS,
     WORDS,
+    AskedLora,
     CommandError,
     ImagineCommand,
     parse,
@@ -164,6 +165,7 @@ def test_every_field_has_a_word_that_sets_it():
         "crop_y": "crop",
         "mask": "mask",
         "outpaint": "outpaint",
+        "loras": "lora",
         "negative_prompt": "negative",
     }
     assert {"prompt", "draft", *WORDS} == set(ImagineCommand.__dataclass_fields__)
@@ -223,3 +225,51 @@ def test_options_alone_are_read_and_anything_else_is_pointed_at():
     with pytest.raises(CommandError, match="“fox” is not an option") as caught:
         read_options("--steps 9 fox")
     assert caught.value.position == 10
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "--lora ink:0.8 --lora slow:-1 --lora pale",
+        "--lora INK:0.8, --lora slow:-1.0 --loras pale",
+        "--lora ink:0.8,slow:-1,pale",
+        '--lora "ink : 0.8, slow:-1" --lora pale',
+        "--lora=ink:.8 —lora slow:-1,pale",
+    ],
+)
+def test_several_loras_are_given_one_by_one_or_with_commas(typed):
+    asked = (AskedLora("ink", 0.8), AskedLora("slow", -1.0), AskedLora("pale"))
+
+    assert parse(f"a fox {typed}") == parse(f"{typed} -- a fox")
+    assert parse(f"a fox {typed}") == ImagineCommand("a fox", loras=asked)
+    assert render(parse(f"a fox {typed}")) == "a fox --lora ink:0.8 --lora slow:-1 --lora pale"
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("--lora ink:3", "lora takes a weight between -2 and 2, not “3”"),
+        ("--lora ink:a", "lora takes a weight between -2 and 2, not “a”"),
+        ("--lora ink:nan", "lora takes a weight between -2 and 2, not “nan”"),
+        ("--lora ,", "lora must be a LoRA, perhaps with a weight, such as ink:0.8; several"),
+        ("--lora :1", "lora must be a LoRA, perhaps with a weight, such as ink:0.8; several"),
+        ("--lora ink,none", "lora must be a LoRA, perhaps with a weight, such as ink:0.8; several"),
+        ("--lora ink --lora slow,Ink:1", "lora has “ink” twice; keep one"),
+        ("--lora ink --lora none", "lora is none, and one of them too; keep one"),
+        ("--lora none --lora ink", "“--lora” is given twice; keep one"),
+        ("--lora", "“--lora” needs a value: a LoRA, perhaps with a weight, such as ink:0.8;"),
+        ("-lora ink:1", "“-lora” has one dash (put it in quotes to draw it); did you mean --lora?"),
+    ],
+)
+def test_a_lora_that_cannot_be_read_is_refused_in_a_sentence(typed, sentence):
+    error = refusal(f"a fox {typed}")
+
+    assert str(error).startswith(sentence)
+    assert error.field == "loras"
+
+
+def test_none_takes_the_loras_of_an_earlier_picture_away():
+    command = parse("again k7m2p9qa --lora none")
+
+    assert command.changes.loras == ()
+    assert render(replace(command.changes, prompt="a fox")) == "a fox --lora none"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from bot.assembly.unfit_weights import unfit_model, unfit_presets
+from bot.assembly.unfit_weights import unfit_loras, unfit_model, unfit_presets
 from bot.config import Config
 from generation.diffusion.engine import DiffusionEngine
 from generation.errors import ModelUnavailable
@@ -112,6 +112,8 @@ def test_check_says_which_presets_do_not_fit_the_model(tiny, lora, control_lora,
     net.mkdir()
     (net / "config.json").write_text('{"_class_name": "SD3ControlNetModel"}')
     controlled = {"preprocessor": "canny"}
+    names = {"sound": str(lora), "half": str(file), "nowhere": "./no/such.safetensors",
+             "later": "lab/not-here-yet", "taken-for-a-style": str(control_lora)}  # fmt: skip
     config = Config(
         model={"repository": str(tiny / "flux")},
         presets={
@@ -123,10 +125,14 @@ def test_check_says_which_presets_do_not_fit_the_model(tiny, lora, control_lora,
             "taken-for-a-style": {"lora": str(control_lora)},
             "nowhere": {"lora": "./no/such.safetensors"},
         },
+        loras={name: {"repository": repository} for name, repository in names.items()},
     )
 
     found = unfit_presets(config)
+    of_loras = unfit_loras(config)
 
+    assert sorted(of_loras) == ["half", "taken-for-a-style"]
+    assert "LoRA half: half.safetensors cannot be used: 1 of its 1" in of_loras["half"]
     assert sorted(found) == ["half", "net", "taken-for-a-style"]
     assert "preset half: half.safetensors cannot be used: 1 of its 1 tensors" in found["half"]
     assert "is made for Stable Diffusion 3, and not for FLUX.1" in found["net"]

@@ -1,0 +1,125 @@
+"""LoRAs that people ask for: what they typed, and what the operator lists for it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from bot.commands import AskedLora, ImagineCommand, read_option
+from bot.languages import ENGLISH, Language
+from bot.sections import ListedLora
+from generation.checks import shortened
+from generation.errors import InvalidRequest
+from generation.types import GenerationRequest, Lora
+
+#: Names that a refusal lists at most.
+MOST_NAMES = 12
+
+#: A LoRA in a prompt, as people write it for A1111 and its kin: <lora:ink:0.8>.
+_TAG = re.compile(r"<lora:([^<>:]+)(?::([^<>:]*))?(?::[^<>]*)?>", re.IGNORECASE)
+
+
+def chosen(asked: Sequence[AskedLora], listed: Mapping[str, ListedLora]) -> tuple[Lora, ...]:
+    """What *asked* means among those *listed*.
+
+    Raises:
+        InvalidRequest: There is no such LoRA, or its weight is out of its range.
+    """
+    return tuple(_chosen(each, listed) for each in asked)
+
+
+def _chosen(asked: AskedLora, listed: Mapping[str, ListedLora]) -> Lora:
+    known = listed.get(asked.name)
+    if known is None:
+        raise _unknown(asked.name, listed)
+    scale = known.lora_scale if asked.lora_scale is None else asked.lora_scale
+    lowest, highest = known.min_lora_scale, known.max_lora_scale
+    if not lowest <= scale <= highest:
+        raise InvalidRequest(
+            f"the LoRA {known.name} takes weights from {lowest:g} to {highest:g}, not {scale:g}",
+            field="loras",
+        )
+    return Lora(
+        name=known.name,
+        lora=known.repository,
+        lora_scale=scale,
+        trigger_words=known.trigger_words,
+    )
+
+
+def _unknown(name: str, listed: Mapping[str, ListedLora]) -> InvalidRequest:
+    if not listed:
+        return InvalidRequest("there are no LoRAs to choose from here: leave it out", field="loras")
+    names = ", ".join([*listed][:MOST_NAMES]) + (", …" if len(listed) > MOST_NAMES else "")
+    near = difflib.get_close_matches(name, listed, 1)
+    return InvalidRequest(
+        f"there is no LoRA {shortened(name)}; did you mean {near[0]}? There are {names}"
+        if near
+        else f"there is no LoRA {shortened(name)}: choose one of {names}",
+        field="loras",
+    )
+
+
+def asked_of(request: GenerationRequest) -> tuple[AskedLora, ...] | None:
+    """The LoRAs that were asked for when *request* was made; None without any."""
+    asked = tuple(AskedLora(each.name, each.lora_scale) for each in request.loras)
+    return asked or None
+
+
+def tags(loras: Sequence[Lora]) -> str:
+    """*loras* as A1111 has them in prompts."""
+    return "".join(f" <lora:{each.name}:{each.lora_scale:g}>" for each in loras)
+
+
+def without_tags(command: ImagineCommand) -> tuple[ImagineCommand, tuple[str, ...]]:
+    """*command* with the LoRAs that its prompt names among its options instead, and a sentence
+    about them.
+
+    Raises:
+        InvalidRequest: One has no name or weight that could be one, or is named twice.
+    """
+    found = list(_TAG.finditer(command.prompt))
+    if not found:
+        return command, ()
+    tagged = [f"{tag[1]}:{tag[2]}" if tag[2] else tag[1] for tag in found]
+    value = ",".join([*map(str, command.loras or ()), *tagged])
+    asked = read_option("lora", value)["loras"]
+    prompt = re.sub(r"  +", " ", _TAG.sub("", command.prompt)).strip()
+    texts = " ".join(tag[0] for tag in found)
+    remark = (
+        f"In the prompt, {texts} was read as --lora {','.join(map(str, asked[-len(found) :]))}."
+    )
+    return replace(command, prompt=prompt, loras=asked), (remark,)
+
+
+def remarks(request: GenerationRequest) -> tuple[str, ...]:
+    """Sentences on what the LoRAs of *request* make of its prompt."""
+    if not (words := request.added_trigger_words) or words[-1] not in request.templated_prompt:
+        return ()
+    listed = ", ".join(f"“{word}”" for word in words)
+    return (f"Trigger words were added to the prompt: {listed}.",)
+
+
+def listing(listed: Mapping[str, ListedLora], say: Language = ENGLISH) -> str:
+    """The LoRAs *listed*, a line each, and how to ask for them."""
+    if not listed:
+        return say("There are no LoRAs to choose from here.")
+    lines = [_line(lora, say) for lora in listed.values()]
+    return "\n".join([*lines, say("Write --lora NAME:WEIGHT behind a prompt; several add up.")])
+
+
+def _line(lora: ListedLora, say: Language) -> str:
+    weights = say(
+        "weight {usual}, from {lowest} to {highest}",
+        usual=f"{lora.lora_scale:g}",
+        lowest=f"{lora.min_lora_scale:g}",
+        highest=f"{lora.max_lora_scale:g}",
+    )
+    description = say(lora.description) if lora.description else say("no description")
+    line = f"{lora.name} ({weights}): {description}"
+    if lora.trigger_words:
+        words = ", ".join(f"“{word}”" for word in lora.trigger_words)
+        line += f" ({say('trigger words: {words}', words=words)})"
+    return line
