@@ -45,6 +45,7 @@ class Widths:
         text_layers: Layers of either encoder.
         vae: Channels of the VAE at full, half, quarter and eighth size.
         controlnet_blocks: Double-stream blocks of a ControlNet.
+        controlnet_single_blocks: Its blocks over the joined stream.
     """
 
     heads: int = 5
@@ -56,6 +57,7 @@ class Widths:
     text_layers: int = 2
     vae: tuple[int, int, int, int] = (16, 32, 64, 64)
     controlnet_blocks: int = 1
+    controlnet_single_blocks: int = 1
 
 
 DEMO = Widths()
@@ -69,6 +71,7 @@ TINY = Widths(
     text_layers=1,
     vae=(8, 8, 8, 8),
     controlnet_blocks=1,
+    controlnet_single_blocks=0,
 )
 
 
@@ -175,12 +178,13 @@ def pipeline(widths: Widths, words: Iterable[str]) -> FluxPipeline:
     )
 
 
-def controlnet(base: FluxTransformer2DModel, blocks: int) -> FluxControlNetModel:
-    """A ControlNet of `blocks` double-stream blocks, its shared parts copied from `base`.
+def controlnet(base: FluxTransformer2DModel, widths: Widths) -> FluxControlNetModel:
+    """A ControlNet with as many blocks as `widths` says, its shared parts copied from `base`.
 
     Its output layers start at zero, so at first it changes nothing.
     """
-    config = {**base.config, "num_layers": blocks, "num_single_layers": 0}
+    blocks = (widths.controlnet_blocks, widths.controlnet_single_blocks)
+    config = {**base.config, "num_layers": blocks[0], "num_single_layers": blocks[1]}
     config.pop("out_channels", None)
     copy = FluxControlNetModel.from_config(config)
     own = copy.state_dict()

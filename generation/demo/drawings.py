@@ -252,7 +252,7 @@ def _box(left: float, top: float, right: float, bottom: float) -> list[Point]:
 
 _SHARES = {"single": 0.28, "count": 0.16, "pair": 0.36, "between": 0.05, "scene": 0.15}
 
-_RELATIONS = {
+RELATIONS = {
     "left": ("and", "and", "next to", "beside", "to the left of"),
     "right": ("to the right of",),
     "above": ("above", "above", "over", "on top of"),
@@ -308,11 +308,11 @@ def _sample(random: Random, kind: str | None, freedom: float) -> Drawing:
     }[kind](random, colours, freedom)
     if says_ground:
         words += random.choice(
-            [f" on {_a(ground)} background"] * 6
-            + [f" on {ground}", f", {ground} background", f" with {_a(ground)} background"]
-            + [f" on {_a(ground)} ground"]
+            [f" on {a(ground)} background"] * 6
+            + [f" on {ground}", f", {ground} background", f" with {a(ground)} background"]
+            + [f" on {a(ground)} ground"]
         )
-    return Drawing(kind, _worded(random, words), ground, tuple(things))
+    return Drawing(kind, worded(random, words), ground, tuple(things))
 
 
 def _sample_single(random: Random, colours: list[str], freedom: float) -> Sample:
@@ -330,7 +330,7 @@ def _sample_single(random: Random, colours: list[str], freedom: float) -> Sample
         place = ""
     thing = _stray(random, Thing(shape, colour, x, y, radius), freedom)
     adjective = {"": "", "small": random.choice(SMALL), "large": random.choice(LARGE)}[size]
-    words = _a(f"{adjective} {colour} {shape}".strip())
+    words = a(f"{adjective} {colour} {shape}".strip())
     if not (place or size) and random.random() < 0.15:
         words = f"one {colour} {shape}"
     if place:
@@ -371,8 +371,8 @@ def _sample_pair(random: Random, colours: list[str], freedom: float) -> Sample:
         radius = {"": 0.185, "small": 0.13, "large": 0.225}[size]
         adjective = {"": "", "small": random.choice(SMALL), "large": random.choice(LARGE)}[size]
         things.append(_stray(random, Thing(shape, colour, x, y, radius), freedom))
-        named.append(_a(f"{adjective} {colour} {shape}".strip()))
-    return things, f"{named[0]} {random.choice(_RELATIONS[relation])} {named[1]}"
+        named.append(a(f"{adjective} {colour} {shape}".strip()))
+    return things, f"{named[0]} {random.choice(RELATIONS[relation])} {named[1]}"
 
 
 def _sample_between(random: Random, colours: list[str], freedom: float) -> Sample:
@@ -383,7 +383,7 @@ def _sample_between(random: Random, colours: list[str], freedom: float) -> Sampl
         Thing(shape, middle, 0.5, 0.5, 0.14),
         Thing(around, outer, 0.82, 0.5, 0.14),
     ]
-    words = f"{_a(f'{middle} {shape}')} between two {outer} {plural(around)}"
+    words = f"{a(f'{middle} {shape}')} between two {outer} {plural(around)}"
     return _stray_together(random, things, freedom), words
 
 
@@ -399,13 +399,13 @@ def _sample_scene(random: Random, freedom: float) -> Drawing:
     colour = random.choice(list(COLOURS))
     if subject == "house":
         things.append(Thing("house", colour, 0.45, 0.62, 0.24))
-        named = f"{_a(colour)} house"
+        named = f"{a(colour)} house"
     elif subject == "house and tree":
         things += [Thing("house", colour, 0.36, 0.62, 0.22), Thing("tree", None, 0.76, 0.62, 0.22)]
-        named = f"{_a(colour)} house " + random.choice(["and a tree", "next to a tree"])
+        named = f"{a(colour)} house " + random.choice(["and a tree", "next to a tree"])
     elif subject == "boat":
         things.append(Thing("boat", colour, 0.45, 0.62, 0.25))
-        named = f"{_a(colour)} boat"
+        named = f"{a(colour)} boat"
     elif subject == "trees":
         count = random.choice([1, 2, 3])
         across = {1: (0.45,), 2: (0.3, 0.65), 3: (0.2, 0.5, 0.8)}[count]
@@ -417,7 +417,7 @@ def _sample_scene(random: Random, freedom: float) -> Drawing:
         usual = land != "snow" and random.random() < 0.4
         named += "" if usual else random.choice(_LAND_WORDS[land])
     things = _stray_together(random, things, 0.6 * freedom)
-    return Drawing("scene", _worded(random, named + words), sky, tuple(things), land)
+    return Drawing("scene", worded(random, named + words), sky, tuple(things), land)
 
 
 _LAND_WORDS = {
@@ -434,9 +434,9 @@ def _sky_things(random: Random, sky: str) -> tuple[list[Thing], str]:
             return [], random.choice(["", "", " by day", " in the day"])
         colour = random.choice(["yellow", "yellow", "red", "orange", "white", "pink"])
         named = (
-            random.choice([f"{_a(colour)} sun", "the sun"])
+            random.choice([f"{a(colour)} sun", "the sun"])
             if colour == "yellow"
-            else _a(colour + " sun")
+            else a(colour + " sun")
         )
         words = random.choice([" under ", " under ", " and ", " with "]) + named
         return [Thing("sun", colour, 0.78, 0.2, 0.12)], words
@@ -444,7 +444,7 @@ def _sky_things(random: Random, sky: str) -> tuple[list[Thing], str]:
         colour = random.choice(["yellow", "yellow", "yellow", "red", "orange", "white"])
         words = random.choice([" at sunset", " at sunset", " in the sunset"])
         if colour != "yellow":
-            words += random.choice([" under ", " with "]) + _a(colour + " sun")
+            words += random.choice([" under ", " with "]) + a(colour + " sun")
         return [Thing("sun", colour, 0.78, 0.46, 0.13)], words
     moon = random.random()
     if moon < 0.4:
@@ -452,7 +452,7 @@ def _sky_things(random: Random, sky: str) -> tuple[list[Thing], str]:
             [" at night", " at night", " under the stars", " under a starry sky"]
         )
     colour = random.choice(["yellow", "yellow", "white", "white", "orange"])
-    named = "the moon" if colour == "yellow" else _a(colour + " moon")
+    named = "the moon" if colour == "yellow" else a(colour + " moon")
     words = random.choice(
         [f" at night under {named}", f" under {named}", f" under {named} and stars",
          f" at night with {named}"]
@@ -484,7 +484,7 @@ def _stray_together(random: Random, things: list[Thing], freedom: float) -> list
     ]
 
 
-def _worded(random: Random, words: str) -> str:
+def worded(random: Random, words: str) -> str:
     """The same request as different people put it."""
     chance = random.random()
     if chance < 0.10:
@@ -497,5 +497,5 @@ def _worded(random: Random, words: str) -> str:
     return words
 
 
-def _a(words: str) -> str:
+def a(words: str) -> str:
     return ("an " if words[0] in "aeiou" else "a ") + words

@@ -38,6 +38,7 @@ BATCH = 16
 PROMPTS = {"single": 80, "count": 60, "pair": 60, "between": 24, "scene": 40}
 OTHER_SIZES = ((192, 128), (128, 192), (256, 256))
 CONTROL_FREEDOM = 2.0
+CONTROLNETS = ("canny", "blobs")
 
 WORDINGS = (
     ("", ", and please take your time because i am going to print it on a postcard for my dear"
@@ -298,32 +299,55 @@ def seconds_of(action: Callable[[], object], repeats: int = 5) -> float:
     return float(np.median(times[1:]))
 
 
+def model_rows(pipeline: FluxPipeline) -> list[Row]:
+    """Rows on what the words alone draw."""
+    rows = prompt_rows(pipeline, ask(PROMPTS))
+    rows += size_rows(pipeline, ask({"single": 24, "count": 16, "pair": 16, "scene": 8}, "sizes"))
+    return rows + long_rows(pipeline)
+
+
+def controlnet_rows(pipeline: FluxPipeline, weights: Path) -> list[Row]:
+    """Rows on both ControlNets in `weights`."""
+    edges = control_drawings(48)
+    canny = with_controlnet(pipeline, weights / "controlnet-canny")
+    rows = canny_rows(canny, edges)
+    rows += canny_rows(canny, edges[:24], 256)
+    rows += attached_rows(canny, "canny")
+    blobs = with_controlnet(pipeline, weights / "controlnet-blobs")
+    return rows + blob_rows(blobs, edges[:24]) + attached_rows(blobs, "blobs")
+
+
+def recorded(old: list[dict[str, Any]], rows: list[Row], is_whole: bool) -> list[dict[str, Any]]:
+    """The table for `figures.json`: without the rows on words alone, those stay as they were."""
+    kept = [] if is_whole else [row for row in old if not row["name"].startswith(CONTROLNETS)]
+    return kept + [
+        {"name": row.name, "value": round(row.value, 4), "of": row.count, "goal": row.goal}
+        for row in rows
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument(
         "--record", action="store_true", help="also write the table into figures.json"
     )
+    parser.add_argument(
+        "--only-controlnets", action="store_true", help="leave out what the words alone draw"
+    )
     arguments = parser.parse_args()
 
     start = time.perf_counter()
     pipeline = load_pipeline(arguments.weights / "flux")
     times = {"load the pipeline": time.perf_counter() - start}
-    asked = ask(PROMPTS)
-    rows = prompt_rows(pipeline, asked)
-    rows += size_rows(pipeline, ask({"single": 24, "count": 16, "pair": 16, "scene": 8}, "sizes"))
-    rows += long_rows(pipeline)
-    edges = control_drawings(48)
-    canny = with_controlnet(pipeline, arguments.weights / "controlnet-canny")
-    rows += canny_rows(canny, edges)
-    rows += canny_rows(canny, edges[:24], 256)
-    rows += attached_rows(canny, "canny")
-    blobs = with_controlnet(pipeline, arguments.weights / "controlnet-blobs")
-    rows += blob_rows(blobs, edges[:24])
-    rows += attached_rows(blobs, "blobs")
-    for side in (128, 256):
-        one = partial(draw, pipeline, asked[:1], side, side)
-        times[f"{side} x {side}, {STEPS} steps"] = seconds_of(one)
+    is_whole = not arguments.only_controlnets
+    rows = model_rows(pipeline) if is_whole else []
+    rows += controlnet_rows(pipeline, arguments.weights)
+    if is_whole:
+        asked = ask({"single": 1})
+        for side in (128, 256):
+            one = partial(draw, pipeline, asked, side, side)
+            times[f"{side} x {side}, {STEPS} steps"] = seconds_of(one)
 
     print(f"{'':<52} {'':>7} {'of':>5} {'goal':>6}")
     print(*rows, sep="\n")
@@ -331,11 +355,9 @@ def main() -> None:
     if arguments.record:
         path = arguments.weights / "figures.json"
         figures = json.loads(path.read_text())
-        figures["evaluation"] = [
-            {"name": row.name, "value": round(row.value, 4), "of": row.count, "goal": row.goal}
-            for row in rows
-        ]
-        figures["measured_seconds"] = {name: round(value, 3) for name, value in times.items()}
+        figures["evaluation"] = recorded(figures.get("evaluation", []), rows, is_whole)
+        if is_whole:
+            figures["measured_seconds"] = {name: round(value, 3) for name, value in times.items()}
         path.write_text(json.dumps(figures, indent=1) + "\n")
 
 

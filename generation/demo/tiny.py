@@ -23,9 +23,7 @@ def build(folder: Path, seed: int = 0) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         pipeline = architecture.pipeline(architecture.TINY, TOKENIZED_WORDS)
-        controlnet = architecture.controlnet(
-            pipeline.transformer, architecture.TINY.controlnet_blocks
-        )
+        controlnet = architecture.controlnet(pipeline.transformer, architecture.TINY)
         # A new ControlNet's outputs are zero; a test must be able to see that it is there.
         for layer in [controlnet.controlnet_x_embedder, *controlnet.controlnet_blocks]:
             torch.nn.init.normal_(layer.weight, std=0.5)

@@ -63,12 +63,11 @@ def load(
     height: int,
     count: int,
     seed: int,
-    freedom: float = 1.0,
 ) -> Dataset:
     """`count` drawings and their latents, from the cache in `work` or made now."""
-    random = Random(f"{seed} {width} {height} {freedom}")
-    sampled = [drawings.sample(random, freedom=freedom) for _ in range(count)]
-    path = work / f"latents-{width}x{height}-{freedom:g}-{count}-{seed}.pt"
+    random = Random(f"{seed} {width} {height}")
+    sampled = [drawings.sample(random) for _ in range(count)]
+    path = work / f"latents-{width}x{height}-{count}-{seed}.pt"
     if not path.exists():
         vae = AutoencoderKL.from_pretrained(work / "vae").to(memory_format=torch.channels_last)
         tokens, detail = [], []
@@ -78,7 +77,7 @@ def load(
             )
             with torch.autocast("cpu", torch.bfloat16):
                 tokens.append(encode(vae, pictures).half())
-            detail.append(_detail(pictures))
+            detail.append(detail_of(pictures))
         torch.save({"tokens": torch.cat(tokens), "detail": torch.cat(detail)}, path)
     cached = torch.load(path, weights_only=True)
     atlas = torch.from_numpy(np.stack([atlas_of(drawing, width, height) for drawing in sampled]))
@@ -112,7 +111,9 @@ def atlas_of(drawing: Drawing, width: int, height: int) -> np.ndarray:
     return atlas.reshape(-1, 4)
 
 
-def _detail(pictures: torch.Tensor) -> torch.Tensor:
+def detail_of(pictures: torch.Tensor) -> torch.Tensor:
+    """(batch, tokens) of bool: which tokens of (batch, 3, height, width) pictures hold more than
+    one colour."""
     side = architecture.PIXELS_PER_TOKEN
     contrast = F.max_pool2d(pictures, side) + F.max_pool2d(-pictures, side)
     return (contrast.amax(dim=1) > 0.15).flatten(1)

@@ -9,16 +9,16 @@ import shutil
 from pathlib import Path
 
 import torch
-from diffusers import FluxControlNetModel, FluxPipeline
+from diffusers import FluxPipeline
 from PIL import Image, ImageDraw
 
 from generation.demo import drawings, evaluate
 from generation.demo.tokenization import copy_lower_case_rows
-from generation.demo.training import control_stage, decoder_stage
+from generation.demo.training import control_stage, decoder_stage, restoration
 from generation.demo.training.train import STAGES
 from generation.demo.vocabulary import EXAMPLE_PROMPTS
 
-MOST_BYTES = 16_000_000
+MOST_BYTES = 17_000_000
 
 
 def export(work: Path, weights: Path) -> None:
@@ -34,14 +34,34 @@ def export(work: Path, weights: Path) -> None:
     }
     shutil.rmtree(weights, ignore_errors=True)
     for name, controlnet in controlnets.items():
-        _save_controlnet(controlnet, weights / f"controlnet-{name}")
+        controlnet.to(torch.bfloat16).save_pretrained(weights / f"controlnet-{name}")
     pipeline.to(torch.bfloat16).save_pretrained(weights / "flux")
     shutil.copy(work / "vae" / "preview.json", weights / "flux" / "preview.json")
     shutil.copytree(work / "lora-ink", weights / "lora-ink")
+    _forget_this_machine(weights / "flux" / "model_index.json")
+    _finish(work, weights)
+
+
+def export_controlnets(work: Path, weights: Path) -> None:
+    """Put the ControlNets that `work` has into `weights`, from which all else was restored.
+
+    Raises:
+        ValueError: All of it together is larger than `MOST_BYTES`.
+    """
+    pipeline = restoration.beginning(work)
+    for name in control_stage.CONTROLS:
+        controlnet = control_stage.load(work, name, pipeline)
+        controlnet.to(torch.bfloat16).save_pretrained(weights / f"controlnet-{name}")
+    _finish(work, weights)
+
+
+def _finish(work: Path, weights: Path) -> None:
+    """Clean the configurations, write the figures, and weigh it all."""
     for path in weights.rglob("*config.json"):
         _forget_this_machine(path)
-    _forget_this_machine(weights / "flux" / "model_index.json")
-    (weights / "figures.json").write_text(json.dumps(_figures(work), indent=1) + "\n")
+    path = weights / "figures.json"
+    measured = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**measured, **_figures(work)}, indent=1) + "\n")
     size = sum(path.stat().st_size for path in weights.rglob("*") if path.is_file())
     if size > MOST_BYTES:
         raise ValueError(f"the weights take {size:,} bytes, more than {MOST_BYTES:,}")
@@ -54,10 +74,6 @@ def _forget_this_machine(path: Path) -> None:
     for key in ("_name_or_path", "is_local", "local_files_only"):
         config.pop(key, None)
     path.write_text(json.dumps(config, indent=2) + "\n")
-
-
-def _save_controlnet(controlnet: FluxControlNetModel, folder: Path) -> None:
-    controlnet.to(torch.bfloat16).save_pretrained(folder)
 
 
 def _figures(work: Path) -> dict:
@@ -79,7 +95,7 @@ def _figures(work: Path) -> dict:
     restored = work / "restored.json"
     return {
         "seed": 0,
-        "processor": "2 cores of an AMD EPYC with AVX512_BF16, shared with other work",
+        "processor": "2 cores with AVX512_BF16 (AMD EPYC, Intel Xeon), shared with other work",
         "settings": {
             "num_inference_steps": evaluate.STEPS,
             "guidance_scale": evaluate.GUIDANCE,
@@ -157,9 +173,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("download/demo-training"))
     parser.add_argument("--weights", type=Path, default=evaluate.WEIGHTS)
     arguments = parser.parse_args()
-    export(arguments.work, arguments.weights)
+    is_whole = (arguments.work / "distill.ckpt").exists()
+    (export if is_whole else export_controlnets)(arguments.work, arguments.weights)
     pipeline = evaluate.load_pipeline(arguments.weights / "flux")
-    grid(pipeline, Path(__file__).parent.parent / "grid.png")
+    if is_whole:
+        grid(pipeline, Path(__file__).parent.parent / "grid.png")
     control_sheet(pipeline, arguments.weights, Path(__file__).parent.parent / "controls.png")
 
 

@@ -2,9 +2,9 @@
 
     python -m generation.demo.training.restoration --work download/demo-training
 
-Afterwards `words` and `base` begin with what ships instead of with nothing; the autoencoder stays
-as it is. The guidance need not be undone: at a scale of 1 the distilled transformer predicts what
-it did before.
+Afterwards `words`, `base` and the ControlNets begin with what ships instead of with nothing, the
+ControlNets upon the pipeline that ships; the autoencoder stays as it is. The guidance need not be
+undone: at a scale of 1 the distilled transformer predicts what it did before.
 """
 
 import argparse
@@ -21,11 +21,14 @@ from generation.demo.vocabulary import TOKENIZED_WORDS
 
 
 def restore(weights: Path, work: Path) -> None:
-    """Copy the pipeline of `weights` to `work/start`, and its autoencoder to `work/vae`."""
+    """Copy the pipeline of `weights` to `work/start`, its autoencoder to `work/vae`, and its
+    ControlNets beside them."""
     pipeline = FluxPipeline.from_pretrained(weights / "flux", torch_dtype=torch.float32)
     pipeline.save_pretrained(work / "start")
     pipeline.vae.save_pretrained(work / "vae")
     shutil.copy(weights / "flux" / "preview.json", work / "vae")
+    for folder in weights.glob("controlnet-*"):
+        shutil.copytree(folder, work / f"start-{folder.name}", dirs_exist_ok=True)
     figures = json.loads((weights / "figures.json").read_text())
     (work / "vae_figures.json").write_text(json.dumps(figures["autoencoder"]))
     before = {**figures["stages"], "before": figures.get("stages_before")}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from generation.demo import attachments, drawings
+from generation.demo import attachments, drawings, evaluate
 from generation.demo.attachments import CATEGORIES, Attachment
 from generation.demo.vocabulary import COLOURS, has_subject
 
@@ -55,3 +55,15 @@ def test_the_discs_are_those_that_were_found_wanting():
         assert 39 < radius < 71
         assert 79 < rows.mean() < 177
         assert 79 < columns.mean() < 177
+
+
+def test_figures_of_the_controlnets_replace_those_and_no_others():
+    old = [
+        {"name": "ground", "value": 1.0, "of": 224, "goal": 0.98},
+        {"name": "canny: IoU", "value": 0.3, "of": 4, "goal": 0.9},
+    ]
+    row = evaluate.Row("blobs: IoU", 0.912345, 8, 0.9)
+    new = {"name": "blobs: IoU", "value": 0.9123, "of": 8, "goal": 0.9}
+
+    assert evaluate.recorded(old, [row], is_whole=False) == [old[0], new]
+    assert evaluate.recorded(old, [row], is_whole=True) == [new]

@@ -1,15 +1,24 @@
 from random import Random
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from diffusers import FluxControlNetModel
 from torch import nn
 
 from generation.demo import architecture, drawings, evaluate, tokenization
-from generation.demo.training import dataset, elaboration, restoration, words_stage
+from generation.demo.training import (
+    control_stage,
+    dataset,
+    elaboration,
+    restoration,
+    tracings,
+    words_stage,
+)
 from generation.demo.training.loop import Training, take_average
 from generation.demo.training.optimizers import optimizers_for
-from generation.demo.vocabulary import COLOURS, SHAPES, TOKENIZED_WORDS
+from generation.demo.vocabulary import COLOURS, SHAPES, TOKENIZED_WORDS, has_subject
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
@@ -68,6 +77,46 @@ def test_training_can_begin_with_the_weights_that_ship(tmp_path):
     for name, weight in shipped.transformer.state_dict().items():
         assert torch.equal(begun.transformer.state_dict()[name], weight), name
     assert (tmp_path / "vae" / "preview.json").exists()
+
+
+def test_a_controlnet_goes_on_from_the_one_that_ships(tmp_path):
+    restoration.restore(evaluate.WEIGHTS, tmp_path)
+    pipeline = restoration.beginning(tmp_path)
+
+    begun = control_stage.start(pipeline, tmp_path).state_dict()
+
+    shipped = FluxControlNetModel.from_pretrained(evaluate.WEIGHTS / "controlnet-canny")
+    for name, weight in shipped.state_dict().items():
+        assert torch.equal(begun[name], weight.float()), name
+    new = begun.keys() - shipped.state_dict().keys()
+    assert not any(begun[name].any() for name in new if "controlnet" in name)
+
+
+@pytest.mark.parametrize("name", ["canny", "blobs"])
+def test_tracings_are_of_the_size_and_of_captions_that_training_may_see(name):
+    random = Random(3)
+    for width, height in ((128, 128), (192, 128), (128, 192)) * 12:
+        traced = tracings.trace(random, name, width, height)
+
+        assert traced.picture.size == traced.control.size == (width, height)
+        assert not drawings.is_held_out(traced.caption)
+        assert has_subject(traced.caption), traced.caption
+
+
+def test_the_edges_of_a_tracing_are_those_of_the_picture_that_is_wanted():
+    """Whatever it was traced from, and but for gaps: an outline lies to both sides of it."""
+    random = Random(5)
+    shares = []
+    for _ in range(60):
+        traced = tracings.trace(random, "canny", 128, 128)
+        wanted = cv2.dilate(np.asarray(drawings.edges(traced.picture))[..., 0], np.ones((9, 9)))
+        shown = np.asarray(traced.control)[..., 0] > 127
+        if shown.any() and wanted.any():
+            shares.append((shown & (wanted > 0)).sum() / shown.sum())
+
+    assert len(shares) > 50
+    assert np.median(shares) > 0.99
+    assert np.mean(shares) > 0.9
 
 
 def test_training_from_nothing_begins_with_a_transformer_that_predicts_zero(tmp_path):
