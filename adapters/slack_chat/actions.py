@@ -28,6 +28,7 @@ from bot.commands import (
     Command,
     CommandError,
     DeleteCommand,
+    EditCommand,
     ExpandCommand,
     FavouriteCommand,
     FinalCommand,
@@ -47,6 +48,7 @@ from bot.commands import (
 from bot.conversation import Reply, refusal
 from bot.decisions import Decision, command_of
 from bot.jobs import Job
+from bot.presets import editing
 from bot.source import Picture, PictureOf
 
 logger = logging.getLogger(__name__)
@@ -59,6 +61,8 @@ WHO_ASKED = "flux_who"
 INSPECT = "flux_inspect"
 
 
+#: Forms about a job, by the verb of the button that opens them.
+ABOUT_A_JOB: dict[str, Purpose] = {"edit": "edit", "control": "control", "change": "change"}
 #: Kinds of commands whose buttons are answered in words, or with a picture that is there already.
 TOLD = ("report", "link", "again", "vote", "favourite")
 
@@ -130,8 +134,8 @@ class Actions:
             opinion, _, job_id = job_id.partition(":")
             said = OpinionCommand(job_id, is_good=opinion == blocks.GOOD)
             reply = await self._context.converse(place, said, shown=job_id)
-        elif verb in ("edit", "control"):
-            reply = await self._open_about(place, verb, job_id, trigger)
+        elif (purpose := ABOUT_A_JOB.get(verb)) is not None:
+            reply = await self._open_about(place, purpose, job_id, trigger, number)
         elif verb == "reveal":
             reply = await self._reveal(place, job_id)
         elif verb == "draw":
@@ -164,15 +168,20 @@ class Actions:
             return True
         return False
 
-    async def _open_about(self, place: Place, verb: str, job_id: str, trigger: str) -> Reply:
-        """Open the form that draws a job differently, or from its picture."""
+    async def _open_about(
+        self, place: Place, purpose: Purpose, job_id: str, trigger: str, number: int
+    ) -> Reply:
+        """Open the form that draws a job differently, or from its picture, or changes this."""
+        if purpose == "change" and editing(self._context.service.presets.values()) is None:
+            return refusal(sentences.no_editor(), place.say)
         reply = await self._context.converse(place, ShowCommand(job_id), shown=job_id)
         if reply.job is not None:
-            purpose: Purpose = "edit" if verb == "edit" else "control"
-            about = Purposed(purpose, reply.job.id, place.channel, place.root)
+            about = Purposed(purpose, reply.job.id, place.channel, place.root, number=number)
             values = {"prompt": reply.job.request.prompt, "preset": self._taker()}
-            if verb == "edit":
+            if purpose == "edit":
                 values = forms.values_of(reply.job)
+            elif purpose == "change":
+                values = {}
             await self._context.open(place, about, trigger, values)
         return reply
 
@@ -247,6 +256,9 @@ class Actions:
                     command = series_of(AgainCommand(about.job, filled.command))
                 except CommandError as error:
                     return refusal(error, place.say)
+            case "change":
+                command = EditCommand(filled.command)
+                pictures = [PictureOf(about.job, about.number)]
             case "control" if about.file:
                 pictures = self._context.pictures(place.workspace, [{"id": about.file}])
             case "control":

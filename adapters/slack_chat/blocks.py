@@ -189,6 +189,7 @@ def picture_message(
     note: str = "",
     *,
     can_upscale: bool = False,
+    can_change: bool = False,
     side_by_side: bool = False,
     can_expand: bool = False,
     can_vote: bool = False,
@@ -214,6 +215,7 @@ def picture_message(
         numbered.append(("final", say("Final picture")))
     elif can_upscale:
         numbered.append(("upscale", say("Upscale")))
+    numbered += [("change", say("Edit picture"))] if can_change else []
     numbered += [("vote", say("Vote"))] if can_vote else []
     if side_by_side and len(files) > 1:
         blocks.extend(carousels(job, files, numbered, say))

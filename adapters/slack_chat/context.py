@@ -41,6 +41,7 @@ from bot.commands import (
     AnswerCommand,
     Command,
     CommandError,
+    EditCommand,
     ImagineCommand,
     LinkCommand,
     MyDataCommand,
@@ -497,6 +498,7 @@ def _draws(said: str | Command) -> bool:
         AgainCommand,
         VaryCommand,
         UpscaleCommand,
+        EditCommand,
     )
     return isinstance(_understood(said), draws)
 

@@ -27,8 +27,9 @@ VALUE = "value"
 MAX_OPTIONS = 100
 MAX_OPTION = 75
 
-Purpose = Literal["imagine", "edit", "control", "settings"]
-PURPOSES: tuple[Purpose, ...] = ("imagine", "edit", "control", "settings")
+Purpose = Literal["imagine", "edit", "change", "control", "settings"]
+PURPOSES: tuple[Purpose, ...] = ("imagine", "edit", "change", "control", "settings")
+EXAMPLE_OF_CHANGE = "make it night"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Purposed:
         channel: Channel of the answer; empty for the person's own conversation with the bot.
         root: The thread there.
         file: Id of the file at Slack to draw from.
+        number: Number (from 1) of the picture of `job`.
         hook: Address for answers to the person where they opened the modal.
     """
 
@@ -49,6 +51,7 @@ class Purposed:
     root: str = ""
     file: str = ""
     hook: str = ""
+    number: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,8 @@ def titles(purpose: Purpose, say: Language) -> tuple[str, str]:
             return say("New picture"), say("Draw")
         case "edit":
             return say("Edit prompt"), say("Draw")
+        case "change":
+            return say("Edit picture"), say("Draw")
         case "control":
             return say("Control image"), say("Draw")
         case "settings":
@@ -89,13 +94,17 @@ def form(
     """The modal for *about*; its fields begin with *values*, by option name."""
     title, submit = titles(about.purpose, say)
     blocks: list[dict[str, Any]] = []
+    is_change = about.purpose == "change"
     if about.purpose != "settings":
         element = _text(values.get("prompt", ""), MAX_PROMPT_LENGTH)
         element |= {"multiline": True, "focus_on_load": True}
-        blocks.append(_input("prompt", say("What to draw"), element, is_optional=False))
+        if is_change:
+            element["placeholder"] = plain(EXAMPLE_OF_CHANGE, 150)
+        label = say("What to change") if is_change else say("What to draw")
+        blocks.append(_input("prompt", label, element, is_optional=False))
     blocks.extend(
         _option(option, presets, default, values, say)
-        for option in OPTIONS
+        for option in (() if is_change else OPTIONS)
         if about.purpose != "settings" or set(option.fields) & set(SETTINGS)
         # The size may be a shape too, and where to crop is seen on the web page alone.
         if option.name not in ("ar", "crop")

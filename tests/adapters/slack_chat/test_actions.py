@@ -7,13 +7,14 @@ import pytest
 from bot.commands import ImagineCommand
 from bot.jobs import JobStatus
 from bot.source import Source
-from generation.kinds import ImageToImage
+from generation.kinds import Edit, ImageToImage
 from generation.types import Preset
 from tests.adapters.slack_chat.conftest import SMALL, jobs
 from tests.conftest import ADMIN, INPAINTING, PRESETS, at_step, stepping
 from tests.fakes.slack.world import buttons, elements, images, shown_text
 from tests.samples import opened, picture
 
+EDITING = {**PRESETS, "edit": Preset(name="edit", kind=Edit(kontext="a/b"))}
 UPSCALING = {**PRESETS, "larger": Preset(name="larger", kind=ImageToImage(strength=0.5, upscale=2))}
 
 
@@ -250,6 +251,41 @@ async def test_edit_prompt_opens_the_form_as_it_was_and_draws_what_is_changed(
     assert (job.request.prompt, job.request.num_inference_steps) == ("a wolf", 2)
     assert (job.request.seed, job.parent) == (7, (await jobs(chat))[0].id)
     assert wolf["thread_ts"] == fox["thread_ts"]
+
+
+async def test_a_picture_is_changed_as_the_form_behind_its_button_says(
+    make_chat, slack, ada, general, gate
+):
+    gate.open()
+    chat = await make_chat(presets=EDITING)
+    await ada.mention(general, f"a fox {SMALL} --images 2 --seed 7")
+    message = await general.said("2 pictures", button="Edit picture 2")
+    bob, before = slack.person("bob"), set(general.messages)
+
+    await bob.press(message, "Edit picture 2", general)
+    view = await bob.form()
+    assert [block["block_id"] for block in view["blocks"]] == ["prompt"]
+    assert await bob.submit(view, prompt="make it night") is None
+    night = await one_more(general, before)
+
+    first, job = await jobs(chat)
+    assert (job.request.preset, job.request.prompt) == ("edit", "make it night")
+    assert (job.parent, job.user) == (first.id, bob.key)
+    assert "edited from" in shown_text(night)
+    second = await chat.bot.service.lookups.picture(Source(ada.key), first.id, 2)
+    assert opened(job.request.control_image).tobytes() == opened(second).convert("RGB").tobytes()
+
+
+async def test_braces_in_a_change_have_alternatives(make_chat, ada, general, gate):
+    gate.open()
+    await make_chat(presets=EDITING)
+    await ada.mention(general, f"a fox {SMALL} --seed 7")
+    message = await general.said("seed 7", button="Edit picture")
+
+    await ada.press(message, "Edit picture", general)
+    await ada.submit(await ada.form(), prompt="make it {night,day}")
+
+    await general.whispered(ada.id, "2 pictures")
 
 
 async def test_a_picture_can_be_the_control_image_of_the_next(chat, ada, general, fox):

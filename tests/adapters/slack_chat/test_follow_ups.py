@@ -2,9 +2,12 @@
 
 import pytest
 
+from generation.kinds import Edit
+from generation.types import Preset
 from tests.adapters.slack_chat.conftest import SMALL, jobs, ours
 from tests.adapters.slack_chat.test_talk import drawn
-from tests.conftest import at_step
+from tests.conftest import PRESETS, at_step
+from tests.fakes.slack.world import shown_text
 from tests.samples import picture
 
 
@@ -227,3 +230,24 @@ async def test_what_is_not_there_is_said(chat, ada, general):
     await ada.mention(general, f"a fox from the picture above --preset canny {SMALL}")
 
     await general.whispered(ada.id, "There is no picture further up in this conversation")
+
+
+async def test_where_a_preset_edits_a_sentence_that_asks_for_a_change_changes_the_picture(
+    make_chat, ada, general, gate
+):
+    gate.open()
+    edit = Preset(name="edit", kind=Edit(kontext="a/b"))
+    chat = await make_chat(presets={**PRESETS, "edit": edit})
+    thread = (await drawn(ada, general, f"a fox {SMALL} --seed 7"))["thread_ts"]
+
+    await ada.say(general, "now make it night", thread=thread)
+    night = await general.said("now make it night", button="Again")
+    await ada.say(general, f"a cat {SMALL}", thread=thread)
+    await general.said("a cat", button="Again")
+    await ada.mention(general, f"make it day {SMALL}")
+    await general.said("make it day", button="Again")
+
+    fox, edited, cat, day = await jobs(chat)
+    assert (edited.parent, edited.request.preset) == (fox.id, "edit")
+    assert "edited from" in shown_text(night)
+    assert cat.request.preset == day.request.preset == "plain"
