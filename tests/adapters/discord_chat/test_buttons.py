@@ -6,7 +6,7 @@ import pytest
 
 from bot.jobs import JobStatus
 from bot.source import Source
-from generation.kinds import Edit, ImageToImage
+from generation.kinds import ImageToImage
 from generation.types import Preset
 from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, shows
 from tests.conftest import PRESETS, stepping
@@ -588,61 +588,3 @@ async def test_the_pictures_of_a_cancelled_job_stay(fake, ada, gate, service):
     assert "1 of 3 pictures are there to stay" in message.text
     assert "U1" in message.buttons
     assert "U2" not in message.buttons
-
-
-@pytest.fixture
-async def edits(make_presence):
-    edit = Preset(name="edit", kind=Edit(kontext="a/b"))
-    return await make_presence(presets={**PRESETS, "edit": edit})
-
-
-async def test_a_picture_is_changed_as_the_form_behind_its_button_says(edits, fake, gate):
-    gate.open()
-    ada, bob = fake.person("ada"), fake.person("bob")
-    asked = await ada.command(fake.channel, "flux imagine", prompt="a fox", **SMALL)
-    fox = await asked.until(drawn)
-
-    pressed = await bob.press(fox, "Edit picture")
-    await pressed.answered()
-    assert pressed.modal.title == "Edit picture"
-    submitted = await bob.submit(pressed, {"prompt": "make it night"})
-
-    night = await submitted.until(drawn)
-    assert f"<@{bob.id}> · edited from" in night.text
-    assert f"by <@{ada.id}>" in night.text
-    assert "make it night" in night.text
-
-
-async def test_flux_edit_changes_an_attached_picture_or_one_of_a_job(edits, fake, gate):
-    gate.open()
-    ada = fake.person("ada")
-    attached = await ada.command(
-        fake.channel, "flux edit", words="make it night", picture=File(picture(), "fox.png")
-    )
-    await attached.until(drawn)
-
-    latest = await (await ada.command(fake.channel, "flux edit", words="make it day")).until(drawn)
-
-    assert "edited from" in latest.text
-
-
-async def test_the_menu_of_a_message_changes_its_picture(edits, fake, gate):
-    gate.open()
-    ada, bob = fake.person("ada"), fake.person("bob")
-    message = await ada.say(fake.channel, "look", File(picture(), "fox.png"))
-
-    chosen = await bob.menu("Edit picture", message)
-    await chosen.answered()
-    submitted = await bob.submit(chosen, {"prompt": "make it night"})
-
-    assert "make it night" in (await submitted.until(drawn)).text
-
-
-async def test_where_no_preset_edits_no_button_does_and_the_command_says_why(ada, fox, fake):
-    assert "Edit picture" not in fox.buttons
-
-    asked = await ada.command(fake.channel, "flux edit", words="make it night")
-    chosen = await ada.menu("Edit picture", fox)
-
-    for refused in (await asked.followed_up(), await chosen.until(shows("No preset"))):
-        assert "No preset here changes a picture by words" in refused.text
