@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from bot.provenance import MAP, Provenance
@@ -12,6 +12,7 @@ from bot.sentences import too_large
 from bot.turns import Turns
 from generation.kinds import Preprocessor
 from generation.protocols import ControlImages
+from generation.results import side_by_side
 from generation.types import MIDDLE, Canvas, Centering, CleanImage, Signature
 
 #: Control maps that are made at once. A model makes some of them, on the CPU.
@@ -84,13 +85,13 @@ class Attachments:
     async def control_map(
         self,
         user: str,
-        clean: CleanImage,
-        preprocessor: Preprocessor,
+        pictures: Sequence[CleanImage],
+        preprocessors: Sequence[Preprocessor],
         size: tuple[int, int],
         centering: Centering = MIDDLE,
     ) -> bytes:
-        """The control map of *size* that *preprocessor* makes of a clean picture, cropped at
-        *centering*, as a PNG.
+        """The control maps of *size* that *preprocessors* make of clean pictures, each of the one
+        in its place or of the first, cropped at *centering*; side by side, as a PNG.
 
         Raises:
             Refused: Too many control maps are being made.
@@ -98,8 +99,12 @@ class Attachments:
 
         def draw() -> bytes:
             fit = self._settings.fit
-            drawn = self._control_images.control_map(clean.png, preprocessor, *size, fit, centering)
-            return self._provenance.png(drawn, MAP)
+            shown = [*pictures, *[pictures[0]] * len(preprocessors)]
+            drawn = [
+                self._control_images.control_map(each.png, preprocessor, *size, fit, centering)
+                for each, preprocessor in zip(shown, preprocessors, strict=False)
+            ]
+            return self._provenance.png(side_by_side(drawn), MAP)
 
         return await self._mapping.do(user, draw)
 

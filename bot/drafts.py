@@ -252,28 +252,28 @@ class Drafts:
     async def control_map(
         self,
         user: str,
-        image: bytes,
+        images: Sequence[bytes],
         preset: str,
         width: int | None,
         height: int | None,
         centering: Centering = MIDDLE,
     ) -> tuple[bytes, tuple[str, ...]]:
-        """The map that *preset* makes of *user*'s *image*, cropped at *centering*, as a PNG, and
-        remarks about the picture.
+        """The map that *preset* makes of *user*'s *images*, cropped at *centering*, as a PNG,
+        several side by side, and remarks about the pictures.
 
         Raises:
-            InvalidRequest: *image* is not a picture, or *preset* takes none.
+            InvalidRequest: One of *images* is not a picture, or *preset* takes none.
             Refused: Too many pictures are being looked at.
         """
         chosen = self._presets[preset]
-        self._presets.check_pictures(chosen, 1)
-        clean = await self._attachments.clean(user, image)
+        self._presets.check_pictures(chosen, len(images))
+        clean = [await self._attachments.clean(user, image) for image in images]
         command = ImagineCommand(width=width, height=height)
-        size = picture_size(command, {}, chosen, self._attachment(clean), self._config.model)
+        size = picture_size(command, {}, chosen, self._attachment(clean[0]), self._config.model)
 
-        preprocessor = chosen.kind.control_map or "none"
-        drawn = await self._attachments.control_map(user, clean, preprocessor, size, centering)
-        return drawn, clean.remarks
+        preprocessors = chosen.kind.control_maps or ("none",)
+        drawn = await self._attachments.control_map(user, clean, preprocessors, size, centering)
+        return drawn, tuple(remark for each in clean for remark in each.remarks)
 
     def _remarks_of(self, request: GenerationRequest) -> tuple[str, ...]:
         """Sentences of the model about *request*.

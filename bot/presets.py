@@ -83,7 +83,7 @@ class Presets:
                 if each.needs_image
                 and not each.kind.edits
                 and not each.kind.takes_mask
-                and each.kind.control_map is None
+                and not each.kind.control_maps
                 and each.kind.enlargement is None
             ),
             None,
@@ -118,25 +118,39 @@ class Presets:
             # The mask may come otherwise.
             self._check_with_mask(preset, count)
             return
+        if preset.kind.names_of(count) is not None:
+            return
+        if preset.kind.more_pictures:
+            self._check_several(preset, count)
         if count > 1 and needed == 1 and (inpaints := self.inpainting()) is not None:
             raise InvalidRequest(
                 f"the preset {preset.name} takes one picture and no mask: send one, or choose"
                 f" {inpaints.name}",
                 field=MASK_IMAGE,
             )
-        if count != needed and needed == 1:
+        if needed == 1:
             raise InvalidRequest(
                 f"the preset {preset.name} needs a control image: attach a PNG, JPEG or WebP"
                 if not count
                 else f"the preset {preset.name} takes one control image, not {count}: send one",
                 field="control_image",
             )
-        if count != needed:
-            raise InvalidRequest(
-                f"the preset {preset.name} needs {needed} pictures, and {count} came: attach the"
-                " others too",
-                field="control_image",
-            )
+        raise InvalidRequest(
+            f"the preset {preset.name} needs {needed} pictures, and {count} came: attach the"
+            " others too",
+            field="control_image",
+        )
+
+    def _check_several(self, preset: Preset, count: int) -> None:
+        """Refuse *count* pictures, where there may be more than *preset* needs."""
+        fewest, *others = preset.kind.counts
+        most = others[-1]
+        raise InvalidRequest(
+            f"the preset {preset.name} takes {fewest} or {most} pictures, not {count}"
+            if len(others) == 1
+            else f"the preset {preset.name} takes {fewest} to {most} pictures, not {count}",
+            field="control_image",
+        )
 
     def _check_with_mask(self, preset: Preset, count: int) -> None:
         if not count:

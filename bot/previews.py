@@ -97,21 +97,21 @@ class Previews:
     async def control_map(
         self,
         source: Source,
-        image: bytes,
+        images: Sequence[bytes],
         preset: str,
         width: int | None = None,
         height: int | None = None,
         centering: Centering = MIDDLE,
     ) -> tuple[bytes, tuple[str, ...]]:
-        """The control map that *preset* makes of *image*, cropped at *centering*, as a PNG, and
-        remarks.
+        """The control map that *preset* makes of *images*, cropped at *centering*, as a PNG,
+        several side by side, and remarks.
 
         Raises:
-            InvalidRequest: *image* is not a picture, or *preset* takes none.
+            InvalidRequest: One of *images* is not a picture, or *preset* takes none.
             Refused: The person is banned, or asks too often.
         """
         await self._check(source)
-        return await self._drafts.control_map(source.user, image, preset, width, height, centering)
+        return await self._drafts.control_map(source.user, images, preset, width, height, centering)
 
     async def _check(self, source: Source) -> None:
         self._attachments.check_rate(source.user)

@@ -123,7 +123,7 @@ def facts_of(job: Job, request: GenerationRequest, *, tells_prompt: bool = True)
 
 
 def _source(request: GenerationRequest) -> SourceType:
-    is_drawn_over = bool(request.pictures) and request.kind.control_map is None
+    is_drawn_over = bool(request.pictures) and not request.kind.control_maps
     return SourceType.EDITED if is_drawn_over else SourceType.MADE
 
 

@@ -112,7 +112,9 @@ def complete(
         kind=_kind(preset.kind, command, preset.name),
         pictures={
             name: attachment.path
-            for name, attachment in zip(preset.kind.pictures, attachments, strict=True)
+            for name, attachment in zip(
+                preset.kind.names_of(len(attachments)) or (), attachments, strict=True
+            )
         },
         **_of_preset(preset),
     )
@@ -334,14 +336,14 @@ def change(
         values["prompt"] = changes.prompt
     if changes.preset is not None:
         preset = presets[changes.preset]
-        kept = [request.pictures[name] for name in preset.kind.pictures if name in request.pictures]
+        kept = _kept(request, preset.kind)
         presets.check_pictures(preset, len(pictures or kept))
         values |= _of_preset(preset)
         values["kind"] = preset.kind
-        values["pictures"] = dict(zip(preset.kind.pictures, kept, strict=False))
+        values["pictures"] = kept
     kind = values.get("kind", request.kind)
     if pictures:
-        values["pictures"] = dict(zip(kind.pictures, pictures, strict=True))
+        values["pictures"] = dict(zip(kind.names_of(len(pictures)) or (), pictures, strict=True))
     values["kind"] = _kind(kind, changes, changes.preset or request.preset)
     check_about_picture(changes, kind, changes.preset or request.preset)
     sides = (values.get("width", request.width), values.get("height", request.height))
@@ -359,6 +361,15 @@ def change(
     if changes.draft and (is_other_size or not request.is_draft):
         changed = drafted(changed, config.draft)
     return changed, images if changes.images is None else changes.images
+
+
+def _kept(request: GenerationRequest, kind: Kind) -> dict[str, Path]:
+    """The pictures of *request* that go over to another *kind*: all that it takes, or the first."""
+    taken = (*kind.pictures, *kind.more_pictures)
+    kept = {name: path for name, path in request.pictures.items() if name in taken}
+    if kind.names_of(len(kept)) is None and kind.names_of(1):
+        kept = dict(list(kept.items())[:1])
+    return kept
 
 
 def picture_size(

@@ -6,10 +6,10 @@ What a key means, and in which unit, stands beside it in ``config.toml``.
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -129,11 +129,24 @@ def preset_table(kinds: tuple[type[Kind], ...]) -> type[BaseModel]:
     definitions: dict[str, Any] = {}
     for kind in kinds:
         types = get_type_hints(kind)
-        definitions |= {key.name: (types[key.name] | None, None) for key in fields(kind)}
+        definitions |= {key.name: (_type_of(types[key.name]) | None, None) for key in fields(kind)}
     types = get_type_hints(Preset)
     definitions |= {key.name: (types[key.name], None) for key in fields(Preset)}
     definitions["kind"] = (str | None, None)
     return create_model("Preset", __config__=ConfigDict(extra="forbid"), **definitions)
+
+
+def _type_of(key: Any) -> Any:
+    """The type of a *key*; several kinds are a list of tables, each with the keys of that kind."""
+    if get_origin(key) is not tuple or not issubclass(kind := get_args(key)[0], Kind):
+        return key
+    types = get_type_hints(kind)
+    keys: dict[str, Any] = {
+        each.name: (types[each.name], ... if each.default is MISSING else each.default)
+        for each in fields(kind)
+    }
+    table = create_model(kind.__name__, __config__=ConfigDict(extra="forbid"), **keys)
+    return tuple[table, ...]
 
 
 def _preset(values: Any) -> Any:

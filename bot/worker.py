@@ -541,5 +541,4 @@ class Worker:
 
 def _suits(executor: Executor, job: Job) -> bool:
     """Whether the engine needs to load nothing for *job*."""
-    needed = job.request.kind.conditioning_model
-    return needed is None or needed in executor.loaded
+    return all(name in executor.loaded for name, _ in job.request.kind.weights)

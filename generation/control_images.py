@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
 from generation import masks
 from generation.cleaning import MAX_BYTES, MAX_HEIGHT, MAX_WIDTH, PictureLimits, clean, read_texts
-from generation.kinds import MASK_IMAGE, Inpaint, Preprocessor
+from generation.kinds import CONTROL_IMAGES, MASK_IMAGE, Inpaint, Preprocessor
 from generation.preprocessors import preprocess
+from generation.results import side_by_side
 from generation.signatures import signature_of
 from generation.types import (
     MIDDLE,
@@ -111,24 +112,26 @@ def shown_to_model(
     """The pictures of *request* as the model sees them, RGB, by their names: of its size, or whole
     where its kind shows them so.
 
-    The model sees the control map that *preprocess* makes of the first one, where the kind
-    asks for one.
+    Where the kind asks for control maps, these are what *preprocess* makes of the picture in the
+    place of each, or of the first one where there is none.
     """
     if MASK_IMAGE in request.pictures:
         return _shown_with_mask(request, preprocess)
-    preprocessors = dict.fromkeys(request.kind.pictures[:1], request.kind.control_map)
+    maps = dict(zip(CONTROL_IMAGES, request.kind.control_maps, strict=False))
+    paths = {name: request.pictures.get(name) or request.control_image for name in maps}
     return {
         name: _whole(path, request)
         or control_map(
             path.read_bytes(),
-            preprocessors.get(name) or "none",
+            maps.get(name, "none"),
             request.width,
             request.height,
             request.fit,
             preprocess,
             (request.crop_x, request.crop_y),
         )
-        for name, path in request.pictures.items()
+        for name, path in {**request.pictures, **paths}.items()
+        if path is not None
     }
 
 
@@ -137,6 +140,12 @@ def _whole(path: Path, request: GenerationRequest) -> Image.Image | None:
     with Image.open(path, formats=["PNG"]) as file:
         size = request.kind.shown_size(file.size, (request.width, request.height))
         return None if size is None else file.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+
+
+def maps_shown(request: GenerationRequest, shown: Mapping[str, Image.Image]) -> Image.Image | None:
+    """The control maps among the pictures *shown* to the model, side by side; None without any."""
+    count = len(request.kind.control_maps)
+    return side_by_side(list(shown.values())[:count]) if count else None
 
 
 def finished(drawn: Image.Image, request: GenerationRequest) -> Image.Image:
@@ -153,13 +162,9 @@ def _shown_with_mask(request: GenerationRequest, preprocess: Preprocess) -> dict
     """The control map, if there is one, the picture, and the mask of whole tokens."""
     original, mask = _masked(request)
     shown = {"control_image": original, MASK_IMAGE: masks.whole_tokens(mask)}
-    if request.kind.control_map is None:
-        return shown
-    return {
-        **shown,
-        "control_image": preprocess(request.kind.control_map, original),
-        "image": original,
-    }
+    for preprocessor in request.kind.control_maps:
+        shown |= {"control_image": preprocess(preprocessor, original), "image": original}
+    return shown
 
 
 def _masked(request: GenerationRequest) -> tuple[Image.Image, Image.Image]:

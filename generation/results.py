@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -27,7 +27,8 @@ class Files:
     Attributes:
         png: RGB, of the requested size.
         thumbnail: RGB, of at most `THUMBNAIL_SIZE` pixels on each side.
-        control_map: The map that the model was shown, a PNG of the same size; None without one.
+        control_map: The map that the model was shown, a PNG of the same size, or several side by
+            side; None without one.
         drawn_with: What its pixels depend on beside the request, such as "quantization": "fp8".
     """
 
@@ -71,7 +72,8 @@ class GenerationResult:
 
     Attributes:
         image: Mode RGB, of the requested size.
-        control_map: The map that the model was shown, of the same size; None without one.
+        control_map: The map that the model was shown, of the same size; several side by side; None
+            without one.
         drawn_with: See `Files`.
     """
 
@@ -103,6 +105,17 @@ class RemoteResult:
     def files(self) -> Files:
         """The picture's files, once they are here."""
         return self._receive()
+
+
+def side_by_side(pictures: Sequence[Image.Image]) -> Image.Image:
+    """RGB *pictures* of one size in a row, from left to right."""
+    if len(pictures) == 1:
+        return pictures[0]
+    width, height = pictures[0].size
+    row = Image.new("RGB", (width * len(pictures), height))
+    for number, picture in enumerate(pictures):
+        row.paste(picture, (width * number, 0))
+    return row
 
 
 def encoded(image: Image.Image, control_map: Image.Image | None = None) -> Files:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from PIL import Image, ImageChops, ImageOps
 
-from generation.control_images import finished, shown_to_model
+from generation.control_images import finished, maps_shown, shown_to_model
 from generation.errors import ModelUnavailable
 from generation.kinds import MASK_IMAGE
 from generation.protocols import OnStep
@@ -49,17 +49,15 @@ class StubEngine:
             raise ModelUnavailable("the model is not loaded")
         started = time.monotonic()
         kind, shown = request.kind, shown_to_model(request)
-        if kind.conditioning_model is not None:
-            self._weights |= {kind.conditioning_model}
-        image, map_shown = gradient(request), None
+        self._weights |= {name for name, _ in kind.weights}
+        image, strength = gradient(request), kind.strength_setting
         for number, (name, picture) in enumerate(shown.items()):
             if name == MASK_IMAGE:
                 continue
-            if number == 0 and kind.control_map is not None:
-                map_shown = picture
-                image = ImageChops.screen(image, map_shown)
+            if number < len(kind.control_maps):
+                image = ImageChops.screen(image, picture)
             else:
-                how_far = 0.5 if kind.strength_setting is None else min(kind.strength_setting, 1)
+                how_far = min(strength, 1) if isinstance(strength, float | int) else 0.5
                 image = Image.blend(picture.resize(image.size), image, how_far)
         image = finished(image, request)
         small = image.reduce(PREVIEW_SCALE)
@@ -67,7 +65,7 @@ class StubEngine:
             if self.seconds_per_step:
                 self._sleep(self.seconds_per_step)
             on_step(Step(number, preview(small, number / request.steps_taken)))
-        return GenerationResult(image, time.monotonic() - started, map_shown)
+        return GenerationResult(image, time.monotonic() - started, maps_shown(request, shown))
 
     @property
     def is_alive(self) -> bool:

@@ -242,8 +242,9 @@ class GenerationRequest:
             num_inference_steps=self.num_inference_steps,
             true_cfg_scale=self.true_cfg_scale,
         )
-        if set(self.pictures) != set(self.kind.pictures):
-            raise InvalidRequest(_needed(len(self.kind.pictures)), field="control_image")
+        names = self.kind.names_of(len(self.pictures))
+        if names is None or set(self.pictures) != set(names):
+            raise InvalidRequest(_needed(self.kind), field="control_image")
 
     def _check_loras(self) -> None:
         if self.loras and not self.kind.takes_loras:
@@ -338,7 +339,8 @@ class GenerationRequest:
         """
         kind = kind_of(values)
         flat = {*flat_names(), *picture_names(), "kind"}
-        pictures = {name: folder / values[name] for name in kind.pictures if values.get(name)}
+        names = (*kind.pictures, *kind.more_pictures)
+        pictures = {name: folder / values[name] for name in names if values.get(name)}
         own = {name: value for name, value in values.items() if name not in flat}
         own["loras"] = tuple(
             Lora(**{**each, "trigger_words": tuple(each["trigger_words"])})
@@ -347,13 +349,18 @@ class GenerationRequest:
         return cls(**own, kind=kind, pictures=pictures)
 
 
-def _needed(pictures: int) -> str:
-    """The refusal of a request that has not so many pictures."""
-    if not pictures:
+def _needed(kind: Kind) -> str:
+    """The refusal of a request that has other pictures than *kind* takes."""
+    fewest, most = kind.counts[0], kind.counts[-1]
+    if not most:
         return "this preset takes no control image: leave it out, or choose another preset"
-    if pictures == 1:
+    if len(kind.counts) > 2:
+        return f"this preset takes {fewest} to {most} pictures: attach as many"
+    if fewest != most:
+        return f"this preset takes {fewest} or {most} pictures: attach as many"
+    if most == 1:
         return "this preset needs a control image: attach one"
-    return f"this preset needs {pictures} pictures: attach as many"
+    return f"this preset needs {most} pictures: attach as many"
 
 
 @dataclass(frozen=True, slots=True)

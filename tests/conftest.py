@@ -19,7 +19,7 @@ from bot.views import About
 from generation.control_images import PillowControlImages
 from generation.errors import EngineLost
 from generation.executor import ThreadExecutor
-from generation.kinds import ControlNet, ImageToImage, Inpaint
+from generation.kinds import ControlNet, ControlNets, ImageToImage, Inpaint
 from generation.stub import StubEngine
 from generation.types import GenerationRequest, Preset
 from tests.fakes import documents
@@ -57,6 +57,22 @@ PRESETS = {
     "redraw": Preset(name="redraw", kind=ImageToImage(strength=0.5)),
 }
 #: And one that draws a part of a picture anew.
+#: Two ControlNets at once, of one attached picture or two.
+BOTH = Preset(
+    name="both",
+    kind=ControlNets(
+        controlnets=(
+            ControlNet(controlnet="demo/controlnet-canny", preprocessor="canny"),
+            ControlNet(
+                controlnet="demo/controlnet-blobs",
+                preprocessor="blur",
+                controlnet_conditioning_scale=0.4,
+                control_guidance_end=0.5,
+            ),
+        )
+    ),
+)
+FOLLOWING = {**PRESETS, "both": BOTH}
 INPAINTING = {**PRESETS, "inpaint": Preset(name="inpaint", kind=Inpaint(mask_feather=4))}
 
 

@@ -36,6 +36,7 @@ from bot.sentences import Hint
 from bot.source import Picture
 from generation.checks import MAX_PROMPT_LENGTH
 from generation.errors import FluxbotError
+from generation.kinds import Numbers
 from generation.types import Preset
 
 MAX_CHOICES, MAX_HINT, MAX_RADIO_BUTTONS = 25, 100, 10
@@ -231,7 +232,7 @@ def _all_of(job: Job) -> ImagineCommand:
     return replace(command, control_guidance_start=span[0], control_guidance_end=span[1])
 
 
-def _span(command: ImagineCommand) -> tuple[float | None, float | None]:
+def _span(command: ImagineCommand) -> tuple[Numbers | None, Numbers | None]:
     return command.control_guidance_start, command.control_guidance_end
 
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from adapters.web_chat import errors
 from adapters.web_chat.events import data_url
+from adapters.web_chat.fields import numbers
 from adapters.web_chat.forms import FormRoute
 from adapters.web_chat.idempotency import IdempotencyKey, once
 from adapters.web_chat.negotiation import JSON, PICTURES, PNG, of_answer
@@ -174,9 +175,9 @@ def imagine(body: OptionsBody, prompt: str, preset: str | None = None) -> Imagin
         guidance_scale=body.guidance_scale,
         seed=body.seed,
         images=body.images,
-        strength=body.strength,
-        control_guidance_start=body.control_guidance_start,
-        control_guidance_end=body.control_guidance_end,
+        strength=numbers(body.strength),
+        control_guidance_start=numbers(body.control_guidance_start),
+        control_guidance_end=numbers(body.control_guidance_end),
         crop_x=body.crop_x,
         crop_y=body.crop_y,
         negative_prompt=body.negative_prompt,

@@ -102,7 +102,7 @@ async def list_presets(web: TheWeb, source: Asker) -> PresetsView:
                 if preset.kind.takes_mask
                 else None,
                 controlnet=preset.kind.conditioning_model,
-                preprocessor=preset.kind.control_map or "none",
+                preprocessor=next(iter(preset.kind.control_maps), "none"),
                 strength=flat_values(preset.kind)["strength"],
                 **of_controlnet(preset.kind),
                 enlarges=preset.kind.enlargement,

@@ -18,6 +18,7 @@ from adapters.web_chat import errors
 from adapters.web_chat.errors import MISSING_PROMPT
 from bot.commands.vocabulary import MAX_IMAGES
 from generation.checks import MAX_SEED, MAX_SIZE, MAX_STEPS, MIN_SIZE, SIZE_MULTIPLE, is_blank
+from generation.kinds import CONTROL_IMAGES, Numbers
 
 DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w=.+-]+)*,", re.IGNORECASE)
 WHITESPACE = b" \t\r\n"
@@ -70,6 +71,11 @@ def encode_image(data: bytes) -> str:
     )
 
 
+def numbers(shares: float | list[float] | None) -> Numbers | None:
+    """*shares* of a body as a command has them."""
+    return tuple(shares) if isinstance(shares, list) else shares
+
+
 def not_blank(prompt: str) -> str:
     if is_blank(prompt):
         raise PydanticCustomError("blank_prompt", MISSING_PROMPT.replace("{", "{{"))
@@ -101,6 +107,9 @@ Pixels = Annotated[
 ]
 #: A side of a picture that somebody has.
 Side = Annotated[int, Field(ge=1, le=65_535), _Whole]
+_Share = Annotated[float, Field(ge=0, le=1)]
+#: One share, or one for each of several ControlNets.
+Shares = _Share | Annotated[list[_Share], Field(min_length=1, max_length=len(CONTROL_IMAGES))]
 CropX = Annotated[
     float,
     Field(

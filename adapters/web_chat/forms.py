@@ -170,12 +170,13 @@ async def _value(web: Web, part: UploadFile | str, schema: Schema) -> Any:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return text  # which the body's own check words
-    return value if isinstance(value, int | float) else text
+    return value if isinstance(value, int | float | list) else text
 
 
 def _plain(schema: Schema) -> Schema:
-    """*schema*, of a member that may be left out, without its null."""
-    others = [each for each in schema.get("anyOf", ()) if each.get("type") != "null"]
+    """*schema*, of a member that may be left out, without its null; of one number or several, that
+    of one."""
+    others = [each for each in schema.get("anyOf", ()) if each.get("type") not in ("null", "array")]
     if len(others) != 1:
         return schema
     more = {key: each for key, each in schema.items() if key not in ("anyOf", "default")}

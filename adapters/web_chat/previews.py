@@ -44,7 +44,7 @@ async def get_price(web: TheWeb, source: Asker, body: QuoteBody) -> QuoteView:
 async def draw_control_map(web: TheWeb, source: Asker, body: ControlMapBody) -> ControlMapView:
     data = await web.image(body.image, "image")
     png, remarks = await web.service.previews.control_map(
-        source, data, body.preset, body.width, body.height, (body.crop_x, body.crop_y)
+        source, [data], body.preset, body.width, body.height, (body.crop_x, body.crop_y)
     )
     width, height = _png_size(png)
     return ControlMapView(

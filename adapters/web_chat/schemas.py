@@ -15,6 +15,7 @@ from adapters.web_chat.fields import (
     Pixels,
     PresetName,
     Seed,
+    Shares,
     Side,
     Steps,
     WebhookUrl,
@@ -61,18 +62,16 @@ class OptionsBody(Body):
         description="A quick look with few steps and pixels. The message `final ID` draws the"
         " picture itself, with the steps and size that are asked for here.",
     )
-    strength: float | None = Field(
+    strength: Shares | None = Field(
         None,
-        ge=0,
-        le=1,
         description="With a preset that redraws: how far to change the picture; with a ControlNet:"
-        " how firmly to follow it",
+        " how firmly to follow it, and with several perhaps one number for each",
     )
-    control_guidance_start: float | None = Field(
-        None, ge=0, le=1, description="With a ControlNet: share of the steps after which it begins"
+    control_guidance_start: Shares | None = Field(
+        None, description="With a ControlNet: share of the steps after which it begins; likewise"
     )
-    control_guidance_end: float | None = Field(
-        None, ge=0, le=1, description="With a ControlNet: share of the steps after which it ends"
+    control_guidance_end: Shares | None = Field(
+        None, description="With a ControlNet: share of the steps after which it ends; likewise"
     )
     crop_x: CropX | None = None
     crop_y: CropY | None = None

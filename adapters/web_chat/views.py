@@ -11,7 +11,7 @@ from bot.commands.vocabulary import Notify
 from bot.jobs import Job
 from bot.languages import ENGLISH, Language
 from bot.views import EngineStatus
-from generation.kinds import Kind, flat_values
+from generation.kinds import Kind, Numbers, flat_values
 from generation.types import Fit
 
 
@@ -87,11 +87,11 @@ class JobView(BaseModel):
         description="How far steps were guessed instead of being computed; 0 where none was"
     )
     strength: float | None
-    controlnet_conditioning_scale: float | None = Field(
+    controlnet_conditioning_scale: Numbers | None = Field(
         description="How firmly a ControlNet was followed; null without one"
     )
-    control_guidance_start: float | None = Field(description="Null without a ControlNet")
-    control_guidance_end: float | None = Field(description="Null without a ControlNet")
+    control_guidance_start: Numbers | None = Field(description="Null without a ControlNet")
+    control_guidance_end: Numbers | None = Field(description="Null without a ControlNet")
     crop_x: float = Field(description="Which part of a wider picture was kept, 0 to 1")
     crop_y: float = Field(description="Which part of a taller picture was kept, 0 to 1")
     seed: int
@@ -138,7 +138,7 @@ class JobView(BaseModel):
         address = f"/api/jobs/{job.id}"
         shown = job.available
         is_kept = bool(shown) and job.status.is_final
-        has_map = is_kept and 1 in shown and kind.control_map is not None
+        has_map = is_kept and 1 in shown and bool(kind.control_maps)
         return cls(
             id=job.id,
             status=job.status.value,
@@ -162,7 +162,7 @@ class JobView(BaseModel):
             crop_y=request.crop_y,
             seed=request.seed,
             preset=request.preset,
-            controlnet=(request.preset or "yes") if kind.control_map is not None else None,
+            controlnet=(request.preset or "yes") if kind.control_maps else None,
             controlnet_model=kind.conditioning_model,
             model=request.model,
             cost=job.cost,
@@ -194,8 +194,8 @@ class JobView(BaseModel):
         )
 
 
-def of_controlnet(kind: Kind) -> dict[str, float | None]:
-    """The weight and the reach of a ControlNet; None without one."""
+def of_controlnet(kind: Kind) -> dict[str, Numbers | None]:
+    """The weight and the reach of a ControlNet, or of each of several; None without one."""
     start, end = kind.span_setting or (None, None)
     return {
         "controlnet_conditioning_scale": None if start is None else kind.strength_setting,
@@ -215,9 +215,9 @@ class Metadata(BaseModel):
     true_cfg_scale: float
     step_cache_tolerance: float
     strength: float | None
-    controlnet_conditioning_scale: float | None
-    control_guidance_start: float | None
-    control_guidance_end: float | None
+    controlnet_conditioning_scale: Numbers | None
+    control_guidance_start: Numbers | None
+    control_guidance_end: Numbers | None
     crop_x: float
     crop_y: float
     seed: int
@@ -317,11 +317,11 @@ class PresetView(BaseModel):
     controlnet: str | None
     preprocessor: str
     strength: float | None
-    controlnet_conditioning_scale: float | None = Field(
+    controlnet_conditioning_scale: Numbers | None = Field(
         description="How firmly its ControlNet is followed; null without one"
     )
-    control_guidance_start: float | None = Field(description="Null without a ControlNet")
-    control_guidance_end: float | None = Field(description="Null without a ControlNet")
+    control_guidance_start: Numbers | None = Field(description="Null without a ControlNet")
+    control_guidance_end: Numbers | None = Field(description="Null without a ControlNet")
     enlarges: int | None = Field(
         description="How many times larger than the attached picture the result is; null where the"
         " size is chosen"

@@ -38,10 +38,9 @@ def parts_of(preset: Preset, preprocessors: Preprocessors) -> list[tuple[str, We
     parts = list(preset.kind.weights)
     if preset.lora is not None:
         parts.append((preset.lora, "lora"))
-    if preset.kind.control_map is not None:
-        needed = preprocessors.models_for(preset.kind.control_map)
-        parts += [(model, "preprocessor") for model in needed]
-    return parts
+    for preprocessor in preset.kind.control_maps:
+        parts += [(model, "preprocessor") for model in preprocessors.models_for(preprocessor)]
+    return list(dict.fromkeys(parts))
 
 
 def faulty_presets(config: Config) -> dict[str, str]:
@@ -86,11 +85,14 @@ def wanted(config: Config, names: Iterable[str], loras: Iterable[str] = ()) -> l
     return list(dict.fromkeys(each for each in needed if each is not None))
 
 
-def controlnets(config: Config) -> tuple[str, ...]:
-    """ControlNets of all presets that are not faulty, each once; room is planned for them."""
-    sound = _sound(config)
-    nets = [name for each in sound for name, role in each.kind.weights if role == "controlnet"]
-    return tuple(dict.fromkeys(nets))
+def controlnets(config: Config) -> tuple[tuple[str, ...], ...]:
+    """ControlNets of all presets that are not faulty, those together that a picture follows at
+    once; room is planned for them."""
+    groups = [
+        tuple(name for name, role in each.kind.weights if role == "controlnet")
+        for each in _sound(config)
+    ]
+    return tuple(dict.fromkeys(filter(None, groups)))
 
 
 def loras(config: Config) -> tuple[str, ...]:

@@ -82,6 +82,24 @@ class Number:
         return {field: value}
 
 
+@dataclass(frozen=True, slots=True)
+class Several:
+    """One number, or several with commas between them, each from 0 to 1; ``0,5`` alone is 0.5."""
+
+    description: ClassVar[str] = "a number between 0 and 1"
+
+    def read(self, text: str, field: str) -> dict[str, Any]:
+        is_one = text.count(",") < 2 and "." not in text
+        parts = [text.replace(",", ".")] if is_one else text.split(",")
+        try:
+            values = tuple(float(part) for part in parts)
+        except ValueError:
+            values = (math.nan,)  # out of every range
+        if not all(0 <= value <= 1 for value in values):
+            raise WrongValue(f"must be {self.description}, not {shown(text)}")
+        return {field: values[0] if len(values) == 1 else values}
+
+
 class Ratio:
     """Width to height, or the name of a shape."""
 
@@ -319,6 +337,9 @@ class Flag:
         return {field: self.value}
 
 
+Value = Number | Several | Ratio | Place | Region | Sides | Text | Names | Loras | OneOf | Switch
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """One option, written behind ``--``.
@@ -335,7 +356,7 @@ class Option:
 
     name: str
     fields: tuple[str, ...]
-    kind: Number | Ratio | Place | Region | Sides | Text | Names | Loras | OneOf | Switch | Flag
+    kind: Value | Flag
     help: str
     example: str
     aliases: tuple[str, ...] = ()
@@ -407,7 +428,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "strength",
         ("strength",),
-        Number(0, 1),
+        Several(),
         "With a ControlNet preset, how closely to follow your picture; with one that redraws,"
         " how far to change it: 0 keeps it, 1 ignores it.",
         "0.7",
@@ -415,7 +436,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "control-start",
         ("control_guidance_start",),
-        Number(0, 1),
+        Several(),
         "With a ControlNet preset, the share of the steps after which it begins.",
         "0.1",
         aliases=("control-guidance-start",),
@@ -423,7 +444,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "control-end",
         ("control_guidance_end",),
-        Number(0, 1),
+        Several(),
         "With a ControlNet preset, the share of the steps after which it lets go.",
         "0.8",
         aliases=("control-guidance-end",),

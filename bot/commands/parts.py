@@ -11,6 +11,7 @@ from bot.commands.options import (
     Loras,
     Number,
     Option,
+    Several,
     Text,
     WrongValue,
     is_slip,
@@ -137,7 +138,7 @@ def _has_value(text: str, position: int, option: Option, quoted: dict[int, int])
     """Whether the text behind the name of *option* looks like its value."""
     if isinstance(option.kind, Flag):
         return False
-    if isinstance(option.kind, Number) or text[position : position + 1] == "=":
+    if isinstance(option.kind, Number | Several) or text[position : position + 1] == "=":
         return _NUMBER_FOLLOWS.match(text, position) is not None
     word = A_WORD.search(text, position)
     if word is None:

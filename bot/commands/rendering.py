@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.commands.options import DRAFT, NO_LORAS, OPTIONS, Loras, Ratio
+from bot.commands.options import DRAFT, NO_LORAS, OPTIONS, Loras, Ratio, Several
 from bot.commands.parsing import parse
 from bot.commands.series import escaped
 from bot.commands.vocabulary import CommandError, ImagineCommand
@@ -40,6 +40,8 @@ def render_options(command: ImagineCommand) -> str:
             continue
         if isinstance(option.kind, Ratio) and option.name != "size":
             value = "{}:{}".format(*value)
+        elif isinstance(option.kind, Several):
+            value = ",".join(map(str, map(float, value))) if isinstance(value, tuple) else value
         elif option.field == "negative_prompt":
             escaped = value.replace("\\", "\\\\").replace('"', '\\"')
             value = f'"{escaped}"'

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from bot.commands.admin_vocabulary import AdminCommand
 from generation.errors import InvalidRequest
+from generation.kinds import Numbers
 
 #: More pictures than this are never one request; the configured limit is lower.
 MAX_IMAGES = 16
@@ -73,10 +74,10 @@ class ImagineCommand:
         guidance_scale: 0 to 30.
         seed: 0 <= seed < 2**32.
         images: 1 to 16.
-        strength: 0 to 1.
+        strength: 0 to 1; of a preset with several ControlNets perhaps one for each.
         negative_prompt: Empty means that the person wants none.
-        control_guidance_start: Share of the steps after which a ControlNet begins, 0 to 1.
-        control_guidance_end: Share of the steps after which it ends, 0 to 1.
+        control_guidance_start: Share of the steps after which a ControlNet begins; likewise.
+        control_guidance_end: Share of the steps after which it ends; likewise.
         crop_x: Which part of an attached picture that is wider is kept, from 0, the left, to 1;
             given together with `crop_y`.
         crop_y: Likewise, from 0, the top.
@@ -97,10 +98,10 @@ class ImagineCommand:
     guidance_scale: float | None = None
     seed: int | None = None
     images: int | None = None
-    strength: float | None = None
+    strength: Numbers | None = None
     negative_prompt: str | None = None
-    control_guidance_start: float | None = None
-    control_guidance_end: float | None = None
+    control_guidance_start: Numbers | None = None
+    control_guidance_end: Numbers | None = None
     crop_x: float | None = None
     crop_y: float | None = None
     mask: str | None = None

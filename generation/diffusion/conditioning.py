@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -66,15 +66,16 @@ class ConditionedPipelines(Mapping[str, Any]):
             name: self._own_bytes(self._own_part(pipe)) for name, pipe in self._pipelines.items()
         }
 
-    def use(self, name: str, build: Callable[[], Any]) -> Any:
-        """The pipeline *name*, which *build* makes where it is not in memory."""
+    def use(self, name: str, build: Callable[[], Any], kept: Collection[str] = ()) -> Any:
+        """The pipeline *name*, which *build* makes where it is not in memory; those *kept* do not
+        make room for it."""
         if name not in self._pipelines:
             pipe = build()
             part = self._own_part(pipe)
             self._prepare(part)
             # What it shares with the model is shared wherever that goes to make room.
             self._offloading.register(part, "pattern")
-            self._make_room(self._own_bytes(part))
+            self._make_room(self._own_bytes(part), kept)
             # First, so that it is found again where registering it runs out of memory.
             self._pipelines[name] = pipe
             self._offloading.register(part, "denoiser")
@@ -84,14 +85,17 @@ class ConditionedPipelines(Mapping[str, Any]):
     def _own_bytes(self, part: torch.nn.Module) -> int:
         return stored_bytes([part, self._base]) - stored_bytes([self._base])
 
-    def _make_room(self, needed: int) -> None:
-        """Let go of the pipelines used longest ago, until *needed* more bytes fit."""
+    def _make_room(self, needed: int, kept: Collection[str]) -> None:
+        """Let go of the pipelines used longest ago, but for those *kept*, until *needed* more
+        bytes fit."""
 
         def fits() -> bool:
             return self.room is None or self._offloading.resting_bytes + needed <= self.room
 
-        while self._pipelines and (len(self._pipelines) >= self._most or not fits()):
-            name, pipe = self._pipelines.popitem(last=False)
+        for name in [name for name in self._pipelines if name not in kept]:
+            if len(self._pipelines) < self._most and fits():
+                break
+            pipe = self._pipelines.pop(name)
             self._offloading.unregister(self._own_part(pipe))
             del pipe
             gc.collect()

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from generation import weights
-from generation.control_images import shown_to_model
+from generation.control_images import maps_shown, shown_to_model
 from generation.diffusion import how, memory, quantization
 from generation.diffusion.advice import faster
 from generation.diffusion.attention import Attention
@@ -110,8 +110,8 @@ class DiffusionEngine:
         max_sequence_length: Tokens of a prompt that the model sees, 1 to 512 for FLUX.1; a
             longer prompt is cut off, a shorter one is padded and costs the same.
         token: For gated repositories; None looks in the environment.
-        controlnets: Repositories that presets name, so that the plan leaves room for the
-            largest of them.
+        controlnets: Repositories that presets name, those together that a picture follows at once,
+            so that the plan leaves room for the largest of them.
         pixels: Pixels of the largest picture that the plan leaves room for.
         preprocessors: Make control maps; None makes those that need no model.
         max_controlnets: ControlNets and Control LoRAs kept in memory at most, at least 1;
@@ -141,7 +141,7 @@ class DiffusionEngine:
         attention: Attention = "auto",
         max_sequence_length: int = 512,
         token: str | None = None,
-        controlnets: tuple[str, ...] = (),
+        controlnets: tuple[tuple[str, ...], ...] = (),
         pixels: int = 1024 * 1024,
         preprocessors: Preprocessors | None = None,
         max_controlnets: int = 4,
@@ -395,9 +395,9 @@ class DiffusionEngine:
         sizes = files.sizes(precision)
         if rank:
             sizes = memory.with_lora_slot(sizes, files.layers, rank)
-        for name in self.controlnets:
-            sizes = self._with_room_for(name, sizes)
-        return sizes
+        names = dict.fromkeys(name for group in self.controlnets for name in group)
+        found = {name: self._bytes_of(name, sizes) for name in names}
+        return memory.with_controlnets(sizes, found, self.controlnets)
 
     def _plan(
         self, files: ModelFiles, device: Device, free: int | None
@@ -417,27 +417,27 @@ class DiffusionEngine:
             return sizes, replace(plan, level=self.offload_level)
         return sizes, replace(plan, advice=faster(plan, precision, device, plan_with))
 
-    def _with_room_for(self, name: str, sizes: memory.Sizes) -> memory.Sizes:
-        """*sizes* with room for the ControlNet *name*, if it is here.
+    def _bytes_of(self, name: str, sizes: memory.Sizes) -> int:
+        """Bytes of the ControlNet *name* beside a model of *sizes*; 0 where it is not here.
 
         One that cannot be used is its own preset's trouble, and no reason to draw nothing.
         """
         try:
             folder = weights.local_folder(name, "controlnet", self.download_dir)
             if folder is None:
-                return sizes
+                return 0
             with damage_as_sentence(folder):
-                return memory.with_controlnet(sizes, folder)
+                return memory.controlnet_bytes(sizes, folder)
         except ModelUnavailable as error:
             log.warning("no room is planned for the ControlNet %s: %s", name, error)
-            return sizes
+            return 0
 
     def _draw(
         self, loaded: Loaded, request: GenerationRequest, on_step: OnStep, note: Note
     ) -> GenerationResult:
-        model, control_map = loaded.model, request.kind.control_map
-        if control_map is not None:
-            self.preprocessors.prepare(control_map, note)
+        model = loaded.model
+        for preprocessor in request.kind.control_maps:
+            self.preprocessors.prepare(preprocessor, note)
         call = model.prepare(request, partial(self._open, note=note, request=request))
         self._loaded_bytes = model.loaded
         started = time.monotonic()
@@ -451,7 +451,7 @@ class DiffusionEngine:
         return GenerationResult(
             image,
             time.monotonic() - started,
-            control_map=None if control_map is None else next(iter(shown.values())),
+            control_map=maps_shown(request, shown),
             peak_memory=loaded.device.peak_memory,
             drawn_with={**loaded.drawn_with, **how.compiled(loaded.compiling)},
         )
@@ -473,7 +473,11 @@ class DiffusionEngine:
 
 
 def engine_of(
-    *, controlnets: list[str], loras: list[str], preprocessors: dict[str, Any], **arguments: Any
+    *,
+    controlnets: list[list[str]],
+    loras: list[str],
+    preprocessors: dict[str, Any],
+    **arguments: Any,
 ) -> DiffusionEngine:
     """A `DiffusionEngine` from values that a pipe can carry, for a child process.
 
@@ -482,7 +486,7 @@ def engine_of(
     """
     return DiffusionEngine(
         **arguments,
-        controlnets=tuple(controlnets),
+        controlnets=tuple(map(tuple, controlnets)),
         loras=tuple(loras),
         preprocessors=Preprocessors(**preprocessors),
     )

@@ -92,13 +92,23 @@ class Call:
         pipe: The pipeline.
         denoisers: Parts of it that must be on the device while it denoises.
         arguments: Arguments that only this kind of pipeline takes, but for its pictures.
-        pictures: The pipeline's arguments for the kind's pictures, where they differ in name.
+        pictures: The pipeline's arguments for the kind's pictures, where they differ in name;
+            several pictures for one argument are a list, and None leaves a picture out.
     """
 
     pipe: Any
     denoisers: tuple[torch.nn.Module, ...]
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    pictures: Mapping[str, str] = field(default_factory=dict)
+    pictures: Mapping[str, str | None] = field(default_factory=dict)
+
+    def named(self, pictures: Mapping[str, Image.Image]) -> dict[str, Any]:
+        """The arguments that *pictures*, by the kind's names, are for the pipeline."""
+        found: dict[str, list[Image.Image]] = {}
+        for name, picture in pictures.items():
+            argument = self.pictures.get(name, name)
+            if argument is not None:
+                found.setdefault(argument, []).append(picture)
+        return {name: each[0] if len(each) == 1 else each for name, each in found.items()}
 
 
 class Model(Protocol):

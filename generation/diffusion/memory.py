@@ -52,7 +52,8 @@ class Sizes:
         transformer: The whole transformer.
         text_encoders: All text encoders together (CLIP and T5 in FLUX.1).
         vae: Encoder and decoder.
-        controlnet: The largest ControlNet that a preset names; 0 without one.
+        controlnet: The largest ControlNet that a preset names, or the most that those take together
+            that a picture follows at once; 0 without one.
         controlnets: All ControlNets that presets name together.
         block: The largest block of the transformer.
         width: Channels of the transformer (3072 in FLUX.1), not bytes.
@@ -231,14 +232,18 @@ def is_quantized(layer: str, kept: Collection[str]) -> bool:
     return not any(layer == name or layer.startswith(f"{name}.") for name in kept)
 
 
-def with_controlnet(sizes: Sizes, folder: Path) -> Sizes:
-    """*sizes* with room for the ControlNet in *folder* too; of several, one works at a time."""
-    added = sizes.value * sum(map(math.prod, shapes(folder).values()))
-    return replace(
-        sizes,
-        controlnet=max(sizes.controlnet, added),
-        controlnets=sizes.controlnets + added,
-    )
+def controlnet_bytes(sizes: Sizes, folder: Path) -> int:
+    """Bytes of the ControlNet in *folder*, in the number format of *sizes*."""
+    return sizes.value * sum(map(math.prod, shapes(folder).values()))
+
+
+def with_controlnets(
+    sizes: Sizes, found: Mapping[str, int], groups: Iterable[Iterable[str]]
+) -> Sizes:
+    """*sizes* with room for ControlNets whose bytes are *found*; those of one of the *groups* work
+    at the same time, different groups do not."""
+    together = (sum(found[name] for name in group) for group in groups)
+    return replace(sizes, controlnet=max(together, default=0), controlnets=sum(found.values()))
 
 
 def with_lora_slot(sizes: Sizes, layers: Iterable[tuple[int, ...]], rank: int) -> Sizes:

@@ -77,12 +77,12 @@ class StepCache:
         self.computed = 0
         self._tolerance = tolerance
         self._done = 0
-        self._is_guided: bool | None = None
+        self._is_guided: tuple[bool, ...] | None = None
         self._forget()
 
-    def note_guidance(self, is_guided: bool) -> None:
+    def note_guidance(self, *is_guided: bool) -> None:
         """Compute the coming step where a ControlNet begins or ends with it: what is known
-        foretells it no longer."""
+        foretells it no longer. Each of several ControlNets has a value of its own."""
         if self._is_guided is not None and self._is_guided != is_guided:
             self._forget()
         self._is_guided = is_guided

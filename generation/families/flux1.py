@@ -7,7 +7,7 @@ each once, whatever number of presets names it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -45,10 +45,13 @@ from generation.diffusion.tiles import with_low_frequencies
 from generation.errors import ModelUnavailable
 from generation.families import flux1_files, flux1_names, unfit
 from generation.families.flux1_controlnets import (
+    SeveralControlNets,
     StoppingControlNet,
     check_belongs,
+    check_go_together,
     control_mode,
     followed,
+    followed_together,
 )
 from generation.families.flux1_siblings import (
     EditingPipeline,
@@ -58,8 +61,10 @@ from generation.families.flux1_siblings import (
 )
 from generation.families.flux1_upscaling import TiledUpscaling
 from generation.kinds import (
+    CONTROL_IMAGES,
     ControlLora,
     ControlNet,
+    ControlNets,
     Edit,
     ImageToImage,
     Inpaint,
@@ -293,8 +298,7 @@ class Flux1:
             arguments["true_cfg_scale"] = request.true_cfg_scale
             for name, tensor in negative_prompt.tensors.items():
                 arguments[f"negative_{name}"] = tensor
-        for name, picture in pictures.items():
-            arguments[call.pictures.get(name, name)] = picture
+        arguments |= call.named(pictures)
         # What begins with a picture has its layout from there.
         if request.final_size and not request.kind.begins_with_picture:
             arguments["latents"] = self._noise_of_a_draft(call.pipe, request, *request.final_size)
@@ -334,7 +338,7 @@ class Flux1:
         scale, channels = pipe.vae_scale_factor, pipe.transformer.config.in_channels // 4
         shape = (1, channels, final_height // scale, final_width // scale)
         generator = torch.Generator("cpu").manual_seed(request.seed)
-        if _encodes_with_chance(conditioned):
+        for _ in range(_pictures_encoded_with_chance(conditioned)):
             randn_tensor(shape, generator=generator, dtype=pipe.vae.dtype)
         noise = randn_tensor(shape, generator=generator, dtype=pipe.transformer.dtype)
         reduced = reduced_noise(noise, request.height // scale, request.width // scale)
@@ -367,8 +371,11 @@ class Flux1:
         """A pipeline of *kind* that computes on the model's device."""
         return new_pipeline(kind, components, self.options.device.torch_device)
 
-    def controlnet_pipeline(self, name: str, open: Open) -> FluxControlNetPipeline:
-        """The pipeline with the ControlNet *name*, loaded where it is not in memory."""
+    def controlnet_pipeline(
+        self, name: str, open: Open, kept: Collection[str] = ()
+    ) -> FluxControlNetPipeline:
+        """The pipeline with the ControlNet *name*, loaded where it is not in memory; those *kept*
+        do not make room for it."""
         base = self.text_to_image
 
         def load(folder: Path) -> StoppingControlNet:
@@ -388,7 +395,7 @@ class Flux1:
             check_belongs(net, base.transformer, name, self.options.name)
             return self.new_pipeline(FluxControlNetPipeline, {**base.components, "controlnet": net})
 
-        return self.conditioned.use(name, build)
+        return self.conditioned.use(name, build, kept)
 
     def control_lora_pipeline(self, name: str, open: Open) -> FluxControlPipeline:
         """The pipeline with the Control LoRA *name*, loaded where it is not in memory.
@@ -462,12 +469,14 @@ class Flux1:
         return self.conditioned.use(name, build)
 
 
-def _encodes_with_chance(pipe: Any) -> bool:
-    """Whether *pipe* encodes a control image before it draws its noise: the VAE takes a sample,
+def _pictures_encoded_with_chance(pipe: Any) -> int:
+    """Control images that *pipe* encodes before it draws its noise: the VAE takes a sample of each,
     which comes from the seed too."""
     if isinstance(pipe, FluxControlNetPipeline):
-        return pipe.controlnet.input_hint_block is None
-    return isinstance(pipe, FluxControlPipeline)
+        net = pipe.controlnet
+        nets = list(net.nets) if isinstance(net, SeveralControlNets) else [net]
+        return len(nets) if nets[0].input_hint_block is None else 0
+    return int(isinstance(pipe, FluxControlPipeline))
 
 
 def by_words(model: Flux1, kind: TextToImage, open: Open) -> Call:
@@ -483,6 +492,37 @@ def over_a_picture(model: Flux1, kind: ImageToImage, open: Open) -> Call:
 def with_controlnet(model: Flux1, kind: ControlNet, open: Open) -> Call:
     pipe = model.controlnet_pipeline(kind.controlnet, open)
     return Call(pipe, (pipe.transformer, pipe.controlnet), followed(pipe.controlnet, kind))
+
+
+def with_controlnets(model: Flux1, kind: ControlNets, open: Open) -> Call:
+    """Those with a weight of 0 are left out, so that the others draw as they do without them."""
+    base, names = model.text_to_image, [name for name, _ in kind.weights]
+    chosen = {
+        name: net
+        for name, net in zip(CONTROL_IMAGES, kind.controlnets, strict=False)
+        if net.controlnet_conditioning_scale > 0
+    } or {CONTROL_IMAGES[0]: kind.controlnets[0]}
+    pictures = {
+        name: CONTROL_IMAGES[0] if name in chosen else None
+        for name, _ in zip(CONTROL_IMAGES, kind.controlnets, strict=False)
+    }
+    if len(chosen) == 1:
+        (alone,) = chosen.values()
+        return replace(with_controlnet(model, alone, open), pictures=pictures)
+    loaded = {
+        each.controlnet: model.controlnet_pipeline(each.controlnet, open, names).controlnet
+        for each in chosen.values()
+    }
+    check_go_together(loaded)
+    nets = [loaded[each.controlnet] for each in chosen.values()]
+    blocks = (
+        len(base.transformer.transformer_blocks),
+        len(base.transformer.single_transformer_blocks),
+    )
+    together = SeveralControlNets(nets, blocks, model.step_cache)
+    pipe = model.new_pipeline(FluxControlNetPipeline, {**base.components, "controlnet": together})
+    arguments = followed_together(nets, list(chosen.values()))
+    return Call(pipe, (pipe.transformer, *loaded.values()), arguments, pictures)
 
 
 def with_control_lora(model: Flux1, kind: ControlLora, open: Open) -> Call:
@@ -527,6 +567,7 @@ DRAWING: dict[type[Kind], Callable[[Flux1, Any, Open], Call]] = {
     TextToImage: by_words,
     ImageToImage: over_a_picture,
     ControlNet: with_controlnet,
+    ControlNets: with_controlnets,
     ControlLora: with_control_lora,
     Upscale: larger_in_tiles,
     Inpaint: inpainted,

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from diffusers import FluxControlNetModel, FluxControlNetPipeline, FluxTransformer2DModel
+from diffusers import (
+    FluxControlNetModel,
+    FluxControlNetPipeline,
+    FluxMultiControlNetModel,
+    FluxTransformer2DModel,
+)
 from PIL import Image
 
 from generation.diffusion.step_cache import StepCache
@@ -34,15 +40,102 @@ class StoppingControlNet(FluxControlNetModel):
 
     step_cache: StepCache | None = None
 
-    def forward(self, *args: Any, conditioning_scale: float = 1.0, **kwargs: Any) -> Any:
-        is_guided = conditioning_scale != 0
-        if self.step_cache is not None:
-            self.step_cache.note_guidance(is_guided)
-            if self.step_cache.is_skipping:
-                return None, None
-        if not is_guided:
+    def forward(
+        self,
+        *args: Any,
+        conditioning_scale: float = 1.0,
+        is_one_of_several: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        if not is_one_of_several and not _is_due(self.step_cache, conditioning_scale):
             return None, None
         return super().forward(*args, conditioning_scale=conditioning_scale, **kwargs)
+
+
+class SeveralControlNets(FluxMultiControlNetModel):
+    """ControlNets that are followed at once: what they add to each block of the transformer is
+    summed.
+
+    diffusers' own drops what the second adds where the first has ended, and the last blocks of the
+    one with more of them.
+
+    Args:
+        nets: The ControlNets; one may be there more than once.
+        blocks: Double and single blocks of the transformer.
+        step_cache: Guesses steps.
+    """
+
+    def __init__(
+        self, nets: Sequence[StoppingControlNet], blocks: tuple[int, int], step_cache: StepCache
+    ) -> None:
+        super().__init__(nets)
+        self._blocks = blocks
+        self._step_cache = step_cache
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        controlnet_cond: Sequence[torch.Tensor],
+        controlnet_mode: Sequence[torch.Tensor],
+        conditioning_scale: Sequence[float],
+        **kwargs: Any,
+    ) -> tuple[list[torch.Tensor] | None, list[torch.Tensor] | None]:
+        if not _is_due(self._step_cache, *conditioning_scale):
+            return None, None
+        found = []
+        for net, image, mode, scale in zip(
+            self.nets, controlnet_cond, controlnet_mode, conditioning_scale, strict=True
+        ):
+            if scale == 0:
+                continue
+            samples = net(
+                hidden_states=hidden_states,
+                controlnet_cond=image,
+                controlnet_mode=mode[:, None] if net.union else None,
+                conditioning_scale=scale,
+                is_one_of_several=True,
+                **kwargs,
+            )
+            found.append((net.input_hint_block is not None, *samples))
+        doubles, singles = self._blocks
+        return (
+            summed([(double, repeats) for repeats, double, _ in found], doubles),
+            summed([(single, False) for _, _, single in found], singles),
+        )
+
+
+def _is_due(step_cache: StepCache | None, *scales: float) -> bool:
+    """Whether ControlNets of these *scales*, which are 0 outside of their spans, add anything to
+    the coming step."""
+    is_guided = [scale != 0 for scale in scales]
+    if step_cache is not None:
+        step_cache.note_guidance(*is_guided)
+        if step_cache.is_skipping:
+            return False
+    return any(is_guided)
+
+
+def summed(
+    found: Sequence[tuple[Sequence[torch.Tensor] | None, bool]], blocks: int
+) -> list[torch.Tensor] | None:
+    """What is added to each of so many *blocks*, where each ControlNet brings fewer tensors than
+    there are: it gives each to several blocks in a row, or to every so manieth if it repeats them
+    (diffusers' FluxTransformer2DModel.forward)."""
+    given = [(samples, repeats) for samples, repeats in found if samples]
+    if not given:
+        return None
+    sums: dict[tuple[int, ...], torch.Tensor] = {}
+    places = []
+    for block in range(blocks):
+        place = tuple(
+            block % len(samples) if repeats else block // -(-blocks // len(samples))
+            for samples, repeats in given
+        )
+        places.append(place)
+        if place not in sums:
+            first, *others = (samples[at] for (samples, _), at in zip(given, place, strict=True))
+            sums[place] = sum(others, start=first)
+    return [sums[place] for place in places]
 
 
 def check_belongs(
@@ -56,6 +149,32 @@ def check_belongs(
                 f"the ControlNet {name} was not made for {repository}: its {key} is"
                 f" {net.config[key]}, that of the model {transformer.config[key]}"
             )
+
+
+def check_go_together(nets: Mapping[str, FluxControlNetModel]) -> None:
+    """Raise ModelUnavailable unless *nets*, by their names, can be followed at once: the pipeline
+    gives all of them the same."""
+    takes = {name: _takes(net) for name, net in nets.items()}
+    first, *others = takes
+    for other in others:
+        if takes[other] != takes[first]:
+            raise ModelUnavailable(
+                f"the ControlNets {first} and {other} cannot be followed at once: one takes"
+                f" {takes[first]}, the other {takes[other]}"
+            )
+
+
+def _takes(net: FluxControlNetModel) -> str:
+    form = "latents" if net.input_hint_block is None else "pixels"
+    return f"{form} and guidance" if net.config.guidance_embeds else form
+
+
+def followed_together(
+    nets: Sequence[FluxControlNetModel], kinds: Sequence[ControlNet]
+) -> dict[str, Any]:
+    """The arguments for several ControlNets, as lists."""
+    each = [followed(net, kind) for net, kind in zip(nets, kinds, strict=True)]
+    return {name: [arguments[name] for arguments in each] for name in each[0]}
 
 
 def followed(net: FluxControlNetModel, kind: ControlNet | Inpaint) -> dict[str, Any]:

@@ -9,8 +9,16 @@ In ``config.toml``, in the database and in the HTTP API the fields of a kind lie
 those of the preset or request; `kind_of` and `flat_values` go to and fro.
 """
 
-from generation.kinds.base import MASK_IMAGE, MAX_UPSCALE, Kind, Preprocessor, check_preprocessor
-from generation.kinds.controlled import ControlLora, ControlNet
+from generation.kinds.base import (
+    CONTROL_IMAGES,
+    MASK_IMAGE,
+    MAX_UPSCALE,
+    Kind,
+    Numbers,
+    Preprocessor,
+    check_preprocessor,
+)
+from generation.kinds.controlled import ControlLora, ControlNet, ControlNets
 from generation.kinds.editing import Edit
 from generation.kinds.flat import KINDS, flat_names, flat_values, kind_of, picture_names
 from generation.kinds.inpainting import Inpaint
@@ -18,15 +26,18 @@ from generation.kinds.plain import ImageToImage, TextToImage
 from generation.kinds.upscaling import Upscale, tile_starts
 
 __all__ = [
+    "CONTROL_IMAGES",
     "KINDS",
     "MASK_IMAGE",
     "MAX_UPSCALE",
     "ControlLora",
     "ControlNet",
+    "ControlNets",
     "Edit",
     "ImageToImage",
     "Inpaint",
     "Kind",
+    "Numbers",
     "Preprocessor",
     "TextToImage",
     "Upscale",

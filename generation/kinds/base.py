@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Self, get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from generation.checks import check_number
 from generation.errors import InvalidRequest
@@ -11,8 +12,14 @@ from generation.wanted import WeightsRole
 
 Preprocessor = Literal["none", "canny", "depth", "pose", "soft-edge", "gray", "blur"]
 
+#: The names of attached pictures, in their order; a mask has a name of its own.
+CONTROL_IMAGES = ("control_image", "control_image_2", "control_image_3", "control_image_4")
+
 #: The name of the picture that says which part of another is drawn.
 MASK_IMAGE = "mask_image"
+
+#: One number, or one for each of several ControlNets.
+Numbers = float | tuple[float, ...]
 
 #: Largest factor by which a preset enlarges an attached picture.
 MAX_UPSCALE = 4
@@ -39,8 +46,6 @@ class Kind:
     strength_field: ClassVar[str | None] = None
     #: Whether a negative prompt has an effect.
     takes_negative_prompt: ClassVar[bool] = True
-    #: Whether the drawing begins with the picture, so that the layout is its.
-    begins_with_picture: ClassVar[bool] = False
     #: Whether the words say what to change in the picture, not what to draw.
     edits: ClassVar[bool] = False
     #: Width and height in pixels to choose from where nobody asks for a size: the one whose shape
@@ -56,8 +61,32 @@ class Kind:
 
     @property
     def conditioning_model(self) -> str | None:
-        """The repository or folder of the weights that follow a picture; None without any."""
-        return next((name for name, _ in self.weights), None)
+        """The repositories or folders of the weights that follow a picture, with commas between
+        them; None without any."""
+        return ", ".join(name for name, _ in self.weights) or None
+
+    @property
+    def more_pictures(self) -> tuple[str, ...]:
+        """Pictures that may come with those that it needs, in the order in which people attach
+        them."""
+        return ()
+
+    def names_of(self, count: int) -> tuple[str, ...] | None:
+        """The names of *count* attached pictures; None where it does not take so many."""
+        if not len(self.pictures) <= count <= len(self.pictures) + len(self.more_pictures):
+            return None
+        return (*self.pictures, *self.more_pictures)[:count]
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """The numbers of attached pictures that it takes, in ascending order."""
+        most = len(self.pictures) + len(self.more_pictures)
+        return tuple(count for count in range(most + 1) if self.names_of(count) is not None)
+
+    @property
+    def begins_with_picture(self) -> bool:
+        """Whether the drawing begins with the picture, so that the layout is its."""
+        return False
 
     @property
     def takes_loras(self) -> bool:
@@ -70,10 +99,10 @@ class Kind:
         return MASK_IMAGE in self.pictures
 
     @property
-    def control_map(self) -> Preprocessor | None:
-        """The preprocessor that makes a control map of the first picture; None where the
-        picture itself is used, or none is."""
-        return None
+    def control_maps(self) -> tuple[Preprocessor, ...]:
+        """The preprocessors that make control maps, each of the picture in its place or else of
+        the first one; empty where pictures themselves are used, or none are."""
+        return ()
 
     @property
     def enlargement(self) -> int | None:
@@ -90,12 +119,12 @@ class Kind:
         return None
 
     @property
-    def strength_setting(self) -> float | None:
+    def strength_setting(self) -> Numbers | None:
         """The value of what ``--strength`` sets, 0 to 1 (a ControlNet's scale up to 2); None
         where it sets nothing."""
         return None if self.strength_field is None else getattr(self, self.strength_field)
 
-    def with_strength(self, strength: float, preset: str) -> Self:
+    def with_strength(self, strength: Numbers, preset: str) -> Self:
         """This kind, with the field that ``--strength`` sets at *strength*.
 
         Args:
@@ -109,14 +138,15 @@ class Kind:
                 f"strength means nothing to the preset {preset}, {self.strengthless}: leave it out",
                 field="strength",
             )
-        return replace(self, **{self.strength_field: strength})
+        (value,) = one_for_each(strength, 1, "strength", "strength", preset)
+        return replace(self, **{self.strength_field: value})
 
     @property
-    def span_setting(self) -> tuple[float, float] | None:
+    def span_setting(self) -> tuple[Numbers, Numbers] | None:
         """The shares of the steps after which a ControlNet begins and ends; None without one."""
         return None
 
-    def with_span(self, start: float | None, end: float | None, preset: str) -> Self:
+    def with_span(self, start: Numbers | None, end: Numbers | None, preset: str) -> Self:
         """This kind, with a ControlNet that begins at *start* and ends at *end*, shares of the
         steps; None leaves either as it is.
 
@@ -150,6 +180,42 @@ class Kind:
         self, *, lora: str | None, num_inference_steps: int = 1, true_cfg_scale: float = 1.0
     ) -> None:
         """Raise InvalidRequest where this kind does not go together with these arguments."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its own fields as JSON types."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`.
+
+        Raises:
+            InvalidRequest: A value is out of its range.
+        """
+        return cls(**values)
+
+
+def one_for_each(
+    numbers: Numbers, count: int, option: str, field: str, preset: str
+) -> tuple[float, ...]:
+    """*numbers*, one for each of the *count* things of which *preset* takes them.
+
+    Raises:
+        InvalidRequest: There are neither one nor *count* of them; the message calls them *option*.
+    """
+    if not isinstance(numbers, tuple):
+        return (numbers,) * count
+    if len(numbers) == 1:
+        return numbers * count
+    if len(numbers) != count:
+        raise InvalidRequest(
+            f"{option} is one number for the preset {preset}, not {len(numbers)}"
+            if count == 1
+            else f"{option} is one number for the preset {preset}, or {count} with commas between"
+            f" them, not {len(numbers)}",
+            field=field,
+        )
+    return numbers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol, Self
 
 from generation.checks import check_number
 from generation.errors import InvalidRequest
-from generation.kinds.base import Enlarging, Preprocessor, check_preprocessor
+from generation.kinds.base import (
+    CONTROL_IMAGES,
+    Enlarging,
+    Kind,
+    Numbers,
+    Preprocessor,
+    check_preprocessor,
+    one_for_each,
+)
 from generation.wanted import WeightsRole
 
 
@@ -41,19 +50,113 @@ class ControlNet(Enlarging):
         check_controlnet(self)
 
     @property
-    def span_setting(self) -> tuple[float, float] | None:
+    def span_setting(self) -> tuple[Numbers, Numbers] | None:
         return self.control_guidance_start, self.control_guidance_end
 
-    def with_span(self, start: float | None, end: float | None, preset: str) -> Self:
-        return replace(self, **moved_span(self, start, end))
+    def with_span(self, start: Numbers | None, end: Numbers | None, preset: str) -> Self:
+        return replace(self, **moved_span(self, start, end, preset))
 
     @property
     def weights(self) -> tuple[tuple[str, WeightsRole], ...]:
         return ((self.controlnet, "controlnet"),)
 
     @property
-    def control_map(self) -> Preprocessor | None:
-        return self.preprocessor
+    def control_maps(self) -> tuple[Preprocessor, ...]:
+        return (self.preprocessor,)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ControlNets(Kind):
+    """A picture that follows several control maps at once, each by a ControlNet of its own: maps of
+    one attached picture, or each of another.
+
+    Attributes:
+        controlnets: The ControlNets, 2 to 4, each with its own weight and reach; one checkpoint may
+            stand there more than once, as for several modes of a Union.
+    """
+
+    name: ClassVar[str] = "controlnets"
+    label: ClassVar[str] = "several ControlNets"
+    key: ClassVar[str | None] = "controlnets"
+    pictures: ClassVar[tuple[str, ...]] = CONTROL_IMAGES[:1]
+    strength_field: ClassVar[str | None] = "controlnet_conditioning_scale"
+
+    controlnets: tuple[ControlNet, ...]
+
+    def __post_init__(self) -> None:
+        if not 2 <= len(self.controlnets) <= len(CONTROL_IMAGES):
+            raise InvalidRequest(
+                f"controlnets must be a list of 2 to {len(CONTROL_IMAGES)} ControlNets, not"
+                f" {len(self.controlnets)}",
+                field="controlnets",
+            )
+        if any(net.upscale is not None for net in self.controlnets):
+            raise InvalidRequest(
+                "upscale goes with one controlnet, not with several: leave it out",
+                field="controlnets",
+            )
+
+    @property
+    def more_pictures(self) -> tuple[str, ...]:
+        return CONTROL_IMAGES[1 : len(self.controlnets)]
+
+    def names_of(self, count: int) -> tuple[str, ...] | None:
+        """One picture, of which all maps are made, or one for each ControlNet."""
+        return CONTROL_IMAGES[:count] if count in (1, len(self.controlnets)) else None
+
+    @property
+    def weights(self) -> tuple[tuple[str, WeightsRole], ...]:
+        names = dict.fromkeys(net.controlnet for net in self.controlnets)
+        return tuple((name, "controlnet") for name in names)
+
+    @property
+    def control_maps(self) -> tuple[Preprocessor, ...]:
+        return tuple(net.preprocessor for net in self.controlnets)
+
+    @property
+    def strength_setting(self) -> Numbers | None:
+        return _together(net.controlnet_conditioning_scale for net in self.controlnets)
+
+    def with_strength(self, strength: Numbers, preset: str) -> Self:
+        scales = one_for_each(strength, len(self.controlnets), "strength", "strength", preset)
+        return replace(
+            self,
+            controlnets=tuple(
+                replace(net, controlnet_conditioning_scale=scale)
+                for net, scale in zip(self.controlnets, scales, strict=True)
+            ),
+        )
+
+    @property
+    def span_setting(self) -> tuple[Numbers, Numbers] | None:
+        return (
+            _together(net.control_guidance_start for net in self.controlnets),
+            _together(net.control_guidance_end for net in self.controlnets),
+        )
+
+    def with_span(self, start: Numbers | None, end: Numbers | None, preset: str) -> Self:
+        count = len(self.controlnets)
+        nothing = (None,) * count
+        spans = zip(
+            self.controlnets,
+            _starts(start, count, preset) or nothing,
+            _ends(end, count, preset) or nothing,
+            strict=True,
+        )
+        return replace(
+            self,
+            controlnets=tuple(net.with_span(first, last, preset) for net, first, last in spans),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        nets = [net.to_dict() for net in self.controlnets]
+        for net in nets:
+            del net["upscale"]
+        return {"controlnets": nets}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        return cls(controlnets=tuple(ControlNet.from_dict(net) for net in values["controlnets"]))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,8 +188,8 @@ class ControlLora(Enlarging):
         return ((self.control_lora, "lora"),)
 
     @property
-    def control_map(self) -> Preprocessor | None:
-        return self.preprocessor
+    def control_maps(self) -> tuple[Preprocessor, ...]:
+        return (self.preprocessor,)
 
     def check(
         self, *, lora: str | None, num_inference_steps: int = 1, true_cfg_scale: float = 1.0
@@ -134,10 +237,12 @@ def check_controlnet(kind: FollowsAMap) -> None:
         check_number("control_mode", kind.control_mode, 0, 9, whole=True)
 
 
-def moved_span(kind: FollowsAMap, start: float | None, end: float | None) -> dict[str, Any]:
-    """The fields of *kind* whose ControlNet begins at *start* and ends at *end*."""
-    first = kind.control_guidance_start if start is None else start
-    last = kind.control_guidance_end if end is None else end
+def moved_span(
+    kind: FollowsAMap, start: Numbers | None, end: Numbers | None, preset: str
+) -> dict[str, Any]:
+    """The fields of *kind* of *preset* whose ControlNet begins at *start* and ends at *end*."""
+    (first,) = _starts(start, 1, preset) or (kind.control_guidance_start,)
+    (last,) = _ends(end, 1, preset) or (kind.control_guidance_end,)
     if first >= last:
         raise InvalidRequest(
             f"the ControlNet must begin before it ends, not at {first:g} and end at {last:g}:"
@@ -145,3 +250,23 @@ def moved_span(kind: FollowsAMap, start: float | None, end: float | None) -> dic
             field="control_guidance_start" if start is not None else "control_guidance_end",
         )
     return {"control_guidance_start": first, "control_guidance_end": last}
+
+
+def _starts(numbers: Numbers | None, count: int, preset: str) -> tuple[float, ...]:
+    """Where *count* ControlNets of *preset* begin; empty where nobody says it."""
+    if numbers is None:
+        return ()
+    return one_for_each(numbers, count, "control-start", "control_guidance_start", preset)
+
+
+def _ends(numbers: Numbers | None, count: int, preset: str) -> tuple[float, ...]:
+    """Likewise, where they end."""
+    if numbers is None:
+        return ()
+    return one_for_each(numbers, count, "control-end", "control_guidance_end", preset)
+
+
+def _together(numbers: Iterable[float]) -> Numbers:
+    """*numbers*, as one where all are the same."""
+    each = tuple(numbers)
+    return each[0] if len(set(each)) == 1 else each

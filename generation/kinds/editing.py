@@ -52,7 +52,6 @@ class Edit(Kind):
     label: ClassVar[str] = "editing by words"
     key: ClassVar[str | None] = "kontext"
     pictures: ClassVar[tuple[str, ...]] = ("control_image",)
-    begins_with_picture: ClassVar[bool] = True
     edits: ClassVar[bool] = True
     preferred_sizes: ClassVar[tuple[tuple[int, int], ...]] = PREFERRED_SIZES
     strengthless: ClassVar[str] = "which changes the picture as far as the words say"
@@ -62,6 +61,10 @@ class Edit(Kind):
     @property
     def weights(self) -> tuple[tuple[str, WeightsRole], ...]:
         return () if self.kontext is None else ((self.kontext, "transformer"),)
+
+    @property
+    def begins_with_picture(self) -> bool:
+        return True
 
     def shown_size(
         self, picture: tuple[int, int], drawn: tuple[int, int]

@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any
 
 from generation.errors import InvalidRequest
-from generation.kinds.base import Kind
-from generation.kinds.controlled import ControlLora, ControlNet
+from generation.kinds.base import CONTROL_IMAGES, Kind
+from generation.kinds.controlled import ControlLora, ControlNet, ControlNets
 from generation.kinds.editing import Edit
 from generation.kinds.inpainting import Inpaint
 from generation.kinds.plain import ImageToImage, TextToImage
@@ -18,15 +18,23 @@ from generation.kinds.upscaling import Upscale
 #: Every kind, by its name.
 KINDS: dict[str, type[Kind]] = {
     kind.name: kind
-    for kind in (TextToImage, ImageToImage, ControlNet, ControlLora, Upscale, Inpaint, Edit)
+    for kind in (
+        TextToImage,
+        ImageToImage,
+        ControlNet,
+        ControlNets,
+        ControlLora,
+        Upscale,
+        Inpaint,
+        Edit,
+    )
 }
 
 
 def flat_values(kind: Kind) -> dict[str, Any]:
     """All flat fields of all kinds as JSON types, those of others than *kind* at their neutral
     values, and ``kind``."""
-    own = {field.name: getattr(kind, field.name) for field in fields(kind)}
-    return {**_flat(tuple(KINDS.values())), **own, "kind": kind.name}
+    return {**_flat(tuple(KINDS.values())), **kind.to_dict(), "kind": kind.name}
 
 
 def kind_of(values: Mapping[str, Any]) -> Kind:
@@ -51,7 +59,7 @@ def kind_of(values: Mapping[str, Any]) -> Kind:
         # None is what other kinds leave of a field that they share.
         if field.name in values and (values[field.name] is not None or field.default is MISSING)
     }
-    return chosen(**given)
+    return chosen.from_dict(given)
 
 
 def flat_names() -> tuple[str, ...]:
@@ -71,8 +79,9 @@ def _flat(kinds: tuple[type[Kind], ...]) -> Mapping[str, Any]:
 
 
 def picture_names() -> tuple[str, ...]:
-    """The names of all pictures that any kind needs, each once."""
-    return tuple(dict.fromkeys(name for kind in KINDS.values() for name in kind.pictures))
+    """The names of all pictures that any kind takes, each once."""
+    needed = (name for kind in KINDS.values() for name in kind.pictures)
+    return tuple(dict.fromkeys((*needed, *CONTROL_IMAGES)))
 
 
 def _chosen(values: Mapping[str, Any]) -> type[Kind]:

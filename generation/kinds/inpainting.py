@@ -7,7 +7,14 @@ from typing import ClassVar, Self
 
 from generation.checks import check_number
 from generation.errors import InvalidRequest
-from generation.kinds.base import MASK_IMAGE, Kind, Preprocessor, check_a_step_is_left, steps_left
+from generation.kinds.base import (
+    MASK_IMAGE,
+    Kind,
+    Numbers,
+    Preprocessor,
+    check_a_step_is_left,
+    steps_left,
+)
 from generation.kinds.controlled import check_controlnet, moved_span
 from generation.wanted import WeightsRole
 
@@ -29,7 +36,6 @@ class Inpaint(Kind):
     label: ClassVar[str] = "inpainting"
     pictures: ClassVar[tuple[str, ...]] = ("control_image", MASK_IMAGE)
     strength_field: ClassVar[str | None] = "strength"
-    begins_with_picture: ClassVar[bool] = True
 
     strength: float = 1.0
     mask_feather: int = 8
@@ -57,19 +63,23 @@ class Inpaint(Kind):
         return () if self.controlnet is None else ((self.controlnet, "controlnet"),)
 
     @property
-    def control_map(self) -> Preprocessor | None:
-        return None if self.controlnet is None else self.preprocessor
+    def control_maps(self) -> tuple[Preprocessor, ...]:
+        return () if self.controlnet is None else (self.preprocessor,)
 
     @property
-    def span_setting(self) -> tuple[float, float] | None:
+    def span_setting(self) -> tuple[Numbers, Numbers] | None:
         if self.controlnet is None:
             return None
         return self.control_guidance_start, self.control_guidance_end
 
-    def with_span(self, start: float | None, end: float | None, preset: str) -> Self:
+    def with_span(self, start: Numbers | None, end: Numbers | None, preset: str) -> Self:
         if self.controlnet is None:
             return Kind.with_span(self, start, end, preset)
-        return replace(self, **moved_span(self, start, end))
+        return replace(self, **moved_span(self, start, end, preset))
+
+    @property
+    def begins_with_picture(self) -> bool:
+        return True
 
     def steps_taken(self, num_inference_steps: int) -> int:
         return steps_left(num_inference_steps, self.strength)

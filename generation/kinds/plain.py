@@ -29,13 +29,16 @@ class ImageToImage(Enlarging):
     label: ClassVar[str] = "image to image"
     key: ClassVar[str | None] = "strength"
     strength_field: ClassVar[str | None] = "strength"
-    begins_with_picture: ClassVar[bool] = True
 
     strength: float
 
     def __post_init__(self) -> None:
         Enlarging.__post_init__(self)
         check_number("strength", self.strength, 0, 1)
+
+    @property
+    def begins_with_picture(self) -> bool:
+        return True
 
     def steps_taken(self, num_inference_steps: int) -> int:
         return steps_left(num_inference_steps, self.strength)

@@ -31,7 +31,6 @@ class Upscale(Kind):
     label: ClassVar[str] = "tiles"
     pictures: ClassVar[tuple[str, ...]] = ("control_image",)
     strength_field: ClassVar[str | None] = "strength"
-    begins_with_picture: ClassVar[bool] = True
     takes_negative_prompt: ClassVar[bool] = False
 
     upscale: int = 2
@@ -56,6 +55,10 @@ class Upscale(Kind):
     @property
     def enlargement(self) -> int | None:
         return self.upscale
+
+    @property
+    def begins_with_picture(self) -> bool:
+        return True
 
     def steps_taken(self, num_inference_steps: int) -> int:
         return steps_left(num_inference_steps, self.strength)

@@ -14,7 +14,7 @@ from bot import admission, exports, outcomes, own_data, standstill
 from bot.administration import DRAINING, PAUSED
 from bot.assembly.about import about_model
 from bot.commands import DRAWING, VERBS
-from bot.commands.options import Number
+from bot.commands.options import Number, Several
 from bot.config import Config
 from bot.engines import LOADING, LOADING_FOR, NO_ENGINE
 from bot.jobs import JobStatus
@@ -105,6 +105,8 @@ MADE = {
     "this preset takes no control image: leave it out, or choose another preset",
     "this preset needs a control image: attach one",
     "this preset needs {0} pictures: attach as many",
+    "this preset takes {0} or {1} pictures: attach as many",
+    "this preset takes {0} to {1} pictures: attach as many",
     "I draw with {0}. Say what you would like to see.",
     # Remarks under a picture
     "Builds on {0} and keeps {1}.",
@@ -148,7 +150,7 @@ def spoken():
     found |= {kind.strengthless for kind in (Kind, *KINDS.values())}
     found |= set(shipped_presets())
     found |= {option.help for option in DRAWING} | {
-        option.value for option in DRAWING if not isinstance(option.kind, Number)
+        option.value for option in DRAWING if not isinstance(option.kind, Number | Several)
     }
     found |= {verb.help for verb in VERBS} | {verb.usage for verb in VERBS if "[" in verb.usage}
     found.add(about_model(Config()).text)

@@ -97,14 +97,14 @@ def test_naming_a_model_brings_its_steps_guidance_size_and_presets(
     assert all("demo/" not in str(preset) for preset in config.presets.values())
 
 
-def test_flux_dev_has_a_preset_of_every_kind_and_five_over_one_controlnet(monkeypatch):
+def test_flux_dev_has_a_preset_of_every_kind_and_six_over_one_controlnet(monkeypatch):
     presets = shipped(monkeypatch, DEV).presets
 
     union = "Shakker-Labs/FLUX.1-dev-ControlNet-Union-Pro-2.0"
     over_union = {
         name for name, preset in presets.items() if preset.kind.conditioning_model == union
     }
-    assert over_union == {"canny", "soft-edge", "depth", "pose", "gray"}
+    assert over_union == {"canny", "soft-edge", "depth", "pose", "gray", "canny-depth"}
     assert presets["canny-bfl"].kind.control_lora == "black-forest-labs/FLUX.1-Canny-dev-lora"
     assert presets["upscale"].kind.upscale == 2
     assert presets["redraw"].kind.strength is not None

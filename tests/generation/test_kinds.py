@@ -14,6 +14,7 @@ from generation.kinds import (
     KINDS,
     ControlLora,
     ControlNet,
+    ControlNets,
     Edit,
     ImageToImage,
     Inpaint,
@@ -30,18 +31,21 @@ from tests.samples import picture
 
 UPSCALE = st.none() | st.integers(2, 4)
 PREPROCESSORS = st.sampled_from(["none", "canny", "depth"])
+FOLLOWED = {
+    "controlnet": st.just("a/b"),
+    "control_mode": st.none() | st.integers(0, 9),
+    "preprocessor": PREPROCESSORS,
+    "controlnet_conditioning_scale": st.floats(0, 2),
+    "control_guidance_start": st.floats(0, 0.4),
+    "control_guidance_end": st.floats(0.5, 1),
+}
 ANY_KIND = st.one_of(
     st.just(TextToImage()),
     st.builds(ImageToImage, strength=st.floats(0.1, 1), upscale=UPSCALE),
+    st.builds(ControlNet, **FOLLOWED, upscale=UPSCALE),
     st.builds(
-        ControlNet,
-        controlnet=st.just("a/b"),
-        control_mode=st.none() | st.integers(0, 9),
-        preprocessor=PREPROCESSORS,
-        controlnet_conditioning_scale=st.floats(0, 2),
-        control_guidance_start=st.floats(0, 0.4),
-        control_guidance_end=st.floats(0.5, 1),
-        upscale=UPSCALE,
+        ControlNets,
+        controlnets=st.lists(st.builds(ControlNet, **FOLLOWED), min_size=2, max_size=4).map(tuple),
     ),
     st.builds(
         ControlLora, control_lora=st.just("a/b"), preprocessor=PREPROCESSORS, upscale=UPSCALE
@@ -159,6 +163,11 @@ def test_a_weight_out_of_range_and_a_lora_too_many_are_refused(lora_scale):
         ({"kind": "paint"}, "no kind 'paint': choose one of text-to-image, image-to-image"),
         ({"controlnet": "a/b", "preprocessor": "hed"}, "preprocessor must be one of none, canny"),
         ({"controlnet": "a/b", "control_guidance_start": 1.0}, "must be below control_guidance"),
+        ({"controlnets": [{"controlnet": "a/b"}]}, "controlnets must be a list of 2 to 4"),
+        (
+            {"controlnets": [], "controlnet": "a/b"},
+            "either a controlnets or a controlnet",
+        ),
         ({"kind": "inpaint", "controlnet": "a/b", "fill": "c/d"}, "either a fill or a controlnet"),
         ({"kind": "inpaint", "mask_feather": 65}, "mask_feather must be a whole number between 0"),
     ],

@@ -90,7 +90,7 @@ const acts = {
   },
   async edit(job) {
     const preset = options.presets.find(({ name }) => name === job.preset);
-    const other = (name) => (preset && job[name] !== preset[name] ? job[name] : undefined);
+    const other = (name) => (preset && String(job[name]) !== String(preset[name]) ? job[name] : undefined);
     options.lend({
       preset: preset?.name,
       num_inference_steps: other("num_inference_steps"),

@@ -65,7 +65,16 @@ const SHAPES = { square: [1, 1], portrait: [3, 4], landscape: [4, 3], wide: [16,
 const PLACES = { left: [0, 0.5], right: [1, 0.5], top: [0.5, 0], bottom: [0.5, 1], center: [0.5, 0.5] };
 const PARTS = ["left", "right", "top", "bottom", "center", "top-left", "top-right", "bottom-left", "bottom-right"];
 export const SHARES = ["25%", "50%", "100%"];
+/** Options that may have a number for each of several ControlNets. */
+const SEVERAL = ["strength", "control_guidance_start", "control_guidance_end"];
 const numbered = (value) => (/^\d+([.,]\d+)?$/.test(value) ? Number(value.replace(",", ".")) : undefined);
+
+/** One number, or several with commas between them; “0,5” alone is one. */
+function shares(value) {
+  if (!value.includes(".") && value.split(",").length < 3) return numbered(value);
+  const each = value.split(",").map(numbered);
+  return each.includes(undefined) ? undefined : each.length === 1 ? each[0] : each;
+}
 
 /**
  * The values that the text gives to options, as far as the page can read them, by their names for the
@@ -87,7 +96,7 @@ export function typedValues(text) {
     } else if (["preset", "mask", "outpaint"].includes(name)) {
       values[name] = value.toLowerCase();
     } else {
-      const said = name === "negative_prompt" ? value : numbered(value);
+      const said = name === "negative_prompt" ? value : SEVERAL.includes(name) ? shares(value) : numbered(value);
       if (said !== undefined) values[name] = said;
     }
   }

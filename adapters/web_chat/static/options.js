@@ -20,6 +20,7 @@ const PAIRS = { width: ["width", "height"], crop_x: CROP };
 
 /** What `strength` sets of a preset: how far from the picture, or how firmly along it; null for nothing. */
 const strengthOf = (preset) => preset.controlnet_conditioning_scale ?? preset.strength;
+const listed = (value) => (Array.isArray(value) ? value.join(", ") : value);
 
 export class Options {
   #presets = [];
@@ -464,9 +465,11 @@ export class Options {
     $("height").placeholder = this.image ? t("as it is") : preset.height;
     show("steps", values.num_inference_steps ?? preset.num_inference_steps);
     show("guidance", values.guidance_scale ?? preset.guidance_scale);
-    show("strength", values.strength ?? strengthOf(preset) ?? 0.7);
-    show("control-start", values.control_guidance_start ?? preset.control_guidance_start ?? 0);
-    show("control-end", values.control_guidance_end ?? preset.control_guidance_end ?? 1);
+    // A slider moves all of several ControlNets; until then each has its own number.
+    const showShares = (id, value) => show(id, Array.isArray(value) ? value[0] : value, listed(value));
+    showShares("strength", values.strength ?? strengthOf(preset) ?? 0.7);
+    showShares("control-start", values.control_guidance_start ?? preset.control_guidance_start ?? 0);
+    showShares("control-end", values.control_guidance_end ?? preset.control_guidance_end ?? 1);
     show("seed", values.seed ?? "");
     show("negative", values.negative_prompt ?? "");
     $("strength-row").hidden = strengthOf(preset) === null;
@@ -486,9 +489,9 @@ export class Options {
       ["width", this.#size && this.#size.join(" × ")],
       ["num_inference_steps", values.num_inference_steps && plural(values.num_inference_steps, "step")],
       ["guidance_scale", values.guidance_scale !== undefined && t`guidance ${values.guidance_scale}`],
-      ["strength", values.strength !== undefined && t`strength ${values.strength}`],
-      ["control_guidance_start", values.control_guidance_start !== undefined && t`from ${values.control_guidance_start}`],
-      ["control_guidance_end", values.control_guidance_end !== undefined && t`until ${values.control_guidance_end}`],
+      ["strength", values.strength !== undefined && t`strength ${listed(values.strength)}`],
+      ["control_guidance_start", values.control_guidance_start !== undefined && t`from ${listed(values.control_guidance_start)}`],
+      ["control_guidance_end", values.control_guidance_end !== undefined && t`until ${listed(values.control_guidance_end)}`],
       ["mask", values.mask],
       ["outpaint", values.outpaint && t`continued by ${values.outpaint}`],
       ["crop_x", values.crop_x !== undefined && t("cropped")],

@@ -84,14 +84,14 @@ def test_weights_that_several_presets_share_are_wanted_once():
 
     repositories = [each.repository for each in found]
     assert repositories == ["lab/net", "lab/ink", config.preprocessors.depth]
-    assert controlnets(config) == ("lab/net",)
+    assert controlnets(config) == (("lab/net",),)
 
 
 def test_no_room_is_planned_for_a_preset_whose_weights_are_nowhere():
     config = config_with(canny=NET, mine=NOWHERE)
 
     assert list(faulty_presets(config)) == ["mine"]
-    assert controlnets(config) == ("lab/net",)
+    assert controlnets(config) == (("lab/net",),)
 
 
 def test_listed_loras_are_fetched_and_have_room_where_they_can_be_had():
@@ -106,3 +106,13 @@ def test_listed_loras_are_fetched_and_have_room_where_they_can_be_had():
     assert [each.repository for each in found] == ["lab/ink", "lab/pale"]
     plan = Plan(config, Secrets(), Preprocessors(), "cpu")
     assert (plan.arguments["loras"], plan.arguments["combines_loras"]) == (loras(config), True)
+
+
+def test_room_is_planned_for_controlnets_that_a_picture_follows_at_once():
+    several = {"controlnets": [NET, {"controlnet": "lab/other", "preprocessor": "depth"}]}
+    config = config_with(canny=NET, several=several)
+
+    assert controlnets(config) == (("lab/net",), ("lab/net", "lab/other"))
+    assert [each.repository for each in wanted(config, ["several"])] == [
+        "lab/net", "lab/other", config.preprocessors.depth,
+    ]  # fmt: skip

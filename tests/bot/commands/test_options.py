@@ -137,15 +137,35 @@ def test_the_limits_are_those_of_a_request(option):
 
     if option.field == "images":
         assert (option.kind.lowest, option.kind.highest) == (1, MAX_IMAGES)
-    elif option.field in ("strength", "control_guidance_start", "control_guidance_end"):
-        # What fits depends on the number of steps, or on the other one.
-        assert (option.kind.lowest, option.kind.highest) == (0, 1)
     else:
         for value in (option.kind.lowest, option.kind.highest):
             replace(FOX, **{option.field: value})
         for value in (option.kind.lowest - 1, option.kind.highest + 1):
             with pytest.raises(InvalidRequest):
                 replace(FOX, **{option.field: value})
+
+
+@pytest.mark.parametrize("option", ["strength", "control-start", "control-end"])
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("0.7", 0.7), ("0,7", 0.7), ("1", 1.0), ("0.6,0.3", (0.6, 0.3)), ("1.0,0", (1.0, 0.0)),
+        ("1,0,1", (1.0, 0.0, 1.0)),
+    ],
+)  # fmt: skip
+def test_several_controlnets_may_have_a_number_each(option, said, meant):
+    command = imagine(f"a fox --{option} {said}, at night")
+
+    assert list(command.options.values()) == [meant]
+    assert command.prompt == "a fox at night"
+    assert imagine(render(command)) == command
+
+
+@pytest.mark.parametrize("said", ["1.2", "0.5,1.1", "0.5,,1", "0.5,x", "nan"])
+def test_each_of_these_numbers_has_its_range(said):
+    assert "strength must be a number between 0 and 1, not" in str(
+        refusal(f"a fox --strength {said}")
+    )
 
 
 def test_every_field_has_a_word_that_sets_it():

@@ -11,7 +11,7 @@ from bot.source import Source
 from generation.errors import InvalidRequest
 from generation.types import Preset
 from tests.bot.conftest import CIRCLE, left
-from tests.conftest import ADA, ADMIN, BOB, finished, until
+from tests.conftest import ADA, ADMIN, BOB, FOLLOWING, finished, until
 from tests.samples import opened, picture
 
 
@@ -124,7 +124,9 @@ async def test_strength_grips_with_a_controlnet_and_lets_go_when_redrawing(servi
 
 
 async def test_a_control_map_is_shown_before_anything_is_spent(bot):
-    png, remarks = await bot.service.previews.control_map(Source(ADA), picture(), "canny", 128, 64)
+    png, remarks = await bot.service.previews.control_map(
+        Source(ADA), [picture()], "canny", 128, 64
+    )
 
     with opened(png) as shown:
         assert shown.size == (128, 64)
@@ -148,7 +150,7 @@ async def test_no_picture_of_a_banned_person_is_fetched_or_looked_at(bot, monkey
     with pytest.raises(NotAllowed):
         await bot.service.previews.quote(Source(ADA), canny, (picture(),))
     with pytest.raises(NotAllowed):
-        await bot.service.previews.control_map(Source(ADA), picture(), "canny")
+        await bot.service.previews.control_map(Source(ADA), [picture()], "canny")
 
     assert looked_at == []
 
@@ -170,12 +172,12 @@ async def test_prices_and_control_maps_are_given_at_a_limited_rate(make_bot, clo
     bot = await make_bot(control_images={"previews_per_minute": 2})
     previews = bot.service.previews
     await previews.quote(Source(ADA), CIRCLE)
-    await previews.control_map(Source(ADA), picture(), "canny")
+    await previews.control_map(Source(ADA), [picture()], "canny")
 
     with pytest.raises(TooOften, match="at most 2 prices, control maps and inspections a minute"):
         await previews.quote(Source(ADA), CIRCLE)
     with pytest.raises(TooOften):
-        await previews.control_map(Source(ADA), picture(), "canny")
+        await previews.control_map(Source(ADA), [picture()], "canny")
     await previews.quote(Source(BOB), CIRCLE)
 
     clock.advance(30)
@@ -231,3 +233,73 @@ async def test_an_option_that_makes_no_sense_is_refused_before_the_charge(servic
     with pytest.raises(InvalidRequest, match=sentence):
         await service.submit(Source(ADA), parse(typed), pictures)
     assert (await service.quota(ADA)).used == 0
+
+
+async def test_several_controlnets_follow_one_picture_or_each_its_own(make_bot, gate):
+    gate.open()
+    service = (await make_bot(presets=FOLLOWING)).service
+    asked = replace(CIRCLE, preset="both", strength=(0.6, 0.3), control_guidance_end=0.8)
+
+    one = await service.submit(Source(ADA), asked, (picture(96, 64),))
+    two = await service.submit(Source(ADA), asked, (picture(96, 64), picture(64, 96)))
+    await finished(two)
+
+    assert list(one.request.pictures) == ["control_image"]
+    assert list(two.request.pictures) == ["control_image", "control_image_2"]
+    assert two.request.kind.strength_setting == (0.6, 0.3)
+    assert two.request.kind.span_setting == (0.0, 0.8)
+    with opened(await service.lookups.picture_file(Source(ADA), two.id, "map")) as shown:
+        assert shown.size == (128, 64)
+    lookups = service.lookups
+    with opened(await lookups.control_image(Source(ADA), two.id, "control_image_2")) as kept:
+        assert kept.size == (64, 96)
+    recipe = render(command_of(two.request, 1))
+    assert "--strength 0.6,0.3 --control-end 0.8" in recipe
+    again = await service.again(Source(ADA), two.id, parse(recipe))
+    assert (again.request.kind, again.request.pictures) == (two.request.kind, two.request.pictures)
+
+
+@pytest.mark.parametrize(
+    ("changes", "pictures", "sentence"),
+    [
+        ({}, 0, "the preset both takes 1 or 2 pictures, not 0"),
+        ({}, 3, "the preset both takes 1 or 2 pictures, not 3"),
+        ({"strength": (0.1, 0.2, 0.3)}, 1, "strength is one number for the preset both, or 2 with"),
+        ({"control_guidance_end": (0.0, 1.0)}, 1, "the ControlNet must begin before it ends"),
+        ({"preset": "canny", "strength": (0.1, 0.2)}, 1, "is one number for the preset canny, not"),
+    ],
+)
+async def test_numbers_and_pictures_fit_the_controlnets(make_bot, changes, pictures, sentence):
+    service = (await make_bot(presets=FOLLOWING)).service
+    before, asked = await left(service), replace(CIRCLE, **{"preset": "both", **changes})
+
+    with pytest.raises(InvalidRequest, match=sentence):
+        await service.submit(Source(ADA), asked, [picture()] * pictures)
+
+    assert await left(service) == before
+
+
+async def test_another_preset_takes_what_it_can_of_several_pictures(make_bot):
+    service = (await make_bot(presets=FOLLOWING)).service
+    job = await service.submit(
+        Source(ADA), replace(CIRCLE, preset="both"), (picture(96, 64), picture(64, 96))
+    )
+
+    other = await service.again(Source(ADA), job.id, ImagineCommand(preset="canny"))
+
+    assert other.request.pictures == {"control_image": job.request.control_image}
+
+
+async def test_maps_of_several_pictures_are_shown_side_by_side(make_bot):
+    previews = (await make_bot(presets=FOLLOWING)).service.previews
+
+    one, _ = await previews.control_map(Source(ADA), [picture()], "both", 64, 64)
+    two, _ = await previews.control_map(
+        Source(ADA), [picture(), picture(colour="blue")], "both", 64, 64
+    )
+
+    with opened(one) as first, opened(two) as second:
+        assert first.size == second.size == (128, 64)
+        left_half = (0, 0, 64, 64)
+        assert first.crop(left_half).tobytes() == second.crop(left_half).tobytes()
+        assert first.tobytes() != second.tobytes()

@@ -87,7 +87,12 @@ def flux_dev(real, tmp_path_factory):
 @pytest.fixture(scope="module")
 def sizes(flux_dev):
     read = memory.read_sizes(flux_dev, value=2)
-    return memory.with_controlnet(read, flux_dev / "controlnet")
+    return with_controlnet(read, flux_dev)
+
+
+def with_controlnet(sizes, folder):
+    found = {"lab/net": memory.controlnet_bytes(sizes, folder / "controlnet")}
+    return memory.with_controlnets(sizes, found, [("lab/net",)])
 
 
 def test_the_parts_have_the_parameters_that_the_cards_tell(real):
@@ -168,7 +173,7 @@ def test_the_plan_is_told_before_anything_is_loaded(tiny, caplog):
     caplog.set_level(logging.INFO)
     device = SmallDevice(free=40_000_000_000)
     engine = new_engine(
-        tiny, choose_device=lambda *asked: device, controlnets=(str(tiny / "controlnet"),)
+        tiny, choose_device=lambda *asked: device, controlnets=((str(tiny / "controlnet"),),)
     )
 
     engine.load()
@@ -185,12 +190,21 @@ def test_a_controlnet_that_cannot_be_used_keeps_the_model_from_nothing(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "diffusion_pytorch_model.safetensors").write_bytes(b"torn")
-    engine = new_engine(tiny, controlnets=(name, str(tiny / "controlnet")))
+    engine = new_engine(tiny, controlnets=((name,), (str(tiny / "controlnet"),)))
 
     engine.load()
 
     assert engine.current_offload_level == "resident"
     assert f"no room is planned for the ControlNet {name}: " in caplog.text
+
+
+def test_room_is_planned_for_the_controlnets_that_work_together(sizes):
+    found = {"a": 4, "b": 2, "c": 5}
+
+    planned = memory.with_controlnets(sizes, found, [("a",), ("a", "b"), ("c",)])
+
+    assert (planned.controlnet, planned.controlnets) == (6, 11)
+    assert memory.with_controlnets(sizes, {}, []).controlnet == 0
 
 
 def test_where_little_is_free_the_engine_begins_further_down(tiny):
@@ -299,7 +313,7 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "flux.md"
 
 def quantized(flux_dev, kind):
     precision = Precision(torch.bfloat16, torch.bfloat16, transformer=kind)
-    return memory.with_controlnet(Flux1.read_sizes(flux_dev, precision), flux_dev / "controlnet")
+    return with_controlnet(Flux1.read_sizes(flux_dev, precision), flux_dev)
 
 
 def test_the_document_tells_the_figures_that_are_computed(flux_dev):
