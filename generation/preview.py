@@ -1,6 +1,6 @@
 """Small RGB pictures of latents, cheaply: one pixel for each latent, an eighth of the size.
 
-A linear map from the 16 latent channels to red, green and blue is blurry but right in
+A linear map from the latent channels to red, green and blue is blurry but right in
 colour, and costs well under a millisecond where the VAE costs tens.
 
 It shows not the noisy latent but the clean picture that the model predicts at
@@ -101,10 +101,10 @@ class PredictingScheduler(FlowMatchEulerDiscreteScheduler):
 
 
 class Preview:
-    """A linear map from FLUX's scaled latents to RGB.
+    """A linear map from FLUX's latents to RGB.
 
     Args:
-        factors: (16, 3), to RGB between 0 and 1.
+        factors: (channels, 3), to RGB between 0 and 1; 16 channels in FLUX.1, 32 in FLUX.2.
         bias: (3,).
     """
 
@@ -133,7 +133,7 @@ class Preview:
         return Preview(self.factors.to(device), self.bias.to(device))
 
     def pixels(self, packed: torch.Tensor, width: int, height: int) -> torch.Tensor:
-        """Colours of *packed* latents, (1, width/16 * height/16, 64) of scaled values, as uint8 in
+        """Colours of *packed* latents, (1, width/16 * height/16, 4 * channels), as uint8 in
         (height/8, width/8, 3). They stay where the latents are, and nobody waits for them.
 
         Args:
@@ -142,7 +142,7 @@ class Preview:
         """
         rows, columns = height // (2 * VAE_SCALE), width // (2 * VAE_SCALE)
         # Each token holds the 2 x 2 patch of each channel: (channel, y, x).
-        patches = packed[0].float().view(rows, columns, LATENT_CHANNELS, 2, 2)
+        patches = packed[0].float().view(rows, columns, len(self.factors), 2, 2)
         pixels = torch.einsum("rcpyx,pk->rycxk", patches, self.factors) + self.bias
         pixels = (pixels.clamp(0, 1) * 255).round().to(torch.uint8)
         return pixels.reshape(2 * rows, 2 * columns, 3)

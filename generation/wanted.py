@@ -21,13 +21,23 @@ WORDS: dict[WeightsRole, str] = {
     "preprocessor": "preprocessor",
 }
 
+#: Files of a pipeline; templates of chats (jinja) belong to tokenizers.
+_OF_PIPELINE = (
+    "model_index.json",
+    "*/*.json",
+    "*/*.txt",
+    "*/*.model",
+    "*/*.jinja",
+    "*/*.safetensors",
+)
+
 #: Files that are downloaded. Safetensors only: pickles can run code. Of a pipeline's
 #: repository only the folders that diffusers reads: FLUX.1-dev keeps the same
 #: weights a second time, as one file of 24 GB, at the top.
 PATTERNS: dict[WeightsRole, tuple[str, ...]] = {
-    "pipeline": ("model_index.json", "*/*.json", "*/*.txt", "*/*.model", "*/*.safetensors"),
+    "pipeline": _OF_PIPELINE,
     # The same, whose transformer comes from elsewhere.
-    "base": ("model_index.json", "*/*.json", "*/*.txt", "*/*.model", "*/*.safetensors"),
+    "base": _OF_PIPELINE,
     # The others of its parts are those of the model in memory.
     "transformer": (
         "model_index.json",

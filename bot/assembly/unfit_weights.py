@@ -15,7 +15,7 @@ from bot.assembly.parts import faulty_loras, faulty_presets, role_of_model
 from bot.config import Config
 from generation import weights
 from generation.errors import FluxbotError
-from generation.kinds import ControlLora
+from generation.kinds import ControlLora, Kind
 
 
 def unfit_model(config: Config) -> str | None:
@@ -37,9 +37,8 @@ def unfit_model(config: Config) -> str | None:
 
 
 def unfit_presets(config: Config) -> dict[str, str]:
-    """A sentence for each preset with weights that are here and do not fit the model, by name of
-    the preset; those of `faulty_presets` are left out."""
-
+    """A sentence for each preset that the model does not draw, or with weights that are here and do
+    not fit it, by name of the preset; those of `faulty_presets` are left out."""
     repository = config.model.repository
     folder, faulty = _layers_folder(config), faulty_presets(config)
     found: dict[str, str] = {}
@@ -54,6 +53,7 @@ def unfit_presets(config: Config) -> dict[str, str]:
         )
         edits_alone = preset.kind.edits and not preset.kind.weights
         judges = [
+            (config.model.repository, partial(_of_kind, preset.kind, config)),
             *([(repository, partial(_of_editing, repository, folder))] if edits_alone else ()),
             *((name, partial(_of_controlnet, name, config)) for name in nets),
             *((name, partial(of_lora, name)) for name in loras),
@@ -93,6 +93,14 @@ def _of_transformer(folder: Path, config: Config) -> str | None:
     return None
 
 
+def _of_kind(kind: Kind, config: Config) -> str | None:
+    from generation.families import FAMILIES, undrawn
+
+    pipeline = _pipeline(config)
+    sentence = undrawn(pipeline, kind) if pipeline in FAMILIES else None
+    return None if sentence is None else f"{config.model.repository} {sentence}"
+
+
 def _of_controlnet(name: str, config: Config) -> str | None:
     from generation.families import unfit
 
@@ -107,7 +115,15 @@ def _of_lora(name: str, model: Path | None, config: Config, *, is_control: bool)
     found = weights.local_folder(name, "lora", config.storage.download_dir)
     if found is None:
         return None
-    return unfit.lora(the_file(found), model, is_control=is_control)
+    return unfit.lora(the_file(found), _pipeline(config), model, is_control=is_control)
+
+
+def _pipeline(config: Config) -> str:
+    """The class of the model's pipeline."""
+    from generation.families import unfit
+
+    model = config.model
+    return unfit.pipeline(_model_folder(config), model.profile, model.repository)
 
 
 def _layers_folder(config: Config) -> Path | None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import inspect
 import logging
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -29,8 +30,12 @@ from generation.diffusion.offloading import Offloading
 
 Setting = Literal["auto", "on", "off"]
 
-#: What diffusers calls the blocks of FLUX.1.
-BLOCKS = frozenset({"FluxTransformerBlock", "FluxSingleTransformerBlock"})
+#: What diffusers calls the blocks of FLUX.1 and FLUX.2.
+BLOCKS = frozenset(
+    f"{family}{kind}Block"
+    for family in ("Flux", "Flux2")
+    for kind in ("Transformer", "SingleTransformer")
+)
 #: Offload level on which the layers in a block are moved one by one, by hooks inside of it.
 TOO_FINE = "sequential-offload"
 
@@ -171,32 +176,28 @@ def freeze(part: torch.nn.Module) -> None:
 
 
 def _with_plain_arguments(block: Callable[..., Any], run: Callable[..., Any]) -> Callable[..., Any]:
-    """*run*, called like a block of FLUX.1, with arguments that look the same whoever calls: the
-    transformer or a ControlNet, for the first block or another."""
+    """*run*, called like *block*, with arguments that look the same whoever calls: the transformer
+    or a ControlNet, for the first block or another."""
+    parameters = inspect.signature(block)
 
     @functools.wraps(block)
-    def forward(
-        hidden_states: torch.Tensor,
-        encoder_hidden_states: torch.Tensor,
-        temb: torch.Tensor,
-        image_rotary_emb: Any = None,
-        joint_attention_kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        return run(
-            _plain(hidden_states),
-            _plain(encoder_hidden_states),
-            _plain(temb),
-            image_rotary_emb,
-            joint_attention_kwargs or {},
-        )
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        given = parameters.bind(*args, **kwargs)
+        given.apply_defaults()
+        arguments = {name: _plain(value) for name, value in given.arguments.items()}
+        if "joint_attention_kwargs" in arguments:
+            arguments["joint_attention_kwargs"] = arguments["joint_attention_kwargs"] or {}
+        return run(**arguments)
 
     return forward
 
 
-def _plain(tensor: torch.Tensor) -> torch.Tensor:
-    """*tensor*, which is a view of nothing, with the strides of a whole one where it is one
-    sample: slices of a sequence would need a graph of their own."""
-    return (tensor[0][None] if len(tensor) == 1 else tensor).data
+def _plain(value: Any) -> Any:
+    """*value*; as a tensor one that is a view of nothing, with the strides of a whole one where it
+    is one sample: slices of a sequence would need a graph of their own."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    return (value[0][None] if len(value) == 1 else value).data
 
 
 def _reason(error: BaseException) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from generation.diffusion.compiling import Compiling, freeze
-from generation.diffusion.family import Open
+from generation.diffusion.family import LoadOptions, Open
 from generation.diffusion.lora_files import Change
 from generation.diffusion.lora_layout import Names, highest_rank, read_head, the_file
 from generation.diffusion.loras import Loras, layer_sizes, layers_of, take_off
@@ -183,6 +183,25 @@ class SlottedLoras(Loras):
             if layer.disable_adapters == is_on:
                 layer.enable_adapters(is_on)
         freeze(self._part)
+
+
+def new_loras(parts: Mapping[str, torch.nn.Module], known: Names, options: LoadOptions) -> Loras:
+    """LoRAs over *parts*, with a slot where the transformer is compiled. To be made before it is.
+
+    Args:
+        parts: Those that a LoRA may change, by the pipeline's names.
+        known: The names that their layers go by.
+    """
+    if not options.compiling.is_wanted:
+        return Loras(parts, known, options.offloading, most=options.max_loras)
+    return SlottedLoras(
+        parts,
+        known,
+        options.offloading,
+        options.compiling,
+        most=options.max_loras,
+        rank=options.lora_rank,
+    )
 
 
 def _is_plain(weight: torch.Tensor) -> bool:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -43,6 +44,9 @@ TILE = 512
 #: activation (2 x 4) and both put together (5).
 BLOCK_WIDTHS = 18
 
+#: The names of tensors in a block, up to its number.
+_BLOCK = re.compile(r"(?:[^.\d][^.]*\.)+\d+(?=\.)")
+
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
@@ -56,6 +60,10 @@ class Sizes:
             that a picture follows at once; 0 without one.
         controlnets: All ControlNets that presets name together.
         block: The largest block of the transformer.
+        around: All of the transformer that stands in no block.
+        text_blocks: What is there at once while text encoders stream through block by block: two
+            of the largest blocks, and all that stands in none.
+        text_layers: The same layer by layer: the two largest tensors.
         width: Channels of the transformer (3072 in FLUX.1), not bytes.
         value: Bytes of one value in the model's number format.
     """
@@ -66,6 +74,9 @@ class Sizes:
     controlnet: int = 0
     controlnets: int = 0
     block: int = 0
+    around: int = 0
+    text_blocks: int = 0
+    text_layers: int = 0
     width: int = 3072
     value: int = 2
 
@@ -150,17 +161,18 @@ def need(level: OffloadLevel, sizes: Sizes, pixels: int, tokens: int) -> int:
     denoising = denoising_bytes(sizes, pixels, tokens)
     decoding = decoding_bytes(sizes, pixels)
     denoiser = sizes.transformer + sizes.controlnet
-    # Of FLUX.1's text encoders two blocks and the table of words are a ninth, and the layers around
-    # the transformer's blocks a fifth of a block; a layer is a sixth. Two at a time are there, one
-    # that works and one on its way; they are gone before the picture is decoded.
-    encoding, around = sizes.text_encoders // 9, sizes.block // 5
+    # Two at a time are there, one that works and one on its way; they are gone before the picture
+    # is decoded. A layer is a sixth of FLUX.1's block, and a third at most of FLUX.2's.
+    encoding, around = sizes.text_blocks, sizes.around
     highest = {
         "resident": denoiser + sizes.text_encoders + max(denoising, decoding),
         "text-offload": denoiser + max(encoding, denoising, decoding),
         "model-offload": max(sizes.text_encoders, denoiser + denoising, decoding),
         "group-offload": max(encoding, around + 2 * sizes.block + denoising, decoding),
         "sequential-offload": max(
-            encoding // 2, around + sizes.block // 3 + denoising, decoding_bytes(sizes, TILE**2)
+            sizes.text_layers,
+            around + sizes.block // 3 + denoising,
+            decoding_bytes(sizes, TILE**2),
         ),
     }[level]
     return highest + sizes.vae + OVERHEAD
@@ -190,37 +202,60 @@ def decoding_bytes(sizes: Sizes, pixels: int) -> int:
     return pixels * DECODER_CHANNELS * DECODER_TENSORS * sizes.value
 
 
-def read_sizes(folder: Path, value: int, formats: Mapping[str, Format] | None = None) -> Sizes:
+def read_sizes(
+    folder: Path,
+    value: int,
+    formats: Mapping[str, Format] | None = None,
+    is_read: Mapping[str, Callable[[str], bool]] | None = None,
+) -> Sizes:
     """The sizes of the pipeline in *folder*, from the heads of its files.
 
     Args:
         value: Bytes of one value in the format that it will be loaded in.
         formats: Those of parts that are kept in another way, by the names of their folders.
+        is_read: Of parts that are not loaded whole, whether the tensor of a name is.
     """
-    formats = formats or {}
+    formats, is_read = formats or {}, is_read or {}
+
+    def tensors(part: str) -> dict[str, tuple[int, ...]]:
+        wanted, found = is_read.get(part), shapes(folder / part)
+        return {name: found[name] for name in found if wanted is None or wanted(name)}
 
     def size(part: str, shapes: Mapping[str, tuple[int, ...]]) -> int:
         return formats.get(part, Format(value)).bytes(shapes)
 
-    transformer = shapes(folder / "transformer")
-    blocks: dict[str, dict[str, tuple[int, ...]]] = {}
-    for name, shape in transformer.items():
-        first, _, rest = name.partition(".")
-        if first.endswith("blocks"):
-            blocks.setdefault(f"{first}.{rest.partition('.')[0]}", {})[name] = shape
+    transformer = tensors("transformer")
+    blocks = blocks_of(transformer)
+    inside = set().union(*blocks)
+    texts = {name: tensors(name) for name in _parts(folder) if name.startswith("text_encoder")}
+    text_blocks, around_them, layers = [0], 0, [0]
+    for name, text in texts.items():
+        own = blocks_of(text)
+        text_blocks += [size(name, block) for block in own]
+        layers += [size(name, {key: shape}) for key, shape in text.items()]
+        around_them += size(name, text) - sum(size(name, block) for block in own)
     config = json.loads((folder / "transformer" / "config.json").read_text(encoding="utf-8"))
     return Sizes(
         transformer=size("transformer", transformer),
-        text_encoders=sum(
-            size(name, shapes(folder / name))
-            for name in _parts(folder)
-            if name.startswith("text_encoder")
-        ),
-        vae=size("vae", shapes(folder / "vae")),
-        block=max((size("transformer", block) for block in blocks.values()), default=0),
+        text_encoders=sum(size(*text) for text in texts.items()),
+        vae=size("vae", tensors("vae")),
+        block=max((size("transformer", block) for block in blocks), default=0),
+        around=size("transformer", {k: v for k, v in transformer.items() if k not in inside}),
+        text_blocks=around_them + 2 * max(text_blocks),
+        text_layers=sum(sorted(layers)[-2:]),
         width=config["num_attention_heads"] * config["attention_head_dim"],
         value=value,
     )
+
+
+def blocks_of(tensors: Mapping[str, tuple[int, ...]]) -> list[dict[str, tuple[int, ...]]]:
+    """The blocks among *tensors*, which are shapes by their names: those that begin with the same
+    name and number, as "encoder.block.3"."""
+    blocks: dict[str, dict[str, tuple[int, ...]]] = {}
+    for name, shape in tensors.items():
+        if found := _BLOCK.match(name):
+            blocks.setdefault(found[0], {})[name] = shape
+    return list(blocks.values())
 
 
 def is_quantized(layer: str, kept: Collection[str]) -> bool:
@@ -256,6 +291,7 @@ def with_lora_slot(sizes: Sizes, layers: Iterable[tuple[int, ...]], rank: int) -
         sizes,
         transformer=sizes.transformer + added,
         block=int(sizes.block * (1 + share)),
+        around=int(sizes.around * (1 + share)),
     )
 
 

@@ -90,6 +90,17 @@ def packing(found: Path) -> str | None:
     return None if name is None else f"GGUF {name}"
 
 
+def check_packing(found: Path, wanted: str, setting: str = "quantization") -> None:
+    """Raise ModelUnavailable where the weights in *found*, a file or a folder, are packed in fewer
+    bits already, and *wanted* by the *setting* is to pack them again."""
+    how = packing(found)
+    if how is not None and wanted != "none":
+        raise ModelUnavailable(
+            f"the weights in {found} are packed in fewer bits already ({how}): set"
+            f' model.{setting} to "none"'
+        )
+
+
 def stored_bytes(folder: Path) -> dict[str, int]:
     """Bytes of every tensor in the safetensors files of *folder*."""
     found: dict[str, int] = {}

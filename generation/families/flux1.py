@@ -34,8 +34,7 @@ from generation.diffusion.denoisers import prepare
 from generation.diffusion.drafts import reduced_noise
 from generation.diffusion.embeddings import Embeddings
 from generation.diffusion.family import Call, LoadOptions, Model, Open, StepDone
-from generation.diffusion.lora_slot import SlottedLoras
-from generation.diffusion.loras import Loras
+from generation.diffusion.lora_slot import new_loras
 from generation.diffusion.offloading import Role
 from generation.diffusion.pipelines import new_pipeline, shared_copy, tiling
 from generation.diffusion.quantization import Precision
@@ -126,22 +125,9 @@ class Flux1:
         self._preview = preview
         # Before hooks and LoRAs change the original.
         self._unchanged = shared_copy(base.transformer)
-        self.loras = self._new_loras()
+        self.loras = new_loras(self.changed_by_loras, flux1_names, options)
         prepare_denoiser(base.transformer)
         options.compiling.compile_decoder(base.vae)
-
-    def _new_loras(self) -> Loras:
-        options, parts = self.options, self.changed_by_loras
-        if not options.compiling.is_wanted:
-            return Loras(parts, flux1_names, options.offloading, most=options.max_loras)
-        return SlottedLoras(
-            parts,
-            flux1_names,
-            options.offloading,
-            options.compiling,
-            most=options.max_loras,
-            rank=options.lora_rank,
-        )
 
     @staticmethod
     def read_sizes(
@@ -157,19 +143,19 @@ class Flux1:
             "text_encoder_2": memory.Format(text, layers(precision.text), KEPT_IN_TEXT),
         }
         sizes = memory.read_sizes(folder, value, formats)
-        whole, block = flux1_files.sizes(transformer or folder, formats["transformer"])
+        whole, block, around = flux1_files.sizes(transformer or folder, formats["transformer"])
         texts = sizes.text_encoders
         if weight_files.packing(t5 := folder / "text_encoder_2") is not None:
             texts = formats["text_encoder"].bytes(memory.shapes(folder / "text_encoder"))
             texts += sum(weight_files.stored_bytes(t5).values())
-        return replace(sizes, transformer=whole, block=block, text_encoders=texts)
+        return replace(sizes, transformer=whole, block=block, around=around, text_encoders=texts)
 
     @classmethod
     def load(cls, folder: Path, options: LoadOptions) -> Model:
         """The model in *folder*, in main memory; its parts are not placed yet."""
         precision = options.precision
-        flux1_files.check_packing(options.transformer or folder, precision.transformer)
-        flux1_files.check_packing(
+        weight_files.check_packing(options.transformer or folder, precision.transformer)
+        weight_files.check_packing(
             folder / "text_encoder_2", precision.text, "text_encoder_quantization"
         )
         given = {}

@@ -80,23 +80,12 @@ def check(found: Path, folder: Path, wanted: str) -> None:
     """Raise ModelUnavailable where the transformer in *found*, a file or a folder, does not go with
     the other parts of the model in *folder*, or not with what is *wanted* of its bits. Loads
     nothing."""
-    check_packing(found, wanted)
+    weight_files.check_packing(found, wanted)
     config = json.loads((folder / "transformer" / "config.json").read_text(encoding="utf-8"))
     if found.is_file():
         _config(found, config, converted_shapes(found, weight_files.read(found)))
     elif sentence := unfit.transformer(weight_files.transformer_folder(found), config):
         raise ModelUnavailable(sentence)
-
-
-def check_packing(found: Path, wanted: str, setting: str = "quantization") -> None:
-    """Raise ModelUnavailable where the weights in *found*, a file or a folder, are packed in fewer
-    bits already, and *wanted* by the *setting* is to pack them again."""
-    packing = weight_files.packing(found)
-    if packing is not None and wanted != "none":
-        raise ModelUnavailable(
-            f"the weights in {found} are packed in fewer bits already ({packing}): set"
-            f' model.{setting} to "none"'
-        )
 
 
 def load_transformer(
@@ -169,9 +158,9 @@ def converted_shapes(file: Path, stored: Mapping[str, Stored]) -> Shapes:
     return shapes
 
 
-def sizes(found: Path, form: Format) -> tuple[int, int]:
-    """Bytes that the transformer in *found*, a file or a folder, takes in memory, and those of its
-    largest block.
+def sizes(found: Path, form: Format) -> tuple[int, int, int]:
+    """Bytes that the transformer in *found*, a file or a folder, takes in memory, those of its
+    largest block, and those of all that stands in none.
 
     Args:
         form: How plain numbers are kept; packed ones stay as they are.
@@ -182,7 +171,7 @@ def sizes(found: Path, form: Format) -> tuple[int, int]:
         total += taken
         if block := re.match(r"(single_)?transformer_blocks\.\d+", name):
             blocks[block[0]] = blocks.get(block[0], 0) + taken
-    return total, max(blocks.values(), default=0)
+    return total, max(blocks.values(), default=0), total - sum(blocks.values())
 
 
 def _taken(found: Path, form: Format) -> Iterator[tuple[str, int]]:

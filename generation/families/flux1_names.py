@@ -1,9 +1,7 @@
 """Names that FLUX.1's layers go by, in the files of those who train them, and in diffusers.
 
-Black Forest Labs' own code and diffusers name the layers differently, and cut them differently:
-one matrix for queries, keys and values there (and for the MLP too, in a single-stream block) is
-three or four here. Trainers write either, with dots or underscores and a prefix of theirs. The
-tables follow diffusers' ``convert_flux_transformer_checkpoint_to_diffusers``.
+In a single-stream block BFL has one matrix for queries, keys, values and the MLP, which are four
+in diffusers. The tables follow its ``convert_flux_transformer_checkpoint_to_diffusers``.
 """
 
 from __future__ import annotations
@@ -12,26 +10,15 @@ import re
 from collections.abc import Iterable
 
 from generation.diffusion.lora_layout import Place, Rows
-
-
-def whole(rows: int, columns: int) -> tuple[slice, ...]:
-    """All rows."""
-    return (slice(0, rows),)
-
-
-def swapped(rows: int, columns: int) -> tuple[slice, ...]:
-    """The second half before the first: BFL's last norm makes shift and scale, diffusers' scale
-    and shift."""
-    return (slice(rows // 2, rows), slice(0, rows // 2))
-
-
-def third(number: int) -> Rows:
-    """A third of the rows: queries, keys or values, from 0."""
-
-    def rows_of(rows: int, columns: int) -> tuple[slice, ...]:
-        return (slice(rows * number // 3, rows * (number + 1) // 3),)
-
-    return rows_of
+from generation.diffusion.lora_names import (
+    OTHERS,
+    QKV,
+    Table,
+    TransformerNames,
+    swapped,
+    told_by,
+    whole,
+)
 
 
 def of_linear1(number: int) -> Rows:
@@ -44,12 +31,11 @@ def of_linear1(number: int) -> Rows:
     return rows_of
 
 
-#: What is fused in BFL's names.
-QKV = tuple(third(number) for number in range(3))
+#: What BFL fuses in it.
 LINEAR1 = tuple(of_linear1(number) for number in range(4))
 
 #: Layers of a double-stream block: BFL's name, diffusers' names, and how the rows are cut.
-DOUBLE: tuple[tuple[str, tuple[str, ...], tuple[Rows, ...]], ...] = (
+DOUBLE: Table = (
     ("img_attn.qkv", ("attn.to_q", "attn.to_k", "attn.to_v"), QKV),
     ("img_attn.proj", ("attn.to_out.0",), (whole,)),
     ("txt_attn.qkv", ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"), QKV),
@@ -63,14 +49,14 @@ DOUBLE: tuple[tuple[str, tuple[str, ...], tuple[Rows, ...]], ...] = (
 )
 
 #: Those of a single-stream block.
-SINGLE: tuple[tuple[str, tuple[str, ...], tuple[Rows, ...]], ...] = (
+SINGLE: Table = (
     ("linear1", ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"), LINEAR1),
     ("linear2", ("proj_out",), (whole,)),
     ("modulation.lin", ("norm.linear",), (whole,)),
 )
 
 #: Those outside of blocks.
-OUTSIDE: tuple[tuple[str, tuple[str, ...], tuple[Rows, ...]], ...] = (
+OUTSIDE: Table = (
     ("img_in", ("x_embedder",), (whole,)),
     ("txt_in", ("context_embedder",), (whole,)),
     ("time_in.in_layer", ("time_text_embed.timestep_embedder.linear_1",), (whole,)),
@@ -84,13 +70,13 @@ OUTSIDE: tuple[tuple[str, tuple[str, ...], tuple[Rows, ...]], ...] = (
 )
 
 #: XLabs' LoRAs hang on its attention processors, of double- and single-stream blocks.
-XLABS_DOUBLE: tuple[tuple[str, tuple[str, ...], tuple[Rows, ...]], ...] = (
+XLABS_DOUBLE: Table = (
     ("processor.qkv_lora1", ("attn.to_q", "attn.to_k", "attn.to_v"), QKV),
     ("processor.proj_lora1", ("attn.to_out.0",), (whole,)),
     ("processor.qkv_lora2", ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"), QKV),
     ("processor.proj_lora2", ("attn.to_add_out",), (whole,)),
 )
-XLABS_SINGLE: tuple[tuple[str, tuple[str, ...], tuple[Rows, ...]], ...] = (
+XLABS_SINGLE: Table = (
     ("processor.qkv_lora", ("attn.to_q", "attn.to_k", "attn.to_v"), QKV),
     ("processor.proj_lora", ("proj_out",), (whole,)),
 )
@@ -115,11 +101,7 @@ T5_LAYER = (
     *(f"layer.1.DenseReluDense.{name}" for name in ("wi_0", "wi_1", "wo")),
 )
 
-#: What trainers put before the names of layers, with underscores for dots.
-OF_TRANSFORMER = re.compile(
-    r"(?:base_model_model_|model_diffusion_model_|diffusion_model_|lora_unet_|lora_transformer_"
-    r"|lycoris_|unet_|transformer_(?!blocks_))*"
-)
+#: What trainers put before the names of layers, with dots.
 DOTTED = re.compile(r"^(base_model\.model|(model\.)?diffusion_model|transformer)\.")
 OF_CLIP = re.compile(
     r"(?:lora_te1?_|text_encoder_|text_encoders_clip_l_transformer_|clip_l_transformer_)"
@@ -131,23 +113,8 @@ OF_T5 = re.compile(
     r"(?=encoder_block_)"
 )
 
-#: Names that only layers of other families have, and the family in words.
-OTHERS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (
-        re.compile(r"(down|up)_blocks_|mid_block_|(in|out)put_blocks_|middle_block_"),
-        "Stable Diffusion 1.5, 2 or XL",
-    ),
-    (
-        re.compile(r"(double|single)_stream_modulation|to_qkv_mlp_proj|ff_context_linear_in"),
-        "FLUX.2",
-    ),
-    (re.compile(r"joint_blocks_|attn2_to_out|pos_embed_proj"), "Stable Diffusion 3"),
-    (re.compile(r"transformer_blocks_\d+_(img|txt)_m(lp|od)_"), "Qwen-Image"),
-    (re.compile(r"(noise|context)_refiner_|(^|_)layers_\d+_attention_"), "Z-Image or Lumina"),
-    (re.compile(r"(^|_)blocks_\d+_(self_attn|cross_attn|ffn)_"), "Wan"),
-    (re.compile(r"double_stream_blocks_|caption_projection_"), "HiDream"),
-    (re.compile(r"distilled_guidance_layer"), "Chroma"),
-)
+#: Names that only layers of FLUX.2 have.
+FLUX2 = re.compile(r"(double|single)_stream_modulation|to_qkv_mlp_proj|ff_context_linear_in")
 
 
 def places(name: str) -> tuple[Place, ...]:
@@ -164,15 +131,7 @@ def places(name: str) -> tuple[Place, ...]:
     ):
         if found := prefix.match(flat):
             return _in_text_encoder(flat[found.end() :], part, block, layers)
-    start = OF_TRANSFORMER.match(flat)
-    flat = flat[start.end() if start else 0 :]
-    for stem, block, table in _BLOCKS:
-        if found := re.fullmatch(rf"{stem}_(\d+)_(.+)", flat):
-            return tuple(
-                Place("transformer", f"{block}.{found[1]}.{module}", rows)
-                for module, rows in table.get(found[2], ())
-            )
-    return tuple(Place("transformer", module, rows) for module, rows in _OUTSIDE.get(flat, ()))
+    return _NAMES.places(name)
 
 
 def norm(name: str) -> str | None:
@@ -189,12 +148,7 @@ def norm(name: str) -> str | None:
 
 def other_family(names: Iterable[str]) -> str | None:
     """The family, in words, that a layer of *names* belongs to; None where none tells."""
-    for name in names:
-        flat = name.replace(".", "_")
-        for pattern, family in OTHERS:
-            if pattern.search(flat):
-                return family
-    return None
+    return told_by(names, ((FLUX2, "FLUX.2"), *OTHERS))
 
 
 def _in_text_encoder(
@@ -211,32 +165,4 @@ def _in_text_encoder(
     )
 
 
-def _table(
-    *tables: tuple[tuple[str, tuple[str, ...], tuple[Rows, ...]], ...],
-) -> dict[str, tuple[tuple[str, Rows], ...]]:
-    """Layers of *tables* by BFL's names with underscores."""
-    return {
-        bfl.replace(".", "_"): tuple(zip(modules, rows, strict=True))
-        for table in tables
-        for bfl, modules, rows in table
-    }
-
-
-def _own(
-    table: tuple[tuple[str, tuple[str, ...], tuple[Rows, ...]], ...],
-) -> dict[str, tuple[tuple[str, Rows], ...]]:
-    """The same by diffusers' names, each of which is one whole layer."""
-    return {
-        module.replace(".", "_"): ((module, whole),)
-        for _, modules, _ in table
-        for module in modules
-    }
-
-
-_BLOCKS = (
-    ("double_blocks", "transformer_blocks", _table(DOUBLE, XLABS_DOUBLE)),
-    ("single_blocks", "single_transformer_blocks", _table(SINGLE, XLABS_SINGLE)),
-    ("transformer_blocks", "transformer_blocks", _own(DOUBLE)),
-    ("single_transformer_blocks", "single_transformer_blocks", _own(SINGLE)),
-)
-_OUTSIDE = _table(OUTSIDE) | _own(OUTSIDE)
+_NAMES = TransformerNames.of(DOUBLE, SINGLE, OUTSIDE, XLABS_DOUBLE, XLABS_SINGLE)

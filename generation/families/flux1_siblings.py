@@ -13,8 +13,8 @@ from typing import Any
 
 from diffusers import FluxKontextPipeline, FluxTransformer2DModel
 
+from generation.diffusion import weight_files
 from generation.diffusion.family import LoadOptions
-from generation.diffusion.weight_files import transformer_folder
 from generation.errors import ModelUnavailable
 from generation.families import flux1_files
 
@@ -45,7 +45,7 @@ def load_filling(
             f"{folder} is a file: a model that fills is named by its repository or its folder"
         )
     transformer: FluxTransformer2DModel = FluxTransformer2DModel.from_pretrained(
-        transformer_folder(folder),
+        weight_files.transformer_folder(folder),
         dtype=options.precision.dtype,
         use_safetensors=True,
         local_files_only=True,
@@ -63,7 +63,7 @@ def load_editing(
     Raises:
         ModelUnavailable: It does not go with the other parts; with the way out.
     """
-    flux1_files.check_packing(found, options.precision.transformer)
+    weight_files.check_packing(found, options.precision.transformer)
     transformer = flux1_files.transformer_beside(found, base.config, options.precision.dtype, kept)
     options.quantize(transformer, options.precision.transformer, "denoiser", kept)
     return transformer

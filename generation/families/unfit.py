@@ -14,15 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from generation.diffusion import lora_layout, memory
-from generation.families import flux1_names
+from generation.families import flux1_names, flux2_names
 
 DEV = "black-forest-labs/FLUX.1-dev"
+KLEIN = "black-forest-labs/FLUX.2-klein-4B"
 
 #: The pipelines of models that draw by words, and perhaps edit by them.
 FLUX1 = ("FluxPipeline", "FluxKontextPipeline")
+FLUX2 = "Flux2KleinPipeline"
+
+#: Those of models that are looked at closer.
+JUDGED = (*FLUX1, FLUX2)
 
 #: Those of models that edit.
-EDITING = ("FluxKontextPipeline",)
+EDITING = ("FluxKontextPipeline", FLUX2)
 
 #: What to do about models that other pipelines of diffusers draw with, by the beginning of the
 #: pipeline's name; the first one that fits counts.
@@ -42,13 +47,24 @@ WAYS: tuple[tuple[str, str], ...] = (
         f" {DEV} as model.repository",
     ),
     (
+        "Flux2KleinBase",
+        "is not distilled: it is made to be trained further, and takes 50 steps with two"
+        f" evaluations each, which this bot does not do: name {KLEIN} as model.repository",
+    ),
+    (
+        "Flux2KleinKV",
+        "draws by another pipeline, which keeps what it knows of the pictures that it was shown,"
+        f" and which this bot does not know: name {KLEIN} as model.repository",
+    ),
+    (
         "Flux2",
-        "is FLUX.2, whose architecture this bot does not know: name a model of FLUX.1 as"
-        f" model.repository, such as {DEV}",
+        "is a larger FLUX.2, of which this bot knows the family klein alone: name"
+        f" {KLEIN} as model.repository",
     ),
     (
         "",
-        f"is not of FLUX.1's architecture: name one that is as model.repository, such as {DEV}",
+        "is neither of FLUX.1's architecture nor of FLUX.2-klein's: name one that is as"
+        f" model.repository, such as {KLEIN}",
     ),
 )
 
@@ -59,8 +75,11 @@ KNOWN = {
     "black-forest-labs/flux.1-depth-dev": "FluxControlPipeline",
     "black-forest-labs/flux.1-redux-dev": "FluxPriorReduxPipeline",
     "black-forest-labs/flux.2-dev": "Flux2Pipeline",
-    "black-forest-labs/flux.2-klein-4b": "Flux2KleinPipeline",
-    "black-forest-labs/flux.2-klein-9b": "Flux2KleinPipeline",
+    "black-forest-labs/flux.2-klein-4b": FLUX2,
+    "black-forest-labs/flux.2-klein-9b": FLUX2,
+    "black-forest-labs/flux.2-klein-base-4b": "Flux2KleinBasePipeline",
+    "black-forest-labs/flux.2-klein-base-9b": "Flux2KleinBasePipeline",
+    "black-forest-labs/flux.2-klein-9b-kv": "Flux2KleinKVPipeline",
     "stabilityai/stable-diffusion-xl-base-1.0": "StableDiffusionXLPipeline",
     "stabilityai/stable-diffusion-3.5-large": "StableDiffusion3Pipeline",
     "stabilityai/stable-diffusion-3.5-medium": "StableDiffusion3Pipeline",
@@ -82,12 +101,26 @@ OTHER_CONTROLNETS = {
 
 def by_name(repository: str) -> str | None:
     """Why the model *repository* on the Hub cannot be drawn with, where its name alone says so."""
-    pipeline = KNOWN.get(repository.lower())
-    return None if pipeline is None else f"{repository} {_way(pipeline)}"
+    pipeline = KNOWN.get(repository.lower(), FLUX2)
+    return None if pipeline in JUDGED else f"{repository} {_way(pipeline)}"
+
+
+def pipeline(folder: Path | None, *names: str | None) -> str:
+    """The class of the pipeline in *folder*, or of the first repository among *names* that is
+    known; FLUX.1's where nothing tells.
+
+    Raises:
+        OSError, ValueError: Its files are damaged.
+    """
+    if folder is not None and (index := folder / "model_index.json").is_file():
+        found: str = _json(index).get("_class_name", FLUX1[0])
+        return found
+    known = (KNOWN.get(name.lower()) for name in names if name is not None)
+    return next(filter(None, known), FLUX1[0])
 
 
 def model(folder: Path, *, has_own_transformer: bool = True) -> str | None:
-    """Why the pipeline in *folder* cannot be drawn with as one of FLUX.1's.
+    """Why the pipeline in *folder* cannot be drawn with as one of FLUX.1's or FLUX.2-klein's.
 
     Args:
         has_own_transformer: Whether it draws with the transformer in there.
@@ -99,9 +132,11 @@ def model(folder: Path, *, has_own_transformer: bool = True) -> str | None:
     if not index.is_file():
         return _without_index(folder)
     parts = _json(index)
-    pipeline = parts.get("_class_name")
-    if pipeline not in FLUX1:
-        return f"{folder} {_way(str(pipeline))} (its model_index.json says {pipeline})"
+    name = parts.get("_class_name")
+    if name == FLUX2:
+        return _klein(folder, parts, has_own_transformer)
+    if name not in FLUX1:
+        return f"{folder} {_way(str(name))} (its model_index.json says {name})"
     missing = [name for name in ("text_encoder", "text_encoder_2", "vae") if not _has(parts, name)]
     if missing:
         return (
@@ -128,6 +163,45 @@ def edits_nothing(name: str) -> str:
         f"{name} edits no pictures: name a model that does as kontext of the preset, such as"
         " black-forest-labs/FLUX.1-Kontext-dev"
     )
+
+
+def _klein(folder: Path, parts: dict[str, Any], has_own_transformer: bool) -> str | None:
+    """Why the pipeline in *folder*, of the class of FLUX.2-klein's, cannot be drawn with."""
+    if not has_own_transformer:
+        return (
+            f"{folder} is FLUX.2-klein, and model.transformer stands in for a transformer of FLUX.1"
+            " alone: leave it out"
+        )
+    names = ("text_encoder", "tokenizer", "transformer", "vae")
+    missing = [name for name in names if not _has(parts, name)]
+    if missing:
+        return (
+            f"the model in {folder} has no {' and no '.join(missing)}: name a whole one, such as"
+            f" {KLEIN}, as model.repository"
+        )
+    if not parts.get("is_distilled"):
+        return f"{folder} {_way('Flux2KleinBase')}"
+    transformer = _json(folder / "transformer" / "config.json")
+    text = _json(folder / "text_encoder" / "config.json")
+    vae = _json(folder / "vae" / "config.json")
+    if (name := transformer.get("_class_name")) != "Flux2Transformer2DModel":
+        return f"the transformer in {folder} is a {name}, and none of FLUX.2's: name another model"
+    if (name := text.get("model_type")) != "qwen3":
+        return f"the text encoder in {folder} is a {name}, and no Qwen3: name another model"
+    own, given = transformer.get("in_channels", 128), 4 * vae.get("latent_channels", 32)
+    if own != given:
+        return (
+            f"the transformer in {folder} takes {own} channels, and its VAE gives {given}: name a"
+            f" whole model, such as {KLEIN}, as model.repository"
+        )
+    # Three states side by side are what it reads; see flux2_text.py.
+    wide, states = transformer.get("joint_attention_dim"), 3 * text.get("hidden_size", 0)
+    if wide != states:
+        return (
+            f"the transformer in {folder} was not made for its text encoder: its"
+            f" joint_attention_dim is {wide}, and three states of the text encoder are {states}"
+        )
+    return None
 
 
 def channels(name: str, own: int, given: int) -> str | None:
@@ -196,8 +270,8 @@ def controlnet(folder: Path) -> str | None:
     )
 
 
-def lora(file: Path, folder: Path | None, *, is_control: bool) -> str | None:
-    """Why the LoRA in *file* cannot be drawn with by the pipeline in *folder*.
+def lora(file: Path, kind: str, folder: Path | None, *, is_control: bool) -> str | None:
+    """Why the LoRA in *file* cannot be drawn with by the pipeline in *folder*, of the class *kind*.
 
     Args:
         folder: None where the model is not here, or in a format whose shapes are not known.
@@ -208,7 +282,8 @@ def lora(file: Path, folder: Path | None, *, is_control: bool) -> str | None:
     """
     head = lora_layout.read_head(file)
     sizes = None if folder is None else _layer_sizes(folder)
-    sentence = lora_layout.complaint(head, flux1_names, sizes, is_control=is_control)
+    known: lora_layout.Names = flux2_names if kind == FLUX2 else flux1_names
+    sentence = lora_layout.complaint(head, known, sizes, is_control=is_control)
     return None if sentence is None else f"{file.name} cannot be used: {sentence}"
 
 
@@ -251,6 +326,7 @@ def _layer_sizes(folder: Path) -> dict[str, dict[str, tuple[int, int]]]:
             if name.endswith(".weight") and len(shape) == 2
         }
         for part in ("transformer", "text_encoder", "text_encoder_2")
+        if (folder / part).is_dir()
     }
 
 

@@ -38,6 +38,16 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def klein(tmp_path_factory):
+    """Folder of a random model of FLUX.2-klein's classes, in the genuine format."""
+    from generation.demo import tiny_flux2
+
+    folder = tmp_path_factory.mktemp("klein")
+    tiny_flux2.build(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def square(tmp_path_factory):
     """A clean control image."""
     file = tmp_path_factory.mktemp("control") / "square.png"

@@ -28,8 +28,10 @@ def alike(a, b):
 
 
 def new_engine(tiny, **changes):
+    """An engine for FLUX.1's random model in the folder *tiny*, or for the pipeline that it is."""
     options = {"device": "cpu", "max_sequence_length": 32, "threads": 1, **changes}
-    return DiffusionEngine(str(tiny / "flux"), **options)
+    pipeline = tiny if (tiny / "model_index.json").is_file() else tiny / "flux"
+    return DiffusionEngine(str(pipeline), **options)
 
 
 def model(engine):

@@ -1,0 +1,556 @@
+"""FLUX.2-klein, on a random model of its classes, beside diffusers' own pipeline."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import Flux2KleinPipeline
+from safetensors.torch import load_file, save_file
+from torch._dynamo.utils import counters
+
+from bot.assembly.unfit_weights import unfit_model, unfit_presets
+from bot.config import Config
+from generation.diffusion.memory import OFFLOAD_LEVELS
+from generation.diffusion.tensors import plain_tensors, stored_bytes
+from generation.errors import DegenerateResult, GenerationCancelled, ModelUnavailable
+from generation.families import flux2, flux2_text, unfit
+from generation.families.flux2 import Flux2
+from generation.families.flux2_preview import Flux2Preview
+from generation.kinds import Edit, TextToImage
+from generation.tokens import CHAT, TokenCounter
+from generation.types import GenerationRequest
+from tests.generation.engines import (
+    SmallDevice,
+    ignore,
+    model,
+    new_engine,
+    offloading,
+    pixels,
+    same,
+)
+from tests.generation.hub_on_loopback import Hub, Repository
+from tests.samples import opened, picture
+
+TOKENS = 48
+
+CAT = GenerationRequest(
+    prompt="a cat", num_inference_steps=3, guidance_scale=1.0, width=96, height=64, seed=7
+)
+
+
+def engine_for(klein, **changes):
+    engine = new_engine(klein, **{"max_sequence_length": TOKENS, **changes})
+    engine.load()
+    return engine
+
+
+def on_small_device(klein, **changes):
+    device = SmallDevice()
+    return engine_for(klein, choose_device=lambda *asked: device, **changes)
+
+
+@pytest.fixture(scope="module")
+def engine(klein):
+    """The engine that the tests share: what one does to it, the next must not notice."""
+    engine = engine_for(klein)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def bare(klein):
+    """diffusers' own pipeline over the same files."""
+    pipe = Flux2KleinPipeline.from_pretrained(klein, local_files_only=True)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@pytest.fixture(scope="module")
+def lora(tmp_path_factory):
+    """A LoRA under BFL's names, as ai-toolkit writes them, of a layer of each sort."""
+    dice = torch.Generator().manual_seed(5)
+    tensors = {}
+    for name, rows, columns in (
+        ("double_blocks.0.img_attn.qkv", 96, 32),
+        ("double_blocks.0.txt_mlp.2", 32, 96),
+        ("single_blocks.1.linear1", 288, 32),
+        ("single_blocks.1.linear2", 32, 128),
+        ("final_layer.adaLN_modulation.1", 64, 32),
+    ):
+        for part, shape in (("lora_A", (2, columns)), ("lora_B", (rows, 2))):
+            tensors[f"diffusion_model.{name}.{part}.weight"] = torch.randn(shape, generator=dice)
+    file = tmp_path_factory.mktemp("lora") / "style.safetensors"
+    save_file(tensors, file)
+    return file
+
+
+def drawn_by(pipe, request, **changes):
+    arguments = {"guidance_scale": 1.0, **changes}
+    image = pipe(
+        prompt=request.prompt,
+        width=request.width,
+        height=request.height,
+        num_inference_steps=request.num_inference_steps,
+        generator=torch.Generator("cpu").manual_seed(request.seed),
+        max_sequence_length=TOKENS,
+        **arguments,
+    ).images[0]
+    return np.asarray(image)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"seed": 8}, {"width": 64, "height": 112}, {"num_inference_steps": 4},
+     {"prompt": "a cat on a mat, and much more than the model reads of any prompt, by far"}],
+    ids=str,
+)  # fmt: skip
+def test_a_picture_is_that_of_diffusers_own_pipeline_bit_for_bit(engine, bare, change):
+    request = replace(CAT, **change)
+    steps = []
+
+    drawn = engine.generate(request, steps.append)
+
+    assert np.array_equal(pixels(drawn), drawn_by(bare, request))
+    assert [step.number for step in steps] == list(range(1, request.num_inference_steps + 1))
+
+
+@pytest.fixture
+def edited(square):
+    """A request to change a picture of its own size."""
+    return replace(CAT, prompt="make it night", kind=Edit(), pictures={"control_image": square})
+
+
+def test_an_edit_is_that_of_diffusers_own_pipeline_bit_for_bit(engine, bare, edited):
+    shown = opened(edited.control_image.read_bytes())
+
+    drawn = engine.generate(edited, ignore)
+
+    assert np.array_equal(pixels(drawn), drawn_by(bare, edited, image=[shown]))
+    words = replace(edited, kind=TextToImage(), pictures={})
+    assert not same(drawn, engine.generate(words, ignore))
+
+
+def test_a_picture_of_any_shape_is_edited(engine, edited, tmp_path):
+    """diffusers refuses those that are more than eight times as wide as high."""
+    narrow = tmp_path / "narrow.png"
+    narrow.write_bytes(picture(640, 32))
+
+    drawn = engine.generate(replace(edited, pictures={"control_image": narrow}), ignore)
+
+    assert drawn.image.size == (edited.width, edited.height)
+
+
+def test_a_quarter_of_the_text_encoder_is_neither_loaded_nor_counted(engine, klein, bare):
+    encoder = model(engine).text_to_image.text_encoder
+    sizes = Flux2.read_sizes(klein, model(engine).options.precision)
+
+    assert len(encoder.layers) == flux2_text.LAYERS[-1] < len(bare.text_encoder.model.layers)
+    assert sizes.text_encoders == sum(weight.nbytes for weight in encoder.parameters())
+    assert sizes.transformer == stored_bytes([bare.transformer])
+    assert sizes.block == stored_bytes([bare.transformer.transformer_blocks[0]])
+
+
+def test_guidance_has_no_effect_and_a_negative_prompt_is_followed_all_the_same(engine, bare):
+    """diffusers follows one where the model's index does not say that it is distilled."""
+    plain = engine.generate(CAT, ignore)
+    assert same(engine.generate(replace(CAT, guidance_scale=9.0), ignore), plain)
+    unlike = replace(CAT, negative_prompt="a dog", true_cfg_scale=2.5)
+    embeds, _ = bare.encode_prompt("a dog", max_sequence_length=TOKENS)
+
+    drawn = engine.generate(unlike, ignore)
+
+    assert not same(drawn, plain)
+    undistilled = Flux2KleinPipeline(**bare.components, is_distilled=False)
+    undistilled.set_progress_bar_config(disable=True)
+    expected = drawn_by(undistilled, CAT, guidance_scale=2.5, negative_prompt_embeds=embeds)
+    assert np.array_equal(pixels(drawn), expected)
+
+
+def test_a_prompt_is_encoded_once(engine):
+    calls = []
+    encoder = model(engine).text_to_image.text_encoder
+    hook = encoder.register_forward_hook(lambda *args: calls.append(1))
+
+    for seed in (1, 2):
+        engine.generate(replace(CAT, prompt="a prompt of its own", seed=seed), ignore)
+
+    hook.remove()
+    assert calls == [1]
+
+
+@pytest.mark.parametrize("level", OFFLOAD_LEVELS)
+def test_every_offload_level_draws_the_same_pixels(klein, engine, lora, edited, level):
+    small = on_small_device(klein, offload_level=level)
+    requests = {
+        "words": CAT,
+        "negative": replace(CAT, negative_prompt="a dog", true_cfg_scale=2.5),
+        "lora": replace(CAT, lora=str(lora)),
+        "edit": edited,
+    }
+
+    for _ in range(2):  # what the first use loads, the second finds
+        for name, request in requests.items():
+            drawn = small.generate(request, ignore)
+            assert same(drawn, engine.generate(request, ignore)), name
+
+    assert small.current_offload_level == level
+
+
+def test_a_picture_that_finds_no_room_is_drawn_one_level_further_down(klein, engine):
+    small = on_small_device(klein)
+    failures = [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")]
+
+    def exhaust(module, args):
+        if failures:
+            raise failures.pop()
+
+    transformer = model(small).text_to_image.transformer
+    transformer.single_transformer_blocks[1].register_forward_pre_hook(exhaust)
+
+    drawn = small.generate(CAT, ignore)
+
+    assert small.current_offload_level == "text-offload"
+    assert same(drawn, engine.generate(CAT, ignore))
+
+
+def test_a_picture_is_given_up_within_a_step(klein, engine):
+    small = on_small_device(klein, offload_level="group-offload")
+    at_rest = offloading(small).device.state["used"]
+    calls = []
+    transformer = model(small).text_to_image.transformer
+    transformer.register_forward_hook(lambda *args: calls.append(1))
+
+    def cancel(step):
+        raise GenerationCancelled
+
+    with pytest.raises(GenerationCancelled):
+        small.generate(replace(CAT, num_inference_steps=9), cancel)
+
+    assert len(calls) <= 2
+    assert offloading(small).device.state["used"] == at_rest
+    assert same(small.generate(CAT, ignore), engine.generate(CAT, ignore))
+
+
+def test_numbers_that_degenerate_are_told_with_their_step(klein):
+    engine = engine_for(klein)
+    calls = []
+
+    def spoil(module, args, output):
+        calls.append(1)
+        return (output[0] * float("nan"),) if len(calls) == 2 else output
+
+    model(engine).text_to_image.transformer.register_forward_hook(spoil)
+
+    with pytest.raises(DegenerateResult, match="step 2"):
+        engine.generate(CAT, ignore)
+
+
+def test_a_vae_short_of_memory_decodes_in_tiles(klein, engine):
+    small = on_small_device(klein)
+    vae, seen = model(small).text_to_image.vae, []
+
+    def exhaust(module, args):
+        seen.append(vae.use_tiling)
+        if len(seen) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    vae.decoder.register_forward_pre_hook(exhaust)
+
+    drawn = small.generate(CAT, ignore)
+
+    assert seen == [False, True]
+    assert same(drawn, engine.generate(CAT, ignore)), "one tile holds such a small picture"
+
+
+def test_a_draft_has_the_coarse_parts_of_its_final_pictures_noise(engine):
+    begun = []
+    transformer = model(engine).text_to_image.transformer
+    hook = transformer.register_forward_pre_hook(
+        lambda module, args, kwargs: begun.append(kwargs["hidden_states"]), with_kwargs=True
+    )
+    final = replace(CAT, width=128, height=128, num_inference_steps=1)
+    engine.generate(final, ignore)
+    engine.generate(replace(final, width=64, height=64, final_width=128, final_height=128), ignore)
+    hook.remove()
+    pipe = model(engine).text_to_image
+
+    def unpacked(tokens):
+        side = int(tokens.shape[1] ** 0.5)
+        return pipe._unpatchify_latents(tokens.mT.reshape(1, -1, side, side))
+
+    whole, reduced = map(unpacked, begun)
+    assert torch.allclose(2 * torch.nn.functional.avg_pool2d(whole, 2), reduced, atol=1e-5)
+
+
+def test_a_lora_does_what_its_changes_do_that_are_merged_by_hand(klein, engine, lora):
+    """BFL's last norm makes shift and scale, diffusers' scale and shift."""
+    of = {name.removeprefix("diffusion_model."): each for name, each in load_file(lora).items()}
+
+    def change(name):
+        return of[f"{name}.lora_B.weight"] @ of[f"{name}.lora_A.weight"]
+
+    merged = Flux2KleinPipeline.from_pretrained(klein, local_files_only=True)
+    merged.set_progress_bar_config(disable=True)
+    double, single = (
+        merged.transformer.transformer_blocks[0],
+        merged.transformer.single_transformer_blocks[1],
+    )
+    q, k, v = change("double_blocks.0.img_attn.qkv").chunk(3)
+    shift, scale = change("final_layer.adaLN_modulation.1").chunk(2)
+    with torch.no_grad():
+        for layer, delta in (
+            (double.attn.to_q, q),
+            (double.attn.to_k, k),
+            (double.attn.to_v, v),
+            (double.ff_context.linear_out, change("double_blocks.0.txt_mlp.2")),
+            (single.attn.to_qkv_mlp_proj, change("single_blocks.1.linear1")),
+            (single.attn.to_out, change("single_blocks.1.linear2")),
+            (merged.transformer.norm_out.linear, torch.cat([scale, shift])),
+        ):
+            layer.weight += 0.5 * delta
+
+    drawn = engine.generate(replace(CAT, lora=str(lora), lora_scale=0.5), ignore)
+
+    assert np.abs(pixels(drawn).astype(int) - drawn_by(merged, CAT)).max() <= 1
+    assert not same(drawn, engine.generate(CAT, ignore))
+
+
+@pytest.mark.parametrize("setting", ["fp8", "int8", "4bit"])
+def test_a_quantized_model_draws_nearly_the_same_and_takes_what_was_planned(klein, engine, setting):
+    quantized = engine_for(klein, quantized=setting, text_quantized=setting.replace("fp8", "int8"))
+
+    drawn, plain = (each.generate(CAT, ignore) for each in (quantized, engine))
+
+    assert 0 < np.abs(pixels(drawn).astype(int) - pixels(plain)).mean() < 12
+    pipe = model(quantized).text_to_image
+    kept = {
+        name.split(".")[0]
+        for name, layer in pipe.transformer.named_modules()
+        if isinstance(layer, torch.nn.Linear) and len(list(plain_tensors(layer.weight))) == 1
+    }
+    assert kept == set(flux2.KEPT)
+    sizes = Flux2.read_sizes(klein, model(quantized).options.precision)
+    # Layers are 16 and 32 wide here, so that scales of rows weigh, and NF4's tables more.
+    assert sizes.transformer <= stored_bytes([pipe.transformer]) < 1.2 * sizes.transformer
+    assert (
+        sizes.text_encoders
+        <= stored_bytes([pipe.text_encoder])
+        < (6 if setting == "4bit" else 1.5) * sizes.text_encoders
+    )
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_its_blocks_are_compiled_by_their_classes(klein, engine):
+    import torch.fx.experimental._config as shapes
+
+    before = shapes.use_duck_shape, torch._dynamo.config.recompile_limit
+    torch._dynamo.reset()
+    counters.clear()
+    try:
+        compiled = engine_for(klein, compiled="on", compiler="aot_eager", pixels=64 * 64)
+        made = counters["stats"]["unique_graphs"]
+        compiled._current.compiling.stance = "fail_on_recompile"
+
+        drawn = compiled.generate(CAT, ignore)
+
+        assert made == 3, "a block of each kind, and the VAE's decoder"
+        assert compiled._current.compiling.failures == {}
+        off = np.abs(pixels(drawn).astype(int) - pixels(engine.generate(CAT, ignore)))
+        assert off.max() <= 1
+    finally:
+        shapes.use_duck_shape, torch._dynamo.config.recompile_limit = before
+        torch._dynamo.reset()
+
+
+def test_loras_of_the_other_family_are_refused_by_its_name(
+    klein, engine, tiny, lora, fox, tmp_path
+):
+    of_flux1 = tmp_path / "kohya.safetensors"
+    layer = "lora_unet_double_blocks_0_img_mod_lin"
+    save_file(
+        {
+            f"{layer}.lora_down.weight": torch.ones(2, 32),
+            f"{layer}.lora_up.weight": torch.ones(192, 2),
+        },
+        of_flux1,
+    )
+    first = new_engine(tiny)
+    first.load()
+
+    with pytest.raises(ModelUnavailable, match=r"it is made for FLUX\.1, and not for this model"):
+        engine.generate(replace(CAT, lora=str(of_flux1)), ignore)
+    with pytest.raises(ModelUnavailable, match="made for another model"):
+        first.generate(replace(fox, lora=str(lora)), ignore)
+    config = Config(
+        model={"repository": str(klein)},
+        presets={
+            "plain": {},
+            "style": {"lora": str(lora)},
+            "kohya": {"lora": str(of_flux1)},
+            "canny": {"controlnet": str(tiny / "controlnet"), "preprocessor": "canny"},
+            "night": {"kind": "edit"},
+            "kontext": {"kontext": "black-forest-labs/FLUX.1-Kontext-dev"},
+        },
+    )
+    found = unfit_presets(config)
+    assert sorted(found) == ["canny", "kohya", "kontext"]
+    assert "leave black-forest-labs/FLUX.1-Kontext-dev out of the preset" in found["kontext"]
+    assert "made for FLUX.1" in found["kohya"]
+    assert f"preset canny: {klein} draws no picture with a ControlNet, but those" in found["canny"]
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "sentence"),
+    [
+        ("model_index.json", {"is_distilled": False}, "is not distilled: it is made to be trained"),
+        ("model_index.json", {"_class_name": "Flux2Pipeline"}, "is a larger FLUX.2, of which this"),
+        ("model_index.json", {"_class_name": "Flux2KleinKVPipeline"}, "draws by another pipeline"),
+        ("model_index.json", {"tokenizer": [None, None]}, "has no tokenizer: name a whole one"),
+        ("transformer/config.json", {"_class_name": "FluxTransformer2DModel"}, "none of FLUX.2's"),
+        ("transformer/config.json", {"in_channels": 64}, "takes 64 channels, and its VAE gives"),
+        ("transformer/config.json", {"joint_attention_dim": 32}, "not made for its text encoder"),
+        ("text_encoder/config.json", {"model_type": "mistral3"}, "is a mistral3, and no Qwen3"),
+    ],
+)  # fmt: skip
+def test_what_is_nearly_the_right_model_is_refused_in_words(
+    klein, tmp_path, file, changes, sentence
+):
+    folder = tmp_path / "model"
+    shutil.copytree(klein, folder)
+    written = folder / file
+    written.write_text(json.dumps({**json.loads(written.read_text()), **changes}))
+
+    with pytest.raises(ModelUnavailable) as raised:
+        new_engine(folder).load()
+
+    assert sentence in str(raised.value)
+    assert unfit_model(Config(model={"repository": str(folder)})) == str(raised.value)
+
+
+def test_a_transformer_of_its_own_is_refused_before_and_while_it_is_loaded(klein):
+    named = {"repository": str(klein), "transformer": str(klein)}
+
+    with pytest.raises(ModelUnavailable) as raised:
+        new_engine(klein, transformer=str(klein)).load()
+
+    assert "stands in for a transformer of FLUX.1 alone: leave it out" in str(raised.value)
+    assert unfit_model(Config(model=named)) == str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("FLUX.2-klein-4B", None),
+        ("FLUX.2-dev", "is a larger FLUX.2"),
+        ("FLUX.2-klein-base-4B", "is not distilled"),
+    ],
+)
+def test_models_that_everybody_knows_are_told_apart_by_their_names(name, sentence):
+    found = unfit.by_name(f"black-forest-labs/{name}")
+
+    assert found is None if sentence is None else sentence in found
+
+
+class LinearVae:
+    """A stand-in whose decoder is linear, and which encodes nothing that it could not decode."""
+
+    device, dtype = torch.device("cpu"), torch.float32
+
+    class config:
+        batch_norm_eps = 1e-4
+
+    def __init__(self):
+        dice = torch.Generator().manual_seed(1)
+        self.factors = torch.randn(32, 3, generator=dice) / 8
+        self.bn = torch.nn.BatchNorm2d(128, affine=False)
+        self.bn.running_mean = torch.randn(128, generator=dice)
+        self.bn.running_var = 0.5 + torch.rand(128, generator=dice)
+
+    def encode(self, pictures):
+        small = torch.nn.functional.avg_pool2d(pictures, 8)
+        latents = torch.einsum("bkhw,ck->bchw", small, torch.linalg.pinv(self.factors).T)
+        self.latent_dist = self
+        self.mode = lambda: latents
+        return self
+
+    def decode(self, latents):
+        self.sample = torch.einsum("bchw,ck->bkhw", latents, self.factors)
+        self.sample = torch.nn.functional.interpolate(self.sample, scale_factor=8)
+        return self
+
+
+def test_a_preview_shows_what_the_vae_would_decode_in_its_place():
+    """Tokens are normalised by statistics for each of their 128 channels, and hold 2 x 2 latents;
+    the packing is diffusers' own, and unequal sides would show a transposition."""
+    vae = LinearVae()
+    latents = torch.randn(1, 32, 4, 6, generator=torch.Generator().manual_seed(2))
+    patches = Flux2KleinPipeline._patchify_latents(latents)
+    mean, variance = (each.view(1, -1, 1, 1) for each in (vae.bn.running_mean, vae.bn.running_var))
+    normalised = (patches - mean) / torch.sqrt(variance + vae.config.batch_norm_eps)
+
+    shown = Flux2Preview(vae, torch.device("cpu")).pixels(
+        Flux2KleinPipeline._pack_latents(normalised), width=48, height=32
+    )
+
+    colours = torch.einsum("chw,ck->hwk", latents[0], vae.factors) / 2 + 0.5
+    expected = (colours.clamp(0, 1) * 255).round()
+    assert shown.shape == (4, 6, 3)
+    assert (shown.float() - expected).abs().max() <= 1
+
+
+def test_tokens_are_counted_with_those_around_the_prompt(klein, bare):
+    counter = TokenCounter(klein)
+
+    text = bare.tokenizer.apply_chat_template(
+        [{"role": "user", "content": "a cat"}],
+        tokenize=False, add_generation_prompt=True, enable_thinking=False,
+    )  # fmt: skip
+    assert text == CHAT.replace("{}", "a cat")
+    assert counter("a cat") == len(bare.tokenizer(text)["input_ids"])
+
+
+FETCH = """
+import os, pathlib, sys
+from generation import weights
+folder = pathlib.Path(sys.argv[1])
+weights.prepare_environment(folder, os.environ)
+print(weights.resolve("lab/klein", role="pipeline", download_dir=folder))
+"""
+
+
+def test_it_is_fetched_from_the_hub_whole_and_without_what_nobody_reads(klein, engine, tmp_path):
+    """With the template for chats, without which no prompt can be encoded."""
+    files = {
+        str(file.relative_to(klein)): file.read_bytes()
+        for file in klein.rglob("*")
+        if file.is_file()
+    }
+    hub = Hub()
+    hub.repositories["lab/klein"] = Repository(
+        {**files, "flux-2-klein-4b.safetensors": bytes(9999), "README.md": b"a card"}
+    )
+    hidden = ("HF_", "HUGGINGFACE", "TRANSFORMERS_CACHE", "DIFFUSERS_CACHE")
+    environ = {key: value for key, value in os.environ.items() if not key.startswith(hidden)}
+    try:
+        told = subprocess.run(
+            [sys.executable, "-c", FETCH, tmp_path],
+            cwd=Path(__file__).parents[3],
+            env={**environ, "HF_ENDPOINT": hub.endpoint, "HF_HUB_DISABLE_XET": "1"},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        hub.close()
+
+    fetched = engine_for(Path(told.stdout.splitlines()[-1]))
+    assert same(fetched.generate(CAT, ignore), engine.generate(CAT, ignore))
+    assert set(hub.fetched) == set(files)
