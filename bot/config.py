@@ -259,6 +259,10 @@ def load_config(path: Path) -> Config:
                 }
             ),
             "provenance": config.provenance.relative_to(path.parent),
+            "loras": {
+                name: lora.model_copy(update={"sample": lora.sample and path.parent / lora.sample})
+                for name, lora in config.loras.items()
+            },
         }
     )
     name = config.model.default_preset

@@ -15,10 +15,12 @@ from html import unescape
 from typing import Any, Literal
 
 from bot.attachments import Attachments
-from bot.commands import CommandError, ImagineCommand, parse, render
+from bot.commands import AskedLora, CommandError, ImagineCommand, parse, read_option, render
 from bot.languages import ENGLISH, Language
+from bot.loras import parted
 from bot.provenance import XMP_KEYWORD
 from bot.source import Picture, Source
+from generation.checks import MAX_LORAS
 from generation.errors import InvalidRequest
 from generation.types import Signature
 
@@ -46,6 +48,7 @@ class Findings:
 
     Attributes:
         tool: Program in whose way it speaks.
+        loras: LoRAs with their weights, as they are typed: "ink:0.8,slow:-1".
         job_id: Id of the job that it names.
         source: Last part of IPTC's term for the source.
         signature: Its manifest; None without one, or where none can be read here.
@@ -61,6 +64,7 @@ class Findings:
     height: int | None = None
     model: str = ""
     preset: str = ""
+    loras: str = ""
     job_id: str = ""
     source: str = ""
     creator_tool: str = ""
@@ -86,6 +90,8 @@ class Findings:
         options["seed"] = self.seed
         if self.width and self.height and not (self.width % 16 or self.height % 16):
             options |= {"width": self.width, "height": self.height}
+        if self.loras:
+            options["loras"] = _asked(self.loras) or None
         # Other programs allow more steps and other sizes than we do.
         for asked in (options, {"seed": self.seed}, {}):
             try:
@@ -202,6 +208,7 @@ def _summary(found: Findings) -> str:
         found.guidance_scale is not None and f"guidance {found.guidance_scale:g}",
         found.seed is not None and f"seed {found.seed}",
         found.preset,
+        found.loras,
         found.model,
         found.job_id,
     ]
@@ -220,8 +227,26 @@ def _settings(values: Mapping[str, Any]) -> dict[str, Any]:
         "height": _whole(values.get("height"), 65_535),
         "model": _line(values.get("model"), 200),
         "preset": _line(values.get("preset"), 64),
+        "loras": ",".join(map(str, _asked(_typed(values.get("loras"))))),
         "job_id": _line(values.get("job"), 16),
     }
+
+
+def _typed(loras: Any) -> str:
+    """*loras*, of a request of ours or as they are typed, as they are typed."""
+    if not isinstance(loras, list):
+        return loras if isinstance(loras, str) else ""
+    named = [each for each in loras[:MAX_LORAS] if isinstance(each, dict)]
+    return ",".join(f"{each.get('name')}:{each.get('lora_scale')}" for each in named)
+
+
+def _asked(typed: str) -> tuple[AskedLora, ...]:
+    """The LoRAs in *typed*; none where they cannot be read."""
+    try:
+        asked: tuple[AskedLora, ...] = read_option("lora", typed[:MAX_SHOWN])["loras"]
+    except CommandError:
+        return ()
+    return asked
 
 
 def _parameters(text: str) -> dict[str, Any]:
@@ -230,6 +255,7 @@ def _parameters(text: str) -> dict[str, Any]:
     if not last.lstrip().startswith("Steps:"):
         words, last = text, ""
     prompt, _, negative = words.partition(f"\n{_NEGATIVE}")
+    prompt, loras = parted(prompt)
     said = {key.lower(): value.strip() for key, value in _SETTING.findall(last[:4000])}
     size = _SIZE.fullmatch(said.get("size", ""))
     return _settings(
@@ -243,6 +269,7 @@ def _parameters(text: str) -> dict[str, Any]:
             "height": size and size[2],
             "model": said.get("model"),
             "preset": said.get("preset"),
+            "loras": loras,
         }
     )
 

@@ -18,7 +18,9 @@ from generation.types import GenerationRequest, Lora
 MOST_NAMES = 12
 
 #: A LoRA in a prompt, as people write it for A1111 and its kin: <lora:ink:0.8>.
-_TAG = re.compile(r"<lora:([^<>:]+)(?::([^<>:]*))?(?::[^<>]*)?>", re.IGNORECASE)
+_TAG = re.compile(
+    r"(?<![ \t])[ \t]*(?P<tag><lora:([^<>:]+)(?::([^<>:]*))?(?::[^<>]*)?>)", re.IGNORECASE
+)
 
 
 def chosen(asked: Sequence[AskedLora], listed: Mapping[str, ListedLora]) -> tuple[Lora, ...]:
@@ -80,18 +82,25 @@ def without_tags(command: ImagineCommand) -> tuple[ImagineCommand, tuple[str, ..
     Raises:
         InvalidRequest: One has no name or weight that could be one, or is named twice.
     """
-    found = list(_TAG.finditer(command.prompt))
-    if not found:
+    prompt, tagged = parted(command.prompt)
+    if not tagged:
         return command, ()
-    tagged = [f"{tag[1]}:{tag[2]}" if tag[2] else tag[1] for tag in found]
-    value = ",".join([*map(str, command.loras or ()), *tagged])
+    value = ",".join([*map(str, command.loras or ()), tagged])
     asked = read_option("lora", value)["loras"]
-    prompt = re.sub(r"  +", " ", _TAG.sub("", command.prompt)).strip()
-    texts = " ".join(tag[0] for tag in found)
-    remark = (
-        f"In the prompt, {texts} was read as --lora {','.join(map(str, asked[-len(found) :]))}."
-    )
+    texts = " ".join(tag["tag"] for tag in _TAG.finditer(command.prompt))
+    named = ",".join(map(str, asked[len(command.loras or ()) :]))
+    remark = f"In the prompt, {texts} was read as --lora {named}."
     return replace(command, prompt=prompt, loras=asked), (remark,)
+
+
+def parted(prompt: str) -> tuple[str, str]:
+    """*prompt* without the LoRAs that it names as A1111 does, and these as the value of an option;
+    empty without any."""
+    found = _TAG.findall(prompt)
+    if not found:
+        return prompt, ""
+    named = ",".join(f"{name}:{scale}" if scale else name for _, name, scale in found)
+    return _TAG.sub("", prompt).strip(), named
 
 
 def remarks(request: GenerationRequest) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,16 +75,26 @@ class Samples:
                     return path
         raise NotFound(f"there is no sample of the preset {shortened(name)}")
 
+    def find_of_lora(self, name: str) -> Path:
+        """The file of the sample of the LoRA *name*, a PNG, JPEG or WebP. Blocks.
+
+        Raises:
+            NotFound: There is none.
+        """
+        if (lora := self._presets.loras.get(name)) is not None:
+            shipped = self._shipped and self._shipped / f"lora-{name}.webp"
+            for path in (lora.sample, shipped):
+                if path is not None and path.exists():
+                    return path
+        raise NotFound(f"there is no sample of the LoRA {shortened(name)}")
+
+    def of_loras(self) -> dict[str, tuple[Path, int]]:
+        """File and version of each sample of a LoRA that there is, by its name. Blocks."""
+        return _versions(self._presets.loras, self.find_of_lora)
+
     def all(self) -> dict[str, tuple[Path, int]]:
         """File and version of each sample that there is, by preset. Blocks."""
-        found = {}
-        for name in self._presets.by_name:
-            try:
-                path = self.find(name)
-                found[name] = (path, path.stat().st_mtime_ns)
-            except (NotFound, FileNotFoundError):
-                continue
-        return found
+        return _versions(self._presets.by_name, self.find)
 
     async def draw(self, source: Source, name: str, prompt: str = "") -> Job:
         """The job that draws the sample of the preset *name*, a picture of the admin's like any
@@ -147,3 +157,14 @@ class Samples:
         webp = provenance.webp(image, facts, quality=82, method=4)
         self._folder.parent.mkdir(mode=0o700, exist_ok=True)
         write_aside(self._folder / f"{name}.webp", lambda file: file.write(webp))
+
+
+def _versions(names: Iterable[str], find: Callable[[str], Path]) -> dict[str, tuple[Path, int]]:
+    found = {}
+    for name in names:
+        try:
+            path = find(name)
+            found[name] = (path, path.stat().st_mtime_ns)
+        except (NotFound, FileNotFoundError):
+            continue
+    return found

@@ -176,6 +176,7 @@ class ListedLora(Section):
         lora_scale: Its weight where people say none.
         min_lora_scale: The least that they may say, -2 to 2; below 0 it does the opposite.
         max_lora_scale: The most.
+        sample: A picture of what it does; None without one, or where the model brings it.
     """
 
     name: str
@@ -185,6 +186,7 @@ class ListedLora(Section):
     lora_scale: LoraScale = 1.0
     min_lora_scale: LoraScale = -MAX_LORA_SCALE
     max_lora_scale: LoraScale = MAX_LORA_SCALE
+    sample: Path | None = None
 
     @model_validator(mode="after")
     def _has_a_range(self) -> ListedLora:

@@ -19,7 +19,7 @@ from adapters.web_chat.jobs import MAX_ROW
 from adapters.web_chat.schemas import OptionsBody
 from adapters.web_chat.sharing import Web
 from adapters.web_chat.views import JobView
-from bot import replies, sentences
+from bot import loras, replies, sentences
 from bot.commands import AgainCommand, CancelCommand, Command, HistoryFilter
 from bot.commands.history import narrowed
 from bot.conversation import converse
@@ -178,7 +178,10 @@ async def _history(web: Web, source: Source, arguments: HistoryArguments, report
 
 async def _presets(web: Web, source: Source, arguments: PresetsArguments, report: Report) -> Found:
     told = await list_presets(web, source)
-    return Found(replies.presets(web.service.presets, told.default), told.model_dump(mode="json"))
+    text = replies.presets(web.service.presets, told.default)
+    if listed := web.service.offered.loras:
+        text += f"\n\n{loras.listing(listed)}"
+    return Found(text, told.model_dump(mode="json"))
 
 
 TOOLS = (
@@ -215,7 +218,8 @@ TOOLS = (
     Tool(
         "presets",
         "Ways of drawing",
-        "List the presets: ways of making pictures, and which of them start from a picture.",
+        "List the presets: ways of making pictures, and which of them start from a picture; and the"
+        " LoRAs that may be added.",
         PresetsArguments,
         _presets,
         is_read_only=True,

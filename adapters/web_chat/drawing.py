@@ -184,4 +184,5 @@ def imagine(body: OptionsBody, prompt: str, preset: str | None = None) -> Imagin
         draft=body.draft,
         **(read_option("mask", body.mask) if body.mask else {}),
         **(read_option("outpaint", body.outpaint) if body.outpaint else {}),
+        **(read_option("lora", body.loras) if body.loras else {}),
     )

@@ -16,6 +16,7 @@ from adapters.web_chat.views import (
     EngineView,
     HealthView,
     JobView,
+    LoraView,
     PresetsView,
     PresetView,
     QuotaView,
@@ -24,10 +25,14 @@ from adapters.web_chat.views import (
     of_controlnet,
 )
 from bot.commands import DRAWING, VERBS
+from bot.source import Source
 from generation.checks import MAX_SIZE
 from generation.kinds import flat_values
 
 router = APIRouter(tags=["facts"])
+
+#: Media types of samples, by the ends of their names.
+SAMPLE_TYPES = {".webp": "image/webp", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
 
 @router.get("/health", summary="Whether the bot is alive", responses=responses(503))
@@ -112,11 +117,13 @@ async def list_presets(web: TheWeb, source: Asker) -> PresetsView:
                 else preset.guidance_scale,
                 width=preset.width or model.width,
                 height=preset.height or model.height,
+                takes_loras=preset.kind.takes_loras,
                 sample=samples.get(preset.name),
             )
             for preset in web.service.presets.values()
         ],
         default=await _default_preset(web, source.user),
+        loras=await _loras(web, source),
     )
 
 
@@ -131,6 +138,38 @@ async def get_sample(
 ) -> Response:
     path = await asyncio.to_thread(web.service.samples.find, name)
     return picture_response(await read(path), "image/webp")
+
+
+@router.get(
+    "/api/loras/{name}/sample",
+    summary="A picture that was made with a LoRA",
+    response_class=Response,
+    responses={**responses(404, 503), **file("image/webp", "image/png", "image/jpeg")},
+)
+async def get_sample_of_lora(
+    web: TheWeb, source: Asker, name: Annotated[str, Path(max_length=64)]
+) -> Response:
+    path = await asyncio.to_thread(web.service.samples.find_of_lora, name)
+    media_type = SAMPLE_TYPES.get(path.suffix.lower(), "image/png")
+    return picture_response(await read(path), media_type)
+
+
+async def _loras(web: Web, source: Source) -> list[LoraView]:
+    samples = await asyncio.to_thread(web.service.samples.of_loras)
+    return [
+        LoraView(
+            name=lora.name,
+            description=source.language(lora.description) if lora.description else "",
+            lora_scale=lora.lora_scale,
+            min_lora_scale=lora.min_lora_scale,
+            max_lora_scale=lora.max_lora_scale,
+            trigger_words=list(lora.trigger_words),
+            sample=f"/api/loras/{lora.name}/sample?v={samples[lora.name][1]:x}"
+            if lora.name in samples
+            else None,
+        )
+        for lora in web.service.offered.loras.values()
+    ]
 
 
 async def samples_there_are(web: Web) -> dict[str, str]:

@@ -87,6 +87,12 @@ class OptionsBody(Body):
         description="With a preset that inpaints: how far the picture is continued over its edges",
         examples=["25%", "left:25%,top:10%"],
     )
+    loras: str | None = Field(
+        None,
+        max_length=400,
+        description="LoRAs beside that of the preset, each with its weight; see /api/presets",
+        examples=["ink:0.8", "ink:0.8,slow:-1"],
+    )
     preset: PresetName | None = Field(None, description="See /api/presets")
 
 

@@ -10,6 +10,7 @@ from bot import lineage
 from bot.commands.vocabulary import Notify
 from bot.jobs import Job
 from bot.languages import ENGLISH, Language
+from bot.loras import asked_of
 from bot.views import EngineStatus
 from generation.kinds import Kind, Numbers, flat_values
 from generation.types import Fit
@@ -94,6 +95,7 @@ class JobView(BaseModel):
     control_guidance_end: Numbers | None = Field(description="Null without a ControlNet")
     crop_x: float = Field(description="Which part of a wider picture was kept, 0 to 1")
     crop_y: float = Field(description="Which part of a taller picture was kept, 0 to 1")
+    loras: str | None = Field(description="LoRAs that were asked for, with their weights: ink:0.8")
     seed: int
     preset: str
     controlnet: str | None = Field(description="Name of the preset, if it uses a ControlNet")
@@ -160,6 +162,7 @@ class JobView(BaseModel):
             **of_controlnet(kind),
             crop_x=request.crop_x,
             crop_y=request.crop_y,
+            loras=",".join(map(str, asked_of(request) or ())) or None,
             seed=request.seed,
             preset=request.preset,
             controlnet=(request.preset or "yes") if kind.control_maps else None,
@@ -220,6 +223,7 @@ class Metadata(BaseModel):
     control_guidance_end: Numbers | None
     crop_x: float
     crop_y: float
+    loras: str | None
     seed: int
     seeds: list[int] = Field(description="One for each picture")
     prompt: str
@@ -330,12 +334,24 @@ class PresetView(BaseModel):
     guidance_scale: float
     width: int
     height: int
+    takes_loras: bool = Field(description="Whether LoRAs may be asked for with it")
     sample: str | None = Field(description="Address of a picture that it has made; null without")
+
+
+class LoraView(BaseModel):
+    name: str
+    description: str
+    lora_scale: float = Field(description="Its weight where none is said")
+    min_lora_scale: float
+    max_lora_scale: float
+    trigger_words: list[str] = Field(description="Added to a prompt that lacks them")
+    sample: str | None = Field(description="Address of a picture made with it; null without")
 
 
 class PresetsView(BaseModel):
     presets: list[PresetView]
     default: str
+    loras: list[LoraView] = Field(description="LoRAs that may be asked for")
 
 
 class FavouriteView(BaseModel):
@@ -474,6 +490,7 @@ class InspectView(BaseModel):
     height: int | None
     model: str
     preset: str
+    loras: str = Field(description="LoRAs with their weights: ink:0.8")
     job_id: str
     source: str = Field(description="Last part of IPTC's term for the digital source")
     creator_tool: str

@@ -1,6 +1,7 @@
 """What a picture says is read as text, of whatever program, and never believed."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from bot.provenance import Provenance
 from generation.containers import XMP_KEYWORD, texts
 from generation.decoders import Decoders
 from generation.signatures import signature_of
-from generation.types import Signature
+from generation.types import Lora, Signature
 from tests.samples import file, noise
 
 A1111 = (
@@ -35,7 +36,9 @@ HOSTILE = st.dictionaries(
     | st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
         lambda inner: st.lists(inner) | st.dictionaries(
-            st.sampled_from(["prompt", "seed", "width", "inputs", "positive", "model", "job"]),
+            st.sampled_from(
+                ["prompt", "seed", "loras", "width", "inputs", "positive", "model", "job"]
+            ),
             inner,
         ),
     ).map(json.dumps),
@@ -88,6 +91,23 @@ def test_the_words_of_other_programs_are_read_too():
     )
     for each in (one, other):
         assert (each.seed, each.num_inference_steps, each.guidance_scale) == (42, 20, 7.5)
+
+
+def test_loras_are_read_too_and_asked_for_again():
+    loras = (Lora(name="ink", lora="lab/ink", lora_scale=0.5), Lora(name="slow", lora="lab/slow"))
+    facts = {"prompt": "a fox", "loras": [asdict(each) for each in loras]}
+    ours = findings_in({"fluxbot": json.dumps(facts)})
+    theirs = findings_in({"parameters": "a fox <lora:ink:0.5> <lora:slow:1>\nSteps: 20, Seed: 1"})
+    wrong = findings_in({"parameters": "a fox <lora:ink:7>\nSteps: 20, Seed: 1"})
+
+    assert [each.loras for each in (ours, theirs, wrong)] == [
+        "ink:0.5,slow:1",
+        "ink:0.5,slow:1",
+        "",
+    ]
+    assert [each.prompt for each in (ours, theirs, wrong)] == ["a fox"] * 3
+    assert ours.again == "a fox --lora ink:0.5 --lora slow:1"
+    assert theirs.again == "a fox --steps 20 --seed 1 --lora ink:0.5 --lora slow:1"
 
 
 def test_a_picture_that_says_nothing_is_not_taken_for_a_photo():

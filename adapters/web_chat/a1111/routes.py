@@ -79,6 +79,20 @@ async def list_models(web: TheWeb, source: Asker) -> list[dict[str, Any]]:
     ]
 
 
+@router.get("/loras")
+async def list_loras(web: TheWeb, source: Asker) -> list[dict[str, Any]]:
+    """LoRAs for prompts: <lora:NAME:WEIGHT>."""
+    return [
+        {
+            "name": lora.name,
+            "alias": lora.name,
+            "path": lora.name,
+            "metadata": {"trigger_words": list(lora.trigger_words)},
+        }
+        for lora in web.service.offered.loras.values()
+    ]
+
+
 @router.get("/progress")
 async def get_progress(web: TheWeb, source: Asker) -> dict[str, Any]:
     """How far the first of this person's jobs is."""

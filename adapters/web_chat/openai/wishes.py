@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from adapters.web_chat.openai import refusals
-from bot.commands import ImagineCommand
+from bot.commands import ImagineCommand, read_option
 from bot.commands.vocabulary import MAX_IMAGES
 from bot.presets import inpainting
 from bot.service import Service
@@ -54,6 +54,7 @@ class WishBody(BaseModel):
     guidance_scale: float | None = Field(None, ge=0, le=30)
     strength: float | None = Field(None, ge=0, le=1)
     seed: int | None = Field(None, ge=0, le=MAX_SEED)
+    loras: str | None = Field(None, max_length=400)
 
     @model_validator(mode="before")
     @classmethod
@@ -87,6 +88,7 @@ class WishBody(BaseModel):
             images=self.n,
             strength=self.strength,
             negative_prompt=self.negative_prompt,
+            **(read_option("lora", self.loras) if self.loras else {}),
         )
 
 

@@ -103,6 +103,7 @@ const acts = {
       height: other("width") || other("height") ? job.height : undefined,
       images: job.images > 1 ? job.images : undefined,
       negative_prompt: job.negative_prompt || undefined,
+      loras: job.loras || undefined,
       seed: job.seed,
     });
     composer.text = job.prompt;
@@ -126,7 +127,7 @@ const acts = {
     const job = found.job_id ? await api.job(found.job_id).catch(() => null) : null;
     const isOwn = job?.prompt === found.prompt;
     await acts.edit(isOwn ? { ...job, seed: found.seed ?? job.seed, images: 1 }
-      : asJob(found, options.presets, defaultPreset, about.limits));
+      : asJob(found, options, defaultPreset, about.limits));
     if (options.preset.needs_image && !options.image) {
       composer.notice(t`It was drawn from a picture, with the preset ${options.preset.name}: attach that picture too.`, { isCalm: true });
     }
@@ -154,7 +155,7 @@ async function imageAt(url) {
 
 const composer = new Composer({
   context: () => ({
-    verbs: about.verbs, options: about.options, presets: options.presets,
+    verbs: about.verbs, options: about.options, presets: options.presets, loras: options.loras,
     recent: jobs.all.sort((a, b) => b.submitted_at - a.submitted_at),
   }),
   onSend: send,

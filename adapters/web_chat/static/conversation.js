@@ -34,6 +34,7 @@ export function described(job, defaults) {
     chips.push(t`strength ${job.strength}`);
   }
   if (job.images > 1) chips.push(t`${job.images} pictures`);
+  if (job.loras) chips.push(job.loras.replaceAll(",", ", "));
   if (job.negative_prompt) chips.push(t`without ${job.negative_prompt}`);
   return chips;
 }

@@ -19,20 +19,23 @@ export function words(text) {
 export const isOption = (word) => DASHES.test(word);
 export const optionName = (word) => word.replace(DASHES, "").split("=")[0].toLowerCase();
 
-/** Where the text itself gives a value to one of *names*: `{name, value, start, end}`, or undefined. */
-function given(text, names) {
+/** Where the text itself gives values to one of *names*: `{name, value, start, end}` each. */
+function allGiven(text, names) {
   const all = words(text);
+  const found = [];
   for (const [index, word] of all.entries()) {
-    if (word.text === "--") return undefined; // what stands behind it is text
+    if (word.text === "--") break; // what stands behind it is text
     const name = optionName(word.text);
     if (!isOption(word.text) || !names.includes(name)) continue;
     const hasValue = word.text.includes("=");
     const next = hasValue || !all[index + 1] || isOption(all[index + 1].text) ? undefined : all[index + 1];
     const value = hasValue ? word.text.slice(word.text.indexOf("=") + 1) : next?.text;
-    return { name, value: value?.replaceAll('"', ""), start: word.start, end: (next ?? word).end };
+    found.push({ name, value: value?.replaceAll('"', ""), start: word.start, end: (next ?? word).end });
   }
-  return undefined;
+  return found;
 }
+
+const given = (text, names) => allGiven(text, names)[0];
 
 /** The value that the text itself gives to an option; undefined without one. */
 export const typed = (text, option) => given(text, [option])?.value;
@@ -51,6 +54,7 @@ const WORDS = {
   crop_y: ["crop"],
   mask: ["mask"],
   outpaint: ["outpaint"],
+  loras: ["lora", "loras"],
   images: ["images"],
   seed: ["seed"],
   negative_prompt: ["negative", "no", "negative-prompt"],
@@ -85,6 +89,10 @@ export function typedValues(text) {
   for (const name of Object.keys(WORDS)) {
     const value = given(text, WORDS[name])?.value;
     if (value === undefined || name === "height" || name === "crop_y") continue;
+    if (name === "loras") {
+      values.loras = lorasTyped(allGiven(text, WORDS.loras).flatMap(({ value }) => lorasIn(value ?? "")));
+      continue;
+    }
     if (name === "width") {
       const size = value.match(/^(\d{2,4})[x×*](\d{2,4})$/i)?.slice(1).map(Number);
       const ratio = SHAPES[value.toLowerCase()] ?? value.match(/^(\d{1,4})[:/](\d{1,4})$/)?.slice(1).map(Number);
@@ -103,6 +111,17 @@ export function typedValues(text) {
   return values;
 }
 
+/** LoRAs as they are typed, "ink:0.8,slow": `{name, weight}` each; without a weight undefined. */
+export function lorasIn(value) {
+  return value.split(",").map((part) => part.trim().toLowerCase().split(":").map((piece) => piece.trim()))
+    .filter(([name]) => name && name !== "none")
+    .map(([name, weight]) => ({ name, weight: weight && Number.isFinite(Number(weight)) ? Number(weight) : undefined }));
+}
+
+/** The inverse; undefined for none. */
+export const lorasTyped = (loras) =>
+  loras.map(({ name, weight }) => (weight === undefined ? name : `${name}:${weight}`)).join(",") || undefined;
+
 /**
  * The text, in which the options that it gives itself have the values of *changes* (by their names
  * for the API; undefined takes one away), and the names of these.
@@ -117,6 +136,10 @@ export function retyped(text, changes) {
       : name === "negative_prompt" ? changes[name] && `"${changes[name].replaceAll(/["\\]/g, "\\$&")}"`
       : changes[name];
     const option = name === "width" ? "size" : found.name;
+    // Another value of the same option adds to this one.
+    for (const more of name === "loras" ? allGiven(text, WORDS.loras).slice(1).reverse() : []) {
+      text = `${text.slice(0, more.start).trimEnd()}${text.slice(more.end)}`;
+    }
     const isKept = value !== undefined && value !== false;
     const after = text.slice(found.end);
     text = isKept ? `${text.slice(0, found.start)}--${option} ${value}${after}`
@@ -147,7 +170,7 @@ export function sizeOf([across, down], pixels) {
  * What could stand at the caret: `{start, end, items: [{insert, label, hint}], isSure}`, or null.
  * `isSure`: the first may be taken with Enter, because nothing else makes sense here.
  */
-export function complete(text, caret, { verbs, options, presets, recent }) {
+export function complete(text, caret, { verbs, options, presets, loras = [], recent }) {
   const start = text.slice(0, caret).search(/\S*$/);
   const before = text.slice(start, caret);
   const end = caret + text.slice(caret).search(/\s|$/);
@@ -160,6 +183,11 @@ export function complete(text, caret, { verbs, options, presets, recent }) {
   const values = (option) => {
     if (option === "preset") {
       return presets.map(({ name, description }) => ({ insert: name, label: name, hint: description }));
+    }
+    if (option === "lora") {
+      return loras.map(({ name, description, lora_scale: weight }) => ({
+        insert: `${name}:${weight}`, label: `${name}:${weight}`, hint: description,
+      }));
     }
     if (option === "ar") {
       return RATIOS.map((ratio) => ({ insert: ratio.join(":"), label: ratio.join(":"), hint: "" }));
@@ -183,7 +211,7 @@ export function complete(text, caret, { verbs, options, presets, recent }) {
     }
     const used = new Set(words(text.slice(0, start)).filter(({ text }) => isOption(text))
       .map(({ text }) => optionName(text)));
-    const items = options.filter(({ word }) => !used.has(word)).map(({ word, hint, example }) => ({
+    const items = options.filter(({ word }) => !used.has(word) || word === "lora").map(({ word, hint, example }) => ({
       insert: `--${word}`, label: `--${word}`, hint, example,
     }));
     return pick(items, before.replace(DASHES, "--"), true);

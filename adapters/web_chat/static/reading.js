@@ -1,6 +1,7 @@
 /** Pictures from a person's files: made small enough to be sent, and asked how they were made. */
 
 import { el } from "./dom.js";
+import { lorasIn, lorasTyped } from "./grammar.js";
 import { t } from "./languages.js";
 
 /** Longest side in pixels that a picture is made smaller to at the most. */
@@ -109,7 +110,7 @@ function dataUrl(blob) {
 const megabytes = (bytes) => (bytes / 1e6).toFixed(bytes < 1e6 ? 2 : 1);
 
 /** What a picture's file says (`/api/inspect`) as a job to edit: what can be drawn here, and no more. */
-export function asJob(found, presets, first, limits) {
+export function asJob(found, { presets, loras }, first, limits) {
   const preset = presets.find(({ name }) => name === found.preset)
     ?? presets.find(({ name }) => name === first) ?? presets[0];
   const within = (value, most) => (value !== null && value <= most ? value : undefined);
@@ -130,6 +131,7 @@ export function asJob(found, presets, first, limits) {
     crop_y: 0.5,
     images: 1,
     negative_prompt: found.negative_prompt,
+    loras: lorasTyped(lorasIn(found.loras).filter(({ name }) => loras.some((each) => each.name === name))),
     seed: found.seed ?? undefined,
   };
 }

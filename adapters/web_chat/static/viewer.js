@@ -234,6 +234,7 @@ function rows(job, picture) {
     [t("Guidance"), String(job.guidance_scale)],
     job.strength !== null && [t("Strength"), String(job.strength)],
     job.negative_prompt && [t("Without"), job.negative_prompt],
+    job.loras && [t("LoRAs"), job.loras.replaceAll(",", ", ")],
     [t("Preset"), job.preset],
     [t("Model"), job.model],
     job.seconds !== null && [t("Drawn in"), duration(job.seconds)],

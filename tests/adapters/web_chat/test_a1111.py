@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from bot.config import Secrets
+from tests.bot.test_loras import LORAS
 from tests.conftest import ADMIN, INPAINTING, until
 from tests.samples import file, noise, opened, picture
 
@@ -142,3 +143,20 @@ async def test_a_token_is_the_password_here_alone_and_errors_are_the_web_uis(sda
 
 async def test_it_is_off_unless_the_operator_wants_it(server, http):
     assert (await http.get("/sdapi/v1/options")).status_code == 404
+
+
+async def test_loras_are_listed_and_taken_out_of_the_prompt(sdapi, gate):
+    """As people write them for the web UI, and as its own lists are read."""
+    gate.open()
+    sdapi.bot.settings["loras"] = LORAS
+    await sdapi.bot.service.admin.reload_presets(ADMIN)
+
+    assert [each["name"] for each in (await sdapi.get("/loras")).json()] == ["ink", "slow"]
+    asked = {**SMALL, "prompt": "a fox <lora:ink:0.5>, at dusk"}
+    drawn = await sdapi.post("/txt2img", json=asked)
+    refused = await sdapi.post("/txt2img", json={**SMALL, "prompt": "a fox <lora:pale:1>"})
+
+    (job,) = await jobs_of(sdapi)
+    assert drawn.status_code == 200
+    assert (job.request.prompt, job.request.lora_scales) == ("a fox, at dusk", {"lab/ink": 0.5})
+    assert (refused.status_code, "pale" in refused.text) == (400, True)

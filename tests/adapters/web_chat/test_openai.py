@@ -13,7 +13,8 @@ from adapters.web_chat import repeats
 from bot.config import Secrets
 from bot.jobs import JobStatus
 from bot.source import Source
-from tests.conftest import INPAINTING, PRESETS, until
+from tests.bot.test_loras import LORAS
+from tests.conftest import ADMIN, INPAINTING, PRESETS, until
 from tests.samples import file, noise, opened, picture
 
 ADA, BOB = "ada-token-0123456789", "bob-token-0123456789"
@@ -78,6 +79,20 @@ async def test_pictures_come_in_base64_in_the_format_and_number_that_is_asked_fo
     job = (await jobs_of(server))[0]
     assert (job.request.prompt, job.request.seed, job.images) == ("a red circle", 7, 2)
     assert job.request.num_inference_steps == 2
+
+
+async def test_loras_are_a_field_of_ours_or_stand_in_the_prompt(server, client, gate):
+    gate.open()
+    server.bot.settings["loras"] = LORAS
+    await server.bot.service.admin.reload_presets(ADMIN)
+
+    for prompt, extra in (("a fox", {"loras": "ink:0.5"}), ("a fox <lora:ink:0.5>", {})):
+        await client.images.generate(prompt=prompt, extra_body={**extra, "steps": 2}, size="64x64")
+    with pytest.raises(openai.BadRequestError, match="no LoRA 'pale': choose one of ink, slow"):
+        await client.images.generate(prompt="a fox", extra_body={"loras": "pale"})
+
+    asked = [(job.request.prompt, job.request.lora_scales) for job in await jobs_of(server)]
+    assert asked == [("a fox", {"lab/ink": 0.5})] * 2
 
 
 async def test_a_link_leads_to_the_picture_without_a_token(make_server, gate):

@@ -40,11 +40,12 @@ def test_the_demo_model_offers_five_prompts_and_the_way_to_flux():
     assert "FLUX.1-dev" in about.text
 
 
-def test_the_demo_model_brings_a_small_sample_of_each_of_its_presets():
+def test_the_demo_model_brings_a_small_sample_of_each_of_its_presets_and_loras():
     folder = about_model(Config()).samples
 
-    presets = load_config(ROOT / "config.toml").presets
-    assert {path.stem for path in folder.glob("*.webp")} == set(presets)
+    config = load_config(ROOT / "config.toml")
+    names = {*config.presets, *(f"lora-{name}" for name in config.loras)}
+    assert {path.stem for path in folder.glob("*.webp")} == names
     for path in folder.glob("*.webp"):
         assert path.stat().st_size < 20_000
         with Image.open(path) as sample:

@@ -5,6 +5,8 @@ import pytest
 from bot.jobs import Job
 from bot.provenance import Provenance
 from tests.adapters.web_chat.api.conftest import CIRCLE, said, spent
+from tests.bot.test_loras import LORAS
+from tests.conftest import ADMIN
 from tests.samples import data_url, opened, picture, square
 
 
@@ -119,6 +121,34 @@ async def test_presets_say_what_they_need(web):
     assert body["default"] == "plain"
     needs = {preset["name"]: preset["needs_image"] for preset in body["presets"]}
     assert needs == {"plain": False, "canny": True, "redraw": True}
+
+
+async def test_loras_are_listed_asked_for_and_told(bot, web, gate, tmp_path):
+    gate.open()
+    sample = tmp_path / "ink.png"
+    sample.write_bytes(picture())
+    bot.settings["loras"] = {**LORAS, "ink": {**LORAS["ink"], "sample": str(sample)}}
+    await bot.service.admin.reload_presets(ADMIN)
+
+    ink, slow = (await web.get("/api/presets")).json()["loras"]
+    shown = await web.get(ink["sample"])
+    asked = {"prompt": "a fox", "num_inference_steps": 2, "width": 64, "height": 64}
+    drawn = await web.post("/api/generate", json={**asked, "loras": "ink:0.5, slow"})
+    form = {name: (None, str(value)) for name, value in {**asked, "loras": "ink"}.items()}
+    queued = await web.post("/api/jobs", files=form)
+    refused = await web.post("/api/jobs", json={**asked, "loras": "ink:9"})
+
+    assert (shown.headers["content-type"], shown.content) == ("image/png", sample.read_bytes())
+    assert (slow["sample"], slow["max_lora_scale"], slow["trigger_words"][0]) == (
+        None,
+        0.5,
+        "SLOWTOK",
+    )
+    assert (await web.get("/api/loras/slow/sample")).status_code == 404
+    assert drawn.json()["metadata"]["loras"] == "ink:0.5,slow:0.5"
+    assert queued.json()["loras"] == "ink:0.8"
+    assert refused.status_code == 400
+    assert refused.json()["error"]["field"] == "loras"
 
 
 async def test_a_message_is_a_prompt_in_the_shared_grammar(web):
