@@ -25,8 +25,9 @@ from generation.diffusion.step_cache import StepCache, skipping
 from generation.diffusion.tensors import stored_bytes
 from generation.errors import ModelUnavailable
 from generation.families import flux2_names, flux2_text
+from generation.families.flux2_pipelines import InpaintPipeline, KleinPipeline
 from generation.families.flux2_preview import Flux2Preview
-from generation.kinds import Edit, Kind, TextToImage
+from generation.kinds import Edit, Inpaint, Kind, TextToImage
 from generation.preview import PredictingScheduler
 from generation.types import GenerationRequest
 
@@ -42,21 +43,6 @@ KEPT = (
     "norm_out",
     "proj_out",
 )
-
-
-class Guided:
-    """Has a pipeline of a distilled model follow a negative prompt: diffusers' own lets the scale
-    have an effect on other models alone."""
-
-    _guidance_scale: float
-
-    @property
-    def do_classifier_free_guidance(self) -> bool:
-        return self._guidance_scale > 1
-
-
-class GuidedPipeline(Guided, Flux2KleinPipeline):
-    """Words alone, and pictures that they are about."""
 
 
 class Flux2:
@@ -78,7 +64,7 @@ class Flux2:
         self, base: Flux2KleinPipeline, preview: Flux2Preview, options: LoadOptions
     ) -> None:
         self.options = options
-        self.text_to_image = self.new_pipeline(GuidedPipeline, base.components)
+        self.text_to_image = self.new_pipeline(KleinPipeline, base.components)
         # Who attaches a narrow picture, or a small one, has it edited all the same.
         self.text_to_image.image_processor.check_image_input = _any_picture
         self.step_cache: StepCache = base.scheduler.step_cache
@@ -271,8 +257,18 @@ def edited(model: Flux2, kind: Edit) -> Call:
     return Call(pipe, (pipe.transformer,), pictures={"control_image": "image"})
 
 
+def inpainted(model: Flux2, kind: Inpaint) -> Call:
+    pipe = model.new_pipeline(InpaintPipeline, model.text_to_image.components)
+    arguments = {"strength": kind.strength}
+    return Call(pipe, (pipe.transformer,), arguments, {"control_image": "image"})
+
+
 #: How each kind is drawn.
-DRAWING: dict[type[Kind], Callable[[Flux2, Any], Call]] = {TextToImage: by_words, Edit: edited}
+DRAWING: dict[type[Kind], Callable[[Flux2, Any], Call]] = {
+    TextToImage: by_words,
+    Edit: edited,
+    Inpaint: inpainted,
+}
 
 
 def undrawn(kind: Kind) -> str | None:

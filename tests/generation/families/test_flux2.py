@@ -11,19 +11,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import Flux2KleinPipeline
+from diffusers import Flux2KleinInpaintPipeline, Flux2KleinPipeline
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch._dynamo.utils import counters
 
 from bot.assembly.unfit_weights import unfit_model, unfit_presets
 from bot.config import Config
+from generation import masks
 from generation.diffusion.memory import OFFLOAD_LEVELS
 from generation.diffusion.tensors import plain_tensors, stored_bytes
 from generation.errors import DegenerateResult, GenerationCancelled, ModelUnavailable
 from generation.families import flux2, flux2_text, unfit
 from generation.families.flux2 import Flux2
 from generation.families.flux2_preview import Flux2Preview
-from generation.kinds import Edit, TextToImage
+from generation.kinds import Edit, Inpaint, TextToImage
 from generation.tokens import CHAT, TokenCounter
 from generation.types import GenerationRequest
 from tests.generation.engines import (
@@ -147,6 +149,46 @@ def test_a_picture_of_any_shape_is_edited(engine, edited, tmp_path):
     assert drawn.image.size == (edited.width, edited.height)
 
 
+@pytest.fixture
+def inpainted(masked):
+    """A request for a part of a noisy picture of 96 x 64 pixels."""
+    return replace(masked, prompt=CAT.prompt, guidance_scale=1.0)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_a_part_of_a_picture_is_that_of_diffusers_own_pipeline(engine, bare, inpainted, strength):
+    request = replace(inpainted, kind=Inpaint(strength=strength, mask_feather=0))
+    original, mask = (opened(request.pictures[name].read_bytes()) for name in Inpaint.pictures)
+    pipe = Flux2KleinInpaintPipeline(**bare.components, is_distilled=True)
+    pipe.set_progress_bar_config(disable=True)
+
+    steps = []
+    drawn = pixels(engine.generate(request, steps.append))
+
+    shown = masks.whole_tokens(mask.convert("L"))
+    expected = drawn_by(pipe, request, image=original, mask_image=shown, strength=strength)
+    inside = np.asarray(mask.convert("L")) > 0
+    assert np.array_equal(drawn[inside], expected[inside])
+    assert np.array_equal(drawn[~inside], np.asarray(original.convert("RGB"))[~inside])
+    assert len(steps) == request.steps_taken
+
+
+def test_a_part_of_a_picture_of_more_than_a_megapixel_is_drawn_at_its_size(
+    engine, inpainted, tmp_path
+):
+    """diffusers makes such pictures smaller."""
+    pictures = {name: tmp_path / f"{name}.png" for name in Inpaint.pictures}
+    large = Image.new("RGB", (1264, 1040), "teal")
+    pictures["control_image"].write_bytes(masks.encoded(large))
+    pictures["mask_image"].write_bytes(masks.encoded(masks.region("left", *large.size)))
+    request = replace(inpainted, width=1264, height=1040, num_inference_steps=1, pictures=pictures)
+
+    drawn = engine.generate(request, ignore)
+
+    assert drawn.image.size == large.size
+    assert drawn.image.crop((640, 0, 1264, 1040)) == large.crop((640, 0, 1264, 1040))
+
+
 def test_a_quarter_of_the_text_encoder_is_neither_loaded_nor_counted(engine, klein, bare):
     encoder = model(engine).text_to_image.text_encoder
     sizes = Flux2.read_sizes(klein, model(engine).options.precision)
@@ -186,13 +228,14 @@ def test_a_prompt_is_encoded_once(engine):
 
 
 @pytest.mark.parametrize("level", OFFLOAD_LEVELS)
-def test_every_offload_level_draws_the_same_pixels(klein, engine, lora, edited, level):
+def test_every_offload_level_draws_the_same_pixels(klein, engine, lora, edited, inpainted, level):
     small = on_small_device(klein, offload_level=level)
     requests = {
         "words": CAT,
         "negative": replace(CAT, negative_prompt="a dog", true_cfg_scale=2.5),
         "lora": replace(CAT, lora=str(lora)),
         "edit": edited,
+        "inpaint": inpainted,
     }
 
     for _ in range(2):  # what the first use loads, the second finds

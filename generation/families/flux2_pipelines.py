@@ -1,0 +1,36 @@
+"""diffusers' pipelines of FLUX.2-klein, as this bot draws with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers import Flux2KleinInpaintPipeline, Flux2KleinPipeline
+from PIL import Image
+
+
+class _Guided:
+    """Has a pipeline of a distilled model follow a negative prompt: diffusers' own lets the scale
+    have an effect on other models alone."""
+
+    _guidance_scale: float
+
+    @property
+    def do_classifier_free_guidance(self) -> bool:
+        return self._guidance_scale > 1
+
+
+class KleinPipeline(_Guided, Flux2KleinPipeline):
+    """Words alone, and pictures that they are about."""
+
+
+class InpaintPipeline(_Guided, Flux2KleinInpaintPipeline):
+    """A part of a picture drawn anew, of any size: diffusers' own makes those of more than a
+    megapixel smaller, and the result with them, unless it is given their latents."""
+
+    @torch.no_grad()
+    def __call__(self, *, image: Image.Image, **arguments: Any) -> Any:
+        pixels = self.image_processor.preprocess(image, image.height, image.width)
+        encoded = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype))
+        latents = self._patchify_latents(encoded.latent_dist.mode())
+        return super().__call__(image=latents, **arguments)
