@@ -91,6 +91,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         seed=locale_str("Random seed: the same number gives the same picture"),
         images=locale_str("How many pictures"),
         control_image=locale_str("A picture to draw from: PNG, JPEG or WebP"),
+        control_image_2=locale_str("Another picture, for a preset that takes several"),
         mask_image=locale_str("Where to draw in it: a picture that is white there"),
         mask=locale_str("The part of the picture to draw anew"),
         outpaint=locale_str("How far to continue the picture over its edges, such as 25%"),
@@ -114,8 +115,8 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
     )
     @app_commands.rename(**_localised(
         "prompt", "preset", "steps", "size", "guidance", "seed", "images", "control_image",
-        "mask_image", "mask", "outpaint", "strength", "negative", "private", "draft", "repeat",
-        "contact_sheet",
+        "control_image_2", "mask_image", "mask", "outpaint", "strength", "negative", "private",
+        "draft", "repeat", "contact_sheet",
     ))  # fmt: skip
     async def imagine(
         interaction: Interaction,
@@ -127,6 +128,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         seed: Range[int, 0, MAX_SEED] | None = None,
         images: Images | None = None,
         control_image: discord.Attachment | None = None,
+        control_image_2: discord.Attachment | None = None,
         mask_image: discord.Attachment | None = None,
         mask: app_commands.Choice[str] | None = None,
         outpaint: Range[str, 1, 80] | None = None,
@@ -152,7 +154,8 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
                 **(read_option("size", size) if size else {}),
                 **(read_option("outpaint", outpaint) if outpaint else {}),
             )
-            pictures = [actions.attached(each) for each in (control_image, mask_image) if each]
+            attached = (control_image, control_image_2, mask_image)
+            pictures = [actions.attached(each) for each in attached if each]
             said = PromptCommand(
                 command,
                 repeat or 1,

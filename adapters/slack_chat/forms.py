@@ -115,7 +115,7 @@ def form(
             "type": "file_input",
             "action_id": VALUE,
             "filetypes": ["png", "jpg", "jpeg", "webp"],
-            "max_files": 2,
+            "max_files": max((each.kind.counts[-1] for each in presets.values()), default=1) or 1,
         }
         blocks.append(_input("image", say("Control image"), element, say(Hint.FOR_PRESETS)))
     if about.purpose == "control":

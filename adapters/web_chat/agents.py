@@ -16,7 +16,7 @@ from adapters.web_chat.drawing import imagine
 from adapters.web_chat.facts import list_presets
 from adapters.web_chat.fields import Body, PictureNumber, not_blank
 from adapters.web_chat.jobs import MAX_ROW
-from adapters.web_chat.schemas import OptionsBody
+from adapters.web_chat.schemas import NextPictures, OptionsBody
 from adapters.web_chat.sharing import Web
 from adapters.web_chat.views import JobView
 from bot import loras, replies, sentences
@@ -42,7 +42,7 @@ class DrawArguments(OptionsBody):
     )
 
 
-class EditArguments(DrawArguments):
+class EditArguments(NextPictures, DrawArguments):
     """A picture of words, drawn from another picture: an earlier one of yours, or one that is
     sent along."""
 
@@ -135,6 +135,8 @@ async def _edit(web: Web, source: Source, arguments: EditArguments, report: Repo
         picture = await web.image(arguments.image or "", "image")
     command = imagine(arguments, arguments.prompt)
     pictures = [picture]
+    for name, image in arguments.next_images.items():
+        pictures.append(await web.image(image, name))
     if arguments.mask_image is not None:
         pictures.append(await web.image(arguments.mask_image, "mask_image"))
     redrawing = web.service.offered.redrawing()

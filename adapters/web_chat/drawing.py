@@ -33,6 +33,8 @@ async def _submit(web: Web, source: Source, body: GenerateBody) -> Job:
     if control and body.preset and body.preset != control.preset:
         raise errors.presets_differ(body.preset, control.preset)
     attached = [await web.image(control.image, "controlnet.image")] if control else []
+    for name, image in (control.next_images if control else {}).items():
+        attached.append(await web.image(image, f"controlnet.{name}"))
     if control and control.mask_image is not None:
         attached.append(await web.image(control.mask_image, "controlnet.mask_image"))
     command = imagine(body, body.prompt, control.preset if control else None)

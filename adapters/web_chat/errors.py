@@ -114,6 +114,7 @@ OTHER_NAMES = {
     "cfg_scale": "guidance_scale",
     "image": "controlnet.image",
     "control_image": "controlnet.image",
+    **{f"image_{number}": f"controlnet.image_{number}" for number in (2, 3, 4)},
     "mask_image": "controlnet.mask_image",
 }
 #: Longest part of a sender's text that an answer repeats.

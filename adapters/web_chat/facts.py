@@ -27,7 +27,7 @@ from adapters.web_chat.views import (
 from bot.commands import DRAWING, VERBS
 from bot.source import Source
 from generation.checks import MAX_SIZE
-from generation.kinds import flat_values
+from generation.kinds import CONTROL_IMAGES, flat_values
 
 router = APIRouter(tags=["facts"])
 
@@ -103,6 +103,9 @@ async def list_presets(web: TheWeb, source: Asker) -> PresetsView:
                 name=preset.name,
                 description=preset.description,
                 needs_image=preset.needs_image,
+                pictures=len(
+                    {*preset.kind.pictures, *preset.kind.more_pictures} & {*CONTROL_IMAGES}
+                ),
                 mask_feather=flat_values(preset.kind)["mask_feather"]
                 if preset.kind.takes_mask
                 else None,

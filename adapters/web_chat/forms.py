@@ -2,7 +2,7 @@
 
 A form is read into the same body that JSON would have given, so that there is one way in. Its
 members have the names of the body's own; where the body has a ``controlnet``, the form has the
-files ``image`` and ``mask_image``, and its ``preset`` is the one for that picture.
+files ``image``, ``image_2`` and so on, and ``mask_image``, and its ``preset`` is the one for these.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from adapters.web_chat.sharing import Web
 FORM = "multipart/form-data"
 MAX_PARTS = 40
 #: Members of ``controlnet`` that are members of the form itself.
-INSIDE = ("image", "mask_image")
+INSIDE = ("image", "image_2", "image_3", "image_4", "mask_image")
 #: Bytes of a part that is no file: the longest prompt, in the longest characters.
 MAX_TEXT = 64 * 1024
 

@@ -48,6 +48,7 @@ async def send_message(
     attached: list[Picture] = []
     if body.image is not None and _takes_a_picture(body.text):
         attached.append(partial(web.image, body.image, "image"))
+        attached += [partial(web.image, each, name) for name, each in body.next_images.items()]
         if body.mask_image is not None:
             attached.append(partial(web.image, body.mask_image, "mask_image"))
     options = None if body.options is None else imagine(body.options, "")

@@ -67,17 +67,20 @@ async def get_thumbnail(web: TheWeb, source: Asker, id: JobId) -> Response:
 
 @router.get(
     "/api/jobs/{id}/control/{kind}",
-    summary="The attached picture, its mask, or the control map made of it",
+    summary="The attached picture, those after it, its mask, or the control map made of it",
     response_class=Response,
     responses={**responses(404, 409, 503), **file("image/png")},
 )
 async def get_control_picture(
-    web: TheWeb, source: Asker, id: JobId, kind: Literal["image", "mask", "map"]
+    web: TheWeb,
+    source: Asker,
+    id: JobId,
+    kind: Literal["image", "image_2", "image_3", "image_4", "mask", "map"],
 ) -> Response:
     if kind == "map":
         path = await web.service.lookups.picture_file(source, id, "map")
     else:
-        name = "mask_image" if kind == "mask" else "control_image"
+        name = "mask_image" if kind == "mask" else f"control_{kind}"
         path = await web.service.lookups.control_image(source, id, name)
     return await _file_response(path, "image/png")
 

@@ -42,9 +42,10 @@ async def get_price(web: TheWeb, source: Asker, body: QuoteBody) -> QuoteView:
     responses=responses(404, 429, 503),
 )
 async def draw_control_map(web: TheWeb, source: Asker, body: ControlMapBody) -> ControlMapView:
-    data = await web.image(body.image, "image")
+    data = [await web.image(body.image, "image")]
+    data += [await web.image(image, name) for name, image in body.next_images.items()]
     png, remarks = await web.service.previews.control_map(
-        source, [data], body.preset, body.width, body.height, (body.crop_x, body.crop_y)
+        source, data, body.preset, body.width, body.height, (body.crop_x, body.crop_y)
     )
     width, height = _png_size(png)
     return ControlMapView(

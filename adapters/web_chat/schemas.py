@@ -31,8 +31,26 @@ MASK_IMAGE = Field(
 )
 
 
-class ControlNetBody(Body):
-    """A picture to draw from, and the preset for it."""
+#: A picture that comes after the first one.
+NEXT_IMAGE = Field(None, description="With a preset that takes several pictures: the next one")
+
+
+class NextPictures(Body):
+    """Pictures that come after the first one, which is called ``image``."""
+
+    image_2: ImageText | None = NEXT_IMAGE
+    image_3: ImageText | None = NEXT_IMAGE
+    image_4: ImageText | None = NEXT_IMAGE
+
+    @property
+    def next_images(self) -> dict[str, str]:
+        """Those that are there, by their names."""
+        names = ("image_2", "image_3", "image_4")
+        return {name: image for name in names if (image := getattr(self, name)) is not None}
+
+
+class ControlNetBody(NextPictures):
+    """A picture to draw from, or several, and the preset for it."""
 
     preset: PresetName = Field(description="A preset that takes a picture; see /api/presets")
     image: ImageText
@@ -126,7 +144,7 @@ class QuoteBody(OptionsBody):
     image_height: Side | None = None
 
 
-class MessageBody(Body):
+class MessageBody(NextPictures):
     """A typed message, in the grammar of every platform."""
 
     text: str = Field(
@@ -166,8 +184,8 @@ class VaryBody(Body):
     webhook_url: WebhookUrl | None = None
 
 
-class ControlMapBody(Body):
-    """A picture, to see the control map that a preset makes of it."""
+class ControlMapBody(NextPictures):
+    """A picture, to see the control map that a preset makes of it; several maps side by side."""
 
     image: ImageText
     preset: PresetName

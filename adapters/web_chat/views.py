@@ -59,9 +59,11 @@ class PictureView(BaseModel):
 
 
 class ControlView(BaseModel):
-    """Addresses of the attached picture, of its mask and of the control map made of it."""
+    """Addresses of the attached picture, of those after it, of its mask and of the control map made
+    of it."""
 
     image: str
+    next_images: list[str] = Field(description="Empty for presets that take one picture")
     mask: str | None = Field(description="White where it was drawn; null for other presets")
     map: str | None = Field(description="Null until the job is done, and for presets without a map")
 
@@ -187,6 +189,11 @@ class JobView(BaseModel):
             thumbnail=f"{address}/thumbnail" if is_kept else None,
             control=ControlView(
                 image=f"{address}/control/image",
+                next_images=[
+                    f"{address}/control/{name.removeprefix('control_')}"
+                    for name in kind.more_pictures
+                    if name in request.pictures
+                ],
                 mask=f"{address}/control/mask" if kind.takes_mask else None,
                 map=f"{address}/control/map" if has_map else None,
             )
@@ -314,6 +321,7 @@ class PresetView(BaseModel):
     name: str
     description: str
     needs_image: bool
+    pictures: int = Field(description="Pictures that may be attached, without a mask")
     mask_feather: int | None = Field(
         description="Pixels over which old and new blend inside of a mask; null for presets that"
         " take none"

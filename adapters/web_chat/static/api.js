@@ -69,7 +69,7 @@ export const api = {
   share: (id) => call("PUT", `/api/jobs/${enc(id)}/link`),
   takeBack: (id) => call("DELETE", `/api/jobs/${enc(id)}/link`),
   notifications: () => call("GET", "/api/me/notifications"),
-  say: (text, image, options, mask) => once("/api/messages", { text, image, options, mask_image: mask }),
+  say: (text, pictures = {}, options = undefined) => once("/api/messages", { text, ...pictures, options }),
   link: (code) => call("GET", `/api/links/${enc(code)}`),
   deleteMe: () => call("DELETE", "/api/me"),
   quote: (body, signal) => call("POST", "/api/quote", body, signal),

@@ -108,7 +108,7 @@ const acts = {
     });
     composer.text = job.prompt;
     composer.focus();
-    if (job.control?.image) await attachFrom(job.control.image, t("control image"), [job.crop_x, job.crop_y], job.control.mask);
+    if (job.control?.image) await attachFrom(job.control.image, t("control image"), [job.crop_x, job.crop_y], job.control.mask, job.control.next_images);
   },
   async useAsControl(job, which) {
     await attachFrom(pictureOf(job, which).url, `${job.id}.png`);
@@ -134,16 +134,23 @@ const acts = {
   },
 };
 
-async function attachFrom(url, name, crop = null, mask = null) {
-  const answer = await fetch(url).catch(() => null);
-  if (!answer?.ok) {
+async function attachFrom(url, name, crop = null, mask = null, next = []) {
+  const [first, ...others] = await Promise.all([url, ...next].map((each) => fileAt(each, name)));
+  if (!first) {
     composer.notice(t("That picture was deleted for its age."));
     return;
   }
-  const blob = await answer.blob();
-  await options.attach(new File([blob], name, { type: blob.type }), {
+  await options.attach(first, {
     isKnown: true, crop: crop?.some((share) => share !== 0.5) ? crop : null, mask: mask && await imageAt(mask),
   });
+  if (others.length) await options.addNext(others.filter(Boolean));
+}
+
+/** The file at *url*, called *name*; null where it is there no longer. */
+async function fileAt(url, name) {
+  const answer = await fetch(url).catch(() => null);
+  const blob = answer?.ok && await answer.blob();
+  return blob ? new File([blob], name, { type: blob.type }) : null;
 }
 
 /** The image at *url*; null where it is there no longer. */
@@ -205,7 +212,7 @@ async function send(text, shown = text) {
   composer.clearNotice();
   try {
     saying += 1;
-    const reply = await api.say(text, taken.image?.url, taken.chosen, taken.mask).finally(() => (saying -= 1));
+    const reply = await api.say(text, { image: taken.image?.url, mask_image: taken.mask, ...taken.next }, taken.chosen).finally(() => (saying -= 1));
     // Options lent to a prompt, and its picture, stay for the next prompt.
     if (!["imagine", "series"].includes(reply.kind)) options.putBack(taken);
     await answer(reply, bubble);

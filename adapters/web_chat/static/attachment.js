@@ -32,6 +32,16 @@ export function showReading(name) {
     el("div", { class: "attachment-text" }, el("strong", { text: name })));
 }
 
+/** The pictures after *image* that *preset* takes. */
+export function nextOf(image, preset) {
+  return (image?.next ?? []).slice(0, Math.max(0, preset.pictures - 1));
+}
+
+/** The pictures *next* by the names that the API has for them. */
+export function named(next) {
+  return Object.fromEntries(next.map((each, index) => [`image_${index + 2}`, each.url]));
+}
+
 /** *image* with what is painted over it, and a button that lets a person paint. */
 function masked(image, preset, onPaint) {
   return el("button", { type: "button", class: "masked", "aria-label": t("Paint what to draw anew"), onclick: onPaint },
@@ -39,7 +49,7 @@ function masked(image, preset, onPaint) {
 }
 
 /** Show *image* as *preset* uses it, or a place to drop one. */
-export function showPicture(image, preset, { onRemove, onChoose, onUse, onPaint, crop }) {
+export function showPicture(image, preset, { onRemove, onChoose, onUse, onPaint, onAdd, onRemoveNext, crop }) {
   $("attachment").hidden = !image;
   if (!image) {
     $("drop").replaceChildren(el("button", { type: "button", class: "drop-button", onclick: onChoose },
@@ -54,10 +64,15 @@ export function showPicture(image, preset, { onRemove, onChoose, onUse, onPaint,
     : [
       image.width === null ? figure(el("span", { class: "haze" }), t("Your picture"), "none")
         : figure(pictured(image, place, crop), crop ? t("What is kept") : t("Your picture")),
+      ...nextOf(image, preset).map((each, index) => figure(
+        el("button", { type: "button", class: "masked", "aria-label": t`Remove picture ${index + 2}`, onclick: () => onRemoveNext(index) },
+          el("img", { src: each.url, alt: t`Control image: ${each.name}`, draggable: "false" })), t`Picture ${index + 2}`)),
       preset.needs_image && (map
         ? figure(el("img", { src: map, alt: t("Control map") }), preset.controlnet ? t("What it follows") : t("What it starts from"))
         : figure(el("span", { class: "haze" }), isWaiting ? t("Looking…") : t("No map"), isWaiting ? "waiting" : "none")),
     ]);
+  const mayAdd = image.width !== null && nextOf(image, preset).length + 1 < preset.pictures;
+  const add = { type: "button", text: t("Add a picture"), onclick: onAdd };
   const use = preset.needs_image ? t`for the preset ${preset.name}` : t`the preset ${preset.name} takes no picture`;
   const focused = document.activeElement;
   $("attachment").replaceChildren(
@@ -66,6 +81,7 @@ export function showPicture(image, preset, { onRemove, onChoose, onUse, onPaint,
       el("strong", { text: image.name }),
       el("span", { class: error ? "wrong" : "quiet", text: error ?? use }),
       takesMask && image.width !== null && el("button", { type: "button", class: "example paint", text: t("Paint what to draw anew"), onclick: onPaint }),
+      mayAdd && el("button", { ...add, class: "example paint" }),
       remarks.map((text) => el("span", { class: "quiet", text })),
       image.found ? offer(image, onUse) : inspection(image)),
     el("button", { type: "button", class: "round small", "aria-label": t("Remove the control image"), onclick: onRemove }, icon("close")));
@@ -73,6 +89,7 @@ export function showPicture(image, preset, { onRemove, onChoose, onUse, onPaint,
     el("div", { class: "side-by-side" }, figures("drawer")),
     error && el("p", { class: "wrong", text: error }),
     takesMask && image.width !== null && el("button", { type: "button", class: "ghost", onclick: onPaint }, t("Paint what to draw anew")),
+    mayAdd && el("button", { ...add, class: "ghost" }),
     el("button", { type: "button", class: "ghost", onclick: onRemove }, t("Remove")),
   ].filter(Boolean));
   if (focused !== document.activeElement && focused?.classList.contains("crop-frame")) focused.focus({ preventScroll: true });

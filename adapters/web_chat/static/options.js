@@ -5,7 +5,7 @@
 
 import { $, debounce, duration, el, icon, plural } from "./dom.js";
 import { api } from "./api.js";
-import { showPicture, showReading } from "./attachment.js";
+import { named, nextOf, showPicture, showReading } from "./attachment.js";
 import { Choices } from "./choices.js";
 import { sampleOf } from "./conversation.js";
 import { kept } from "./cropping.js";
@@ -173,7 +173,8 @@ export class Options {
   /** The options and the picture for a message; options that were lent leave with it. */
   take() {
     const mask = this.preset.mask_feather === null ? undefined : this.image?.mask?.url;
-    const taken = { chosen: this.#meant, image: this.image, mask, lent: this.#leave() };
+    const next = named(nextOf(this.image, this.preset));
+    const taken = { chosen: this.#meant, image: this.image, next, mask, lent: this.#leave() };
     this.set({});
     return taken;
   }
@@ -310,7 +311,8 @@ export class Options {
     Object.assign(image, { preset: preset.name, isWaiting: true });
     this.#renderImage();
     try {
-      const answer = await api.controlMap({ image: image.url, preset: preset.name, width, height, crop_x: x, crop_y: y }, asking.signal);
+      const pictures = { image: image.url, ...named(nextOf(image, preset)) };
+      const answer = await api.controlMap({ ...pictures, preset: preset.name, width, height, crop_x: x, crop_y: y }, asking.signal);
       Object.assign(image, { map: answer.image, remarks: answer.remarks, error: null });
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -560,8 +562,34 @@ export class Options {
   #renderImage() {
     showPicture(this.image, this.preset, {
       onRemove: () => this.detach(), onChoose: () => $("file").click(), onUse: this.#onUse, onPaint: () => this.paint(),
+      onAdd: () => this.#addPicture(), onRemoveNext: (index) => this.#setNext(this.image.next.toSpliced(index, 1)),
       crop: this.#crop,
     });
+  }
+
+  /** Let the person choose a picture that comes after the others. */
+  #addPicture() {
+    const input = el("input", { type: "file", accept: $("file").accept });
+    input.addEventListener("change", () => input.files[0] && this.addNext([input.files[0]]));
+    input.click();
+  }
+
+  /** Attach *files* after the picture that is there. */
+  async addNext(files) {
+    const image = this.image;
+    try {
+      const read = [];
+      for (const file of files) read.push(await readPicture(file, this.#files));
+      if (this.image === image) this.#setNext([...nextOf(image, this.preset), ...read]);
+    } catch (error) {
+      this.#onError(error.message);
+    }
+  }
+
+  #setNext(next) {
+    this.image.next = next;
+    this.set({});
+    this.#map();
   }
 }
 

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from tests.adapters.web_chat.api.conftest import CIRCLE, said, spent
-from tests.conftest import ADMIN, INPAINTING
+from tests.conftest import ADMIN, FOLLOWING, INPAINTING
 from tests.samples import data_url, file, noise, opened, picture
 
 FORM = {name: str(value) for name, value in CIRCLE.items()}
@@ -120,3 +120,44 @@ async def test_a_form_that_is_sent_again_with_its_key_is_the_same_job(web):
         ids.add((await web.post("/api/jobs", data=form, files=files, headers=headers)).json()["id"])
 
     assert len(ids) == 1
+
+
+async def test_several_pictures_go_to_the_controlnets_that_follow_them(web, bot, gate):
+    gate.open()
+    bot.settings["presets"] = FOLLOWING
+    await bot.service.admin.reload_presets(ADMIN)
+    first, second = picture(64, 64), picture(64, 64, colour="blue")
+    urls = {"image": data_url(first), "image_2": data_url(second)}
+    files = {"image": ("a.png", first), "image_2": ("b.png", second)}
+    weighed = {**CIRCLE, "strength": [0.6, 0.3]}
+
+    json = await web.post("/api/jobs", json={**weighed, "controlnet": {"preset": "both", **urls}})
+    form = await web.post(
+        "/api/jobs", data={**FORM, "strength": "[0.6, 0.3]", "preset": "both"}, files=files
+    )
+    said = await web.post(
+        "/api/messages", json={"text": "a fox --preset both --strength 0.6,0.3", **urls}
+    )
+    three = await web.post(
+        "/api/jobs",
+        json={**weighed, "controlnet": {"preset": "both", **urls, "image_3": urls["image"]}},
+    )
+    maps = await web.post(
+        "/api/control-map", json={**urls, "preset": "both", "width": 64, "height": 64}
+    )
+
+    assert [each.status_code for each in (json, form, said)] == [202, 202, 200]
+    jobs = (await bot.service.lookups.history("web:local")).jobs
+    assert len({tuple(job.request.pictures.items()) for job in jobs}) == 1
+    assert {job.request.kind.strength_setting for job in jobs} == {(0.6, 0.3)}
+    shown = json.json()
+    assert shown["controlnet_conditioning_scale"] == [0.6, 0.3]
+    assert shown["controlnet_model"] == "demo/controlnet-canny, demo/controlnet-blobs"
+    (address,) = shown["control"]["next_images"]
+    assert opened((await web.get(address)).content).tobytes() == opened(second).tobytes()
+    assert "takes 1 or 2 pictures, not 3" in three.json()["error"]["message"]
+    assert (maps.json()["width"], maps.json()["height"]) == (128, 64)
+    presets = (await web.get("/api/presets")).json()["presets"]
+    assert {each["name"]: each["pictures"] for each in presets} == {
+        "plain": 0, "canny": 1, "redraw": 1, "both": 2,
+    }  # fmt: skip
