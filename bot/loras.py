@@ -70,6 +70,20 @@ def asked_of(request: GenerationRequest) -> tuple[AskedLora, ...] | None:
     return asked or None
 
 
+def weights_of(lora: ListedLora) -> tuple[float, ...]:
+    """Weights of *lora* that menus offer: the usual one, half of it, the most, and the least where
+    that does the opposite."""
+    usual = lora.lora_scale
+    wanted = [
+        usual,
+        usual / 2,
+        lora.max_lora_scale,
+        *([lora.min_lora_scale] * (lora.min_lora_scale < 0)),
+    ]
+    allowed = [each for each in wanted if lora.min_lora_scale <= each <= lora.max_lora_scale]
+    return tuple(dict.fromkeys(each for each in allowed if each))
+
+
 def tags(loras: Sequence[Lora]) -> str:
     """*loras* as A1111 has them in prompts."""
     return "".join(f" <lora:{each.name}:{each.lora_scale:g}>" for each in loras)

@@ -33,6 +33,7 @@ from bot.commands import (
     HistoryFilter,
     ImagineCommand,
     InspectCommand,
+    LorasCommand,
     PromptCommand,
     QueueCommand,
     QuotaCommand,
@@ -98,6 +99,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         strength=locale_str(
             "How closely to follow your picture, or how far to change it; see the preset"
         ),
+        lora=locale_str("LoRAs with their weights, such as ink:0.8; several with commas"),
         negative=locale_str("What to avoid; steps take twice as long"),
         private=locale_str("Show the picture only to you"),
         draft=locale_str("A quick look with few steps and pixels, to be finished later"),
@@ -111,12 +113,15 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         ]
     )
     @app_commands.autocomplete(
-        preset=complete.presets, size=complete.sizes, contact_sheet=complete.several_presets
+        preset=complete.presets,
+        size=complete.sizes,
+        lora=complete.loras,
+        contact_sheet=complete.several_presets,
     )
     @app_commands.rename(**_localised(
         "prompt", "preset", "steps", "size", "guidance", "seed", "images", "control_image",
-        "control_image_2", "mask_image", "mask", "outpaint", "strength", "negative", "private",
-        "draft", "repeat", "contact_sheet",
+        "control_image_2", "mask_image", "mask", "outpaint", "strength", "lora", "negative",
+        "private", "draft", "repeat", "contact_sheet",
     ))  # fmt: skip
     async def imagine(
         interaction: Interaction,
@@ -133,6 +138,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         mask: app_commands.Choice[str] | None = None,
         outpaint: Range[str, 1, 80] | None = None,
         strength: Range[float, 0, 1] | None = None,
+        lora: Range[str, 1, 400] | None = None,
         negative: Range[str, 1, MAX_PROMPT_LENGTH] | None = None,
         private: bool | None = None,
         draft: bool | None = None,
@@ -153,6 +159,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
                 mask=mask.value if mask else None,
                 **(read_option("size", size) if size else {}),
                 **(read_option("outpaint", outpaint) if outpaint else {}),
+                **(read_option("lora", lora) if lora else {}),
             )
             attached = (control_image, control_image_2, mask_image)
             pictures = [actions.attached(each) for each in attached if each]
@@ -330,6 +337,12 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
     @group.command(name=locale_str("presets"), description=locale_str("Lists the presets"))
     async def presets(interaction: Interaction) -> None:
         await answers.tell(interaction, await actions.presets(interaction, 1))
+
+    @group.command(
+        name=locale_str("loras"), description=locale_str("Lists the LoRAs that can be added")
+    )
+    async def loras(interaction: Interaction) -> None:
+        await tell_at_once(interaction, LorasCommand())
 
     @group.command(
         name=locale_str("settings"),

@@ -16,11 +16,12 @@ from discord.app_commands import Choice
 from adapters.discord_chat.messages import MAX_CHOICE, shortened
 from adapters.discord_chat.people import Interaction, say_of, source_of, user_of
 from bot import replies
-from bot.commands import SHAPES, CommandError, fit_size, read_option
+from bot.commands import SHAPES, AskedLora, CommandError, fit_size, read_option
 from bot.commands.history import TODAY, YESTERDAY
 from bot.config import Config
 from bot.jobs import Job
 from bot.languages import Language, in_words
+from bot.loras import weights_of
 from bot.reports import Reported
 from bot.service import Service
 from generation.errors import FluxbotError
@@ -68,6 +69,32 @@ class Completion:
             if last in name and name not in chosen
         ]
         return [_choice(each, each) for each in found if len(each) <= MAX_CHOICE][:MAX_CHOICES]
+
+    async def loras(self, interaction: Interaction, typed: str) -> Choices:
+        """LoRAs behind those that are typed already, with their usual weights; behind a colon
+        with others too."""
+        say = say_of(interaction)
+        before, _, last = typed.lower().replace(" ", "").rpartition(",")
+        chosen = before.split(",") if before else []
+        taken = {each.partition(":")[0] for each in chosen}
+        found = {}
+        for lora in self._service.offered.loras.values():
+            weights = weights_of(lora) if ":" in last else (lora.lora_scale,)
+            for each in (str(AskedLora(lora.name, weight)) for weight in weights):
+                if last in each and lora.name not in taken:
+                    found[",".join([*chosen, each])] = say(lora.description)
+        choices = [
+            _choice(f"{value} – {description}" if description else value, value)
+            for value, description in found.items()
+            if len(value) <= MAX_CHOICE
+        ]
+        if ":" not in last or typed in found:
+            return choices[:MAX_CHOICES]
+        try:
+            read_option("lora", typed)
+        except CommandError:
+            return choices[:MAX_CHOICES]
+        return [_choice(typed, typed), *choices][:MAX_CHOICES]
 
     async def all_presets(self, interaction: Interaction, typed: str) -> Choices:
         """Presets of the configuration, for admins."""

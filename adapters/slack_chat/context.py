@@ -426,7 +426,12 @@ class Context:
         """Open a form, which Slack allows for 3 seconds."""
         default = self.service.config.model.default_preset
         view = forms.form(
-            replace(about, hook=place.hook), self.service.presets, default, values, place.say
+            replace(about, hook=place.hook),
+            self.service.presets,
+            default,
+            values,
+            place.say,
+            self.service.offered.loras,
         )
         try:
             await _open(place.workspace, trigger, view)

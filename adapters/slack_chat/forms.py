@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 from adapters.slack_chat.blocks import context, plain
 from bot import sentences
-from bot.commands import OPTIONS, CommandError, ImagineCommand, escaped, read_option
-from bot.commands.options import Number, Option, Region
+from bot.commands import OPTIONS, AskedLora, CommandError, ImagineCommand, escaped, read_option
+from bot.commands.options import Loras, Number, Option, Region
 from bot.conversation import refusal
 from bot.jobs import Job
 from bot.languages import ENGLISH, Language
+from bot.loras import weights_of
 from bot.presets import inpainting
 from bot.requests import SETTINGS, command_of
+from bot.sections import ListedLora
 from bot.sentences import Hint
-from generation.checks import MAX_PROMPT_LENGTH, is_blank
+from generation.checks import MAX_LORAS, MAX_PROMPT_LENGTH, is_blank
 from generation.types import Preset
 
 CALLBACK = "flux_form"
@@ -26,6 +29,7 @@ VALUE = "value"
 #: Slack shows at most so many options, of so many characters.
 MAX_OPTIONS = 100
 MAX_OPTION = 75
+NO_LORAS: Mapping[str, ListedLora] = MappingProxyType({})
 
 Purpose = Literal["imagine", "edit", "change", "control", "settings"]
 PURPOSES: tuple[Purpose, ...] = ("imagine", "edit", "change", "control", "settings")
@@ -90,6 +94,7 @@ def form(
     default: str,
     values: Mapping[str, str],
     say: Language = ENGLISH,
+    loras: Mapping[str, ListedLora] = NO_LORAS,
 ) -> dict[str, Any]:
     """The modal for *about*; its fields begin with *values*, by option name."""
     title, submit = titles(about.purpose, say)
@@ -103,12 +108,13 @@ def form(
         label = say("What to change") if is_change else say("What to draw")
         blocks.append(_input("prompt", label, element, is_optional=False))
     blocks.extend(
-        _option(option, presets, default, values, say)
+        _option(option, presets, default, values, say, loras)
         for option in (() if is_change else OPTIONS)
         if about.purpose != "settings" or set(option.fields) & set(SETTINGS)
         # The size may be a shape too, and where to crop is seen on the web page alone.
         if option.name not in ("ar", "crop")
         and (option.name not in ("mask", "outpaint") or inpainting(presets.values()) is not None)
+        and (option.name != "lora" or loras)
     )
     if about.purpose == "imagine":
         element = {
@@ -137,11 +143,14 @@ def _option(
     default: str,
     values: Mapping[str, str],
     say: Language,
+    loras: Mapping[str, ListedLora],
 ) -> dict[str, Any]:
     value = values.get(option.name, "")
     if option.name == "preset":
         return _input("preset", say("Preset"), _select(presets, default, value, say))
     kind = option.kind
+    if isinstance(kind, Loras):
+        return _input(option.name, "LoRAs", _lora_menu(loras, value, say), say(option.help))
     if isinstance(kind, Region):
         return _input(option.name, _label(option, say), _regions(value, say), say(option.help))
     if isinstance(kind, Number):
@@ -194,6 +203,28 @@ def _select(
     if chosen in options:
         element["initial_option"] = options[chosen]
     return element
+
+
+def _lora_menu(loras: Mapping[str, ListedLora], chosen: str, say: Language) -> dict[str, Any]:
+    """A menu of *loras*, a group of weights for each, in which *chosen* ("ink:0.8,slow:-1") are
+    chosen."""
+    own = {each.partition(":")[0]: each for each in filter(None, chosen.split(","))}
+    groups, initial = [], []
+    for lora in list(loras.values())[:MAX_OPTIONS]:
+        offered = [str(AskedLora(lora.name, weight)) for weight in weights_of(lora)]
+        if lora.name in own:
+            offered = list(dict.fromkeys([own[lora.name], *offered]))
+        options = [{"text": plain(each, MAX_OPTION), "value": each} for each in offered]
+        about = f"{lora.name} – {say(lora.description)}" if lora.description else lora.name
+        groups.append({"label": plain(about, MAX_OPTION), "options": options})
+        initial += [option for option in options if option["value"] in own.values()]
+    element = {
+        "type": "multi_static_select",
+        "action_id": VALUE,
+        "option_groups": groups,
+        "max_selected_items": MAX_LORAS,
+    }
+    return element | ({"initial_options": initial} if initial else {})
 
 
 def _regions(chosen: str, say: Language) -> dict[str, Any]:
@@ -257,6 +288,8 @@ def filled(view: Mapping[str, Any], say: Language = ENGLISH) -> Filled:
 
 
 def _value(state: Mapping[str, Any]) -> str | None:
+    if several := state.get("selected_options"):
+        return ",".join(each["value"] for each in several)
     chosen = state.get("selected_option")
     value = chosen["value"] if chosen else state.get("value")
     return None if value is None else str(value).strip()
@@ -292,6 +325,8 @@ def values_of_settings(own: Mapping[str, Any]) -> dict[str, str]:
             values["size"] = f"{own['width']}x{own['height']}"
         elif option.name == "ar" and value is not None:
             values["size"] = ":".join(map(str, value))  # one field is for both
+        elif isinstance(option.kind, Loras) and value:
+            values[option.name] = ",".join(map(str, value))
         elif value is not None and option.name != "size":
             values[option.name] = f"{value:g}" if isinstance(value, float) else str(value)
     return values

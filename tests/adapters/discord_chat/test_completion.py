@@ -5,6 +5,8 @@ import re
 import pytest
 
 from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, shows, the_job
+from tests.bot.test_loras import LORAS
+from tests.conftest import ADMIN
 
 
 def values(choices):
@@ -31,6 +33,28 @@ async def test_sizes_are_offered_as_shapes_and_as_typed(fake, ada):
 
     assert {"name": "square – 256x256", "value": "square"} in shapes
     assert typed == [{"name": "320x256", "value": "320x256"}]
+
+
+async def test_loras_are_completed_one_behind_the_other(fake, ada, gate, presence):
+    gate.open()
+    bot = presence.bot
+    bot.settings["loras"] = LORAS
+    await bot.service.admin.reload_presets(ADMIN)
+
+    async def offered(typed):
+        return await ada.autocomplete(fake.channel, "flux imagine", "lora", typed)
+
+    assert await offered("in") == [{"name": "ink:0.8 – Dark outlines", "value": "ink:0.8"}]
+    assert values(await offered("")) == ["ink:0.8", "slow:0.5"]
+    assert values(await offered("ink:0.3, ")) == ["ink:0.3,slow:0.5"]
+    assert values(await offered("slow:")) == ["slow:0.5", "slow:0.25", "slow:-1.5"]
+    assert values(await offered("slow:0.1")) == ["slow:0.1"]
+    asked = await ada.command(
+        fake.channel, "flux imagine", prompt="a fox", lora="ink:0.3, slow:-1", **SMALL
+    )
+    assert "ink:0.3 · slow:-1" in (await asked.until(drawn)).text
+    listed = await ada.command(fake.channel, "flux loras")
+    assert "slow (weight 0.5, from -1.5 to 0.5)" in (await listed.until(shows("slow"))).text
 
 
 async def test_days_of_a_history_are_offered_by_their_names_and_dates(fake, ada):

@@ -10,6 +10,7 @@ from bot.source import Source
 from generation.kinds import Edit, ImageToImage
 from generation.types import Preset
 from tests.adapters.slack_chat.conftest import SMALL, jobs
+from tests.bot.test_loras import LORAS
 from tests.conftest import ADMIN, INPAINTING, PRESETS, at_step, stepping
 from tests.fakes.slack.world import buttons, elements, images, shown_text
 from tests.samples import opened, picture
@@ -132,6 +133,31 @@ async def test_a_form_takes_a_part_of_the_picture_to_draw(chat, ada, general, ga
     (job,) = await jobs(chat)
     mask = opened(job.request.pictures["mask_image"]).convert("L")
     assert mask.getbbox() == (0, 0, 32, 32)
+
+
+async def test_a_form_offers_loras_with_weights_and_shows_those_of_a_picture(
+    chat, ada, general, gate
+):
+    gate.open()
+    chat.bot.settings["loras"] = LORAS
+    await chat.bot.service.admin.reload_presets(ADMIN)
+    await ada.slash(general)
+    view = await ada.form()
+    (menu,) = [each["element"] for each in view["blocks"] if each["block_id"] == "lora"]
+    offered = [[each["value"] for each in group["options"]] for group in menu["option_groups"]]
+    fox = {"prompt": "a fox", "steps": "3", "size": "64x64"}
+
+    assert offered[0] == ["ink:0.8", "ink:0.4", "ink:2", "ink:-2"]
+    assert menu["option_groups"][0]["label"]["text"] == "ink – Dark outlines"
+    said = await ada.submit(view, **fox, lora=["ink:0.8", "ink:2"])
+    assert said == {"lora": "Lora has “ink” twice; keep one."}
+    assert await ada.submit(view, **fox, lora=["ink:0.4", "slow:-1.5"]) is None
+    message = await general.said("ink:0.4 · slow:-1.5", button="Edit prompt")
+
+    await ada.press(message, "Edit prompt", general)
+    view = await ada.form()
+    (menu,) = [each["element"] for each in view["blocks"] if each["block_id"] == "lora"]
+    assert [each["value"] for each in menu["initial_options"]] == ["ink:0.4", "slow:-1.5"]
 
 
 async def test_a_form_says_beside_the_field_what_is_wrong(chat, ada, general):

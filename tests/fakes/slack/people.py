@@ -485,6 +485,8 @@ def _shown(value):
 def _initial(element):
     if "initial_option" in element:
         return element["initial_option"]["value"]
+    if "initial_options" in element:
+        return [each["value"] for each in element["initial_options"]]
     return element.get("initial_value")
 
 
@@ -496,6 +498,12 @@ def _filled(element, value):
         assert value is None or chosen, f"{value!r} is no option"
         option = chosen and {"text": chosen["text"], "value": chosen["value"]}
         return {"type": kind, "selected_option": option}
+    if kind == "multi_static_select":
+        offered = [each for group in element["option_groups"] for each in group["options"]]
+        by_value = {each["value"]: each for each in offered}
+        assert set(value or ()) <= set(by_value), f"{value!r} are not all options"
+        assert len(value or ()) <= element.get("max_selected_items", 100)
+        return {"type": kind, "selected_options": [by_value[each] for each in value or ()]}
     if kind == "file_input":
         files = value or []
         assert len(files) <= element.get("max_files", 10)
