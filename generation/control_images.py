@@ -113,12 +113,17 @@ def shown_to_model(
     where its kind shows them so.
 
     Where the kind asks for control maps, these are what *preprocess* makes of the picture in the
-    place of each, or of the first one where there is none.
+    place of each, or of the first one where there is none. The picture that is drawn over beside
+    them is "image": the one after those, or the first.
     """
     if MASK_IMAGE in request.pictures:
         return _shown_with_mask(request, preprocess)
     maps = dict(zip(CONTROL_IMAGES, request.kind.control_maps, strict=False))
     paths = {name: request.pictures.get(name) or request.control_image for name in maps}
+    pictures = {**request.pictures, **paths}
+    if maps and request.kind.begins_with_picture:
+        others = [path for name, path in request.pictures.items() if name not in maps]
+        pictures = {**paths, "image": next(iter(others), request.control_image)}
     return {
         name: _whole(path, request)
         or control_map(
@@ -130,7 +135,7 @@ def shown_to_model(
             preprocess,
             (request.crop_x, request.crop_y),
         )
-        for name, path in {**request.pictures, **paths}.items()
+        for name, path in pictures.items()
         if path is not None
     }
 

@@ -208,7 +208,7 @@ def of_controlnet(kind: Kind) -> dict[str, Numbers | None]:
     """The weight and the reach of a ControlNet, or of each of several; None without one."""
     start, end = kind.span_setting or (None, None)
     return {
-        "controlnet_conditioning_scale": None if start is None else kind.strength_setting,
+        "controlnet_conditioning_scale": kind.scale_setting,
         "control_guidance_start": start,
         "control_guidance_end": end,
     }

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from diffusers import (
+    FluxControlNetImg2ImgPipeline,
     FluxControlNetInpaintPipeline,
     FluxControlNetPipeline,
     FluxControlPipeline,
@@ -477,7 +478,19 @@ def over_a_picture(model: Flux1, kind: ImageToImage, open: Open) -> Call:
 
 def with_controlnet(model: Flux1, kind: ControlNet, open: Open) -> Call:
     pipe = model.controlnet_pipeline(kind.controlnet, open)
-    return Call(pipe, (pipe.transformer, pipe.controlnet), followed(pipe.controlnet, kind))
+    call = Call(pipe, (pipe.transformer, pipe.controlnet), followed(pipe.controlnet, kind))
+    return _over_a_picture_too(model, call, kind.strength)
+
+
+def _over_a_picture_too(model: Flux1, call: Call, strength: float | None) -> Call:
+    """*call*, with a ControlNet, that begins with a picture where *strength* says so."""
+    if strength is None:
+        return call
+    components = {**model.text_to_image.components, "controlnet": call.pipe.controlnet}
+    for without in ("image_encoder", "feature_extractor"):
+        del components[without]
+    pipe = model.new_pipeline(FluxControlNetImg2ImgPipeline, components)
+    return replace(call, pipe=pipe, arguments={**call.arguments, "strength": strength})
 
 
 def with_controlnets(model: Flux1, kind: ControlNets, open: Open) -> Call:
@@ -494,7 +507,8 @@ def with_controlnets(model: Flux1, kind: ControlNets, open: Open) -> Call:
     }
     if len(chosen) == 1:
         (alone,) = chosen.values()
-        return replace(with_controlnet(model, alone, open), pictures=pictures)
+        call = with_controlnet(model, replace(alone, strength=kind.strength), open)
+        return replace(call, pictures=pictures)
     loaded = {
         each.controlnet: model.controlnet_pipeline(each.controlnet, open, names).controlnet
         for each in chosen.values()
@@ -508,7 +522,8 @@ def with_controlnets(model: Flux1, kind: ControlNets, open: Open) -> Call:
     together = SeveralControlNets(nets, blocks, model.step_cache)
     pipe = model.new_pipeline(FluxControlNetPipeline, {**base.components, "controlnet": together})
     arguments = followed_together(nets, list(chosen.values()))
-    return Call(pipe, (pipe.transformer, *loaded.values()), arguments, pictures)
+    call = Call(pipe, (pipe.transformer, *loaded.values()), arguments, pictures)
+    return _over_a_picture_too(model, call, kind.strength)
 
 
 def with_control_lora(model: Flux1, kind: ControlLora, open: Open) -> Call:

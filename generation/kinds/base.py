@@ -142,6 +142,11 @@ class Kind:
         return replace(self, **{self.strength_field: value})
 
     @property
+    def scale_setting(self) -> Numbers | None:
+        """How firmly a ControlNet is followed, 0 to 2, or each of several; None without one."""
+        return None
+
+    @property
     def span_setting(self) -> tuple[Numbers, Numbers] | None:
         """The shares of the steps after which a ControlNet begins and ends; None without one."""
         return None

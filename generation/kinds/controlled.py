@@ -14,8 +14,10 @@ from generation.kinds.base import (
     Kind,
     Numbers,
     Preprocessor,
+    check_a_step_is_left,
     check_preprocessor,
     one_for_each,
+    steps_left,
 )
 from generation.wanted import WeightsRole
 
@@ -31,12 +33,13 @@ class ControlNet(Enlarging):
         controlnet_conditioning_scale: Weight of the ControlNet, 0 to 2.
         control_guidance_start: Share of the steps after which it begins, 0 to 1.
         control_guidance_end: Share of the steps after which it ends, 0 to 1.
+        strength: Draws over the attached picture too, or over a second one: how far to leave it,
+            above 0 to 1, which forgets it; None begins with noise alone.
     """
 
     name: ClassVar[str] = "controlnet"
     label: ClassVar[str] = "a ControlNet"
     key: ClassVar[str | None] = "controlnet"
-    strength_field: ClassVar[str | None] = "controlnet_conditioning_scale"
 
     controlnet: str
     control_mode: int | None = None
@@ -44,10 +47,43 @@ class ControlNet(Enlarging):
     controlnet_conditioning_scale: float = 0.7
     control_guidance_start: float = 0.0
     control_guidance_end: float = 1.0
+    strength: float | None = None
 
     def __post_init__(self) -> None:
         Enlarging.__post_init__(self)
         check_controlnet(self)
+        if self.strength is not None:
+            check_number("strength", self.strength, 0, 1)
+
+    @property
+    def more_pictures(self) -> tuple[str, ...]:
+        return () if self.strength is None else CONTROL_IMAGES[1:2]
+
+    @property
+    def begins_with_picture(self) -> bool:
+        return self.strength is not None
+
+    @property
+    def strength_setting(self) -> Numbers | None:
+        return self.controlnet_conditioning_scale if self.strength is None else self.strength
+
+    def with_strength(self, strength: Numbers, preset: str) -> Self:
+        (value,) = one_for_each(strength, 1, "strength", "strength", preset)
+        if self.strength is None:
+            return replace(self, controlnet_conditioning_scale=value)
+        return replace(self, strength=value)
+
+    @property
+    def scale_setting(self) -> Numbers | None:
+        return self.controlnet_conditioning_scale
+
+    def steps_taken(self, num_inference_steps: int) -> int:
+        return _steps_over_a_picture(num_inference_steps, self.strength)
+
+    def check(
+        self, *, lora: str | None, num_inference_steps: int = 1, true_cfg_scale: float = 1.0
+    ) -> None:
+        _check_over_a_picture(self.strength, num_inference_steps, true_cfg_scale)
 
     @property
     def span_setting(self) -> tuple[Numbers, Numbers] | None:
@@ -73,15 +109,17 @@ class ControlNets(Kind):
     Attributes:
         controlnets: The ControlNets, 2 to 4, each with its own weight and reach; one checkpoint may
             stand there more than once, as for several modes of a Union.
+        strength: Draws over the first picture too: how far to leave it, above 0 to 1, which forgets
+            it; None begins with noise alone.
     """
 
     name: ClassVar[str] = "controlnets"
     label: ClassVar[str] = "several ControlNets"
     key: ClassVar[str | None] = "controlnets"
     pictures: ClassVar[tuple[str, ...]] = CONTROL_IMAGES[:1]
-    strength_field: ClassVar[str | None] = "controlnet_conditioning_scale"
 
     controlnets: tuple[ControlNet, ...]
+    strength: float | None = None
 
     def __post_init__(self) -> None:
         if not 2 <= len(self.controlnets) <= len(CONTROL_IMAGES):
@@ -90,11 +128,14 @@ class ControlNets(Kind):
                 f" {len(self.controlnets)}",
                 field="controlnets",
             )
-        if any(net.upscale is not None for net in self.controlnets):
+        if any(net.upscale is not None or net.strength is not None for net in self.controlnets):
             raise InvalidRequest(
-                "upscale goes with one controlnet, not with several: leave it out",
+                "upscale and strength belong to no single one of several ControlNets: leave them"
+                " out there",
                 field="controlnets",
             )
+        if self.strength is not None:
+            check_number("strength", self.strength, 0, 1)
 
     @property
     def more_pictures(self) -> tuple[str, ...]:
@@ -114,10 +155,21 @@ class ControlNets(Kind):
         return tuple(net.preprocessor for net in self.controlnets)
 
     @property
+    def begins_with_picture(self) -> bool:
+        return self.strength is not None
+
+    @property
     def strength_setting(self) -> Numbers | None:
+        return self.scale_setting if self.strength is None else self.strength
+
+    @property
+    def scale_setting(self) -> Numbers | None:
         return _together(net.controlnet_conditioning_scale for net in self.controlnets)
 
     def with_strength(self, strength: Numbers, preset: str) -> Self:
+        if self.strength is not None:
+            (value,) = one_for_each(strength, 1, "strength", "strength", preset)
+            return replace(self, strength=value)
         scales = one_for_each(strength, len(self.controlnets), "strength", "strength", preset)
         return replace(
             self,
@@ -148,15 +200,24 @@ class ControlNets(Kind):
             controlnets=tuple(net.with_span(first, last, preset) for net, first, last in spans),
         )
 
+    def steps_taken(self, num_inference_steps: int) -> int:
+        return _steps_over_a_picture(num_inference_steps, self.strength)
+
+    def check(
+        self, *, lora: str | None, num_inference_steps: int = 1, true_cfg_scale: float = 1.0
+    ) -> None:
+        _check_over_a_picture(self.strength, num_inference_steps, true_cfg_scale)
+
     def to_dict(self) -> dict[str, Any]:
         nets = [net.to_dict() for net in self.controlnets]
         for net in nets:
-            del net["upscale"]
-        return {"controlnets": nets}
+            del net["upscale"], net["strength"]
+        return {"controlnets": nets, "strength": self.strength}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        return cls(controlnets=tuple(ControlNet.from_dict(net) for net in values["controlnets"]))
+        nets = tuple(ControlNet.from_dict(net) for net in values["controlnets"])
+        return cls(**{**values, "controlnets": nets})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -250,6 +311,25 @@ def moved_span(
             field="control_guidance_start" if start is not None else "control_guidance_end",
         )
     return {"control_guidance_start": first, "control_guidance_end": last}
+
+
+def _steps_over_a_picture(num_inference_steps: int, strength: float | None) -> int:
+    return num_inference_steps if strength is None else steps_left(num_inference_steps, strength)
+
+
+def _check_over_a_picture(
+    strength: float | None, num_inference_steps: int, true_cfg_scale: float
+) -> None:
+    """Raise InvalidRequest where no picture can be drawn over so, beside a ControlNet."""
+    if strength is None:
+        return
+    check_a_step_is_left(num_inference_steps, strength)
+    if true_cfg_scale > 1:
+        raise InvalidRequest(
+            "a preset that draws over a picture with a ControlNet follows no negative prompt: leave"
+            " it out, or choose another preset",
+            field="negative_prompt",
+        )
 
 
 def _starts(numbers: Numbers | None, count: int, preset: str) -> tuple[float, ...]:

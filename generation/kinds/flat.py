@@ -93,6 +93,12 @@ def _chosen(values: Mapping[str, Any]) -> type[Kind]:
             )
         return KINDS[name]
     found = [kind for kind in KINDS.values() if kind.key and values.get(kind.key) is not None]
+    # A key that is a field of another that is there, as strength of a ControlNet, chooses nothing.
+    found = [
+        kind
+        for kind in found
+        if not any(kind.key in _names(other) for other in found if other is not kind)
+    ]
     if len(found) > 1:
         # The one that is found first is the one to give up.
         first, second = found[:2]
@@ -101,6 +107,10 @@ def _chosen(values: Mapping[str, Any]) -> type[Kind]:
             field=first.key,
         )
     return found[0] if found else TextToImage
+
+
+def _names(kind: type[Kind]) -> set[str]:
+    return {field.name for field in fields(kind)}
 
 
 def _with_label(kind: type[Kind]) -> str:

@@ -67,6 +67,10 @@ class Inpaint(Kind):
         return () if self.controlnet is None else (self.preprocessor,)
 
     @property
+    def scale_setting(self) -> Numbers | None:
+        return None if self.controlnet is None else self.controlnet_conditioning_scale
+
+    @property
     def span_setting(self) -> tuple[Numbers, Numbers] | None:
         if self.controlnet is None:
             return None

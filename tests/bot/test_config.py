@@ -97,14 +97,22 @@ def test_naming_a_model_brings_its_steps_guidance_size_and_presets(
     assert all("demo/" not in str(preset) for preset in config.presets.values())
 
 
-def test_flux_dev_has_a_preset_of_every_kind_and_six_over_one_controlnet(monkeypatch):
+def test_flux_dev_has_a_preset_of_every_kind_and_seven_over_one_controlnet(monkeypatch):
     presets = shipped(monkeypatch, DEV).presets
 
     union = "Shakker-Labs/FLUX.1-dev-ControlNet-Union-Pro-2.0"
     over_union = {
         name for name, preset in presets.items() if preset.kind.conditioning_model == union
     }
-    assert over_union == {"canny", "soft-edge", "depth", "pose", "gray", "canny-depth"}
+    assert over_union == {
+        "canny",
+        "soft-edge",
+        "depth",
+        "pose",
+        "gray",
+        "canny-depth",
+        "canny-redraw",
+    }
     assert presets["canny-bfl"].kind.control_lora == "black-forest-labs/FLUX.1-Canny-dev-lora"
     assert presets["upscale"].kind.upscale == 2
     assert presets["redraw"].kind.strength is not None
@@ -232,7 +240,7 @@ def test_lists_are_separated_by_commas_in_the_environment(tmp_path, monkeypatch)
         ("[presets.x]\nwidth = 100", "presets.x.width = 100: width must be a multiple of 16"),
         ("[presets.X]\nwidth = 64", "presets: a preset is named with lower-case letters"),
         ("[model]\nrepository = 'dmeo'\n[models.demo]\n", "of 'demo'; did you mean demo?"),
-        ("[presets.x]\ncontrolnet = 'a'\nstrength = 0.5", "either a controlnet or a strength"),
+        ("[presets.x]\ncontrol_lora = 'a'\nstrength = 0.5", "either a control_lora or a strength"),
         ("[model]\ndefault_preset = 'plane'", "'plane', but the presets are plain; did you mean"),
         ("[model]\ndevice = 'gpu'", "model.device = 'gpu': must be auto, cpu, mps, cuda or"),
         ("[model]\ndtype = 'int8'", "model.dtype = 'int8': should be 'auto', 'bfloat16'"),

@@ -42,10 +42,11 @@ FOLLOWED = {
 ANY_KIND = st.one_of(
     st.just(TextToImage()),
     st.builds(ImageToImage, strength=st.floats(0.1, 1), upscale=UPSCALE),
-    st.builds(ControlNet, **FOLLOWED, upscale=UPSCALE),
+    st.builds(ControlNet, **FOLLOWED, upscale=UPSCALE, strength=st.none() | st.floats(0.1, 1)),
     st.builds(
         ControlNets,
         controlnets=st.lists(st.builds(ControlNet, **FOLLOWED), min_size=2, max_size=4).map(tuple),
+        strength=st.none() | st.floats(0.1, 1),
     ),
     st.builds(
         ControlLora, control_lora=st.just("a/b"), preprocessor=PREPROCESSORS, upscale=UPSCALE
@@ -156,7 +157,7 @@ def test_a_weight_out_of_range_and_a_lora_too_many_are_refused(lora_scale):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"strength": 0.5, "controlnet": "a/b"}, "either a controlnet or a strength .image to im"),
+        ({"strength": 0.5, "control_lora": "a/b"}, "either a control_lora or a strength .image to"),
         ({"control_lora": "a/b", "controlnet": "a/b"}, "either a control_lora or a controlnet, no"),
         ({"upscale": 2}, "upscale enlarges an attached picture: set a controlnet"),
         ({"strength": 0.5, "upscale": 5}, "upscale must be a whole number between 2 and 4, not 5"),

@@ -95,8 +95,8 @@ const acts = {
       preset: preset?.name,
       num_inference_steps: other("num_inference_steps"),
       guidance_scale: other("guidance_scale"),
-      strength: job.controlnet_conditioning_scale !== null ? other("controlnet_conditioning_scale")
-        : job.strength === null ? undefined : other("strength"),
+      strength: job.strength !== null ? other("strength")
+        : job.controlnet_conditioning_scale === null ? undefined : other("controlnet_conditioning_scale"),
       control_guidance_start: job.control_guidance_start === null ? undefined : other("control_guidance_start"),
       control_guidance_end: job.control_guidance_end === null ? undefined : other("control_guidance_end"),
       width: other("width") || other("height") ? job.width : undefined,

@@ -19,7 +19,7 @@ const CROP = ["crop_x", "crop_y"];
 const PAIRS = { width: ["width", "height"], crop_x: CROP };
 
 /** What `strength` sets of a preset: how far from the picture, or how firmly along it; null for nothing. */
-const strengthOf = (preset) => preset.controlnet_conditioning_scale ?? preset.strength;
+const strengthOf = (preset) => preset.strength ?? preset.controlnet_conditioning_scale;
 const listed = (value) => (Array.isArray(value) ? value.join(", ") : value);
 
 export class Options {

@@ -1,10 +1,14 @@
-"""Several ControlNets that are followed at once, over one set of base weights."""
+"""Several ControlNets that are followed at once, and ControlNets over a picture."""
 
 from dataclasses import replace
 
 import pytest
 import torch
-from diffusers import FluxControlNetModel, FluxControlNetPipeline
+from diffusers import (
+    FluxControlNetImg2ImgPipeline,
+    FluxControlNetModel,
+    FluxControlNetPipeline,
+)
 
 from generation.control_images import shown_to_model
 from generation.errors import InvalidRequest, ModelUnavailable
@@ -58,13 +62,17 @@ def drawn_by_diffusers(request, tiny):
         FluxControlNetModel.from_pretrained(net.controlnet, local_files_only=True)
         for net in request.kind.controlnets
     ]
-    pipe = FluxControlNetPipeline.from_pretrained(
-        tiny / "flux", controlnet=nets, local_files_only=True
-    )
+    shown, over = shown_to_model(request), {}
+    pipeline = FluxControlNetPipeline
+    if request.kind.strength is not None:
+        pipeline = FluxControlNetImg2ImgPipeline
+        over = {"image": shown.pop("image"), "strength": request.kind.strength}
+    pipe = pipeline.from_pretrained(tiny / "flux", controlnet=nets, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
     return pipe(
         prompt=request.prompt,
-        control_image=list(shown_to_model(request).values()),
+        **over,
+        control_image=list(shown.values()),
         control_mode=[net.control_mode for net in request.kind.controlnets],
         controlnet_conditioning_scale=[
             net.controlnet_conditioning_scale for net in request.kind.controlnets
@@ -200,3 +208,62 @@ def test_they_draw_the_same_on_every_offload_level(engine, both, tiny, level):
 
     assert alike(elsewhere.generate(both, ignore), engine.generate(both, ignore))
     assert pixels(engine.generate(both, ignore)).std() > 0
+
+
+# Over a picture
+
+
+@pytest.fixture
+def over(canny):
+    """A request for outlines and colours of one picture, 6 steps of which 3 are taken."""
+    return replace(canny, kind=replace(canny.kind, strength=0.5), num_inference_steps=6)
+
+
+def test_a_controlnet_over_a_picture_draws_what_diffusers_draws(engine, over, tiny, tmp_path):
+    (tmp_path / "other.png").write_bytes(picture(64, 64, colour="blue"))
+    other = {**over.pictures, "control_image_2": tmp_path / "other.png"}
+    net = FluxControlNetModel.from_pretrained(tiny / "controlnet", local_files_only=True)
+    pipe = FluxControlNetImg2ImgPipeline.from_pretrained(
+        tiny / "flux", controlnet=net, local_files_only=True
+    )
+    pipe.set_progress_bar_config(disable=True)
+    drawn = []
+
+    for request in (over, replace(over, pictures=other)):
+        steps = []
+        result = engine.generate(request, steps.append)
+
+        expected = pipe(
+            prompt=request.prompt,
+            **shown_to_model(request),
+            strength=0.5,
+            controlnet_conditioning_scale=1.0,
+            width=64,
+            height=64,
+            num_inference_steps=6,
+            guidance_scale=3.5,
+            generator=torch.Generator().manual_seed(request.seed),
+            max_sequence_length=32,
+        ).images[0]
+        assert result.image == expected
+        assert result.control_map == shown_to_model(over)["control_image"]
+        assert [step.number for step in steps if step.number] == [1, 2, 3]
+        drawn.append(result)
+    assert not same(*drawn)
+
+
+def test_several_controlnets_over_a_picture_draw_what_diffusers_draws(engine, both, tiny):
+    request = replace(both, kind=replace(both.kind, strength=0.7))
+
+    assert engine.generate(request, ignore).image == drawn_by_diffusers(request, tiny)
+
+
+def test_over_a_picture_strength_is_how_far_to_leave_it(over, both):
+    assert over.kind.with_strength(0.2, "x") == replace(over.kind, strength=0.2)
+    assert over.kind.scale_setting == 1.0
+    several = replace(both.kind, strength=0.5)
+    assert several.with_strength(0.2, "x") == replace(several, strength=0.2)
+    with pytest.raises(InvalidRequest, match="with a ControlNet follows no negative prompt"):
+        replace(over, negative_prompt="blurry", true_cfg_scale=2.0)
+    with pytest.raises(InvalidRequest, match="leaves no step to take"):
+        replace(over, kind=replace(over.kind, strength=0.0))
