@@ -89,6 +89,12 @@ class Presets:
             None,
         )
 
+    def drawing_over(self, *, has_strength: bool) -> Preset | None:
+        """The preset for words and a picture, where nobody names one: the first that edits, unless
+        a strength is said, which those do not know, or else the first that redraws."""
+        edits = None if has_strength else editing(self.available.values())
+        return edits or self.redrawing()
+
     def inpainting(self) -> Preset | None:
         """The first preset that draws a part of a picture anew."""
         return inpainting(self.available.values())

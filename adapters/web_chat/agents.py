@@ -139,10 +139,10 @@ async def _edit(web: Web, source: Source, arguments: EditArguments, report: Repo
         pictures.append(await web.image(image, name))
     if arguments.mask_image is not None:
         pictures.append(await web.image(arguments.mask_image, "mask_image"))
-    redrawing = web.service.offered.redrawing()
+    preset = web.service.offered.drawing_over(has_strength=command.strength is not None)
     says_where = len(pictures) > 1 or command.mask is not None or command.outpaint is not None
-    if command.preset is None and redrawing is not None and not says_where:
-        command = replace(command, preset=redrawing.name)
+    if command.preset is None and preset is not None and not says_where:
+        command = replace(command, preset=preset.name)
     return await _drawn(web, source, command, tuple(pictures), report)
 
 
@@ -197,8 +197,9 @@ TOOLS = (
     Tool(
         "edit",
         "Draw from a picture",
-        "Draw a picture from an earlier one, or from one that is sent along, and wait for it. It"
-        " costs credits.",
+        "Change an earlier picture, or one that is sent along, and wait for it. Where a preset"
+        " edits by words the prompt says what to change, such as: make it night. Else, and with a"
+        " strength, it says what to draw over the picture. It costs credits.",
         EditArguments,
         _edit,
     ),

@@ -14,12 +14,20 @@ from adapters.web_chat.forms import FormRoute
 from adapters.web_chat.idempotency import IdempotencyKey, once
 from adapters.web_chat.negotiation import JSON, PICTURES, PNG, of_answer
 from adapters.web_chat.pictures import read
-from adapters.web_chat.schemas import AgainBody, GenerateBody, OptionsBody, VaryBody
+from adapters.web_chat.schemas import AgainBody, EditBody, GenerateBody, OptionsBody, VaryBody
 from adapters.web_chat.sharing import Asker, JobId, TheWeb, Web, file, responses
 from adapters.web_chat.views import GenerateView, JobView, Metadata
 from adapters.web_chat.waiting import drawn_for
 from adapters.web_chat.webhooks import with_webhook
-from bot.commands import AgainCommand, Command, ImagineCommand, VaryCommand, read_option
+from bot.commands import (
+    AgainCommand,
+    Command,
+    EditCommand,
+    ImagineCommand,
+    VaryCommand,
+    escaped,
+    read_option,
+)
 from bot.conversation import converse
 from bot.jobs import Job
 from bot.source import Picture, Source
@@ -151,6 +159,30 @@ async def draw_variation(
     varied = await _asked(web, with_webhook(web, source, body.webhook_url), vary)
     response.headers["Location"] = f"/api/jobs/{varied.id}"
     return JobView.of(varied, source.language)
+
+
+@router.post(
+    "/api/jobs/{id}/edit",
+    status_code=202,
+    summary="Change one of its pictures as words say",
+    description="By the first preset that edits, or by the one that is named. A picture of your own"
+    " is changed by `/api/generate` with such a preset.",
+    responses=responses(404, 409, 429, 503),
+)
+async def draw_edit(
+    web: TheWeb,
+    source: Asker,
+    request: Request,
+    id: JobId,
+    response: Response,
+    body: EditBody,
+    key: IdempotencyKey = None,
+) -> JobView:
+    source = await once(web, source, key, request, body)
+    edit = EditCommand(imagine(body, escaped(body.prompt)), id, body.number)
+    edited = await _asked(web, with_webhook(web, source, body.webhook_url), edit)
+    response.headers["Location"] = f"/api/jobs/{edited.id}"
+    return JobView.of(edited, source.language)
 
 
 async def _asked(

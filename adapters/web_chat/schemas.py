@@ -184,6 +184,19 @@ class VaryBody(Body):
     webhook_url: WebhookUrl | None = None
 
 
+class EditBody(OptionsBody):
+    """What to change in one picture, by a preset that edits."""
+
+    prompt: Annotated[str, AfterValidator(not_blank)] = Field(
+        min_length=1,
+        max_length=MAX_PROMPT_LENGTH,
+        description="What to change",
+        examples=["make it night"],
+    )
+    number: PictureNumber = 1
+    webhook_url: WebhookUrl | None = None
+
+
 class ControlMapBody(NextPictures):
     """A picture, to see the control map that a preset makes of it; several maps side by side."""
 

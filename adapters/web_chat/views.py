@@ -461,6 +461,7 @@ class AboutView(BaseModel):
         description="How many times larger `upscale` makes a picture; null where it cannot"
     )
     can_expand: bool = Field(description="Whether `expand` proposes richer words")
+    can_edit: bool = Field(description="Whether a preset changes pictures as words say")
     fit: Fit = Field(description="How an attached picture meets a size of another shape")
     max_image_bytes: int
     max_image_side: int = Field(

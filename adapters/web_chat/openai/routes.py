@@ -55,7 +55,8 @@ async def edit(
 ) -> Response:
     form = await forms.read(web, request)
     body = form.body(GenerationBody)
-    return _redrawn(web, source, request, body, body.prompt, form, key)
+    edits = body.strength is None
+    return _redrawn(web, source, request, body, body.prompt, form, key, edits=edits)
 
 
 @router.post("/images/variations")
@@ -84,9 +85,12 @@ def _redrawn(
     prompt: str,
     form: forms.Form,
     key: str | None,
+    *,
+    edits: bool = False,
 ) -> Response:
-    """The answer to a request that draws over the pictures of *form*."""
-    preset = redrawing_preset(web.service, body.model, has_mask=form.mask is not None)
+    """The answer to a request that draws over the pictures of *form*, or *edits* them."""
+    has_mask = form.mask is not None
+    preset = redrawing_preset(web.service, body.model, has_mask=has_mask, edits=edits)
     return _answer(web, source, request, body, body.command(prompt, preset), key, form)
 
 

@@ -117,9 +117,9 @@ def model_of(preset: Preset) -> str:
     return f"{MODEL}:{preset.name}"
 
 
-def redrawing_preset(service: Service, model: str, *, has_mask: bool) -> str:
+def redrawing_preset(service: Service, model: str, *, has_mask: bool, edits: bool = False) -> str:
     """The name of the preset that draws over a picture where *model* is asked for it; with a mask,
-    over a part of it.
+    over a part of it. One that *edits* by words is preferred where that is wanted.
 
     Raises:
         NotFound: There is no such model.
@@ -128,7 +128,8 @@ def redrawing_preset(service: Service, model: str, *, has_mask: bool) -> str:
     name = preset_of(service, model)
     if name is None:
         inpaints = inpainting(service.presets.values())
-        preset = inpaints if has_mask else service.offered.redrawing()
+        over = service.offered.drawing_over(has_strength=not edits)
+        preset = inpaints if has_mask else over
         if preset is None:
             raise refusals.no_mask(model) if has_mask else refusals.nothing_redraws()
     else:

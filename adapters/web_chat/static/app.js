@@ -13,6 +13,7 @@ import { asJob } from "./reading.js";
 import { Notifier } from "./notifier.js";
 import { openLinked } from "./picture-link.js";
 import { Viewer } from "./viewer.js";
+import { askForChange, knowChanging } from "./changing.js";
 import { knowEnlarging } from "./enlarging.js";
 import { askToDelete, saveExport, saveText } from "./own-data.js";
 import { goOn } from "./linking.js";
@@ -77,6 +78,16 @@ const acts = {
       if (error.status !== 409) composer.notice(error.message);
     }
   },
+  /** Change one picture as words say. */
+  change: (job, which) => askForChange(pictureOf(job, which).url, async (words) => {
+    const bubble = conversation.say(t`Edit: ${words}`, {});
+    try {
+      await answer(await api.say(`edit ${job.id} ${which} ${words}`), bubble);
+    } catch (error) {
+      bubble.undo();
+      composer.notice(error.message, error);
+    }
+  }),
   canExpand: () => Boolean(about.can_expand),
   expand: (job) => send(`expand ${job.id}`, t`Expand: ${job.prompt}`),
   /** Cancel all of a series that is left. */
@@ -233,7 +244,7 @@ async function send(text, shown = text) {
 async function answer(reply, bubble) {
   // Options and the picture belong to prompts alone.
   bubble.mean(reply.kind === "imagine" ? reply.job : null);
-  if (reply.job && ["imagine", "again", "vary", "upscale", "final", "answer"].includes(reply.kind)) {
+  if (reply.job && ["imagine", "again", "vary", "edit", "upscale", "final", "answer"].includes(reply.kind)) {
     accept(reply.job, { said: false });
     return;
   }
@@ -348,6 +359,7 @@ async function comeBack() {
   if (!hasLoaded) location.reload();
   about = await api.about();
   knowEnlarging(about);
+  knowChanging(about);
   await loadPresets();
   await jobs.catchUp();
   refreshQuota();
@@ -550,6 +562,7 @@ watchEngine();
 try {
   about = await api.about();
   knowEnlarging(about);
+  knowChanging(about);
   $("admin-link").hidden = !about.verbs.some(({ word }) => word === "admin");
   await Promise.all([loadPresets(), notifier.follow()]);
   await loadConversation();

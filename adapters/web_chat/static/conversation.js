@@ -1,6 +1,7 @@
 /** The conversation: what was said, and one card for each job, updated in place. */
 
 import { $, announce, button, copy, duration, el, icon, moment, number, plural } from "./dom.js";
+import { canChange } from "./changing.js";
 import { canUpscale } from "./enlarging.js";
 import { isFinal } from "./jobs.js";
 import { starButton } from "./stars.js";
@@ -234,13 +235,14 @@ export function alternative(job, which) {
   return job.images > 1 ? t`Made by AI: ${job.prompt} (picture ${which} of ${job.images})` : t`Made by AI: ${job.prompt}`;
 }
 
-/** Short buttons for each picture of several: U makes it larger, V varies it. */
+/** Short buttons for each picture of several: E edits it, U makes it larger, V varies it. */
 function eachPicture(job, acts) {
   const row = (letter, label, act) => job.pictures.map(({ number }) => el("button", {
     type: "button", class: "ghost", text: `${letter}${number}`, "aria-label": t`${label} picture ${number}`,
     title: t`${label} picture ${number}`, onclick: () => act(number),
   }));
   return el("div", { class: "each", role: "group", "aria-label": t("Each picture") },
+    canChange() && row("E", t("Edit"), (which) => acts.change(job, which)),
     canUpscale(job) && row("U", t("Upscale"), (which) => acts.upscale(job, which)),
     row("V", t("Vary"), (which) => acts.vary(job, "strong", which)));
 }
@@ -250,6 +252,7 @@ export function pictureButtons(job, which, acts) {
   return [
     button(t("Vary subtle"), "vary", () => acts.vary(job, "subtle", which), { title: t("A variation close to this picture") }),
     button(t("Vary strong"), "vary", () => acts.vary(job, "strong", which), { title: t("A variation that goes far from this picture") }),
+    canChange() && button(t("Edit picture"), "wand", () => acts.change(job, which), { title: t("Say what to change in this picture") }),
     button(t("Use as control image"), "outline", () => acts.useAsControl(job, which)),
     job.is_draft && button(t("Final picture"), "upscale", () => acts.final(job, which), { title: t("The same words and seed with all steps and pixels") }),
     !job.is_draft && canUpscale(job) && button(t("Upscale"), "upscale", () => acts.upscale(job, which), { title: t("A larger version, with detail drawn in") }),

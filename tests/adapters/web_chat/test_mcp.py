@@ -14,7 +14,9 @@ from mcp.client.streamable_http import streamable_http_client
 from adapters.web_chat import mcp_route
 from adapters.web_chat.mcp_server import MAX_PICTURES
 from bot.config import Secrets
-from tests.conftest import ADMIN, until
+from generation.kinds import Edit
+from generation.types import Preset
+from tests.conftest import ADMIN, PRESETS, until
 from tests.samples import opened, picture
 
 SMALL = {"width": 64, "height": 64, "num_inference_steps": 2}
@@ -90,6 +92,20 @@ async def test_an_agent_draws_edits_repeats_and_looks_up(server, gate, mode):
     assert link in text_of(drawn)
     async with httpx.AsyncClient() as http:
         assert (await http.get(link)).content == base64.b64decode(drawn.content[0].data)
+
+
+async def test_an_agent_changes_a_picture_as_its_words_say(make_server, gate):
+    gate.open()
+    edit = Preset(name="edit", kind=Edit(kontext="a/b"))
+    server = await make_server(presets={**PRESETS, "edit": edit})
+    sent = base64.b64encode(picture()).decode()
+    asked = {"prompt": "make it night", "image": sent, **SMALL}
+    async with client_of(server) as client:
+        night = await client.call_tool("edit", asked)
+        over = await client.call_tool("edit", {**asked, "strength": 0.5})
+
+    assert night.structured_content["preset"] == "edit"
+    assert over.structured_content["preset"] == "redraw"
 
 
 async def test_progress_is_told_and_a_call_that_is_cancelled_cancels_the_job(server, gate, mode):

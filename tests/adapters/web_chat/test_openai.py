@@ -13,6 +13,8 @@ from adapters.web_chat import repeats
 from bot.config import Secrets
 from bot.jobs import JobStatus
 from bot.source import Source
+from generation.kinds import Edit
+from generation.types import Preset
 from tests.bot.test_loras import LORAS
 from tests.conftest import ADMIN, INPAINTING, PRESETS, until
 from tests.samples import file, noise, opened, picture
@@ -169,6 +171,25 @@ async def test_pictures_are_edited_and_varied(server, client, gate):
         ("canny", "a drawing"),
         ("redraw", "at night"),
     ]
+
+
+async def test_where_a_preset_edits_an_edit_changes_the_picture_unless_a_strength_is_said(
+    make_server, gate
+):
+    gate.open()
+    edit = Preset(name="edit", kind=Edit(kontext="a/b"))
+    server = await make_server(TOKENS, presets={**PRESETS, "edit": edit})
+    fox = ("fox.png", picture(64, 64), "image/png")
+    headers = {"Authorization": f"Bearer {ADA}"}
+    async with httpx.AsyncClient(base_url=server.address, headers=headers) as http:
+        for path, more in (("edits", {}), ("edits", {"strength": "0.5"}), ("variations", {})):
+            body = {"prompt": "make it night", "size": "64x64", **more}
+            parts = {name: (None, text) for name, text in body.items()}
+            answer = await http.post(f"/v1/images/{path}", files={**parts, "image": fox})
+            assert answer.status_code == 200, answer.text
+
+    presets = [job.request.preset for job in await jobs_of(server, "web:ada")]
+    assert presets == ["redraw", "redraw", "edit"]
 
 
 async def test_what_open_webui_sends_is_understood(make_server, gate):

@@ -4,8 +4,10 @@ import asyncio
 
 from bot.jobs import JobStatus
 from bot.source import Source
+from generation.kinds import Edit
+from generation.types import Preset
 from tests.adapters.web_chat.api.conftest import CIRCLE, said, spent
-from tests.conftest import ADMIN, at_step, finished
+from tests.conftest import ADMIN, PRESETS, at_step, finished
 from tests.samples import data_url, picture
 
 
@@ -124,6 +126,41 @@ async def test_a_picture_is_varied_as_far_as_is_said(web, gate):
     assert (varied["preset"], varied["strength"], varied["relation"]) == ("redraw", 0.3, "subtle")
     wrong = await web.post(f"/api/jobs/{first['id']}/vary", json={"how": "wildly"})
     assert wrong.status_code == 422
+
+
+async def test_a_picture_is_changed_as_words_say(make_bot, make_client, gate):
+    gate.open()
+    edit = Preset(name="edit", kind=Edit(kontext="a/b"))
+    bot = await make_bot(presets={**PRESETS, "edit": edit})
+    async with make_client(bot) as web:
+        first = (await web.post("/api/generate", json={**CIRCLE, "images": 2})).json()["metadata"]
+        body = {"prompt": "make it {night}, day", "number": 2, "num_inference_steps": 3, "seed": 9}
+
+        answer = await web.post(f"/api/jobs/{first['id']}/edit", json=body)
+
+        edited = answer.json()
+        assert answer.status_code == 202
+        assert answer.headers["location"] == f"/api/jobs/{edited['id']}"
+        assert (edited["preset"], edited["relation"]) == ("edit", "edited")
+        assert (edited["parent"], edited["prompt"], edited["seed"]) == (
+            first["id"],
+            body["prompt"],
+            9,
+        )
+        other = await web.post(f"/api/jobs/{first['id']}/edit", json={**body, "preset": "canny"})
+        assert (other.status_code, other.json()["error"]["field"]) == (400, "preset")
+        assert (await web.get("/api/about")).json()["can_edit"]
+
+
+async def test_where_no_preset_edits_a_change_is_refused(web, gate):
+    gate.open()
+    first = (await web.post("/api/generate", json=CIRCLE)).json()["metadata"]
+
+    answer = await web.post(f"/api/jobs/{first['id']}/edit", json={"prompt": "make it night"})
+
+    assert answer.status_code == 404
+    assert "no preset here changes a picture by words" in answer.text
+    assert not (await web.get("/api/about")).json()["can_edit"]
 
 
 async def test_one_picture_of_several_is_made_again_alone(web, gate):

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from playwright.async_api import expect
 
-from generation.kinds import Upscale
+from generation.kinds import Edit, Upscale
 from generation.types import Preset
 from tests.adapters.web_chat.page.conftest import DRIVEN, Site, attached, pictures, ready, say
 from tests.conftest import ADMIN, PRESETS
@@ -52,6 +52,38 @@ async def test_a_picture_is_made_larger_where_the_bot_can(tmp_path, browser, sit
     larger = page.locator(".frame.done img.final[width='128']")
     await expect(larger).to_be_visible()
     assert await larger.evaluate("image => image.decode().then(() => image.naturalWidth)") == 128
+    await page.close()
+    await other.stop()
+
+
+async def test_a_picture_is_changed_as_words_say_where_the_bot_can(tmp_path, browser, site, page):
+    site.engine.open()
+    await say(page, "a fox --size 64x64 --seed 7")
+    await expect(pictures(page)).to_have_count(1)
+    await expect(page.get_by_role("button", name="Edit picture")).to_have_count(0)
+
+    other = Site(tmp_path / "other", browser)
+    edit = Preset(name="edit", kind=Edit(kontext="a/b"))
+    await other.start(presets={**PRESETS, "edit": edit})
+    other.engine.open()
+    page = await other.page()
+    await ready(page)
+    await say(page, "a fox --size 64x64 --seed 7")
+    await page.get_by_role("button", name="Edit picture").click()
+    form = page.get_by_role("dialog", name="Edit picture")
+    await form.get_by_label("What to change").fill("make it night")
+    await page.keyboard.press("Enter")
+
+    await expect(form).to_have_count(0)
+    await expect(page.locator(".said", has_text="Edit: make it night")).to_be_visible()
+    night = page.locator(".job", has=page.get_by_alt_text("Made by AI: make it night"))
+    await expect(night).to_be_visible()
+
+    await night.get_by_role("button", name="Open the picture").click()
+    await page.locator("#viewer").get_by_role("button", name="Edit picture").click()
+    await form.get_by_label("What to change").fill("make it {day,dusk}")
+    await form.get_by_role("button", name="Edit picture").click()
+    await expect(page.get_by_role("button", name="Draw 2 pictures")).to_be_visible()
     await page.close()
     await other.stop()
 
