@@ -8,6 +8,7 @@ import { Held } from "./held.js";
 import { History } from "./history.js";
 import { stars } from "./stars.js";
 import { isFinal, Jobs } from "./jobs.js";
+import { lorasCard } from "./loras.js";
 import { Options } from "./options.js";
 import { asJob } from "./reading.js";
 import { Notifier } from "./notifier.js";
@@ -173,7 +174,7 @@ async function imageAt(url) {
 
 const composer = new Composer({
   context: () => ({
-    verbs: about.verbs, options: about.options, presets: options.presets, loras: options.loras,
+    verbs: about.verbs, options: about.options, presets: options.presets, loras: options.loras.all,
     recent: jobs.all.sort((a, b) => b.submitted_at - a.submitted_at),
   }),
   onSend: send,
@@ -259,6 +260,11 @@ async function answer(reply, bubble) {
     const { presets } = await api.presets();
     conversation.answer(presetsCard(presets, (name) => {
       options.choosePreset(name);
+      composer.focus();
+    }));
+  } else if (reply.kind === "loras" && options.loras.all.length) {
+    conversation.answer(lorasCard(options.loras.all, ({ name, lora_scale: weight }) => {
+      options.loras.choose(name, weight);
       composer.focus();
     }));
   } else if (reply.kind === "quota") {

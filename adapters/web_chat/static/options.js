@@ -9,9 +9,10 @@ import { named, nextOf, showPicture, showReading } from "./attachment.js";
 import { Choices } from "./choices.js";
 import { sampleOf } from "./conversation.js";
 import { kept } from "./cropping.js";
-import { RATIOS, SHARES, lorasIn, lorasTyped, retyped, sizeOf, typed, typedOver, typedValues } from "./grammar.js";
+import { RATIOS, SHARES, retyped, sizeOf, typed, typedOver, typedValues } from "./grammar.js";
 import { readPicture } from "./reading.js";
 import { t } from "./languages.js";
+import { LoraCards } from "./loras.js";
 import { Mask, paint } from "./masking.js";
 
 const CROP = ["crop_x", "crop_y"];
@@ -24,7 +25,6 @@ const listed = (value) => (Array.isArray(value) ? value.join(", ") : value);
 
 export class Options {
   #presets = [];
-  #loras = [];
   #default = "";
   #limits = {};
   #reading = null; // the file that was chosen last
@@ -43,6 +43,7 @@ export class Options {
   #onUse;
   #onRetype;
   #engine = "ready";
+  loras = new LoraCards((loras) => this.set({ loras }));
   image = null; // as it was read, with the map, remarks or error of its preset
 
   /**
@@ -61,7 +62,6 @@ export class Options {
   configure({ presets, loras, default: first }, about) {
     const isReload = this.#presets.length === 0;
     this.#presets = presets;
-    this.#loras = loras;
     this.#default = first;
     this.#limits = about.limits;
     this.#files = { bytes: about.max_image_bytes, side: about.max_image_side };
@@ -72,7 +72,7 @@ export class Options {
     if (isReload) this.#leavePicturePreset();
     $("steps").max = about.limits.num_inference_steps;
     $("preset-cards").replaceChildren(...presets.map((preset) => this.#presetCard(preset)));
-    $("loras").replaceChildren(...loras.map((lora) => this.#loraCard(lora)));
+    this.loras.configure(loras);
     $("ratios").replaceChildren(...RATIOS.map((ratio) => this.#ratioButton(ratio)));
     const counts = Array.from({ length: Math.min(about.limits.images, 6) }, (_, index) => index + 1);
     $("outpaint").replaceChildren(...[undefined, ...SHARES].map((share) => segment("outpaint", share ?? "",
@@ -91,10 +91,6 @@ export class Options {
 
   get presets() {
     return this.#presets;
-  }
-
-  get loras() {
-    return this.#loras;
   }
 
   /** The preset that a message sent now would use: typed options win over clicked ones. */
@@ -435,29 +431,6 @@ export class Options {
       preset.needs_image && el("small", {}, icon("image"), t("needs a picture")));
   }
 
-  #loraCard(lora) {
-    const { name, min_lora_scale: min, max_lora_scale: max } = lora;
-    const words = lora.trigger_words.join(", ");
-    return el("div", { class: "lora-card", "data-name": name },
-      el("label", { class: lora.sample ? "preset-card sampled" : "preset-card" },
-        lora.sample && sampleOf(lora),
-        el("input", { type: "checkbox", name: "lora", value: name, onchange: ({ target }) => this.#setLora(name, target.checked ? lora.lora_scale : null) }),
-        el("strong", { text: name }),
-        el("span", { text: lora.description }),
-        words && el("small", { text: t`adds ${words}` })),
-      el("div", { class: "slider" },
-        el("label", { for: `lora-${name}`, text: t`Weight of ${name}` }, el("output", {})),
-        el("input", { type: "range", id: `lora-${name}`, min, max, step: 0.05, oninput: ({ target }) => this.#setLora(name, Number(target.value)) })));
-  }
-
-  /** Choose the LoRA *name* with *weight*, or not, for null. */
-  #setLora(name, weight) {
-    const others = lorasIn(this.#values.loras ?? "");
-    const changed = others.map((each) => (each.name === name ? { name, weight } : each));
-    if (!others.some((each) => each.name === name)) changed.push({ name, weight });
-    this.set({ loras: lorasTyped(changed.filter((each) => each.weight !== null)) });
-  }
-
   #ratioButton(ratio) {
     const made = segment("ratio", ratio.join(":"), ratio.join(":"), () => {
       const [width, height] = sizeOf(ratio, this.preset.width * this.preset.height);
@@ -509,23 +482,10 @@ export class Options {
     $("strength-help").textContent = preset.strength === null ? t("How firmly to follow your picture.") : t("How far to change your picture.");
     $("outpaint-row").hidden = preset.mask_feather === null;
     for (const input of $("outpaint").querySelectorAll("input")) input.checked = input.value === (values.outpaint ?? "");
-    $("loras-row").hidden = !this.#loras.length || !preset.takes_loras;
-    this.#renderLoras(lorasIn(values.loras ?? ""));
+    this.loras.render(values.loras, preset.takes_loras);
     $("span-row").hidden = preset.control_guidance_start === null;
     this.#renderChips();
     this.#renderImage();
-  }
-
-  #renderLoras(chosen) {
-    for (const card of $("loras").children) {
-      const lora = this.#loras.find(({ name }) => name === card.dataset.name);
-      const found = chosen.find(({ name }) => name === lora.name);
-      const weight = found?.weight ?? lora.lora_scale;
-      card.querySelector("[name=lora]").checked = Boolean(found);
-      card.querySelector(".slider").hidden = !found;
-      card.querySelector("[type=range]").value = weight;
-      card.querySelector("output").textContent = weight;
-    }
   }
 
   #renderChips() {

@@ -131,7 +131,7 @@ export function asJob(found, { presets, loras }, first, limits) {
     crop_y: 0.5,
     images: 1,
     negative_prompt: found.negative_prompt,
-    loras: lorasTyped(lorasIn(found.loras).filter(({ name }) => loras.some((each) => each.name === name))),
+    loras: lorasTyped(lorasIn(found.loras).filter(({ name }) => loras.all.some((each) => each.name === name))),
     seed: found.seed ?? undefined,
   };
 }

@@ -221,7 +221,7 @@ def test_layers_in_fewer_bits_have_a_slot_too(tiny, fox, loras, nothing_compiled
 @pytest.mark.parametrize("quantized", ["none", "fp8"])
 def test_swapping_loras_compiles_nothing(tiny, fox, canny, loras, fresh_torch, quantized):  # noqa: F811
     named = (loras["small"], loras["other"])
-    engine = compiled_engine(tiny, "eager", loras=named, quantized=quantized)
+    engine = compiled_engine(tiny, "eager", loras=named, combines_loras=True, quantized=quantized)
     before = counters["stats"]["unique_graphs"]
     if quantized == "none":
         assert before == 7, (
@@ -232,6 +232,8 @@ def test_swapping_loras_compiles_nothing(tiny, fox, canny, loras, fresh_torch, q
     for name, scale in (("small", 1.0), ("other", 0.3), (None, 1.0), ("small", 2.0)):
         lora = None if name is None else loras[name]
         engine.generate(replace(fox, lora=lora, lora_scale=scale), ignore)
+    both = (Lora(name="other", lora=loras["other"], lora_scale=-0.5),)
+    engine.generate(replace(fox, lora=loras["small"], loras=both), ignore)
     if quantized == "none":
         engine.generate(canny, ignore)  # whose blocks are compiled already
 

@@ -48,6 +48,9 @@ async def test_loras_are_chosen_by_card_and_weighed_by_slider(site, page):
     await expect(chips).to_have_text(["slow:-1"])
     await page.get_by_role("button", name="Remove slow:-1").click()
     await expect(chips).to_have_count(0)
+    await say(page, "loras")
+    await page.get_by_role("button", name="ink Dark outlines weight 0.8, from -2 to 2").click()
+    await expect(chips).to_have_text(["ink:0.8"])
 
 
 async def test_typed_loras_move_the_form_and_the_form_changes_the_words(page):
