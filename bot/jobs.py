@@ -233,7 +233,8 @@ class Job:
         """Steps that are computed x megapixels of each, of all pictures. Time and credits are
         proportional to it."""
         request = self.request
-        pixels = request.kind.pixels_drawn(request.width, request.height) / 2**20
+        pictures = len(request.pictures)
+        pixels = request.kind.pixels_drawn(request.width, request.height, pictures) / 2**20
         return self.images * request.expected_evaluations * pixels
 
     def update(self, status: JobStatus, **progress: Any) -> None:

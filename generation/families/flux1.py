@@ -222,13 +222,10 @@ class Flux1:
             ModelUnavailable: FLUX.1 draws no pictures of this kind, or weights that it takes
                 cannot be had.
         """
-        draw = DRAWING.get(type(request.kind))
-        if draw is None:
-            raise ModelUnavailable(
-                f"{self.options.name} draws no picture with {request.kind.label}"
-            )
+        if (sentence := undrawn(request.kind)) is not None:
+            raise ModelUnavailable(f"{self.options.name} {sentence}")
         self.loras.use(request.lora_scales, open)
-        return draw(self, request.kind, open)
+        return DRAWING[type(request.kind)](self, request.kind, open)
 
     def rehearse(self) -> None:
         """Have blocks compute that have no slot for LoRAs, as those of ControlNets, where the
@@ -574,6 +571,16 @@ DRAWING: dict[type[Kind], Callable[[Flux1, Any, Open], Call]] = {
     Inpaint: inpainted,
     Edit: edited,
 }
+
+
+def undrawn(kind: Kind) -> str | None:
+    """Why models of this family draw no picture of *kind*, as the end of a sentence that begins
+    with the model; None where they do."""
+    if type(kind) not in DRAWING:
+        return f"draws no picture with {kind.label}"
+    if kind.edits and kind.more_pictures:
+        return "is shown one picture when it edits: leave references out of the preset"
+    return None
 
 
 def _own_part(

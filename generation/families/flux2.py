@@ -27,7 +27,7 @@ from generation.errors import ModelUnavailable
 from generation.families import flux2_names, flux2_text
 from generation.families.flux2_pipelines import InpaintPipeline, KleinPipeline
 from generation.families.flux2_preview import Flux2Preview
-from generation.kinds import Edit, Inpaint, Kind, TextToImage
+from generation.kinds import CONTROL_IMAGES, Edit, Inpaint, Kind, TextToImage
 from generation.preview import PredictingScheduler
 from generation.types import GenerationRequest
 
@@ -254,7 +254,7 @@ def by_words(model: Flux2, kind: TextToImage) -> Call:
 
 def edited(model: Flux2, kind: Edit) -> Call:
     pipe = model.text_to_image
-    return Call(pipe, (pipe.transformer,), pictures={"control_image": "image"})
+    return Call(pipe, (pipe.transformer,), pictures=dict.fromkeys(CONTROL_IMAGES, "image"))
 
 
 def inpainted(model: Flux2, kind: Inpaint) -> Call:

@@ -173,8 +173,9 @@ class Kind:
         """Denoising steps that really run of *num_inference_steps*."""
         return num_inference_steps
 
-    def pixels_drawn(self, width: int, height: int) -> int:
-        """Pixels that each step computes for a picture of *width* x *height*."""
+    def pixels_drawn(self, width: int, height: int, pictures: int = 1) -> int:
+        """Pixels that each step computes for a picture of *width* x *height*, with so many
+        *pictures* attached."""
         return width * height
 
     def words(self, prompt: str) -> str:

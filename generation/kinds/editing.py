@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from generation.checks import MAX_SIZE, MIN_SIZE, SIZE_MULTIPLE
+from generation.checks import MAX_SIZE, MIN_SIZE, SIZE_MULTIPLE, check_number
 from generation.errors import InvalidRequest
-from generation.kinds.base import Kind
+from generation.kinds.base import CONTROL_IMAGES, Kind
 from generation.wanted import WeightsRole
 
 #: Width and height in pixels that FLUX.1-Kontext was trained with (diffusers'
@@ -46,17 +46,33 @@ class Edit(Kind):
         kontext: Repository id, folder or file of a model made for editing, such as
             FLUX.1-Kontext-dev, whose transformer sees the picture (`FluxKontextPipeline`); None
             where ``model.repository`` is one itself.
+        references: Pictures that may come with the one that is changed, 0 to 3, for words such as
+            "the hat of the second picture"; only where the model takes several, as FLUX.2-klein.
     """
 
     name: ClassVar[str] = "edit"
     label: ClassVar[str] = "editing by words"
     key: ClassVar[str | None] = "kontext"
-    pictures: ClassVar[tuple[str, ...]] = ("control_image",)
+    pictures: ClassVar[tuple[str, ...]] = CONTROL_IMAGES[:1]
     edits: ClassVar[bool] = True
     preferred_sizes: ClassVar[tuple[tuple[int, int], ...]] = PREFERRED_SIZES
     strengthless: ClassVar[str] = "which changes the picture as far as the words say"
 
     kontext: str | None = None
+    references: int = 0
+
+    def __post_init__(self) -> None:
+        check_number("references", self.references, 0, len(CONTROL_IMAGES) - 1, whole=True)
+        if self.kontext is not None and self.references:
+            raise InvalidRequest(
+                "a preset has either a kontext or references, not both: the model that kontext"
+                " names is shown one picture",
+                field="references",
+            )
+
+    @property
+    def more_pictures(self) -> tuple[str, ...]:
+        return CONTROL_IMAGES[1 : 1 + self.references]
 
     @property
     def weights(self) -> tuple[tuple[str, WeightsRole], ...]:
@@ -82,9 +98,9 @@ class Edit(Kind):
         )
         return width, height
 
-    def pixels_drawn(self, width: int, height: int) -> int:
-        """Twice as many as the picture has: the model sees the given one beside it."""
-        return 2 * width * height
+    def pixels_drawn(self, width: int, height: int, pictures: int = 1) -> int:
+        """As many as the picture has, and again for each that the model sees beside it."""
+        return (1 + pictures) * width * height
 
     def check(
         self, *, lora: str | None, num_inference_steps: int = 1, true_cfg_scale: float = 1.0

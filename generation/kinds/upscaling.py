@@ -63,7 +63,7 @@ class Upscale(Kind):
     def steps_taken(self, num_inference_steps: int) -> int:
         return steps_left(num_inference_steps, self.strength)
 
-    def pixels_drawn(self, width: int, height: int) -> int:
+    def pixels_drawn(self, width: int, height: int, pictures: int = 1) -> int:
         tiles = len(tile_starts(width, self.tile_size)) * len(tile_starts(height, self.tile_size))
         return tiles * min(width, self.tile_size) * min(height, self.tile_size)
 

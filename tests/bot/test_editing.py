@@ -227,3 +227,21 @@ async def test_a_variation_is_never_drawn_by_a_preset_that_edits(make_bot, gate)
     varied = await bot.service.from_picture(Source(ADA), PictureOf(job.id), "vary")
 
     assert varied.request.preset == "plain"
+
+
+async def test_a_model_that_takes_several_pictures_is_shown_all_that_are_attached(make_bot, gate):
+    """Each costs as much as the picture itself."""
+    gate.open()
+    bot = await make_bot(presets={"edit": Preset(name="edit", kind=Edit(references=2))})
+    attached = [picture(96, 64), picture(64, 96, "blue"), picture(64, 64, "green")]
+
+    jobs = [
+        (await converse(bot.service, Source(ADA), "edit put them together", attached[:count])).job
+        for count in (1, 2, 3)
+    ]
+    too_many = await converse(bot.service, Source(ADA), "edit put them together", [*attached] * 2)
+
+    assert [len(job.request.pictures) for job in jobs] == [1, 2, 3]
+    assert [job.cost / jobs[0].cost for job in jobs] == pytest.approx([1, 1.5, 2], abs=0.05)
+    assert too_many.job is None
+    assert "takes 1 to 3 pictures, not 6" in too_many.text

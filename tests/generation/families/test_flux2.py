@@ -21,7 +21,12 @@ from bot.config import Config
 from generation import masks
 from generation.diffusion.memory import OFFLOAD_LEVELS
 from generation.diffusion.tensors import plain_tensors, stored_bytes
-from generation.errors import DegenerateResult, GenerationCancelled, ModelUnavailable
+from generation.errors import (
+    DegenerateResult,
+    GenerationCancelled,
+    InvalidRequest,
+    ModelUnavailable,
+)
 from generation.families import flux2, flux2_text, unfit
 from generation.families.flux2 import Flux2
 from generation.families.flux2_preview import Flux2Preview
@@ -137,6 +142,33 @@ def test_an_edit_is_that_of_diffusers_own_pipeline_bit_for_bit(engine, bare, edi
     assert np.array_equal(pixels(drawn), drawn_by(bare, edited, image=[shown]))
     words = replace(edited, kind=TextToImage(), pictures={})
     assert not same(drawn, engine.generate(words, ignore))
+
+
+def test_an_edit_is_shown_several_pictures_in_their_order(engine, bare, edited, tmp_path):
+    """One of another shape is shown whole, with as many pixels as the result."""
+    second = tmp_path / "second.png"
+    second.write_bytes(picture(128, 64, "blue"))
+    pictures = {"control_image": edited.control_image, "control_image_2": second}
+    both = replace(edited, kind=Edit(references=1), pictures=pictures)
+    shown = (
+        opened(edited.control_image.read_bytes()),
+        opened(second.read_bytes()).resize((112, 64), Image.Resampling.LANCZOS),
+    )
+
+    drawn = engine.generate(both, ignore)
+
+    assert np.array_equal(pixels(drawn), drawn_by(bare, edited, image=list(shown)))
+    turned = {**pictures, "control_image": second, "control_image_2": edited.control_image}
+    assert not same(drawn, engine.generate(replace(both, pictures=turned), ignore))
+
+
+def test_a_model_that_edits_one_picture_says_so(tiny, fox, edited):
+    with pytest.raises(InvalidRequest, match="either a kontext or references, not both"):
+        Edit(kontext="a/b", references=2)
+    first = new_engine(tiny)
+    first.load()
+    with pytest.raises(ModelUnavailable, match="shown one picture when it edits: leave references"):
+        first.generate(replace(edited, kind=Edit(references=1)), ignore)
 
 
 def test_a_picture_of_any_shape_is_edited(engine, edited, tmp_path):
