@@ -2,7 +2,7 @@
 
 import pytest
 
-from generation.kinds import Upscale
+from generation.kinds import Edit, Upscale
 from generation.types import Preset
 from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, marked, shows, the_job
 from tests.conftest import PRESETS
@@ -49,6 +49,20 @@ async def test_a_picture_of_ones_own_is_followed(fake, ada, gate, held):
     await asked.until(drawn)
 
     held("A picture that is followed", ada)
+
+
+async def test_a_change(make_presence, fake, gate, held):
+    gate.open()
+    edit = Preset(name="edit", kind=Edit(kontext="a/b"), description="Changes a picture")
+    await make_presence(presets={**PRESETS, "edit": edit})
+    ada = fake.person("ada")
+    fox = await (await ask(fake, ada, "a fox in snow")).until(drawn)
+    pressed = await ada.press(fox, "Edit picture")
+    await pressed.answered()
+    submitted = await ada.submit(pressed, {"prompt": "make it night"})
+    await submitted.until(drawn)
+
+    held("A picture is changed as words say", ada)
 
 
 async def test_on_from_the_last_picture(fake, ada, gate, held):

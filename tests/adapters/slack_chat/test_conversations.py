@@ -2,7 +2,7 @@
 
 import pytest
 
-from generation.kinds import Upscale
+from generation.kinds import Edit, Upscale
 from generation.types import Preset
 from tests.adapters.slack_chat.conftest import SMALL, delivered, jobs, marked
 from tests.conftest import PRESETS
@@ -58,6 +58,18 @@ async def test_a_thread_is_a_session(chat, ada, general, gate, held):
     await general.said("at night", button="Again")
 
     held("A thread is a session", general)
+
+
+async def test_a_change(make_chat, ada, general, gate, held):
+    gate.open()
+    edit = Preset(name="edit", kind=Edit(kontext="a/b"), description="Changes a picture")
+    await make_chat(presets={**PRESETS, "edit": edit})
+    await ada.mention(general, FOX)
+    fox = await general.said("seed 7", button="Edit picture")
+    await ada.say(general, "make it night --size 64x64 --seed 8", thread=fox["thread_ts"])
+    await general.said("make it night", button="Edit picture")
+
+    held("A picture is changed as words say", general)
 
 
 async def test_a_command(chat, ada, general, gate, held):
