@@ -80,7 +80,7 @@ class Presets:
             (
                 each
                 for each in self.available.values()
-                if each.needs_image
+                if each.kind.begins_with_picture
                 and not each.kind.edits
                 and not each.kind.takes_mask
                 and not each.kind.control_maps

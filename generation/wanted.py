@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-WeightsRole = Literal["pipeline", "base", "transformer", "controlnet", "lora", "preprocessor"]
+WeightsRole = Literal[
+    "pipeline", "base", "transformer", "controlnet", "lora", "prior", "preprocessor"
+]
 
 #: Words of people for the roles.
 WORDS: dict[WeightsRole, str] = {
@@ -18,6 +20,7 @@ WORDS: dict[WeightsRole, str] = {
     "transformer": "model",
     "controlnet": "ControlNet",
     "lora": "LoRA",
+    "prior": "reference model",
     "preprocessor": "preprocessor",
 }
 
@@ -49,6 +52,15 @@ PATTERNS: dict[WeightsRole, tuple[str, ...]] = {
     ),
     "controlnet": ("config.json", "diffusion_pytorch_model*.json", "diffusion_*.safetensors"),
     "lora": ("*.safetensors",),
+    # Its encoders of text are those of the model in memory.
+    "prior": (
+        "model_index.json",
+        "feature_extractor/*.json",
+        "image_encoder/*.json",
+        "image_encoder/*.safetensors",
+        "image_embedder/*.json",
+        "image_embedder/*.safetensors",
+    ),
     "preprocessor": ("*.json", "model*.safetensors"),
 }
 

@@ -50,9 +50,11 @@ from generation.families.flux1_controlnets import (
     check_belongs,
     check_go_together,
     control_mode,
+    encoded_with_chance,
     followed,
     followed_together,
 )
+from generation.families.flux1_references import ReferenceEncoder, referring
 from generation.families.flux1_siblings import (
     EditingPipeline,
     check_fills,
@@ -69,6 +71,7 @@ from generation.kinds import (
     ImageToImage,
     Inpaint,
     Kind,
+    Redux,
     TextToImage,
     Upscale,
 )
@@ -114,10 +117,15 @@ class Flux1:
         self.text_to_image = self.new_pipeline(FluxPipeline, base.components)
         self.image_to_image = self.new_pipeline(FluxImg2ImgPipeline, base.components)
         prepare_denoiser = partial(prepare, compiling=options.compiling, kernel=options.attention)
+
+        def prepare_part(part: torch.nn.Module) -> None:
+            if not isinstance(part, ReferenceEncoder):
+                prepare_denoiser(part)
+
         self.conditioned = ConditionedPipelines(
             base.transformer,
             _own_part,
-            prepare_denoiser,
+            prepare_part,
             options.offloading,
             most=options.max_controlnets,
             room=options.room,
@@ -322,7 +330,7 @@ class Flux1:
         scale, channels = pipe.vae_scale_factor, pipe.transformer.config.in_channels // 4
         shape = (1, channels, final_height // scale, final_width // scale)
         generator = torch.Generator("cpu").manual_seed(request.seed)
-        for _ in range(_pictures_encoded_with_chance(conditioned)):
+        for _ in range(encoded_with_chance(conditioned)):
             randn_tensor(shape, generator=generator, dtype=pipe.vae.dtype)
         noise = randn_tensor(shape, generator=generator, dtype=pipe.transformer.dtype)
         reduced = reduced_noise(noise, request.height // scale, request.width // scale)
@@ -453,16 +461,6 @@ class Flux1:
         return self.conditioned.use(name, build)
 
 
-def _pictures_encoded_with_chance(pipe: Any) -> int:
-    """Control images that *pipe* encodes before it draws its noise: the VAE takes a sample of each,
-    which comes from the seed too."""
-    if isinstance(pipe, FluxControlNetPipeline):
-        net = pipe.controlnet
-        nets = list(net.nets) if isinstance(net, SeveralControlNets) else [net]
-        return len(nets) if nets[0].input_hint_block is None else 0
-    return int(isinstance(pipe, FluxControlPipeline))
-
-
 def by_words(model: Flux1, kind: TextToImage, open: Open) -> Call:
     pipe = model.text_to_image
     return Call(pipe, (pipe.transformer,))
@@ -570,6 +568,7 @@ DRAWING: dict[type[Kind], Callable[[Flux1, Any, Open], Call]] = {
     Upscale: larger_in_tiles,
     Inpaint: inpainted,
     Edit: edited,
+    Redux: referring,
 }
 
 
@@ -584,9 +583,11 @@ def undrawn(kind: Kind) -> str | None:
 
 
 def _own_part(
-    pipe: FluxControlNetPipeline | FluxControlPipeline | FluxFillPipeline,
+    pipe: FluxControlNetPipeline | FluxControlPipeline | FluxFillPipeline | ReferenceEncoder,
 ) -> torch.nn.Module:
     """The part of a conditioned pipeline that is not the model's."""
+    if isinstance(pipe, ReferenceEncoder):
+        return pipe
     own: torch.nn.Module = (
         pipe.controlnet if isinstance(pipe, FluxControlNetPipeline) else pipe.transformer
     )

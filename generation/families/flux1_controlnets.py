@@ -9,6 +9,7 @@ import torch
 from diffusers import (
     FluxControlNetModel,
     FluxControlNetPipeline,
+    FluxControlPipeline,
     FluxMultiControlNetModel,
     FluxTransformer2DModel,
 )
@@ -198,6 +199,16 @@ def control_mode(net: FluxControlNetModel, kind: ControlNet | Inpaint | Upscale)
             f" 0 to {modes - 1}, not {kind.control_mode}"
         )
     return kind.control_mode
+
+
+def encoded_with_chance(pipe: Any) -> int:
+    """Control images that *pipe* encodes before it draws its noise: the VAE takes a sample of each,
+    which comes from the seed too."""
+    if isinstance(pipe, FluxControlNetPipeline):
+        net = pipe.controlnet
+        nets = list(net.nets) if isinstance(net, SeveralControlNets) else [net]
+        return len(nets) if nets[0].input_hint_block is None else 0
+    return int(isinstance(pipe, FluxControlPipeline))
 
 
 def shown_to_controlnet(

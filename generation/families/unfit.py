@@ -43,7 +43,7 @@ WAYS: tuple[tuple[str, str], ...] = (
     ),
     (
         "FluxPriorRedux",
-        "is no model by itself, but shows pictures to one, which this bot does not do: name"
+        "is no model by itself, but shows pictures to one: name it as redux of a preset, and"
         f" {DEV} as model.repository",
     ),
     (

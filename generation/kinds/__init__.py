@@ -23,6 +23,7 @@ from generation.kinds.editing import Edit
 from generation.kinds.flat import KINDS, flat_names, flat_values, kind_of, picture_names
 from generation.kinds.inpainting import Inpaint
 from generation.kinds.plain import ImageToImage, TextToImage
+from generation.kinds.referring import Redux
 from generation.kinds.upscaling import Upscale, tile_starts
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Kind",
     "Numbers",
     "Preprocessor",
+    "Redux",
     "TextToImage",
     "Upscale",
     "check_preprocessor",

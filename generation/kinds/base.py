@@ -143,7 +143,8 @@ class Kind:
 
     @property
     def scale_setting(self) -> Numbers | None:
-        """How firmly a ControlNet is followed, 0 to 2, or each of several; None without one."""
+        """How firmly a ControlNet or reference pictures are followed, 0 to 2, or each of several
+        ControlNets; None without any."""
         return None
 
     @property

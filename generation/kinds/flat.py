@@ -13,6 +13,7 @@ from generation.kinds.controlled import ControlLora, ControlNet, ControlNets
 from generation.kinds.editing import Edit
 from generation.kinds.inpainting import Inpaint
 from generation.kinds.plain import ImageToImage, TextToImage
+from generation.kinds.referring import Redux
 from generation.kinds.upscaling import Upscale
 
 #: Every kind, by its name.
@@ -27,6 +28,7 @@ KINDS: dict[str, type[Kind]] = {
         Upscale,
         Inpaint,
         Edit,
+        Redux,
     )
 }
 

@@ -19,6 +19,7 @@ from generation.kinds import (
     ImageToImage,
     Inpaint,
     Kind,
+    Redux,
     TextToImage,
     flat_names,
     flat_values,
@@ -43,6 +44,7 @@ ANY_KIND = st.one_of(
     st.just(TextToImage()),
     st.builds(ImageToImage, strength=st.floats(0.1, 1), upscale=UPSCALE),
     st.builds(ControlNet, **FOLLOWED, upscale=UPSCALE, strength=st.none() | st.floats(0.1, 1)),
+    st.builds(Redux, redux=st.just("a/b"), image_embeds_scale=st.floats(0, 2)),
     st.builds(
         ControlNets,
         controlnets=st.lists(st.builds(ControlNet, **FOLLOWED), min_size=2, max_size=4).map(tuple),

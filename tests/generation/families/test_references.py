@@ -1,0 +1,141 @@
+"""Reference pictures, by FLUX.1-Redux, over one set of base weights."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from diffusers import FluxPipeline, FluxPriorReduxPipeline
+from diffusers.pipelines.flux.modeling_flux import ReduxImageEncoder
+from transformers import SiglipImageProcessorPil, SiglipVisionConfig, SiglipVisionModel
+
+from generation.control_images import shown_to_model
+from generation.errors import ModelUnavailable
+from generation.kinds import Redux, TextToImage
+from tests.generation.engines import alike, ignore, model, new_engine, same
+from tests.samples import picture
+
+WIDTH = 16
+
+
+@pytest.fixture(scope="module")
+def engine(tiny):
+    engine = new_engine(tiny)
+    engine.load()
+    yield engine
+    engine.close()
+
+
+def prior(folder, features):
+    """A random encoder of pictures in the genuine format."""
+    torch.manual_seed(3)
+    config = SiglipVisionConfig(
+        hidden_size=WIDTH, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        image_size=32, patch_size=8,
+    )  # fmt: skip
+    FluxPriorReduxPipeline(
+        image_encoder=SiglipVisionModel(config),
+        feature_extractor=SiglipImageProcessorPil(size={"height": 32, "width": 32}),
+        image_embedder=ReduxImageEncoder(redux_dim=WIDTH, txt_in_features=features),
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def redux(tiny, tmp_path_factory):
+    pipe = FluxPipeline.from_pretrained(tiny / "flux", local_files_only=True)
+    return prior(tmp_path_factory.mktemp("redux"), pipe.transformer.config.joint_attention_dim)
+
+
+@pytest.fixture
+def referring(fox, redux, square, tmp_path):
+    (tmp_path / "blue.png").write_bytes(picture(64, 64, colour="blue"))
+    pictures = {"control_image": square, "control_image_2": tmp_path / "blue.png"}
+    return replace(fox, kind=Redux(redux=str(redux)), pictures=pictures)
+
+
+def drawn_by_diffusers(request, tiny, redux, pictures):
+    """What bare diffusers draws with a prior that sums *pictures*, each with an equal share."""
+    pipe = FluxPipeline.from_pretrained(tiny / "flux", local_files_only=True)
+    texts = {name: pipe.components[name] for name in ("text_encoder", "text_encoder_2")}
+    before = FluxPriorReduxPipeline.from_pretrained(redux, **texts, local_files_only=True)
+    for each in (pipe, before):
+        each.set_progress_bar_config(disable=True)
+    words, pooled, _ = pipe.encode_prompt(request.prompt, None, max_sequence_length=32)
+    count = len(pictures)
+    read = before(
+        image=pictures,
+        prompt_embeds=words.repeat(count, 1, 1),
+        pooled_prompt_embeds=pooled.repeat(count, 1),
+        prompt_embeds_scale=[1 / count] * count,
+        pooled_prompt_embeds_scale=[1 / count] * count,
+    )
+    return pipe(
+        **read,
+        width=64,
+        height=64,
+        num_inference_steps=3,
+        guidance_scale=3.5,
+        generator=torch.Generator().manual_seed(request.seed),
+    ).images[0]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_reference_pictures_draw_what_diffusers_draws_with_them(
+    engine, referring, tiny, redux, count
+):
+    request = replace(referring, pictures=dict(list(referring.pictures.items())[:count]))
+    pictures = list(shown_to_model(request).values())
+    assert pictures[0].size == (96, 64)  # the whole of it, though the result is square
+
+    result = engine.generate(request, ignore)
+
+    expected = drawn_by_diffusers(request, tiny, redux, pictures)
+    assert alike(result, replace(result, image=expected))
+    assert result.control_map is None
+    assert engine.loaded[str(redux)] > 0
+
+
+def test_their_weight_is_that_of_the_pictures_alone(engine, referring, fox):
+    full, half = (
+        engine.generate(replace(referring, kind=referring.kind.with_strength(weight, "x")), ignore)
+        for weight in (1.0, 0.5)
+    )
+
+    assert not same(full, half)
+    assert not same(full, engine.generate(fox, ignore))
+    assert same(full, engine.generate(referring, ignore))
+
+
+def test_words_alone_are_drawn_as_before(engine, referring, fox):
+    before = engine.generate(fox, ignore)
+
+    engine.generate(replace(referring, step_cache_tolerance=2.0, num_inference_steps=12), ignore)
+
+    assert same(before, engine.generate(replace(fox, kind=TextToImage()), ignore))
+
+
+def test_a_picture_is_encoded_once(engine, referring, redux):
+    engine.generate(referring, ignore)
+    encoder = model(engine).conditioned[str(redux)]
+    seen = []
+    hook = encoder.image_encoder.register_forward_hook(lambda *args: seen.append(1))
+
+    engine.generate(replace(referring, seed=8), ignore)
+
+    hook.remove()
+    assert not seen
+
+
+def test_one_that_was_made_for_another_family_is_refused(engine, referring, tmp_path):
+    wide = prior(tmp_path, 24)
+
+    with pytest.raises(ModelUnavailable, match=r"was not made for .*its embeddings are 24 wide"):
+        engine.generate(replace(referring, kind=Redux(redux=str(wide))), ignore)
+
+
+@pytest.mark.parametrize("level", ["model-offload", "group-offload", "sequential-offload"])
+def test_they_draw_the_same_on_every_offload_level(engine, referring, tiny, level):
+    elsewhere = new_engine(tiny, offload_level=level)
+    elsewhere.load()
+
+    assert alike(elsewhere.generate(referring, ignore), engine.generate(referring, ignore))
