@@ -61,6 +61,7 @@ async def vary(
                 field="number",
             )
         return await service.again(source, job_id, vary=True)
-    if job.request.kind.takes_mask:  # only below the mask there is anything to vary
+    # Only below a mask there is anything to vary; and of an edit the words say no picture.
+    if job.request.kind.takes_mask or job.request.kind.edits:
         return await service.again(source, job_id, vary=True, number=number or 1)
     return await service.from_picture(source, PictureOf(job_id, number or 1), "vary", how)

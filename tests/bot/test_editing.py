@@ -218,6 +218,17 @@ async def test_a_suffix_of_one_s_own_stands_behind_no_edit(bot, circle):
     assert typed.job.request.prompt == attached.job.request.prompt == "make it night"
 
 
+async def test_a_variation_of_an_edit_is_the_same_edit_with_a_new_seed(bot, circle):
+    """ "Make it night" is no picture that could be drawn over the result."""
+    night = (await converse(bot.service, Source(ADA), EditCommand(NIGHT, circle.id))).job
+    await finished(night)
+
+    varied = (await converse(bot.service, Source(ADA), f"vary {night.id} --subtle")).job
+
+    assert (varied.request.preset, varied.request.pictures) == ("edit", night.request.pictures)
+    assert varied.request.seed != night.request.seed
+
+
 async def test_a_variation_is_never_drawn_by_a_preset_that_edits(make_bot, gate):
     gate.open()
     bot = await make_bot(presets={"plain": PRESETS["plain"], "edit": EDITING["edit"]})
