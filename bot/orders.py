@@ -145,7 +145,9 @@ async def _presets(service: Service, user: str, command: AdminPresets) -> str:
                 await admin.reload_presets(user)
             except ConfigError as error:
                 raise InvalidRequest(f"the presets stay as they were: {error}") from error
-            return f"The presets were read anew: {', '.join(service.presets)}."
+            listed = service.offered.loras
+            of_loras = f" So were the LoRAs: {', '.join(listed)}." if listed else ""
+            return f"The presets were read anew: {', '.join(service.presets)}.{of_loras}"
         case AdminPresets("list"):
             presets, disabled, loaded = admin.presets(user)
             model = service.config.model.repository

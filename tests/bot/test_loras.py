@@ -196,8 +196,9 @@ async def test_they_are_listed_with_weights_and_trigger_words(offering):
 async def test_a_reload_brings_new_ones(offering):
     offering.settings["loras"] = {"new": {"repository": "lab/new"}}
 
-    await offering.service.admin.reload_presets(ADMIN)
+    reply = await converse(offering.service, Source(ADMIN), "admin presets reload")
 
+    assert reply.text.endswith("redraw. So were the LoRAs: new.")
     assert [*offering.service.offered.loras] == ["new"]
 
 

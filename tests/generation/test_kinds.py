@@ -148,6 +148,17 @@ def test_loras_are_added_to_kinds_that_draw_with_the_models_own_transformer():
             with_loras(INK, kind=kind, preset="mine", pictures=pictures)
 
 
+def test_the_same_loras_in_another_order_are_the_same_to_the_engine():
+    slow = Lora(name="slow", lora="lab/slow", lora_scale=-1.0)
+    preset = {"lora": "lab/ink", "lora_scale": 0.5}
+
+    one, other = with_loras(slow, INK, **preset), with_loras(INK, slow, **preset)
+
+    assert [*one.lora_scales.items()] == [*other.lora_scales.items()]
+    assert one.lora_scales == {"lab/ink": 1.3, "lab/slow": -1.0}
+    assert with_loras(replace(INK, lora_scale=-0.5), **preset).lora_scales == {}
+
+
 @pytest.mark.parametrize("lora_scale", [-2.1, 2.1, float("nan")])
 def test_a_weight_out_of_range_and_a_lora_too_many_are_refused(lora_scale):
     with pytest.raises(InvalidRequest, match="lora_scale must be a number between -2 and 2"):
