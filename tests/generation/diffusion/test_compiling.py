@@ -238,7 +238,7 @@ def shades(a, b):
 
 
 @pytest.fixture
-def kinds(fox, canny, union, control_lora):
+def kinds(fox, canny, union, control_lora, edited):
     """Requests of every kind that brings no LoRA, and sizes that are all different."""
     guided = replace(fox, negative_prompt="blue", true_cfg_scale=3.0)
     return {
@@ -259,6 +259,7 @@ def kinds(fox, canny, union, control_lora):
             kind=Upscale(tile_size=64, strength=0.5, controlnet=canny.kind.controlnet),
             width=112,
         ),
+        "edit": edited,
     }
 
 
