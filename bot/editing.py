@@ -84,8 +84,8 @@ async def meant(
 async def edited(
     service: Service, source: Source, command: EditCommand, pictures: Sequence[Picture]
 ) -> tuple[Source, ImagineCommand | SeriesCommand, Sequence[Picture]]:
-    """What *command* asks for, as a prompt for a preset that edits; with the picture, and its
-    source, who may build on that.
+    """What *command* asks for, as a prompt for a preset that edits; with the picture, before those
+    that came along for a model that takes several, and its source, who may build on that.
 
     Raises:
         NotFound: No preset edits, or there is no such picture.
@@ -105,15 +105,16 @@ async def edited(
     asked = replace(command.asked, preset=command.asked.preset or preset.name)
     drawn = series_of(asked, command.repeat, command.presets)
     assert not isinstance(drawn, AgainCommand)
-    if pictures and command.job_id is not None:
+    takes_both = preset.kind.names_of(1 + len(pictures)) is not None
+    if pictures and command.job_id is not None and not takes_both:
         raise InvalidRequest(
             f"edit takes either the picture of {command.job_id} or an attached one: leave one of"
             " them out",
             field="control_image",
         )
-    if not pictures:
+    if not pictures or command.job_id is not None:
         source, picture = await _earlier(service, source, command)
-        pictures = (picture,)
+        pictures = (picture, *pictures)
     return source, drawn, pictures
 
 

@@ -256,3 +256,23 @@ async def test_a_model_that_takes_several_pictures_is_shown_all_that_are_attache
     assert [job.cost / jobs[0].cost for job in jobs] == pytest.approx([1, 1.5, 2], abs=0.05)
     assert too_many.job is None
     assert "takes 1 to 3 pictures, not 6" in too_many.text
+
+
+async def test_what_is_attached_comes_behind_the_picture_of_the_id_where_both_are_taken(
+    make_bot, gate
+):
+    gate.open()
+    presets = {**PRESETS, "edit": Preset(name="edit", kind=Edit(references=1))}
+    bot = await make_bot(presets=presets)
+    circle = await bot.service.submit(Source(ADA), CIRCLE)
+    await finished(circle)
+
+    said = f"edit {circle.id} put the hat of the second picture on it"
+    reply = await converse(bot.service, Source(ADA), said, [picture(96, 64)])
+
+    first, second = reply.job.request.pictures.values()
+    drawn = await bot.service.lookups.picture(Source(ADA), circle.id)
+    with opened(first) as start, opened(second) as hat, opened(drawn) as image:
+        assert start.tobytes() == image.convert("RGB").tobytes()
+        assert hat.size == (96, 64)
+    assert reply.job.parent == circle.id
