@@ -278,10 +278,10 @@ def wrong_kind(kind: str) -> InvalidImage:
     )
 
 
-def too_many(count: int) -> InvalidImage:
-    """The error for *count* attached files."""
+def too_many(count: int, most: int) -> InvalidImage:
+    """The error for *count* attached files, of which *most* could be used."""
     return InvalidImage(
-        f"{count} files are attached, and only a picture and a mask can be used: send fewer",
+        f"{count} files are attached, and {most} at most can be used: send fewer",
         field="control_image",
     )
 

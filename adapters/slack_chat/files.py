@@ -17,14 +17,15 @@ from bot import sentences
 from bot.sections import Slack
 from bot.sentences import Sentence, unreadable
 from bot.source import Picture
+from generation.kinds import CONTROL_IMAGES
 
 logger = logging.getLogger(__name__)
 
 #: Attempts to upload a picture, to complete its upload, to fetch one, and to ask Slack whether it
 #: can be shown.
 UPLOADS = 4
-#: Files that go with a prompt: a picture, and a mask.
-MOST = 2
+#: Files that go with a prompt: as many as any preset takes.
+MOST = len(CONTROL_IMAGES)
 COMPLETIONS = 2
 FETCHES = 3
 LOOKS = 10
@@ -38,12 +39,13 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 def pictures(
     workspace: Workspace, attached: Sequence[Mapping[str, Any]], settings: Slack, max_bytes: int
 ) -> list[Picture]:
-    """The *attached* files of a message, to be read when they are needed: a picture, and perhaps a
-    mask. Reading raises InvalidImage for a file that cannot be read, and where there are more."""
+    """The *attached* files of a message, to be read when they are needed: pictures, and perhaps a
+    mask. Reading raises InvalidImage for a file that cannot be read, and where there are more than
+    `MOST`."""
 
     async def bytes_of(file: Mapping[str, Any]) -> bytes:
         if len(attached) > MOST:
-            raise sentences.too_many(len(attached))
+            raise sentences.too_many(len(attached), MOST)
         return await read(workspace, file, settings, max_bytes)
 
     return [partial(bytes_of, file) for file in attached[:MOST]]

@@ -86,10 +86,10 @@ def wanted(config: Config, names: Iterable[str], loras: Iterable[str] = ()) -> l
 
 
 def controlnets(config: Config) -> tuple[tuple[str, ...], ...]:
-    """ControlNets of all presets that are not faulty, those together that a picture follows at
-    once; room is planned for them."""
+    """ControlNets and encoders of reference pictures of all presets that are not faulty, those
+    together that a picture follows at once; room is planned for them."""
     groups = [
-        tuple(name for name, role in each.kind.weights if role == "controlnet")
+        tuple(name for name, role in each.kind.weights if role in ("controlnet", "prior"))
         for each in _sound(config)
     ]
     return tuple(dict.fromkeys(filter(None, groups)))

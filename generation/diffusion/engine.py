@@ -418,12 +418,17 @@ class DiffusionEngine:
         return sizes, replace(plan, advice=faster(plan, precision, device, plan_with))
 
     def _bytes_of(self, name: str, sizes: memory.Sizes) -> int:
-        """Bytes of the ControlNet *name* beside a model of *sizes*; 0 where it is not here.
+        """Bytes of the ControlNet, or the encoder of pictures, *name* beside a model of *sizes*; 0
+        where it is not here.
 
         One that cannot be used is its own preset's trouble, and no reason to draw nothing.
         """
         try:
-            folder = weights.local_folder(name, "controlnet", self.download_dir)
+            here = (
+                weights.local_folder(name, role, self.download_dir)
+                for role in ("controlnet", "prior")
+            )
+            folder = next(filter(None, here), None)
             if folder is None:
                 return 0
             with damage_as_sentence(folder):

@@ -268,8 +268,10 @@ def is_quantized(layer: str, kept: Collection[str]) -> bool:
 
 
 def controlnet_bytes(sizes: Sizes, folder: Path) -> int:
-    """Bytes of the ControlNet in *folder*, in the number format of *sizes*."""
-    return sizes.value * sum(map(math.prod, shapes(folder).values()))
+    """Bytes of the ControlNet in *folder*, or of the encoder of pictures there, in the number
+    format of *sizes*."""
+    parts = (folder, folder / "image_encoder", folder / "image_embedder")
+    return sizes.value * sum(math.prod(shape) for part in parts for shape in shapes(part).values())
 
 
 def with_controlnets(

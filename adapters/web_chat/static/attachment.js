@@ -68,7 +68,7 @@ export function showPicture(image, preset, { onRemove, onChoose, onUse, onPaint,
         el("button", { type: "button", class: "masked", "aria-label": t`Remove picture ${index + 2}`, onclick: () => onRemoveNext(index) },
           el("img", { src: each.url, alt: t`Control image: ${each.name}`, draggable: "false" })), t`Picture ${index + 2}`)),
       preset.needs_image && (map
-        ? figure(el("img", { src: map, alt: t("Control map") }), preset.controlnet ? t("What it follows") : t("What it starts from"))
+        ? figure(el("img", { src: map, class: "map", alt: t("Control map") }), preset.controlnet ? t("What it follows") : t("What it starts from"))
         : figure(el("span", { class: "haze" }), isWaiting ? t("Looking…") : t("No map"), isWaiting ? "waiting" : "none")),
     ]);
   const mayAdd = image.width !== null && nextOf(image, preset).length + 1 < preset.pictures;

@@ -10,6 +10,7 @@ from bot.provenance import Provenance
 from bot.source import Source
 from generation.errors import InvalidImage
 from tests.adapters.discord_chat.conftest import SMALL, drawn, the_job
+from tests.conftest import FOLLOWING
 from tests.fakes.discord import File
 from tests.samples import picture, square
 
@@ -47,6 +48,25 @@ async def test_attachments_come_the_way_that_everything_comes(
 
     await asked.until(drawn)
     assert seen == ["http://proxy.example:3128"]
+
+
+async def test_a_command_takes_a_picture_for_each_of_several_controlnets(make_presence, fake, gate):
+    gate.open()
+    presence = await make_presence(presets=FOLLOWING)
+    ada = fake.person("ada")
+    files = {"control_image": picture(96, 64), "control_image_2": picture(64, 96)}
+
+    asked = await ada.command(
+        fake.channel,
+        "flux imagine",
+        prompt="a castle",
+        preset="both",
+        **{name: File(data, f"{name}.png") for name, data in files.items()},
+        **SMALL,
+    )
+
+    await asked.until(drawn)
+    assert list((await the_job(presence.bot.service, ada)).request.pictures) == [*files]
 
 
 async def test_an_attachment_is_judged_by_type_and_size_before_it_is_fetched(make_presence, fake):

@@ -11,7 +11,7 @@ from generation.kinds import Edit, ImageToImage
 from generation.types import Preset
 from tests.adapters.slack_chat.conftest import SMALL, jobs
 from tests.bot.test_loras import LORAS
-from tests.conftest import ADMIN, INPAINTING, PRESETS, at_step, stepping
+from tests.conftest import ADMIN, FOLLOWING, INPAINTING, PRESETS, at_step, stepping
 from tests.fakes.slack.world import buttons, elements, images, shown_text
 from tests.samples import opened, picture
 
@@ -114,6 +114,23 @@ async def test_a_command_alone_opens_a_form_with_every_option(chat, slack, ada, 
     assert images(message)
     (job,) = await jobs(chat)
     assert job.request.control_image is not None
+
+
+async def test_a_form_takes_a_picture_for_each_of_several_controlnets(chat, ada, general, gate):
+    gate.open()
+    chat.bot.settings["presets"] = FOLLOWING
+    await chat.bot.service.admin.reload_presets(ADMIN)
+    await ada.slash(general)
+    fox = {"prompt": "a fox", "preset": "both", "steps": "3", "size": "64x64"}
+    files = [ada.file(picture(64, 64)), ada.file(picture(64, 96))]
+
+    said = await ada.submit(await ada.form(), **fox, image=files, strength="0.6,0.3")
+
+    await general.said("both · 3 steps", button="Again")
+    (job,) = await jobs(chat)
+    assert said is None
+    assert list(job.request.pictures) == ["control_image", "control_image_2"]
+    assert job.request.kind.strength_setting == (0.6, 0.3)
 
 
 async def test_a_form_takes_a_part_of_the_picture_to_draw(chat, ada, general, gate):

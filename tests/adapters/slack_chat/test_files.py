@@ -164,12 +164,12 @@ async def test_the_token_goes_by_tls_and_to_the_very_hosts_that_are_named(chat, 
 
 async def test_of_several_files_none_is_guessed(chat, ada, general):
     """Two are a picture and its mask, where a preset takes one."""
-    three = [ada.file(picture()) for _ in range(3)]
+    five = [ada.file(picture()) for _ in range(5)]
 
-    await ada.mention(general, f"a fox --preset canny {SMALL}", files=three)
-    await ada.mention(general, f"a fox --preset canny {SMALL}", files=three[:2])
+    await ada.mention(general, f"a fox --preset canny {SMALL}", files=five)
+    await ada.mention(general, f"a fox --preset canny {SMALL}", files=five[:2])
 
-    await general.whispered(ada.id, "3 files are attached, and only a picture and a mask")
+    await general.whispered(ada.id, "5 files are attached, and 4 at most can be used: send fewer")
     await general.whispered(ada.id, "The preset canny takes one control image, not 2: send one")
 
 

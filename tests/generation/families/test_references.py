@@ -9,6 +9,7 @@ from diffusers.pipelines.flux.modeling_flux import ReduxImageEncoder
 from transformers import SiglipImageProcessorPil, SiglipVisionConfig, SiglipVisionModel
 
 from generation.control_images import shown_to_model
+from generation.diffusion.memory import controlnet_bytes, read_sizes
 from generation.errors import ModelUnavailable
 from generation.kinds import Redux, TextToImage
 from tests.generation.engines import alike, ignore, model, new_engine, same
@@ -112,6 +113,16 @@ def test_words_alone_are_drawn_as_before(engine, referring, fox):
     engine.generate(replace(referring, step_cache_tolerance=2.0, num_inference_steps=12), ignore)
 
     assert same(before, engine.generate(replace(fox, kind=TextToImage()), ignore))
+
+
+def test_room_is_planned_for_the_encoders(tiny, redux):
+    sizes = read_sizes(tiny / "flux", 4)
+
+    assert controlnet_bytes(sizes, redux) == 4 * sum(
+        weight.numel()
+        for part in ("image_encoder", "image_embedder")
+        for weight in FluxPriorReduxPipeline.from_pretrained(redux).components[part].parameters()
+    )
 
 
 def test_a_picture_is_encoded_once(engine, referring, redux):
