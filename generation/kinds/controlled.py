@@ -22,8 +22,39 @@ from generation.kinds.base import (
 from generation.wanted import WeightsRole
 
 
+class OverAPicture(Kind):
+    """A kind that may begin with a picture, as far as its `strength` says; None begins with noise
+    alone."""
+
+    __slots__ = ()
+
+    strength: float | None
+
+    @property
+    def begins_with_picture(self) -> bool:
+        return self.strength is not None
+
+    def steps_taken(self, num_inference_steps: int) -> int:
+        if self.strength is None:
+            return num_inference_steps
+        return steps_left(num_inference_steps, self.strength)
+
+    def check(
+        self, *, lora: str | None, num_inference_steps: int = 1, true_cfg_scale: float = 1.0
+    ) -> None:
+        if self.strength is None:
+            return
+        check_a_step_is_left(num_inference_steps, self.strength)
+        if true_cfg_scale > 1:
+            raise InvalidRequest(
+                "a preset that draws over a picture with a ControlNet follows no negative prompt:"
+                " leave it out, or choose another preset",
+                field="negative_prompt",
+            )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ControlNet(Enlarging):
+class ControlNet(OverAPicture, Enlarging):
     """A picture that follows the control map of the attached one, by a `FluxControlNetModel`.
 
     Attributes:
@@ -60,10 +91,6 @@ class ControlNet(Enlarging):
         return () if self.strength is None else CONTROL_IMAGES[1:2]
 
     @property
-    def begins_with_picture(self) -> bool:
-        return self.strength is not None
-
-    @property
     def strength_setting(self) -> Numbers | None:
         return self.controlnet_conditioning_scale if self.strength is None else self.strength
 
@@ -76,14 +103,6 @@ class ControlNet(Enlarging):
     @property
     def scale_setting(self) -> Numbers | None:
         return self.controlnet_conditioning_scale
-
-    def steps_taken(self, num_inference_steps: int) -> int:
-        return _steps_over_a_picture(num_inference_steps, self.strength)
-
-    def check(
-        self, *, lora: str | None, num_inference_steps: int = 1, true_cfg_scale: float = 1.0
-    ) -> None:
-        _check_over_a_picture(self.strength, num_inference_steps, true_cfg_scale)
 
     @property
     def span_setting(self) -> tuple[Numbers, Numbers] | None:
@@ -102,7 +121,7 @@ class ControlNet(Enlarging):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ControlNets(Kind):
+class ControlNets(OverAPicture):
     """A picture that follows several control maps at once, each by a ControlNet of its own: maps of
     one attached picture, or each of another.
 
@@ -155,10 +174,6 @@ class ControlNets(Kind):
         return tuple(net.preprocessor for net in self.controlnets)
 
     @property
-    def begins_with_picture(self) -> bool:
-        return self.strength is not None
-
-    @property
     def strength_setting(self) -> Numbers | None:
         return self.scale_setting if self.strength is None else self.strength
 
@@ -199,14 +214,6 @@ class ControlNets(Kind):
             self,
             controlnets=tuple(net.with_span(first, last, preset) for net, first, last in spans),
         )
-
-    def steps_taken(self, num_inference_steps: int) -> int:
-        return _steps_over_a_picture(num_inference_steps, self.strength)
-
-    def check(
-        self, *, lora: str | None, num_inference_steps: int = 1, true_cfg_scale: float = 1.0
-    ) -> None:
-        _check_over_a_picture(self.strength, num_inference_steps, true_cfg_scale)
 
     def to_dict(self) -> dict[str, Any]:
         nets = [net.to_dict() for net in self.controlnets]
@@ -311,25 +318,6 @@ def moved_span(
             field="control_guidance_start" if start is not None else "control_guidance_end",
         )
     return {"control_guidance_start": first, "control_guidance_end": last}
-
-
-def _steps_over_a_picture(num_inference_steps: int, strength: float | None) -> int:
-    return num_inference_steps if strength is None else steps_left(num_inference_steps, strength)
-
-
-def _check_over_a_picture(
-    strength: float | None, num_inference_steps: int, true_cfg_scale: float
-) -> None:
-    """Raise InvalidRequest where no picture can be drawn over so, beside a ControlNet."""
-    if strength is None:
-        return
-    check_a_step_is_left(num_inference_steps, strength)
-    if true_cfg_scale > 1:
-        raise InvalidRequest(
-            "a preset that draws over a picture with a ControlNet follows no negative prompt: leave"
-            " it out, or choose another preset",
-            field="negative_prompt",
-        )
 
 
 def _starts(numbers: Numbers | None, count: int, preset: str) -> tuple[float, ...]:
