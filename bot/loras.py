@@ -10,7 +10,7 @@ from dataclasses import replace
 from bot.commands import AskedLora, ImagineCommand, read_option
 from bot.languages import ENGLISH, Language
 from bot.sections import ListedLora
-from generation.checks import shortened
+from generation.checks import check_text, shortened
 from generation.errors import InvalidRequest
 from generation.types import GenerationRequest, Lora
 
@@ -94,8 +94,10 @@ def without_tags(command: ImagineCommand) -> tuple[ImagineCommand, tuple[str, ..
     about them.
 
     Raises:
-        InvalidRequest: One has no name or weight that could be one, or is named twice.
+        InvalidRequest: One has no name or weight that could be one, or is named twice; or the
+            prompt is no text.
     """
+    check_text("prompt", command.prompt)
     prompt, tagged = parted(command.prompt)
     if not tagged:
         return command, ()
