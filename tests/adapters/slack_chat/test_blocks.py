@@ -12,6 +12,7 @@ from bot.commands import OPTIONS, ImagineCommand
 from bot.jobs import Job, JobStatus, Progress
 from bot.ledger import QuotaStatus
 from bot.lineage import Relation
+from bot.sections import ListedLora
 from bot.views import QueueView
 from generation.kinds import Inpaint
 from generation.types import GenerationRequest, Preset
@@ -173,7 +174,8 @@ def test_whose_picture_it_came_of_is_said_where_somebody_of_the_workspace_asked(
 
 def test_every_option_has_a_field_or_shares_one():
     presets = {"plain": Preset(name="plain"), "inpaint": Preset(name="inpaint", kind=Inpaint())}
-    view = forms.form(forms.Purposed("imagine"), presets, "plain", {})
+    loras = {"ink": ListedLora(name="ink", repository="lab/ink")}
+    view = forms.form(forms.Purposed("imagine"), presets, "plain", {}, loras=loras)
 
     ids = {block["block_id"] for block in view["blocks"]}
     assert ids >= {option.name for option in OPTIONS} - {"ar", "crop"}
