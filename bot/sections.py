@@ -214,12 +214,14 @@ class KnownModel(Section):
         license: Page of the licence that the operator must accept; None where the licence asks
             nothing of a bot's operator.
         gated: Whether the Hub asks for a token that has been given access.
+        runs_on: Where it runs, in a few words, for whoever chooses a model.
         presets: Presets that belong to this model.
         loras: LoRAs that were made for it.
     """
 
     license: str | None = None
     gated: bool = False
+    runs_on: str = "a large graphics card"
     max_sequence_length: int | None = Field(None, ge=16, le=512)
     num_inference_steps: int | None = Field(None, ge=1, le=MAX_STEPS)
     guidance_scale: float | None = Field(None, ge=0, le=30)

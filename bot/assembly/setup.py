@@ -192,8 +192,7 @@ def _key(name: str) -> str:
 def _ask_model(config: Config, asked: Checks, console: Console, answers: Answers) -> None:
     names = list(config.models)
     for number, name in enumerate(names, start=1):
-        note = "small, runs anywhere" if name == "demo" else "needs a large graphics card"
-        console.print(f"  {number}  {name} ({note})")
+        console.print(f"  {number}  {name} (for {config.models[name].runs_on})")
     now = config.model.repository
     chosen = _prompt("Which model? A number, or a repository or folder", now)
     if chosen.isdecimal() and 1 <= int(chosen) <= len(names):

@@ -9,6 +9,10 @@ from typing import Any, TypeVar
 
 import torch
 
+from generation.diffusion.family import StepDone
+from generation.diffusion.step_cache import skipping
+from generation.types import GenerationRequest
+
 #: Pixels of a side.
 TILE_OF_VAE = 512
 
@@ -25,6 +29,46 @@ def new_pipeline(kind: type[Any], components: Mapping[str, Any], device: torch.d
     pipe: Any = placed(**components)
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+def draw(
+    pipe: Any,
+    scheduler: Any,
+    request: GenerationRequest,
+    step_done: StepDone,
+    arguments: Mapping[str, Any],
+) -> torch.Tensor:
+    """Latents of *request* as *pipe* returns them.
+
+    Args:
+        scheduler: A `PredictingScheduler`, by whose cache steps are guessed.
+        step_done: See `Model.denoise`.
+        arguments: Those that not all pipelines take, or not in the same way.
+    """
+
+    def step_end(
+        pipe: Any, index: int, timestep: torch.Tensor | None, tensors: dict[str, Any]
+    ) -> dict[str, Any]:
+        step_done(index + 1, tensors["latents"])
+        return tensors
+
+    try:
+        with skipping(pipe, scheduler.step_cache, request.step_cache_tolerance):
+            latents: torch.Tensor = pipe(
+                width=request.width,
+                height=request.height,
+                num_inference_steps=request.num_inference_steps,
+                num_images_per_prompt=1,
+                # On the CPU, so that a seed means the same picture on every device.
+                generator=torch.Generator("cpu").manual_seed(request.seed),
+                output_type="latent",
+                callback_on_step_end=step_end,
+                callback_on_step_end_tensor_inputs=["latents"],
+                **arguments,
+            ).images
+    finally:
+        scheduler.predicted = None
+    return latents
 
 
 @contextlib.contextmanager

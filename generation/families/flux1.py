@@ -37,9 +37,9 @@ from generation.diffusion.embeddings import Embeddings
 from generation.diffusion.family import Call, LoadOptions, Model, Open, StepDone
 from generation.diffusion.lora_slot import new_loras
 from generation.diffusion.offloading import Role
-from generation.diffusion.pipelines import new_pipeline, shared_copy, tiling
+from generation.diffusion.pipelines import draw, new_pipeline, shared_copy, tiling
 from generation.diffusion.quantization import Precision
-from generation.diffusion.step_cache import StepCache, skipping
+from generation.diffusion.step_cache import StepCache
 from generation.diffusion.tensors import stored_bytes
 from generation.diffusion.tiles import with_low_frequencies
 from generation.errors import ModelUnavailable
@@ -285,7 +285,12 @@ class Flux1:
         step_done: StepDone,
     ) -> torch.Tensor:
         """Packed latents of the finished picture, (1, tokens, 64)."""
-        arguments: dict[str, Any] = {**call.arguments, **prompt.tensors}
+        arguments: dict[str, Any] = {
+            "guidance_scale": request.guidance_scale,
+            "max_sequence_length": self.options.max_sequence_length,
+            **call.arguments,
+            **prompt.tensors,
+        }
         if negative_prompt is not None:
             arguments["true_cfg_scale"] = request.true_cfg_scale
             for name, tensor in negative_prompt.tensors.items():
@@ -294,32 +299,7 @@ class Flux1:
         # What begins with a picture has its layout from there.
         if request.final_size and not request.kind.begins_with_picture:
             arguments["latents"] = self._noise_of_a_draft(call.pipe, request, *request.final_size)
-
-        def step_end(
-            pipe: Any, index: int, timestep: torch.Tensor | None, tensors: dict[str, Any]
-        ) -> dict[str, Any]:
-            step_done(index + 1, tensors["latents"])
-            return tensors
-
-        try:
-            with skipping(call.pipe, self.step_cache, request.step_cache_tolerance):
-                latents: torch.Tensor = call.pipe(
-                    width=request.width,
-                    height=request.height,
-                    num_inference_steps=request.num_inference_steps,
-                    guidance_scale=request.guidance_scale,
-                    num_images_per_prompt=1,
-                    # On the CPU, so that a seed means the same picture on every device.
-                    generator=torch.Generator("cpu").manual_seed(request.seed),
-                    max_sequence_length=self.options.max_sequence_length,
-                    output_type="latent",
-                    callback_on_step_end=step_end,
-                    callback_on_step_end_tensor_inputs=["latents"],
-                    **arguments,
-                ).images
-        finally:
-            self.text_to_image.scheduler.predicted = None
-        return latents
+        return draw(call.pipe, self.text_to_image.scheduler, request, step_done, arguments)
 
     def _noise_of_a_draft(
         self, conditioned: Any, request: GenerationRequest, final_width: int, final_height: int

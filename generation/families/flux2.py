@@ -19,9 +19,9 @@ from generation.diffusion.embeddings import Embeddings
 from generation.diffusion.family import Call, LoadOptions, Model, Open, StepDone
 from generation.diffusion.lora_slot import new_loras
 from generation.diffusion.offloading import Role
-from generation.diffusion.pipelines import new_pipeline, tiling
+from generation.diffusion.pipelines import draw, new_pipeline, tiling
 from generation.diffusion.quantization import Precision
-from generation.diffusion.step_cache import StepCache, skipping
+from generation.diffusion.step_cache import StepCache
 from generation.diffusion.tensors import stored_bytes
 from generation.errors import ModelUnavailable
 from generation.families import flux2_names, flux2_text
@@ -56,7 +56,6 @@ class Flux2:
     Attributes:
         text_to_image: The pipeline for words alone, whose modules all others share.
         loras: The LoRAs in memory.
-        step_cache: Guesses steps of those pictures that ask for it.
         options: See `LoadOptions`.
     """
 
@@ -67,7 +66,6 @@ class Flux2:
         self.text_to_image = self.new_pipeline(KleinPipeline, base.components)
         # Who attaches a narrow picture, or a small one, has it edited all the same.
         self.text_to_image.image_processor.check_image_input = _any_picture
-        self.step_cache: StepCache = base.scheduler.step_cache
         self._preview = preview
         self.loras = new_loras(self.changed_by_loras, flux2_names, options)
         attention.use(base.transformer, options.attention)
@@ -184,30 +182,7 @@ class Flux2:
         arguments |= call.named(pictures)
         if request.final_size and not request.kind.begins_with_picture:
             arguments["latents"] = self._noise_of_a_draft(request, *request.final_size)
-
-        def step_end(
-            pipe: Any, index: int, timestep: torch.Tensor, tensors: dict[str, Any]
-        ) -> dict[str, Any]:
-            step_done(index + 1, tensors["latents"])
-            return tensors
-
-        try:
-            with skipping(call.pipe, self.step_cache, request.step_cache_tolerance):
-                latents: torch.Tensor = call.pipe(
-                    width=request.width,
-                    height=request.height,
-                    num_inference_steps=request.num_inference_steps,
-                    num_images_per_prompt=1,
-                    # On the CPU, so that a seed means the same picture on every device.
-                    generator=torch.Generator("cpu").manual_seed(request.seed),
-                    output_type="latent",
-                    callback_on_step_end=step_end,
-                    callback_on_step_end_tensor_inputs=["latents"],
-                    **arguments,
-                ).images
-        finally:
-            self.text_to_image.scheduler.predicted = None
-        return latents
+        return draw(call.pipe, self.text_to_image.scheduler, request, step_done, arguments)
 
     def _noise_of_a_draft(
         self, request: GenerationRequest, final_width: int, final_height: int
