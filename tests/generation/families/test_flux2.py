@@ -170,11 +170,13 @@ def test_a_model_that_edits_one_picture_says_so(tiny, fox, edited):
 def test_a_picture_of_any_shape_is_edited(engine, edited, tmp_path):
     """diffusers refuses those that are more than eight times as wide as high."""
     narrow = tmp_path / "narrow.png"
-    narrow.write_bytes(picture(640, 32))
+    narrow.write_bytes(picture(1600, 64))
 
-    drawn = engine.generate(replace(edited, pictures={"control_image": narrow}), ignore)
+    request = replace(edited, width=256, height=256, pictures={"control_image": narrow})
 
-    assert drawn.image.size == (edited.width, edited.height)
+    drawn = engine.generate(replace(request, num_inference_steps=1), ignore)
+
+    assert drawn.image.size == (256, 256)
 
 
 @pytest.fixture
