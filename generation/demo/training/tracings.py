@@ -6,7 +6,7 @@ anywhere. A `Tracing` is such a picture, and the drawing that is wanted for it.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import cv2
@@ -343,7 +343,7 @@ def _outlined(random: Random, figures: list[_Figure]) -> Image.Image:
     paper, ink = (dark, random.uniform(170, 255))[:: random.choice((1, -1))]
     height, width = figures[0].field.shape
     radius = _FINER * random.uniform(0.5, 0.022 * min(width, height) / _FINER)
-    rims = [_Figure(_rim(f.field, radius), f.noun, f.colour, f.x, f.y, f.radius) for f in figures]
+    rims = [replace(figure, field=_rim(figure.field, radius)) for figure in figures]
     fill = paper + random.choice((0, 0, 0, 1)) * (ink - paper) * random.uniform(0.2, 0.6)
     filled = [(fill,) * 3] * len(figures)
     return _composed([*figures, *rims], [*filled, *[(ink,) * 3] * len(rims)], (paper,) * 3)
@@ -352,7 +352,7 @@ def _outlined(random: Random, figures: list[_Figure]) -> Image.Image:
 def _strokes(random: Random, figures: list[_Figure]) -> Image.Image:
     """White lines on black that somebody drew as a map, one to five pixels thick."""
     radius = _FINER * random.uniform(0.3, 2.5) * min(figures[0].field.shape) / (128 * _FINER)
-    rims = [_Figure(_rim(f.field, radius), f.noun, f.colour, f.x, f.y, f.radius) for f in figures]
+    rims = [replace(figure, field=_rim(figure.field, radius)) for figure in figures]
     return _composed(rims, [(255,) * 3] * len(rims), (0, 0, 0))
 
 
