@@ -249,23 +249,25 @@ def attached_rows(controlled: FluxControlNetPipeline, name: str) -> list[Row]:
         name: "canny" or "blobs".
     """
     in_colour = name == "blobs"
-    rows = [] if in_colour else _rows_of_attached(controlled, name, attachments.discs(18), "discs")
+    rows = [] if in_colour else rows_of_attached(controlled, name, attachments.discs(18), "discs")
     for (width, height), count in ATTACHED.items():
         asked = attachments.attachments(count, width, height, in_colour)
         label = f"attached, {width} x {height}"
-        rows += _rows_of_attached(
+        rows += rows_of_attached(
             controlled, name, asked, label, 0.9 if width == height == 256 else 0.85
         )
     return rows
 
 
-def _rows_of_attached(
+def rows_of_attached(
     controlled: FluxControlNetPipeline,
     name: str,
     asked: list[Attachment],
     label: str,
     goal: float = 0.9,
 ) -> list[Row]:
+    """Mean and median overlap of so many attached pictures, which *label* describes, and the share
+    with the right colours; of the usual size also each category's overlap."""
     control = {"canny": drawings.edges, "blobs": drawings.blobs}[name]
     controls = [control(each.picture) for each in asked]
     drawn = draw(controlled, asked, *asked[0].picture.size, controls)

@@ -49,7 +49,8 @@ def export_controlnets(work: Path, weights: Path) -> None:
         ValueError: All of it together is larger than `MOST_BYTES`.
     """
     pipeline = restoration.beginning(work)
-    for name in control_stage.CONTROLS:
+    trained = [name for name in control_stage.CONTROLS if (work / f"{name}.ckpt").exists()]
+    for name in trained:
         controlnet = control_stage.load(work, name, pipeline)
         controlnet.to(torch.bfloat16).save_pretrained(weights / f"controlnet-{name}")
     _finish(work, weights)
