@@ -50,7 +50,7 @@ async def test_while_bombs_are_in_the_air_others_have_their_pictures(make_besieg
     bot, web, decoders = await make_besieged()
     id = (await web.post("/api/generate", json=CIRCLE)).json()["metadata"]["id"]
     ask = bot.service.previews.control_map
-    bombs = [asyncio.create_task(ask(Source(EVE), BOMB, "canny")) for _ in range(9)]
+    bombs = [asyncio.create_task(ask(Source(EVE), [BOMB], "canny")) for _ in range(9)]
     await until(lambda: bot.service.attachments._decoding._running == {EVE: 1})
 
     thumbnail = await web.get(f"/api/jobs/{id}/thumbnail")
@@ -59,7 +59,7 @@ async def test_while_bombs_are_in_the_air_others_have_their_pictures(make_besieg
     control = {"preset": "canny", "image": body["image"]}
     drawn = await web.post("/api/generate", json={**CIRCLE, "controlnet": control})
     with pytest.raises(TooOften, match="one person may have"):
-        await ask(Source(EVE), BOMB, "canny")
+        await ask(Source(EVE), [BOMB], "canny")
 
     assert (thumbnail.status_code, control_map.status_code, drawn.status_code) == (200,) * 3
     assert not any(bomb.done() for bomb in bombs)
