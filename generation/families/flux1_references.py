@@ -48,8 +48,12 @@ class ReferenceEncoder(torch.nn.Module):
         """The encoder in *folder*, that of a `FluxPriorReduxPipeline`."""
         given = {"use_safetensors": True, "local_files_only": True}
         dtype = options.precision.dtype
+        # Nothing is read of what SigLIP's head makes, whose attention uses the weights of a layer
+        # that it does not call: on sequential-offload they would never come.
         return cls(
-            SiglipVisionModel.from_pretrained(folder / "image_encoder", dtype=dtype, **given),
+            SiglipVisionModel.from_pretrained(
+                folder / "image_encoder", dtype=dtype, vision_use_head=False, **given
+            ),
             ReduxImageEncoder.from_pretrained(folder / "image_embedder", dtype=dtype, **given),
             SiglipImageProcessorPil.from_pretrained(
                 folder / "feature_extractor", local_files_only=True

@@ -9,10 +9,11 @@ from diffusers.pipelines.flux.modeling_flux import ReduxImageEncoder
 from transformers import SiglipImageProcessorPil, SiglipVisionConfig, SiglipVisionModel
 
 from generation.control_images import shown_to_model
-from generation.diffusion.memory import controlnet_bytes, read_sizes
+from generation.diffusion.memory import OFFLOAD_LEVELS, controlnet_bytes, read_sizes
+from generation.diffusion.offloading import layers
 from generation.errors import ModelUnavailable
 from generation.kinds import Redux, TextToImage
-from tests.generation.engines import alike, ignore, model, new_engine, same
+from tests.generation.engines import SmallDevice, alike, ignore, model, new_engine, same
 from tests.samples import picture
 
 WIDTH = 16
@@ -144,9 +145,30 @@ def test_one_that_was_made_for_another_family_is_refused(engine, referring, tmp_
         engine.generate(replace(referring, kind=Redux(redux=str(wide))), ignore)
 
 
-@pytest.mark.parametrize("level", ["model-offload", "group-offload", "sequential-offload"])
+@pytest.mark.parametrize("level", OFFLOAD_LEVELS)
 def test_they_draw_the_same_on_every_offload_level(engine, referring, tiny, level):
-    elsewhere = new_engine(tiny, offload_level=level)
+    device = SmallDevice()
+    elsewhere = new_engine(tiny, choose_device=lambda *asked: device, offload_level=level)
     elsewhere.load()
 
-    assert alike(elsewhere.generate(referring, ignore), engine.generate(referring, ignore))
+    for _ in range(2):  # what the first use loads, the second finds
+        assert alike(elsewhere.generate(referring, ignore), engine.generate(referring, ignore))
+    assert elsewhere.current_offload_level == level
+
+
+def test_every_layer_that_may_rest_elsewhere_is_called(engine, referring, redux):
+    """On sequential-offload a layer's weights come when it is called."""
+    engine.generate(referring, ignore)
+    encoder, called = model(engine).conditioned[str(redux)], set()
+    resting = set(layers(encoder))
+    hooks = [
+        layer.register_forward_hook(lambda layer, given, made: called.add(layer))
+        for layer in resting
+    ]
+
+    with torch.no_grad():
+        encoder(torch.zeros(1, 3, 32, 32))
+
+    for hook in hooks:
+        hook.remove()
+    assert called == resting

@@ -11,11 +11,12 @@ from diffusers import (
 )
 
 from generation.control_images import shown_to_model
+from generation.diffusion.memory import OFFLOAD_LEVELS
 from generation.errors import InvalidRequest, ModelUnavailable
 from generation.families.flux1_controlnets import summed
 from generation.kinds import ControlNets
 from generation.results import side_by_side
-from tests.generation.engines import alike, ignore, model, new_engine, pixels, same
+from tests.generation.engines import SmallDevice, alike, ignore, model, new_engine, pixels, same
 from tests.samples import picture
 
 
@@ -201,12 +202,19 @@ def test_other_numbers_of_pictures_are_refused(both, square, count):
         replace(both, pictures=dict.fromkeys(names[:count], square))
 
 
-@pytest.mark.parametrize("level", ["model-offload", "group-offload", "sequential-offload"])
-def test_they_draw_the_same_on_every_offload_level(engine, both, tiny, level):
-    elsewhere = new_engine(tiny, offload_level=level)
+@pytest.mark.parametrize("level", OFFLOAD_LEVELS)
+def test_they_draw_the_same_on_every_offload_level(engine, both, union, tiny, level):
+    modes = tuple(
+        replace(net, controlnet=str(union), control_mode=mode)
+        for mode, net in enumerate(both.kind.controlnets)
+    )
+    device = SmallDevice()
+    elsewhere = new_engine(tiny, choose_device=lambda *asked: device, offload_level=level)
     elsewhere.load()
 
-    assert alike(elsewhere.generate(both, ignore), engine.generate(both, ignore))
+    for request in (both, replace(both, kind=ControlNets(controlnets=modes)), both):
+        assert alike(elsewhere.generate(request, ignore), engine.generate(request, ignore))
+    assert elsewhere.current_offload_level == level
     assert pixels(engine.generate(both, ignore)).std() > 0
 
 
