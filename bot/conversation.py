@@ -257,7 +257,7 @@ async def converse(
         if options is not None:
             command = with_options(command, options)
         if isinstance(said, str) and isinstance(command, ImagineCommand):
-            command = await meant(service, source, said, command, pictures)
+            command = await meant(service, source, said, command, pictures, options)
         if isinstance(command, EditCommand):
             source, command, pictures = await edited(service, source, command, pictures)
         if not pictures and isinstance(command, ImagineCommand):

@@ -13,6 +13,7 @@ from bot.commands import (
     EditCommand,
     ImagineCommand,
     SeriesCommand,
+    completed,
     parse,
     series_of,
 )
@@ -23,6 +24,9 @@ from bot.sentences import no_editor
 from bot.service import Service
 from bot.source import Picture, PictureOf, Source
 from generation.errors import InvalidRequest
+
+#: Options that choose another preset, by its name or by what it alone does.
+_CHOOSING = ("preset", "mask", "outpaint")
 
 #: Beginnings of sentences that say what to change in a picture, and that nobody begins a new one
 #: with: "make it night", but not "make a birthday card".
@@ -59,19 +63,30 @@ async def meant(
     said: str,
     command: ImagineCommand,
     pictures: Sequence[Picture],
+    options: ImagineCommand | None = None,
 ) -> Command:
     """*command*, which was made of *said*, or the edit that is meant: of a picture that comes
-    along, or of the newest in the thread. Where no preset edits, there are no edits."""
-    if command.preset is not None or not is_instruction(said):
+    along, or of the newest in the thread. Where none of the presets edits, or the first of
+    these takes fewer pictures, and where an option chooses another preset, there are no edits.
+
+    Args:
+        options: Options chosen beside *said*, which are in *command*.
+    """
+    if not is_instruction(said) or any(getattr(command, each) is not None for each in _CHOOSING):
         return command
-    if editing(service.presets.values()) is None:
+    preset = editing(service.presets.values())
+    if preset is None or preset.kind.names_of(max(1, len(pictures))) is None:
         return command
+    own = await service.preferences.of(source.user)
     try:
-        asked = parse(said)  # without words that the person has behind every prompt
+        # Without words that the person has behind every prompt.
+        asked = parse(str(own.expanded(said)))
     except CommandError:
         asked = command
     if not isinstance(asked, ImagineCommand):
         return command
+    if options is not None:
+        asked = completed(asked, options)
     if pictures:
         return EditCommand(asked)
     if not source.thread:
@@ -105,7 +120,8 @@ async def edited(
     asked = replace(command.asked, preset=command.asked.preset or preset.name)
     drawn = series_of(asked, command.repeat, command.presets)
     assert not isinstance(drawn, AgainCommand)
-    takes_both = preset.kind.names_of(1 + len(pictures)) is not None
+    chosen = service.presets.get(asked.preset or "", preset)
+    takes_both = chosen.kind.names_of(1 + len(pictures)) is not None
     if pictures and command.job_id is not None and not takes_both:
         raise InvalidRequest(
             f"edit takes either the picture of {command.job_id} or an attached one: leave one of"

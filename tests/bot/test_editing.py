@@ -19,7 +19,7 @@ from bot.source import PictureOf, Source
 from generation.kinds import Edit
 from generation.types import Preset
 from tests.bot.conftest import CIRCLE
-from tests.conftest import ADA, BOB, PRESETS, finished
+from tests.conftest import ADA, BOB, INPAINTING, PRESETS, finished
 from tests.samples import opened, picture
 
 NIGHT = ImagineCommand("make it night")
@@ -209,6 +209,36 @@ async def test_elsewhere_and_without_such_a_preset_an_instruction_is_a_prompt(
     assert attached.job.request.preset == "edit"
 
 
+async def test_options_beside_an_instruction_and_shortcuts_in_it_hold_for_the_edit(bot):
+    await converse(bot.service, Source(ADA), "prefer quick --steps 3")
+    await converse(bot.service, Source(ADA), "prefer suffix in oil")
+    beside = ImagineCommand("", seed=7, images=2)
+
+    said = "make it night --quick"
+    job = (await converse(bot.service, Source(ADA), said, [picture()], options=beside)).job
+
+    assert (job.request.preset, job.request.prompt) == ("edit", "make it night")
+    assert (job.request.num_inference_steps, job.request.seed, job.images) == (3, 7, 2)
+
+
+@pytest.mark.parametrize(
+    ("said", "pictures", "preset"),
+    [
+        ("remove the star", [picture(), picture(colour="white")], "inpaint"),
+        ("remove the star --mask left", [picture()], "inpaint"),
+        ("remove the star", [picture()], "edit"),
+    ],
+)
+async def test_an_instruction_with_a_mask_is_no_edit(make_bot, gate, said, pictures, preset):
+    gate.open()
+    bot = await make_bot(presets={**INPAINTING, "edit": EDITING["edit"]})
+
+    reply = await converse(bot.service, Source(ADA), said, pictures)
+
+    assert reply.job is not None, reply.text
+    assert reply.job.request.preset == preset
+
+
 async def test_a_suffix_of_one_s_own_stands_behind_no_edit(bot, circle):
     await converse(bot.service, Source(ADA), 'prefer suffix ", film grain"')
 
@@ -262,12 +292,12 @@ async def test_what_is_attached_comes_behind_the_picture_of_the_id_where_both_ar
     make_bot, gate
 ):
     gate.open()
-    presets = {**PRESETS, "edit": Preset(name="edit", kind=Edit(references=1))}
+    presets = {**EDITING, "several": Preset(name="several", kind=Edit(references=1))}
     bot = await make_bot(presets=presets)
     circle = await bot.service.submit(Source(ADA), CIRCLE)
     await finished(circle)
 
-    said = f"edit {circle.id} put the hat of the second picture on it"
+    said = f"edit {circle.id} put the hat of the second picture on it --preset several"
     reply = await converse(bot.service, Source(ADA), said, [picture(96, 64)])
 
     first, second = reply.job.request.pictures.values()
