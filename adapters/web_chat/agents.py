@@ -140,7 +140,8 @@ async def _edit(web: Web, source: Source, arguments: EditArguments, report: Repo
     if arguments.mask_image is not None:
         pictures.append(await web.image(arguments.mask_image, "mask_image"))
     preset = web.service.offered.drawing_over(has_strength=command.strength is not None)
-    says_where = len(pictures) > 1 or command.mask is not None or command.outpaint is not None
+    said = (arguments.mask_image, command.mask, command.outpaint)
+    says_where = any(each is not None for each in said)
     if command.preset is None and preset is not None and not says_where:
         command = replace(command, preset=preset.name)
     return await _drawn(web, source, command, tuple(pictures), report)

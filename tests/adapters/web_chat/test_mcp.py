@@ -16,7 +16,7 @@ from adapters.web_chat.mcp_server import MAX_PICTURES
 from bot.config import Secrets
 from generation.kinds import Edit
 from generation.types import Preset
-from tests.conftest import ADMIN, PRESETS, until
+from tests.conftest import ADMIN, INPAINTING, PRESETS, until
 from tests.samples import opened, picture
 
 SMALL = {"width": 64, "height": 64, "num_inference_steps": 2}
@@ -106,6 +106,19 @@ async def test_an_agent_changes_a_picture_as_its_words_say(make_server, gate):
 
     assert night.structured_content["preset"] == "edit"
     assert over.structured_content["preset"] == "redraw"
+
+
+async def test_an_agent_sends_several_pictures_to_a_preset_that_edits(make_server, gate):
+    gate.open()
+    edit = Preset(name="edit", kind=Edit(references=1))
+    server = await make_server(presets={**INPAINTING, "edit": edit})
+    sent = base64.b64encode(picture()).decode()
+    asked = {"prompt": "the hat of the second", "image": sent, "image_2": sent, **SMALL}
+    async with client_of(server) as client:
+        both = await client.call_tool("edit", asked)
+
+    assert both.structured_content["preset"] == "edit"
+    assert len(both.structured_content["control"]["next_images"]) == 1
 
 
 async def test_progress_is_told_and_a_call_that_is_cancelled_cancels_the_job(server, gate, mode):
