@@ -32,6 +32,8 @@ async def get_price(web: TheWeb, source: Asker, body: QuoteBody) -> QuoteView:
         attached.append(ToBeAttached(body.image_width, body.image_height))
     elif body.image_width is not None or body.image_height is not None:
         raise errors.half_a_size()
+    if attached:  # of the others no more than their number has a price
+        attached += [ToBeAttached(1, 1)] * (body.pictures - 1)
     told = await quote(web.service, source, body.text, imagine(body, ""), attached)
     return QuoteView.model_validate(told, from_attributes=True)
 

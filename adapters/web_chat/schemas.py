@@ -22,6 +22,7 @@ from adapters.web_chat.fields import (
     not_blank,
 )
 from generation.checks import MAX_PROMPT_LENGTH
+from generation.kinds import CONTROL_IMAGES
 
 #: A mask that comes with a picture.
 MASK_IMAGE = Field(
@@ -142,6 +143,12 @@ class QuoteBody(OptionsBody):
         None, description="Pixels of the picture, where it is not sent; together with image_height"
     )
     image_height: Side | None = None
+    pictures: int = Field(
+        1,
+        ge=1,
+        le=len(CONTROL_IMAGES),
+        description="Pictures that are to come along, that one among them",
+    )
 
 
 class MessageBody(NextPictures):

@@ -354,6 +354,7 @@ export class Options {
       ...this.#meant,
       text: isPlain ? undefined : text,
       ...(isUsed && (width === null ? { image: url } : { image_width: width, image_height: height })),
+      ...(isUsed && nextOf(this.image, this.preset).length && { pictures: nextOf(this.image, this.preset).length + 1 }),
     };
   }
 

@@ -4,6 +4,8 @@ import pytest
 
 from bot.jobs import Job
 from bot.provenance import Provenance
+from generation.kinds import Edit
+from generation.types import Preset
 from tests.adapters.web_chat.api.conftest import CIRCLE, said, spent
 from tests.bot.test_loras import LORAS
 from tests.conftest import ADMIN
@@ -89,6 +91,35 @@ async def test_a_quote_tells_the_size_of_what_a_picture_will_become(web):
     assert [quote["width"], quote["height"]] == [job.json()["width"], job.json()["height"]]
     half = said(await web.post("/api/quote", json={"image_width": 200}), 400)
     assert "image_width and image_height go together" in half
+
+
+async def test_a_quote_is_of_all_pictures_that_are_to_come_along(make_bot, make_client):
+    bot = await make_bot(presets={"edit": Preset(name="edit", kind=Edit(references=2))})
+    async with make_client(bot) as web:
+        image = data_url(picture(64, 64))
+        sides = {"image_width": 64, "image_height": 64}
+
+        quotes = [
+            (
+                await web.post("/api/quote", json={**asked, "preset": "edit", "pictures": count})
+            ).json()["cost"]
+            for asked, count in ((sides, 1), (sides, 3), ({"image": image}, 3))
+        ]
+        job = await web.post(
+            "/api/jobs",
+            json={
+                "prompt": "put them together",
+                "controlnet": {
+                    "preset": "edit",
+                    "image": image,
+                    "image_2": image,
+                    "image_3": image,
+                },
+            },
+        )
+
+        assert quotes[1] == quotes[2] == job.json()["cost"]
+        assert quotes[1] > quotes[0]
 
 
 async def test_a_control_map_is_cropped_where_it_is_said(web):
