@@ -88,7 +88,7 @@ class Completion:
             for value, description in found.items()
             if len(value) <= MAX_CHOICE
         ]
-        if ":" not in last or typed in found:
+        if ":" not in last or typed in found or len(typed) > MAX_CHOICE:
             return choices[:MAX_CHOICES]
         try:
             read_option("lora", typed)

@@ -220,6 +220,8 @@ class EditForm(_UploadForm):
             changes = replace(changes, control_guidance_start=None, control_guidance_end=None)
         if self._old.negative_prompt and command.negative_prompt is None:
             changes = replace(changes, negative_prompt="")
+        if self._old.loras and command.loras is None:
+            changes = replace(changes, loras=())
         again = AgainCommand(job_id, changes, vary=changes.seed is None)
         await acts.draw(interaction, series_of(again), shown=job_id)
 

@@ -29,7 +29,9 @@ VALUE = "value"
 #: Slack shows at most so many options, of so many characters.
 MAX_OPTIONS = 100
 MAX_OPTION = 75
-NO_LORAS: Mapping[str, ListedLora] = MappingProxyType({})
+#: What it means, by the field, where a person empties what a modal began with.
+NONE_WANTED: Mapping[str, Any] = MappingProxyType({"loras": (), "negative_prompt": ""})
+NONE_LISTED: Mapping[str, ListedLora] = MappingProxyType({})
 
 Purpose = Literal["imagine", "edit", "change", "control", "settings"]
 PURPOSES: tuple[Purpose, ...] = ("imagine", "edit", "change", "control", "settings")
@@ -94,7 +96,7 @@ def form(
     default: str,
     values: Mapping[str, str],
     say: Language = ENGLISH,
-    loras: Mapping[str, ListedLora] = NO_LORAS,
+    loras: Mapping[str, ListedLora] = NONE_LISTED,
 ) -> dict[str, Any]:
     """The modal for *about*; its fields begin with *values*, by option name."""
     title, submit = titles(about.purpose, say)
@@ -270,11 +272,18 @@ def about_of(view: Mapping[str, Any]) -> Purposed:
 def filled(view: Mapping[str, Any], say: Language = ENGLISH) -> Filled:
     """The filled-in fields of the modal *view*."""
     state = {id: fields[VALUE] for id, fields in view["state"]["values"].items()}
+    began = {
+        block["block_id"]
+        for block in view.get("blocks", ())
+        if {"initial_options", "initial_value"} & block.get("element", {}).keys()
+    }
     errors: dict[str, str] = {}
     values: dict[str, Any] = {}
     for option in OPTIONS:
         text = _value(state.get(option.name, {}))
         if not text:
+            if option.name in began and option.field in NONE_WANTED:
+                values[option.field] = NONE_WANTED[option.field]
             continue
         try:
             values |= read_option(option.name, text)

@@ -49,10 +49,17 @@ async def test_loras_are_completed_one_behind_the_other(fake, ada, gate, presenc
     assert values(await offered("ink:0.3, ")) == ["ink:0.3,slow:0.5"]
     assert values(await offered("slow:")) == ["slow:0.5", "slow:0.25", "slow:-1.5"]
     assert values(await offered("slow:0.1")) == ["slow:0.1"]
+    long = f"ink:0.{'0' * 88}, slow:0.1"
+    assert values(await offered(long)) == [], "Discord takes no values of more than 100 characters"
     asked = await ada.command(
         fake.channel, "flux imagine", prompt="a fox", lora="ink:0.3, slow:-1", **SMALL
     )
-    assert "ink:0.3 · slow:-1" in (await asked.until(drawn)).text
+    fox = await asked.until(drawn)
+    assert "ink:0.3 · slow:-1" in fox.text
+    pressed = await ada.press(fox, "Edit prompt")
+    await pressed.answered()
+    without = await ada.submit(pressed, {"options": "--steps 2 --size 64x64"})
+    assert "ink" not in (await without.until(drawn)).text
     listed = await ada.command(fake.channel, "flux loras")
     assert "slow (weight 0.5, from -1.5 to 0.5)" in (await listed.until(shows("slow"))).text
 

@@ -162,7 +162,7 @@ async def test_a_form_offers_loras_with_weights_and_shows_those_of_a_picture(
     view = await ada.form()
     (menu,) = [each["element"] for each in view["blocks"] if each["block_id"] == "lora"]
     offered = [[each["value"] for each in group["options"]] for group in menu["option_groups"]]
-    fox = {"prompt": "a fox", "steps": "3", "size": "64x64"}
+    fox = {"prompt": "a fox", "steps": "3", "size": "64x64", "negative": "snow"}
 
     assert offered[0] == ["ink:0.8", "ink:0.4", "ink:2", "ink:-2"]
     assert menu["option_groups"][0]["label"]["text"] == "ink – Dark outlines"
@@ -175,6 +175,12 @@ async def test_a_form_offers_loras_with_weights_and_shows_those_of_a_picture(
     view = await ada.form()
     (menu,) = [each["element"] for each in view["blocks"] if each["block_id"] == "lora"]
     assert [each["value"] for each in menu["initial_options"]] == ["ink:0.4", "slow:-1.5"]
+
+    assert await ada.submit(view, lora=[], negative=None) is None
+    await general.said("changed from", button="Edit prompt")
+    first, without = await jobs(chat)
+    assert first.request.loras
+    assert (without.request.loras, without.request.negative_prompt) == ((), "")
 
 
 async def test_a_form_says_beside_the_field_what_is_wrong(chat, ada, general):
