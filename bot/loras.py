@@ -18,9 +18,7 @@ from generation.types import GenerationRequest, Lora
 MOST_NAMES = 12
 
 #: A LoRA in a prompt, as people write it for A1111 and its kin: <lora:ink:0.8>.
-_TAG = re.compile(
-    r"(?<![ \t])[ \t]*(?P<tag><lora:([^<>:]+)(?::([^<>:]*))?(?::[^<>]*)?>)", re.IGNORECASE
-)
+_TAG = re.compile(r"(?<![ \t])[ \t]*<lora:([^<>:]+)(?::([^<>:]*))?(?::[^<>]*)?>", re.IGNORECASE)
 
 
 def chosen(asked: Sequence[AskedLora], listed: Mapping[str, ListedLora]) -> tuple[Lora, ...]:
@@ -103,8 +101,9 @@ def without_tags(command: ImagineCommand) -> tuple[ImagineCommand, tuple[str, ..
         return command, ()
     value = ",".join([*map(str, command.loras or ()), tagged])
     asked = read_option("lora", value)["loras"]
-    texts = " ".join(tag["tag"] for tag in _TAG.finditer(command.prompt))
-    named = ",".join(map(str, asked[len(command.loras or ()) :]))
+    # What else stood in the tags was read by nobody, and is repeated to nobody.
+    found = asked[len(command.loras or ()) :]
+    texts, named = " ".join(f"<lora:{each}>" for each in found), ",".join(map(str, found))
     remark = f"In the prompt, {texts} was read as --lora {named}."
     return replace(command, prompt=prompt, loras=asked), (remark,)
 
@@ -115,7 +114,7 @@ def parted(prompt: str) -> tuple[str, str]:
     found = _TAG.findall(prompt)
     if not found:
         return prompt, ""
-    named = ",".join(f"{name}:{scale}" if scale else name for _, name, scale in found)
+    named = ",".join(f"{name}:{scale}" if scale else name for name, scale in found)
     return _TAG.sub("", prompt).strip(), named
 
 

@@ -107,12 +107,13 @@ async def test_without_any_or_with_many_the_refusal_is_short(make_bot):
 
 
 async def test_tags_of_a1111_mean_the_same_and_are_told(offering, gate):
-    job = await drawn(offering, "a <LORA:ink:0.8> fox, at dusk <lora:Slow:-1:0.7> --steps 3")
+    typed = "a <LORA:ink:0.8> fox, at dusk <lora:Slow:-1:[free](http://a.test)> --steps 3"
+    job = await drawn(offering, typed)
 
     assert job.request.prompt == "a fox, at dusk"
     assert job.request.loras == (INK, SLOW)
     assert job.remarks[0] == (
-        "In the prompt, <LORA:ink:0.8> <lora:Slow:-1:0.7> was read as --lora ink:0.8,slow:-1."
+        "In the prompt, <lora:ink:0.8> <lora:slow:-1> was read as --lora ink:0.8,slow:-1."
     )
     again = await drawn(offering, AgainCommand(job.id, ImagineCommand("a hare <lora:ink>")))
     assert (again.request.prompt, again.request.loras) == ("a hare", (INK,))
