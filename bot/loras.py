@@ -68,6 +68,24 @@ def asked_of(request: GenerationRequest) -> tuple[AskedLora, ...] | None:
     return asked or None
 
 
+def still_offered(
+    request: GenerationRequest, listed: Mapping[str, ListedLora]
+) -> tuple[GenerationRequest, tuple[str, ...]]:
+    """*request* without LoRAs that are no longer *listed*, or not with their weights, and a
+    sentence about these."""
+    gone: list[Lora] = []
+    for each in request.loras:
+        known = listed.get(each.name)
+        if known is None or not known.min_lora_scale <= each.lora_scale <= known.max_lora_scale:
+            gone.append(each)
+    if not gone:
+        return request, ()
+    left = tuple(each for each in request.loras if each not in gone)
+    names = ", ".join(each.name for each in gone)
+    remark = f"These LoRAs are no longer offered, and were left out: {names}."
+    return replace(request, loras=left), (remark,)
+
+
 def weights_of(lora: ListedLora) -> tuple[float, ...]:
     """Weights of *lora* that menus offer: the usual one, half of it, the most, and the least where
     that does the opposite."""

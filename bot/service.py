@@ -41,6 +41,7 @@ from bot.ledger import Ledger, QuotaStatus
 from bot.lineage import Relation
 from bot.linking import Linking
 from bot.lookups import Lookups
+from bot.loras import still_offered
 from bot.metrics import Metrics
 from bot.moderation import Moderation
 from bot.origins import NOWHERE, Origin
@@ -479,7 +480,8 @@ class Service:
             raise NotFound("no preset here makes pictures larger")
         job = await self.lookups.with_picture(source, picture.job_id, picture.number)
         check_remembered(job)
-        request = list(job.requests)[picture.number - 1]
+        drawn = list(job.requests)[picture.number - 1]
+        request, remarks = still_offered(drawn, offered.loras)
         if purpose == "upscale":
             command, relation = upscaled(request, preset), Relation.UPSCALED
         else:
@@ -488,7 +490,7 @@ class Service:
             images = min(own.get("images") or self.config.variations.images, most)
             command = varied(request, preset, self.config.variations, images, how)
             relation = Relation(how) if how else Relation.VARIED
-        return await self.submit(source, command, (picture,), relation=relation)
+        return await self.submit(source, command, (picture,), remarks, relation=relation)
 
     def can_enlarge(self, job: Job) -> bool:
         """Whether a preset makes the pictures of *job* larger, within the limits."""

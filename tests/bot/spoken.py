@@ -115,6 +115,7 @@ MADE = {
     "its prompt",
     "That was drawn with {0}; {1} draws it differently.",
     "In the prompt, {0} was read as --lora {1}.",
+    "These LoRAs are no longer offered, and were left out: {0}.",
     "Trigger words were added to the prompt: {0}.",
     "The demo model does not know {0}, and draws the rest.",
     "The demo model knows the sizes {0}, and draws roughly at others.",

@@ -9,7 +9,7 @@ from bot.jobs import JobStatus
 from bot.loras import MOST_NAMES
 from bot.source import Source
 from generation.errors import ModelUnavailable
-from generation.kinds import ControlLora
+from generation.kinds import ControlLora, ImageToImage
 from generation.types import Lora, Preset
 from tests.bot.conftest import left
 from tests.conftest import ADA, ADMIN, PRESETS, finished
@@ -201,6 +201,23 @@ async def test_a_reload_brings_new_ones(offering):
 
     assert reply.text.endswith("redraw. So were the LoRAs: new.")
     assert [*offering.service.offered.loras] == ["new"]
+
+
+async def test_a_larger_picture_leaves_out_loras_that_are_offered_no_longer(make_bot, gate):
+    """Nobody could leave them out by words, since `upscale` takes no options."""
+    gate.open()
+    larger = Preset(name="larger", kind=ImageToImage(strength=0.5, upscale=2))
+    bot = await make_bot(loras=LORAS, presets={**PRESETS, "larger": larger})
+    job = await drawn(bot, "a fox --size 64x64 --lora ink --lora slow:-1")
+    bot.settings["loras"] = {"ink": LORAS["ink"]}
+    await bot.service.admin.reload_presets(ADMIN)
+
+    upscaled = await drawn(bot, f"upscale {job.id}")
+
+    assert upscaled.request.loras == (INK,)
+    assert "These LoRAs are no longer offered, and were left out: slow." in upscaled.remarks
+    again = await drawn(bot, f"again {job.id}")
+    assert again.request.loras == (INK, SLOW), "the very same picture can still be drawn"
 
 
 async def test_a_lora_is_no_default(offering):
