@@ -165,13 +165,15 @@ def wanted_from_hub(
 def local_folder(
     repository: str, role: WeightsRole, download_dir: Path, revision: str | None = None
 ) -> Path | None:
-    """The folder of *repository* where it is complete and here; never downloads."""
+    """The folder of *repository*, or the one file of it that is named, where it is complete and
+    here; never downloads."""
     wanted = wanted_from_hub(repository, role, revision)
     if wanted is None:
         return resolve(repository, role=role, download_dir=download_dir)
     from generation import hub
 
-    return hub.cached(wanted)
+    folder = hub.cached(wanted)
+    return folder if folder is None or wanted.file is None else folder / wanted.file
 
 
 def remove_damaged(folder: Path) -> list[str]:

@@ -193,6 +193,19 @@ def test_a_pinned_commit_and_one_file_of_several_are_understood(hub, mine):
     assert hub.fetched == ["oil.safetensors"]
 
 
+def test_of_several_files_that_are_here_it_is_the_one_that_is_named(hub, mine):
+    def here(name):
+        path = f"weights.local_folder('lab/styles/{name}.safetensors', 'lora', pathlib.Path())"
+        return mine.ask(f"str({path})")["result"]
+
+    assert here("oil") == "None"
+    for name in ("ink", "oil"):
+        mine.ask(f"resolve('lab/styles/{name}.safetensors', 'lora')")
+
+    assert Path(here("ink")).read_bytes() == SHARD
+    assert Path(here("oil")).read_bytes() == SHARD[::-1]
+
+
 def test_beside_a_file_of_a_transformer_all_but_that_comes_of_the_model(hub, mine):
     """Also a file whose name says that it is in 16 bits, which is left out of whole folders."""
     hub.repositories["lab/gguf"] = Repository(
