@@ -32,7 +32,8 @@ def unfit_model(config: Config) -> str | None:
         judge = partial(unfit.model, folder, has_own_transformer=model.transformer is None)
         sentence = _judged(model.repository, judge)
     if sentence is None and model.transformer is not None:
-        sentence = _judged(model.transformer, partial(_of_transformer, folder, config))
+        judge = partial(_of_transformer, model.transformer, folder, config)
+        sentence = _judged(model.transformer, judge)
     return sentence
 
 
@@ -41,6 +42,7 @@ def unfit_presets(config: Config) -> dict[str, str]:
     not fit it, by name of the preset; those of `faulty_presets` are left out."""
     repository = config.model.repository
     folder, faulty = _layers_folder(config), faulty_presets(config)
+    whole = _model_folder(config)
     found: dict[str, str] = {}
     for preset in config.presets.values():
         if preset.name in faulty:
@@ -52,9 +54,11 @@ def unfit_presets(config: Config) -> dict[str, str]:
             _of_lora, model=folder, config=config, is_control=isinstance(preset.kind, ControlLora)
         )
         edits_alone = preset.kind.edits and not preset.kind.weights
+        editors = [name for name, _ in preset.kind.weights if preset.kind.edits]
         judges = [
             (config.model.repository, partial(_of_kind, preset.kind, config)),
             *([(repository, partial(_of_editing, repository, folder))] if edits_alone else ()),
+            *((name, partial(_of_transformer, name, whole, config)) for name in editors),
             *((name, partial(_of_controlnet, name, config)) for name in nets),
             *((name, partial(of_lora, name)) for name in loras),
         ]
@@ -82,13 +86,11 @@ def _of_editing(name: str, folder: Path | None) -> str | None:
     return None if folder is None or unfit.can_edit(folder) else unfit.edits_nothing(name)
 
 
-def _of_transformer(folder: Path, config: Config) -> str | None:
+def _of_transformer(name: str, folder: Path | None, config: Config) -> str | None:
     from generation.families import flux1_files
 
-    name = config.model.transformer
-    assert name is not None
     found = weights.local_folder(name, "transformer", config.storage.download_dir)
-    if found is not None:
+    if folder is not None and found is not None:
         flux1_files.check(found, folder, config.model.quantization)
     return None
 

@@ -87,6 +87,26 @@ def test_check_says_where_the_model_itself_edits_nothing(copied):
     assert not found(copied({INDEX: {"_class_name": "FluxKontextPipeline"}}))
 
 
+def test_check_looks_at_the_model_that_a_preset_edits_with(tiny, kontext, fill, tmp_path):
+    packed = tmp_path / "packed"
+    shutil.copytree(kontext, packed)
+    file = packed / "transformer" / "config.json"
+    how = {"quantization_config": {"quant_method": "torchao"}}
+    file.write_text(json.dumps({**json.loads(file.read_text()), **how}))
+    folders = {"edit": kontext, "filling": fill, "packed": packed}
+
+    found = unfit_presets(
+        Config(
+            model={"repository": str(tiny / "flux"), "quantization": "4bit"},
+            presets={name: {"kontext": str(folder)} for name, folder in folders.items()},
+        )
+    )
+
+    assert sorted(found) == ["filling", "packed"]
+    assert "is a whole model for filling: name it as fill of a preset" in found["filling"]
+    assert "packed in fewer bits already (torchao)" in found["packed"]
+
+
 def test_a_controlnet_of_another_family_is_refused(tiny, canny, tmp_path):
     folder = tmp_path / "net"
     folder.mkdir()
