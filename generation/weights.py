@@ -75,9 +75,9 @@ def torch_version() -> str:
 
 
 def quieten_imports() -> None:
-    """Have torchao, and torch because of it, say errors alone while they are imported: the rest is
-    about kernels for other machines, and about torchao's own code."""
-    for name in ("torchao", "torch.utils._pytree"):
+    """Have torchao and bitsandbytes, and torch because of them, say errors alone while they are
+    imported: the rest is about kernels for other machines, and about their own code."""
+    for name in ("torchao", "torch.utils._pytree", "bitsandbytes"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 

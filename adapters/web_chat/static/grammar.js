@@ -168,7 +168,8 @@ export function sizeOf([across, down], pixels) {
 
 /**
  * What could stand at the caret: `{start, end, items: [{insert, label, hint}], isSure}`, or null.
- * `isSure`: the first may be taken with Enter, because nothing else makes sense here.
+ * `isSure`: the first may be taken with Enter, because nothing else makes sense here and none of
+ * them is there already.
  */
 export function complete(text, caret, { verbs, options, presets, loras = [], recent }) {
   const start = text.slice(0, caret).search(/\S*$/);
@@ -177,8 +178,9 @@ export function complete(text, caret, { verbs, options, presets, loras = [], rec
   const previous = words(text.slice(0, start)).at(-1)?.text ?? "";
   const pick = (items, part, isSure, from = start) => {
     const found = items.filter((item) => item.label.toLowerCase().startsWith(part.toLowerCase()));
-    const isWritten = found.length === 1 && found[0].label === part;
-    return found.length && !isWritten ? { start: from, end, items: found.slice(0, 9), isSure } : null;
+    const isWritten = found.some(({ label }) => label === part);
+    if (!found.length || (isWritten && found.length === 1)) return null;
+    return { start: from, end, items: found.slice(0, 9), isSure: isSure && !isWritten };
   };
   const values = (option) => {
     if (option === "preset") {

@@ -29,6 +29,17 @@ async def test_completion_works_by_keyboard_alone(site, page):
     await expect(box).to_have_value("a fox --preset plain --st")
 
 
+async def test_enter_sends_what_is_written_out_though_longer_words_begin_with_it(site, page):
+    await page.locator("#message").focus()
+    await page.keyboard.type("a fox --mask top")
+    await expect(page.locator("#completion li")).to_have_count(3)
+
+    await page.keyboard.press("Enter")
+
+    await expect(page.locator("#notice")).to_contain_text("Mask is for a preset")
+    await expect(page.locator("#message")).to_have_value("a fox --mask top")
+
+
 async def test_a_verb_is_offered_but_a_word_is_not_taken_away(site, page):
     site.engine.open()
     await page.locator("#message").focus()
