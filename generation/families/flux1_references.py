@@ -143,12 +143,19 @@ class ReferringPipeline:
         *,
         image: Image.Image | Sequence[Image.Image],
         prompt_embeds: torch.Tensor,
+        negative_prompt_embeds: torch.Tensor | None = None,
         **arguments: Any,
     ) -> Any:
-        """Latents of the words *prompt_embeds*, (1, tokens, width), beside *image*."""
+        """Latents of the words *prompt_embeds*, (1, tokens, width), beside *image*. Those of a
+        negative prompt are read beside it too, so that it weighs against the words alone."""
         pictures = [image] if isinstance(image, Image.Image) else image
         device = self._pipe._execution_device
         found = torch.cat([self._encoder.tokens(each, device) for each in pictures])
         blend = found.mean(dim=0, keepdim=True) * self._scale
-        read = torch.cat([prompt_embeds, blend.to(prompt_embeds.dtype)], dim=1)
-        return self._pipe(prompt_embeds=read, **arguments)
+
+        def beside(words: torch.Tensor) -> torch.Tensor:
+            return torch.cat([words, blend.to(words.dtype)], dim=1)
+
+        if negative_prompt_embeds is not None:
+            arguments["negative_prompt_embeds"] = beside(negative_prompt_embeds)
+        return self._pipe(prompt_embeds=beside(prompt_embeds), **arguments)

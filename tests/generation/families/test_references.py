@@ -108,6 +108,17 @@ def test_their_weight_is_that_of_the_pictures_alone(engine, referring, fox):
     assert same(full, engine.generate(referring, ignore))
 
 
+def test_a_negative_prompt_weighs_against_the_words_and_not_the_pictures(engine, referring):
+    plain = engine.generate(referring, ignore)
+    guided = {"true_cfg_scale": 3.0}
+
+    unlike = engine.generate(replace(referring, negative_prompt="blue", **guided), ignore)
+    nothing = replace(referring, negative_prompt=referring.prompt, **guided)
+
+    assert not same(unlike, plain)
+    assert alike(engine.generate(nothing, ignore), plain)
+
+
 def test_words_alone_are_drawn_as_before(engine, referring, fox):
     before = engine.generate(fox, ignore)
 
