@@ -10,7 +10,7 @@ import { Choices } from "./choices.js";
 import { sampleOf } from "./conversation.js";
 import { kept } from "./cropping.js";
 import { RATIOS, SHARES, retyped, sizeOf, typed, typedOver, typedValues } from "./grammar.js";
-import { readPicture } from "./reading.js";
+import { fitTogether, readPicture } from "./reading.js";
 import { t } from "./languages.js";
 import { LoraCards } from "./loras.js";
 import { Mask, paint } from "./masking.js";
@@ -541,7 +541,9 @@ export class Options {
     try {
       const read = [];
       for (const file of files) read.push(await readPicture(file, this.#files));
-      if (this.image === image) this.#setNext([...nextOf(image, this.preset), ...read]);
+      const next = [...nextOf(image, this.preset), ...read];
+      await fitTogether([image, ...next], this.#files);
+      if (this.image === image) this.#setNext(next);
     } catch (error) {
       this.#onError(error.message);
     }

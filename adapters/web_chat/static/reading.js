@@ -14,7 +14,7 @@ const ENDS = 128 * 1024;
 const MARKS = /fluxbot|parameters|workflow|Negative prompt/;
 
 /**
- * `{url, original, name, width, height, mayTell}` of a picture's file. `url` is no larger than
+ * `{url, original, file, name, width, height, mayTell}` of a picture's *file*. `url` is no larger than
  * *limits* (`bytes` and `side`, the longest in pixels) allow: a file within them stays as it is, with
  * all that it says about itself, and another is drawn anew, upright. `original` is the file itself,
  * where it has not too many bytes to be asked for that, and `mayTell` whether it may have an answer.
@@ -33,13 +33,27 @@ export async function readPicture(file, limits) {
       throw new Error(t`${file.name || t("The picture")} cannot be made smaller here: the browser cannot read it, and it has ${megabytes(file.size)} MB where ${megabytes(limits.bytes)} MB are allowed. Save it as a JPEG, or smaller.`);
     }
     const url = await dataUrl(file);
-    return { url, original: url, name, width: null, height: null, mayTell: false };
+    return { url, original: url, file, name, width: null, height: null, mayTell: false };
   }
   const { naturalWidth: width, naturalHeight: height } = image;
   const original = file.size <= limits.bytes ? await dataUrl(file) : null;
   const isWithin = original && Math.max(width, height) <= limits.side;
   const sent = isWithin ? { url: original, width, height } : await shrunk(image, file.type, limits);
-  return { ...sent, original, name, mayTell: Boolean(original) && await speaks(file) };
+  return { ...sent, original, file, name, mayTell: Boolean(original) && await speaks(file) };
+}
+
+/**
+ * Make those of *pictures* smaller, as `readPicture` has made them, that are too large to be sent
+ * together: all have as many bytes as one alone may have. Throws an Error as it does.
+ */
+export async function fitTogether(pictures, limits) {
+  const bytesOf = ({ url }) => (url.length * 3) / 4;
+  if (pictures.reduce((sum, each) => sum + bytesOf(each), 0) <= limits.bytes) return;
+  const bytes = Math.floor(limits.bytes / pictures.length);
+  for (const each of pictures.filter((each) => bytesOf(each) > bytes)) {
+    const { url, width, height } = await readPicture(each.file, { ...limits, bytes });
+    Object.assign(each, { url, width, height });
+  }
 }
 
 /** The image in *file*, upright; null where the browser cannot decode it. */
