@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from fastapi import APIRouter, Request
@@ -11,7 +12,7 @@ from adapters.web_chat.drawing import imagine
 from adapters.web_chat.errors import response_to
 from adapters.web_chat.forms import FormRoute
 from adapters.web_chat.idempotency import IdempotencyKey, once
-from adapters.web_chat.schemas import MessageBody
+from adapters.web_chat.schemas import MessageBody, OptionsBody
 from adapters.web_chat.sharing import Asker, TheWeb, responses
 from adapters.web_chat.views import (
     ChoiceView,
@@ -23,6 +24,7 @@ from adapters.web_chat.views import (
 )
 from bot.commands import WITH_PICTURES, CommandError, parse
 from bot.conversation import Reply, converse
+from bot.presets import inpainting
 from bot.source import Picture
 
 router = APIRouter(tags=["messages"], route_class=FormRoute)
@@ -51,7 +53,11 @@ async def send_message(
         attached += [partial(web.image, each, name) for name, each in body.next_images.items()]
         if body.mask_image is not None:
             attached.append(partial(web.image, body.mask_image, "mask_image"))
-    options = None if body.options is None else imagine(body.options, "")
+    options = imagine(body.options or OptionsBody(), "")
+    inpaints = inpainting(web.service.presets.values())
+    if body.mask_image is not None and options.preset is None and inpaints is not None:
+        # Else the mask would be one more picture of a preset that takes several.
+        options = replace(options, preset=inpaints.name)
     reply = await converse(web.service, source, body.text, attached, options=options)
     if reply.error is not None:
         # In the words that people type, since they typed this.

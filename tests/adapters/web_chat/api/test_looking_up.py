@@ -8,7 +8,7 @@ from generation.kinds import Edit
 from generation.types import Preset
 from tests.adapters.web_chat.api.conftest import CIRCLE, said, spent
 from tests.bot.test_loras import LORAS
-from tests.conftest import ADMIN
+from tests.conftest import ADMIN, INPAINTING
 from tests.samples import data_url, opened, picture, square
 
 
@@ -120,6 +120,19 @@ async def test_a_quote_is_of_all_pictures_that_are_to_come_along(make_bot, make_
 
         assert quotes[1] == quotes[2] == job.json()["cost"]
         assert quotes[1] > quotes[0]
+
+
+async def test_a_mask_beside_an_instruction_is_no_second_picture(make_bot, make_client):
+    edit = Preset(name="edit", kind=Edit(references=1))
+    bot = await make_bot(presets={**INPAINTING, "edit": edit})
+    image, other = data_url(picture(64, 64)), data_url(picture(64, 64, "white"))
+    said = {"text": "remove the star", "image": image}
+    async with make_client(bot) as web:
+        masked = (await web.post("/api/messages", json={**said, "mask_image": other})).json()
+        both = (await web.post("/api/messages", json={**said, "image_2": other})).json()
+
+    assert masked["job"]["preset"] == "inpaint"
+    assert both["job"]["preset"] == "edit"
 
 
 async def test_a_control_map_is_cropped_where_it_is_said(web):
