@@ -117,6 +117,15 @@ class Offloading:
         """Forget *part*, which nobody uses any more."""
         self._parts.pop(part, None)
         self._leave_way(part)
+        used = {id(weight) for weight in weights_of(self._parts)}
+        self._kept = {
+            caller: group
+            for caller, group in self._kept.items()
+            if any(id(weight) in used for weight in weights_of([caller]))
+        }
+        self._kept_weights = {
+            key: weight for key, weight in self._kept_weights.items() if key in used
+        }
         self._forget_unused()
 
     @contextlib.contextmanager

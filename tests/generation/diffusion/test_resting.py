@@ -168,6 +168,34 @@ def test_blocks_of_uneven_size_stay_as_far_as_their_bytes_fit():
     assert stored_bytes(held._kept) == 12 * block, "beside two slots of three; one more is too much"
 
 
+def test_blocks_that_stayed_give_their_room_back_with_the_part_that_nobody_uses():
+    block, device = 16 * 16 * 4, SmallDevice(free=6 * 16 * 16 * 4)
+    held = Offloading(device, "group-offload", reserve=0)
+
+    for _ in range(2):
+        part = row_of_blocks(6)
+        held.register(part, "denoiser")
+        assert device.state["used"] == 6 * block
+        held.unregister(part)
+        del part
+        gc.collect()
+        assert device.state["used"] == 0
+
+
+def test_blocks_that_stayed_stay_for_whoever_shares_them():
+    device, part, guest = SmallDevice(free=6 * 16 * 16 * 4), row_of_blocks(6), row_of_blocks(6)
+    for own, theirs in zip(guest.blocks, part.blocks, strict=True):
+        own.weight = theirs.weight
+    held = Offloading(device, "group-offload", reserve=0)
+    held.register(part, "denoiser")
+    held.register(guest, "denoiser")
+
+    held.unregister(guest)
+
+    assert list(held._kept) == list(part.blocks)
+    assert all(device.holds(each.weight) for each in part.blocks)
+
+
 def test_a_lora_laid_over_what_rests_is_found_and_taken_off_again(tiny, fox, lora):
     engine = on_small_device(tiny, offload_level="group-offload", max_loras=1)
     held, want = offloading(engine), engine.generate(fox, ignore)
