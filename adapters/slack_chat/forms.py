@@ -11,7 +11,7 @@ from typing import Any, Literal
 from adapters.slack_chat.blocks import context, plain
 from bot import sentences
 from bot.commands import OPTIONS, AskedLora, CommandError, ImagineCommand, escaped, read_option
-from bot.commands.options import Loras, Number, Option, Region
+from bot.commands.options import Loras, Number, Option, Region, Several
 from bot.conversation import refusal
 from bot.jobs import Job
 from bot.languages import ENGLISH, Language
@@ -334,6 +334,8 @@ def values_of_settings(own: Mapping[str, Any]) -> dict[str, str]:
             values["size"] = f"{own['width']}x{own['height']}"
         elif option.name == "ar" and value is not None:
             values["size"] = ":".join(map(str, value))  # one field is for both
+        elif isinstance(option.kind, Several) and value is not None:
+            values[option.name] = option.kind.typed(value)
         elif isinstance(option.kind, Loras) and value:
             values[option.name] = ",".join(map(str, value))
         elif value is not None and option.name != "size":

@@ -99,6 +99,10 @@ class Several:
             raise WrongValue(f"must be {self.description}, not {shown(text)}")
         return {field: values[0] if len(values) == 1 else values}
 
+    def typed(self, value: float | tuple[float, ...]) -> str:
+        """*value* as it is typed. Of several each has a point: without any ``0,1`` is 0.1."""
+        return ",".join(map(str, map(float, value))) if isinstance(value, tuple) else f"{value:g}"
+
 
 class Ratio:
     """Width to height, or the name of a shape."""

@@ -41,7 +41,7 @@ def render_options(command: ImagineCommand) -> str:
         if isinstance(option.kind, Ratio) and option.name != "size":
             value = "{}:{}".format(*value)
         elif isinstance(option.kind, Several):
-            value = ",".join(map(str, map(float, value))) if isinstance(value, tuple) else value
+            value = option.kind.typed(value) if isinstance(value, tuple) else value
         elif option.field == "negative_prompt":
             escaped = value.replace("\\", "\\\\").replace('"', '\\"')
             value = f'"{escaped}"'

@@ -126,11 +126,17 @@ async def test_a_form_takes_a_picture_for_each_of_several_controlnets(chat, ada,
 
     said = await ada.submit(await ada.form(), **fox, image=files, strength="0.6,0.3")
 
-    await general.said("both · 3 steps", button="Again")
+    message = await general.said("both · 3 steps", button="Again")
     (job,) = await jobs(chat)
     assert said is None
     assert list(job.request.pictures) == ["control_image", "control_image_2"]
     assert job.request.kind.strength_setting == (0.6, 0.3)
+
+    await ada.press(message, "Edit prompt", general)
+    assert await ada.submit(await ada.form(), seed="9") is None
+    await general.said("changed from", button="Again")
+    _, changed = await jobs(chat)
+    assert changed.request.kind.strength_setting == (0.6, 0.3)
 
 
 async def test_a_form_takes_a_part_of_the_picture_to_draw(chat, ada, general, gate):
