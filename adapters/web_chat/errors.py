@@ -117,6 +117,8 @@ OTHER_NAMES = {
     **{f"image_{number}": f"controlnet.image_{number}" for number in (2, 3, 4)},
     "mask_image": "controlnet.mask_image",
 }
+#: What pydantic calls a number, where there may be several instead.
+ONE_NUMBER = "constrained-float"
 #: Longest part of a sender's text that an answer repeats.
 MAX_ECHO = 80
 
@@ -310,6 +312,8 @@ def response_to_invalid(problems: Sequence[Any], is_prompted: bool) -> Response:
         if problem["loc"] == ("body",) and nothing and is_prompted:
             return response_to(MissingPrompt())
     problem = problems[0]
+    if problem["loc"][-1] == ONE_NUMBER and isinstance(problem["input"], list):
+        problem = problems[1]  # that of a list
     kind, location = problem["type"], problem["loc"]
     if kind == "json_invalid":
         return error_response(400, "invalid_json", f"the body is not JSON: {_detail(problem)}")
@@ -325,7 +329,8 @@ def response_to_invalid(problems: Sequence[Any], is_prompted: bool) -> Response:
 
 def field_of(location: Sequence[str | int]) -> str:
     """The name of the member at *location*."""
-    return ".".join(str(part) for part in location)[:MAX_ECHO]
+    branches = (ONE_NUMBER, f"list[{ONE_NUMBER}]")
+    return ".".join(str(part) for part in location if part not in branches)[:MAX_ECHO]
 
 
 def sentence_about(problem: Mapping[str, Any], field: str) -> str:

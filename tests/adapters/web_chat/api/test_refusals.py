@@ -248,3 +248,22 @@ async def test_a_full_queue_is_503(make_bot, make_client):
 
     assert answers[0].status_code == 202
     said(answers[-1], 503, "queue_full")
+
+
+@pytest.mark.parametrize(
+    ("strength", "sentence", "field"),
+    [
+        ("wide", "strength must be a number, not wide", "strength"),
+        (2, "strength must be at most 1, not 2", "strength"),
+        ([0.5, 2], "strength.1 must be at most 1, not 2", "strength.1"),
+        ([], "strength: List should have at least 1 item after validation, not 0", "strength"),
+    ],
+)
+async def test_one_number_or_several_are_called_by_the_name_of_the_member(
+    web, strength, sentence, field
+):
+    answer = await web.post("/api/jobs", json={**CIRCLE, "strength": strength})
+
+    assert answer.status_code == 422
+    assert answer.json()["error"]["message"] == sentence
+    assert answer.json()["error"]["field"] == field
