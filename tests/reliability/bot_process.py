@@ -16,6 +16,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -143,8 +144,8 @@ class Failpoints:
         if name == life.point and self._visits[name] == life.visit:
             if not life.kills_engine:
                 os.kill(os.getpid(), signal.SIGKILL)
-            kill_an_engine()
             self._last_step = self._visits["step"] + STEPS_AFTER_THE_ENGINE
+            kill_an_engine()
         if self._visits["step"] == self._last_step:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -174,11 +175,12 @@ class Failpoints:
 
 
 def kill_an_engine() -> None:
-    """Kill the first of this process's engines."""
+    """Kill the first of this process's engines that lives."""
     for child in psutil.Process().children():
-        if "generation.engine_process" in child.cmdline():
-            child.kill()
-            return
+        with suppress(psutil.NoSuchProcess):  # a zombie that nobody has waited for yet
+            if "generation.engine_process" in child.cmdline():
+                child.kill()
+                return
 
 
 def _name(work: Any) -> str:
