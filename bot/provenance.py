@@ -29,6 +29,7 @@ from PIL.PngImagePlugin import PngInfo, putchunk
 
 from bot.jobs import Job
 from bot.loras import tags
+from generation.checks import public_name
 from generation.results import png_of
 from generation.types import GenerationRequest
 
@@ -88,6 +89,9 @@ class Facts:
         return f"{SOFTWARE} ({self.model})" if self.model else SOFTWARE
 
 
+#: Fields of a request that name weights.
+OF_WEIGHTS = ("model", "lora", "controlnet", "control_lora", "fill", "kontext", "redux")
+
 #: A control map of an attached picture.
 MAP = Facts(SourceType.ALTERED, parameters="Control map of an attached picture")
 
@@ -97,11 +101,12 @@ Sign = Callable[[bytes, str, Facts], bytes]
 
 def facts_of(job: Job, request: GenerationRequest, *, tells_prompt: bool = True) -> Facts:
     """How the picture that *request*, one of *job*'s, describes came about."""
-    values = {"job": job.id, **request.to_dict()}
+    values = {"job": job.id, **_public(request.to_dict())}
+    model = public_name(request.model)
     settings = (
         f"Steps: {request.num_inference_steps}, Guidance: {request.guidance_scale:g},"
         f" Seed: {request.seed}, Size: {request.width}x{request.height},"
-        f" Preset: {request.preset}, Model: {request.model}"
+        f" Preset: {request.preset}, Model: {model}"
     )
     if request.step_cache_tolerance > 0:
         settings += f", Step cache: {request.step_cache_tolerance:g}"
@@ -112,7 +117,7 @@ def facts_of(job: Job, request: GenerationRequest, *, tells_prompt: bool = True)
         del values["prompt"], values["negative_prompt"]
     return Facts(
         source=_source(request),
-        model=request.model,
+        model=model,
         prompt=request.prompt if tells_prompt else "",
         parameters=f"{request.prompt}{tags(request.loras)}\n{settings}"
         if tells_prompt
@@ -120,6 +125,15 @@ def facts_of(job: Job, request: GenerationRequest, *, tells_prompt: bool = True)
         request=values,
         inputs=tuple(request.pictures.values()),
     )
+
+
+def _public(value: Any, name: str = "") -> Any:
+    """*value* of the field *name*, without paths of the operator's machine."""
+    if isinstance(value, dict):
+        return {each: _public(inside, each) for each, inside in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_public(each, name) for each in value]
+    return public_name(value) if name in OF_WEIGHTS and isinstance(value, str) else value
 
 
 def _source(request: GenerationRequest) -> SourceType:

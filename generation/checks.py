@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import PurePosixPath, PureWindowsPath
 
 from generation.errors import InvalidRequest
 
@@ -62,6 +63,15 @@ def check_number(
         raise InvalidRequest(
             f"{field} must be {number} between {lowest} and {highest}, not {shown}", field=field
         )
+
+
+def public_name(weights: str) -> str:
+    """What people are told of *weights*: an id on the Hub as it is, and of a path of the operator's
+    machine its last part."""
+    if weights.startswith(("/", "~", ".")):
+        return PurePosixPath(weights).name
+    windows = PureWindowsPath(weights)
+    return windows.name if windows.drive or "\\" in weights else weights
 
 
 def shortened(value: object) -> str:

@@ -27,7 +27,7 @@ from adapters.web_chat.views import (
 from bot.commands import DRAWING, VERBS
 from bot.presets import editing
 from bot.source import Source
-from generation.checks import MAX_SIZE
+from generation.checks import MAX_SIZE, public_name
 from generation.kinds import CONTROL_IMAGES, flat_values
 
 router = APIRouter(tags=["facts"])
@@ -49,7 +49,7 @@ async def get_about(web: TheWeb, source: Asker) -> AboutView:
     return AboutView(
         text=say(told.text),
         examples=list(told.examples),
-        model=model.repository,
+        model=public_name(model.repository),
         limits={
             "num_inference_steps": limits.num_inference_steps,
             "pixels": limits.pixels,
@@ -111,7 +111,8 @@ async def list_presets(web: TheWeb, source: Asker) -> PresetsView:
                 mask_feather=flat_values(preset.kind)["mask_feather"]
                 if preset.kind.takes_mask
                 else None,
-                controlnet=preset.kind.conditioning_model,
+                controlnet=preset.kind.conditioning_model
+                and public_name(preset.kind.conditioning_model),
                 preprocessor=next(iter(preset.kind.control_maps), "none"),
                 strength=flat_values(preset.kind)["strength"],
                 **of_controlnet(preset.kind),

@@ -12,6 +12,7 @@ from bot.jobs import Job
 from bot.languages import ENGLISH, Language
 from bot.loras import asked_of
 from bot.views import EngineStatus
+from generation.checks import public_name
 from generation.kinds import Kind, Numbers, flat_values
 from generation.types import Fit
 
@@ -168,8 +169,8 @@ class JobView(BaseModel):
             seed=request.seed,
             preset=request.preset,
             controlnet=(request.preset or "yes") if kind.control_maps else None,
-            controlnet_model=kind.conditioning_model,
-            model=request.model,
+            controlnet_model=kind.conditioning_model and public_name(kind.conditioning_model),
+            model=public_name(request.model),
             cost=job.cost,
             refunded=job.refunded,
             steps_drawn=job.steps_drawn,

@@ -29,9 +29,9 @@ from bot.provenance import (
 )
 from generation.checks import MAX_PROMPT_LENGTH
 from generation.containers import XMP_KEYWORD, texts
-from generation.kinds import ControlNet, ImageToImage
+from generation.kinds import ControlNet, ControlNets, ImageToImage
 from generation.results import encoded
-from generation.types import GenerationRequest
+from generation.types import GenerationRequest, Lora
 from tests.samples import file, opened, picture
 
 ROOT = Path(__file__).parents[2]
@@ -157,6 +157,31 @@ def test_words_stay_out_of_files_where_the_operator_wishes_so(fox):
     assert b"blurry" not in png
     assert marks(png)[SOURCE] == SourceType.MADE
     assert read_request(png)["seed"] == fox.seed
+
+
+def test_paths_of_the_operators_machine_stay_out_of_files(fox):
+    request = replace(
+        fox,
+        model="/home/operator/models/own",
+        lora="C:\\Users\\operator\\ink.safetensors",
+        loras=(Lora(name="slow", lora="~operator/slow.safetensors"),),
+        kind=ControlNets(
+            controlnets=(
+                ControlNet(controlnet="../operator/canny"),
+                ControlNet(controlnet="owner/operated/depth.safetensors"),
+            )
+        ),
+        pictures={"control_image": Path("a.png")},
+    )
+
+    facts = facts_of(Job(user="ada", request=request), request)
+
+    assert b"operator" not in xmp(facts)
+    assert "operator" not in facts.parameters + facts.model + json.dumps(facts.request)
+    assert (facts.model, facts.request["lora"]) == ("own", "ink.safetensors")
+    assert facts.request["loras"][0]["lora"] == "slow.safetensors"
+    nets = [each["controlnet"] for each in facts.request["controlnets"]]
+    assert nets == ["canny", "owner/operated/depth.safetensors"]
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=200))
