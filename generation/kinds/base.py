@@ -247,18 +247,33 @@ class Enlarging(Kind):
         return self.upscale
 
 
-def steps_left(num_inference_steps: int, strength: float) -> int:
-    """Denoising steps that really run from a picture: the first ones are skipped, as diffusers'
-    FluxImg2ImgPipeline.get_timesteps counts them."""
-    begun = min(num_inference_steps * strength, num_inference_steps)
-    return num_inference_steps - int(max(num_inference_steps - begun, 0))
+class OverAPicture(Kind):
+    """A kind that begins with a picture, as far as its `strength` says; None begins with noise
+    alone."""
 
+    __slots__ = ()
 
-def check_a_step_is_left(num_inference_steps: int, strength: float) -> None:
-    if steps_left(num_inference_steps, strength) < 1:
-        raise InvalidRequest(
-            f"strength {strength:g} leaves no step to take: use more than 0", field="strength"
-        )
+    strength: float | None
+
+    @property
+    def begins_with_picture(self) -> bool:
+        return self.strength is not None
+
+    def steps_taken(self, num_inference_steps: int) -> int:
+        """All but the first ones, as diffusers' FluxImg2ImgPipeline.get_timesteps counts them."""
+        if self.strength is None:
+            return num_inference_steps
+        begun = min(num_inference_steps * self.strength, num_inference_steps)
+        return num_inference_steps - int(max(num_inference_steps - begun, 0))
+
+    def check(
+        self, *, lora: str | None, num_inference_steps: int = 1, true_cfg_scale: float = 1.0
+    ) -> None:
+        if self.strength is not None and self.steps_taken(num_inference_steps) < 1:
+            raise InvalidRequest(
+                f"strength {self.strength:g} leaves no step to take: use more than 0",
+                field="strength",
+            )
 
 
 def check_preprocessor(name: object) -> None:

@@ -4,48 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from generation.checks import check_number
 from generation.errors import InvalidRequest
 from generation.kinds.base import (
     CONTROL_IMAGES,
     Enlarging,
-    Kind,
     Numbers,
+    OverAPicture,
     Preprocessor,
-    check_a_step_is_left,
     check_preprocessor,
     one_for_each,
-    steps_left,
 )
 from generation.wanted import WeightsRole
 
 
-class OverAPicture(Kind):
-    """A kind that may begin with a picture, as far as its `strength` says; None begins with noise
-    alone."""
+class Controlled(OverAPicture):
+    """A kind that follows ControlNets, and may begin with a picture too: then ``--strength`` says
+    how far to leave it, else how firmly they are followed."""
 
     __slots__ = ()
 
-    strength: float | None
-
     @property
-    def begins_with_picture(self) -> bool:
-        return self.strength is not None
+    def strength_setting(self) -> Numbers | None:
+        return self.scale_setting if self.strength is None else self.strength
 
-    def steps_taken(self, num_inference_steps: int) -> int:
+    def with_strength(self, strength: Numbers, preset: str) -> Self:
         if self.strength is None:
-            return num_inference_steps
-        return steps_left(num_inference_steps, self.strength)
+            return self.with_scale(strength, preset)
+        (value,) = one_for_each(strength, 1, "strength", "strength", preset)
+        return replace(self, strength=value)  # type: ignore[call-arg]  # of both subclasses
+
+    def with_scale(self, scale: Numbers, preset: str) -> Self:
+        """This kind, with *scale* as the weight of its ControlNets."""
+        raise NotImplementedError
 
     def check(
         self, *, lora: str | None, num_inference_steps: int = 1, true_cfg_scale: float = 1.0
     ) -> None:
-        if self.strength is None:
-            return
-        check_a_step_is_left(num_inference_steps, self.strength)
-        if true_cfg_scale > 1:
+        OverAPicture.check(self, lora=lora, num_inference_steps=num_inference_steps)
+        if self.strength is not None and true_cfg_scale > 1:
             raise InvalidRequest(
                 "a preset that draws over a picture with a ControlNet follows no negative prompt:"
                 " leave it out, or choose another preset",
@@ -54,7 +53,7 @@ class OverAPicture(Kind):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ControlNet(OverAPicture, Enlarging):
+class ControlNet(Controlled, Enlarging):
     """A picture that follows the control map of the attached one, by a `FluxControlNetModel`.
 
     Attributes:
@@ -90,15 +89,9 @@ class ControlNet(OverAPicture, Enlarging):
     def more_pictures(self) -> tuple[str, ...]:
         return () if self.strength is None else CONTROL_IMAGES[1:2]
 
-    @property
-    def strength_setting(self) -> Numbers | None:
-        return self.controlnet_conditioning_scale if self.strength is None else self.strength
-
-    def with_strength(self, strength: Numbers, preset: str) -> Self:
-        (value,) = one_for_each(strength, 1, "strength", "strength", preset)
-        if self.strength is None:
-            return replace(self, controlnet_conditioning_scale=value)
-        return replace(self, strength=value)
+    def with_scale(self, scale: Numbers, preset: str) -> Self:
+        (value,) = one_for_each(scale, 1, "strength", "strength", preset)
+        return replace(self, controlnet_conditioning_scale=value)
 
     @property
     def scale_setting(self) -> Numbers | None:
@@ -121,7 +114,7 @@ class ControlNet(OverAPicture, Enlarging):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ControlNets(OverAPicture):
+class ControlNets(Controlled):
     """A picture that follows several control maps at once, each by a ControlNet of its own: maps of
     one attached picture, or each of another.
 
@@ -174,23 +167,16 @@ class ControlNets(OverAPicture):
         return tuple(net.preprocessor for net in self.controlnets)
 
     @property
-    def strength_setting(self) -> Numbers | None:
-        return self.scale_setting if self.strength is None else self.strength
-
-    @property
     def scale_setting(self) -> Numbers | None:
         return _together(net.controlnet_conditioning_scale for net in self.controlnets)
 
-    def with_strength(self, strength: Numbers, preset: str) -> Self:
-        if self.strength is not None:
-            (value,) = one_for_each(strength, 1, "strength", "strength", preset)
-            return replace(self, strength=value)
-        scales = one_for_each(strength, len(self.controlnets), "strength", "strength", preset)
+    def with_scale(self, scale: Numbers, preset: str) -> Self:
+        scales = one_for_each(scale, len(self.controlnets), "strength", "strength", preset)
         return replace(
             self,
             controlnets=tuple(
-                replace(net, controlnet_conditioning_scale=scale)
-                for net, scale in zip(self.controlnets, scales, strict=True)
+                replace(net, controlnet_conditioning_scale=each)
+                for net, each in zip(self.controlnets, scales, strict=True)
             ),
         )
 
@@ -206,8 +192,8 @@ class ControlNets(OverAPicture):
         nothing = (None,) * count
         spans = zip(
             self.controlnets,
-            _starts(start, count, preset) or nothing,
-            _ends(end, count, preset) or nothing,
+            _shares(start, count, "start", preset) or nothing,
+            _shares(end, count, "end", preset) or nothing,
             strict=True,
         )
         return replace(
@@ -309,8 +295,8 @@ def moved_span(
     kind: FollowsAMap, start: Numbers | None, end: Numbers | None, preset: str
 ) -> dict[str, Any]:
     """The fields of *kind* of *preset* whose ControlNet begins at *start* and ends at *end*."""
-    (first,) = _starts(start, 1, preset) or (kind.control_guidance_start,)
-    (last,) = _ends(end, 1, preset) or (kind.control_guidance_end,)
+    (first,) = _shares(start, 1, "start", preset) or (kind.control_guidance_start,)
+    (last,) = _shares(end, 1, "end", preset) or (kind.control_guidance_end,)
     if first >= last:
         raise InvalidRequest(
             f"the ControlNet must begin before it ends, not at {first:g} and end at {last:g}:"
@@ -320,18 +306,13 @@ def moved_span(
     return {"control_guidance_start": first, "control_guidance_end": last}
 
 
-def _starts(numbers: Numbers | None, count: int, preset: str) -> tuple[float, ...]:
-    """Where *count* ControlNets of *preset* begin; empty where nobody says it."""
+def _shares(
+    numbers: Numbers | None, count: int, edge: Literal["start", "end"], preset: str
+) -> tuple[float, ...]:
+    """Where *count* ControlNets of *preset* begin or end; empty where nobody says it."""
     if numbers is None:
         return ()
-    return one_for_each(numbers, count, "control-start", "control_guidance_start", preset)
-
-
-def _ends(numbers: Numbers | None, count: int, preset: str) -> tuple[float, ...]:
-    """Likewise, where they end."""
-    if numbers is None:
-        return ()
-    return one_for_each(numbers, count, "control-end", "control_guidance_end", preset)
+    return one_for_each(numbers, count, f"control-{edge}", f"control_guidance_{edge}", preset)
 
 
 def _together(numbers: Iterable[float]) -> Numbers:

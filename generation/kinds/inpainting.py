@@ -11,16 +11,15 @@ from generation.kinds.base import (
     MASK_IMAGE,
     Kind,
     Numbers,
+    OverAPicture,
     Preprocessor,
-    check_a_step_is_left,
-    steps_left,
 )
 from generation.kinds.controlled import check_controlnet, moved_span
 from generation.wanted import WeightsRole
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Inpaint(Kind):
+class Inpaint(OverAPicture):
     """A part of the attached picture drawn anew; the rest keeps its pixels.
 
     Attributes:
@@ -81,17 +80,10 @@ class Inpaint(Kind):
             return Kind.with_span(self, start, end, preset)
         return replace(self, **moved_span(self, start, end, preset))
 
-    @property
-    def begins_with_picture(self) -> bool:
-        return True
-
-    def steps_taken(self, num_inference_steps: int) -> int:
-        return steps_left(num_inference_steps, self.strength)
-
     def check(
         self, *, lora: str | None, num_inference_steps: int = 1, true_cfg_scale: float = 1.0
     ) -> None:
-        check_a_step_is_left(num_inference_steps, self.strength)
+        OverAPicture.check(self, lora=lora, num_inference_steps=num_inference_steps)
         if self.fill is not None and lora is not None:
             raise InvalidRequest(
                 "a preset has either a fill or a lora, not both: the LoRA was not made for the"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from generation.checks import check_number
-from generation.kinds.base import Enlarging, Kind, check_a_step_is_left, steps_left
+from generation.kinds.base import Enlarging, Kind, OverAPicture
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,7 +18,7 @@ class TextToImage(Kind):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ImageToImage(Enlarging):
+class ImageToImage(OverAPicture, Enlarging):
     """The attached picture drawn over.
 
     Attributes:
@@ -35,15 +35,3 @@ class ImageToImage(Enlarging):
     def __post_init__(self) -> None:
         Enlarging.__post_init__(self)
         check_number("strength", self.strength, 0, 1)
-
-    @property
-    def begins_with_picture(self) -> bool:
-        return True
-
-    def steps_taken(self, num_inference_steps: int) -> int:
-        return steps_left(num_inference_steps, self.strength)
-
-    def check(
-        self, *, lora: str | None, num_inference_steps: int = 1, true_cfg_scale: float = 1.0
-    ) -> None:
-        check_a_step_is_left(num_inference_steps, self.strength)

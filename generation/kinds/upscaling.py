@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from generation.checks import check_number, check_size
 from generation.errors import InvalidRequest
-from generation.kinds.base import MAX_UPSCALE, Kind, check_a_step_is_left, steps_left
+from generation.kinds.base import MAX_UPSCALE, OverAPicture
 from generation.wanted import WeightsRole
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Upscale(Kind):
+class Upscale(OverAPicture):
     """A larger version of the attached picture, with detail drawn in, tile by tile: image to image,
     and with a ControlNet for upscaling where one is named.
 
@@ -56,13 +56,6 @@ class Upscale(Kind):
     def enlargement(self) -> int | None:
         return self.upscale
 
-    @property
-    def begins_with_picture(self) -> bool:
-        return True
-
-    def steps_taken(self, num_inference_steps: int) -> int:
-        return steps_left(num_inference_steps, self.strength)
-
     def pixels_drawn(self, width: int, height: int, pictures: int = 1) -> int:
         tiles = len(tile_starts(width, self.tile_size)) * len(tile_starts(height, self.tile_size))
         return tiles * min(width, self.tile_size) * min(height, self.tile_size)
@@ -74,7 +67,7 @@ class Upscale(Kind):
     def check(
         self, *, lora: str | None, num_inference_steps: int = 1, true_cfg_scale: float = 1.0
     ) -> None:
-        check_a_step_is_left(num_inference_steps, self.strength)
+        OverAPicture.check(self, lora=lora, num_inference_steps=num_inference_steps)
         if true_cfg_scale > 1:
             raise InvalidRequest(
                 "a picture that is made larger in tiles follows no negative prompt: leave it out",
