@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from generation import evaluations
 from generation.checks import (
@@ -26,9 +26,6 @@ from generation.checks import (
 )
 from generation.errors import InvalidRequest
 from generation.kinds import Kind, TextToImage, flat_names, flat_values, kind_of, picture_names
-
-if TYPE_CHECKING:
-    pass
 
 #: How a control image of another shape meets the picture: cut to fill it, or
 #: framed in black to fit inside it.
