@@ -32,6 +32,11 @@ class Embeddings:
         return Embeddings({name: tensor.to(device) for name, tensor in self.tensors.items()})
 
     @property
+    def as_negative(self) -> dict[str, torch.Tensor]:
+        """Its tensors by the pipeline's names for those of a negative prompt."""
+        return {f"negative_{name}": tensor for name, tensor in self.tensors.items()}
+
+    @property
     def bytes(self) -> int:
         return sum(tensor.nbytes for tensor in self.tensors.values())
 

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import torch
 
 from generation.diffusion.family import StepDone
-from generation.diffusion.step_cache import skipping
+from generation.diffusion.step_cache import StepCache, skipping
+from generation.preview import PredictingScheduler
 from generation.types import GenerationRequest
 
 #: Pixels of a side.
@@ -29,6 +30,14 @@ def new_pipeline(kind: type[Any], components: Mapping[str, Any], device: torch.d
     pipe: Any = placed(**components)
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+def watch_steps(pipe: Any) -> None:
+    """Have *pipe*, and all that are made of its components, foretell the picture at each step, and
+    guess steps where that is asked for."""
+    scheduler = PredictingScheduler.from_config(pipe.scheduler.config)
+    scheduler.step_cache = StepCache()
+    pipe.register_modules(scheduler=scheduler)
 
 
 def draw(

@@ -37,7 +37,7 @@ from generation.diffusion.embeddings import Embeddings
 from generation.diffusion.family import Call, LoadOptions, Model, Open, StepDone
 from generation.diffusion.lora_slot import new_loras
 from generation.diffusion.offloading import Role
-from generation.diffusion.pipelines import draw, new_pipeline, shared_copy, tiling
+from generation.diffusion.pipelines import draw, new_pipeline, shared_copy, tiling, watch_steps
 from generation.diffusion.quantization import Precision
 from generation.diffusion.step_cache import StepCache
 from generation.diffusion.tensors import stored_bytes
@@ -75,7 +75,7 @@ from generation.kinds import (
     TextToImage,
     Upscale,
 )
-from generation.preview import PredictingScheduler, Preview
+from generation.preview import Preview
 from generation.types import GenerationRequest
 
 #: Weights that a Control LoRA replaces whole, instead of adding to them (diffusers'
@@ -185,9 +185,7 @@ class Flux1:
         )
         options.quantize(base.transformer, precision.transformer, "denoiser", KEPT)
         options.quantize(base.text_encoder_2, precision.text, "text")
-        scheduler = PredictingScheduler.from_config(base.scheduler.config)
-        scheduler.step_cache = StepCache()
-        base.register_modules(scheduler=scheduler)
+        watch_steps(base)
         preview = Preview.of(folder, base.vae).to(options.device.torch_device)
         # A transformer that stands in does not say what it was made for.
         can_edit = options.transformer is not None or unfit.can_edit(folder)
@@ -293,8 +291,7 @@ class Flux1:
         }
         if negative_prompt is not None:
             arguments["true_cfg_scale"] = request.true_cfg_scale
-            for name, tensor in negative_prompt.tensors.items():
-                arguments[f"negative_{name}"] = tensor
+            arguments |= negative_prompt.as_negative
         arguments |= call.named(pictures)
         # What begins with a picture has its layout from there.
         if request.final_size and not request.kind.begins_with_picture:
@@ -343,6 +340,13 @@ class Flux1:
         """A pipeline of *kind* that computes on the model's device."""
         return new_pipeline(kind, components, self.options.device.torch_device)
 
+    def sharing(self, **own: torch.nn.Module) -> dict[str, Any]:
+        """Components of a pipeline that has *own* ones beside those of all others, and none of the
+        two that diffusers lists for pictures, which some pipelines do not take."""
+        components = {**self.text_to_image.components, **own}
+        del components["image_encoder"], components["feature_extractor"]
+        return components
+
     def controlnet_pipeline(
         self, name: str, open: Open, kept: Collection[str] = ()
     ) -> FluxControlNetPipeline:
@@ -383,10 +387,7 @@ class Flux1:
                 if module_name.rpartition(".")[2] in REPLACED_NORMS:
                     for key, weight in list(module.named_parameters(recurse=False)):
                         setattr(module, key, torch.nn.Parameter(weight.detach().clone(), False))
-            components = {**base.components, "transformer": changed}
-            for without in ("image_encoder", "feature_extractor"):
-                del components[without]
-            pipe = self.new_pipeline(FluxControlPipeline, components)
+            pipe = self.new_pipeline(FluxControlPipeline, self.sharing(transformer=changed))
             lora = self.loras.read(folder, is_control=True)
             with self.options.offloading.unhooked(*self.changed_by_loras.values()):
                 pipe.load_lora_weights(lora.state_dict(), adapter_name="control")
@@ -413,10 +414,7 @@ class Flux1:
                 name, "transformer", lambda folder: load_filling(folder, self.options, KEPT)
             )
             check_fills(transformer, base.transformer, name, self.options.name)
-            components = {**base.components, "transformer": transformer}
-            for without in ("image_encoder", "feature_extractor"):
-                del components[without]
-            return self.new_pipeline(FluxFillPipeline, components)
+            return self.new_pipeline(FluxFillPipeline, self.sharing(transformer=transformer))
 
         return self.conditioned.use(name, build)
 
@@ -461,9 +459,7 @@ def _over_a_picture_too(model: Flux1, call: Call, strength: float | None) -> Cal
     """*call*, with a ControlNet, that begins with a picture where *strength* says so."""
     if strength is None:
         return call
-    components = {**model.text_to_image.components, "controlnet": call.pipe.controlnet}
-    for without in ("image_encoder", "feature_extractor"):
-        del components[without]
+    components = model.sharing(controlnet=call.pipe.controlnet)
     pipe = model.new_pipeline(FluxControlNetImg2ImgPipeline, components)
     return replace(call, pipe=pipe, arguments={**call.arguments, "strength": strength})
 
@@ -515,10 +511,7 @@ def inpainted(model: Flux1, kind: Inpaint, open: Open) -> Call:
         pipe = model.new_pipeline(FluxInpaintPipeline, base.components)
         return Call(pipe, (pipe.transformer,), arguments, {"control_image": "image"})
     net = model.controlnet_pipeline(kind.controlnet, open).controlnet
-    components = {**base.components, "controlnet": net}
-    for without in ("image_encoder", "feature_extractor"):
-        del components[without]
-    pipe = model.new_pipeline(FluxControlNetInpaintPipeline, components)
+    pipe = model.new_pipeline(FluxControlNetInpaintPipeline, model.sharing(controlnet=net))
     return Call(pipe, (pipe.transformer, net), {**arguments, **followed(net, kind)})
 
 

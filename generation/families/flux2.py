@@ -19,16 +19,14 @@ from generation.diffusion.embeddings import Embeddings
 from generation.diffusion.family import Call, LoadOptions, Model, Open, StepDone
 from generation.diffusion.lora_slot import new_loras
 from generation.diffusion.offloading import Role
-from generation.diffusion.pipelines import draw, new_pipeline, tiling
+from generation.diffusion.pipelines import draw, new_pipeline, tiling, watch_steps
 from generation.diffusion.quantization import Precision
-from generation.diffusion.step_cache import StepCache
 from generation.diffusion.tensors import stored_bytes
 from generation.errors import ModelUnavailable
 from generation.families import flux2_names, flux2_text
 from generation.families.flux2_pipelines import InpaintPipeline, KleinPipeline
 from generation.families.flux2_preview import Flux2Preview
 from generation.kinds import CONTROL_IMAGES, Edit, Inpaint, Kind, TextToImage
-from generation.preview import PredictingScheduler
 from generation.types import GenerationRequest
 
 #: Layers of the transformer that keep their bits: small ones, in which errors would be in every
@@ -112,9 +110,7 @@ class Flux2:
         preview = Flux2Preview(base.vae, options.device.torch_device)
         options.quantize(base.transformer, precision.transformer, "denoiser", KEPT)
         options.quantize(base.text_encoder, precision.text, "text")
-        scheduler = PredictingScheduler.from_config(base.scheduler.config)
-        scheduler.step_cache = StepCache()
-        base.register_modules(scheduler=scheduler)
+        watch_steps(base)
         return cls(base, preview, options)
 
     @property
@@ -177,8 +173,7 @@ class Flux2:
         arguments: dict[str, Any] = {**call.arguments, **prompt.tensors, "guidance_scale": 1.0}
         if negative_prompt is not None:
             arguments["guidance_scale"] = request.true_cfg_scale
-            for name, tensor in negative_prompt.tensors.items():
-                arguments[f"negative_{name}"] = tensor
+            arguments |= negative_prompt.as_negative
         arguments |= call.named(pictures)
         if request.final_size and not request.kind.begins_with_picture:
             arguments["latents"] = self._noise_of_a_draft(request, *request.final_size)
