@@ -23,12 +23,14 @@ def node_verdicts(
     if address is None:
         yield False, "engine.ray names no cluster"
         return
-    sound = [name for name in config.presets if name not in faulty_presets(config)]
+    of_presets, of_loras = faulty_presets(config), faulty_loras(config)
     try:
         found = nodes(
             address,
             wanted(
-                config, sound, [name for name in config.loras if name not in faulty_loras(config)]
+                config,
+                [name for name in config.presets if name not in of_presets],
+                [name for name in config.loras if name not in of_loras],
             ),
             config.storage.download_dir,
             fetches=fetches,
