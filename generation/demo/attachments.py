@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from generation.demo.drawings import a
 from generation.demo.vocabulary import COLOURS
 
 CATEGORIES = ("disc", "box", "polygon", "letter", "drawn by hand", "photograph")
@@ -119,9 +120,7 @@ def _attachment(
         picture = _pen(random, mask, inner, outer)
     else:
         picture = _mixed(mask, inner, outer)
-    article = "an" if colour == "orange" else "a"
-    other = "an" if ground == "orange" else "a"
-    caption = f"{article} {colour} {noun} on {other} {ground} background"
+    caption = f"{a(f'{colour} {noun}')} on {a(ground)} background"
     return Attachment(category, caption, picture, _small(mask) > 0.5, colour, ground)
 
 

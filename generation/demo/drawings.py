@@ -167,6 +167,10 @@ def blobs(image: Image.Image) -> Image.Image:
     return preprocessors.blur(image.convert("RGB"))
 
 
+CONTROLS = {"canny": edges, "blobs": blobs}
+"""From a picture to the control image of each ControlNet."""
+
+
 def _sky(sky: str, width: int, height: int) -> Image.Image:
     rows = np.array([_sky_colour(sky, y / height) for y in range(height)], np.uint8)
     image = Image.fromarray(np.repeat(rows[:, None], width, axis=1))

@@ -38,7 +38,6 @@ BATCH = 16
 PROMPTS = {"single": 80, "count": 60, "pair": 60, "between": 24, "scene": 40}
 OTHER_SIZES = ((192, 128), (128, 192), (256, 256))
 CONTROL_FREEDOM = 2.0
-CONTROLNETS = ("canny", "blobs")
 
 WORDINGS = (
     ("", ", and please take your time because i am going to print it on a postcard for my dear"
@@ -268,7 +267,7 @@ def rows_of_attached(
 ) -> list[Row]:
     """Mean and median overlap of so many attached pictures, which *label* describes, and the share
     with the right colours; of the usual size also each category's overlap."""
-    control = {"canny": drawings.edges, "blobs": drawings.blobs}[name]
+    control = drawings.CONTROLS[name]
     controls = [control(each.picture) for each in asked]
     drawn = draw(controlled, asked, *asked[0].picture.size, controls)
     overlaps = [attachments.overlap(image, each) for image, each in zip(drawn, asked, strict=True)]
@@ -321,7 +320,8 @@ def controlnet_rows(pipeline: FluxPipeline, weights: Path) -> list[Row]:
 
 def recorded(old: list[dict[str, Any]], rows: list[Row], is_whole: bool) -> list[dict[str, Any]]:
     """The table for `figures.json`: without the rows on words alone, those stay as they were."""
-    kept = [] if is_whole else [row for row in old if not row["name"].startswith(CONTROLNETS)]
+    ours = tuple(drawings.CONTROLS)
+    kept = [] if is_whole else [row for row in old if not row["name"].startswith(ours)]
     return kept + [
         {"name": row.name, "value": round(row.value, 4), "of": row.count, "goal": row.goal}
         for row in rows

@@ -11,7 +11,7 @@ from random import Random
 import torch
 from diffusers import AutoencoderKL, FluxControlNetModel, FluxPipeline
 
-from generation.demo import architecture, drawings, evaluate
+from generation.demo import architecture, evaluate
 from generation.demo.training import distill_stage, restoration
 from generation.demo.training.base_stage import DECIDING, Source, Velocity, noise_levels
 from generation.demo.training.bfloat16 import multiply_in_bfloat16
@@ -39,9 +39,6 @@ FRESH = 0.13
 
 USUAL_GUIDANCE = 0.6
 """The share of the steps that are told the demo's own scale. The others are told any."""
-
-CONTROLS = {"canny": drawings.edges, "blobs": drawings.blobs}
-"""From a drawing to the control image of each ControlNet."""
 
 
 def train_canny(work: Path, seconds: float, seed: int = 0) -> None:

@@ -29,9 +29,7 @@ def export(work: Path, weights: Path) -> None:
     """
     pipeline = decoder_stage.load(work)
     copy_lower_case_rows(pipeline.text_encoder_2.get_input_embeddings(), pipeline.tokenizer_2)
-    controlnets = {
-        name: control_stage.load(work, name, pipeline) for name in control_stage.CONTROLS
-    }
+    controlnets = {name: control_stage.load(work, name, pipeline) for name in drawings.CONTROLS}
     shutil.rmtree(weights, ignore_errors=True)
     for name, controlnet in controlnets.items():
         controlnet.to(torch.bfloat16).save_pretrained(weights / f"controlnet-{name}")
@@ -49,7 +47,7 @@ def export_controlnets(work: Path, weights: Path) -> None:
         ValueError: All of it together is larger than `MOST_BYTES`.
     """
     pipeline = restoration.beginning(work)
-    trained = [name for name in control_stage.CONTROLS if (work / f"{name}.ckpt").exists()]
+    trained = [name for name in drawings.CONTROLS if (work / f"{name}.ckpt").exists()]
     for name in trained:
         controlnet = control_stage.load(work, name, pipeline)
         controlnet.to(torch.bfloat16).save_pretrained(weights / f"controlnet-{name}")
@@ -155,7 +153,7 @@ def control_sheet(pipeline: FluxPipeline, weights: Path, path: Path) -> None:
     asked = [*evaluate.control_drawings(4), *evaluate.ask({"scene": 4}, "sheet")]
     originals = [drawings.render(drawing, 128, 128) for drawing in asked]
     rows = []
-    for name, control in control_stage.CONTROLS.items():
+    for name, control in drawings.CONTROLS.items():
         controls = [control(original) for original in originals]
         controlled = evaluate.with_controlnet(pipeline, weights / f"controlnet-{name}")
         rows += [controls, evaluate.draw(controlled, asked, controls=controls)]
