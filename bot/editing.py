@@ -17,7 +17,6 @@ from bot.commands import (
     parse,
     series_of,
 )
-from bot.presets import editing
 from bot.refusals import NotFound
 from bot.requests import check_picture_number
 from bot.sentences import no_editor
@@ -74,7 +73,7 @@ async def meant(
     """
     if not is_instruction(said) or any(getattr(command, each) is not None for each in _CHOOSING):
         return command
-    preset = editing(service.presets.values())
+    preset = service.offered.editing()
     if preset is None or preset.kind.names_of(max(1, len(pictures))) is None:
         return command
     own = await service.preferences.of(source.user)
@@ -106,7 +105,7 @@ async def edited(
         NotFound: No preset edits, or there is no such picture.
         InvalidRequest: It names a preset that does not edit, or leaves open which picture it means.
     """
-    preset = editing(service.presets.values())
+    preset = service.offered.editing()
     if preset is None:
         raise no_editor()
     for name in {command.asked.preset, *command.presets} - {None}:

@@ -18,11 +18,6 @@ def inpainting(presets: Iterable[Preset]) -> Preset | None:
     return next((each for each in presets if each.kind.takes_mask), None)
 
 
-def editing(presets: Iterable[Preset]) -> Preset | None:
-    """The first of *presets* that changes a picture as words say."""
-    return next((each for each in presets if each.kind.edits), None)
-
-
 class Presets:
     """The presets of *config* by name; *read* reads the configuration anew.
 
@@ -92,8 +87,12 @@ class Presets:
     def drawing_over(self, *, has_strength: bool) -> Preset | None:
         """The preset for words and a picture, where nobody names one: the first that edits, unless
         a strength is said, which those do not know, or else the first that redraws."""
-        edits = None if has_strength else editing(self.available.values())
+        edits = None if has_strength else self.editing()
         return edits or self.redrawing()
+
+    def editing(self) -> Preset | None:
+        """The first preset that changes a picture as words say."""
+        return next((each for each in self.available.values() if each.kind.edits), None)
 
     def inpainting(self) -> Preset | None:
         """The first preset that draws a part of a picture anew."""

@@ -43,7 +43,6 @@ from bot.commands import (
 from bot.conversation import Reply, converse
 from bot.decisions import Decision, command_of
 from bot.jobs import Job
-from bot.presets import editing
 from bot.service import Service
 from bot.source import Picture, PictureOf, Source
 from generation.errors import FluxbotError
@@ -234,7 +233,7 @@ class Actions:
         """Open the form that asks what to change in *picture*; *shown* is the id of the job under
         which the person asks. The new picture stays private where *is_private* or the person's own
         default says so."""
-        if editing(self.service.presets.values()) is None:
+        if self.service.offered.editing() is None:
             raise sentences.no_editor()
         is_private = is_private or await self.answers.is_private(interaction)
         form = ChangeForm(picture, say_of(interaction), shown=shown, is_private=is_private)

@@ -33,7 +33,6 @@ from adapters.discord_chat.series import SeriesLook
 from bot import reasons
 from bot.jobs import Job, JobStatus, Progress
 from bot.languages import Language
-from bot.presets import editing
 from bot.reasons import LeftBehind
 from bot.refusals import NotFound, StorageTrouble
 from bot.series import Series, Shown
@@ -411,7 +410,7 @@ async def end(
         say,
         picture,
         can_upscale=service.can_enlarge(job),
-        can_change=editing(service.presets.values()) is not None,
+        can_change=service.offered.editing() is not None,
         can_expand=service.expansion.is_on,
         can_vote=service.showcase.may_be_voted_for(job),
         note=note,

@@ -48,7 +48,6 @@ from bot.commands import (
 from bot.conversation import Reply, refusal
 from bot.decisions import Decision, command_of
 from bot.jobs import Job
-from bot.presets import editing
 from bot.source import Picture, PictureOf
 
 logger = logging.getLogger(__name__)
@@ -172,7 +171,7 @@ class Actions:
         self, place: Place, purpose: Purpose, job_id: str, trigger: str, number: int
     ) -> Reply:
         """Open the form that draws a job differently, or from its picture, or changes this."""
-        if purpose == "change" and editing(self._context.service.presets.values()) is None:
+        if purpose == "change" and self._context.service.offered.editing() is None:
             return refusal(sentences.no_editor(), place.say)
         reply = await self._context.converse(place, ShowCommand(job_id), shown=job_id)
         if reply.job is not None:

@@ -12,7 +12,6 @@ from adapters.slack_chat.workspaces import Workspace
 from bot import sentences
 from bot.jobs import Job
 from bot.languages import ENGLISH, Language
-from bot.presets import editing
 from bot.service import Service
 from bot.source import Source
 
@@ -59,7 +58,7 @@ def picture_message(
         ids,
         note,
         can_upscale=can_upscale,
-        can_change=editing(service.presets.values()) is not None,
+        can_change=service.offered.editing() is not None,
         side_by_side=workspace.shows_carousels,
         can_expand=service.expansion.is_on,
         can_vote=service.showcase.may_be_voted_for(job),

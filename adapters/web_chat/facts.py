@@ -25,7 +25,6 @@ from adapters.web_chat.views import (
     of_controlnet,
 )
 from bot.commands import DRAWING, VERBS
-from bot.presets import editing
 from bot.source import Source
 from generation.checks import MAX_SIZE, public_name
 from generation.kinds import CONTROL_IMAGES, flat_values
@@ -58,7 +57,7 @@ async def get_about(web: TheWeb, source: Asker) -> AboutView:
         },
         upscale=(larger := web.service.offered.enlarging()) and larger.kind.enlargement,
         can_expand=web.service.expansion.is_on,
-        can_edit=editing(web.service.presets.values()) is not None,
+        can_edit=web.service.offered.editing() is not None,
         fit=web.config.control_images.fit,
         max_image_bytes=web.max_image_bytes,
         max_image_side=MAX_SIZE,

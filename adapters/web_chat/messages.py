@@ -24,7 +24,6 @@ from adapters.web_chat.views import (
 )
 from bot.commands import WITH_PICTURES, CommandError, parse
 from bot.conversation import Reply, converse
-from bot.presets import inpainting
 from bot.source import Picture
 
 router = APIRouter(tags=["messages"], route_class=FormRoute)
@@ -54,7 +53,7 @@ async def send_message(
         if body.mask_image is not None:
             attached.append(partial(web.image, body.mask_image, "mask_image"))
     options = imagine(body.options or OptionsBody(), "")
-    inpaints = inpainting(web.service.presets.values())
+    inpaints = web.service.offered.inpainting()
     if body.mask_image is not None and options.preset is None and inpaints is not None:
         # Else the mask would be one more picture of a preset that takes several.
         options = replace(options, preset=inpaints.name)

@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from adapters.web_chat.openai import refusals
 from bot.commands import ImagineCommand, read_option
 from bot.commands.vocabulary import MAX_IMAGES
-from bot.presets import inpainting
 from bot.service import Service
 from generation.checks import MAX_SEED, MAX_STEPS
 from generation.types import Preset
@@ -127,7 +126,7 @@ def redrawing_preset(service: Service, model: str, *, has_mask: bool, edits: boo
     """
     name = preset_of(service, model)
     if name is None:
-        inpaints = inpainting(service.presets.values())
+        inpaints = service.offered.inpainting()
         over = service.offered.drawing_over(has_strength=not edits)
         preset = inpaints if has_mask else over
         if preset is None:
