@@ -49,6 +49,8 @@ async def circle(bot):
         ("edit #k7m2p9qa 2 make it night", EditCommand(NIGHT, "k7m2p9qa", 2)),
         ("edit k7m2p9qa 2", EditCommand(ImagineCommand("2"), "k7m2p9qa")),
         ("edit daffodil into a rose", EditCommand(ImagineCommand("daffodil into a rose"))),
+        ("edit darkness into light", EditCommand(ImagineCommand("darkness into light"))),
+        ("edit #darkness make it night", EditCommand(NIGHT, "darkness")),
         (
             "edit make it night --steps 20 --repeat 2",
             EditCommand(replace(NIGHT, num_inference_steps=20), repeat=2),
@@ -171,6 +173,7 @@ async def test_where_no_preset_edits_it_says_what_would_be_needed(make_bot, gate
     ("said", "pictures", "words"),
     [
         ("edit make it night --preset canny", [picture()], "canny changes no picture by words"),
+        ("edit it --presets edit,canny", [picture()], "canny changes no picture by words"),
         ("edit k7m2p9qa make it night", [picture()], "either the picture of k7m2p9qa or an"),
         ("edit make it night", [], "no picture yet that could be changed: attach one"),
         ("edit make it night", [picture()] * 2, "takes one"),

@@ -4,7 +4,7 @@ import pytest
 
 from generation.kinds import Edit
 from generation.types import Preset
-from tests.adapters.discord_chat.conftest import SMALL, drawn, shows
+from tests.adapters.discord_chat.conftest import SMALL, drawn, shows, the_job
 from tests.conftest import PRESETS
 from tests.fakes.discord import File
 from tests.samples import picture
@@ -44,6 +44,15 @@ async def test_flux_edit_changes_an_attached_picture_or_one_of_a_job(edits, fake
     latest = await (await ada.command(fake.channel, "flux edit", words="make it day")).until(drawn)
 
     assert "edited from" in latest.text
+
+    foxes = await ada.command(fake.channel, "flux imagine", prompt="a fox", images=2, **SMALL)
+    await foxes.until(drawn)
+    job = await the_job(edits.bot.service, ada)
+    asked = await ada.command(fake.channel, "flux imagine", prompt="a red circle", **SMALL)
+    await asked.until(drawn)
+    asked = await ada.command(fake.channel, "flux edit", words="make it day", id=job.id, number=2)
+
+    assert f"edited from {job.id}" in (await asked.until(drawn)).text
 
 
 async def test_the_menu_of_a_message_changes_its_picture(edits, fake, gate):
