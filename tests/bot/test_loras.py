@@ -9,7 +9,7 @@ from bot.jobs import JobStatus
 from bot.loras import MOST_NAMES
 from bot.source import Source
 from generation.errors import ModelUnavailable
-from generation.kinds import ControlLora, ImageToImage
+from generation.kinds import ControlLora, ImageToImage, Upscale
 from generation.types import Lora, Preset
 from tests.bot.conftest import left
 from tests.conftest import ADA, ADMIN, PRESETS, finished
@@ -117,6 +117,9 @@ async def test_tags_of_a1111_mean_the_same_and_are_told(offering, gate):
     )
     again = await drawn(offering, AgainCommand(job.id, ImagineCommand("a hare <lora:ink>")))
     assert (again.request.prompt, again.request.loras) == ("a hare", (INK,))
+    both = await drawn(offering, "a fox <lora:slow:-1> --lora ink")
+    assert both.request.loras == (INK, SLOW)
+    assert both.remarks[0] == "In the prompt, <lora:slow:-1> was read as --lora slow:-1."
 
 
 async def test_a_history_again_and_a_recipe_have_them_too(offering, gate):
@@ -203,13 +206,14 @@ async def test_a_reload_brings_new_ones(offering):
     assert [*offering.service.offered.loras] == ["new"]
 
 
-async def test_a_larger_picture_leaves_out_loras_that_are_offered_no_longer(make_bot, gate):
+@pytest.mark.parametrize("slow", [{}, {"slow": {**LORAS["slow"], "min_lora_scale": -0.5}}])
+async def test_a_larger_picture_leaves_out_loras_that_are_offered_no_longer(make_bot, gate, slow):
     """Nobody could leave them out by words, since `upscale` takes no options."""
     gate.open()
     larger = Preset(name="larger", kind=ImageToImage(strength=0.5, upscale=2))
     bot = await make_bot(loras=LORAS, presets={**PRESETS, "larger": larger})
     job = await drawn(bot, "a fox --size 64x64 --lora ink --lora slow:-1")
-    bot.settings["loras"] = {"ink": LORAS["ink"]}
+    bot.settings["loras"] = {"ink": LORAS["ink"], **slow}
     await bot.service.admin.reload_presets(ADMIN)
 
     upscaled = await drawn(bot, f"upscale {job.id}")
@@ -218,6 +222,18 @@ async def test_a_larger_picture_leaves_out_loras_that_are_offered_no_longer(make
     assert "These LoRAs are no longer offered, and were left out: slow." in upscaled.remarks
     again = await drawn(bot, f"again {job.id}")
     assert again.request.loras == (INK, SLOW), "the very same picture can still be drawn"
+
+
+async def test_trigger_words_that_no_tile_is_given_are_not_said_to_be_added(make_bot, gate):
+    gate.open()
+    tiles = Preset(name="tiles", kind=Upscale(tile_size=64, strength=0.5))
+    bot = await make_bot(loras=LORAS, presets={**PRESETS, "tiles": tiles})
+    job = await drawn(bot, "a fox --size 64x64 --lora slow:-1")
+
+    upscaled = await drawn(bot, f"upscale {job.id}")
+
+    assert (upscaled.request.loras, upscaled.request.templated_prompt) == ((SLOW,), "")
+    assert upscaled.remarks == ()
 
 
 async def test_a_lora_is_no_default(offering):
