@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 import anyio
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from adapters.web_chat.drawing import imagine
 from adapters.web_chat.facts import list_presets
-from adapters.web_chat.fields import Body, PictureNumber, not_blank
+from adapters.web_chat.fields import Body, PictureNumber, Prompt
 from adapters.web_chat.jobs import MAX_ROW
 from adapters.web_chat.schemas import NextPictures, OptionsBody
 from adapters.web_chat.sharing import Web
@@ -25,7 +25,6 @@ from bot.commands.history import narrowed
 from bot.conversation import converse
 from bot.jobs import Job, JobStatus
 from bot.source import Picture, PictureOf, Source
-from generation.checks import MAX_PROMPT_LENGTH
 from generation.errors import InvalidRequest
 
 #: Steps by which progress grows where only its words change.
@@ -37,9 +36,7 @@ JobIdText = Annotated[str, Field(min_length=1, max_length=64, examples=["k7m2p9x
 class DrawArguments(OptionsBody):
     """A picture of words."""
 
-    prompt: Annotated[str, AfterValidator(not_blank)] = Field(
-        min_length=1, max_length=MAX_PROMPT_LENGTH, description="What to draw"
-    )
+    prompt: Prompt = Field(description="What to draw")
 
 
 class EditArguments(NextPictures, DrawArguments):

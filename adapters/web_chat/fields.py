@@ -11,13 +11,21 @@ import binascii
 import re
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from adapters.web_chat import errors
 from adapters.web_chat.errors import MISSING_PROMPT
 from bot.commands.vocabulary import MAX_IMAGES
-from generation.checks import MAX_SEED, MAX_SIZE, MAX_STEPS, MIN_SIZE, SIZE_MULTIPLE, is_blank
+from generation.checks import (
+    MAX_PROMPT_LENGTH,
+    MAX_SEED,
+    MAX_SIZE,
+    MAX_STEPS,
+    MIN_SIZE,
+    SIZE_MULTIPLE,
+    is_blank,
+)
 from generation.kinds import CONTROL_IMAGES, Numbers
 
 DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w=.+-]+)*,", re.IGNORECASE)
@@ -76,7 +84,7 @@ def numbers(shares: float | list[float] | None) -> Numbers | None:
     return tuple(shares) if isinstance(shares, list) else shares
 
 
-def not_blank(prompt: str) -> str:
+def _not_blank(prompt: str) -> str:
     if is_blank(prompt):
         raise PydanticCustomError("blank_prompt", MISSING_PROMPT.replace("{", "{{"))
     return prompt
@@ -93,6 +101,9 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+Prompt = Annotated[
+    str, Field(min_length=1, max_length=MAX_PROMPT_LENGTH), AfterValidator(_not_blank)
+]
 _Whole = BeforeValidator(_whole)
 # The limits stand before the validator: behind it pydantic describes them in words that are not
 # JSON Schema's.

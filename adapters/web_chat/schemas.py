@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from adapters.web_chat.fields import (
     Body,
@@ -14,12 +14,12 @@ from adapters.web_chat.fields import (
     PictureNumber,
     Pixels,
     PresetName,
+    Prompt,
     Seed,
     Shares,
     Side,
     Steps,
     WebhookUrl,
-    not_blank,
 )
 from generation.checks import MAX_PROMPT_LENGTH
 from generation.kinds import CONTROL_IMAGES
@@ -118,11 +118,8 @@ class OptionsBody(Body):
 class GenerateBody(OptionsBody):
     """One request for a picture."""
 
-    prompt: Annotated[str, AfterValidator(not_blank)] = Field(
-        min_length=1,
-        max_length=MAX_PROMPT_LENGTH,
-        description="What to draw",
-        examples=["a red circle on a blue background"],
+    prompt: Prompt = Field(
+        description="What to draw", examples=["a red circle on a blue background"]
     )
     controlnet: ControlNetBody | None = None
     webhook_url: WebhookUrl | None = None
@@ -194,12 +191,7 @@ class VaryBody(Body):
 class EditBody(OptionsBody):
     """What to change in one picture, by a preset that edits."""
 
-    prompt: Annotated[str, AfterValidator(not_blank)] = Field(
-        min_length=1,
-        max_length=MAX_PROMPT_LENGTH,
-        description="What to change",
-        examples=["make it night"],
-    )
+    prompt: Prompt = Field(description="What to change", examples=["make it night"])
     number: PictureNumber = 1
     webhook_url: WebhookUrl | None = None
 
