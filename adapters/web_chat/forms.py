@@ -21,12 +21,13 @@ from starlette.responses import Response
 
 from adapters.web_chat import errors
 from adapters.web_chat.bodies import BodyRoute
+from adapters.web_chat.schemas import NextPictures
 from adapters.web_chat.sharing import Web
 
 FORM = "multipart/form-data"
 MAX_PARTS = 40
 #: Members of ``controlnet`` that are members of the form itself.
-INSIDE = ("image", "image_2", "image_3", "image_4", "mask_image")
+INSIDE = ("image", *NextPictures.model_fields, "mask_image")
 #: Bytes of a part that is no file: the longest prompt, in the longest characters.
 MAX_TEXT = 64 * 1024
 

@@ -46,8 +46,8 @@ class NextPictures(Body):
     @property
     def next_images(self) -> dict[str, str]:
         """Those that are there, by their names."""
-        names = ("image_2", "image_3", "image_4")
-        return {name: image for name in names if (image := getattr(self, name)) is not None}
+        told = {name: getattr(self, name) for name in NextPictures.model_fields}
+        return {name: image for name, image in told.items() if image is not None}
 
 
 class ControlNetBody(NextPictures):
