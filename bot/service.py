@@ -142,7 +142,7 @@ class Service:
         self._database = database
         self._gallery, self.provenance = gallery, gallery.provenance
         self._now = now
-        self.offered = self._presets = Presets(config, read_config)
+        self.offered = Presets(config, read_config)
         self._ledger = Ledger(config.quota)
         self._store = JobStore(gallery.control_images)
         self._outcomes = Outcomes(self._store, self._ledger, config.screens)
@@ -150,7 +150,7 @@ class Service:
         self.selves = Selves(database)
         judging = Judging(screens, config.screens)
         model = model_name(config.model)
-        self.metrics = Metrics(self._presets)
+        self.metrics = Metrics(self.offered)
         self._worker = Worker(
             executors,
             database,
@@ -170,7 +170,7 @@ class Service:
             database,
             self._ledger,
             self._worker,
-            self._presets,
+            self.offered,
             config.model.default_preset,
             model,
             self._store,
@@ -188,14 +188,14 @@ class Service:
             self.admin.is_admin,
             self.selves,
         )
-        self.own_settings = OwnSettings(config, database, self._presets)
+        self.own_settings = OwnSettings(config, database, self.offered)
         self.preferences = PreferenceBook(database)
         self.attachments = Attachments(config.control_images, control_images, now, self.provenance)
         self.formats = Formats(self.provenance)
         self._drafts = Drafts(
             config,
             database,
-            self._presets,
+            self.offered,
             gallery,
             self.attachments,
             new_seed,
@@ -218,7 +218,7 @@ class Service:
             config.storage.data_dir,
             config.model.repository,
             about.samples,
-            self._presets,
+            self.offered,
             config.model.default_preset,
             gallery,
             self.admin,
@@ -244,7 +244,7 @@ class Service:
         self.servers_here: set[str] = set()
         self.sessions = Sessions(database, config.web.session_days, now)
         self.favourites = Favourites(database, self.lookups, now)
-        self.histories = Histories(self.lookups, self._presets, now)
+        self.histories = Histories(self.lookups, self.offered, now)
         self.sharing = Sharing(config, database, self._store, self.lookups, now)
         self.showcase = Showcase(config.showcase, database, self.lookups, self.selves, now)
         self.webhooks = Webhooks(database, self._store, now)
@@ -260,7 +260,7 @@ class Service:
             self._admission,
             self.attachments,
             self.lookups,
-            self._presets,
+            self.offered,
             self._store,
             self._worker,
             self._bytes,
@@ -472,7 +472,7 @@ class Service:
             NotFound: There is no such picture, or no preset that enlarges.
             InvalidRequest, Refused: As for `submit`.
         """
-        offered = self._presets
+        offered = self.offered
         preset = offered.redrawing() if purpose == "vary" else offered.enlarging()
         if preset is None and purpose == "vary":
             return await self.again(source, picture.job_id, vary=True, number=picture.number)
@@ -494,7 +494,7 @@ class Service:
 
     def can_enlarge(self, job: Job) -> bool:
         """Whether a preset makes the pictures of *job* larger, within the limits."""
-        return can_be_enlarged(job.request, self._presets.enlarging(), self.config.limits)
+        return can_be_enlarged(job.request, self.offered.enlarging(), self.config.limits)
 
     async def check_may_draw(self, source: Source) -> None:
         """Raise NotAllowed where the person is banned, or drawing is not allowed in the place."""
@@ -532,7 +532,7 @@ class Service:
     @property
     def presets(self) -> dict[str, Preset]:
         """The presets that people may choose, by name."""
-        return self._presets.available
+        return self.offered.available
 
     async def quota(self, user: str, origin: Origin = NOWHERE) -> QuotaStatus:
         """Credits of *user*, asking from *origin*."""
