@@ -476,16 +476,20 @@ export class Conversation {
 export const sampleOf = (preset) =>
   el("img", { class: "sample", src: preset.sample, alt: "", loading: "lazy", width: 56, height: 56 });
 
+/** A button for each of *listed*, presets or LoRAs, with *facts* of it; *onChoose* is given the one that is pressed. */
+export function choiceTable(listed, facts, onChoose) {
+  return el("div", { class: "preset-table" }, listed.map((each) =>
+    el("button", { type: "button", class: each.sample ? "preset-row sampled" : "preset-row", onclick: () => onChoose(each) },
+      each.sample && sampleOf(each),
+      el("strong", { text: each.name }),
+      el("span", { text: each.description }),
+      el("small", { text: facts(each) }))));
+}
+
 export function presetsCard(presets, onChoose) {
-  return el("div", { class: "preset-table" }, presets.map((preset) =>
-    el("button", { type: "button", class: preset.sample ? "preset-row sampled" : "preset-row", onclick: () => onChoose(preset.name) },
-      preset.sample && sampleOf(preset),
-      el("strong", { text: preset.name }),
-      el("span", { text: preset.description }),
-      el("small", {
-        text: [preset.needs_image ? t("needs a picture") : "", plural(preset.num_inference_steps, "step"),
-          `${preset.width} × ${preset.height}`].filter(Boolean).join(" · "),
-      }))));
+  return choiceTable(presets, (preset) => [preset.needs_image ? t("needs a picture") : "",
+    plural(preset.num_inference_steps, "step"), `${preset.width} × ${preset.height}`].filter(Boolean).join(" · "),
+  ({ name }) => onChoose(name));
 }
 
 export function quotaCard(quota) {

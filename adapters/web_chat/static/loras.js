@@ -1,7 +1,7 @@
 /** LoRAs: a card for each with a slider for its weight in the form, and the answer that lists them. */
 
 import { $, el } from "./dom.js";
-import { sampleOf } from "./conversation.js";
+import { choiceTable, sampleOf } from "./conversation.js";
 import { lorasIn, lorasTyped } from "./grammar.js";
 import { t } from "./languages.js";
 
@@ -64,10 +64,5 @@ export class LoraCards {
 
 /** The answer to `loras`; *onChoose* is given the one that is pressed. */
 export function lorasCard(loras, onChoose) {
-  return el("div", { class: "preset-table" }, loras.map((lora) =>
-    el("button", { type: "button", class: lora.sample ? "preset-row sampled" : "preset-row", onclick: () => onChoose(lora) },
-      lora.sample && sampleOf(lora),
-      el("strong", { text: lora.name }),
-      el("span", { text: lora.description }),
-      el("small", { text: t`weight ${lora.lora_scale}, from ${lora.min_lora_scale} to ${lora.max_lora_scale}` }))));
+  return choiceTable(loras, (lora) => t`weight ${lora.lora_scale}, from ${lora.min_lora_scale} to ${lora.max_lora_scale}`, onChoose);
 }
