@@ -34,6 +34,30 @@ def new_engine(tiny, **changes):
     return DiffusionEngine(str(pipeline), **options)
 
 
+def on_small_device(tiny, budget=None, free=None, dtype=torch.float32, **changes):
+    """A loaded engine on a `SmallDevice`."""
+    device = SmallDevice(budget, free, dtype)
+    engine = new_engine(tiny, choose_device=lambda *asked: device, **changes)
+    engine.load()
+    return engine
+
+
+def drawn_by(pipe, request, **changes):
+    """What *pipe*, one of diffusers' own, makes of *request*: of its words, unless *changes* are
+    arguments for pictures."""
+    pipe.set_progress_bar_config(disable=True)
+    arguments = {
+        "prompt": request.prompt,
+        "width": request.width,
+        "height": request.height,
+        "num_inference_steps": request.num_inference_steps,
+        "guidance_scale": request.guidance_scale,
+        "generator": torch.Generator().manual_seed(request.seed),
+        "max_sequence_length": 32,
+    }
+    return pipe(**{**arguments, **changes}).images[0]
+
+
 def model(engine):
     """The model that *engine* has in memory, of whatever family."""
     return engine._current.model

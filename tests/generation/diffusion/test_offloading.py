@@ -19,19 +19,12 @@ from tests.generation.engines import (
     model,
     new_engine,
     offloading,
+    on_small_device,
     pixels,
     same,
 )
 
 FULL = "CUDA out of memory. Tried to allocate 2.00 GiB"
-
-
-def on_small_device(tiny, budget=None, free=None, **changes):
-    """A loaded engine on a device of its own memory, and that device."""
-    device = SmallDevice(budget, free)
-    engine = new_engine(tiny, choose_device=lambda *asked: device, **changes)
-    engine.load()
-    return engine
 
 
 @pytest.fixture(scope="module")

@@ -17,17 +17,10 @@ from tests.generation.engines import (
     ignore,
     in_float8,
     model,
-    new_engine,
     offloading,
+    on_small_device,
     same,
 )
-
-
-def on_small_device(tiny, budget=None, free=None, dtype=torch.float32, **changes):
-    device = SmallDevice(budget, free, dtype)
-    engine = new_engine(tiny, choose_device=lambda *asked: device, **changes)
-    engine.load()
-    return engine
 
 
 @pytest.fixture

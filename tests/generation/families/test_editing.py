@@ -7,7 +7,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import torch
 from diffusers import FluxKontextPipeline, FluxPipeline, FluxTransformer2DModel
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.pipelines.flux.pipeline_flux_kontext import PREFERRED_KONTEXT_RESOLUTIONS
@@ -21,7 +20,7 @@ from generation.diffusion.engine import DiffusionEngine
 from generation.errors import InvalidRequest, ModelUnavailable
 from generation.kinds import Edit, Inpaint
 from generation.kinds.editing import PREFERRED_SIZES
-from tests.generation.engines import ignore, model, new_engine, same
+from tests.generation.engines import drawn_by, ignore, model, new_engine, same
 from tests.samples import noise, picture
 
 
@@ -51,32 +50,16 @@ def bare(tiny, kontext):
     own = FluxTransformer2DModel.from_pretrained(
         kontext, subfolder="transformer", local_files_only=True
     )
-    pipe = FluxKontextPipeline.from_pretrained(
+    return FluxKontextPipeline.from_pretrained(
         tiny / "flux", transformer=own, local_files_only=True
     )
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
-def drawn(pipe, request, **arguments):
-    """What *pipe* makes of *request*."""
-    return pipe(
-        prompt=request.prompt,
-        width=request.width,
-        height=request.height,
-        num_inference_steps=request.num_inference_steps,
-        guidance_scale=request.guidance_scale,
-        generator=torch.Generator().manual_seed(request.seed),
-        max_sequence_length=32,
-        **arguments,
-    ).images[0]
 
 
 @pytest.mark.parametrize("negative", [{}, {"negative_prompt": "blue", "true_cfg_scale": 3.0}])
 def test_an_edit_is_what_diffusers_draws(engine, tiny, kontext, edited, negative):
     request = replace(edited, **negative)
     with Image.open(request.control_image) as image:
-        expected = drawn(
+        expected = drawn_by(
             bare(tiny, kontext), request, image=image, max_area=96 * 64, _auto_resize=False,
             **negative,
         )  # fmt: skip
@@ -179,12 +162,11 @@ def test_a_whole_model_for_editing_draws_by_words_and_edits_and_takes_loras(
     engine.load()
     request = replace(edited, kind=Edit())
     words = FluxPipeline(**bare(tiny, kontext).components)
-    words.set_progress_bar_config(disable=True)
 
-    assert engine.generate(fox, ignore).image == drawn(words, fox)
+    assert engine.generate(fox, ignore).image == drawn_by(words, fox)
     plain = engine.generate(request, ignore)
     with Image.open(request.control_image) as image:
-        assert plain.image == drawn(
+        assert plain.image == drawn_by(
             bare(tiny, kontext), request, image=image, max_area=96 * 64, _auto_resize=False
         )
     assert not same(plain, engine.generate(replace(request, lora=str(lora)), ignore))

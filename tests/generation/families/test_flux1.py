@@ -13,7 +13,7 @@ from generation.diffusion.memory import read_sizes
 from generation.errors import GenerationCancelled, InvalidRequest, ModelUnavailable
 from generation.kinds import ControlLora, ImageToImage, Inpaint, Upscale
 from generation.types import Preset
-from tests.generation.engines import ignore, model, new_engine, pixels, same
+from tests.generation.engines import drawn_by, ignore, model, new_engine, pixels, same
 
 
 @pytest.fixture(scope="module")
@@ -82,22 +82,11 @@ def test_seven_presets_hold_one_base_and_each_controlnet_once(engine, kinds, tin
 
 def test_a_control_lora_draws_what_diffusers_draws_with_it(engine, conditioned, tiny, control_lora):
     pipe = FluxControlPipeline.from_pretrained(tiny / "flux", local_files_only=True)
-    pipe.set_progress_bar_config(disable=True)
     pipe.load_lora_weights(control_lora, weight_name="pytorch_lora_weights.safetensors")
 
-    expected = pipe(
-        prompt=conditioned.prompt,
-        **shown_to_model(conditioned),
-        width=64,
-        height=64,
-        num_inference_steps=3,
-        guidance_scale=3.5,
-        generator=torch.Generator().manual_seed(conditioned.seed),
-        max_sequence_length=32,
-    ).images[0]
-
     result = engine.generate(conditioned, ignore)
-    assert result.image == expected
+
+    assert result.image == drawn_by(pipe, conditioned, **shown_to_model(conditioned))
     assert result.control_map == shown_to_model(conditioned)["control_image"]
 
 
@@ -161,21 +150,14 @@ def test_outside_its_share_of_the_steps_a_controlnet_does_not_compute(
         controlnet=FluxControlNetModel.from_pretrained(tiny / "controlnet", local_files_only=True),
         local_files_only=True,
     )
-    pipe.set_progress_bar_config(disable=True)
-    expected = pipe(
-        prompt=request.prompt,
+    assert result.image == drawn_by(
+        pipe,
+        request,
         **shown_to_model(request),
-        width=64,
-        height=64,
-        num_inference_steps=10,
-        guidance_scale=3.5,
         controlnet_conditioning_scale=1.0,
         control_guidance_start=start,
         control_guidance_end=end,
-        generator=torch.Generator().manual_seed(request.seed),
-        max_sequence_length=32,
-    ).images[0]
-    assert result.image == expected
+    )
 
 
 def test_the_upscaler_is_shown_the_enlarged_picture(engine, kinds, square):

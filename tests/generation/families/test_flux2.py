@@ -30,11 +30,12 @@ from generation.kinds import Edit, Inpaint, TextToImage
 from generation.tokens import CHAT, TokenCounter
 from generation.types import GenerationRequest
 from tests.generation.engines import (
-    SmallDevice,
+    drawn_by,
     ignore,
     model,
     new_engine,
     offloading,
+    on_small_device,
     pixels,
     same,
 )
@@ -54,9 +55,8 @@ def engine_for(klein, **changes):
     return engine
 
 
-def on_small_device(klein, **changes):
-    device = SmallDevice()
-    return engine_for(klein, choose_device=lambda *asked: device, **changes)
+def elsewhere(klein, **changes):
+    return on_small_device(klein, max_sequence_length=TOKENS, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +70,7 @@ def engine(klein):
 @pytest.fixture(scope="module")
 def bare(klein):
     """diffusers' own pipeline over the same files."""
-    pipe = Flux2KleinPipeline.from_pretrained(klein, local_files_only=True)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+    return Flux2KleinPipeline.from_pretrained(klein, local_files_only=True)
 
 
 @pytest.fixture(scope="module")
@@ -94,18 +92,10 @@ def lora(tmp_path_factory):
     return file
 
 
-def drawn_by(pipe, request, **changes):
-    arguments = {"guidance_scale": 1.0, **changes}
-    image = pipe(
-        prompt=request.prompt,
-        width=request.width,
-        height=request.height,
-        num_inference_steps=request.num_inference_steps,
-        generator=torch.Generator("cpu").manual_seed(request.seed),
-        max_sequence_length=TOKENS,
-        **arguments,
-    ).images[0]
-    return np.asarray(image)
+def pixels_by(pipe, request, **changes):
+    """The pixels that *pipe*, one of diffusers' own, makes of *request*, without guidance."""
+    how = {"guidance_scale": 1.0, "max_sequence_length": TOKENS, **changes}
+    return np.asarray(drawn_by(pipe, request, **how))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +110,7 @@ def test_a_picture_is_that_of_diffusers_own_pipeline_bit_for_bit(engine, bare, c
 
     drawn = engine.generate(request, steps.append)
 
-    assert np.array_equal(pixels(drawn), drawn_by(bare, request))
+    assert np.array_equal(pixels(drawn), pixels_by(bare, request))
     assert [step.number for step in steps] == list(range(1, request.num_inference_steps + 1))
 
 
@@ -135,7 +125,7 @@ def test_an_edit_is_that_of_diffusers_own_pipeline_bit_for_bit(engine, bare, edi
 
     drawn = engine.generate(edited, ignore)
 
-    assert np.array_equal(pixels(drawn), drawn_by(bare, edited, image=[shown]))
+    assert np.array_equal(pixels(drawn), pixels_by(bare, edited, image=[shown]))
     words = replace(edited, kind=TextToImage(), pictures={})
     assert not same(drawn, engine.generate(words, ignore))
 
@@ -153,7 +143,7 @@ def test_an_edit_is_shown_several_pictures_in_their_order(engine, bare, edited, 
 
     drawn = engine.generate(both, ignore)
 
-    assert np.array_equal(pixels(drawn), drawn_by(bare, edited, image=list(shown)))
+    assert np.array_equal(pixels(drawn), pixels_by(bare, edited, image=list(shown)))
     turned = {**pictures, "control_image": second, "control_image_2": edited.control_image}
     assert not same(drawn, engine.generate(replace(both, pictures=turned), ignore))
 
@@ -190,13 +180,12 @@ def test_a_part_of_a_picture_is_that_of_diffusers_own_pipeline(engine, bare, inp
     request = replace(inpainted, kind=Inpaint(strength=strength, mask_feather=0))
     original, mask = (opened(request.pictures[name].read_bytes()) for name in Inpaint.pictures)
     pipe = Flux2KleinInpaintPipeline(**bare.components, is_distilled=True)
-    pipe.set_progress_bar_config(disable=True)
 
     steps = []
     drawn = pixels(engine.generate(request, steps.append))
 
     shown = masks.whole_tokens(mask.convert("L"))
-    expected = drawn_by(pipe, request, image=original, mask_image=shown, strength=strength)
+    expected = pixels_by(pipe, request, image=original, mask_image=shown, strength=strength)
     inside = np.asarray(mask.convert("L")) > 0
     assert np.array_equal(drawn[inside], expected[inside])
     assert np.array_equal(drawn[~inside], np.asarray(original.convert("RGB"))[~inside])
@@ -240,8 +229,7 @@ def test_guidance_has_no_effect_and_a_negative_prompt_is_followed_all_the_same(e
 
     assert not same(drawn, plain)
     undistilled = Flux2KleinPipeline(**bare.components, is_distilled=False)
-    undistilled.set_progress_bar_config(disable=True)
-    expected = drawn_by(undistilled, CAT, guidance_scale=2.5, negative_prompt_embeds=embeds)
+    expected = pixels_by(undistilled, CAT, guidance_scale=2.5, negative_prompt_embeds=embeds)
     assert np.array_equal(pixels(drawn), expected)
 
 
@@ -259,7 +247,7 @@ def test_a_prompt_is_encoded_once(engine):
 
 @pytest.mark.parametrize("level", OFFLOAD_LEVELS)
 def test_every_offload_level_draws_the_same_pixels(klein, engine, lora, edited, inpainted, level):
-    small = on_small_device(klein, offload_level=level)
+    small = elsewhere(klein, offload_level=level)
     requests = {
         "words": CAT,
         "negative": replace(CAT, negative_prompt="a dog", true_cfg_scale=2.5),
@@ -277,7 +265,7 @@ def test_every_offload_level_draws_the_same_pixels(klein, engine, lora, edited, 
 
 
 def test_a_picture_that_finds_no_room_is_drawn_one_level_further_down(klein, engine):
-    small = on_small_device(klein)
+    small = elsewhere(klein)
     failures = [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")]
 
     def exhaust(module, args):
@@ -294,7 +282,7 @@ def test_a_picture_that_finds_no_room_is_drawn_one_level_further_down(klein, eng
 
 
 def test_a_picture_is_given_up_within_a_step(klein, engine):
-    small = on_small_device(klein, offload_level="group-offload")
+    small = elsewhere(klein, offload_level="group-offload")
     at_rest = offloading(small).device.state["used"]
     calls = []
     transformer = model(small).text_to_image.transformer
@@ -326,7 +314,7 @@ def test_numbers_that_degenerate_are_told_with_their_step(klein):
 
 
 def test_a_vae_short_of_memory_decodes_in_tiles(klein, engine):
-    small = on_small_device(klein)
+    small = elsewhere(klein)
     vae, seen = model(small).text_to_image.vae, []
 
     def exhaust(module, args):
@@ -370,7 +358,6 @@ def test_a_lora_does_what_its_changes_do_that_are_merged_by_hand(klein, engine, 
         return of[f"{name}.lora_B.weight"] @ of[f"{name}.lora_A.weight"]
 
     merged = Flux2KleinPipeline.from_pretrained(klein, local_files_only=True)
-    merged.set_progress_bar_config(disable=True)
     double, single = (
         merged.transformer.transformer_blocks[0],
         merged.transformer.single_transformer_blocks[1],
@@ -391,7 +378,7 @@ def test_a_lora_does_what_its_changes_do_that_are_merged_by_hand(klein, engine, 
 
     drawn = engine.generate(replace(CAT, lora=str(lora), lora_scale=0.5), ignore)
 
-    assert np.abs(pixels(drawn).astype(int) - drawn_by(merged, CAT)).max() <= 1
+    assert np.abs(pixels(drawn).astype(int) - pixels_by(merged, CAT)).max() <= 1
     assert not same(drawn, engine.generate(CAT, ignore))
 
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from diffusers import (
     FluxControlNetInpaintPipeline,
     FluxControlNetModel,
@@ -16,7 +15,7 @@ from diffusers import (
 from generation.control_images import finished, shown_to_model
 from generation.errors import InvalidRequest, ModelUnavailable
 from generation.kinds import Inpaint
-from tests.generation.engines import ignore, model, new_engine, pixels, same
+from tests.generation.engines import drawn_by, ignore, model, new_engine, pixels, same
 from tests.samples import noise
 
 
@@ -61,23 +60,17 @@ def ways(masked, tiny, fill):
 def test_each_way_draws_what_diffusers_draws_with_it_and_keeps_the_rest(engine, ways, tiny, way):
     request, pipeline, own = ways[way]
     pipe = pipeline.from_pretrained(tiny / "flux", local_files_only=True, **own())
-    pipe.set_progress_bar_config(disable=True)
     shown = shown_to_model(request)
     if way != "controlnet":
         shown["image"] = shown.pop("control_image")
 
-    expected = pipe(
-        prompt=request.prompt,
+    expected = drawn_by(
+        pipe,
+        request,
         **shown,
         **({"controlnet_conditioning_scale": 1.0} if way == "controlnet" else {}),
         strength=request.kind.strength,
-        width=96,
-        height=64,
-        num_inference_steps=3,
-        guidance_scale=3.5,
-        generator=torch.Generator().manual_seed(request.seed),
-        max_sequence_length=32,
-    ).images[0]
+    )
 
     result = engine.generate(request, ignore)
     assert result.image == finished(expected, request)

@@ -13,7 +13,15 @@ from generation.diffusion.memory import OFFLOAD_LEVELS, controlnet_bytes, read_s
 from generation.diffusion.offloading import layers
 from generation.errors import ModelUnavailable
 from generation.kinds import Redux, TextToImage
-from tests.generation.engines import SmallDevice, alike, ignore, model, new_engine, same
+from tests.generation.engines import (
+    alike,
+    drawn_by,
+    ignore,
+    model,
+    new_engine,
+    on_small_device,
+    same,
+)
 from tests.samples import picture
 
 WIDTH = 16
@@ -60,8 +68,7 @@ def drawn_by_diffusers(request, tiny, redux, pictures):
     pipe = FluxPipeline.from_pretrained(tiny / "flux", local_files_only=True)
     texts = {name: pipe.components[name] for name in ("text_encoder", "text_encoder_2")}
     before = FluxPriorReduxPipeline.from_pretrained(redux, **texts, local_files_only=True)
-    for each in (pipe, before):
-        each.set_progress_bar_config(disable=True)
+    before.set_progress_bar_config(disable=True)
     words, pooled, _ = pipe.encode_prompt(request.prompt, None, max_sequence_length=32)
     count = len(pictures)
     read = before(
@@ -71,14 +78,7 @@ def drawn_by_diffusers(request, tiny, redux, pictures):
         prompt_embeds_scale=[1 / count] * count,
         pooled_prompt_embeds_scale=[1 / count] * count,
     )
-    return pipe(
-        **read,
-        width=64,
-        height=64,
-        num_inference_steps=3,
-        guidance_scale=3.5,
-        generator=torch.Generator().manual_seed(request.seed),
-    ).images[0]
+    return drawn_by(pipe, request, prompt=None, **read)
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -158,9 +158,7 @@ def test_one_that_was_made_for_another_family_is_refused(engine, referring, tmp_
 
 @pytest.mark.parametrize("level", OFFLOAD_LEVELS)
 def test_they_draw_the_same_on_every_offload_level(engine, referring, tiny, level):
-    device = SmallDevice()
-    elsewhere = new_engine(tiny, choose_device=lambda *asked: device, offload_level=level)
-    elsewhere.load()
+    elsewhere = on_small_device(tiny, offload_level=level)
 
     for _ in range(2):  # what the first use loads, the second finds
         assert alike(elsewhere.generate(referring, ignore), engine.generate(referring, ignore))

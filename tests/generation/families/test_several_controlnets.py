@@ -16,7 +16,16 @@ from generation.errors import InvalidRequest, ModelUnavailable
 from generation.families.flux1_controlnets import summed
 from generation.kinds import ControlNets
 from generation.results import side_by_side
-from tests.generation.engines import SmallDevice, alike, ignore, model, new_engine, pixels, same
+from tests.generation.engines import (
+    alike,
+    drawn_by,
+    ignore,
+    model,
+    new_engine,
+    on_small_device,
+    pixels,
+    same,
+)
 from tests.samples import picture
 
 
@@ -69,9 +78,9 @@ def drawn_by_diffusers(request, tiny):
         pipeline = FluxControlNetImg2ImgPipeline
         over = {"image": shown.pop("image"), "strength": request.kind.strength}
     pipe = pipeline.from_pretrained(tiny / "flux", controlnet=nets, local_files_only=True)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe(
-        prompt=request.prompt,
+    return drawn_by(
+        pipe,
+        request,
         **over,
         control_image=list(shown.values()),
         control_mode=[net.control_mode for net in request.kind.controlnets],
@@ -80,13 +89,7 @@ def drawn_by_diffusers(request, tiny):
         ],
         control_guidance_start=[net.control_guidance_start for net in request.kind.controlnets],
         control_guidance_end=[net.control_guidance_end for net in request.kind.controlnets],
-        width=64,
-        height=64,
-        num_inference_steps=request.num_inference_steps,
-        guidance_scale=3.5,
-        generator=torch.Generator().manual_seed(request.seed),
-        max_sequence_length=32,
-    ).images[0]
+    )
 
 
 def test_two_controlnets_draw_what_diffusers_draws_with_them(engine, both, tiny):
@@ -208,9 +211,7 @@ def test_they_draw_the_same_on_every_offload_level(engine, both, union, tiny, le
         replace(net, controlnet=str(union), control_mode=mode)
         for mode, net in enumerate(both.kind.controlnets)
     )
-    device = SmallDevice()
-    elsewhere = new_engine(tiny, choose_device=lambda *asked: device, offload_level=level)
-    elsewhere.load()
+    elsewhere = on_small_device(tiny, offload_level=level)
 
     for request in (both, replace(both, kind=ControlNets(controlnets=modes)), both):
         assert alike(elsewhere.generate(request, ignore), engine.generate(request, ignore))
@@ -234,26 +235,19 @@ def test_a_controlnet_over_a_picture_draws_what_diffusers_draws(engine, over, ti
     pipe = FluxControlNetImg2ImgPipeline.from_pretrained(
         tiny / "flux", controlnet=net, local_files_only=True
     )
-    pipe.set_progress_bar_config(disable=True)
     drawn = []
 
     for request in (over, replace(over, pictures=other)):
         steps = []
         result = engine.generate(request, steps.append)
 
-        expected = pipe(
-            prompt=request.prompt,
+        assert result.image == drawn_by(
+            pipe,
+            request,
             **shown_to_model(request),
             strength=0.5,
             controlnet_conditioning_scale=1.0,
-            width=64,
-            height=64,
-            num_inference_steps=6,
-            guidance_scale=3.5,
-            generator=torch.Generator().manual_seed(request.seed),
-            max_sequence_length=32,
-        ).images[0]
-        assert result.image == expected
+        )
         assert result.control_map == shown_to_model(over)["control_image"]
         assert [step.number for step in steps if step.number] == [1, 2, 3]
         drawn.append(result)
