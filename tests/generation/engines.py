@@ -1,5 +1,6 @@
 """Engines on the random model, and what tests say of their pictures."""
 
+import contextlib
 import weakref
 
 import numpy as np
@@ -40,6 +41,24 @@ def on_small_device(tiny, budget=None, free=None, dtype=torch.float32, **changes
     engine = new_engine(tiny, choose_device=lambda *asked: device, **changes)
     engine.load()
     return engine
+
+
+@contextlib.contextmanager
+def computing_on_its_device(engine):
+    """Fails where a layer has computed in the block with weights that were not on the device of
+    *engine*: a card could not, and a `SmallDevice` draws the same all the same."""
+    device, astray = offloading(engine).device, set()
+
+    def look(layer, given, made):
+        if not all(map(device.holds, layer.parameters(recurse=False))):
+            astray.add(type(layer).__name__)
+
+    hook = torch.nn.modules.module.register_module_forward_hook(look)
+    try:
+        yield
+    finally:
+        hook.remove()
+    assert not astray, f"they have computed elsewhere: {sorted(astray)}"
 
 
 def drawn_by(pipe, request, **changes):

@@ -76,6 +76,8 @@ def test_a_kind_comes_back_from_its_flat_values(kind):
 
     assert kind_of(flat) == kind
     assert set(flat) == {*flat_names(), "kind"}
+    for net in flat["controlnets"] or ():
+        assert set(net) == set(FOLLOWED)
 
 
 @given(ANY_KIND)
@@ -156,6 +158,8 @@ def test_the_same_loras_in_another_order_are_the_same_to_the_engine():
 
     assert [*one.lora_scales.items()] == [*other.lora_scales.items()]
     assert one.lora_scales == {"lab/ink": 1.3, "lab/slow": -1.0}
+    for asked in ((slow, INK), (INK, slow)):
+        assert [*with_loras(*asked).lora_scales] == ["lab/ink", "lab/slow"]
     assert with_loras(replace(INK, lora_scale=-0.5), **preset).lora_scales == {}
 
 

@@ -60,10 +60,9 @@ def nothing_compiled(monkeypatch):
     monkeypatch.setattr(Compiling, "_compiled", lambda self, plain, what: plain)
 
 
-def slotted_engine(tiny, loras, **changes):
-    engine = new_engine(
-        tiny, compiled="on", pixels=64 * 64, loras=(loras["small"], loras["other"]), **changes
-    )
+def slotted_engine(tiny, loras, names=("small", "other"), **changes):
+    named = tuple(loras[name] for name in names)
+    engine = new_engine(tiny, compiled="on", pixels=64 * 64, loras=named, **changes)
     engine.load()
     return engine
 
@@ -131,6 +130,15 @@ def test_several_loras_lie_side_by_side_in_the_slot(tiny, fox, loras, nothing_co
     assert said == ["LoRAs of rank 12 need more room: blocks are compiled anew"]
     together = plain.generate(replace(fox, loras=(small, weak)), ignore)
     assert shades(plain.generate(replace(fox, loras=(small,)), ignore), together) > 8
+
+
+@pytest.mark.parametrize(("combines_loras", "rank"), [(False, 16), (True, 24)])
+def test_where_loras_combine_there_is_room_for_all_of_them_from_the_start(
+    tiny, loras, nothing_compiled, combines_loras, rank
+):
+    engine = slotted_engine(tiny, loras, ("small", "other", "large"), combines_loras=combines_loras)
+
+    assert model(engine).loras.rank == rank
 
 
 @pytest.mark.parametrize("level", OFFLOAD_LEVELS)

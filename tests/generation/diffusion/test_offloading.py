@@ -15,6 +15,7 @@ from generation.kinds import ControlLora, ImageToImage, Inpaint, Upscale
 from generation.types import Lora
 from tests.generation.engines import (
     SmallDevice,
+    computing_on_its_device,
     ignore,
     model,
     new_engine,
@@ -81,7 +82,8 @@ def test_every_offload_level_draws_the_same_pixels_for_every_kind_of_preset(
 
     for _ in range(2):  # what the first use loads, the second finds
         for kind, request in requests.items():
-            drawn = engine.generate(request, ignore)
+            with computing_on_its_device(engine):
+                drawn = engine.generate(request, ignore)
             assert same(drawn, resident.generate(request, ignore)), kind
 
     assert engine.current_offload_level == level

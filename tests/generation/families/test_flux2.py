@@ -30,6 +30,7 @@ from generation.kinds import Edit, Inpaint, TextToImage
 from generation.tokens import CHAT, TokenCounter
 from generation.types import GenerationRequest
 from tests.generation.engines import (
+    computing_on_its_device,
     drawn_by,
     ignore,
     model,
@@ -258,7 +259,8 @@ def test_every_offload_level_draws_the_same_pixels(klein, engine, lora, edited, 
 
     for _ in range(2):  # what the first use loads, the second finds
         for name, request in requests.items():
-            drawn = small.generate(request, ignore)
+            with computing_on_its_device(small):
+                drawn = small.generate(request, ignore)
             assert same(drawn, engine.generate(request, ignore)), name
 
     assert small.current_offload_level == level

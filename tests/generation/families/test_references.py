@@ -12,9 +12,10 @@ from generation.control_images import shown_to_model
 from generation.diffusion.memory import OFFLOAD_LEVELS, controlnet_bytes, read_sizes
 from generation.diffusion.offloading import layers
 from generation.errors import ModelUnavailable
-from generation.kinds import Redux, TextToImage
+from generation.kinds import CONTROL_IMAGES, Redux, TextToImage
 from tests.generation.engines import (
     alike,
+    computing_on_its_device,
     drawn_by,
     ignore,
     model,
@@ -22,7 +23,7 @@ from tests.generation.engines import (
     on_small_device,
     same,
 )
-from tests.samples import picture
+from tests.samples import noise
 
 WIDTH = 16
 
@@ -58,9 +59,15 @@ def redux(tiny, tmp_path_factory):
 
 @pytest.fixture
 def referring(fox, redux, square, tmp_path):
-    (tmp_path / "blue.png").write_bytes(picture(64, 64, colour="blue"))
-    pictures = {"control_image": square, "control_image_2": tmp_path / "blue.png"}
+    # To a random encoder, a square of another colour would be nearly the same.
+    noise(64, 64).save(tmp_path / "noise.png")
+    pictures = named([square, tmp_path / "noise.png"])
     return replace(fox, kind=Redux(redux=str(redux)), pictures=pictures)
+
+
+def named(pictures):
+    """*pictures* as those of a request."""
+    return dict(zip(CONTROL_IMAGES, pictures, strict=False))
 
 
 def drawn_by_diffusers(request, tiny, redux, pictures):
@@ -85,7 +92,8 @@ def drawn_by_diffusers(request, tiny, redux, pictures):
 def test_reference_pictures_draw_what_diffusers_draws_with_them(
     engine, referring, tiny, redux, count
 ):
-    request = replace(referring, pictures=dict(list(referring.pictures.items())[:count]))
+    all_of_them = list(referring.pictures.values())
+    request = replace(referring, pictures=named(all_of_them[:count]))
     pictures = list(shown_to_model(request).values())
     assert pictures[0].size == (96, 64)  # the whole of it, though the result is square
 
@@ -93,6 +101,9 @@ def test_reference_pictures_draw_what_diffusers_draws_with_them(
 
     expected = drawn_by_diffusers(request, tiny, redux, pictures)
     assert alike(result, replace(result, image=expected))
+    for others in (all_of_them[:1], all_of_them[1:], all_of_them):
+        drawn = engine.generate(replace(referring, pictures=named(others)), ignore)
+        assert alike(result, drawn) == (others == all_of_them[:count])
     assert result.control_map is None
     assert engine.loaded[str(redux)] > 0
 
@@ -117,6 +128,17 @@ def test_a_negative_prompt_weighs_against_the_words_and_not_the_pictures(engine,
 
     assert not same(unlike, plain)
     assert alike(engine.generate(nothing, ignore), plain)
+
+
+def test_a_cached_step_is_guessed_beside_reference_pictures_too(engine, referring):
+    seen = []
+    transformer = model(engine).text_to_image.transformer
+    hook = transformer.register_forward_pre_hook(lambda *_: seen.append(1))
+
+    engine.generate(replace(referring, step_cache_tolerance=2.0, num_inference_steps=12), ignore)
+
+    hook.remove()
+    assert 0 < len(seen) < 12
 
 
 def test_words_alone_are_drawn_as_before(engine, referring, fox):
@@ -161,7 +183,9 @@ def test_they_draw_the_same_on_every_offload_level(engine, referring, tiny, leve
     elsewhere = on_small_device(tiny, offload_level=level)
 
     for _ in range(2):  # what the first use loads, the second finds
-        assert alike(elsewhere.generate(referring, ignore), engine.generate(referring, ignore))
+        with computing_on_its_device(elsewhere):
+            drawn = elsewhere.generate(referring, ignore)
+        assert alike(drawn, engine.generate(referring, ignore))
     assert elsewhere.current_offload_level == level
 
 
