@@ -142,6 +142,7 @@ class Drafts:
             sizes = [sizes[0], sizes[0]]
             if attached:
                 attached = await self._masked(user, command, attached, canvas)
+                remarks += attached[1].remarks
                 sizes = list(attached)
         request, images = complete(
             command,
@@ -337,7 +338,8 @@ class Drafts:
         if mask is not None and not (is_other or changes.mask or changes.outpaint):
             return changes, ()
         if mask is not None and changes.mask is None:
-            old.append(await asyncio.to_thread(_stored, mask))
+            kept = await asyncio.to_thread(_stored, mask)
+            old.append(replace(kept, mask=kept.png))
         preset = self._presets.by_name.get(changes.preset or request.preset, NO_PRESET)
         changed, canvas = self._placed(changes, preset, old[0])
         return changed, tuple(await self._masked(original.user, changed, old, canvas))

@@ -13,6 +13,7 @@ from PIL import Image, ImageChops, ImageOps
 from generation.checks import SIZE_MULTIPLE
 from generation.errors import InvalidRequest
 from generation.kinds import MASK_IMAGE
+from generation.marking import difference, is_mask
 from generation.types import REGIONS, Canvas, CleanImage
 
 #: From this level on a pixel of a mask counts as white.
@@ -21,6 +22,9 @@ THRESHOLD = 128
 TOKEN = SIZE_MULTIPLE
 #: How far the shapes of a picture and its mask may differ: pixels that a program rounds away.
 SAME_SHAPE = 0.02
+#: Share of a picture that may differ from a copy of it. More are two pictures, or one that needs no
+#: mask.
+MOST_MARKED = 0.95
 
 
 def opened(png: bytes) -> Image.Image:
@@ -122,29 +126,32 @@ def widened(
 def masked(
     picture: CleanImage, mask: CleanImage | None, region_name: str | None, canvas: Canvas | None
 ) -> tuple[CleanImage, CleanImage]:
-    """A picture and the mask of what is drawn of it, of the same size.
+    """A picture and the mask of what is drawn of it, of the same size. The mask has remarks where
+    it was read in a way that nobody said.
 
     Args:
-        mask: A picture that was attached as a mask: white where to draw, or transparent there.
+        mask: A picture that was attached as a mask: white where to draw, or transparent there; or a
+            copy of *picture* that was painted on there.
         region_name: One of `REGIONS`, where no mask was attached.
         canvas: Where the picture lies in a larger one, whose rest is drawn too.
 
     Without any of them, what is transparent in *picture* is drawn.
 
     Raises:
-        InvalidRequest: Nothing says what to draw, or it is nothing; or the mask has another shape.
+        InvalidRequest: Nothing says what to draw, or it is nothing, or nearly all of a copy; or the
+            mask has another shape.
     """
-    chosen = _chosen(picture, mask, region_name)
+    chosen, remarks = _chosen(picture, mask, region_name)
     if chosen is None and canvas is None:
         raise InvalidRequest(
             "this preset draws a part of your picture: say which, with --mask left (or another"
-            " side, corner or center), with a second picture that is white where to draw, or with"
-            " a PNG that is transparent there",
+            " side, corner or center), with the same picture painted over there as a second one,"
+            " with a mask that is white there, or with a PNG that is transparent there",
             field=MASK_IMAGE,
         )
     if canvas is None:
         assert chosen is not None
-        return picture, _clean(chosen)
+        return picture, _clean(chosen, remarks)
     with Image.open(io.BytesIO(picture.png), formats=["PNG"]) as file:
         inner = laid(file.convert("RGB"), canvas.inner_width, canvas.inner_height)
     right = canvas.width - canvas.left - inner.width
@@ -155,31 +162,76 @@ def masked(
         small = laid(chosen, inner.width, inner.height, Image.Resampling.NEAREST)
         placed.paste(small, (canvas.left, canvas.top))
         around = ImageChops.lighter(around, placed)
-    return _clean(whole), _clean(around)
+    return _clean(whole), _clean(around, remarks)
 
 
 def _chosen(
     picture: CleanImage, mask: CleanImage | None, region_name: str | None
-) -> Image.Image | None:
-    """The mask that was given in one way or another, of the size of *picture*; None without one."""
+) -> tuple[Image.Image | None, tuple[str, ...]]:
+    """The mask that was given in one way or another, of the size of *picture*, and remarks about
+    it; None without one."""
     if mask is None:
         if region_name is not None:
-            return region(region_name, picture.width, picture.height)
-        return None if picture.mask is None else opened(picture.mask)
+            return region(region_name, picture.width, picture.height), ()
+        return None if picture.mask is None else opened(picture.mask), ()
     if abs(mask.width * picture.height / (mask.height * picture.width) - 1) > SAME_SHAPE:
         raise InvalidRequest(
-            f"the mask is {mask.width} × {mask.height} pixels and the picture {picture.width} ×"
-            f" {picture.height}: send a mask of the same shape",
+            f"the second picture is {mask.width} × {mask.height} pixels and the first"
+            f" {picture.width} × {picture.height}: send a mask, or a copy that you painted on, of"
+            " the same shape",
             field=MASK_IMAGE,
         )
-    given = opened(mask.png if mask.mask is None else mask.mask)
+    holes = _new_holes(picture, mask)
+    if holes is None:
+        first, second = (
+            Image.open(io.BytesIO(each.png), formats=["PNG"]) for each in (picture, mask)
+        )
+        with first, second:
+            if not is_mask(second, first):
+                return _marked(first, second)
+    given = opened(mask.png) if holes is None else holes
     if is_empty(given):
         raise InvalidRequest(
             "the mask is black all over, so there is nothing to draw: make it white where to draw",
             field=MASK_IMAGE,
         )
-    return given.resize((picture.width, picture.height), Image.Resampling.NEAREST)
+    return given.resize((picture.width, picture.height), Image.Resampling.NEAREST), ()
 
 
-def _clean(image: Image.Image) -> CleanImage:
-    return CleanImage(encoded(image), image.width, image.height)
+def _new_holes(picture: CleanImage, mask: CleanImage) -> Image.Image | None:
+    """What is transparent in *mask*; None where nothing is that is not so in *picture* too, as in a
+    copy of it."""
+    if mask.mask is None:
+        return None
+    holes = opened(mask.mask)
+    if picture.mask is None:
+        return holes
+    known = opened(picture.mask).resize(holes.size, Image.Resampling.NEAREST)
+    return None if is_empty(ImageChops.subtract(holes, known)) else holes
+
+
+def _marked(first: Image.Image, second: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+    """The mask of what differs between a picture and the copy *second* of it, and the remark."""
+    marked = difference(first, second)
+    share = marked.histogram()[255] / (marked.width * marked.height)
+    if not share:
+        raise InvalidRequest(
+            "your two pictures differ nowhere, so there is nothing to draw: paint over what to draw"
+            " anew in the second one, in a colour that stands out",
+            field=MASK_IMAGE,
+        )
+    if share > MOST_MARKED:
+        raise InvalidRequest(
+            f"your two pictures differ in {round(100 * share)} % of their area, which leaves"
+            " nothing to keep:"
+            " send the same picture twice, the second one painted over where to draw anew, or a"
+            " mask in black and white",
+            field=MASK_IMAGE,
+        )
+    return marked, (
+        f"Drawn anew where your two pictures differ: {max(1, round(100 * share))} % of them.",
+    )
+
+
+def _clean(image: Image.Image, remarks: tuple[str, ...] = ()) -> CleanImage:
+    return CleanImage(encoded(image), image.width, image.height, remarks)

@@ -93,7 +93,9 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         images=locale_str("How many pictures"),
         control_image=locale_str("A picture to draw from: PNG, JPEG or WebP"),
         control_image_2=locale_str("Another picture, for a preset that takes several"),
-        mask_image=locale_str("Where to draw in it: a picture that is white there"),
+        mask_image=locale_str(
+            "Where to draw in it: a picture that is white there, or the same one painted over there"
+        ),
         mask=locale_str("The part of the picture to draw anew"),
         outpaint=locale_str("How far to continue the picture over its edges, such as 25%"),
         strength=locale_str(

@@ -55,7 +55,8 @@ class EditArguments(NextPictures, DrawArguments):
         None,
         min_length=4,
         description="To draw a part of the picture alone: another one of the same shape that is"
-        " white where to draw, in base64. `mask` names a part in words",
+        " white where to draw, or a copy that is painted over there, in base64. `mask` names a part"
+        " in words",
         json_schema_extra={"contentEncoding": "base64"},
     )
 

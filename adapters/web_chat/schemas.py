@@ -28,7 +28,7 @@ from generation.kinds import CONTROL_IMAGES
 MASK_IMAGE = Field(
     None,
     description="With a preset that inpaints: a picture of the same shape that is white, or"
-    " transparent, where to draw",
+    " transparent, where to draw; or a copy of the picture that is painted over there",
 )
 
 

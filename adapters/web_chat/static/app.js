@@ -236,7 +236,7 @@ async function send(text, shown = text) {
     if (!composer.text) composer.text = text;
     const wait = error.retryAfter && error.status === 429 ? ` ${t`Try again in ${duration(error.retryAfter)}.`}` : "";
     composer.notice(error.message + wait, error);
-    if (error.field === "mask_image" && options.image) options.paint();
+    if (error.field === "mask_image" && options.image && !taken.mask) options.paint();
     if (error.field === "control_image" && !options.image) openPanel("options", true, { focus: false });
   }
 }

@@ -32,9 +32,20 @@ export function showReading(name) {
     el("div", { class: "attachment-text" }, el("strong", { text: name })));
 }
 
+/** How many pictures after *image* *preset* takes; one that inpaints a copy to see where, unless a mask is painted. */
+function spare(image, preset) {
+  return preset.mask_feather === null ? Math.max(0, preset.pictures - 1) : Number(!image?.mask);
+}
+
 /** The pictures after *image* that *preset* takes. */
 export function nextOf(image, preset) {
-  return (image?.next ?? []).slice(0, Math.max(0, preset.pictures - 1));
+  return (image?.next ?? []).slice(0, spare(image, preset));
+}
+
+/** What a message has beside *image*: the pictures after it, and its mask. */
+export function beside(image, preset) {
+  const next = nextOf(image, preset);
+  return preset.mask_feather === null ? { next: named(next) } : { next: {}, mask: (image?.mask ?? next[0])?.url };
 }
 
 /** The pictures *next* by the names that the API has for them. */
@@ -59,20 +70,21 @@ export function showPicture(image, preset, { onRemove, onChoose, onUse, onPaint,
   // The map of another preset is not shown for this one.
   const { map, isWaiting, error, remarks = [] } = image.preset === preset.name ? image : { isWaiting: true };
   const takesMask = preset.mask_feather !== null;
+  const others = () => nextOf(image, preset).map((each, index) => figure(
+    el("button", { type: "button", class: "masked", "aria-label": t`Remove picture ${index + 2}`, onclick: () => onRemoveNext(index) },
+      el("img", { src: each.url, alt: t`Control image: ${each.name}`, draggable: "false" })), t`Picture ${index + 2}`));
   const figures = (place) => (takesMask && image.width !== null
-    ? [figure(masked(image, preset, onPaint), image.mask ? t("What is drawn anew") : t("Your picture"))]
+    ? [figure(masked(image, preset, onPaint), image.mask ? t("What is drawn anew") : t("Your picture")), ...others()]
     : [
       image.width === null ? figure(el("span", { class: "haze" }), t("Your picture"), "none")
         : figure(pictured(image, place, crop), crop ? t("What is kept") : t("Your picture")),
-      ...nextOf(image, preset).map((each, index) => figure(
-        el("button", { type: "button", class: "masked", "aria-label": t`Remove picture ${index + 2}`, onclick: () => onRemoveNext(index) },
-          el("img", { src: each.url, alt: t`Control image: ${each.name}`, draggable: "false" })), t`Picture ${index + 2}`)),
+      ...others(),
       preset.needs_image && (map
         ? figure(el("img", { src: map, class: "map", alt: t("Control map") }), preset.controlnet ? t("What it follows") : t("What it starts from"))
         : figure(el("span", { class: "haze" }), isWaiting ? t("Looking…") : t("No map"), isWaiting ? "waiting" : "none")),
     ]);
-  const mayAdd = image.width !== null && nextOf(image, preset).length + 1 < preset.pictures;
-  const add = { type: "button", text: t("Add a picture"), onclick: onAdd };
+  const mayAdd = image.width !== null && nextOf(image, preset).length < spare(image, preset);
+  const add = { type: "button", text: takesMask ? t("Add a copy that you painted on") : t("Add a picture"), onclick: onAdd };
   const use = preset.needs_image ? t`for the preset ${preset.name}` : t`the preset ${preset.name} takes no picture`;
   const focused = document.activeElement;
   $("attachment").replaceChildren(

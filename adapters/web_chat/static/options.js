@@ -5,7 +5,7 @@
 
 import { $, debounce, duration, el, icon, plural } from "./dom.js";
 import { api } from "./api.js";
-import { named, nextOf, showPicture, showReading } from "./attachment.js";
+import { beside, named, nextOf, showPicture, showReading } from "./attachment.js";
 import { Choices } from "./choices.js";
 import { sampleOf } from "./conversation.js";
 import { kept } from "./cropping.js";
@@ -168,9 +168,7 @@ export class Options {
 
   /** The options and the picture for a message; options that were lent leave with it. */
   take() {
-    const mask = this.preset.mask_feather === null ? undefined : this.image?.mask?.url;
-    const next = named(nextOf(this.image, this.preset));
-    const taken = { chosen: this.#meant, image: this.image, next, mask, lent: this.#leave() };
+    const taken = { chosen: this.#meant, image: this.image, ...beside(this.image, this.preset), lent: this.#leave() };
     this.set({});
     return taken;
   }

@@ -74,13 +74,38 @@ async def test_a_mask_is_said_attached_or_cut_out(service, typed, attached, box)
     assert (drawn[~outside] != kept[~outside]).any()
 
 
+async def test_a_copy_that_was_painted_on_says_where_and_again_keeps_that(service):
+    copy = noise(96, 80)
+    copy.paste((40, 250, 40), (60, 50, 80, 70))
+
+    job = await service.submit(
+        Source(ADA), parse("a fox --steps 3"), [file(noise(96, 80)), file(copy, "JPEG")]
+    )
+    await finished(job)
+    again = await service.again(Source(ADA), job.id, ImagineCommand("a hat", outpaint="right:50%"))
+    await finished(again)
+
+    assert drawn_below(job) == pytest.approx((59, 49, 81, 71), abs=3)
+    (share,) = [each for each in job.remarks if "differ" in each]
+    assert share == "Drawn anew where your two pictures differ: 9 % of them."
+    assert job.request.preset == "inpaint"
+    assert opened(again.request.pictures["mask_image"]).getpixel((70, 60)) == (255, 255, 255)
+    assert not [each for each in again.remarks if "differ" in each]
+
+
 @pytest.mark.parametrize(
     ("typed", "attached", "sentence"),
     [
         (FOX, [picture()], "draws a part of your picture: say which, with --mask left"),
         (FOX, [], "needs the picture of which a part is drawn: attach"),
         (FOX, [picture(), mask(96, 96)], "the mask is black all over, so there is nothing to draw"),
-        (FOX, [picture(), mask(96, 48, (0, 0, 9, 9))], "send a mask of the same shape"),
+        (
+            FOX,
+            [picture(), mask(96, 48, (0, 0, 9, 9))],
+            "or a copy that you painted on, of the same",
+        ),
+        (FOX, [picture(), picture(48, 48)], "your two pictures differ nowhere, so there is"),
+        (FOX, [picture(), file(noise(96, 96))], "differ in 97 % of their area, which leaves"),
         (FOX, [picture()] * 3, "takes a picture and a mask, not 3 pictures"),
         (
             "a fox --preset redraw",

@@ -29,7 +29,7 @@ async def attach_noise(page):
 
 
 async def open_editor(page):
-    await page.locator("#attachment .paint").click()
+    await page.locator("#attachment .paint").first.click()
     stage = page.locator(".mask-stage")
     await expect(stage).to_be_visible()
     return await stage.bounding_box()
@@ -116,3 +116,24 @@ async def test_a_finger_paints_and_what_is_added_at_the_edges_is_chosen(painting
     assert mask.getpixel((40 + 85, 24 + 48)) == 255
     assert mask.getpixel((40 + 20, 24 + 48)) == 0
     assert mask.getpixel((5, 5)) == 255
+
+
+async def test_a_copy_that_was_painted_on_elsewhere_is_added_and_shows_where(painting):
+    copy = noise(160, 96)
+    copy.paste((40, 250, 40), (100, 50, 140, 80))
+    page = await painting.page()
+    await ready(page)
+    await attach_noise(page)
+    await page.fill("#message", FOX)
+
+    async with page.expect_file_chooser() as chooser:
+        await page.get_by_role("button", name="Add a copy that you painted on").first.click()
+    await (await chooser.value).set_files(
+        {"name": "copy.jpg", "mimeType": "image/jpeg", "buffer": file(copy, "JPEG")}
+    )
+    await expect(page.get_by_role("button", name="Remove picture 2").first).to_be_visible()
+    await say(page, FOX)
+    await expect(pictures(page)).to_have_count(1)
+
+    assert (await mask_of(painting)).getbbox() == pytest.approx((99, 49, 141, 81), abs=4)
+    await expect(page.get_by_text("Drawn anew where your two pictures differ")).to_be_visible()
