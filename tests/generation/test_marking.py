@@ -84,9 +84,11 @@ def test_what_was_painted_is_found_after_it_was_saved_as_jpeg(
 
     assert mask.size == picture.size
     assert set(np.unique(np.asarray(mask))) == {0, 255}
-    assert overlap(mask, meant) > 0.65
-    inside = (np.asarray(meant) > 0) & ~(np.asarray(mask) > 0)
-    assert inside.sum() < 0.1 * (np.asarray(meant) > 0).sum(), "what is meant is drawn"
+    assert overlap(mask, meant) > 0.7
+    left_out = (np.asarray(meant) > 0) & ~(np.asarray(mask) > 0)
+    # A scribble leaves corners free at its turns.
+    most = 0.3 if shape == "scribble" else 0
+    assert left_out.sum() <= most * (np.asarray(meant) > 0).sum(), "what is meant is drawn"
 
 
 @settings(max_examples=examples(10), deadline=None)
