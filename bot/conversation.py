@@ -10,7 +10,15 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
-from bot import expansion_talk, link_talk, loras, remaking, replies, series_talk, showcase
+from bot import (
+    expansion_talk,
+    link_talk,
+    loras,
+    remaking,
+    replies,
+    series_talk,
+    showcase,
+)
 from bot.above import with_picture_above
 from bot.commands import (
     WITH_PICTURES,
@@ -55,17 +63,17 @@ from bot.commands import (
     UpscaleCommand,
     VaryCommand,
     VoteCommand,
-    completed,
     courtesy_in,
     parse,
     read_filter,
     series_of,
+    with_options,
 )
 from bot.commands.message import as_id
 from bot.commands.vocabulary import EXAMPLE_ID
 from bot.commands.words import words_of
 from bot.editing import edited, meant
-from bot.examples import NothingKnown, cannot_be_drawn, examples
+from bot.examples import NothingKnown, cannot_be_drawn, comes_to_nothing, examples
 from bot.inspection import told
 from bot.jobs import Job
 from bot.languages import ENGLISH, Language
@@ -266,7 +274,7 @@ async def converse(
             raise InvalidRequest(
                 "a picture goes with a prompt: say what to draw from it", field="control_image"
             )
-        if not pictures and _comes_to_nothing(service, said, command):
+        if not pictures and comes_to_nothing(service.about, said, command):
             reply = Reply(cannot_be_drawn(source.language), choices=_examples(service))
             kind = "help"
         else:
@@ -495,17 +503,6 @@ async def _answered(service: Service, source: Source, command: AnswerCommand) ->
         raise
 
 
-def _comes_to_nothing(service: Service, said: str | Command, command: Command) -> bool:
-    """Whether *command*, as a person has said it, asks for pictures of which the model knows
-    nothing at all: an answer as in a conversation, where programs have an error."""
-    if not isinstance(said, str | PromptCommand):
-        return False
-    members = command.members if isinstance(command, SeriesCommand) else ()
-    drawn: list[Command] = [each.command for each in members] or [command]
-    can_draw = service.about.can_draw
-    return all(isinstance(each, ImagineCommand) and not can_draw(each.prompt) for each in drawn)
-
-
 def _examples(service: Service) -> tuple[Choice, ...]:
     return examples(service.about, service.presets, service.config.model.default_preset)
 
@@ -573,24 +570,6 @@ async def _history(service: Service, source: Source, words: str, page: int) -> R
     text = replies.history(found.jobs, words, page, has_more, say, is_filtered=is_filtered)
     jobs = tuple(found.jobs)
     return Reply(text, jobs=jobs, has_more=has_more, page=page, words=words)
-
-
-def with_options(command: Command, options: ImagineCommand) -> Command:
-    """*command*, with options that it leaves open taken from *options*, if it draws anything."""
-    if isinstance(command, SeriesCommand):
-        members = [
-            replace(
-                each,
-                command=(
-                    completed(each.command, options)
-                    if isinstance(each.command, ImagineCommand)
-                    else each.command
-                ),
-            )
-            for each in command.members
-        ]
-        return SeriesCommand(tuple(members))
-    return completed(command, options) if isinstance(command, ImagineCommand) else command
 
 
 def _kind(command: Command) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bot.commands import Command, ImagineCommand, PromptCommand, SeriesCommand
 from bot.languages import Language
 from bot.views import About, Choice
 from generation.errors import InvalidRequest
@@ -43,6 +44,18 @@ def check_known(about: About, request: GenerationRequest) -> None:
         f"the model knows no word of “{shown}”, so nothing was drawn, and nothing charged:"
         f" try “{first}” or “{second}”",
         field="prompt",
+    )
+
+
+def comes_to_nothing(about: About, said: str | Command, command: Command) -> bool:
+    """Whether *command*, as a person has *said* it, asks for pictures of which the model knows
+    nothing at all: an answer as in a conversation, where programs have an error."""
+    if not isinstance(said, str | PromptCommand):
+        return False
+    members = command.members if isinstance(command, SeriesCommand) else ()
+    drawn: list[Command] = [each.command for each in members] or [command]
+    return all(
+        isinstance(each, ImagineCommand) and not about.can_draw(each.prompt) for each in drawn
     )
 
 

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bot.commands import ImagineCommand, SeriesCommand
-from bot.conversation import understood, with_options
+from bot.commands import ImagineCommand, SeriesCommand, with_options
+from bot.conversation import understood
 from bot.drafts import ToBeAttached
 from bot.service import Service
 from bot.source import Source

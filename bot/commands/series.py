@@ -17,6 +17,7 @@ from itertools import product
 from bot.commands.vocabulary import (
     MAX_SERIES,
     AgainCommand,
+    Command,
     CommandError,
     ImagineCommand,
     Member,
@@ -66,6 +67,24 @@ def completed(command: ImagineCommand, options: ImagineCommand) -> ImagineComman
         for name in ("width", "height", "aspect_ratio"):
             chosen.pop(name, None)
     return ImagineCommand(command.prompt, **{**chosen, **said})
+
+
+def with_options(command: Command, options: ImagineCommand) -> Command:
+    """*command*, with options that it leaves open taken from *options*, if it draws anything."""
+    if isinstance(command, SeriesCommand):
+        members = [
+            replace(
+                each,
+                command=(
+                    completed(each.command, options)
+                    if isinstance(each.command, ImagineCommand)
+                    else each.command
+                ),
+            )
+            for each in command.members
+        ]
+        return SeriesCommand(tuple(members))
+    return completed(command, options) if isinstance(command, ImagineCommand) else command
 
 
 def escaped(prompt: str) -> str:
