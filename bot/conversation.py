@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from bot import (
+    catalogue,
     expansion_talk,
     link_talk,
     loras,
@@ -45,6 +46,7 @@ from bot.commands import (
     LinkCommand,
     LorasCommand,
     Member,
+    ModelsCommand,
     MyDataCommand,
     OpinionCommand,
     PreferCommand,
@@ -408,6 +410,8 @@ async def _answer(
             return Reply(replies.presets(service.presets, service.config.model.default_preset, say))
         case LorasCommand():
             return Reply(loras.listing(service.offered.loras, say))
+        case ModelsCommand():
+            return Reply(catalogue.listing(await service.catalogue.models(), say))
         case QuotaCommand():
             return Reply(replies.quota(await service.quota(source.user, source.origin), say))
         case QueueCommand():

@@ -71,7 +71,7 @@ class Engines:
         self._standstill = standstill
         self._database = database
         self._model = model
-        self._seconds_name = f"seconds to load: {model}"
+        self._seconds_name = loading_time_of(model)
         self._on_change = on_change
         self._clock = clock
         self._ready: set[Executor] = set()
@@ -311,6 +311,11 @@ class Engines:
     async def _keep(self, name: str, value: str | None) -> None:
         with suppress(StorageTrouble):  # nothing that drawing waits for
             await self._database.write(partial(switches.write, name=name, value=value))
+
+
+def loading_time_of(model: str) -> str:
+    """Name of the value that says how many seconds *model* takes to load."""
+    return f"seconds to load: {model}"
 
 
 def lost_engines(db: sqlite3.Connection) -> list[str]:

@@ -211,6 +211,8 @@ class KnownModel(Section):
     Its numbers are the defaults of ``[model]``.
 
     Attributes:
+        description: One line for people, who see it among the models.
+        license_name: The name of its licence, likewise.
         license: Page of the licence that the operator must accept; None where the licence asks
             nothing of a bot's operator.
         gated: Whether the Hub asks for a token that has been given access.
@@ -219,6 +221,8 @@ class KnownModel(Section):
         loras: LoRAs that were made for it.
     """
 
+    description: str = ""
+    license_name: str = ""
     license: str | None = None
     gated: bool = False
     runs_on: str = "a large graphics card"

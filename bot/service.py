@@ -20,6 +20,7 @@ from bot.administration import CANCELLED, DRAINING, Administration
 from bot.admission import Admission
 from bot.answers import Answers
 from bot.attachments import Attachments
+from bot.catalogue import Catalogue
 from bot.commands import ImagineCommand, Variation
 from bot.config import Config
 from bot.dashboard import Dashboard
@@ -93,6 +94,7 @@ class Service:
         about: Introduction of the loaded model.
         admin: The acts of admins.
         offered: Presets and LoRAs as they are now.
+        catalogue: The models that they draw with.
         metrics: Counts of what has happened.
         lookups: Jobs and their files, for those who may see them.
         selves: The accounts that people have joined.
@@ -224,6 +226,7 @@ class Service:
             self.admin,
             self.submit,
         )
+        self.catalogue = Catalogue(config, self.offered, lambda: self._worker.loaded, database)
         self.linking = Linking(database, self._ledger, self.selves, self._admission.leaving, now)
         self.shown = Shown()
         self.review = Reviewing(

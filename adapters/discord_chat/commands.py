@@ -34,6 +34,7 @@ from bot.commands import (
     ImagineCommand,
     InspectCommand,
     LorasCommand,
+    ModelsCommand,
     PromptCommand,
     QueueCommand,
     QuotaCommand,
@@ -345,6 +346,13 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
     )
     async def loras(interaction: Interaction) -> None:
         await tell_at_once(interaction, LorasCommand())
+
+    @group.command(
+        name=locale_str("models"),
+        description=locale_str("Lists the models that pictures are drawn with"),
+    )
+    async def models(interaction: Interaction) -> None:
+        await tell_at_once(interaction, ModelsCommand())
 
     @group.command(
         name=locale_str("settings"),

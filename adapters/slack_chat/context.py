@@ -451,6 +451,7 @@ class Context:
                 await service.own_settings.of(user),
                 service.presets,
                 service.config.model.default_preset,
+                await service.catalogue.models(),
                 why_not=service.state.said(place.say),
                 say=place.say,
                 shows_pictures=shows_pictures,

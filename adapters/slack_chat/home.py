@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from adapters.slack_chat.blocks import (
@@ -13,7 +13,8 @@ from adapters.slack_chat.blocks import (
     section,
     text_message,
 )
-from bot import replies, welcomes
+from bot import catalogue, replies, welcomes
+from bot.catalogue import ListedModel
 from bot.jobs import Job, JobStatus
 from bot.languages import ENGLISH, Language
 from bot.ledger import QuotaStatus
@@ -32,6 +33,7 @@ def home(
     own: Mapping[str, Any],
     presets: Mapping[str, Preset],
     default: str,
+    models: Iterable[ListedModel] = (),
     *,
     why_not: str = "",
     shows_pictures: bool = True,
@@ -77,6 +79,8 @@ def home(
         _header(say("Presets")),
         *text_message(replies.presets(presets, default, say))[1],
     ]
+    if listed := catalogue.listing(models, say):
+        blocks += [_header(say("Models")), *text_message(listed)[1]]
     return {"type": "home", "blocks": blocks[:100]}
 
 

@@ -14,7 +14,7 @@ from bot.jobs import Job, JobStatus
 from bot.languages import Language
 
 #: Replies from which people look further around.
-SIGNPOSTS = frozenset({"help", "presets", "queue", "quota", "thanks"})
+SIGNPOSTS = frozenset({"help", "models", "presets", "queue", "quota", "thanks"})
 #: Jobs that a queue offers to cancel.
 MAX_CANCELLED = 5
 

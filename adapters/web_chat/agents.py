@@ -13,13 +13,13 @@ import anyio
 from pydantic import Field
 
 from adapters.web_chat.drawing import imagine
-from adapters.web_chat.facts import list_presets
+from adapters.web_chat.facts import list_models, list_presets
 from adapters.web_chat.fields import Body, PictureNumber, Prompt
 from adapters.web_chat.jobs import MAX_ROW
 from adapters.web_chat.schemas import NextPictures, OptionsBody
 from adapters.web_chat.sharing import Web
 from adapters.web_chat.views import JobView
-from bot import loras, replies, sentences
+from bot import catalogue, loras, replies, sentences
 from bot.commands import AgainCommand, CancelCommand, Command, HistoryFilter
 from bot.commands.history import narrowed
 from bot.conversation import converse
@@ -179,10 +179,12 @@ async def _history(web: Web, source: Source, arguments: HistoryArguments, report
 
 async def _presets(web: Web, source: Source, arguments: PresetsArguments, report: Report) -> Found:
     told = await list_presets(web, source)
+    models = await list_models(web, source)
     text = replies.presets(web.service.presets, told.default)
     if listed := web.service.offered.loras:
         text += f"\n\n{loras.listing(listed)}"
-    return Found(text, told.model_dump(mode="json"))
+    text += f"\n\n{catalogue.listing(await web.service.catalogue.models())}"
+    return Found(text, {**told.model_dump(mode="json"), **models.model_dump(mode="json")})
 
 
 TOOLS = (
@@ -220,8 +222,8 @@ TOOLS = (
     Tool(
         "presets",
         "Ways of drawing",
-        "List the presets: ways of making pictures, and which of them start from a picture; and the"
-        " LoRAs that may be added.",
+        "List the presets: ways of making pictures, and which of them start from a picture; the"
+        " LoRAs that may be added; and the models that they draw with.",
         PresetsArguments,
         _presets,
         is_read_only=True,

@@ -17,6 +17,8 @@ from adapters.web_chat.views import (
     HealthView,
     JobView,
     LoraView,
+    ModelsView,
+    ModelView,
     PresetsView,
     PresetView,
     QuotaView,
@@ -98,6 +100,7 @@ async def get_status(web: TheWeb, source: Asker, request: Request) -> StatusView
 async def list_presets(web: TheWeb, source: Asker) -> PresetsView:
     model = web.config.model
     samples = await samples_there_are(web)
+    models = web.service.catalogue.names()
     return PresetsView(
         presets=[
             PresetView(
@@ -115,6 +118,7 @@ async def list_presets(web: TheWeb, source: Asker) -> PresetsView:
                 preprocessor=next(iter(preset.kind.control_maps), "none"),
                 strength=flat_values(preset.kind)["strength"],
                 **of_controlnet(preset.kind),
+                model=models[preset.name],
                 enlarges=preset.kind.enlargement,
                 num_inference_steps=preset.num_inference_steps or model.num_inference_steps,
                 guidance_scale=model.guidance_scale
@@ -130,6 +134,16 @@ async def list_presets(web: TheWeb, source: Asker) -> PresetsView:
         default=await _default_preset(web, source.user),
         loras=await _loras(web, source),
     )
+
+
+@router.get("/api/models", summary="Models that presets draw with", responses=responses(503))
+async def list_models(web: TheWeb, source: Asker) -> ModelsView:
+    say = source.language
+    listed = await web.service.catalogue.models()
+    models = [ModelView.model_validate(each, from_attributes=True) for each in listed]
+    for each in models:
+        each.description = each.description and say(each.description)
+    return ModelsView(models=models)
 
 
 @router.get(

@@ -335,6 +335,7 @@ class PresetView(BaseModel):
     )
     control_guidance_start: Numbers | None = Field(description="Null without a ControlNet")
     control_guidance_end: Numbers | None = Field(description="Null without a ControlNet")
+    model: str = Field(description="Name of the model that it draws with; see /api/models")
     enlarges: int | None = Field(
         description="How many times larger than the attached picture the result is; null where the"
         " size is chosen"
@@ -355,6 +356,26 @@ class LoraView(BaseModel):
     max_lora_scale: float
     trigger_words: list[str] = Field(description="Added to a prompt that lacks them")
     sample: str | None = Field(description="Address of a picture made with it; null without")
+
+
+class ModelView(BaseModel):
+    name: str
+    description: str
+    license_name: str = Field(description="Empty where nobody says it")
+    license_page: str = Field(description="Empty where it is not known")
+    presets: list[str] = Field(description="Presets that draw with it")
+    num_inference_steps: int = Field(description="Where neither you nor the preset says them")
+    width: int
+    height: int
+    is_default: bool = Field(description="Whether it draws where no preset is asked for")
+    is_loaded: bool = Field(description="Whether its weights are in memory")
+    seconds_to_load: float | None = Field(
+        description="About as long as that takes; null where nobody has measured it"
+    )
+
+
+class ModelsView(BaseModel):
+    models: list[ModelView]
 
 
 class PresetsView(BaseModel):

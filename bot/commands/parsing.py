@@ -46,6 +46,7 @@ from bot.commands.vocabulary import (
     InspectCommand,
     LinkCommand,
     LorasCommand,
+    ModelsCommand,
     MyDataCommand,
     PreferCommand,
     PresetsCommand,
@@ -84,6 +85,7 @@ _ALIASES = {"favorite": "favourite"}
 _ALONE: dict[str, Command] = {
     "presets": PresetsCommand(),
     "loras": LorasCommand(),
+    "models": ModelsCommand(),
     "quota": QuotaCommand(),
     "queue": QueueCommand(),
 }
@@ -181,7 +183,9 @@ def _read_verb(message: Message) -> Command | None:
     match message.verb:
         case "queue" | "help" if len(words) > 1:
             return None
-        case "presets" | "loras" | "quota" | "queue" as verb:
+        case "models" if words:  # on a catwalk
+            return None
+        case "presets" | "loras" | "models" | "quota" | "queue" as verb:
             message.refuse(words)
             return _ALONE[verb]
         case "help":

@@ -21,6 +21,7 @@ class Verb(NamedTuple):
 VERBS: tuple[Verb, ...] = (
     Verb("presets", "Lists the presets."),
     Verb("loras", "Lists the LoRAs that --lora takes, with their weights."),
+    Verb("models", "Lists the models that pictures are drawn with, and the presets of each."),
     Verb(
         "history [words] [favourites] [by:PRESET] [since:DAY] [until:DAY] [on:DAY] [--page 2]",
         "Lists your pictures, or only those with these words in the prompt, your favourites, those"

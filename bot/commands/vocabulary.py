@@ -142,6 +142,11 @@ class LorasCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelsCommand:
+    """List the models that pictures are drawn with."""
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryCommand:
     """List the person's pictures, or only those that *words* ask for: words of the prompt, and
     filters (see `bot.commands.history`), or an id. Pages count from 1."""
@@ -475,6 +480,7 @@ Command = (
     | (ShowCommand | HowCommand | HistoryCommand | CancelCommand | DeleteCommand)
     | (ReportCommand | ThanksCommand | OpinionCommand | FavouriteCommand)
     | (ShareCommand | VoteCommand | SendCommand)
-    | (PresetsCommand | LorasCommand | QuotaCommand | QueueCommand | SettingsCommand | HelpCommand)
+    | (PresetsCommand | LorasCommand | ModelsCommand | QuotaCommand | QueueCommand)
+    | (SettingsCommand | HelpCommand)
     | (InspectCommand | MyDataCommand | LinkCommand | UnlinkCommand | AdminCommand)
 )

@@ -97,6 +97,12 @@ def test_naming_a_model_brings_its_steps_guidance_size_and_presets(
     assert all("demo/" not in str(preset) for preset in config.presets.values())
 
 
+def test_every_known_model_is_described_and_has_a_licence():
+    for name, model in load_config(SHIPPED).models.items():
+        assert model.description, name
+        assert model.license_name, name
+
+
 def test_flux_dev_has_a_preset_of_every_kind_and_seven_over_one_controlnet(monkeypatch):
     presets = shipped(monkeypatch, DEV).presets
 

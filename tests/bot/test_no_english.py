@@ -35,6 +35,7 @@ TALK = [
     "presets",
     "presets canny",
     "loras",
+    "models",
     "quota",
     "queue",
     "history",
@@ -115,7 +116,7 @@ KNOWN = {
 } | {
     *("control", "start", "end", "guidance"),
     *("left", "right", "top", "bottom", "center"),
-    *("web", "ada", "id", "xx", "reset", "yes", "no", "export", "delete", "page"),
+    *("demo", "web", "ada", "id", "xx", "reset", "yes", "no", "export", "delete", "page"),
     *(
         "square",
         "portrait",

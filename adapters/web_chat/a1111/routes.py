@@ -14,7 +14,7 @@ from adapters.web_chat.a1111.wishes import PictureBody, SettingsBody, TextBody
 from adapters.web_chat.answers import Answer, Wish
 from adapters.web_chat.bodies import BodyRoute
 from adapters.web_chat.openai import refusals
-from adapters.web_chat.openai.wishes import MODEL, model_of, preset_of, redrawing_preset
+from adapters.web_chat.openai.wishes import MODEL, models_of, preset_of, redrawing_preset
 from adapters.web_chat.pictures import read
 from adapters.web_chat.repeats import RETRIES
 from adapters.web_chat.security import A1111
@@ -72,10 +72,10 @@ async def set_options(web: TheWeb, source: Asker, body: SettingsBody) -> None:
 
 @router.get("/sd-models")
 async def list_models(web: TheWeb, source: Asker) -> list[dict[str, Any]]:
-    names = [MODEL, *(model_of(preset) for preset in web.service.presets.values())]
+    """What may be chosen, each with the model that draws then for a file."""
     return [
-        {"title": name, "model_name": name, "hash": None, "sha256": None, "filename": name}
-        for name in names
+        {"title": name, "model_name": name, "hash": None, "sha256": None, "filename": weights}
+        for name, weights in models_of(web.service).items()
     ]
 
 

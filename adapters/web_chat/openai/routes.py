@@ -15,7 +15,7 @@ from adapters.web_chat.openai.wishes import (
     VARIATION,
     GenerationBody,
     WishBody,
-    model_of,
+    models_of,
     preset_of,
     redrawing_preset,
 )
@@ -31,14 +31,14 @@ router = APIRouter(prefix=OPENAI, route_class=BodyRoute, include_in_schema=False
 
 @router.get("/models")
 async def list_models(web: TheWeb, source: Asker) -> dict[str, object]:
-    names = [MODEL, *(model_of(preset) for preset in web.service.presets.values())]
-    return {"object": "list", "data": [_model(name) for name in names]}
+    return {"object": "list", "data": [_model(*each) for each in models_of(web.service).items()]}
 
 
 @router.get("/models/{model}")
 async def get_model(web: TheWeb, source: Asker, model: str) -> dict[str, object]:
     preset_of(web.service, model)
-    return _model(model)
+    known = models_of(web.service)
+    return _model(model, known.get(model, known[MODEL]))
 
 
 @router.post("/images/generations")
@@ -117,5 +117,6 @@ def _answer(
     return Answer(web, wish, teller.as_json)
 
 
-def _model(name: str) -> dict[str, object]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "fluxbot"}
+def _model(name: str, weights: str) -> dict[str, object]:
+    """A model as OpenAI tells of it, and what draws for it, as vLLM does in ``root``."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": "fluxbot", "root": weights}

@@ -116,6 +116,14 @@ def model_of(preset: Preset) -> str:
     return f"{MODEL}:{preset.name}"
 
 
+def models_of(service: Service) -> dict[str, str]:
+    """What may be asked for, and the name of the model that draws then."""
+    names = service.catalogue.names()
+    default = names.get(service.config.model.default_preset, "")
+    presets = {model_of(each): names[each.name] for each in service.presets.values()}
+    return {MODEL: default, **presets}
+
+
 def redrawing_preset(service: Service, model: str, *, has_mask: bool, edits: bool = False) -> str:
     """The name of the preset that draws over a picture where *model* is asked for it; with a mask,
     over a part of it. One that *edits* by words is preferred where that is wanted.

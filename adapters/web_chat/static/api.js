@@ -59,6 +59,7 @@ export const api = {
   about: () => call("GET", "/api/about"),
   status: () => call("GET", "/api/status"),
   presets: () => call("GET", "/api/presets"),
+  models: () => call("GET", "/api/models"),
   quota: () => call("GET", "/api/quota"),
   job: (id) => call("GET", `/api/jobs/${enc(id)}`),
   cancel: (id) => call("DELETE", `/api/jobs/${enc(id)}`),

@@ -9,6 +9,7 @@ import { History } from "./history.js";
 import { stars } from "./stars.js";
 import { isFinal, Jobs } from "./jobs.js";
 import { lorasCard } from "./loras.js";
+import { modelsCard } from "./models.js";
 import { Options } from "./options.js";
 import { asJob } from "./reading.js";
 import { Notifier } from "./notifier.js";
@@ -265,6 +266,11 @@ async function answer(reply, bubble) {
   } else if (reply.kind === "loras" && options.loras.all.length) {
     conversation.answer(lorasCard(options.loras.all, ({ name, lora_scale: weight }) => {
       options.loras.choose(name, weight);
+      composer.focus();
+    }));
+  } else if (reply.kind === "models") {
+    conversation.answer(modelsCard((await api.models()).models, (name) => {
+      options.choosePreset(name);
       composer.focus();
     }));
   } else if (reply.kind === "quota") {

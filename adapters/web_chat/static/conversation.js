@@ -476,14 +476,14 @@ export class Conversation {
 export const sampleOf = (preset) =>
   el("img", { class: "sample", src: preset.sample, alt: "", loading: "lazy", width: 56, height: 56 });
 
-/** A button for each of *listed*, presets or LoRAs, with *facts* of it; *onChoose* is given the one that is pressed. */
+/** A button for each of *listed* (presets, LoRAs, models), with lines of *facts*; *onChoose* is given the one that is pressed. */
 export function choiceTable(listed, facts, onChoose) {
   return el("div", { class: "preset-table" }, listed.map((each) =>
     el("button", { type: "button", class: each.sample ? "preset-row sampled" : "preset-row", onclick: () => onChoose(each) },
       each.sample && sampleOf(each),
       el("strong", { text: each.name }),
       el("span", { text: each.description }),
-      el("small", { text: facts(each) }))));
+      [facts(each)].flat().map((text) => el("small", { text })))));
 }
 
 export function presetsCard(presets, onChoose) {

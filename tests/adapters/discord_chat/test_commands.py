@@ -297,6 +297,7 @@ async def test_quota_queue_presets_and_help_answer_the_person_alone(fake, ada):
         ("quota", "10000 credits left"),
         ("queue", "0 pictures being drawn, 0 waiting"),
         ("presets", "plain \\(the default\\): Your words alone"),
+        ("models", "demo (the default): no description"),
         ("help", "> · Draws what you describe"),
     ):
         asked = await ada.command(fake.channel, f"flux {command}")

@@ -34,6 +34,7 @@ async def drawn(chat, ada, general, gate):
         ("help", "Say what to draw", ["Presets", "Queue", "My pictures", "Settings"]),
         ("quota", "credits left", ["Presets", "Queue", "My pictures", "Settings"]),
         ("presets", "canny", ["Queue", "My pictures", "Settings"]),
+        ("models", "demo (the default)", ["Presets", "Queue", "My pictures", "Settings"]),
         ("queue", "None of them is yours", ["Presets", "My pictures", "Settings"]),
     ],
 )

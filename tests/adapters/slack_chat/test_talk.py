@@ -130,6 +130,7 @@ async def test_a_mistake_is_told_to_the_person_alone_and_costs_nothing(chat, ada
 
 SAYINGS = [
     ("presets", "canny (attach a picture)"),
+    ("models", "Presets: plain, canny, redraw"),
     ("history", "You have drawn nothing yet."),
     ("quota", "10000 credits left"),
     ("queue", "None of them is yours."),

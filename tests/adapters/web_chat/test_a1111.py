@@ -34,6 +34,7 @@ async def test_open_webui_chooses_a_model_and_draws(sdapi, gate):
     """As version 0.12.4 does: it reads the options, and sends them back with another model."""
     gate.open()
     models = (await sdapi.get("/sd-models")).json()
+    assert {each["filename"] for each in models} == {"demo"}, "which draws"
     options = (await sdapi.get("/options")).json()
     assert [model["title"] for model in models][:2] == ["flux", "flux:plain"]
     assert options["sd_model_checkpoint"] == "flux"

@@ -88,6 +88,8 @@ async def test_an_agent_draws_edits_repeats_and_looks_up(server, gate, mode):
         again.structured_content["id"],
     ], "what is there already is not drawn again"
     assert presets.structured_content["default"] == "plain"
+    assert presets.structured_content["models"][0]["presets"] == [*PRESETS]
+    assert text_of(presets).endswith("Presets: plain, canny, redraw")
     (link,) = drawn.structured_content["links"]
     assert link in text_of(drawn)
     async with httpx.AsyncClient() as http:

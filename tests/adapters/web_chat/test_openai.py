@@ -48,9 +48,10 @@ def size_of(image):
 
 
 async def test_presets_are_models(client):
-    models = [model.id async for model in client.models.list()]
+    models = {model.id: model async for model in client.models.list()}
 
-    assert models == ["flux", *(f"flux:{name}" for name in PRESETS)]
+    assert [*models] == ["flux", *(f"flux:{name}" for name in PRESETS)]
+    assert {model.root for model in models.values()} == {"demo"}, "which draws"
     assert (await client.models.retrieve("flux:canny")).id == "flux:canny"
     with pytest.raises(openai.NotFoundError) as refused:
         await client.models.retrieve("flux:nonsense")

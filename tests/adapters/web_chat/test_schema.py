@@ -68,6 +68,7 @@ def test_the_description_names_every_route_of_the_contract(house):
     assert told >= {
         ("GET", "/health"),
         ("GET", "/api/presets"),
+        ("GET", "/api/models"),
         ("POST", "/api/generate"),
         ("POST", "/api/jobs"),
         ("GET", "/api/jobs/{id}"),

@@ -167,6 +167,30 @@ async def test_presets_say_what_they_need(web):
     assert needs == {"plain": False, "canny": True, "redraw": True}
 
 
+async def test_models_are_told_in_the_persons_language_and_named_by_presets(make_bot, make_client):
+    known = {"description": "Fast pictures of your words", "license_name": "Apache 2.0"}
+    bot = await make_bot(models={"demo": known})
+
+    async with make_client(bot, **{"Accept-Language": "de"}) as german:
+        (model,) = (await german.get("/api/models")).json()["models"]
+        presets = (await german.get("/api/presets")).json()["presets"]
+
+    assert model == {
+        "name": "demo",
+        "description": "Schnelle Bilder nach deinen Worten",
+        "license_name": "Apache 2.0",
+        "license_page": "",
+        "presets": ["plain", "canny", "redraw"],
+        "num_inference_steps": 12,
+        "width": 256,
+        "height": 256,
+        "is_default": True,
+        "is_loaded": False,
+        "seconds_to_load": None,
+    }
+    assert {preset["model"] for preset in presets} == {"demo"}
+
+
 async def test_loras_are_listed_asked_for_and_told(bot, web, gate, tmp_path):
     gate.open()
     sample = tmp_path / "ink.png"

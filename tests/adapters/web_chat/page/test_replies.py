@@ -5,8 +5,9 @@ import re
 import pytest
 from playwright.async_api import expect
 
+from generation.types import Preset
 from tests.adapters.web_chat.page.conftest import DRIVEN, PHONE, WIDE, box, ready, say
-from tests.conftest import ADMIN
+from tests.conftest import ADMIN, PRESETS
 
 pytestmark = DRIVEN
 
@@ -14,6 +15,7 @@ pytestmark = DRIVEN
 VERBS = {
     "quota": "credits left",
     "presets": "needs a picture",
+    "models": "the default",
     "queue": "waiting",
     "help": "--steps",
     "help steps": "Denoising",
@@ -28,6 +30,28 @@ async def test_every_verb_is_answered_with_a_card(site, page):
         card = page.locator(".answer .reply").last
         await expect(card).to_contain_text(words, ignore_case=True)
     await expect(page.locator(".answer")).to_have_count(len(VERBS))
+
+
+async def test_a_model_is_chosen_by_its_first_preset_and_its_licence_can_be_read(site):
+    await site.stop()
+    known = {
+        "description": "Fine detail",
+        "license_name": "Its licence",
+        "license": "https://l.org",
+    }
+    ink = Preset(name="ink", description="Dark outlines")
+    await site.start(models={"demo": known}, presets={"ink": ink, **PRESETS})
+    page = await site.page(WIDE)
+    await ready(page)
+    await say(page, "models")
+
+    row = page.get_by_role("button", name="demo Fine detail")
+    await expect(row).to_contain_text("the default · 12 steps · 256 × 256 · Its licence")
+    await expect(row).to_contain_text("presets: ink, plain, canny, redraw")
+    licence = page.get_by_role("link", name="Its licence")
+    assert await licence.get_attribute("href") == "https://l.org"
+    await row.click()
+    await expect(page.locator("#chips li")).to_have_text(["ink"])
 
 
 @pytest.mark.parametrize("size", [WIDE, PHONE])
