@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from bot.commands.options import NO_LORAS
+from bot.commands.values import NO_LORAS
 from generation.checks import (
     MAX_LORA_SCALE,
     MAX_SIZE,

@@ -11,7 +11,8 @@ from typing import Any, Literal
 from adapters.slack_chat.blocks import context, plain
 from bot import sentences
 from bot.commands import OPTIONS, AskedLora, CommandError, ImagineCommand, escaped, read_option
-from bot.commands.options import Loras, Number, Option, Region, Several
+from bot.commands.options import Option
+from bot.commands.values import Loras, Number, Region, Several
 from bot.conversation import refusal
 from bot.jobs import Job
 from bot.languages import ENGLISH, Language

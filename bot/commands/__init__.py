@@ -78,11 +78,12 @@ from bot.commands.admin_vocabulary import (
     AdminWords,
 )
 from bot.commands.history import HistoryFilter, read_filter, render_filter
-from bot.commands.options import DRAWING, OPTIONS, SERIES, WORDS, region_in, shares_of
+from bot.commands.options import DRAWING, OPTIONS, SERIES, WORDS
 from bot.commands.parsing import courtesy_in, parse, read_option, read_options
 from bot.commands.rendering import render, render_options
 from bot.commands.series import completed, escaped, series_of, with_options
 from bot.commands.sizes import SHAPES, fit_size
+from bot.commands.values import region_in, shares_of
 from bot.commands.verbs import ADMIN_USAGES, TOPICS, VERBS
 from bot.commands.vocabulary import (
     EXAMPLE,

@@ -31,8 +31,9 @@ from bot.commands.admin_vocabulary import (
     AdminWords,
 )
 from bot.commands.message import Message, as_id
-from bot.commands.options import HISTORY, Number, WrongValue
+from bot.commands.options import HISTORY
 from bot.commands.parts import take_apart
+from bot.commands.values import Number, WrongValue
 from bot.commands.verbs import ADMIN_USAGES
 from bot.commands.vocabulary import MAX_CREDITS
 from bot.commands.words import GAPS, INK, Word, error_at, shown, suggestion

@@ -19,13 +19,12 @@ from bot.commands.options import (
     OWN,
     SETTINGS,
     VARY,
-    Number,
-    WrongValue,
     normal,
 )
 from bot.commands.parts import take_apart
 from bot.commands.series import series_of
 from bot.commands.smalltalk import kind_of
+from bot.commands.values import Number, WrongValue
 from bot.commands.verbs import TOPICS
 from bot.commands.vocabulary import (
     EXAMPLE,

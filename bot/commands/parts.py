@@ -6,17 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.commands.options import (
-    Flag,
-    Loras,
-    Number,
-    Option,
-    Several,
-    Text,
-    WrongValue,
-    is_slip,
-    normal,
-)
+from bot.commands.options import Option, is_slip, normal
+from bot.commands.values import Flag, Loras, Number, Several, Text, WrongValue
 from bot.commands.words import (
     A_WORD,
     CLOSERS,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from bot.commands.options import DRAFT, NO_LORAS, OPTIONS, Loras, Ratio, Several
+from bot.commands.options import DRAFT, OPTIONS
 from bot.commands.parsing import parse
 from bot.commands.series import escaped
+from bot.commands.values import NO_LORAS, Loras, Ratio, Several
 from bot.commands.vocabulary import CommandError, ImagineCommand
 from bot.commands.words import GAPS
 

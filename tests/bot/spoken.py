@@ -14,7 +14,7 @@ from bot import admission, exports, outcomes, own_data, standstill
 from bot.administration import DRAINING, PAUSED
 from bot.assembly.about import about_model
 from bot.commands import DRAWING, VERBS
-from bot.commands.options import Number, Several
+from bot.commands.values import Number, Several
 from bot.config import Config
 from bot.engines import LOADING, LOADING_FOR, NO_ENGINE
 from bot.jobs import JobStatus

@@ -18,8 +18,8 @@ from bot.commands import (
     render,
     shares_of,
 )
-from bot.commands.options import Number
 from bot.commands.sizes import SHAPES
+from bot.commands.values import Number
 from bot.commands.vocabulary import MAX_IMAGES
 from generation.errors import InvalidRequest
 from tests.bot.commands.conftest import FOX, imagine, refusal
