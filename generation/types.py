@@ -49,6 +49,9 @@ REGIONS: dict[str, tuple[float, float, float, float]] = {
     "bottom-right": (0.5, 0.5, 1, 1),
 }
 
+#: Fields of a picture along each side; they are numbered as the keys of a telephone are.
+FIELDS_ACROSS = 3
+
 WORDS_ALONE = TextToImage()
 
 

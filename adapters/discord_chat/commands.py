@@ -49,7 +49,6 @@ from bot.conversation import Reply, converse
 from bot.expansion import AXES
 from bot.jobs import ID_LENGTH
 from bot.preferences import MAX_TEXT
-from bot.sentences import REGION_LABELS
 from bot.source import Source
 from generation.checks import MAX_PROMPT_LENGTH, MAX_SEED
 
@@ -109,15 +108,10 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         repeat=locale_str("How many times to draw it, each with a new seed"),
         contact_sheet=locale_str("Presets with commas between them: one picture through each"),
     )
-    @app_commands.choices(
-        mask=[
-            app_commands.Choice(name=locale_str(label), value=name)
-            for name, label in REGION_LABELS.items()
-        ]
-    )
     @app_commands.autocomplete(
         preset=complete.presets,
         size=complete.sizes,
+        mask=complete.regions,
         lora=complete.loras,
         contact_sheet=complete.several_presets,
     )
@@ -138,7 +132,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         control_image: discord.Attachment | None = None,
         control_image_2: discord.Attachment | None = None,
         mask_image: discord.Attachment | None = None,
-        mask: app_commands.Choice[str] | None = None,
+        mask: Range[str, 1, 40] | None = None,
         outpaint: Range[str, 1, 80] | None = None,
         strength: Range[float, 0, 1] | None = None,
         lora: Range[str, 1, 400] | None = None,
@@ -159,8 +153,8 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
                 strength=strength,
                 negative_prompt=None if negative is None else words(negative),
                 draft=draft,
-                mask=mask.value if mask else None,
                 **(read_option("size", size) if size else {}),
+                **(read_option("mask", mask) if mask else {}),
                 **(read_option("outpaint", outpaint) if outpaint else {}),
                 **(read_option("lora", lora) if lora else {}),
             )

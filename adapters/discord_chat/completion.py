@@ -23,6 +23,7 @@ from bot.jobs import Job
 from bot.languages import Language, in_words
 from bot.loras import weights_of
 from bot.reports import Reported
+from bot.sentences import REGION_LABELS
 from bot.service import Service
 from generation.errors import FluxbotError
 
@@ -114,6 +115,17 @@ class Completion:
         except CommandError:
             return found
         return [_choice(typed, typed), *found][:MAX_CHOICES]
+
+    async def regions(self, interaction: Interaction, typed: str) -> Choices:
+        """Parts of a picture, and what was typed where it is one, such as fields."""
+        say = say_of(interaction)
+        named = [_choice(say(label), name) for name, label in REGION_LABELS.items()]
+        found = [each for each in named if typed.lower() in f"{each.name} {each.value}".lower()]
+        try:
+            read_option("mask", typed)
+        except CommandError:
+            return found
+        return [_choice(typed, typed), *(each for each in found if each.value != typed)]
 
     async def days(self, interaction: Interaction, typed: str) -> Choices:
         """Today, yesterday and the days before, as far as *typed* is part of them."""

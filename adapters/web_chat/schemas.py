@@ -97,8 +97,9 @@ class OptionsBody(Body):
     mask: str | None = Field(
         None,
         max_length=40,
-        description="With a preset that inpaints: the part of the picture that is drawn anew",
-        examples=["left", "top-right", "center"],
+        description="With a preset that inpaints: the part of the picture that is drawn anew, or"
+        " some of its nine fields, counted as on a phone",
+        examples=["left", "top-right", "1,2,5"],
     )
     outpaint: str | None = Field(
         None,

@@ -238,12 +238,16 @@ class Place:
 
 
 class Region:
-    """A part of a picture, by its name or by words such as "the left half"."""
+    """A part of a picture, by its name, by words such as "the left half", or by numbers of its nine
+    fields, such as ``1,2,5``."""
 
-    description = f"a part of the picture: {listed(REGIONS)}"
+    description = (
+        f"a part of the picture: {listed(REGIONS)}; or some of its nine fields, counted as on a"
+        " phone, such as 1,2,5"
+    )
 
     def read(self, text: str, field: str) -> dict[str, Any]:
-        name = region_in(text)
+        name = fields_in(text) or region_in(text)
         if name is None:
             raise WrongValue(f"must be {self.description}, not {shown(text)}")
         return {field: name}
@@ -276,6 +280,15 @@ class Sides:
         if not 1 <= share <= MOST_ADDED:
             raise WrongValue(f"must be {self.description}, not {shown(text)}")
         return share
+
+
+def fields_in(text: str) -> str | None:
+    """The fields of a picture that *text* numbers ("1,2,5"), each once and in their order; None
+    for any other."""
+    numbers = text.replace(" ", "").split(",")
+    if not all(re.fullmatch("[1-9]", each, re.ASCII) for each in numbers):
+        return None
+    return ",".join(sorted(set(numbers)))
 
 
 def region_in(text: str) -> str | None:

@@ -81,7 +81,8 @@ class ImagineCommand:
         crop_x: Which part of an attached picture that is wider is kept, from 0, the left, to 1;
             given together with `crop_y`.
         crop_y: Likewise, from 0, the top.
-        mask: Part of the attached picture that is drawn anew, one of `generation.masks.REGIONS`.
+        mask: Part of the attached picture that is drawn anew: one of `generation.types.REGIONS`,
+            or numbers of its nine fields, "1,2,5".
         outpaint: How far the attached picture is continued: "25%" on every side, or sides with a
             share each, "left:25%,top:10%"; shares are of the picture's width or height.
         loras: LoRAs beside that of the preset, each once; empty means that the person wants none.

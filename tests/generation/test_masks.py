@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -92,6 +93,18 @@ def test_parts_of_a_picture_have_names_and_the_nine_of_them_cover_it():
     assert parts["center"].getbbox() == (16, 12, 48, 36)
     assert len(parts) == 9
     assert [masks.is_empty(parts["left"]), masks.is_empty(Image.new("L", (64, 48)))] == [0, 1]
+
+
+@given(st.sets(st.integers(1, 9), min_size=1), st.integers(3, 200), st.integers(3, 200))
+def test_fields_are_thirds_of_the_sides_and_all_of_them_the_whole(numbers, width, height):
+    mask = np.asarray(masks.region(",".join(map(str, sorted(numbers))), width, height))
+
+    for number in range(1, 10):
+        down, across = divmod(number - 1, 3)
+        middle = mask[(2 * down + 1) * height // 6, (2 * across + 1) * width // 6]
+        assert middle == (255 if number in numbers else 0)
+    assert mask.mean() / 255 == pytest.approx(len(numbers) / 9, abs=0.25)
+    assert masks.region("1,2,3,4,5,6,7,8,9", width, height).getextrema() == (255, 255)
 
 
 def test_a_widened_picture_keeps_its_pixels_and_masks_the_rest():

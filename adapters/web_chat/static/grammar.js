@@ -67,7 +67,7 @@ export function typedOver(text) {
 
 const SHAPES = { square: [1, 1], portrait: [3, 4], landscape: [4, 3], wide: [16, 9], tall: [9, 16] };
 const PLACES = { left: [0, 0.5], right: [1, 0.5], top: [0.5, 0], bottom: [0.5, 1], center: [0.5, 0.5] };
-const PARTS = ["left", "right", "top", "bottom", "center", "top-left", "top-right", "bottom-left", "bottom-right"];
+const PARTS = ["left", "right", "top", "bottom", "center", "top-left", "top-right", "bottom-left", "bottom-right", "1,2,5"];
 export const SHARES = ["25%", "50%", "100%"];
 /** Options that may have a number for each of several ControlNets. */
 const SEVERAL = ["strength", "control_guidance_start", "control_guidance_end"];

@@ -35,6 +35,15 @@ async def test_sizes_are_offered_as_shapes_and_as_typed(fake, ada):
     assert typed == [{"name": "320x256", "value": "320x256"}]
 
 
+async def test_parts_of_a_picture_are_offered_by_their_names_and_as_typed(fake, ada):
+    ada.locale = "de"
+    halves = await ada.autocomplete(fake.channel, "flux imagine", "mask", "hälfte")
+    fields = await ada.autocomplete(fake.channel, "flux imagine", "mask", "1,2,5")
+
+    assert values(halves) == ["top", "left", "right", "bottom"]
+    assert fields == [{"name": "1,2,5", "value": "1,2,5"}]
+
+
 async def test_loras_are_completed_one_behind_the_other(fake, ada, gate, presence):
     gate.open()
     bot = presence.bot

@@ -194,14 +194,17 @@ def test_every_field_has_a_word_that_sets_it():
 @pytest.mark.parametrize(
     ("typed", "region"),
     [("left", "left"), ("centre", "center"), ('"the left half"', "left"),
-     ("top-right", "top-right"), ('"upper right corner"', "top-right"), ("Bottom", "bottom")],
+     ("top-right", "top-right"), ('"upper right corner"', "top-right"), ("Bottom", "bottom"),
+     ("5", "5"), ("1,2,5", "1,2,5"), ('"9, 1, 1"', "1,9"), ("7,8,9,", "7,8,9")],
 )  # fmt: skip
 def test_the_part_that_is_drawn_anew_can_be_said_in_many_ways(typed, region):
     assert parse(f"a fox --mask {typed}") == ImagineCommand("a fox", mask=region)
 
 
-@pytest.mark.parametrize("typed", ["the", "left-right", "top-top", "1", '"a fox"', "top-center"])
-def test_a_part_of_a_picture_is_one_of_nine(typed):
+@pytest.mark.parametrize(
+    "typed", ["the", "left-right", "top-top", "0", "10", "1,,2", "1,x", '"a fox"', "top-center"]
+)
+def test_a_part_of_a_picture_has_a_name_or_numbers(typed):
     error = refusal(f"a fox --mask {typed}")
     assert error.field == "mask"
     assert "mask must be a part of the picture: top-left, top, top-right, left, center" in str(

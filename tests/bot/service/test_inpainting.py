@@ -58,6 +58,7 @@ def drawn_below(job):
         (f"The right half: {FOX}", [file(noise(96, 80))], (48, 0, 96, 80)),
         ("a fox --steps 3 --mask left", [file(noise(96, 80))], (0, 0, 48, 80)),
         (f"{FOX} --mask top", [holed((40, 8, 60, 70))], (0, 0, 96, 40)),
+        (f"{FOX} --mask 6,9", [file(noise(96, 80))], (64, 27, 96, 80)),
     ],
 )
 async def test_a_mask_is_said_attached_or_cut_out(service, typed, attached, box):
