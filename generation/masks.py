@@ -46,8 +46,8 @@ def region(name: str, width: int, height: int) -> Image.Image:
     boxes = [REGIONS[name]] if name in REGIONS else [_field(int(each)) for each in name.split(",")]
     mask = Image.new("L", (width, height))
     for left, top, right, bottom in boxes:
-        sides = (left * width, top * height, right * width, bottom * height)
-        mask.paste(255, tuple(map(round, sides)))
+        corner = (round(left * width), round(top * height))
+        mask.paste(255, (*corner, round(right * width), round(bottom * height)))
     return mask
 
 
