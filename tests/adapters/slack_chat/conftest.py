@@ -112,3 +112,11 @@ async def marked(chat, person, job, is_on=True):
     async with asyncio.timeout(20):
         while bool(await favourites.among(person.key, [job])) is not is_on:
             await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def fox(chat, ada, general, gate):
+    """The message of a picture of Ada's."""
+    gate.open()
+    await ada.mention(general, f"a fox {SMALL} --seed 7")
+    return await general.said("seed 7", button="Again")
