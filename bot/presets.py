@@ -18,6 +18,12 @@ def inpainting(presets: Iterable[Preset]) -> Preset | None:
     return next((each for each in presets if each.kind.takes_mask), None)
 
 
+def most_pictures(presets: Iterable[Preset]) -> int:
+    """The number of pictures, a mask among them, that one of *presets* takes at most; at least 1,
+    since there is always room for one."""
+    return max((1, *(each.kind.counts[-1] for each in presets)))
+
+
 class Presets:
     """The presets of *config* by name; *read* reads the configuration anew.
 

@@ -91,6 +91,7 @@ class Hint(StrEnum):
 
     DELETES = "This deletes the picture here and in the history; its credits are not given back."
     FOR_PRESETS = "For presets that need one."
+    FURTHER = "Say in your words what to take of each."
     PRIVATE = "Show the picture only to you"
     SPOILER = "The filter took this for a picture that not everybody wants to see."
     PICK = "Pick one to go on with it."

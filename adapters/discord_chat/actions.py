@@ -233,10 +233,14 @@ class Actions:
         """Open the form that asks what to change in *picture*; *shown* is the id of the job under
         which the person asks. The new picture stays private where *is_private* or the person's own
         default says so."""
-        if self.service.offered.editing() is None:
+        editing = self.service.offered.editing()
+        if editing is None:
             raise sentences.no_editor()
+        more = len(editing.kind.more_pictures)
         is_private = is_private or await self.answers.is_private(interaction)
-        form = ChangeForm(picture, say_of(interaction), shown=shown, is_private=is_private)
+        form = ChangeForm(
+            picture, say_of(interaction), more=more, shown=shown, is_private=is_private
+        )
         await self.answers.open_form(interaction, form)
 
     async def turn_page(self, interaction: Interaction, page: int, words: str) -> None:

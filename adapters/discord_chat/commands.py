@@ -93,6 +93,8 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         images=locale_str("How many pictures"),
         control_image=locale_str("A picture to draw from: PNG, JPEG or WebP"),
         control_image_2=locale_str("Another picture, for a preset that takes several"),
+        control_image_3=locale_str("Another picture, for a preset that takes several"),
+        control_image_4=locale_str("Another picture, for a preset that takes several"),
         mask_image=locale_str(
             "Where to draw in it: a picture that is white there, or the same one painted over there"
         ),
@@ -117,8 +119,8 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
     )
     @app_commands.rename(**_localised(
         "prompt", "preset", "steps", "size", "guidance", "seed", "images", "control_image",
-        "control_image_2", "mask_image", "mask", "outpaint", "strength", "lora", "negative",
-        "private", "draft", "repeat", "contact_sheet",
+        "control_image_2", "control_image_3", "control_image_4", "mask_image", "mask", "outpaint",
+        "strength", "lora", "negative", "private", "draft", "repeat", "contact_sheet",
     ))  # fmt: skip
     async def imagine(
         interaction: Interaction,
@@ -131,6 +133,8 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         images: Images | None = None,
         control_image: discord.Attachment | None = None,
         control_image_2: discord.Attachment | None = None,
+        control_image_3: discord.Attachment | None = None,
+        control_image_4: discord.Attachment | None = None,
         mask_image: discord.Attachment | None = None,
         mask: Range[str, 1, 40] | None = None,
         outpaint: Range[str, 1, 80] | None = None,
@@ -158,8 +162,8 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
                 **(read_option("outpaint", outpaint) if outpaint else {}),
                 **(read_option("lora", lora) if lora else {}),
             )
-            attached = (control_image, control_image_2, mask_image)
-            pictures = [actions.attached(each) for each in attached if each]
+            others = (control_image_2, control_image_3, control_image_4, mask_image)
+            pictures = [actions.attached(each) for each in (control_image, *others) if each]
             said = PromptCommand(
                 command,
                 repeat or 1,
@@ -187,20 +191,30 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
     @app_commands.describe(
         change=locale_str("What to change, such as make it night"),
         picture=locale_str("The picture: PNG, JPEG or WebP"),
+        picture_2=locale_str("Another picture, for a preset that takes several"),
+        picture_3=locale_str("Another picture, for a preset that takes several"),
+        picture_4=locale_str("Another picture, for a preset that takes several"),
         id=locale_str("Or one of your pictures; the latest if left out"),
         number=locale_str("Which of its pictures, where there are several"),
     )
-    @app_commands.rename(change=locale_str("words"), **_localised("picture", "number"))
+    @app_commands.rename(
+        change=locale_str("words"),
+        **_localised("picture", "picture_2", "picture_3", "picture_4", "number"),
+    )
     @app_commands.autocomplete(id=complete.own)
     async def edit(
         interaction: Interaction,
         change: Prompt,
         picture: discord.Attachment | None = None,
+        picture_2: discord.Attachment | None = None,
+        picture_3: discord.Attachment | None = None,
+        picture_4: discord.Attachment | None = None,
         id: JobId | None = None,
         number: Images | None = None,
     ) -> None:
         command = EditCommand(ImagineCommand(words(change)), id, number)
-        pictures = [actions.attached(picture)] if picture else []
+        attached = (picture, picture_2, picture_3, picture_4)
+        pictures = [actions.attached(each) for each in attached if each]
         await actions.draw(interaction, command, pictures)
 
     if service.expansion.is_on:

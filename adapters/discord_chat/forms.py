@@ -31,6 +31,7 @@ from bot.commands import (
 )
 from bot.jobs import Job
 from bot.languages import Language
+from bot.presets import most_pictures
 from bot.requests import command_of
 from bot.sentences import Hint
 from bot.source import Picture
@@ -172,12 +173,12 @@ class _UploadForm(_Form):
     ) -> None:
         super().__init__(say, title, old, presets)
         self.picture: discord.ui.FileUpload[Any] = discord.ui.FileUpload(
-            custom_id="picture", required=False, max_values=2
+            custom_id="picture", required=False, max_values=most_pictures(presets)
         )
         self.add(say("Control image"), self.picture, say(Hint.FOR_PRESETS))
 
     def pictures(self, acts: Acts) -> list[Picture]:
-        """The attached picture, if any, and behind it a mask."""
+        """The attached pictures, and behind them a mask, if any."""
         return [acts.attached(file) for file in self.picture.values]
 
 
@@ -242,12 +243,19 @@ class ChangeForm(discord.ui.Modal):
     """A form that asks what to change in a picture.
 
     Args:
+        more: Pictures that may come with it, at most.
         shown: Id of the job that it is of, if of any.
         is_private: Whether the new picture is for the person alone.
     """
 
     def __init__(
-        self, picture: Picture, say: Language, *, shown: str | None, is_private: bool
+        self,
+        picture: Picture,
+        say: Language,
+        *,
+        more: int = 0,
+        shown: str | None,
+        is_private: bool,
     ) -> None:
         super().__init__(title=say("Edit picture"), timeout=SECONDS_TO_FILL_IN)
         self._picture, self._shown, self._is_private = picture, shown, is_private
@@ -258,16 +266,26 @@ class ChangeForm(discord.ui.Modal):
             placeholder=EXAMPLE_OF_CHANGE,
         )
         self.add_item(discord.ui.Label(text=say("What to change"), component=self.change))
+        self.others: discord.ui.FileUpload[Any] | None = None
+        if more:
+            self.others = discord.ui.FileUpload(custom_id="others", required=False, max_values=more)
+            label = discord.ui.Label(
+                text=say("Further pictures"), component=self.others, description=say(Hint.FURTHER)
+            )
+            self.add_item(label)
 
     async def on_submit(self, interaction: Interaction) -> None:
         interaction.extras[REMEMBERED] = True
         edit = EditCommand(ImagineCommand(words(self.change.value)))
-        await carry_out(
-            interaction,
-            lambda acts: acts.draw(
-                interaction, edit, [self._picture], shown=self._shown, is_private=self._is_private
-            ),
-        )
+        others = self.others.values if self.others is not None else ()
+
+        async def change(acts: Acts) -> None:
+            pictures = [self._picture, *map(acts.attached, others)]
+            await acts.draw(
+                interaction, edit, pictures, shown=self._shown, is_private=self._is_private
+            )
+
+        await carry_out(interaction, change)
 
 
 class PictureForm(_Form):

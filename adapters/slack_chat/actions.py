@@ -257,7 +257,7 @@ class Actions:
                     return refusal(error, place.say)
             case "change":
                 command = EditCommand(filled.command)
-                pictures = [PictureOf(about.job, about.number)]
+                pictures = [PictureOf(about.job, about.number), *pictures]
             case "control" if about.file:
                 pictures = self._context.pictures(place.workspace, [{"id": about.file}])
             case "control":

@@ -17,7 +17,7 @@ from bot.conversation import refusal
 from bot.jobs import Job
 from bot.languages import ENGLISH, Language
 from bot.loras import weights_of
-from bot.presets import inpainting
+from bot.presets import inpainting, most_pictures
 from bot.requests import SETTINGS, command_of
 from bot.sections import ListedLora
 from bot.sentences import Hint
@@ -120,13 +120,12 @@ def form(
         and (option.name != "lora" or loras)
     )
     if about.purpose == "imagine":
-        element = {
-            "type": "file_input",
-            "action_id": VALUE,
-            "filetypes": ["png", "jpg", "jpeg", "webp"],
-            "max_files": max((each.kind.counts[-1] for each in presets.values()), default=1) or 1,
-        }
+        element = _files(most_pictures(presets.values()))
         blocks.append(_input("image", say("Control image"), element, say(Hint.FOR_PRESETS)))
+    if is_change:
+        editing = next((each.kind for each in presets.values() if each.kind.edits), None)
+        if editing is not None and (more := len(editing.more_pictures)):
+            blocks.append(_input("image", say("Further pictures"), _files(more), say(Hint.FURTHER)))
     if about.purpose == "control":
         blocks.append(context(plain(say(Hint.CHOOSE_A_TAKER))))
     return {
@@ -137,6 +136,16 @@ def form(
         "close": {"type": "plain_text", "text": say("Cancel")},
         "private_metadata": json.dumps(asdict(about)),
         "blocks": blocks,
+    }
+
+
+def _files(most: int) -> dict[str, Any]:
+    """A field for pictures, *most* of them at most."""
+    return {
+        "type": "file_input",
+        "action_id": VALUE,
+        "filetypes": ["png", "jpg", "jpeg", "webp"],
+        "max_files": most,
     }
 
 

@@ -9,8 +9,10 @@ from bot.jobs import Job
 from bot.provenance import Provenance
 from bot.source import Source
 from generation.errors import InvalidImage
+from generation.kinds import Redux
+from generation.types import Preset
 from tests.adapters.discord_chat.conftest import SMALL, drawn, the_job
-from tests.conftest import FOLLOWING
+from tests.conftest import FOLLOWING, PRESETS
 from tests.fakes.discord import File
 from tests.samples import picture, square
 
@@ -67,6 +69,23 @@ async def test_a_command_takes_a_picture_for_each_of_several_controlnets(make_pr
 
     await asked.until(drawn)
     assert list((await the_job(presence.bot.service, ada)).request.pictures) == [*files]
+
+
+async def test_a_command_takes_as_many_pictures_as_any_preset_does(make_presence, fake, gate):
+    gate.open()
+    presence = await make_presence(
+        presets={**PRESETS, "like": Preset(name="like", kind=Redux(redux="a/b"))}
+    )
+    ada = fake.person("ada")
+    names = ["control_image", "control_image_2", "control_image_3", "control_image_4"]
+    files = {name: File(picture(), f"{name}.png") for name in names}
+
+    asked = await ada.command(
+        fake.channel, "flux imagine", prompt="a castle", preset="like", **files, **SMALL
+    )
+
+    await asked.until(drawn)
+    assert list((await the_job(presence.bot.service, ada)).request.pictures) == names
 
 
 async def test_an_attachment_is_judged_by_type_and_size_before_it_is_fetched(make_presence, fake):

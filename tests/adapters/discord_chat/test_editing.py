@@ -55,6 +55,34 @@ async def test_flux_edit_changes_an_attached_picture_or_one_of_a_job(edits, fake
     assert f"edited from {job.id}" in (await asked.until(drawn)).text
 
 
+SEVERAL = ["control_image", "control_image_2", "control_image_3", "control_image_4"]
+
+
+async def test_as_many_pictures_are_changed_together_as_the_preset_takes(make_presence, fake, gate):
+    gate.open()
+    together = Preset(name="edit", kind=Edit(references=3))
+    presence = await make_presence(presets={**PRESETS, "edit": together})
+    ada = fake.person("ada")
+    files = [File(picture(), f"{number}.png") for number in range(4)]
+    named = dict(zip(["picture", "picture_2", "picture_3", "picture_4"], files, strict=True))
+    asked = await ada.command(fake.channel, "flux edit", words="put it on him", **named)
+    hats = await asked.until(drawn)
+    service = presence.bot.service
+    assert list((await the_job(service, ada)).request.pictures) == SEVERAL
+
+    pressed = await ada.press(hats, "Edit picture")
+    await pressed.answered()
+    sent = await ada.submit(pressed, {"prompt": "make it night", "others": files[1:]})
+    await sent.until(drawn)
+    assert list((await the_job(service, ada)).request.pictures) == SEVERAL
+
+    opened = await ada.command(fake.channel, "flux form")
+    await opened.answered()
+    filled = {"prompt": "a hat", "preset": "edit", "picture": files}
+    await (await ada.submit(opened, filled)).until(drawn)
+    assert list((await the_job(service, ada)).request.pictures) == SEVERAL
+
+
 async def test_the_menu_of_a_message_changes_its_picture(edits, fake, gate):
     gate.open()
     ada, bob = fake.person("ada"), fake.person("bob")

@@ -322,6 +322,24 @@ async def test_a_picture_is_changed_as_the_form_behind_its_button_says(
     assert opened(job.request.control_image).tobytes() == opened(second).convert("RGB").tobytes()
 
 
+async def test_further_pictures_come_with_the_one_that_is_changed(make_chat, ada, general, gate):
+    gate.open()
+    together = Preset(name="edit", kind=Edit(references=2))
+    chat = await make_chat(presets={**PRESETS, "edit": together})
+    await ada.mention(general, f"a fox {SMALL}")
+    message = await general.said("a fox", button="Edit picture")
+
+    await ada.press(message, "Edit picture", general)
+    view = await ada.form()
+    assert view["blocks"][1]["element"]["max_files"] == 2
+    files = [ada.file(picture(64, 64)), ada.file(picture(64, 96))]
+    assert await ada.submit(view, prompt="put the hat on it", image=files) is None
+    await general.said("edited from", button="Again")
+
+    names = ["control_image", "control_image_2", "control_image_3"]
+    assert list((await jobs(chat))[1].request.pictures) == names
+
+
 async def test_braces_in_a_change_have_alternatives(make_chat, ada, general, gate):
     gate.open()
     await make_chat(presets=EDITING)
