@@ -91,7 +91,7 @@ def create_app(service: Service, config: Config, secrets: Secrets) -> FastAPI:
         tokens=web.tokens,
         user_of_session=service.sessions.user,
         guesses=web.guesses,
-        max_body_bytes=web.max_body_bytes,
+        max_body_bytes=lambda: web.max_body_bytes,
     )
     translations = {OPENAI: refusals.translated, A1111: envelope.translated}
     app.add_middleware(Envelopes, translations=translations)

@@ -385,5 +385,5 @@ def body_too_large(limit: int) -> str:
         return f"the request is larger than the {limit / 1000:g} kB allowed"
     return (
         f"the request is larger than the {limit / 1e6:.1f} MB allowed, in which a picture takes a"
-        " third more than its file: send a smaller one"
+        " third more than its file: send smaller ones, or fewer"
     )

@@ -38,6 +38,7 @@ from bot.conversation import refusal
 from bot.provenance import VERSION
 from bot.source import Source
 from generation.errors import FluxbotError
+from generation.kinds import CONTROL_IMAGES
 
 #: Bytes of all pictures of an answer. Clients read answers of about a megabyte, in base64.
 MAX_PICTURES = 700_000
@@ -60,7 +61,10 @@ class McpServer:
             on_call_tool=self._call,
         )
         self._sessions = StreamableHTTPSessionManager(
-            server, max_request_body_size=web.max_body_bytes, max_sessions=MAX_SESSIONS
+            server,
+            # The gate before it counts the pictures that presets take by now.
+            max_request_body_size=web.body_bytes(len(CONTROL_IMAGES)),
+            max_sessions=MAX_SESSIONS,
         )
         self._running: asyncio.Task[None] | None = None
 

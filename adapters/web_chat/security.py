@@ -201,7 +201,7 @@ class Gate:
         tokens: Tokens,
         user_of_session: Callable[[str], str | None],
         guesses: Guesses,
-        max_body_bytes: int,
+        max_body_bytes: Callable[[], int],
     ) -> None:
         self._app = app
         self._names = LOOPBACK_NAMES | {host.lower()}
@@ -226,7 +226,7 @@ class Gate:
         if response is not None:
             await response(scope, receive, answer)
             return
-        limit = SIGN_IN_BYTES if scope["path"] == SIGN_IN else self._max_body_bytes
+        limit = SIGN_IN_BYTES if scope["path"] == SIGN_IN else self._max_body_bytes()
         body = Body(receive, limit, self._reading, scope["state"]["user"])
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length[:20]) > limit:

@@ -22,6 +22,7 @@ from adapters.web_chat.views import ErrorView
 from adapters.web_chat.ways import Ways
 from bot.config import Config, Secrets
 from bot.jobs import Job
+from bot.presets import most_pictures
 from bot.service import Service
 from bot.source import Source
 from bot.threads import Thread
@@ -53,8 +54,16 @@ class Web:
         self.checkpoints: dict[str, str] = {}
         self.repeats = Repeats(service, self.stopping)
         self.max_image_bytes = int(config.control_images.max_megabytes * 1e6)
-        self.max_body_bytes = self.max_image_bytes * 4 // 3 + BODY_OVERHEAD
         self._decoding = Thread("base64")
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Bytes of a body with as many pictures as any of the presets on offer takes."""
+        return self.body_bytes(most_pictures(self.service.presets.values()))
+
+    def body_bytes(self, pictures: int) -> int:
+        """Bytes of a body with so many *pictures* of the largest size, in base64."""
+        return pictures * self.max_image_bytes * 4 // 3 + BODY_OVERHEAD
 
     async def image(self, text: str, field: str) -> bytes:
         """The bytes of an attached picture; see `decode_image`."""
