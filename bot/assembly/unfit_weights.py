@@ -53,12 +53,12 @@ def unfit_presets(config: Config) -> dict[str, str]:
         of_lora = partial(
             _of_lora, model=folder, config=config, is_control=isinstance(preset.kind, ControlLora)
         )
-        edits_alone = preset.kind.edits and not preset.kind.weights
+        edits_alone = preset.kind.edits and not preset.kind.weights and preset.lora is None
         editors = [name for name, _ in preset.kind.weights if preset.kind.edits]
         judges = [
             (config.model.repository, partial(_of_kind, preset.kind, config)),
             *([(repository, partial(_of_editing, repository, folder))] if edits_alone else ()),
-            *((name, partial(_of_transformer, name, whole, config)) for name in editors),
+            *((name, partial(_of_editor, name, whole, config)) for name in editors),
             *((name, partial(_of_controlnet, name, config)) for name in nets),
             *((name, partial(of_lora, name)) for name in loras),
         ]
@@ -93,6 +93,14 @@ def _of_transformer(name: str, folder: Path | None, config: Config) -> str | Non
     if folder is not None and found is not None:
         flux1_files.check(found, folder, config.model.quantization)
     return None
+
+
+def _of_editor(name: str, folder: Path | None, config: Config) -> str | None:
+    from generation.families import unfit
+
+    found = weights.local_folder(name, "transformer", config.storage.download_dir)
+    sentence = None if found is None else unfit.editor(found)
+    return sentence or _of_transformer(name, folder, config)
 
 
 def _of_kind(kind: Kind, config: Config) -> str | None:

@@ -230,6 +230,10 @@ class Flux1:
         """
         if (sentence := undrawn(request.kind)) is not None:
             raise ModelUnavailable(f"{self.options.name} {sentence}")
+        edits_alone = request.kind.edits and not request.kind.weights
+        # A LoRA of the preset may have taught it.
+        if edits_alone and not self.can_edit and request.lora is None:
+            raise ModelUnavailable(unfit.edits_nothing(self.options.name))
         self.loras.use(request.lora_scales, open)
         return DRAWING[type(request.kind)](self, request.kind, open)
 
@@ -423,8 +427,6 @@ class Flux1:
         in memory; with the model's own where that is None."""
         base = self.text_to_image
         if name is None:
-            if not self.can_edit:
-                raise ModelUnavailable(unfit.edits_nothing(self.options.name))
             return self.new_pipeline(EditingPipeline, base.components)
 
         def load(found: Path) -> FluxTransformer2DModel:

@@ -16,7 +16,7 @@ from diffusers import FluxKontextPipeline, FluxTransformer2DModel
 from generation.diffusion import weight_files
 from generation.diffusion.family import LoadOptions
 from generation.errors import ModelUnavailable
-from generation.families import flux1_files
+from generation.families import flux1_files, unfit
 
 #: Channels of a packed token that come beside the noise: as many for the picture, and the mask's
 #: 8 x 8 pixels in each of a token's four latent ones (`FluxFillPipeline.prepare_mask_latents`).
@@ -63,6 +63,8 @@ def load_editing(
     Raises:
         ModelUnavailable: It does not go with the other parts; with the way out.
     """
+    if (sentence := unfit.editor(found)) is not None:
+        raise ModelUnavailable(sentence)
     weight_files.check_packing(found, options.precision.transformer)
     transformer = flux1_files.transformer_beside(found, base.config, options.precision.dtype, kept)
     options.quantize(transformer, options.precision.transformer, "denoiser", kept)

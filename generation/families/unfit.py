@@ -161,7 +161,22 @@ def edits_nothing(name: str) -> str:
     """Why nothing is edited with the model *name* itself."""
     return (
         f"{name} edits no pictures: name a model that does as kontext of the preset, such as"
-        " black-forest-labs/FLUX.1-Kontext-dev"
+        " black-forest-labs/FLUX.1-Kontext-dev, or as its lora one that teaches it to"
+    )
+
+
+def editor(found: Path) -> str | None:
+    """Why the model in *found*, a file or a folder, is none to edit with beside another.
+
+    Raises:
+        OSError, ValueError: Its files are damaged.
+    """
+    index = found / "model_index.json"
+    if not index.is_file() or _json(index).get("_class_name") != FLUX1[0]:
+        return None
+    return (
+        f"the model in {found} draws by words alone, and would draw without regard to the picture:"
+        " name as kontext one that edits, such as black-forest-labs/FLUX.1-Kontext-dev"
     )
 
 

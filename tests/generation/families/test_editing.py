@@ -20,6 +20,7 @@ from generation.diffusion.engine import DiffusionEngine
 from generation.errors import InvalidRequest, ModelUnavailable
 from generation.kinds import Edit, Inpaint
 from generation.kinds.editing import PREFERRED_SIZES
+from generation.types import Lora
 from tests.generation.engines import drawn_by, ignore, model, new_engine, same
 from tests.samples import noise, picture
 
@@ -177,6 +178,22 @@ def test_a_whole_model_for_editing_draws_by_words_and_edits_and_takes_loras(
 def test_a_model_that_edits_nothing_is_refused_in_a_sentence(engine, edited):
     with pytest.raises(ModelUnavailable, match="edits no pictures: name a model that does as"):
         engine.generate(replace(edited, kind=Edit()), ignore)
+
+
+def test_a_lora_of_the_preset_teaches_the_model_itself_to_edit(engine, edited, lora, tiny):
+    taught = replace(edited, kind=Edit(), lora=str(lora))
+    drawn_so = engine.generate(taught, ignore)
+
+    assert same(drawn_so, engine.generate(taught, ignore))
+    assert not same(drawn_so, engine.generate(replace(taught, prompt="at night"), ignore))
+    added = replace(edited, kind=Edit(), loras=(Lora(name="own", lora=str(lora)),))
+    with pytest.raises(ModelUnavailable, match="or as its lora one that teaches it to"):
+        engine.generate(added, ignore)
+
+
+def test_a_model_that_draws_by_words_alone_is_refused_as_kontext(engine, edited, tiny):
+    with pytest.raises(ModelUnavailable, match="draws by words alone, and would draw without"):
+        engine.generate(replace(edited, kind=Edit(kontext=str(tiny / "flux"))), ignore)
 
 
 def test_a_model_for_something_else_is_refused_as_kontext(engine, edited, fill):

@@ -77,10 +77,11 @@ def test_whole_models_that_everybody_knows_are_refused_before_they_are_fetched()
 
 def test_check_says_where_the_model_itself_edits_nothing(copied):
     def found(folder):
-        preset = {"edit": {"kind": "edit"}}
-        return unfit_presets(Config(model={"repository": str(folder)}, presets=preset))
+        presets = {"edit": {"kind": "edit"}, "taught": {"kind": "edit", "lora": "owner/edits"}}
+        return unfit_presets(Config(model={"repository": str(folder)}, presets=presets))
 
     folder = copied({})
+    assert list(found(folder)) == ["edit"]
     assert "preset edit: " in found(folder)["edit"]
     assert "edits no pictures: name a model that does as kontext" in found(folder)["edit"]
     shutil.rmtree(folder)
@@ -93,7 +94,7 @@ def test_check_looks_at_the_model_that_a_preset_edits_with(tiny, kontext, fill, 
     file = packed / "transformer" / "config.json"
     how = {"quantization_config": {"quant_method": "torchao"}}
     file.write_text(json.dumps({**json.loads(file.read_text()), **how}))
-    folders = {"edit": kontext, "filling": fill, "packed": packed}
+    folders = {"edit": kontext, "filling": fill, "packed": packed, "words": tiny / "flux"}
 
     found = unfit_presets(
         Config(
@@ -102,7 +103,8 @@ def test_check_looks_at_the_model_that_a_preset_edits_with(tiny, kontext, fill, 
         )
     )
 
-    assert sorted(found) == ["filling", "packed"]
+    assert sorted(found) == ["filling", "packed", "words"]
+    assert "draws by words alone, and would draw without regard" in found["words"]
     assert "is a whole model for filling: name it as fill of a preset" in found["filling"]
     assert "packed in fewer bits already (torchao)" in found["packed"]
 
