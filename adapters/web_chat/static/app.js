@@ -227,7 +227,7 @@ async function send(text, shown = text) {
     saying += 1;
     const reply = await api.say(text, { image: taken.image?.url, mask_image: taken.mask, ...taken.next }, taken.chosen).finally(() => (saying -= 1));
     // Options lent to a prompt, and its picture, stay for the next prompt.
-    if (!["imagine", "series"].includes(reply.kind)) options.putBack(taken);
+    if (!["imagine", "series", "edit"].includes(reply.kind)) options.putBack(taken);
     await answer(reply, bubble);
   } catch (error) {
     bubble.undo();
@@ -245,7 +245,8 @@ async function send(text, shown = text) {
 /** Show what the bot replied, each kind in its own way. */
 async function answer(reply, bubble) {
   // Options and the picture belong to prompts alone.
-  bubble.mean(reply.kind === "imagine" ? reply.job : null);
+  if (reply.kind === "edit") bubble.keep();
+  else bubble.mean(reply.kind === "imagine" ? reply.job : null);
   if (reply.job && ["imagine", "again", "vary", "edit", "upscale", "final", "answer"].includes(reply.kind)) {
     accept(reply.job, { said: false });
     return;

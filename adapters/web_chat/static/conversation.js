@@ -373,7 +373,8 @@ export class Conversation {
 
   /**
    * Show the person's message. `undo` takes it back if the bot refuses it; `mean` shows the
-   * job that the bot understood, as it will look after a reload too.
+   * job that the bot understood, as it will look after a reload too; `keep` shows the words
+   * and the picture alone.
    */
   say(text, { chips = [], image = null, at = null, before = false } = {}) {
     const bubble = el("li", { class: "said" });
@@ -387,6 +388,7 @@ export class Conversation {
     this.#add(bubble, before);
     return {
       undo: () => bubble.remove(),
+      keep: () => show(text, [], image),
       mean: (job) => (job ? show(job.prompt, described(job, this.#presets()), job.control && image)
         : show(text, [], null)),
     };

@@ -7,7 +7,15 @@ from playwright.async_api import expect
 
 from generation.kinds import Edit, Upscale
 from generation.types import Preset
-from tests.adapters.web_chat.page.conftest import DRIVEN, Site, attached, pictures, ready, say
+from tests.adapters.web_chat.page.conftest import (
+    DRIVEN,
+    Site,
+    attach,
+    attached,
+    pictures,
+    ready,
+    say,
+)
 from tests.conftest import ADMIN, PRESETS
 
 pytestmark = DRIVEN
@@ -56,19 +64,18 @@ async def test_a_picture_is_made_larger_where_the_bot_can(tmp_path, browser, sit
     await other.stop()
 
 
-async def test_a_picture_is_changed_as_words_say_where_the_bot_can(tmp_path, browser, site, page):
+async def test_a_picture_is_changed_as_words_say_where_the_bot_can(site, page):
     site.engine.open()
     await say(page, "a fox --size 64x64 --seed 7")
     await expect(pictures(page)).to_have_count(1)
     await expect(page.get_by_role("button", name="Edit picture")).to_have_count(0)
 
-    other = Site(tmp_path / "other", browser)
+    await site.stop()
     edit = Preset(name="edit", kind=Edit(kontext="a/b"))
-    await other.start(presets={**PRESETS, "edit": edit})
-    other.engine.open()
-    page = await other.page()
+    await site.start(presets={**PRESETS, "edit": edit})
+    site.engine.open()
+    page = await site.page()
     await ready(page)
-    await say(page, "a fox --size 64x64 --seed 7")
     await page.get_by_role("button", name="Edit picture").click()
     form = page.get_by_role("dialog", name="Edit picture")
     await form.get_by_label("What to change").fill("make it night")
@@ -84,8 +91,15 @@ async def test_a_picture_is_changed_as_words_say_where_the_bot_can(tmp_path, bro
     await form.get_by_label("What to change").fill("make it {day,dusk}")
     await form.get_by_role("button", name="Edit picture").click()
     await expect(page.get_by_role("button", name="Draw 2 pictures")).to_be_visible()
-    await page.close()
-    await other.stop()
+    await page.keyboard.press("Escape")
+
+    await attach(page)
+    await say(page, "edit make it red")
+    await expect(page.get_by_alt_text("Made by AI: make it red")).to_be_visible()
+    await expect(page.locator("#attachment")).to_be_hidden()
+    said = page.locator(".said", has_text="edit make it red")
+    await expect(said.get_by_alt_text("Attached control image")).to_be_visible()
+    await expect(said.locator(".with")).to_have_count(0)
 
 
 async def test_the_way_to_the_picture_is_shown_in_one_card(site, page):
