@@ -38,6 +38,7 @@ from bot.assembly.command_line import (
     read,
 )
 from bot.assembly.folder import with_database
+from bot.assembly.model_findings import Finding
 from bot.assembly.parts import faulty_loras, faulty_presets, wanted
 from bot.assembly.platforms import check_person
 from bot.config import Config, check_license
@@ -137,7 +138,7 @@ def download(
         check_license(settings)
         if all_nodes:
             verdicts = list(node_verdicts(settings, fetches=True, token=secrets.hf_token))
-            doctor.show((doctor.Finding("cluster", *verdict) for verdict in verdicts), console)
+            doctor.show((Finding("cluster", *verdict) for verdict in verdicts), console)
             raise typer.Exit(0 if all(is_right for is_right, _ in verdicts) else 1)
         chosen = names or list(known)
         of_presets, of_loras = faulty_presets(settings), faulty_loras(settings)

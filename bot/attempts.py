@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from bot.changes import Drawing
 from bot.jobs import Job, JobStatus
 from bot.screens import Verdict
 from generation.errors import DegenerateResult, EngineLost
-from generation.protocols import Executor
 from generation.results import Result
 from generation.types import Step
 
@@ -94,7 +94,7 @@ class Attempt:
         """Whether an engine has died over it."""
         return isinstance(self._error, EngineLost)
 
-    def join(self, executor: Executor) -> asyncio.Task[None]:
+    def join(self, executor: Drawing) -> asyncio.Task[None]:
         """The part of an engine, which is free once that is done.
 
         It raises the engine's error, and is cancelled where another part has failed.
@@ -109,7 +109,7 @@ class Attempt:
         """End all drawing, within one denoising step; `results` are then cancelled."""
         self._stop(asyncio.CancelledError())
 
-    async def _draw(self, executor: Executor, *, is_first: bool) -> None:
+    async def _draw(self, executor: Drawing, *, is_first: bool) -> None:
         if is_first:
             await self._begin(self)
         while self._left:
@@ -120,7 +120,7 @@ class Attempt:
             if not is_first:
                 return
 
-    async def _picture(self, number: int, executor: Executor) -> Result:
+    async def _picture(self, number: int, executor: Drawing) -> Result:
         part = asyncio.current_task()
         assert part is not None
         self._parts[part] = number

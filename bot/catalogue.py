@@ -82,7 +82,7 @@ class Catalogue:
     def _listed(
         self, model: OfferedModel, loaded: Mapping[str, int], measured: Mapping[str, str]
     ) -> ListedModel:
-        known, numbers = model.known, self._config.model
+        known, numbers = model.known, model.settings
         seconds = measured.get(loading_time_of(model.record))
         return ListedModel(
             name=model.name,

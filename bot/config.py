@@ -9,7 +9,6 @@ the environment or ``.env`` alone.
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import re
@@ -26,6 +25,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from bot.known_models import UnknownModel, merged, nearest, with_known_models
 from bot.sections import (
     KNOWN_NUMBERS,
     Admins,
@@ -132,9 +132,31 @@ class Config(BaseSettings):
         super().__init__(**values)
 
     @property
-    def known_model(self) -> KnownModel | None:
-        """The entry of the configured model in ``[models]``, or None without one."""
-        return self.models.get(self.model.profile or self.model.repository)
+    def drawn_with(self) -> tuple[Model, ...]:
+        """The main model, and those that presets name beside it, each once."""
+        named = (self.model_for(each.model) for each in self.presets.values())
+        return tuple(dict.fromkeys((self.model, *named)))
+
+    def model_for(self, name: str | None) -> Model:
+        """``[model]`` as it holds for the model *name* of a preset: with its numbers, and without a
+        revision or a transformer of the main one, which None means."""
+        main = self.model
+        pinned = f"{main.repository}@{main.revision}" if main.revision else main.repository
+        if name is None or (main.transformer is None and name == pinned):
+            return main
+        known = self.models.get(name) or self.models.get(name.partition("@")[0]) or KnownModel()
+        numbers = {key: Model.model_fields[key].default for key in KNOWN_NUMBERS}
+        numbers |= {key: own for key in KNOWN_NUMBERS if (own := getattr(known, key)) is not None}
+        repository, _, revision = (
+            (name, "", "") if name.startswith((".", "/", "~")) else name.partition("@")
+        )
+        beside = {"profile": None, "revision": revision or None, "transformer": None}
+        return main.model_copy(update={**numbers, **beside, "repository": repository})
+
+    def known(self, model: Model) -> KnownModel | None:
+        """The entry of one of `drawn_with` in ``[models]``, or None without one."""
+        pinned = self.models.get(f"{model.repository}@{model.revision}")
+        return pinned or self.models.get(model.profile or model.repository)
 
     @classmethod
     def settings_customise_sources(
@@ -241,9 +263,11 @@ def load_config(path: Path) -> Config:
         values = merged(values, _with_new_names(own, f"{local.name}: "))
     try:
         config = Config(**values)
-        config = Config(**_with_known_model(values, config, path.name))
+        config = Config(**with_known_models(values, config.model))
     except ValidationError as error:
         raise ConfigError("\n".join(_sentences(error, path.name))) from None
+    except UnknownModel as error:
+        raise ConfigError(f"{path.name}: {error}") from None
     config = config.model_copy(
         update={
             "storage": config.storage.model_copy(
@@ -269,20 +293,22 @@ def load_config(path: Path) -> Config:
     if name not in config.presets:
         raise ConfigError(
             f"{path.name}: model.default_preset is {name!r}, but the presets are"
-            f" {', '.join(config.presets)}{_nearest(name, config.presets)}"
+            f" {', '.join(config.presets)}{nearest(name, config.presets)}"
         )
     if config.presets[name].needs_image:
         raise ConfigError(
             f"{path.name}: model.default_preset is {name!r}, which needs a picture, so that words"
             " alone would always be refused: choose a preset that needs none"
         )
-    if config.model.width * config.model.height > config.limits.pixels or (
-        config.model.num_inference_steps > config.limits.num_inference_steps
-    ):
-        raise ConfigError(
-            f"{path.name}: width, height or num_inference_steps of [model] is above [limits], so"
-            " that every request without them would be refused: raise the limit"
-        )
+    for model in config.drawn_with:
+        if model.width * model.height > config.limits.pixels or (
+            model.num_inference_steps > config.limits.num_inference_steps
+        ):
+            table = "model" if model == config.model else f"models.{model.repository!r}"
+            raise ConfigError(
+                f"{path.name}: width, height or num_inference_steps of [{table}] is above [limits],"
+                " so that every request without them would be refused: raise the limit"
+            )
     return config
 
 
@@ -340,45 +366,17 @@ def _warn_of_old_names(values: Mapping[str, Any], file: str) -> None:
             )
 
 
-def _with_known_model(values: dict[str, Any], config: Config, file: str) -> dict[str, Any]:
-    """*values* of the file, with the defaults, presets and LoRAs of the configured model.
-
-    Raises:
-        ConfigError: ``[models]`` has no entry for that model.
-    """
-    models = values.get("models", {})
-    name = config.model.profile or config.model.repository
-    if not models:
-        return values
-    if name not in models:
-        key = "profile" if config.model.profile else "repository"
-        raise ConfigError(
-            f"{file}: model.{key} is {name!r}, which has no table under [models]: set"
-            f" model.profile to the most similar of {', '.join(map(repr, models))}"
-            f"{_nearest(name, models)}"
-        )
-    known = models[name]
-    numbers = {key: known[key] for key in KNOWN_NUMBERS if key in known}
-    return {
-        **values,
-        "model": {**numbers, **values.get("model", {})},
-        **{
-            tables: {**known.get(tables, {}), **values.get(tables, {})}
-            for tables in ("presets", "loras")
-        },
-    }
-
-
-def check_license(config: Config) -> None:
-    """Raise ConfigError unless the operator has accepted the licence of the weights, where it
-    asks anything of a bot's operator."""
-    known = config.known_model
-    if known is not None and known.license is not None and not config.model.accept_license:
-        raise ConfigError(
-            f"{config.model.repository} has a licence with conditions for everybody who runs a bot"
-            f" with it: read {known.license}, then set model.accept_license = true in config.toml"
-            " (the comment there says what to look for)"
-        )
+def check_license(config: Config, *models: Model) -> None:
+    """Raise ConfigError unless the operator has accepted the licence of *models*, all by default,
+    where it asks anything of a bot's operator."""
+    for model in models or config.drawn_with:
+        known = config.known(model)
+        if known is not None and known.license is not None and not model.accept_license:
+            raise ConfigError(
+                f"{model.repository} has a licence with conditions for everybody who runs a bot"
+                f" with it: read {known.license}, then set model.accept_license = true in"
+                " config.toml (the comment there says what to look for)"
+            )
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -395,18 +393,6 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
-
-
-def merged(values: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """*values*, with those of *own* in their place, table by table."""
-    both = dict(values)
-    for key, value in own.items():
-        known = both.get(key)
-        if isinstance(known, dict) and isinstance(value, dict):
-            both[key] = merged(known, value)
-        else:
-            both[key] = value
-    return both
 
 
 def load_secrets(environ: Mapping[str, str] = os.environ) -> Secrets:
@@ -460,7 +446,7 @@ def _check_environment(environ: Mapping[str, str]) -> None:
         if section not in Config.model_fields:
             raise ConfigError(
                 f"the environment variable {variable} sets nothing: there is no section"
-                f" {section!r}{_nearest(section, Config.model_fields)}; variables read like"
+                f" {section!r}{nearest(section, Config.model_fields)}; variables read like"
                 " FLUXBOT_QUOTA__CREDITS"
             )
 
@@ -483,7 +469,7 @@ def _sentences(error: ValidationError, file: str) -> list[str]:
         if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             kind = "section" if len(location) == 1 else "setting"
             known = _keys_beside(location)
-            hint = _nearest(location[-1], known) or f"; there are {', '.join(known)}"
+            hint = nearest(location[-1], known) or f"; there are {', '.join(known)}"
             sentences.append(f"{said} is not a {kind}{hint}")
         elif problem["type"] in NO_SECTION:
             sentences.append(f"{said}: {key} is a section, so write its keys under [{key}]")
@@ -508,8 +494,3 @@ def _keys_beside(location: list[str]) -> list[str]:
         own_name = {"name"} if kind is ListedLora else set()
         return [name for name in kind.model_fields if name not in own_name]
     return []
-
-
-def _nearest(word: str, known: Any) -> str:
-    found = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {found[0]}?" if found else ""

@@ -31,10 +31,10 @@ from bot.requests import (
     complete,
     is_changed,
     keeps_seed,
-    model_name,
     picture_size,
 )
 from bot.views import About
+from generation.checks import public_name
 from generation.kinds import MASK_IMAGE
 from generation.types import MIDDLE, Canvas, Centering, CleanImage, GenerationRequest, Preset
 
@@ -213,9 +213,10 @@ class Drafts:
                 field="control_image",
             )
         remarks: tuple[str, ...] = ()
-        model = model_name(self._config.model)
+        model = self._presets.model_of(request)
         if request.model != model:
-            remarks = (f"That was drawn with {request.model}; {model} draws it differently.",)
+            was, now = public_name(request.model), public_name(model)
+            remarks = (f"That was drawn with {was}; {now} draws it differently.",)
             request = replace(request, model=model)
         if number is not None:
             check_picture_number(original, number)
@@ -270,7 +271,8 @@ class Drafts:
         self._presets.check_pictures(chosen, len(images))
         clean = [await self._attachments.clean(user, image) for image in images]
         command = ImagineCommand(width=width, height=height)
-        size = picture_size(command, {}, chosen, self._attachment(clean[0]), self._config.model)
+        model = self._config.model_for(chosen.model)
+        size = picture_size(command, {}, chosen, self._attachment(clean[0]), model)
 
         preprocessors = chosen.kind.control_maps or ("none",)
         drawn = await self._attachments.control_map(user, clean, preprocessors, size, centering)
@@ -302,7 +304,7 @@ class Drafts:
         self, command: ImagineCommand, preset: Preset, picture: CleanImage | ToBeAttached
     ) -> tuple[ImagineCommand, Canvas | None]:
         """*command* with the size of what is drawn of *picture*, and where that lies in it."""
-        model = self._config.model
+        model = self._config.model_for(preset.model)
         native = (preset.width or model.width) * (preset.height or model.height)
         size = placed(picture, command, native, self._config.limits)
         if size.canvas is not None and command.strength is None:

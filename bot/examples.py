@@ -36,7 +36,7 @@ def check_known(about: About, request: GenerationRequest) -> None:
     """Raise NothingKnown, which names prompts that work, where the model knows nothing of
     *request*'s. No prompt at all is for others to judge."""
     prompt = request.prompt.strip()
-    if not prompt or about.can_draw(request.templated_prompt):
+    if not prompt or about.can_draw(request.templated_prompt, request.preset):
         return
     shown = prompt if len(prompt) <= _SHOWN else f"{prompt[:_SHOWN]}…"
     first, second, *_ = about.examples
@@ -55,7 +55,8 @@ def comes_to_nothing(about: About, said: str | Command, command: Command) -> boo
     members = command.members if isinstance(command, SeriesCommand) else ()
     drawn: list[Command] = [each.command for each in members] or [command]
     return all(
-        isinstance(each, ImagineCommand) and not about.can_draw(each.prompt) for each in drawn
+        isinstance(each, ImagineCommand) and not about.can_draw(each.prompt, each.preset)
+        for each in drawn
     )
 
 

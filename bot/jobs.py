@@ -513,23 +513,27 @@ class StepTimes:
 
     def __init__(self) -> None:
         self._seconds_per_work: dict[tuple[object, ...], float] = {}
-        self._latest: float | None = None
+        #: The latest of each model: a step of one is not a step of another.
+        self._latest: dict[str, float] = {}
 
     def record(self, job: Job, seconds: float) -> None:
         """Learn from a job that took *seconds* on the engine."""
         measured = seconds / job.work
         old = self._seconds_per_work.get(self._kind(job), measured)
-        self._latest = old + self.smoothing * (measured - old)
-        self._seconds_per_work[self._kind(job)] = self._latest
+        latest = old + self.smoothing * (measured - old)
+        self._latest[job.request.model] = self._seconds_per_work[self._kind(job)] = latest
 
     def estimate(self, job: Job) -> float | None:
-        """Seconds that *job* will take on the engine, or None before any step was measured."""
-        rate = self._seconds_per_work.get(self._kind(job), self._latest)
+        """Seconds that *job* will take on the engine, or None before any step of its model was
+        measured."""
+        latest = self._latest.get(job.request.model)
+        rate = self._seconds_per_work.get(self._kind(job), latest)
         return None if rate is None else rate * job.work
 
     def _kind(self, job: Job) -> tuple[object, ...]:
         request = job.request
-        return (request.width, request.height, request.kind.name, request.kind.conditioning_model)
+        kind = request.kind
+        return (request.model, request.width, request.height, kind.name, kind.conditioning_model)
 
 
 def waiting_times(
@@ -538,14 +542,20 @@ def waiting_times(
     engines: int,
     estimate: Callable[[Job], float | None],
     until_one_draws: float = 0.0,
+    changing: Callable[[Job], float] = lambda job: 0.0,
 ) -> Iterator[tuple[Job, int, float | None]]:
     """Each *waiting* job, in the order of their turns, with the number of jobs ahead of it,
     running ones included, and the seconds until it starts (None where a time is not known).
 
-    The work ahead is shared by *engines*, after *until_one_draws* seconds.
+    The work ahead is shared by *engines*, after *until_one_draws* seconds. *changing* tells how
+    long it takes to load the model of each job, where that is to be loaded first.
     """
     ahead = seconds_ahead(running, estimate)
+    changes = sum(map(changing, running))
+    ahead = None if ahead is None else ahead + changes
     for position, job in enumerate(waiting, start=len(running)):
+        change = changing(job)
+        ahead = None if ahead is None else ahead + change
         yield job, position, None if ahead is None else until_one_draws + ahead / engines
         seconds = estimate(job)
         ahead = None if ahead is None or seconds is None else ahead + seconds

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from bot.commands import AskedLora, ImagineCommand, read_option
 from bot.languages import ENGLISH, Language
-from bot.sections import ListedLora
-from generation.checks import check_text, shortened
+from bot.sections import ListedLora, Model
+from generation.checks import check_text, public_name, shortened
 from generation.errors import InvalidRequest
 from generation.types import GenerationRequest, Lora
 
@@ -49,6 +49,28 @@ def _chosen(asked: AskedLora, listed: Mapping[str, ListedLora]) -> Lora:
     )
 
 
+def made_for(lora: ListedLora, model: Model) -> bool:
+    """Whether *lora* may be asked for with *model*."""
+    return lora.model in (None, model.repository, f"{model.repository}@{model.revision}")
+
+
+def check_made_for(
+    asked: Sequence[Lora], listed: Mapping[str, ListedLora], model: Model, preset: str
+) -> None:
+    """Raise InvalidRequest where one of *asked* was made for another model than that with which
+    *preset* draws."""
+    for each in asked:
+        known = listed.get(each.name)
+        if known is None or known.model is None or made_for(known, model):
+            continue
+        drawn, own = public_name(model.repository), public_name(known.model)
+        raise InvalidRequest(
+            f"the LoRA {each.name} was made for {own}, and the preset {preset} draws with {drawn}:"
+            " leave it out, or choose another preset",
+            field="loras",
+        )
+
+
 def _unknown(name: str, listed: Mapping[str, ListedLora]) -> InvalidRequest:
     if not listed:
         return InvalidRequest("there are no LoRAs to choose from here: leave it out", field="loras")
@@ -69,21 +91,27 @@ def asked_of(request: GenerationRequest) -> tuple[AskedLora, ...] | None:
 
 
 def still_offered(
-    request: GenerationRequest, listed: Mapping[str, ListedLora]
+    request: GenerationRequest, listed: Mapping[str, ListedLora], model: Model
 ) -> tuple[GenerationRequest, tuple[str, ...]]:
-    """*request* without LoRAs that are no longer *listed*, or not with their weights, and a
-    sentence about these."""
-    gone: list[Lora] = []
+    """*request* without LoRAs that are no longer *listed*, or not with their weights, or were made
+    for another than *model*, and sentences about these."""
+    left, gone, others = [], [], []
     for each in request.loras:
         known = listed.get(each.name)
         if known is None or not known.min_lora_scale <= each.lora_scale <= known.max_lora_scale:
-            gone.append(each)
-    if not gone:
-        return request, ()
-    left = tuple(each for each in request.loras if each not in gone)
-    names = ", ".join(each.name for each in gone)
-    remark = f"These LoRAs are no longer offered, and were left out: {names}."
-    return replace(request, loras=left), (remark,)
+            gone.append(each.name)
+        elif not made_for(known, model):
+            others.append(each.name)
+        else:
+            left.append(each)
+    remarks = []
+    if gone:
+        names = ", ".join(gone)
+        remarks.append(f"These LoRAs are no longer offered, and were left out: {names}.")
+    if others:
+        names = ", ".join(others)
+        remarks.append(f"These LoRAs were made for another model, and were left out: {names}.")
+    return replace(request, loras=tuple(left)), tuple(remarks)
 
 
 def weights_of(lora: ListedLora) -> tuple[float, ...]:

@@ -150,8 +150,9 @@ async def _presets(service: Service, user: str, command: AdminPresets) -> str:
             return f"The presets were read anew: {', '.join(service.presets)}.{of_loras}"
         case AdminPresets("list"):
             presets, disabled, loaded = admin.presets(user)
-            model = service.config.model.repository
-            return replies.presets_for_admins(presets, disabled, loaded, model)
+            models = {each: service.config.model_for(presets[each].model) for each in presets}
+            own = {each: model.repository for each, model in models.items()}
+            return replies.presets_for_admins(presets, disabled, loaded, own)
         case AdminPresets(action, name):
             await admin.enable_preset(user, name, is_enabled=action == "enable")
             can = "can be chosen again" if action == "enable" else "can no longer be chosen"

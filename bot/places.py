@@ -25,6 +25,8 @@ class Places:
     Args:
         running: The jobs that are being drawn.
         state: The state of drawing.
+        changing: Makes what tells, of each job in the order of their turns, how long it takes to
+            load its model first.
     """
 
     def __init__(
@@ -34,12 +36,14 @@ class Places:
         engines: Engines,
         running: Callable[[], list[Job]],
         state: Callable[[], EngineState],
+        changing: Callable[[], Callable[[Job], float]] = lambda: lambda job: 0.0,
     ) -> None:
         self._queue = queue
         self._times = times
         self._engines = engines
         self._running = running
         self._state = state
+        self._changing = changing
         self._told_state = EngineState("ready")
         self._told_at = float("-inf")
         self._later: asyncio.TimerHandle | None = None
@@ -68,35 +72,43 @@ class Places:
         """
         before = self._queue.before(job)
         if before is None:
-            wait = self._until(0)
+            wait = self._until(0, job)
         else:
             wait, seconds = before.progress.wait, self._times.estimate(before)
-            if wait is not None:
-                wait = None if seconds is None else wait + seconds / self._engines.drawing
+            changing = self._changing()
+            changing(before)
+            if wait is not None and seconds is not None:
+                wait += (seconds + changing(job)) / self._engines.drawing
+            else:
+                wait = None
         place = self._queue.position(job) + len(self._running())
         self.tell_one(job, position=place, wait=wait)
 
-    def prospect(self) -> tuple[int, float | None]:
-        """Place of a job that joined the end of the queue now: number of jobs ahead, and seconds
-        until the start (None where a time is not known)."""
+    def prospect(self, job: Job | None = None) -> tuple[int, float | None]:
+        """Place of *job*, or of any, if it joined the end of the queue now: number of jobs ahead,
+        and seconds until the start, with a change of models (None where a time is not known)."""
         waiting = len(self._queue)
-        return len(self._running()) + waiting, self._until(waiting)
+        return len(self._running()) + waiting, self._until(waiting, job)
 
     def close(self) -> None:
         """Tell nobody any more."""
         if self._later is not None:
             self._later.cancel()
 
-    def _until(self, place: int) -> float | None:
-        """Seconds until the job at *place* in the queue starts: from the times of those ahead, or,
-        behind the first, from these and their mean. None where one is not known."""
+    def _until(self, place: int, job: Job | None = None) -> float | None:
+        """Seconds until the *job* at *place* in the queue starts: from the times of those ahead,
+        or, behind the first, from these and their mean. None where one is not known."""
         ahead = list(islice(self._queue, min(place, FIRST)))
         running = seconds_ahead(self._running(), self._times.estimate)
         waiting = seconds_ahead(ahead, self._times.estimate)
         if running is None or waiting is None:
             return None
+        changing = self._changing()
+        running += sum(map(changing, self._running()))
+        waiting += sum(map(changing, ahead))
         if place > FIRST:
             waiting *= place / FIRST
+        waiting += 0.0 if job is None else changing(job)
         return self._engines.seconds_until_one_draws + (running + waiting) / self._engines.drawing
 
     def _tell_all(self) -> None:
@@ -115,6 +127,7 @@ class Places:
             self._engines.drawing,
             self._times.estimate,
             self._engines.seconds_until_one_draws,
+            self._changing(),
         )
 
     def _places_behind(self, has_all: bool) -> Iterator[tuple[Job, int, float | None]]:

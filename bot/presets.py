@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from bot.config import Config
+from bot.config import Config, ConfigError
+from bot.models import model_name, model_of
 from bot.sections import ListedLora
 from generation.checks import shortened
 from generation.errors import InvalidRequest
 from generation.kinds import MASK_IMAGE
-from generation.types import Preset
+from generation.types import GenerationRequest, Preset
 
 
 def inpainting(presets: Iterable[Preset]) -> Preset | None:
@@ -37,6 +38,7 @@ class Presets:
         self.by_name: dict[str, Preset] = dict(config.presets)
         self.loras: dict[str, ListedLora] = dict(config.loras)
         self.disabled: frozenset[str] = frozenset()
+        self._config = config
         self._read = read
 
     @property
@@ -71,17 +73,22 @@ class Presets:
                 field="preset",
             )
 
-    def enlarging(self) -> Preset | None:
-        """The first preset that makes a picture larger."""
-        return next((each for each in self.available.values() if each.kind.enlargement), None)
+    def enlarging(self, model: str | None = None) -> Preset | None:
+        """The first preset that makes a picture larger; with *model*, as requests name it, where
+        one does."""
+        found = [each for each in self.available.values() if each.kind.enlargement]
+        same = [each for each in found if self._draws_with(each) == model]
+        return next(iter((*same, *found)), None)
 
-    def redrawing(self) -> Preset | None:
-        """The first preset that draws over a picture and keeps its size."""
+    def redrawing(self, model: str | None = None) -> Preset | None:
+        """The first preset that draws over a picture and keeps its size; only of those that draw
+        with *model*, as requests name it, unless that is None."""
         return next(
             (
                 each
                 for each in self.available.values()
-                if each.kind.begins_with_picture
+                if model in (None, self._draws_with(each))
+                and each.kind.begins_with_picture
                 and not each.kind.edits
                 and not each.kind.takes_mask
                 and not each.kind.control_maps
@@ -111,7 +118,23 @@ class Presets:
             ConfigError: The configuration cannot be used; the old presets stay.
         """
         config = self._read()
+        started = {model_name(each) for each in self._config.drawn_with}
+        for preset in config.presets.values():
+            if (model := model_name(config.model_for(preset.model))) not in started:
+                raise ConfigError(
+                    f"presets.{preset.name} draws with {model}, which the engines were not started"
+                    " with: restart the bot"
+                )
+        self._config = config.model_copy(update={"model": self._config.model})
         self.by_name, self.loras = dict(config.presets), dict(config.loras)
+
+    def model_of(self, request: GenerationRequest) -> str:
+        """The name of the model with which *request* is drawn now."""
+        return model_name(model_of(request, self._config, self.by_name))
+
+    def _draws_with(self, preset: Preset) -> str:
+        """The name that requests have for the model of *preset*."""
+        return model_name(self._config.model_for(preset.model))
 
     def check_pictures(self, preset: Preset, count: int) -> None:
         """Raise InvalidRequest where *preset* needs another number of pictures than *count*."""

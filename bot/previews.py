@@ -75,7 +75,7 @@ class Previews:
             draft = await self._drafts.draft(source.user, command, taken, is_price=True)
             job = Job(user=source.user, request=draft.request, images=draft.images)
             jobs.append((job, times))
-        position, starts_in = self._worker.places.prospect()
+        position, starts_in = self._worker.places.prospect(jobs[0][0])
         price = sum(cost(job, self._quota) * times for job, times in jobs)
         left = (await self._quota_of(source.user)).left
         is_relaxed = self._quota.relaxed and price > left

@@ -7,6 +7,7 @@ from dataclasses import replace
 from bot.commands import Variation
 from bot.jobs import Job
 from bot.lineage import Relation
+from bot.models import model_of
 from bot.refusals import NotFound
 from bot.requests import finished
 from bot.service import Service
@@ -32,7 +33,8 @@ async def final(service: Service, source: Source, job_id: str | None, number: in
     else:
         draft = await service.lookups.job(source, job_id)
     preset = service.presets.get(draft.request.preset) or Preset(name=draft.request.preset)
-    changes = finished(draft.request, preset, service.config.model)
+    model = model_of(draft.request, service.config, service.presets)
+    changes = finished(draft.request, preset, model)
     return await service.again(source, draft.id, changes, number=number, relation=Relation.FINAL)
 
 

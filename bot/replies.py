@@ -33,6 +33,7 @@ from bot.sections import Quota
 from bot.sentences import Sentence
 from bot.series import Shown
 from bot.views import EngineView
+from generation.checks import public_name
 from generation.errors import FluxbotError
 from generation.types import Preset
 
@@ -147,7 +148,7 @@ def how(job: Job, say: Language = ENGLISH) -> str:
     """The recipe of a picture, with the words to type to have it again."""
     request = job.request
     command = recipe(request, job.images)
-    lines = [render(command), f"{job.id} · {summary(job, say)} · {request.model}"]
+    lines = [render(command), f"{job.id} · {summary(job, say)} · {public_name(request.model)}"]
     if request.control_image is not None:
         lines.append(say("It also follows a control image."))
     if made := lineage.line(job.parent, job.relation, say):
@@ -215,13 +216,16 @@ def presets_for_admins(
     by_name: Mapping[str, Preset],
     disabled: Collection[str],
     loaded: Mapping[str, int],
-    model: str,
+    models: Mapping[str, str],
 ) -> str:
-    """The presets with their weights, and the bytes of these in memory."""
-    lines = [f"{model}: {_in_memory(model, loaded)}"]
+    """The presets with their weights, and the bytes of these in memory; *models* has the repository
+    of the model of each."""
+    used = dict.fromkeys(models.values())
+    lines = [f"{each}: {_in_memory(each, loaded)}" for each in used]
     for preset in by_name.values():
         parts = [name for name, _ in preset.kind.weights]
         parts += [preset.lora] if preset.lora else []
+        parts += [preset.model] if preset.model else []
         made_with = [f"{part} ({_in_memory(part, loaded)})" for part in parts]
         off = " (switched off)" if preset.name in disabled else ""
         lines.append(f"{preset.name}{off}: {', '.join(made_with) or 'the model alone'}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +17,7 @@ from bot import loras
 from bot.commands import ImagineCommand, Variation, fit_size
 from bot.config import Config
 from bot.jobs import Job
+from bot.models import model_name, model_of
 from bot.presets import Presets
 from bot.refusals import NotFound
 from bot.sections import Draft, Limits, ListedLora, Model, Variations
@@ -78,7 +79,7 @@ def complete(
     Raises:
         InvalidRequest: A value is out of range, or above ``[limits]``.
     """
-    model = config.model
+    model = config.model_for(preset.model)
     said = command.options
     attachment = next(iter(attachments), None)
     check_about_picture(command, preset.kind, preset.name)
@@ -118,21 +119,12 @@ def complete(
         },
         **_of_preset(preset),
     )
+    loras.check_made_for(request.loras, listed, model, preset.name)
     if command.draft:
         request = drafted(request, config.draft)
     images = next(n for n in (command.images, user_defaults.get("images"), 1) if n is not None)
     check_limits(request, images, config.limits)
     return request, images
-
-
-def model_name(model: Model) -> str:
-    """The name of the weights in a record: repository, and revision where it is pinned, and the
-    transformer that stands in for its own; of a path its last part, which tells nothing else."""
-    name = f"{model.repository}@{model.revision}" if model.revision else model.repository
-    if model.transformer is None:
-        return name
-    is_path = model.transformer.startswith((".", "/", "~"))
-    return f"{name}, {PurePath(model.transformer).name if is_path else model.transformer}"
 
 
 def command_of(request: GenerationRequest, images: int) -> ImagineCommand:
@@ -328,7 +320,7 @@ def change(
         InvalidRequest: As for `complete`.
     """
     said = changes.options
-    names = {field.name for field in fields(GenerationRequest)} - {"preset", "loras"}
+    names = {field.name for field in fields(GenerationRequest)} - {"preset", "loras", "model"}
     values = {name: value for name, value in said.items() if name in names}
     if changes.loras is not None:
         values["loras"] = loras.chosen(changes.loras, presets.loras)
@@ -341,6 +333,7 @@ def change(
         values |= _of_preset(preset)
         values["kind"] = preset.kind
         values["pictures"] = kept
+        values = {**_of_model(request, preset, config), **values}
     kind = values.get("kind", request.kind)
     if pictures:
         values["pictures"] = dict(zip(kind.names_of(len(pictures)) or (), pictures, strict=True))
@@ -355,12 +348,36 @@ def change(
     if changes.aspect_ratio is not None:
         pixels = request.width * request.height
         values["width"], values["height"] = fit_size(changes.aspect_ratio, pixels)
-    if changes.negative_prompt is not None:
-        values["true_cfg_scale"] = true_cfg_scale(changes.negative_prompt, config.model)
     changed = replace(request, **values)
+    model = model_of(changed, config, presets.by_name)
+    if changes.negative_prompt is not None:
+        scale = true_cfg_scale(changes.negative_prompt, model)
+        changed = replace(changed, true_cfg_scale=scale)
+    loras.check_made_for(changed.loras, presets.loras, model, changed.preset)
     if changes.draft and (is_other_size or not request.is_draft):
         changed = drafted(changed, config.draft)
     return changed, images if changes.images is None else changes.images
+
+
+def _of_model(request: GenerationRequest, preset: Preset, config: Config) -> dict[str, Any]:
+    """The fields of *request* that change with its model, where *preset* draws with another: a
+    step of one model is not a step of another."""
+    model = config.model_for(preset.model)
+    if model_name(model) == request.model:
+        return {}
+    guidance, tolerance = preset.guidance_scale, model.step_cache_tolerance
+    steps = all_steps = preset.num_inference_steps or model.num_inference_steps
+    if request.is_draft:
+        steps = min(steps, config.draft.num_inference_steps)
+        tolerance = max(tolerance, config.draft.step_cache_tolerance)
+    return {
+        "model": model_name(model),
+        "num_inference_steps": steps,
+        "final_num_inference_steps": all_steps if request.is_draft else None,
+        "guidance_scale": model.guidance_scale if guidance is None else guidance,
+        "true_cfg_scale": true_cfg_scale(request.negative_prompt, model),
+        "step_cache_tolerance": tolerance,
+    }
 
 
 def _kept(request: GenerationRequest, kind: Kind) -> dict[str, Path]:

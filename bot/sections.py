@@ -171,6 +171,8 @@ class ListedLora(Section):
     Attributes:
         name: The word behind ``--lora``.
         repository: Repository id, folder or file ("owner/name/file.safetensors").
+        model: The model that it was made for, as `Preset.model`; None for all. A LoRA under
+            ``[models.ID.loras]`` is made for ID.
         description: One line for people who choose.
         trigger_words: Words that it was trained on, which prompts are to have.
         lora_scale: Its weight where people say none.
@@ -181,6 +183,7 @@ class ListedLora(Section):
 
     name: str
     repository: str = Field(min_length=1)
+    model: str | None = Field(None, min_length=1)
     description: str = ""
     trigger_words: Names = ()
     lora_scale: LoraScale = 1.0
@@ -208,9 +211,10 @@ LoraTables = Annotated[
 class KnownModel(Section):
     """A table ``[models.ID]``: facts of a model.
 
-    Its numbers are the defaults of ``[model]``.
+    Its numbers are the defaults of ``[model]``, and of presets that name it.
 
     Attributes:
+        profile: Another such table, which has what this one leaves out.
         description: One line for people, who see it among the models.
         license_name: The name of its licence, likewise.
         license: Page of the licence that the operator must accept; None where the licence asks
@@ -221,6 +225,7 @@ class KnownModel(Section):
         loras: LoRAs that were made for it.
     """
 
+    profile: str | None = None
     description: str = ""
     license_name: str = ""
     license: str | None = None
@@ -237,7 +242,7 @@ class KnownModel(Section):
 
 
 #: Keys of `KnownModel` that stand in for those of `Model`.
-KNOWN_NUMBERS = tuple(KnownModel.model_fields.keys() & Model.model_fields.keys())
+KNOWN_NUMBERS = tuple((KnownModel.model_fields.keys() & Model.model_fields.keys()) - {"profile"})
 
 
 class PreprocessorModels(Section):

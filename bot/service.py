@@ -44,6 +44,7 @@ from bot.linking import Linking
 from bot.lookups import Lookups
 from bot.loras import still_offered
 from bot.metrics import Metrics
+from bot.models import model_name, repositories
 from bot.moderation import Moderation
 from bot.origins import NOWHERE, Origin
 from bot.outcomes import LOST_TOO_OFTEN, MAX_ATTEMPTS, UNREADABLE, Outcomes, given_up
@@ -57,7 +58,6 @@ from bot.refusals import Conflict, NotFound
 from bot.requests import (
     can_be_enlarged,
     check_remembered,
-    model_name,
     upscaled,
     varied,
 )
@@ -160,7 +160,7 @@ class Service:
             self._outcomes,
             gallery,
             judging,
-            model,
+            repositories(config),
             self.metrics,
             now,
             self.selves.person_of,
@@ -311,7 +311,7 @@ class Service:
                 await self._worker.give_up(job, LOST_TOO_OFTEN)
             for job in jobs:
                 job.ready = await asyncio.to_thread(self._gallery.stored, job)
-                job.request = replace(job.request, model=model_name(self.config.model))
+                job.request = replace(job.request, model=self.offered.model_of(job.request))
         self._worker.take_up(left)
         await self.admin.start()
         await self.sessions.start()
@@ -465,27 +465,29 @@ class Service:
     ) -> Job:
         """The job for a variation, or a larger version, of one earlier picture.
 
-        A variation starts from the picture where a preset can do that, else from a new seed. It
-        goes as far as *how* says by the strength of image to image, which means the same for every
-        model and preset: a noise near the old one would keep the layout of some models only, and
-        none of a picture that was drawn elsewhere. A larger version takes a preset with
-        ``upscale``.
+        A variation starts from the picture where a preset can do that with its model, else from a
+        new seed. It goes as far as *how* says by the strength of image to image, which means the
+        same for every model and preset: a noise near the old one would keep the layout of some
+        models only, and none of a picture that was drawn elsewhere. A larger version takes a preset
+        with ``upscale``, of the same model where there is one.
 
         Raises:
             NotFound: There is no such picture, or no preset that enlarges.
             InvalidRequest, Refused: As for `submit`.
         """
-        offered = self.offered
-        preset = offered.redrawing() if purpose == "vary" else offered.enlarging()
-        if preset is None and purpose == "vary":
+        offered, is_varied = self.offered, purpose == "vary"
+        model = offered.model_of((await self.lookups.job(source, picture.job_id)).request)
+        preset = offered.redrawing(model) if is_varied else offered.enlarging(model)
+        if preset is None and is_varied:
             return await self.again(source, picture.job_id, vary=True, number=picture.number)
         if preset is None:
             raise NotFound("no preset here makes pictures larger")
         job = await self.lookups.with_picture(source, picture.job_id, picture.number)
         check_remembered(job)
         drawn = list(job.requests)[picture.number - 1]
-        request, remarks = still_offered(drawn, offered.loras)
-        if purpose == "upscale":
+        settings = self.config.model_for(preset.model)
+        request, remarks = still_offered(drawn, offered.loras, settings)
+        if not is_varied:
             command, relation = upscaled(request, preset), Relation.UPSCALED
         else:
             own = await self.own_settings.of(source.user)
@@ -497,7 +499,8 @@ class Service:
 
     def can_enlarge(self, job: Job) -> bool:
         """Whether a preset makes the pictures of *job* larger, within the limits."""
-        return can_be_enlarged(job.request, self.offered.enlarging(), self.config.limits)
+        larger = self.offered.enlarging(self.offered.model_of(job.request))
+        return can_be_enlarged(job.request, larger, self.config.limits)
 
     async def check_may_draw(self, source: Source) -> None:
         """Raise NotAllowed where the person is banned, or drawing is not allowed in the place."""

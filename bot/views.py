@@ -145,12 +145,13 @@ class About:
         text: A sentence or two, plain.
         examples: Prompts worth trying.
         remarks: Sentences about a request, such as words that the model does not know.
-        can_draw: Whether the model knows enough of a prompt for a picture to come of it.
+        can_draw: Whether a picture can come of a prompt, with the preset of that name: whether its
+            model knows enough of it. Of no preset, whether one of them could.
         samples: Folder of pictures that come with the model, one for each preset.
     """
 
     text: str
     examples: tuple[str, ...] = ()
     remarks: Callable[[GenerationRequest], tuple[str, ...]] = lambda request: ()
-    can_draw: Callable[[str], bool] = lambda prompt: True
+    can_draw: Callable[[str, str | None], bool] = lambda prompt, preset: True
     samples: Path | None = None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 from bot.attempts import DRAWING_AGAIN, Attempt
+from bot.changes import Changes
 from bot.database import Database, Work
 from bot.engines import Engines
 from bot.gallery import Gallery
@@ -63,6 +64,9 @@ MAX_ENDING = 4
 class Worker:
     """Draws the waiting jobs. `run` does the work; all other methods may be called meanwhile.
 
+    Args:
+        models: Repositories by the names that requests have for models, the main one first.
+
     Attributes:
         unfinished: Jobs that wait, are drawn, are being stored or are held, by id.
         held: Those among them that wait for a moderator.
@@ -78,7 +82,7 @@ class Worker:
         outcomes: Outcomes,
         gallery: Gallery,
         judging: Judging,
-        model: str,
+        models: Mapping[str, str],
         metrics: Metrics,
         now: Callable[[], float],
         person_of: Callable[[str], str],
@@ -103,11 +107,18 @@ class Worker:
         self._ending: set[asyncio.Task[None]] = set()
         self._standstill = Standstill(self._queue, lambda: self.places.tell())
         self._keeping = Keeping(store, gallery, judging, self._standstill, self._written)
+        main = next(iter(models))
         self._engines = Engines(
-            executors, self._standstill, database, model, lambda: self.places.tell(), fleet=fleet
+            executors, self._standstill, database, main, lambda: self.places.tell(), fleet=fleet
         )
+        self._changes = Changes(models, database)
         self.places = Places(
-            self._queue, self.times, self._engines, lambda: self.running, lambda: self.state
+            self._queue,
+            self.times,
+            self._engines,
+            lambda: self.running,
+            lambda: self.state,
+            lambda: self._changes.counting(self.loaded),
         )
 
     @property
@@ -139,6 +150,7 @@ class Worker:
         """
         try:
             await self._engines.recall()
+            await self._changes.recall()
             await self._engines.run(self._serve)
         finally:
             self._standstill.stop()
@@ -288,7 +300,7 @@ class Worker:
         """A try at the next job, or one that other engines have begun and that has pictures left;
         None where the engine has died, or leaves, before there was one."""
         while True:
-            getting = asyncio.create_task(self._queue.get(partial(_suits, executor)))
+            getting = asyncio.create_task(self._queue.get(partial(self._suits, executor)))
             sharing = asyncio.create_task(self._shared.get())
             died = asyncio.create_task(executor.died())
             left = asyncio.create_task(self._engines.left(executor))
@@ -321,7 +333,7 @@ class Worker:
 
     async def _draw(self, attempt: Attempt, executor: Executor) -> None:
         """Have the engine draw its part of an attempt, whose end is seen to while it goes on."""
-        part = attempt.join(executor)
+        part = attempt.join(self._changes.watching(executor))
         self._engines.begin(executor)
         self._drawing[attempt.job.id] = attempt
         self.places.tell()
@@ -538,7 +550,7 @@ class Worker:
             "the database", partial(self._database.write, work), trouble_of
         )
 
-
-def _suits(executor: Executor, job: Job) -> bool:
-    """Whether the engine needs to load nothing for *job*."""
-    return all(name in executor.loaded for name, _ in job.request.kind.weights)
+    def _suits(self, executor: Executor, job: Job) -> bool:
+        """Whether the engine needs to load nothing for *job*."""
+        has_model = self._changes.needs_none(executor, job.request)
+        return has_model and all(name in executor.loaded for name, _ in job.request.kind.weights)

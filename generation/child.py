@@ -201,10 +201,10 @@ class ChildEngine:
         folder = Path() if request.control_image is None else request.control_image.parent
         child.send({"do": "generate", "request": request.to_dict(), "folder": folder})
         ended_by: BaseException | None = None
-        number, since = 0, self._clock()
+        number, note, since = 0, "", self._clock()
         while True:
             try:
-                header, blobs = child.answer(self._patience(request, number))
+                header, blobs = child.answer(self._patience(request, number, note))
             except EngineLost:
                 raise
             except Exception:
@@ -216,9 +216,9 @@ class ChildEngine:
             now = self._clock()
             if header["number"] == number + 1 > 1:
                 self._work_seconds.append((now - since) / _work(request))
-            number, since = header["number"], now
+            number, note, since = header["number"], header["note"], now
             try:
-                on_step(Step(number, blobs[0] if blobs else None, header["note"]))
+                on_step(Step(number, blobs[0] if blobs else None, note))
             except BaseException as error:
                 ended_by = error
             child.send({"do": "go" if ended_by is None else "stop"})
@@ -227,9 +227,10 @@ class ChildEngine:
             raise ended_by
         return header, blobs
 
-    def _patience(self, request: GenerationRequest, step: int) -> float:
-        """Seconds until the next sign of life after *step* steps of *request*."""
-        if step == 0 and self._may_load_first(request):
+    def _patience(self, request: GenerationRequest, step: int, note: str = "") -> float:
+        """Seconds until the next sign of life after *step* steps of *request*, of which the last
+        one came with *note*."""
+        if step == 0 and (note or self._may_load_first(request)):
             return self.seconds_to_load
         if not self._work_seconds:
             return max(FIRST_STEP, self.seconds_per_step)

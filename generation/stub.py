@@ -39,6 +39,7 @@ class StubEngine:
         self._sleep = sleep
         self._is_loaded = False
         self._weights: frozenset[str] = frozenset()
+        self._model = ""
 
     def load(self) -> None:
         self._is_loaded = True
@@ -50,6 +51,7 @@ class StubEngine:
         started = time.monotonic()
         kind, shown = request.kind, shown_to_model(request)
         self._weights |= {name for name, _ in kind.weights}
+        self._model = request.model
         image, strength = gradient(request), kind.strength_setting
         for number, (name, picture) in enumerate(shown.items()):
             if name == MASK_IMAGE:
@@ -75,6 +77,7 @@ class StubEngine:
     def close(self) -> None:
         self._is_loaded = False
         self._weights = frozenset()
+        self._model = ""
 
     @property
     def device(self) -> str:
@@ -83,8 +86,9 @@ class StubEngine:
 
     @property
     def loaded(self) -> dict[str, int]:
-        """ControlNets and their like that were drawn with; they take no memory."""
-        return dict.fromkeys(self._weights, 0)
+        """The model that was drawn with last, and all ControlNets and their like; they take no
+        memory."""
+        return dict.fromkeys(filter(None, (self._model, *self._weights)), 0)
 
 
 def gradient(request: GenerationRequest) -> Image.Image:

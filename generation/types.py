@@ -65,6 +65,8 @@ class Preset:
         name: The word after ``--preset``; lower case, no spaces.
         description: One line for people who choose.
         kind: How a picture comes about, with the settings of that kind.
+        model: Repository id ("owner/name" or "owner/name@revision") or folder of the model that it
+            draws with; None for the main one.
         num_inference_steps: Denoising steps, 1 to 50.
         guidance_scale: Strength of FLUX's distilled guidance, 0 to 30.
         width: Pixels, a multiple of 16.
@@ -81,6 +83,7 @@ class Preset:
     name: str
     description: str = ""
     kind: Kind = WORDS_ALONE
+    model: str | None = None
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
     width: int | None = None
@@ -181,7 +184,9 @@ class GenerationRequest:
         lora: Repository id, folder or file of the preset's LoRA for the transformer.
         lora_scale: Weight of the LoRA, -2 to 2; below 0 it does the opposite.
         loras: LoRAs beside that of the preset, each once, at most `MAX_LORAS`.
-        model: Repository and revision of the weights, for the record.
+        model: Name of the model that draws it: repository, revision and transformer, as
+            ``bot/models.py`` puts them together. An engine draws with its main model what names
+            none that it knows.
         final_num_inference_steps: Of a draft, the steps of the picture that may come of it; None
             for any other picture, like both sides.
         final_width: Of a draft, the width of that picture in pixels, at least `width`.

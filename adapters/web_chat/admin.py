@@ -146,7 +146,7 @@ async def get_overview(web: TheWeb, source: Asker) -> OverviewView:
                 is_default=name == web.config.model.default_preset,
                 sample=samples.get(name),
                 memory=board.loaded.get(
-                    preset.kind.conditioning_model or web.config.model.repository
+                    preset.kind.conditioning_model or web.config.model_for(preset.model).repository
                 ),
             )
             for name, preset in board.presets.items()

@@ -27,9 +27,11 @@ from adapters.web_chat.views import (
     of_controlnet,
 )
 from bot.commands import DRAWING, VERBS
+from bot.sections import Model
 from bot.source import Source
 from generation.checks import MAX_SIZE, public_name
 from generation.kinds import CONTROL_IMAGES, flat_values
+from generation.types import Preset
 
 router = APIRouter(tags=["facts"])
 
@@ -98,36 +100,15 @@ async def get_status(web: TheWeb, source: Asker, request: Request) -> StatusView
 
 @router.get("/api/presets", summary="Ways of making pictures", responses=responses())
 async def list_presets(web: TheWeb, source: Asker) -> PresetsView:
-    model = web.config.model
     samples = await samples_there_are(web)
     models = web.service.catalogue.names()
     return PresetsView(
         presets=[
-            PresetView(
-                name=preset.name,
-                description=preset.description,
-                needs_image=preset.needs_image,
-                pictures=len(
-                    {*preset.kind.pictures, *preset.kind.more_pictures} & {*CONTROL_IMAGES}
-                ),
-                mask_feather=flat_values(preset.kind)["mask_feather"]
-                if preset.kind.takes_mask
-                else None,
-                controlnet=preset.kind.conditioning_model
-                and public_name(preset.kind.conditioning_model),
-                preprocessor=next(iter(preset.kind.control_maps), "none"),
-                strength=flat_values(preset.kind)["strength"],
-                **of_controlnet(preset.kind),
-                model=models[preset.name],
-                enlarges=preset.kind.enlargement,
-                num_inference_steps=preset.num_inference_steps or model.num_inference_steps,
-                guidance_scale=model.guidance_scale
-                if preset.guidance_scale is None
-                else preset.guidance_scale,
-                width=preset.width or model.width,
-                height=preset.height or model.height,
-                takes_loras=preset.kind.takes_loras,
-                sample=samples.get(preset.name),
+            _preset_view(
+                preset,
+                web.config.model_for(preset.model),
+                models[preset.name],
+                samples.get(preset.name),
             )
             for preset in web.service.presets.values()
         ],
@@ -171,6 +152,32 @@ async def get_sample_of_lora(
     path = await asyncio.to_thread(web.service.samples.find_of_lora, name)
     media_type = SAMPLE_TYPES.get(path.suffix.lower(), "image/png")
     return picture_response(await read(path), media_type)
+
+
+def _preset_view(
+    preset: Preset, model: Model, name_of_model: str, sample: str | None
+) -> PresetView:
+    kind, guidance = preset.kind, preset.guidance_scale
+    values = flat_values(kind)
+    return PresetView(
+        name=preset.name,
+        description=preset.description,
+        needs_image=preset.needs_image,
+        pictures=len({*kind.pictures, *kind.more_pictures} & {*CONTROL_IMAGES}),
+        mask_feather=values["mask_feather"] if kind.takes_mask else None,
+        controlnet=kind.conditioning_model and public_name(kind.conditioning_model),
+        preprocessor=next(iter(kind.control_maps), "none"),
+        strength=values["strength"],
+        **of_controlnet(kind),
+        model=name_of_model,
+        enlarges=kind.enlargement,
+        num_inference_steps=preset.num_inference_steps or model.num_inference_steps,
+        guidance_scale=model.guidance_scale if guidance is None else guidance,
+        width=preset.width or model.width,
+        height=preset.height or model.height,
+        takes_loras=kind.takes_loras,
+        sample=sample,
+    )
 
 
 async def _loras(web: Web, source: Source) -> list[LoraView]:

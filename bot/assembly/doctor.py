@@ -8,11 +8,10 @@ import shutil
 import sqlite3
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing
-from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from PIL import Image
 from rich.console import Console
@@ -20,14 +19,20 @@ from rich.text import Text
 
 from bot.assembly.cluster import node_verdicts
 from bot.assembly.decoding import decoders
-from bot.assembly.engine import Plan, devices, engine_name
+from bot.assembly.engine import devices, engine_name
 from bot.assembly.folder import CLOCK, check_database_is_there, database_path
-from bot.assembly.parts import faulty_loras, faulty_presets, role_of_model
+from bot.assembly.model_findings import (
+    Finding,
+    main_memory_findings,
+    model_finding,
+    transformer_findings,
+)
+from bot.assembly.parts import faulty_loras, faulty_presets
 from bot.assembly.platforms import PLATFORMS, Platform
 from bot.assembly.screening import screens_verdict
 from bot.assembly.unfit_weights import unfit_loras, unfit_model, unfit_presets
 from bot.clock import EVEN, LONG_REST, in_days, last_seen
-from bot.config import Config, ConfigError, Secrets, check_license
+from bot.config import Config, ConfigError, Secrets
 from bot.credentials import provenance_verdict
 from bot.database import DatabaseDamaged, check_sound, migrations
 from bot.engines import lost_engines
@@ -39,18 +44,9 @@ from generation import weights
 from generation.cleaning import MIN_SIDE
 from generation.decoders import Decoders
 from generation.errors import FluxbotError
-from generation.preprocessors import Preprocessors
 
 #: Shows that something takes a while, inside of its block.
 Busy = Callable[[str], AbstractContextManager[Any]]
-
-
-class Finding(NamedTuple):
-    """A part of the bot, whether nothing is missing there, and a sentence about it."""
-
-    name: str
-    is_right: bool
-    sentence: str
 
 
 def findings(
@@ -76,7 +72,8 @@ def findings(
     yield Finding("screens", *screens_verdict(config))
     yield Finding("provenance", *provenance_verdict(config.provenance))
     yield from device_findings(config, busy)
-    yield model_finding(config, secrets)
+    for model in config.drawn_with:
+        yield model_finding(config, model, secrets)
     yield from transformer_findings(config)
     with busy("looking at the weights"):
         yield from weights_findings(config)
@@ -268,104 +265,10 @@ def device_findings(config: Config, busy: Busy) -> Iterator[Finding]:
 
 def weights_findings(config: Config) -> Iterator[Finding]:
     """A finding about each set of weights that is here and cannot be drawn with."""
-    if (sentence := unfit_model(config)) is not None:
-        yield Finding("model", False, sentence)
+    for model in config.drawn_with:
+        if (sentence := unfit_model(config, model)) is not None:
+            yield Finding("model", False, sentence)
     for sentence in unfit_presets(config).values():
         yield Finding("presets", False, sentence)
     for sentence in unfit_loras(config).values():
         yield Finding("LoRAs", False, sentence)
-
-
-def main_memory_findings(config: Config, secrets: Secrets) -> Iterator[Finding]:
-    """A finding about the weights that wait in this machine's memory for their turn on a card,
-    once they are here."""
-    if config.engine.ray is not None:
-        return
-    from generation.diffusion.device import choose_device
-
-    waiting = []
-    try:
-        for number, name in enumerate(devices(config), start=1):
-            if not choose_device(name, config.model.dtype).has_own_memory:
-                return
-            from generation.diffusion.engine import DiffusionEngine  # which takes seconds
-
-            plan = Plan(config, secrets, Preprocessors(), name, number)
-            planned = DiffusionEngine(**plan.arguments).planned()
-            if planned is None:
-                return
-            waiting.append(planned.waiting[planned.level])
-            if planned.advice is not None:
-                yield Finding("device", True, f"{plan.name}: {planned.advice}")
-    except FluxbotError:
-        return  # other findings say more
-    from generation.diffusion.main_memory import room
-
-    yield main_memory_finding(waiting, room())
-
-
-def main_memory_finding(waiting: Sequence[int], room: int) -> Finding:
-    """The finding about engines whose weights take so many bytes of main memory, which has *room*
-    for so many."""
-    from generation.diffusion.main_memory import WAY_OUT
-    from generation.diffusion.memory import in_gigabytes
-
-    drawing = [number for number, sums in enumerate(accumulate(waiting)) if sums <= room]
-    engines = "the engine" if len(waiting) == 1 else f"{len(waiting)} engines"
-    sentence = (
-        f"{in_gigabytes(sum(waiting))} of weights for {engines}, and room for {in_gigabytes(room)}"
-    )
-    if len(drawing) == len(waiting):
-        return Finding("memory", True, sentence)
-    if len(waiting) == 1:
-        slow = "they are read from the disk again and again"
-        return Finding("memory", False, f"{sentence}: {slow}; {WAY_OUT}")
-    left_out = len(waiting) - max(1, len(drawing))
-    return Finding("memory", False, f"{sentence}, so {left_out} of them cannot draw: {WAY_OUT}")
-
-
-def transformer_findings(config: Config) -> Iterator[Finding]:
-    """A finding about the transformer that stands in for the model's own, where one is named."""
-    name = config.model.transformer
-    if name is None:
-        return
-    try:
-        wanted = weights.wanted_from_hub(name, "transformer")
-    except FluxbotError as error:
-        yield Finding("model", False, f"model.transformer: {error}")
-        return
-    where = "which is here"
-    if wanted is not None:
-        from generation import hub
-
-        is_here = hub.cached(wanted) is not None
-        where = "which is in the cache" if is_here else "to be fetched from the Hugging Face Hub"
-    yield Finding("model", True, f"with the transformer of {name}, {where}")
-
-
-def model_finding(config: Config, secrets: Secrets) -> Finding:
-    """The finding about the model: the place of its weights, or the reason why there is none."""
-    repository, revision = config.model.repository, config.model.revision
-    try:
-        check_license(config)
-        wanted = weights.wanted_from_hub(repository, role_of_model(config), revision)
-    except (ConfigError, FluxbotError) as error:
-        return Finding("model", False, str(error))
-    if repository == weights.DEMO:
-        if weights.has_trained_demo():
-            return Finding("model", True, "demo, which ships with the project")
-        missing = "demo, but its weights are not here: a random model draws noise"
-        return Finding("model", True, missing)
-    if wanted is None:
-        return Finding("model", True, f"the folder {repository}")
-    from generation import hub
-
-    if hub.cached(wanted) is not None:
-        return Finding("model", True, f"{repository}, which is in the cache")
-    has_token = bool(secrets.hf_token or hub.stored_token())
-    known = config.models.get(repository)  # its own table, not that of a profile
-    if known is not None and known.gated and not has_token:
-        return Finding("model", False, hub.gated_sentence(repository))
-    token = "a token is set" if has_token else "no HF_TOKEN is set"
-    sentence = f"{repository}, to be fetched from the Hugging Face Hub; {token}"
-    return Finding("model", True, sentence)

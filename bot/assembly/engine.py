@@ -10,9 +10,11 @@ from functools import partial
 from typing import Any
 
 from bot.assembly.neighbours import Call, Event, tell
-from bot.assembly.parts import controlnets, loras, preprocessor_models
+from bot.assembly.parts import controlnets, listed_loras, loras, preprocessor_models
 from bot.config import Config, Secrets
+from bot.models import model_name
 from bot.sections import Engine as EngineSettings
+from bot.sections import Model
 from generation.cards import alone_with, cards, has_card
 from generation.child import ChildEngine
 from generation.executor import ThreadExecutor
@@ -25,7 +27,7 @@ from generation.resting_executor import RestingExecutor, Unloadable
 SECONDS_TO_STOP = 10.0
 
 #: The engine in another process.
-ENGINE = "generation.diffusion.engine:engine_of"
+ENGINE = "generation.diffusion.several_models:engine_of"
 
 logger = logging.getLogger("bot")
 
@@ -60,12 +62,10 @@ class Plan:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Arguments of `DiffusionEngine`, but for its preprocessors."""
+        """Arguments of `engine_of`, but for its preprocessors."""
         model = self.config.model
         return {
-            "repository": model.repository,
-            "revision": model.revision,
-            "transformer": model.transformer,
+            "models": {model_name(each): self._of_model(each) for each in self.config.drawn_with},
             "download_dir": self.config.storage.download_dir,
             "device": self.device,
             "dtype": model.dtype,
@@ -74,19 +74,27 @@ class Plan:
             "text_quantized": model.text_encoder_quantization,
             "compiled": model.compile,
             "attention": model.attention,
-            "max_sequence_length": model.max_sequence_length,
             "token": self.secrets.hf_token,
-            "controlnets": controlnets(self.config),
-            "loras": loras(self.config),
-            "combines_loras": bool(self.config.loras),
-            "pixels": max(model.width * model.height, self.config.limits.pixels),
         }
 
     @property
     def portable_arguments(self) -> dict[str, Any]:
-        """Arguments of `engine_of`, which makes the same engine in another process."""
+        """Arguments of `engine_of` that make the same engine in another process."""
         preprocessors = preprocessor_models(self.config, self.secrets.hf_token)
         return {**self.arguments, "preprocessors": preprocessors}
+
+    def _of_model(self, model: Model) -> dict[str, Any]:
+        """Arguments that hold for *model* alone."""
+        return {
+            "repository": model.repository,
+            "revision": model.revision,
+            "transformer": model.transformer,
+            "max_sequence_length": model.max_sequence_length,
+            "controlnets": controlnets(self.config, model),
+            "loras": loras(self.config, model),
+            "combines_loras": bool(listed_loras(self.config, model)),
+            "pixels": max(model.width * model.height, self.config.limits.pixels),
+        }
 
 
 def _on_thread(plan: Plan) -> Unloadable:
@@ -94,9 +102,9 @@ def _on_thread(plan: Plan) -> Unloadable:
 
     def load() -> Engine:
         _announce(plan)
-        from generation.diffusion.engine import DiffusionEngine
+        from generation.diffusion.several_models import engine_of
 
-        return DiffusionEngine(**plan.arguments, preprocessors=plan.preprocessors)
+        return engine_of(**plan.arguments, preprocessors=plan.preprocessors)
 
     return ThreadExecutor(load, name=plan.name, device=plan.place, seconds_to_close=SECONDS_TO_STOP)
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from bot.config import Config
+from bot.loras import made_for
+from bot.sections import ListedLora, Model
 from generation import weights
 from generation.errors import FluxbotError
 from generation.preprocessors import Preprocessors
@@ -28,14 +30,15 @@ def preprocessor_models(config: Config, token: str | None = None) -> dict[str, A
     }
 
 
-def role_of_model(config: Config) -> WeightsRole:
-    """What is wanted of ``model.repository``: all of it, or all but its transformer."""
-    return "pipeline" if config.model.transformer is None else "base"
+def role_of(model: Model) -> WeightsRole:
+    """What is wanted of a model's repository: all of it, or all but its transformer."""
+    return "pipeline" if model.transformer is None else "base"
 
 
 def parts_of(preset: Preset, preprocessors: Preprocessors) -> list[tuple[str, WeightsRole]]:
-    """Names and roles of the weights that *preset* draws with beside the model."""
-    parts = list(preset.kind.weights)
+    """Names and roles of the weights that *preset* draws with beside the main model."""
+    parts: list[tuple[str, WeightsRole]] = [(preset.model, "pipeline")] if preset.model else []
+    parts += preset.kind.weights
     if preset.lora is not None:
         parts.append((preset.lora, "lora"))
     for preprocessor in preset.kind.control_maps:
@@ -68,7 +71,8 @@ def faulty_loras(config: Config) -> dict[str, str]:
 
 
 def wanted(config: Config, names: Iterable[str], loras: Iterable[str] = ()) -> list[Wanted]:
-    """Downloads that the model, the presets *names* and the listed *loras* need, each once.
+    """Downloads that the main model, the presets *names*, with models of their own, and the listed
+    *loras* need, each once.
 
     Raises:
         ModelUnavailable: The model, a part of a preset or a LoRA cannot exist anywhere.
@@ -78,32 +82,40 @@ def wanted(config: Config, names: Iterable[str], loras: Iterable[str] = ()) -> l
     parts += [(config.loras[name].repository, "lora") for name in loras]
     model = config.model
     needed = [
-        weights.wanted_from_hub(model.repository, role_of_model(config), model.revision),
+        weights.wanted_from_hub(model.repository, role_of(model), model.revision),
         *([weights.wanted_from_hub(model.transformer, "transformer")] if model.transformer else ()),
         *(weights.wanted_from_hub(name, role) for name, role in parts),
     ]
     return list(dict.fromkeys(each for each in needed if each is not None))
 
 
-def controlnets(config: Config) -> tuple[tuple[str, ...], ...]:
-    """ControlNets and encoders of reference pictures of all presets that are not faulty, those
-    together that a picture follows at once; room is planned for them."""
+def controlnets(config: Config, model: Model) -> tuple[tuple[str, ...], ...]:
+    """ControlNets and encoders of reference pictures of all presets that draw with *model* and are
+    not faulty, those together that a picture follows at once; room is planned for them."""
     groups = [
         tuple(name for name, role in each.kind.weights if role in ("controlnet", "prior"))
-        for each in _sound(config)
+        for each in _sound(config, model)
     ]
     return tuple(dict.fromkeys(filter(None, groups)))
 
 
-def loras(config: Config) -> tuple[str, ...]:
-    """LoRAs of all presets, and all that people may ask for, which are not faulty, each once;
-    compiled code has room for them."""
-    faulty = faulty_loras(config)
-    named = [each.lora for each in _sound(config) if each.lora is not None]
-    named += [each.repository for each in config.loras.values() if each.name not in faulty]
+def loras(config: Config, model: Model) -> tuple[str, ...]:
+    """LoRAs of all presets that draw with *model*, and all that people may ask for with it, which
+    are not faulty, each once; compiled code has room for them."""
+    named = [each.lora for each in _sound(config, model) if each.lora is not None]
+    named += [each.repository for each in listed_loras(config, model)]
     return tuple(dict.fromkeys(named))
 
 
-def _sound(config: Config) -> list[Preset]:
+def listed_loras(config: Config, model: Model) -> list[ListedLora]:
+    """LoRAs that people may ask for with *model*, which are not faulty."""
+    faulty = faulty_loras(config)
+    listed = (each for each in config.loras.values() if each.name not in faulty)
+    return [each for each in listed if made_for(each, model)]
+
+
+def _sound(config: Config, model: Model) -> list[Preset]:
+    """Presets that draw with *model* and are not faulty."""
     faulty = faulty_presets(config)
-    return [each for each in config.presets.values() if each.name not in faulty]
+    drawing = (each for each in config.presets.values() if config.model_for(each.model) == model)
+    return [each for each in drawing if each.name not in faulty]

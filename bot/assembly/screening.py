@@ -12,14 +12,19 @@ from bot.screens import Screens
 def check_screens(config: Config) -> None:
     """Raise ConfigError where the licence of the weights asks for a filter or a review, screens
     are off, and the operator has not said why."""
-    known, screens = config.known_model, config.screens
-    if known is None or known.license is None or screens.enabled or screens.off_because.strip():
+    screens = config.screens
+    if screens.enabled or screens.off_because.strip():
         return
-    raise ConfigError(
-        f"the licence of {config.model.repository} asks everybody who runs a bot with it to filter"
-        f" or review what is made ({known.license}), and screens.enabled is empty: switch the"
-        ' screens on, or write down why they may be off: screens.off_because = "…" in config.toml'
-    )
+    for model in config.drawn_with:
+        known = config.known(model)
+        if known is None or known.license is None:
+            continue
+        raise ConfigError(
+            f"the licence of {model.repository} asks everybody who runs a bot with it to filter or"
+            f" review what is made ({known.license}), and screens.enabled is empty: switch the"
+            ' screens on, or write down why they may be off: screens.off_because = "…" in'
+            " config.toml"
+        )
 
 
 def screens_verdict(config: Config) -> tuple[bool, str]:

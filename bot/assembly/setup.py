@@ -23,7 +23,8 @@ from rich.console import Console
 
 from bot.assembly.command_line import DEFAULT_CONFIG, ConfigOption, console, fail, failing, read
 from bot.assembly.platforms import check_person
-from bot.config import Config, ConfigError, Secrets, local_file, merged
+from bot.config import Config, ConfigError, Secrets, local_file
+from bot.known_models import merged
 from bot.permissions import opener
 from generation import cards, weights
 

@@ -11,20 +11,24 @@ from functools import partial
 from itertools import starmap
 from pathlib import Path
 
-from bot.assembly.parts import faulty_loras, faulty_presets, role_of_model
+from bot.assembly.parts import faulty_loras, faulty_presets, role_of
 from bot.config import Config
+from bot.loras import made_for
+from bot.sections import Model
 from generation import weights
 from generation.errors import FluxbotError
 from generation.kinds import ControlLora, Kind
 
 
-def unfit_model(config: Config) -> str | None:
-    """Why ``model.repository`` cannot be drawn with; None where it can, or is not here yet."""
+def unfit_model(config: Config, model: Model | None = None) -> str | None:
+    """Why *model*, the main one by default, cannot be drawn with; None where it can, or is not here
+    yet."""
     from generation.families import unfit
 
-    if (sentence := unfit.by_name(config.model.repository)) is not None:
+    model = model or config.model
+    if (sentence := unfit.by_name(model.repository)) is not None:
         return sentence
-    model, folder = config.model, _model_folder(config)
+    folder = _model_folder(model, config)
     if folder is None:
         return None
     sentence = None
@@ -38,25 +42,29 @@ def unfit_model(config: Config) -> str | None:
 
 
 def unfit_presets(config: Config) -> dict[str, str]:
-    """A sentence for each preset that the model does not draw, or with weights that are here and do
+    """A sentence for each preset that its model does not draw, or with weights that are here and do
     not fit it, by name of the preset; those of `faulty_presets` are left out."""
-    repository = config.model.repository
-    folder, faulty = _layers_folder(config), faulty_presets(config)
-    whole = _model_folder(config)
+    faulty = faulty_presets(config)
     found: dict[str, str] = {}
     for preset in config.presets.values():
         if preset.name in faulty:
             continue
+        drawn_with = config.model_for(preset.model)
+        repository = drawn_with.repository
+        folder, whole = _layers_folder(drawn_with, config), _model_folder(drawn_with, config)
         nets = [name for name, role in preset.kind.weights if role == "controlnet"]
         loras = [name for name, role in preset.kind.weights if role == "lora"]
         loras += [preset.lora] if preset.lora else []
         of_lora = partial(
-            _of_lora, model=folder, config=config, is_control=isinstance(preset.kind, ControlLora)
+            _of_lora,
+            model=drawn_with,
+            config=config,
+            is_control=isinstance(preset.kind, ControlLora),
         )
         edits_alone = preset.kind.edits and not preset.kind.weights and preset.lora is None
         editors = [name for name, _ in preset.kind.weights if preset.kind.edits]
         judges = [
-            (config.model.repository, partial(_of_kind, preset.kind, config)),
+            (repository, partial(_of_kind, preset.kind, drawn_with, config)),
             *([(repository, partial(_of_editing, repository, folder))] if edits_alone else ()),
             *((name, partial(_of_editor, name, whole, config)) for name in editors),
             *((name, partial(_of_controlnet, name, config)) for name in nets),
@@ -68,15 +76,19 @@ def unfit_presets(config: Config) -> dict[str, str]:
 
 
 def unfit_loras(config: Config) -> dict[str, str]:
-    """The same for each listed LoRA, by its name."""
-    folder, faulty = _layers_folder(config), faulty_loras(config)
+    """The same for each listed LoRA that fits none of the models that it is for, by its name."""
+    faulty = faulty_loras(config)
     found: dict[str, str] = {}
     for lora in config.loras.values():
-        if lora.name in faulty:
+        models = [each for each in config.drawn_with if made_for(lora, each)]
+        if lora.name in faulty or not models:
             continue
-        judge = partial(_of_lora, lora.repository, folder, config, is_control=False)
-        if (sentence := _judged(lora.repository, judge)) is not None:
-            found[lora.name] = f"LoRA {lora.name}: {sentence}"
+        judges = (
+            partial(_of_lora, lora.repository, model, config, is_control=False) for model in models
+        )
+        sentences = [_judged(lora.repository, judge) for judge in judges]
+        if all(sentences):
+            found[lora.name] = f"LoRA {lora.name}: {sentences[0]}"
     return found
 
 
@@ -103,12 +115,12 @@ def _of_editor(name: str, folder: Path | None, config: Config) -> str | None:
     return sentence or _of_transformer(name, folder, config)
 
 
-def _of_kind(kind: Kind, config: Config) -> str | None:
+def _of_kind(kind: Kind, model: Model, config: Config) -> str | None:
     from generation.families import FAMILIES, undrawn
 
-    pipeline = _pipeline(config)
+    pipeline = _pipeline(model, config)
     sentence = undrawn(pipeline, kind) if pipeline in FAMILIES else None
-    return None if sentence is None else f"{config.model.repository} {sentence}"
+    return None if sentence is None else f"{model.repository} {sentence}"
 
 
 def _of_controlnet(name: str, config: Config) -> str | None:
@@ -118,38 +130,37 @@ def _of_controlnet(name: str, config: Config) -> str | None:
     return None if folder is None or weights.is_demo(name) else unfit.controlnet(folder)
 
 
-def _of_lora(name: str, model: Path | None, config: Config, *, is_control: bool) -> str | None:
+def _of_lora(name: str, model: Model, config: Config, *, is_control: bool) -> str | None:
     from generation.diffusion.lora_layout import the_file
     from generation.families import unfit
 
     found = weights.local_folder(name, "lora", config.storage.download_dir)
     if found is None:
         return None
-    return unfit.lora(the_file(found), _pipeline(config), model, is_control=is_control)
+    pipeline, layers = _pipeline(model, config), _layers_folder(model, config)
+    return unfit.lora(the_file(found), pipeline, layers, is_control=is_control)
 
 
-def _pipeline(config: Config) -> str:
+def _pipeline(model: Model, config: Config) -> str:
     """The class of the model's pipeline."""
     from generation.families import unfit
 
-    model = config.model
-    return unfit.pipeline(_model_folder(config), model.profile, model.repository)
+    known = config.known(model)
+    names = (model.profile, None if known is None else known.profile, model.repository)
+    return unfit.pipeline(_model_folder(model, config), *names)
 
 
-def _layers_folder(config: Config) -> Path | None:
+def _layers_folder(model: Model, config: Config) -> Path | None:
     """The folder of the model, if its layers are there."""
-    if config.model.transformer is not None:
+    if model.transformer is not None:
         return None  # they are elsewhere, and perhaps packed: names alone are judged
-    return _model_folder(config)
+    return _model_folder(model, config)
 
 
-def _model_folder(config: Config) -> Path | None:
+def _model_folder(model: Model, config: Config) -> Path | None:
     try:
         return weights.local_folder(
-            config.model.repository,
-            role_of_model(config),
-            config.storage.download_dir,
-            config.model.revision,
+            model.repository, role_of(model), config.storage.download_dir, model.revision
         )
     except FluxbotError:
         return None  # another finding says why

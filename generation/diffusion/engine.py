@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -34,14 +34,16 @@ from generation.diffusion.exhaustion import (
     as_out_of_memory,
     attempt,
 )
-from generation.diffusion.family import Call, LoadOptions, Model
+from generation.diffusion.family import Call, LoadOptions
 from generation.diffusion.libraries import quieten_libraries
+from generation.diffusion.loaded import Loaded, Note, drawn, place_weights
 from generation.diffusion.lora_slot import needed_rank
 from generation.diffusion.main_memory import MainMemory
 from generation.diffusion.memory import OffloadLevel
 from generation.diffusion.model_files import ModelFiles, local_files, role
 from generation.diffusion.offloading import Offloading
 from generation.diffusion.opening import Opening, damage_as_sentence
+from generation.diffusion.others import Nobody, Others, has_room
 from generation.diffusion.step_ends import StepEnds
 from generation.diffusion.warming import warm_up
 from generation.errors import DegenerateResult, ModelUnavailable
@@ -52,41 +54,8 @@ from generation.results import GenerationResult
 from generation.types import GenerationRequest, Step
 
 Opened = TypeVar("Opened")
-Note = Callable[[str], None]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A model in memory, and all that stands around it.
-
-    Attributes:
-        model: The model.
-        device: Device and number format.
-        offloading: Where the parts rest.
-        compiling: Compiled code of the parts.
-        encoder: Embeddings of prompts, and those that are known.
-        plan: What its parts take on each offload level.
-        main_memory: Where others learn what they take of the machine's.
-        drawn_with: What a picture depends on beside its request; see `how`.
-    """
-
-    model: Model
-    device: Device
-    offloading: Offloading
-    compiling: Compiling
-    encoder: PromptEncoder
-    plan: memory.Plan
-    main_memory: MainMemory
-    drawn_with: Mapping[str, str]
-
-    def step_down(self) -> bool:
-        """Go one offload level down. False where there is none, or no use for it."""
-        if not self.offloading.step_down():
-            return False
-        self.main_memory.note(self.plan.waiting[self.offloading.level])
-        return True
 
 
 class DiffusionEngine:
@@ -122,6 +91,7 @@ class DiffusionEngine:
         threads: CPU threads of torch; None leaves its default, one for each core.
         choose_device: Chooses the device; like `device.choose_device`.
         main_memory: This engine's part of the machine's memory; None shares it with all others.
+        others: Engines for other models on the same device, which make room for this one.
     """
 
     def __init__(
@@ -151,6 +121,7 @@ class DiffusionEngine:
         threads: int | None = None,
         choose_device: Callable[[str, str, int], Device] = choose_device,
         main_memory: MainMemory | None = None,
+        others: Others | None = None,
     ) -> None:
         self.repository = repository
         self.revision = revision
@@ -177,6 +148,7 @@ class DiffusionEngine:
         self._choose_device = choose_device
         self._open = Opening(download_dir, token)
         self._main_memory = main_memory or MainMemory()
+        self._others = others or Nobody()
         self._current: Loaded | None = None
         # Replaced, never changed, since any thread may ask for it.
         self._loaded_bytes: dict[str, int] = {}
@@ -203,8 +175,18 @@ class DiffusionEngine:
         """Bytes of the device that are taken between two pictures; None where that is not known."""
         return None if self._current is None else self._current.device.held_memory
 
-    def load(self) -> None:
+    @property
+    def resting_bytes(self) -> int:
+        """Bytes of the device that weights take between two pictures."""
+        current = self._current
+        if current is None or not current.device.has_own_memory:
+            return 0
+        return current.offloading.held_bytes
+
+    def load(self, note: Note = log.info) -> None:
         """Bring the model's weights into memory. ControlNets and LoRAs wait for their first use.
+
+        *note* is told of a download; an exception from it ends the loading and is raised here.
 
         Raises:
             ModelUnavailable: They are missing, refused or damaged, or of no known family; or the
@@ -221,8 +203,8 @@ class DiffusionEngine:
             loaded = self._open(
                 self.repository,
                 role(self.transformer),
-                self._with_transformer,
-                log.info,
+                partial(self._with_transformer, note=note),
+                note,
                 revision=self.revision,
             )
             self._current = loaded
@@ -230,7 +212,7 @@ class DiffusionEngine:
                 f"{self.repository} does not fit into the memory of {loaded.device}, not even in"
                 " parts"
             ):
-                _place_weights(loaded)
+                place_weights(loaded)
                 self._warm_up(loaded)
         except BaseException:
             self.close()
@@ -262,7 +244,17 @@ class DiffusionEngine:
             f" {loaded.device}: ask for a smaller picture"
         )
         with as_out_of_memory(sentence):
-            return _twice(loaded, lambda: self._draw(loaded, request, on_step, note), note)
+            return drawn(loaded, lambda: self._draw(loaded, request, on_step, note), note)
+
+    def make_room(self) -> None:
+        """Have other models leave the device until a picture finds the room that was planned for
+        it, where one of them has drawn since this one has."""
+        loaded = self._current
+        if loaded is None:
+            return
+        loaded.device.free_unused()
+        while not loaded.has_room and self._others.close_one():
+            pass
 
     def planned(self) -> memory.Plan | None:
         """The plan for an empty device, made without loading anything; None where the weights are
@@ -299,7 +291,7 @@ class DiffusionEngine:
         if device is not None:
             device.free_unused()
 
-    def _with_transformer(self, folder: Path) -> Loaded:
+    def _with_transformer(self, folder: Path, note: Note) -> Loaded:
         """The model in *folder*, with the transformer that is named beside it."""
         if self.transformer is None:
             return self._read(ModelFiles(folder))
@@ -307,7 +299,7 @@ class DiffusionEngine:
             self.transformer,
             "transformer",
             lambda found: self._read(ModelFiles(folder, found)),
-            log.info,
+            note,
         )
 
     def _read(self, files: ModelFiles) -> Loaded:
@@ -315,7 +307,7 @@ class DiffusionEngine:
         device = self._device_for(files)
         precision = self._precision(device)
         rank = self._lora_rank(files, device)
-        sizes, plan = self._plan(files, device, device.free_memory)
+        sizes, plan = self._plan_alone(files, device)
         words = memory.in_gigabytes
         log.info(
             "memory plan for %s: transformer %s, text encoders %s, VAE %s, ControlNet %s: %s",
@@ -353,12 +345,21 @@ class DiffusionEngine:
         encoder = PromptEncoder(model.encode, device.torch_device)
         drawn_with = how.settings(device, precision, kernel)
         return Loaded(
-            model, device, offloading, compiling, encoder, plan, self._main_memory, drawn_with
+            model,
+            device,
+            offloading,
+            compiling,
+            encoder,
+            plan,
+            reserve,
+            self._main_memory,
+            self._others,
+            drawn_with,
         )
 
     def _warm_up(self, loaded: Loaded) -> None:
         def draw(request: GenerationRequest) -> GenerationResult:
-            return _twice(loaded, lambda: self._draw(loaded, request, _ignore, log.info), log.info)
+            return drawn(loaded, lambda: self._draw(loaded, request, _ignore, log.info), log.info)
 
         def rehearse() -> None:
             loaded.model.rehearse()
@@ -416,6 +417,18 @@ class DiffusionEngine:
         if self.offload_level != "auto":
             return sizes, replace(plan, level=self.offload_level)
         return sizes, replace(plan, advice=faster(plan, precision, device, plan_with))
+
+    def _plan_alone(self, files: ModelFiles, device: Device) -> tuple[memory.Sizes, memory.Plan]:
+        """The same as if no other model were on *device*: of those that are, as many leave it as
+        are in the way of that plan."""
+        device.free_unused()
+        free = device.free_memory
+        alone = None if free is None else free + self._others.resting_bytes
+        sizes, plan = self._plan(files, device, alone)
+        while device.has_own_memory and not has_room(plan, device.free_memory):
+            if not self._others.close_one():
+                break
+        return sizes, plan
 
     def _bytes_of(self, name: str, sizes: memory.Sizes) -> int:
         """Bytes of the ControlNet, or the encoder of pictures, *name* beside a model of *sizes*; 0
@@ -477,26 +490,6 @@ class DiffusionEngine:
         return loaded.model.decode(latents, request, is_tiled=True)
 
 
-def engine_of(
-    *,
-    controlnets: list[list[str]],
-    loras: list[str],
-    preprocessors: dict[str, Any],
-    **arguments: Any,
-) -> DiffusionEngine:
-    """A `DiffusionEngine` from values that a pipe can carry, for a child process.
-
-    Args:
-        preprocessors: Arguments of `Preprocessors`.
-    """
-    return DiffusionEngine(
-        **arguments,
-        controlnets=tuple(map(tuple, controlnets)),
-        loras=tuple(loras),
-        preprocessors=Preprocessors(**preprocessors),
-    )
-
-
 def _ignore(step: Step) -> None:
     pass
 
@@ -504,30 +497,6 @@ def _ignore(step: Step) -> None:
 def is_blank_image(image: Image.Image) -> bool:
     """Whether an RGB image is of one colour throughout, give or take one of 255 shades."""
     return all(np.ptp(channel) <= 2 for channel in np.asarray(image).transpose(2, 0, 1))
-
-
-def _place_weights(loaded: Loaded) -> None:
-    """Put the model's parts to rest, on the planned offload level or the next that holds them."""
-    offloading, parts = loaded.offloading, loaded.model.parts
-    placed = attempt(loaded.device, lambda: offloading.register_all(parts))
-    if not isinstance(placed, Exhausted):
-        return
-    if not loaded.step_down():
-        raise torch.OutOfMemoryError(placed.reason)
-    log.warning("the model does not fit (%s): %s", placed.reason, offloading.level)
-
-
-def _twice(loaded: Loaded, draw: Callable[[], GenerationResult], note: Note) -> GenerationResult:
-    """The result of *draw*; where memory runs out, that of a second try, one level further down."""
-    loaded.device.forget_peak()
-    result = attempt(loaded.device, draw)
-    if isinstance(result, Exhausted) and loaded.step_down():
-        log.warning("out of memory (%s): from now on %s", result.reason, loaded.offloading.level)
-        note("short of memory; trying again in smaller parts")
-        result = attempt(loaded.device, draw)
-    if isinstance(result, Exhausted):
-        raise torch.OutOfMemoryError(result.reason)
-    return result
 
 
 def _denoised(

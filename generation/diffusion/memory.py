@@ -117,6 +117,7 @@ class Plan:
         waiting: Bytes of weights that wait in main memory on each level.
         free: Bytes that the device has free; None where it does not tell.
         advice: What would make the device faster; see ``generation/diffusion/advice.py``.
+        weights: Bytes of all weights together.
     """
 
     level: OffloadLevel
@@ -124,6 +125,12 @@ class Plan:
     waiting: dict[OffloadLevel, int]
     free: int | None
     advice: str | None = None
+    weights: int = 0
+
+    @property
+    def resting(self) -> int:
+        """Bytes of weights that rest on the device, of one with memory of its own."""
+        return self.weights - self.waiting[self.level]
 
     def sentence(self) -> str:
         """The plan in one line, for the log and for ``python -m bot check``."""
@@ -142,7 +149,8 @@ def make(sizes: Sizes, free: int | None, pixels: int, tokens: int) -> Plan:
     needs = {level: need(level, sizes, pixels, tokens) for level in OFFLOAD_LEVELS}
     waiting = {level: waiting_bytes(level, sizes) for level in OFFLOAD_LEVELS}
     fitting = (level for level in OFFLOAD_LEVELS if free is None or needs[level] <= free)
-    return Plan(next(fitting, OFFLOAD_LEVELS[-1]), needs, waiting, free)
+    level = next(fitting, OFFLOAD_LEVELS[-1])
+    return Plan(level, needs, waiting, free, weights=all_bytes(sizes))
 
 
 def reserve(sizes: Sizes, pixels: int, tokens: int) -> int:

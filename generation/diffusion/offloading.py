@@ -87,6 +87,12 @@ class Offloading:
             part for part, role in self._parts.items() if self.stays_on_device(role)
         )
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the device that are taken while no part computes: those of the parts that rest
+        there, and of blocks that are kept there."""
+        return self.resting_bytes + stored_bytes(self._kept)
+
     def register(self, part: torch.nn.Module, role: Role) -> None:
         """Put *part* to where it rests.
 
@@ -112,6 +118,19 @@ class Offloading:
                 failed = error
         if failed is not None:
             raise failed
+
+    def put_to_rest(self) -> None:
+        """Put all parts to where they rest, those first that leave the device, so that there is
+        room for those that stay.
+
+        Raises:
+            torch.OutOfMemoryError: They do not all fit there.
+        """
+        parts = sorted(self._parts, key=lambda part: self.stays_on_device(self._parts[part]))
+        gc.collect()
+        for part in parts:
+            self._put_to_rest(part)
+            self.device.free_unused()
 
     def unregister(self, part: torch.nn.Module) -> None:
         """Forget *part*, which nobody uses any more."""
@@ -178,7 +197,7 @@ class Offloading:
             if self.level == "sequential-offload":  # layers travel, where blocks did
                 self._bundles.clear()
             try:
-                self._put_all_to_rest()
+                self.put_to_rest()
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -193,14 +212,6 @@ class Offloading:
         if role == "vae" or self.level == "resident" or not self.device.has_own_memory:
             return True
         return role == "denoiser" and self.level == "text-offload"
-
-    def _put_all_to_rest(self) -> None:
-        """Those first that leave the device, so that there is room for those that stay."""
-        parts = sorted(self._parts, key=lambda part: self.stays_on_device(self._parts[part]))
-        gc.collect()
-        for part in parts:
-            self._put_to_rest(part)
-            self.device.free_unused()
 
     def _put_to_rest(self, part: torch.nn.Module) -> None:
         role = self._parts[part]

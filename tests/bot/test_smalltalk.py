@@ -218,4 +218,4 @@ async def test_unknown_words_have_a_price_like_any(make_bot):
 async def test_another_model_may_know_any_word():
     config = Config(model=Model(repository="black-forest-labs/FLUX.1-schnell"))
 
-    assert about_model(config).can_draw("a dragon")
+    assert about_model(config).can_draw("a dragon", None)

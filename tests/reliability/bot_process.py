@@ -234,15 +234,15 @@ def _arguments(life: Life) -> dict[str, Any]:
 
 
 def _demo() -> Engine:
-    from generation.diffusion.engine import DiffusionEngine
+    from generation.diffusion.several_models import engine_of
 
     plan = _demo_plan()
-    return DiffusionEngine(**plan.arguments, threads=1, preprocessors=plan.preprocessors)
+    return engine_of(**plan.arguments, threads=1, preprocessors=plan.preprocessors)
 
 
 def _demo_in_child() -> Engine:
     arguments = {**_demo_plan().portable_arguments, "threads": 1}
-    return ChildEngine("generation.diffusion.engine:engine_of", arguments)
+    return ChildEngine("generation.diffusion.several_models:engine_of", arguments)
 
 
 def _demo_plan() -> Plan:

@@ -14,18 +14,21 @@ from bot.assembly.doctor import (
     device_findings,
     findings,
     lost,
-    main_memory_finding,
-    main_memory_findings,
-    model_finding,
     pictures_finding,
     sqlite_finding,
 )
 from bot.assembly.folder import lock
+from bot.assembly.model_findings import (
+    main_memory_finding,
+    main_memory_findings,
+    model_finding,
+)
 from bot.assembly.platforms import PLATFORMS
 from bot.config import Config, Secrets, load_config
 from bot.database import Database
 from generation.decoders import Decoders
 from generation.ray_nodes import NodeReport
+from generation.weights import DEMO_WEIGHTS
 
 WEB = next(each for each in PLATFORMS if each.name == "web")
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -69,7 +72,7 @@ def test_check_asks_for_no_token_where_the_model_is_in_the_cache(monkeypatch, is
     monkeypatch.setattr("generation.hub.cached", lambda wanted: folder)
     monkeypatch.setattr("generation.hub.stored_token", lambda: None)
 
-    _, is_right, _ = model_finding(config.model_copy(update={"model": model}), Secrets())
+    _, is_right, _ = model_finding(config.model_copy(update={"model": model}), model, Secrets())
 
     assert is_right is is_in_cache
 
@@ -235,3 +238,35 @@ def test_check_plans_the_memory_of_a_model_that_is_here(tmp_path, monkeypatch):
     monkeypatch.setattr("generation.diffusion.engine.faster", lambda *asked: "with fewer bits …")
     advice, _ = found()
     assert advice == ("device", True, "engine-1: with fewer bits …")
+
+
+@pytest.mark.parametrize(
+    ("free", "end"),
+    [(10**10, "all stay in memory"), (6_400_000_000, "they take turns in memory")],
+)
+def test_check_says_whether_models_fit_onto_a_card_together(tmp_path, monkeypatch, free, end):
+    """Three times the demo model, by different names."""
+    monkeypatch.setattr("generation.diffusion.device.Device.has_own_memory", True)
+    monkeypatch.setattr("generation.diffusion.device.Device.total_memory", free)
+    folder = str(DEMO_WEIGHTS / "flux")
+    (tmp_path / "other").symlink_to(folder)
+    presets = {"a": {"model": folder}, "b": {"model": str(tmp_path / "other")}}
+    storage = {"download_dir": tmp_path}
+    config = Config(storage=storage, presets={"plain": {}, **presets})
+
+    finding, _ = main_memory_findings(config, Secrets())
+
+    assert (finding.name, finding.is_right) == ("models", True)
+    assert finding.sentence.startswith("engine-1: demo (")
+    assert finding.sentence.endswith(end)
+
+
+def test_check_says_whether_models_fit_into_main_memory_where_no_card_draws(tmp_path, monkeypatch):
+    presets = {"plain": {}, "other": {"model": str(DEMO_WEIGHTS / "flux")}}
+    config = Config(storage={"download_dir": tmp_path}, presets=presets)
+
+    (finding,) = main_memory_findings(config, Secrets())
+    assert finding.sentence.endswith("both stay in memory")
+    monkeypatch.setattr("generation.diffusion.main_memory.room", lambda: 1000)
+    (finding,) = main_memory_findings(config, Secrets())
+    assert re.match(r"engine-1: demo \(\d+ MB\); flux \(\d+ MB\): they take", finding.sentence)

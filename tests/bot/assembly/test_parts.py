@@ -84,14 +84,14 @@ def test_weights_that_several_presets_share_are_wanted_once():
 
     repositories = [each.repository for each in found]
     assert repositories == ["lab/net", "lab/ink", config.preprocessors.depth]
-    assert controlnets(config) == (("lab/net",),)
+    assert controlnets(config, config.model) == (("lab/net",),)
 
 
 def test_no_room_is_planned_for_a_preset_whose_weights_are_nowhere():
     config = config_with(canny=NET, mine=NOWHERE)
 
     assert list(faulty_presets(config)) == ["mine"]
-    assert controlnets(config) == (("lab/net",),)
+    assert controlnets(config, config.model) == (("lab/net",),)
 
 
 def test_listed_loras_are_fetched_and_have_room_where_they_can_be_had():
@@ -101,18 +101,18 @@ def test_listed_loras_are_fetched_and_have_room_where_they_can_be_had():
 
     assert [*faulty_loras(config)] == ["mine"]
     assert faulty_loras(config)["mine"].startswith("LoRA mine: the folder ./loras/mine does not ex")
-    assert loras(config) == ("lab/ink", "lab/pale/pale.safetensors")
+    assert loras(config, config.model) == ("lab/ink", "lab/pale/pale.safetensors")
     found = wanted(config, ["plain"], ["ink", "pale"])
     assert [each.repository for each in found] == ["lab/ink", "lab/pale"]
-    plan = Plan(config, Secrets(), Preprocessors(), "cpu")
-    assert (plan.arguments["loras"], plan.arguments["combines_loras"]) == (loras(config), True)
+    of_demo = Plan(config, Secrets(), Preprocessors(), "cpu").arguments["models"]["demo"]
+    assert (of_demo["loras"], of_demo["combines_loras"]) == (loras(config, config.model), True)
 
 
 def test_room_is_planned_for_controlnets_that_a_picture_follows_at_once():
     several = {"controlnets": [NET, {"controlnet": "lab/other", "preprocessor": "depth"}]}
     config = config_with(canny=NET, several=several)
 
-    assert controlnets(config) == (("lab/net",), ("lab/net", "lab/other"))
+    assert controlnets(config, config.model) == (("lab/net",), ("lab/net", "lab/other"))
     assert [each.repository for each in wanted(config, ["several"])] == [
         "lab/net", "lab/other", config.preprocessors.depth,
     ]  # fmt: skip

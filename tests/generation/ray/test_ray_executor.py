@@ -75,15 +75,12 @@ class Drawing:
 
 
 async def test_a_picture_is_the_same_as_on_this_machine(make, fox, square, tmp_path):
-    from generation.diffusion.engine import engine_of
+    from generation.diffusion.several_models import engine_of
 
     arguments = {
-        "repository": "demo",
-        "controlnets": [],
-        "loras": [],
+        "models": {"demo": {"repository": "demo", "max_sequence_length": 64}},
         "preprocessors": {},
         "device": "cpu",
-        "max_sequence_length": 64,
         "threads": 1,
         "download_dir": tmp_path,
     }
@@ -94,7 +91,7 @@ async def test_a_picture_is_the_same_as_on_this_machine(make, fox, square, tmp_p
     )
     local = engine_of(**arguments)
     local.load()
-    executor = make(kind="generation.diffusion.engine:engine_of", arguments=arguments)
+    executor = make(kind="generation.diffusion.several_models:engine_of", arguments=arguments)
     await executor.start()
 
     for request in (fox, controlled):
