@@ -80,7 +80,10 @@ class _Client(SocketModeClient):
     def __init__(self, *, on_hopeless: Callable[[str], None], **settings: Any) -> None:
         super().__init__(**settings)
         self._on_hopeless = on_hopeless
-        session: Any = _FreshTickets(self, self.aiohttp_client_session)
+        given = self.aiohttp_client_session
+        own = aiohttp.ClientSession(connector=given.connector, ws_response_class=_Socket)
+        given.detach()  # whose connector has another owner now
+        session: Any = _FreshTickets(self, own)
         self.aiohttp_client_session = session
 
     async def issue_new_wss_url(self) -> str:
@@ -104,6 +107,20 @@ class _Client(SocketModeClient):
         tasks = (self.message_processor, self.current_session_monitor, self.message_receiver)
         left = [task for task in tasks if task is not None]
         await asyncio.gather(*left, return_exceptions=True)
+        if self.current_session is not None:
+            await self.current_session.close()  # one that was connected meanwhile
+
+
+class _Socket(aiohttp.ClientWebSocketResponse):
+    """A socket that pings nobody once it is closed.
+
+    aiohttp 3.14 stops its timer then, and sets it anew for what still arrives, such as the other
+    side's closing frame. A ping that is begun as the loop ends is a task that asyncio misses.
+    """
+
+    def _reset_heartbeat(self) -> None:
+        if not self.closed:
+            super()._reset_heartbeat()
 
 
 class _FreshTickets:

@@ -70,3 +70,22 @@ async def test_an_app_token_that_is_revoked_ends_slack_alone(chat, slack):
 
     with pytest.raises(ConfigError, match=r"opens no socket any more: the token was revoked"):
         await asyncio.wait_for(ending, 10)
+
+
+def heartbeats():
+    """The timers of pings that are to be sent."""
+    timers = asyncio.get_running_loop()._scheduled
+    return [each for each in timers if not each.cancelled() and "_send_heartbeat" in repr(each)]
+
+
+async def test_a_socket_that_was_closed_pings_nobody(chat, slack, ada, general):
+    """A ping that is begun as the loop ends is a task that asyncio misses."""
+    old = await slack.sockets.disconnect()
+    await slack.sockets.until(lambda sockets: sockets.open and old not in sockets.open)
+    await ada.mention(general, "quota")
+    await general.whispered(ada.id, "credits left")
+    assert len(heartbeats()) == 1
+
+    await chat.close()
+
+    assert heartbeats() == []
