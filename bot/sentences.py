@@ -31,6 +31,10 @@ class Sentence(StrEnum):
         "no preset here changes a picture by words: whoever runs me can add one with a model for"
         " that, such as FLUX.1-Kontext-dev"
     )
+    NO_INPAINTER = (
+        "no preset here draws a part of a picture anew: whoever runs me can add one that inpaints"
+    )
+    NO_FIELD = "press one of the nine fields at least, so that I know where to draw"
     NO_TAKER = "no preset here draws from a picture; an admin can add one"
     FORM_IS_LATE = "the form could not be opened in time; please try again"
     NOT_IN_A_SERVER = "that can only be done in a server"
@@ -105,6 +109,7 @@ class Hint(StrEnum):
     BOTTOM_LEFT = "Bottom left corner"
     BOTTOM = "Bottom half"
     BOTTOM_RIGHT = "Bottom right corner"
+    FIELDS = "Press the fields that are to be drawn anew, one or several."
     SAME = "Exactly these pixels, free while they are there"
 
 
@@ -143,6 +148,16 @@ def not_ours() -> NotFound:
 def no_editor() -> NotFound:
     """The error for a picture to change by words, where no preset does that."""
     return NotFound(Sentence.NO_EDITOR, field="preset")
+
+
+def no_inpainter() -> NotFound:
+    """The error for a part of a picture to draw anew, where no preset does that."""
+    return NotFound(Sentence.NO_INPAINTER, field="preset")
+
+
+def no_field() -> FluxbotError:
+    """The error for words without a field to draw them in."""
+    return FluxbotError(Sentence.NO_FIELD)
 
 
 def no_taker() -> FluxbotError:

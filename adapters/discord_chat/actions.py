@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
-from adapters.discord_chat.acts import ButtonKind
+from adapters.discord_chat.acts import ButtonKind, FieldPress
 from adapters.discord_chat.answers import SECONDS_TO_LOOK_UP, Answers
 from adapters.discord_chat.attachments import Attachments
 from adapters.discord_chat.buttons import MAX_WORDS
-from adapters.discord_chat.forms import ChangeForm, DrawForm, EditForm, PictureForm
+from adapters.discord_chat.fields import fields_post
+from adapters.discord_chat.forms import ChangeForm, DrawForm, EditForm, PartForm, PictureForm
 from adapters.discord_chat.linking import answer_link
 from adapters.discord_chat.mentions import Mentions
 from adapters.discord_chat.messages import Post, history_post, presets_post, text_post
@@ -19,7 +20,7 @@ from adapters.discord_chat.own_data import delete_my_data
 from adapters.discord_chat.people import Interaction, lacking, say_of, source_of, user_of
 from adapters.discord_chat.pictures import Listed
 from adapters.discord_chat.window import end
-from bot import replies, sentences
+from bot import fields, replies, sentences
 from bot.commands import (
     AdminWho,
     AgainCommand,
@@ -88,6 +89,10 @@ class Actions:
                 await self.answers.open_form(interaction, form)
             case "change":
                 await self.change(interaction, PictureOf(job_id, number), shown=job_id)
+            case "part":
+                is_private = interaction.message is not None and interaction.message.flags.ephemeral
+                press = FieldPress(job_id, number, is_private=is_private)
+                await self.answers.show(interaction, lambda: self._fields(interaction, press))
             case "expand":
                 await self.answers.show(
                     interaction, lambda: self._say(interaction, ExpandCommand(job_id), job_id)
@@ -115,6 +120,32 @@ class Actions:
             case "vote":
                 vote = VoteCommand(job_id, number)
                 await self.answers.show(interaction, lambda: self._say(interaction, vote, job_id))
+
+    async def press_field(self, interaction: Interaction, press: FieldPress) -> None:
+        """Show which fields are chosen, or ask what to draw in them; see `acts.Acts`."""
+        if press.pressed:
+            await self.answers.update(interaction, lambda: self._fields(interaction, press))
+            return
+        own = await self.answers.is_private(interaction, of_message=False)
+        form = PartForm(
+            PictureOf(press.job_id, press.number),
+            fields.mask_of(press.chosen),
+            say_of(interaction),
+            shown=press.job_id,
+            is_private=press.is_private or own,
+        )
+        await self.answers.open_form(interaction, form)
+
+    async def _fields(self, interaction: Interaction, press: FieldPress) -> Post:
+        """The fields of a picture after *press*."""
+        if self.service.offered.inpainting() is None:
+            raise sentences.no_inpainter()
+        source = source_of(interaction, press.job_id)
+        job = await self.service.lookups.job(source, press.job_id)
+        path = await self.service.lookups.picture(source, press.job_id, press.number)
+        chosen = fields.toggled(press.chosen, press.pressed) if press.pressed else press.chosen
+        picture = await asyncio.to_thread(fields.shown, path, chosen)
+        return fields_post(press, picture, say_of(interaction), is_spoiler=job.is_spoiler)
 
     async def say(self, interaction: Interaction, text: str) -> None:
         """Carry out *text* as if the person had typed it; see `acts.Acts`."""

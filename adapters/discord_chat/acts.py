@@ -7,6 +7,7 @@ that sends it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol, cast
 
 import discord
@@ -25,6 +26,7 @@ ButtonKind = Literal[
     "same",
     "edit",
     "change",
+    "part",
     "expand",
     "upscale",
     "final",
@@ -40,6 +42,24 @@ ButtonKind = Literal[
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class FieldPress:
+    """A press of one of the nine fields of a picture.
+
+    Attributes:
+        number: Number (from 1) of the picture of its job.
+        chosen: Digits of the fields that were chosen before.
+        pressed: The field that is chosen now, or left out; 0 ends that.
+        is_private: Whether what is drawn is for the person alone.
+    """
+
+    job_id: str
+    number: int
+    chosen: str = ""
+    pressed: int = 0
+    is_private: bool = False
+
+
 class Acts(Protocol):
     """The acts of the person behind an interaction. All may raise."""
 
@@ -47,6 +67,9 @@ class Acts(Protocol):
         self, interaction: Interaction, kind: ButtonKind, job_id: str, number: int
     ) -> None:
         """Carry out the button *kind* under picture *number* of a job."""
+
+    async def press_field(self, interaction: Interaction, press: FieldPress) -> None:
+        """Show which fields of a picture are chosen, or ask what to draw in them."""
 
     async def say(self, interaction: Interaction, text: str) -> None:
         """Carry out *text* as if the person had typed it, for all to see where it draws."""

@@ -26,6 +26,7 @@ LABELS: dict[ButtonKind, tuple[str, str]] = {
     "same": ("Same again", "🟰"),
     "edit": ("Edit prompt", "✏️"),
     "change": ("Edit picture", "🪄"),
+    "part": ("Change a part", "🖌️"),
     "expand": ("Expand", "✨"),
     "upscale": ("Upscale", "🔍"),
     "final": ("Final picture", "🏁"),
@@ -42,8 +43,9 @@ LABELS: dict[ButtonKind, tuple[str, str]] = {
 Look = Literal["nothing", "grid", "picture"]
 
 #: The rows of buttons under a job that has ended, at most 5 of 5. Those of `EACH` stand for a
-#: button of each picture of a grid, up to `MOST_OF_A_GRID`; ``upscale``, ``change``, ``expand`` and
-#: ``vote`` are left out where nothing can; a draft has ``final`` in the place of ``upscale``.
+#: button of each picture of a grid, up to `MOST_OF_A_GRID`; ``upscale``, ``change``, ``part``,
+#: ``expand`` and ``vote`` are left out where nothing can; a draft has ``final`` in the place of
+#: ``upscale``.
 ROWS: dict[Look, tuple[tuple[ButtonKind, ...], ...]] = {
     "nothing": (("again", "edit", "delete"),),
     "grid": (
@@ -55,7 +57,7 @@ ROWS: dict[Look, tuple[tuple[ButtonKind, ...], ...]] = {
     "picture": (
         ("again", "subtle", "strong", "upscale", "final", "edit"),
         ("control", "expand", "favourite", "report", "delete"),
-        ("change", "vote"),
+        ("change", "part", "vote"),
     ),
 }
 #: Choices in the menu below the buttons of a job that has pictures.

@@ -29,6 +29,7 @@ from adapters.discord_chat.buttons import (
 from adapters.discord_chat.commands import flux_commands
 from adapters.discord_chat.doors import closed
 from adapters.discord_chat.faults import SECONDS_FOR_A_CALL, in_time
+from adapters.discord_chat.fields import FieldButton
 from adapters.discord_chat.first_answers import FirstAnswers
 from adapters.discord_chat.forms import REMEMBERED, forgotten
 from adapters.discord_chat.limits import let_all_calls_end, let_answers_go_on
@@ -197,6 +198,7 @@ class FluxClient(discord.AutoShardedClient):
         self._owners = _owners(self.application)
         self.add_dynamic_items(JobButton, JobMenu, PageButton, PresetsButton, JobSelect)
         self.add_dynamic_items(DeleteEverything, LinkButton, ModerationButton, ChoiceButton)
+        self.add_dynamic_items(FieldButton)
         service = self.actions.service
         self.tree.add_command(flux_commands(self.actions, self._config))
         self.tree.add_command(admin_commands(service, self.actions.answers, self._config))

@@ -288,6 +288,44 @@ class ChangeForm(discord.ui.Modal):
         await carry_out(interaction, change)
 
 
+class PartForm(discord.ui.Modal):
+    """A form that asks what to draw in a part of a picture.
+
+    Args:
+        mask: The part, as people type it.
+        shown: Id of the job that it is of.
+        is_private: Whether the new picture is for the person alone.
+    """
+
+    def __init__(
+        self, picture: Picture, mask: str, say: Language, *, shown: str, is_private: bool
+    ) -> None:
+        super().__init__(title=say("Change a part"), timeout=SECONDS_TO_FILL_IN)
+        self._picture, self._mask = picture, mask
+        self._shown, self._is_private = shown, is_private
+        self.words: discord.ui.TextInput[Any] = discord.ui.TextInput(
+            custom_id="prompt",
+            style=discord.TextStyle.paragraph,
+            max_length=MAX_PROMPT_LENGTH,
+            placeholder=EXAMPLE.partition(" --")[0],
+        )
+        self.add_item(discord.ui.Label(text=say("What to draw there"), component=self.words))
+
+    async def on_submit(self, interaction: Interaction) -> None:
+        interaction.extras[REMEMBERED] = True
+        command = ImagineCommand(words(self.words.value), mask=self._mask)
+        await carry_out(
+            interaction,
+            lambda acts: acts.draw(
+                interaction,
+                command,
+                [self._picture],
+                shown=self._shown,
+                is_private=self._is_private,
+            ),
+        )
+
+
 class PictureForm(_Form):
     """A form that draws from a picture.
 

@@ -250,6 +250,7 @@ def ended_post(
     *,
     can_upscale: bool,
     can_change: bool = False,
+    can_mask: bool = False,
     can_expand: bool = False,
     can_vote: bool = False,
     note: str = "",
@@ -265,6 +266,7 @@ def ended_post(
         picture: Name and bytes of the file; None where there is none to show.
         can_upscale: Whether the picture can be upscaled.
         can_change: Whether it can be changed by words.
+        can_mask: Whether a part of it can be drawn anew.
         can_expand: Whether its words can be made richer.
         can_vote: Whether people vote for pictures.
         note: A sentence about the file, such as that it is smaller than the original.
@@ -293,6 +295,7 @@ def ended_post(
         "upscale": can_upscale and not is_draft,
         "final": is_draft,
         "change": can_change,
+        "part": can_mask,
         "expand": can_expand,
         "vote": can_vote,
     }

@@ -411,6 +411,7 @@ async def end(
         picture,
         can_upscale=service.can_enlarge(job),
         can_change=service.offered.editing() is not None,
+        can_mask=service.offered.inpainting() is not None,
         can_expand=service.expansion.is_on,
         can_vote=service.showcase.may_be_voted_for(job),
         note=note,

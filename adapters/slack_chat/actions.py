@@ -7,6 +7,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from slack_bolt.app.async_app import AsyncApp
@@ -20,7 +21,7 @@ from adapters.slack_chat.linking import link_command
 from adapters.slack_chat.moderation import decided, decision_of, peek
 from adapters.slack_chat.places import Place, patiently, whisper_blocks
 from adapters.slack_chat.replying import message_of
-from bot import sentences
+from bot import fields, sentences
 from bot.commands import (
     AdminWho,
     AgainCommand,
@@ -61,7 +62,12 @@ INSPECT = "flux_inspect"
 
 
 #: Forms about a job, by the verb of the button that opens them.
-ABOUT_A_JOB: dict[str, Purpose] = {"edit": "edit", "control": "control", "change": "change"}
+ABOUT_A_JOB: dict[str, Purpose] = {
+    "edit": "edit",
+    "control": "control",
+    "change": "change",
+    "part": "part",
+}
 #: Kinds of commands whose buttons are answered in words, or with a picture that is there already.
 TOLD = ("report", "link", "again", "vote", "favourite")
 
@@ -135,6 +141,8 @@ class Actions:
             reply = await self._context.converse(place, said, shown=job_id)
         elif (purpose := ABOUT_A_JOB.get(verb)) is not None:
             reply = await self._open_about(place, purpose, job_id, trigger, number)
+        elif verb == "field":
+            await self._press_field(place, body["view"], number)
         elif verb == "reveal":
             reply = await self._reveal(place, job_id)
         elif verb == "draw":
@@ -145,7 +153,7 @@ class Actions:
             await self._context.open(place, Purposed("settings"), trigger, values)
         if reply.kind == "delete" and reply.job is not None:
             await self._delete(place, body, reply.job)
-        if "view" in body:
+        if body.get("view", {}).get("type") == "home":
             self._context.spawn(self._context.publish_home(place))
         # The message itself shows the result, but for some.
         return reply if reply.error is not None or reply.kind in TOLD else Reply()
@@ -173,16 +181,24 @@ class Actions:
         """Open the form that draws a job differently, or from its picture, or changes this."""
         if purpose == "change" and self._context.service.offered.editing() is None:
             return refusal(sentences.no_editor(), place.say)
+        if purpose == "part" and self._context.service.offered.inpainting() is None:
+            return refusal(sentences.no_inpainter(), place.say)
         reply = await self._context.converse(place, ShowCommand(job_id), shown=job_id)
         if reply.job is not None:
             about = Purposed(purpose, reply.job.id, place.channel, place.root, number=number)
             values = {"prompt": reply.job.request.prompt, "preset": self._taker()}
             if purpose == "edit":
                 values = forms.values_of(reply.job)
-            elif purpose == "change":
+            elif purpose in ("change", "part"):
                 values = {}
             await self._context.open(place, about, trigger, values)
         return reply
+
+    async def _press_field(self, place: Place, view: dict[str, Any], number: int) -> None:
+        """Choose a field in the form *view*, or leave it out. Words that stand there stay."""
+        about = forms.about_of(view)
+        about = replace(about, chosen=fields.toggled(about.chosen, number))
+        await self._context.change_form(place, about, view["id"], forms.typed(view))
 
     async def _show_decision(self, place: Place, body: dict[str, Any], decision: Decision) -> None:
         """Say in the message about an incident what a moderator has decided."""
@@ -258,6 +274,9 @@ class Actions:
             case "change":
                 command = EditCommand(filled.command)
                 pictures = [PictureOf(about.job, about.number), *pictures]
+            case "part":
+                command = replace(filled.command, mask=fields.mask_of(about.chosen))
+                pictures = [PictureOf(about.job, about.number)]
             case "control" if about.file:
                 pictures = self._context.pictures(place.workspace, [{"id": about.file}])
             case "control":

@@ -190,6 +190,7 @@ def picture_message(
     *,
     can_upscale: bool = False,
     can_change: bool = False,
+    can_mask: bool = False,
     side_by_side: bool = False,
     can_expand: bool = False,
     can_vote: bool = False,
@@ -216,6 +217,7 @@ def picture_message(
     elif can_upscale:
         numbered.append(("upscale", say("Upscale")))
     numbered += [("change", say("Edit picture"))] if can_change else []
+    numbered += [("part", say("Change a part"))] if can_mask else []
     numbered += [("vote", say("Vote"))] if can_vote else []
     if side_by_side and len(files) > 1:
         blocks.extend(carousels(job, files, numbered, say))

@@ -424,20 +424,27 @@ class Context:
         self, place: Place, about: Purposed, trigger: str, values: Mapping[str, str]
     ) -> None:
         """Open a form, which Slack allows for 3 seconds."""
-        default = self.service.config.model.default_preset
-        view = forms.form(
-            replace(about, hook=place.hook),
-            self.service.presets,
-            default,
-            values,
-            place.say,
-            self.service.offered.loras,
-        )
+        view = self._form(place, replace(about, hook=place.hook), values)
         try:
             await _open(place.workspace, trigger, view)
         except (SlackError, OutcomeUnknown) as error:
             logger.warning("a form cannot be opened: %s", error)
             await self.whisper_somehow(place, refusal(sentences.form_is_late(), place.say).text)
+
+    async def change_form(
+        self, place: Place, about: Purposed, view_id: str, values: Mapping[str, str]
+    ) -> None:
+        """Show a form that is open as it is now."""
+        view = self._form(place, about, values)
+        try:
+            await place.workspace.call("views.update", view_id=view_id, view=view)
+        except (SlackError, OutcomeUnknown) as error:
+            logger.info("a form stays as it was: %s", error)
+
+    def _form(self, place: Place, about: Purposed, values: Mapping[str, str]) -> dict[str, Any]:
+        service = self.service
+        default, loras = service.config.model.default_preset, service.offered.loras
+        return forms.form(about, service.presets, default, values, place.say, loras)
 
     async def publish_home(self, place: Place) -> None:
         """Show a person their App Home as it is now; without its pictures if need be, since Slack

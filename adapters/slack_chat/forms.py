@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from adapters.slack_chat.blocks import context, plain
-from bot import sentences
+from adapters.slack_chat.blocks import actions, button, context, plain
+from bot import fields, sentences
 from bot.commands import OPTIONS, AskedLora, CommandError, ImagineCommand, escaped, read_option
 from bot.commands.options import Option
 from bot.commands.values import Loras, Number, Region, Several
@@ -22,7 +22,7 @@ from bot.requests import SETTINGS, command_of
 from bot.sections import ListedLora
 from bot.sentences import Hint
 from generation.checks import MAX_LORAS, MAX_PROMPT_LENGTH, is_blank
-from generation.types import Preset
+from generation.types import FIELDS_ACROSS, Preset
 
 CALLBACK = "flux_form"
 #: Id of every field's input inside its block.
@@ -34,8 +34,8 @@ MAX_OPTION = 75
 NONE_WANTED: Mapping[str, Any] = MappingProxyType({"loras": (), "negative_prompt": ""})
 NONE_LISTED: Mapping[str, ListedLora] = MappingProxyType({})
 
-Purpose = Literal["imagine", "edit", "change", "control", "settings"]
-PURPOSES: tuple[Purpose, ...] = ("imagine", "edit", "change", "control", "settings")
+Purpose = Literal["imagine", "edit", "change", "part", "control", "settings"]
+PURPOSES: tuple[Purpose, ...] = ("imagine", "edit", "change", "part", "control", "settings")
 EXAMPLE_OF_CHANGE = "make it night"
 
 
@@ -49,6 +49,7 @@ class Purposed:
         root: The thread there.
         file: Id of the file at Slack to draw from.
         number: Number (from 1) of the picture of `job`.
+        chosen: Digits of its fields that are to be drawn anew.
         hook: Address for answers to the person where they opened the modal.
     """
 
@@ -59,6 +60,7 @@ class Purposed:
     file: str = ""
     hook: str = ""
     number: int = 1
+    chosen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,8 @@ def titles(purpose: Purpose, say: Language) -> tuple[str, str]:
             return say("Edit prompt"), say("Draw")
         case "change":
             return say("Edit picture"), say("Draw")
+        case "part":
+            return say("Change a part"), say("Draw anew")
         case "control":
             return say("Control image"), say("Draw")
         case "settings":
@@ -102,17 +106,18 @@ def form(
     """The modal for *about*; its fields begin with *values*, by option name."""
     title, submit = titles(about.purpose, say)
     blocks: list[dict[str, Any]] = []
-    is_change = about.purpose == "change"
+    is_change, is_part = about.purpose == "change", about.purpose == "part"
     if about.purpose != "settings":
         element = _text(values.get("prompt", ""), MAX_PROMPT_LENGTH)
         element |= {"multiline": True, "focus_on_load": True}
         if is_change:
             element["placeholder"] = plain(EXAMPLE_OF_CHANGE, 150)
         label = say("What to change") if is_change else say("What to draw")
+        label = say("What to draw there") if is_part else label
         blocks.append(_input("prompt", label, element, is_optional=False))
     blocks.extend(
         _option(option, presets, default, values, say, loras)
-        for option in (() if is_change else OPTIONS)
+        for option in (() if is_change or is_part else OPTIONS)
         if about.purpose != "settings" or set(option.fields) & set(SETTINGS)
         # The size may be a shape too, and where to crop is seen on the web page alone.
         if option.name not in ("ar", "crop")
@@ -126,6 +131,8 @@ def form(
         editing = next((each.kind for each in presets.values() if each.kind.edits), None)
         if editing is not None and (more := len(editing.more_pictures)):
             blocks.append(_input("image", say("Further pictures"), _files(more), say(Hint.FURTHER)))
+    if is_part:
+        blocks += _fields(about, say)
     if about.purpose == "control":
         blocks.append(context(plain(say(Hint.CHOOSE_A_TAKER))))
     return {
@@ -147,6 +154,23 @@ def _files(most: int) -> dict[str, Any]:
         "filetypes": ["png", "jpg", "jpeg", "webp"],
         "max_files": most,
     }
+
+
+def _fields(about: Purposed, say: Language) -> Iterable[dict[str, Any]]:
+    """The nine fields of a picture, row by row."""
+    yield context(plain(say(Hint.FIELDS)))
+    for first in fields.NUMBERS[::FIELDS_ACROSS]:
+        yield actions(
+            *(
+                button(
+                    str(number),
+                    f"field:{number}",
+                    about.job,
+                    style="primary" if str(number) in about.chosen else None,
+                )
+                for number in range(first, first + FIELDS_ACROSS)
+            )
+        )
 
 
 def _option(
@@ -274,6 +298,13 @@ def _input(
     return block
 
 
+def typed(view: Mapping[str, Any]) -> dict[str, str]:
+    """Words that stand in the fields of the modal *view*, by option."""
+    state = view.get("state", {}).get("values", {})
+    values = {id: _value(inputs.get(VALUE, {})) for id, inputs in state.items()}
+    return {id: value for id, value in values.items() if value}
+
+
 def about_of(view: Mapping[str, Any]) -> Purposed:
     """The purpose of the modal *view*, which came back from Slack."""
     return Purposed(**json.loads(view["private_metadata"]))
@@ -288,6 +319,8 @@ def filled(view: Mapping[str, Any], say: Language = ENGLISH) -> Filled:
         if {"initial_options", "initial_value"} & block.get("element", {}).keys()
     }
     errors: dict[str, str] = {}
+    if (about := about_of(view)).purpose == "part" and not about.chosen:
+        errors["prompt"] = refusal(sentences.no_field(), say).text
     values: dict[str, Any] = {}
     for option in OPTIONS:
         text = _value(state.get(option.name, {}))

@@ -59,6 +59,7 @@ def picture_message(
         note,
         can_upscale=can_upscale,
         can_change=service.offered.editing() is not None,
+        can_mask=service.offered.inpainting() is not None,
         side_by_side=workspace.shows_carousels,
         can_expand=service.expansion.is_on,
         can_vote=service.showcase.may_be_voted_for(job),

@@ -68,6 +68,7 @@ REPEATABLE = FORMS | {
     "conversations.open",
     "files.delete",
     "views.publish",
+    "views.update",
 }
 ATTEMPTS = 4
 TIMEOUT = 30

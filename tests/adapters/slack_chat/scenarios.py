@@ -9,6 +9,7 @@ from adapters.slack_chat.chat import findings
 from bot.commands import ImagineCommand
 from bot.screens import Action, Verdict
 from tests.adapters.slack_chat.plays import SMALL
+from tests.conftest import ADMIN, INPAINTING
 from tests.fakes.slack.world import buttons, images
 from tests.judges import HIDDEN
 from tests.samples import picture
@@ -62,6 +63,30 @@ async def form(stage):
 async def form_that_does_not_open_at_first(stage):
     stage.slack.api.fault("views.open", "internal_error")
     await form(stage)
+
+
+async def fields_of_a_picture(stage):
+    """A part of it is drawn anew, as a form says that changes with each press."""
+    stage.bot.settings["presets"] = INPAINTING
+    await stage.bot.service.admin.reload_presets(ADMIN)
+    await stage.draw(stage.ada.mention(stage.general, FOX))
+    fox = await stage.shows("seed", "Change a part", stage.patience)
+    if fox is None:
+        return
+    await stage.ada.press(fox[1], "Change a part", stage.general)
+    view = await stage.see(lambda: stage.ada.view, stage.patience)
+    if view is None:
+        stage.expect("he form could not be opened")
+        return
+    await stage.ada.press(view, "5")
+    if not await stage.see(lambda: '"chosen": "5"' in stage.ada.view["private_metadata"]):
+        return
+
+    async def submit():
+        errors = await stage.ada.submit(stage.ada.view, prompt="a hat")
+        stage.told += (errors or {}).values()
+
+    await stage.draw(submit())
 
 
 async def attached_file(stage):
@@ -361,6 +386,7 @@ ALL = {
         command_where_nothing_can_be_posted,
         form,
         form_that_does_not_open_at_first,
+        fields_of_a_picture,
         attached_file,
         attached_file_to_be_looked_up,
         a_picture_further_up,

@@ -416,6 +416,14 @@ class WebApi(Agents):
         person.show(view)
         return {"view": view}
 
+    def views_update(self, team, arguments):
+        for person in team.people.values():
+            if person.view is not None and person.view["id"] == arguments["view_id"]:
+                view = self._view(team, arguments["view"], "ModalView")
+                person.show({**view, "id": arguments["view_id"]})
+                return {"view": view}
+        raise Refused("not_found")
+
     def views_publish(self, team, arguments):
         view = self._view(team, arguments["view"], "HomeView")
         team.people[arguments["user_id"]].show_home(view)
