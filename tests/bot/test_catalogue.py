@@ -11,6 +11,7 @@ from bot.conversation import converse
 from bot.languages import language_of
 from bot.presets import Presets
 from bot.source import Source
+from generation.types import Preset
 from tests.conftest import ADA, PRESETS
 
 DEV = "black-forest-labs/FLUX.1-dev"
@@ -64,6 +65,26 @@ async def test_a_licence_without_a_name_is_told_by_its_page_and_no_path_is_told(
         "mine (the default): no description",
         "28 steps · 1024×768 · https://l.org",
     ]
+
+
+FAST = {"description": "Draws fast", "num_inference_steps": 4, "width": 512, "height": 512}
+
+
+async def test_each_of_several_models_has_its_own_numbers_and_presets(make_bot):
+    fast = Preset(name="fast", model="/srv/secret/klein")
+    bot = await make_bot(
+        presets={**PRESETS, "fast": fast}, models={"demo": KNOWN, "/srv/secret/klein": FAST}
+    )
+
+    reply = await converse(bot.service, Source(ADA), "models")
+
+    assert reply.text.split("\n\n") == [
+        "demo (the default): Fine detail\n12 steps · 256×256 · Non-Commercial\n"
+        "Presets: plain, canny, redraw",
+        "klein: Draws fast\n4 steps · 512×512\nPresets: fast",
+        "A preset chooses its model: write --preset NAME behind a prompt.",
+    ]
+    assert bot.service.catalogue.names()["fast"] == "klein"
 
 
 async def test_presets_that_are_switched_off_are_left_out_of_it(bot):
