@@ -72,6 +72,11 @@ class Catalogue:
         loaded = self._loaded()
         return tuple(self._listed(each, loaded, measured) for each in offered)
 
+    @property
+    def has_several(self) -> bool:
+        """Whether presets on offer draw with different models."""
+        return len(self._offered()) > 1
+
     def names(self) -> dict[str, str]:
         """The name of the model that each preset on offer draws with, by that of the preset."""
         return {preset: each.name for each in self._offered() for preset in each.presets}

@@ -409,7 +409,8 @@ async def _answer(
         case PresetsCommand():
             return Reply(replies.presets(service.presets, service.config.model.default_preset, say))
         case LorasCommand():
-            return Reply(loras.listing(service.offered.loras, say))
+            listed, several = service.offered.loras, service.catalogue.has_several
+            return Reply(loras.listing(listed, say, tells_models=several))
         case ModelsCommand():
             return Reply(catalogue.listing(await service.catalogue.models(), say))
         case QuotaCommand():

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from bot.commands import AskedLora, ImagineCommand, read_option
+from bot.config import Config
 from bot.languages import ENGLISH, Language
 from bot.sections import ListedLora, Model
 from generation.checks import check_text, public_name, shortened
 from generation.errors import InvalidRequest
-from generation.types import GenerationRequest, Lora
+from generation.types import GenerationRequest, Lora, Preset
 
 #: Names that a refusal lists at most.
 MOST_NAMES = 12
@@ -52,6 +53,15 @@ def _chosen(asked: AskedLora, listed: Mapping[str, ListedLora]) -> Lora:
 def made_for(lora: ListedLora, model: Model) -> bool:
     """Whether *lora* may be asked for with *model*."""
     return lora.model in (None, model.repository, f"{model.repository}@{model.revision}")
+
+
+def takers(lora: ListedLora, presets: Iterable[Preset], config: Config) -> tuple[str, ...]:
+    """Names of those *presets* with which *lora* may be asked for."""
+    return tuple(
+        each.name
+        for each in presets
+        if each.kind.takes_loras and made_for(lora, config.model_for(each.model))
+    )
 
 
 def check_made_for(
@@ -172,21 +182,26 @@ def remarks(request: GenerationRequest) -> tuple[str, ...]:
     return (f"Trigger words were added to the prompt: {listed}.",)
 
 
-def listing(listed: Mapping[str, ListedLora], say: Language = ENGLISH) -> str:
-    """The LoRAs *listed*, a line each, and how to ask for them."""
+def listing(
+    listed: Mapping[str, ListedLora], say: Language = ENGLISH, *, tells_models: bool = False
+) -> str:
+    """The LoRAs *listed*, a line each, and how to ask for them; with *tells_models* also for which
+    model each was made."""
     if not listed:
         return say("There are no LoRAs to choose from here.")
-    lines = [_line(lora, say) for lora in listed.values()]
+    lines = [_line(lora, say, tells_models) for lora in listed.values()]
     return "\n".join([*lines, say("Write --lora NAME:WEIGHT behind a prompt; several add up.")])
 
 
-def _line(lora: ListedLora, say: Language) -> str:
+def _line(lora: ListedLora, say: Language, tells_model: bool) -> str:
     weights = say(
         "weight {usual}, from {lowest} to {highest}",
         usual=f"{lora.lora_scale:g}",
         lowest=f"{lora.min_lora_scale:g}",
         highest=f"{lora.max_lora_scale:g}",
     )
+    if tells_model and lora.model is not None:
+        weights = f"{weights}, {say('made for {model}', model=public_name(lora.model))}"
     description = say(lora.description) if lora.description else say("no description")
     line = f"{lora.name} ({weights}): {description}"
     if lora.trigger_words:

@@ -21,7 +21,7 @@ from bot.commands.history import TODAY, YESTERDAY
 from bot.config import Config
 from bot.jobs import Job
 from bot.languages import Language, in_words
-from bot.loras import weights_of
+from bot.loras import takers, weights_of
 from bot.reports import Reported
 from bot.sentences import REGION_LABELS
 from bot.service import Service
@@ -73,13 +73,16 @@ class Completion:
 
     async def loras(self, interaction: Interaction, typed: str) -> Choices:
         """LoRAs behind those that are typed already, with their usual weights; behind a colon
-        with others too."""
-        say = say_of(interaction)
+        with others too. Where a preset is chosen before, only those that go with it."""
+        say, presets = say_of(interaction), self._service.presets
+        preset = presets.get(str(getattr(interaction.namespace, "preset", "")).lower())
         before, _, last = typed.lower().replace(" ", "").rpartition(",")
         chosen = before.split(",") if before else []
         taken = {each.partition(":")[0] for each in chosen}
         found = {}
         for lora in self._service.offered.loras.values():
+            if preset is not None and not takers(lora, [preset], self._config):
+                continue
             weights = weights_of(lora) if ":" in last else (lora.lora_scale,)
             for each in (str(AskedLora(lora.name, weight)) for weight in weights):
                 if last in each and lora.name not in taken:

@@ -182,7 +182,8 @@ async def _presets(web: Web, source: Source, arguments: PresetsArguments, report
     models = await list_models(web, source)
     text = replies.presets(web.service.presets, told.default)
     if listed := web.service.offered.loras:
-        text += f"\n\n{loras.listing(listed)}"
+        several = web.service.catalogue.has_several
+        text += f"\n\n{loras.listing(listed, tells_models=several)}"
     text += f"\n\n{catalogue.listing(await web.service.catalogue.models())}"
     return Found(text, {**told.model_dump(mode="json"), **models.model_dump(mode="json")})
 

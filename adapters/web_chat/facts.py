@@ -27,6 +27,7 @@ from adapters.web_chat.views import (
     of_controlnet,
 )
 from bot.commands import DRAWING, VERBS
+from bot.loras import takers
 from bot.sections import Model
 from bot.source import Source
 from generation.checks import MAX_SIZE, public_name
@@ -190,6 +191,7 @@ async def _loras(web: Web, source: Source) -> list[LoraView]:
             min_lora_scale=lora.min_lora_scale,
             max_lora_scale=lora.max_lora_scale,
             trigger_words=list(lora.trigger_words),
+            presets=list(takers(lora, web.service.presets.values(), web.config)),
             sample=f"/api/loras/{lora.name}/sample?v={samples[lora.name][1]:x}"
             if lora.name in samples
             else None,

@@ -355,6 +355,7 @@ class LoraView(BaseModel):
     min_lora_scale: float
     max_lora_scale: float
     trigger_words: list[str] = Field(description="Added to a prompt that lacks them")
+    presets: list[str] = Field(description="Presets with which it may be asked for")
     sample: str | None = Field(description="Address of a picture made with it; null without")
 
 

@@ -285,6 +285,21 @@ async def test_a_lora_of_another_model_is_refused_before_the_charge(make_bot, ga
     assert "The LoRA lines was made for lab/klein" in changed.text
 
 
+async def test_loras_are_listed_with_the_model_that_they_were_made_for(make_bot):
+    bot = await make_bot(**WITH_KLEIN, loras=LORAS)
+
+    several = await converse(bot.service, Source(ADA), "loras")
+
+    assert [line.partition(", from -2 to 2")[2] for line in several.text.splitlines()[:3]] == [
+        f", made for {KLEIN}): no description",
+        ", made for demo): no description",
+        "): no description",
+    ]
+    bot.service.offered.disabled = frozenset({"fast"})
+    alone = await converse(bot.service, Source(ADA), "loras")
+    assert "made for" not in alone.text
+
+
 async def test_a_model_that_cannot_be_loaded_is_not_charged_and_the_others_draw_on(make_bot, gate):
     bot = await make_bot(**WITH_KLEIN)
     before = await left(bot.service)

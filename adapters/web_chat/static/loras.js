@@ -24,12 +24,19 @@ export class LoraCards {
     $("loras").replaceChildren(...loras.map((lora) => this.#card(lora)));
   }
 
-  /** Show *value*, as it is typed, as chosen. */
-  render(value, isTaken) {
+  /** Those of *value* that *preset* takes, as they are typed; undefined for none. */
+  fitting(value, preset) {
+    const fits = ({ name }) => this.#loras.find((lora) => lora.name === name)?.presets.includes(preset.name) ?? preset.takes_loras;
+    return lorasTyped(lorasIn(value).filter(fits));
+  }
+
+  /** Show *value*, as it is typed, as chosen, among those that *preset* takes. */
+  render(value, preset) {
     this.#chosen = lorasIn(value ?? "");
-    $("loras-row").hidden = !this.#loras.length || !isTaken;
+    $("loras-row").hidden = !this.#loras.some(({ presets }) => presets.includes(preset.name));
     for (const card of $("loras").children) {
       const lora = this.#loras.find(({ name }) => name === card.dataset.name);
+      card.hidden = !lora.presets.includes(preset.name);
       const found = this.#chosen.find(({ name }) => name === lora.name);
       const weight = found?.weight ?? lora.lora_scale;
       card.querySelector("[name=lora]").checked = Boolean(found);

@@ -129,9 +129,9 @@ export class Options {
       ...(preset.control_guidance_start === null ? ["control_guidance_start", "control_guidance_end"] : []),
       ...(preset.needs_image && this.image && preset.mask_feather === null ? [] : ["crop_x", "crop_y"]),
       ...(preset.mask_feather === null ? ["mask", "outpaint"] : []),
-      ...(preset.takes_loras ? [] : ["loras"]),
     ];
     for (const name of without) delete meant[name];
+    if (meant.loras) meant.loras = this.loras.fitting(meant.loras, preset);
     return meant;
   }
 
@@ -481,7 +481,7 @@ export class Options {
     $("strength-help").textContent = preset.strength === null ? t("How firmly to follow your picture.") : t("How far to change your picture.");
     $("outpaint-row").hidden = preset.mask_feather === null;
     for (const input of $("outpaint").querySelectorAll("input")) input.checked = input.value === (values.outpaint ?? "");
-    this.loras.render(values.loras, preset.takes_loras);
+    this.loras.render(values.loras, preset);
     $("span-row").hidden = preset.control_guidance_start === null;
     this.#renderChips();
     this.#renderImage();

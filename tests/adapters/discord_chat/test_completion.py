@@ -4,9 +4,10 @@ import re
 
 import pytest
 
+from generation.types import Preset
 from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, shows, the_job
 from tests.bot.test_loras import LORAS
-from tests.conftest import ADMIN
+from tests.conftest import PRESETS
 
 
 def values(choices):
@@ -44,17 +45,19 @@ async def test_parts_of_a_picture_are_offered_by_their_names_and_as_typed(fake, 
     assert fields == [{"name": "1,2,5", "value": "1,2,5"}]
 
 
-async def test_loras_are_completed_one_behind_the_other(fake, ada, gate, presence):
+async def test_loras_are_completed_one_behind_the_other(make_presence, fake, gate):
     gate.open()
-    bot = presence.bot
-    bot.settings["loras"] = LORAS
-    await bot.service.admin.reload_presets(ADMIN)
+    loras = {**LORAS, "ink": {**LORAS["ink"], "model": "demo"}}
+    fast = Preset(name="fast", model="lab/klein")
+    await make_presence(loras=loras, presets={**PRESETS, "fast": fast})
+    ada = fake.person("ada")
 
-    async def offered(typed):
-        return await ada.autocomplete(fake.channel, "flux imagine", "lora", typed)
+    async def offered(typed, **options):
+        return await ada.autocomplete(fake.channel, "flux imagine", "lora", typed, **options)
 
     assert await offered("in") == [{"name": "ink:0.8 – Dark outlines", "value": "ink:0.8"}]
     assert values(await offered("")) == ["ink:0.8", "slow:0.5"]
+    assert values(await offered("", preset="fast")) == ["slow:0.5"]
     assert values(await offered("ink:0.3, ")) == ["ink:0.3,slow:0.5"]
     assert values(await offered("slow:")) == ["slow:0.5", "slow:0.25", "slow:-1.5"]
     assert values(await offered("slow:0.1")) == ["slow:0.1"]

@@ -199,6 +199,7 @@ async def test_loras_are_listed_asked_for_and_told(bot, web, gate, tmp_path):
     await bot.service.admin.reload_presets(ADMIN)
 
     ink, slow = (await web.get("/api/presets")).json()["loras"]
+    assert ink["presets"] == ["plain", "canny", "redraw"]
     shown = await web.get(ink["sample"])
     asked = {"prompt": "a fox", "num_inference_steps": 2, "width": 64, "height": 64}
     drawn = await web.post("/api/generate", json={**asked, "loras": "ink:0.5, slow"})

@@ -3,8 +3,10 @@
 import pytest_asyncio
 from playwright.async_api import expect
 
+from generation.types import Preset
 from tests.adapters.web_chat.page.conftest import DRIVEN, WIDE, drawn, pictures, ready, say
 from tests.bot.test_loras import LORAS
+from tests.conftest import PRESETS
 from tests.samples import picture
 
 pytestmark = DRIVEN
@@ -51,6 +53,28 @@ async def test_loras_are_chosen_by_card_and_weighed_by_slider(site, page):
     await say(page, "loras")
     await page.get_by_role("button", name="ink Dark outlines weight 0.8, from -2 to 2").click()
     await expect(chips).to_have_text(["ink:0.8"])
+
+
+async def test_loras_are_offered_with_presets_of_the_model_that_they_were_made_for(site, page):
+    await site.stop()
+    loras = {**LORAS, "ink": {**LORAS["ink"], "model": "demo"}}
+    fast = Preset(name="fast", description="Draws fast", model="lab/klein")
+    await site.start(loras=loras, presets={**PRESETS, "fast": fast})
+    site.engine.open()
+    page = await site.page(WIDE)
+    await ready(page)
+    await page.get_by_role("button", name="Options").click()
+    await page.get_by_role("checkbox", name="ink").check()
+    await page.get_by_role("checkbox", name="slow").check()
+
+    await page.get_by_role("radio", name="fast").check()
+
+    await expect(page.get_by_role("checkbox", name="ink")).to_be_hidden()
+    await expect(page.get_by_role("checkbox", name="slow")).to_be_visible()
+    await say(page, "a fox --steps 3")
+    await expect(pictures(page)).to_have_count(1)
+    (request,) = await drawn(site, 1)
+    assert [each.name for each in request.loras] == ["slow"]
 
 
 async def test_typed_loras_move_the_form_and_the_form_changes_the_words(page):
