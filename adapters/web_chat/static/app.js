@@ -265,7 +265,8 @@ async function answer(reply, bubble) {
       composer.focus();
     }));
   } else if (reply.kind === "loras" && options.loras.all.length) {
-    conversation.answer(lorasCard(options.loras.all, ({ name, lora_scale: weight }) => {
+    conversation.answer(lorasCard(options.loras.all, ({ name, lora_scale: weight, presets: takers }) => {
+      if (takers.length && !takers.includes(options.preset.name)) options.choosePreset(takers[0]);
       options.loras.choose(name, weight);
       composer.focus();
     }));

@@ -71,5 +71,9 @@ export class LoraCards {
 
 /** The answer to `loras`; *onChoose* is given the one that is pressed. */
 export function lorasCard(loras, onChoose) {
-  return choiceTable(loras, (lora) => t`weight ${lora.lora_scale}, from ${lora.min_lora_scale} to ${lora.max_lora_scale}`, onChoose);
+  const takers = new Set(loras.flatMap(({ presets }) => presets));
+  return choiceTable(loras, (lora) => [
+    t`weight ${lora.lora_scale}, from ${lora.min_lora_scale} to ${lora.max_lora_scale}`,
+    ...(lora.presets.length < takers.size ? [t`presets: ${lora.presets.join(", ")}`] : []),
+  ], onChoose);
 }

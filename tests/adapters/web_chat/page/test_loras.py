@@ -75,6 +75,11 @@ async def test_loras_are_offered_with_presets_of_the_model_that_they_were_made_f
     await expect(pictures(page)).to_have_count(1)
     (request,) = await drawn(site, 1)
     assert [each.name for each in request.loras] == ["slow"]
+    await say(page, "loras")
+    row = page.locator(".preset-row", has_text="Dark outlines")
+    await expect(row).to_contain_text("presets: plain, canny, redraw")
+    await row.click()
+    await expect(page.locator("#chips li")).to_have_text(["ink:0.8, slow:0.5"])
 
 
 async def test_typed_loras_move_the_form_and_the_form_changes_the_words(page):
