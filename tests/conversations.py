@@ -10,6 +10,24 @@ import os
 import re
 from pathlib import Path
 
+from generation.types import Preset
+from tests.conftest import PRESETS
+
+#: Settings of a bot that draws with two models.
+TWO_MODELS = {
+    "presets": {**PRESETS, "fast": Preset(name="fast", model="lab/klein")},
+    "models": {
+        "demo": {"description": "Simple shapes", "license_name": "MIT"},
+        "lab/klein": {
+            "description": "Draws fast",
+            "license_name": "Apache 2.0",
+            "num_inference_steps": 4,
+            "width": 1024,
+            "height": 1024,
+        },
+    },
+}
+
 PAGE = Path(__file__).parent.parent / "docs" / "conversations.md"
 VARIABLE = "WRITE_CONVERSATIONS"
 

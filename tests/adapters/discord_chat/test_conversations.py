@@ -6,7 +6,7 @@ from generation.kinds import Edit, Upscale
 from generation.types import Preset
 from tests.adapters.discord_chat.conftest import SMALL, drawn, ended, marked, shows, the_job
 from tests.conftest import PRESETS
-from tests.conversations import hold
+from tests.conversations import TWO_MODELS, hold
 from tests.fakes.discord import File, transcript
 from tests.samples import picture
 
@@ -139,6 +139,14 @@ async def test_what_is_left_and_what_was_drawn(fake, ada, gate, held):
         await (await ada.command(fake.channel, name)).until(ended)
 
     held("What is left", ada)
+
+
+async def test_which_models_there_are(make_presence, fake, held):
+    await make_presence(**TWO_MODELS)
+    ada = fake.person("ada")
+    await (await ada.command(fake.channel, "flux models")).until(ended)
+
+    held("What there is to draw with", ada)
 
 
 async def test_stars_letters_and_crosses(fake, ada, bob, gate, service):

@@ -6,7 +6,7 @@ from generation.kinds import Edit, Upscale
 from generation.types import Preset
 from tests.adapters.slack_chat.conftest import SMALL, delivered, jobs, marked
 from tests.conftest import PRESETS
-from tests.conversations import hold
+from tests.conversations import TWO_MODELS, hold
 from tests.samples import picture
 
 FOX = f"a fox in snow {SMALL} --seed 7"
@@ -116,6 +116,14 @@ async def test_courtesy(chat, ada, general, held):
     await general.whispered(ada.id, "You are welcome")
 
     held("Courtesy", general)
+
+
+async def test_which_models_there_are(make_chat, ada, general, held):
+    await make_chat(**TWO_MODELS)
+    await ada.mention(general, "models")
+    await general.whispered(ada.id, "lab/klein")
+
+    held("What there is to draw with", general)
 
 
 async def test_a_change_of_mind(chat, slack, ada, general, held):
