@@ -38,6 +38,7 @@ from generation.checks import public_name
 from generation.kinds import MASK_IMAGE
 from generation.types import MIDDLE, Canvas, Centering, CleanImage, GenerationRequest, Preset
 
+MAP_AS_IT_IS = "What you attached was followed as the control map that it is."
 NO_PRESET = Preset(name="removed")
 
 
@@ -259,9 +260,11 @@ class Drafts:
         width: int | None,
         height: int | None,
         centering: Centering = MIDDLE,
+        *,
+        is_map: bool = False,
     ) -> tuple[bytes, tuple[str, ...]]:
-        """The map that *preset* makes of *user*'s *images*, cropped at *centering*, as a PNG,
-        several side by side, and remarks about the pictures.
+        """The map that *preset* makes of *user*'s *images*, or that they are where *is_map*,
+        cropped at *centering*, as a PNG, several side by side, and remarks about the pictures.
 
         Raises:
             InvalidRequest: One of *images* is not a picture, or *preset* takes none.
@@ -274,7 +277,8 @@ class Drafts:
         model = self._config.model_for(chosen.model)
         size = picture_size(command, {}, chosen, self._attachment(clean[0]), model)
 
-        preprocessors = chosen.kind.control_maps or ("none",)
+        kind = chosen.kind.with_maps(preset) if is_map else chosen.kind
+        preprocessors = kind.control_maps or ("none",)
         drawn = await self._attachments.control_map(user, clean, preprocessors, size, centering)
         return drawn, tuple(remark for each in clean for remark in each.remarks)
 
@@ -286,7 +290,8 @@ class Drafts:
         """
         about = self._about()
         check_known(about, request)
-        return about.remarks(request)
+        maps = (MAP_AS_IT_IS,) if request.kind.shows_maps else ()
+        return (*maps, *about.remarks(request))
 
     def _inpainting(self, command: ImagineCommand, pictures: int) -> str | None:
         """The name of the preset that is meant where none is said, but a mask."""

@@ -102,16 +102,20 @@ class Previews:
         width: int | None = None,
         height: int | None = None,
         centering: Centering = MIDDLE,
+        *,
+        is_map: bool = False,
     ) -> tuple[bytes, tuple[str, ...]]:
-        """The control map that *preset* makes of *images*, cropped at *centering*, as a PNG,
-        several side by side, and remarks.
+        """The control map that *preset* makes of *images*, or that they are where *is_map*, cropped
+        at *centering*, as a PNG, several side by side, and remarks.
 
         Raises:
             InvalidRequest: One of *images* is not a picture, or *preset* takes none.
             Refused: The person is banned, or asks too often.
         """
         await self._check(source)
-        return await self._drafts.control_map(source.user, images, preset, width, height, centering)
+        return await self._drafts.control_map(
+            source.user, images, preset, width, height, centering, is_map=is_map
+        )
 
     async def _check(self, source: Source) -> None:
         self._attachments.check_rate(source.user)

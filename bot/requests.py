@@ -147,6 +147,7 @@ def command_of(request: GenerationRequest, images: int) -> ImagineCommand:
         crop_y=None if is_middle else request.crop_y,
         negative_prompt=request.negative_prompt or None,
         loras=loras.asked_of(request),
+        is_map=request.kind.shows_maps or None,
     )
 
 
@@ -335,6 +336,8 @@ def change(
         values["pictures"] = kept
         values = {**_of_model(request, preset, config), **values}
     kind = values.get("kind", request.kind)
+    if request.kind.shows_maps and kind.control_maps and not kind.takes_mask:
+        kind = kind.with_maps(changes.preset or request.preset)
     if pictures:
         values["pictures"] = dict(zip(kind.names_of(len(pictures)) or (), pictures, strict=True))
     values["kind"] = _kind(kind, changes, changes.preset or request.preset)
@@ -525,6 +528,8 @@ def _kind(kind: Kind, command: ImagineCommand, preset: str) -> Kind:
     """
     if command.strength is not None:
         kind = kind.with_strength(command.strength, preset)
+    if command.is_map:
+        kind = kind.with_maps(preset)
     return kind.with_span(command.control_guidance_start, command.control_guidance_end, preset)
 
 

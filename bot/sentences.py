@@ -109,6 +109,7 @@ class Hint(StrEnum):
     BOTTOM_LEFT = "Bottom left corner"
     BOTTOM = "Bottom half"
     BOTTOM_RIGHT = "Bottom right corner"
+    IS_MAP = "The picture is a map already"
     FIELDS = "Press the fields that are to be drawn anew, one or several."
     SAME = "Exactly these pixels, free while they are there"
 

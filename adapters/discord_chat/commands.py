@@ -100,6 +100,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         ),
         mask=locale_str("The part of the picture to draw anew"),
         outpaint=locale_str("How far to continue the picture over its edges, such as 25%"),
+        map=locale_str("Your picture is a control map itself, and is followed as it is"),
         strength=locale_str(
             "How closely to follow your picture, or how far to change it; see the preset"
         ),
@@ -120,7 +121,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
     @app_commands.rename(**_localised(
         "prompt", "preset", "steps", "size", "guidance", "seed", "images", "control_image",
         "control_image_2", "control_image_3", "control_image_4", "mask_image", "mask", "outpaint",
-        "strength", "lora", "negative", "private", "draft", "repeat", "contact_sheet",
+        "map", "strength", "lora", "negative", "private", "draft", "repeat", "contact_sheet",
     ))  # fmt: skip
     async def imagine(
         interaction: Interaction,
@@ -138,6 +139,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
         mask_image: discord.Attachment | None = None,
         mask: Range[str, 1, 40] | None = None,
         outpaint: Range[str, 1, 80] | None = None,
+        map: bool | None = None,
         strength: Range[float, 0, 1] | None = None,
         lora: Range[str, 1, 400] | None = None,
         negative: Range[str, 1, MAX_PROMPT_LENGTH] | None = None,
@@ -157,6 +159,7 @@ def flux_commands(actions: Actions, config: Config) -> app_commands.Group:
                 strength=strength,
                 negative_prompt=None if negative is None else words(negative),
                 draft=draft,
+                is_map=map or None,
                 **(read_option("size", size) if size else {}),
                 **(read_option("mask", mask) if mask else {}),
                 **(read_option("outpaint", outpaint) if outpaint else {}),

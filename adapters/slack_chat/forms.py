@@ -11,7 +11,7 @@ from typing import Any, Literal
 from adapters.slack_chat.blocks import actions, button, context, plain
 from bot import fields, sentences
 from bot.commands import OPTIONS, AskedLora, CommandError, ImagineCommand, escaped, read_option
-from bot.commands.options import Option
+from bot.commands.options import MAP, Option
 from bot.commands.values import Loras, Number, Region, Several
 from bot.conversation import refusal
 from bot.jobs import Job
@@ -124,6 +124,9 @@ def form(
         and (option.name not in ("mask", "outpaint") or inpainting(presets.values()) is not None)
         and (option.name != "lora" or loras)
     )
+    follows = any(each.kind.control_maps and not each.kind.takes_mask for each in presets.values())
+    if about.purpose in ("imagine", "control") and follows:
+        blocks.append(_input(MAP.name, say("Control map"), _map(say)))
     if about.purpose == "imagine":
         element = _files(most_pictures(presets.values()))
         blocks.append(_input("image", say("Control image"), element, say(Hint.FOR_PRESETS)))
@@ -154,6 +157,11 @@ def _files(most: int) -> dict[str, Any]:
         "filetypes": ["png", "jpg", "jpeg", "webp"],
         "max_files": most,
     }
+
+
+def _map(say: Language) -> dict[str, Any]:
+    option = {"text": plain(say(Hint.IS_MAP), MAX_OPTION), "value": MAP.name}
+    return {"type": "checkboxes", "action_id": VALUE, "options": [option]}
 
 
 def _fields(about: Purposed, say: Language) -> Iterable[dict[str, Any]]:
@@ -332,6 +340,8 @@ def filled(view: Mapping[str, Any], say: Language = ENGLISH) -> Filled:
             values |= read_option(option.name, text)
         except CommandError as error:
             errors[option.name] = refusal(error, say).text
+    if state.get(MAP.name, {}).get("selected_options"):
+        values[MAP.field] = True
     prompt = (_value(state.get("prompt", {})) or "").strip()
     if "prompt" in state and (not prompt or is_blank(prompt)):
         errors["prompt"] = refusal(sentences.no_prompt(), say).text

@@ -216,6 +216,7 @@ def imagine(body: OptionsBody, prompt: str, preset: str | None = None) -> Imagin
         crop_y=body.crop_y,
         negative_prompt=body.negative_prompt,
         draft=body.draft,
+        is_map=body.is_map,
         **(read_option("mask", body.mask) if body.mask else {}),
         **(read_option("outpaint", body.outpaint) if body.outpaint else {}),
         **(read_option("lora", body.loras) if body.loras else {}),

@@ -47,7 +47,13 @@ async def draw_control_map(web: TheWeb, source: Asker, body: ControlMapBody) -> 
     data = [await web.image(body.image, "image")]
     data += [await web.image(image, name) for name, image in body.next_images.items()]
     png, remarks = await web.service.previews.control_map(
-        source, data, body.preset, body.width, body.height, (body.crop_x, body.crop_y)
+        source,
+        data,
+        body.preset,
+        body.width,
+        body.height,
+        (body.crop_x, body.crop_y),
+        is_map=body.is_map,
     )
     width, height = _png_size(png)
     return ControlMapView(

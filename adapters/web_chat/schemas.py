@@ -81,6 +81,11 @@ class OptionsBody(Body):
         description="A quick look with few steps and pixels. The message `final ID` draws the"
         " picture itself, with the steps and size that are asked for here.",
     )
+    is_map: bool | None = Field(
+        None,
+        description="With a preset that follows a control map: the attached picture is one itself,"
+        " such as white lines on black, and is followed as it is",
+    )
     strength: Shares | None = Field(
         None,
         description="With a preset that redraws: how far to change the picture; with a ControlNet:"
@@ -206,6 +211,7 @@ class ControlMapBody(NextPictures):
     height: Pixels | None = None
     crop_x: CropX = 0.5
     crop_y: CropY = 0.5
+    is_map: bool = Field(False, description="The picture is a control map itself")
 
 
 class InspectBody(Body):

@@ -98,6 +98,7 @@ class JobView(BaseModel):
     control_guidance_end: Numbers | None = Field(description="Null without a ControlNet")
     crop_x: float = Field(description="Which part of a wider picture was kept, 0 to 1")
     crop_y: float = Field(description="Which part of a taller picture was kept, 0 to 1")
+    is_map: bool = Field(description="Whether the attached picture was the control map itself")
     loras: str | None = Field(description="LoRAs that were asked for, with their weights: ink:0.8")
     seed: int
     preset: str
@@ -165,6 +166,7 @@ class JobView(BaseModel):
             **of_controlnet(kind),
             crop_x=request.crop_x,
             crop_y=request.crop_y,
+            is_map=request.kind.shows_maps,
             loras=",".join(map(str, asked_of(request) or ())) or None,
             seed=request.seed,
             preset=request.preset,

@@ -203,14 +203,25 @@ DRAFT = Option(
     "",
 )
 
+#: The option with which a picture is a control map itself.
+MAP = Option(
+    "map",
+    ("is_map",),
+    Flag(),
+    "Your picture is a control map itself, such as white lines on black, and is followed as it is.",
+    "",
+)
+#: Options without a value.
+FLAGS: tuple[Option, ...] = (DRAFT, MAP)
+
 #: The option that people type, by field of a command (diffusers' name where it has one).
 WORDS: dict[str, str] = {name: each.name for each in OPTIONS for name in each.fields}
 
 #: Options of a picture, of several, and of a history, by name and alias.
 IMAGINE: dict[str, Option] = {name: each for each in OPTIONS for name in (each.name, *each.aliases)}
-DRAW: dict[str, Option] = IMAGINE | {each.name: each for each in (*SERIES, DRAFT)}
+DRAW: dict[str, Option] = IMAGINE | {each.name: each for each in (*SERIES, *FLAGS)}
 #: All of what is drawn, as help and completion have them.
-DRAWING: tuple[Option, ...] = (*OPTIONS, *SERIES, DRAFT)
+DRAWING: tuple[Option, ...] = (*OPTIONS, *SERIES, *FLAGS)
 NOTIFY = Option(
     "notify",
     ("notify",),

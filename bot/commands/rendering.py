@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.commands.options import DRAFT, OPTIONS
+from bot.commands.options import FLAGS, OPTIONS
 from bot.commands.parsing import parse
 from bot.commands.series import escaped
 from bot.commands.values import NO_LORAS, Loras, Ratio, Several
@@ -52,6 +52,5 @@ def render_options(command: ImagineCommand) -> str:
             ]
             continue
         texts.append(f"--{option.name} {value}")
-    if command.draft:
-        texts.append(f"--{DRAFT.name}")
+    texts += [f"--{flag.name}" for flag in FLAGS if values.get(flag.field)]
     return " ".join(texts)

@@ -88,6 +88,7 @@ class ImagineCommand:
         loras: LoRAs beside that of the preset, each once; empty means that the person wants none.
         draft: Whether it is a draft: with few steps and pixels, from which `FinalCommand` makes a
             picture with those that are asked for here.
+        is_map: Whether attached pictures are control maps themselves.
     """
 
     prompt: str = ""
@@ -109,6 +110,7 @@ class ImagineCommand:
     outpaint: str | None = None
     loras: tuple[AskedLora, ...] | None = None
     draft: bool | None = None
+    is_map: bool | None = None
 
     @property
     def options(self) -> dict[str, Any]:

@@ -105,6 +105,26 @@ class Kind:
         return ()
 
     @property
+    def shows_maps(self) -> bool:
+        """Whether attached pictures are control maps themselves, since somebody said so."""
+        return False
+
+    def with_maps(self, preset: str) -> Self:
+        """This kind, for which attached pictures are control maps themselves.
+
+        Args:
+            preset: Name of the preset, for the sentence.
+
+        Raises:
+            InvalidRequest: It follows no control map.
+        """
+        raise InvalidRequest(
+            f"map says that your picture is a control map itself, and the preset {preset} follows"
+            " none: leave it out, or choose another preset",
+            field="is_map",
+        )
+
+    @property
     def enlargement(self) -> int | None:
         """The factor between the sides of the attached picture and of the result; None
         where the size is chosen in another way."""

@@ -63,6 +63,7 @@ class ControlNet(Controlled, Enlarging):
         controlnet_conditioning_scale: Weight of the ControlNet, 0 to 2.
         control_guidance_start: Share of the steps after which it begins, 0 to 1.
         control_guidance_end: Share of the steps after which it ends, 0 to 1.
+        is_map: Whether the attached picture is a control map itself, whatever the preprocessor.
         strength: Draws over the attached picture too, or over a second one: how far to leave it,
             above 0 to 1, which forgets it; None begins with noise alone.
     """
@@ -77,6 +78,7 @@ class ControlNet(Controlled, Enlarging):
     controlnet_conditioning_scale: float = 0.7
     control_guidance_start: float = 0.0
     control_guidance_end: float = 1.0
+    is_map: bool = False
     strength: float | None = None
 
     def __post_init__(self) -> None:
@@ -110,7 +112,14 @@ class ControlNet(Controlled, Enlarging):
 
     @property
     def control_maps(self) -> tuple[Preprocessor, ...]:
-        return (self.preprocessor,)
+        return ("none" if self.is_map else self.preprocessor,)
+
+    @property
+    def shows_maps(self) -> bool:
+        return self.is_map
+
+    def with_maps(self, preset: str) -> Self:
+        return replace(self, is_map=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,7 +173,15 @@ class ControlNets(Controlled):
 
     @property
     def control_maps(self) -> tuple[Preprocessor, ...]:
-        return tuple(net.preprocessor for net in self.controlnets)
+        return tuple(each for net in self.controlnets for each in net.control_maps)
+
+    @property
+    def shows_maps(self) -> bool:
+        return all(net.is_map for net in self.controlnets)
+
+    def with_maps(self, preset: str) -> Self:
+        nets = tuple(net.with_maps(preset) for net in self.controlnets)
+        return replace(self, controlnets=nets)
 
     @property
     def scale_setting(self) -> Numbers | None:
@@ -222,6 +239,7 @@ class ControlLora(Enlarging):
     Attributes:
         control_lora: Repository id or folder of the LoRA.
         preprocessor: Makes the control map of the attached picture.
+        is_map: Whether the attached picture is a control map itself, whatever the preprocessor.
     """
 
     name: ClassVar[str] = "control-lora"
@@ -232,6 +250,7 @@ class ControlLora(Enlarging):
 
     control_lora: str
     preprocessor: Preprocessor = "none"
+    is_map: bool = False
 
     def __post_init__(self) -> None:
         Enlarging.__post_init__(self)
@@ -243,7 +262,14 @@ class ControlLora(Enlarging):
 
     @property
     def control_maps(self) -> tuple[Preprocessor, ...]:
-        return (self.preprocessor,)
+        return ("none" if self.is_map else self.preprocessor,)
+
+    @property
+    def shows_maps(self) -> bool:
+        return self.is_map
+
+    def with_maps(self, preset: str) -> Self:
+        return replace(self, is_map=True)
 
     def check(
         self, *, lora: str | None, num_inference_steps: int = 1, true_cfg_scale: float = 1.0

@@ -187,6 +187,18 @@ class ConversationContract:
         assert dark.startswith("The mask is black all over, so there is nothing to draw: make")
         assert whole.startswith("This preset draws a part of your picture: say which, with --mask")
 
+    async def test_a_map_is_followed_as_it_is(self, bot, asker, gate):
+        gate.open()
+        text = f"a fox --preset canny --map {SMALL}"
+
+        await (await asker.ask(text, file(noise(64, 64)))).picture()
+        refused = await asker.refused(text.replace("canny", "redraw"), file(noise(64, 64)))
+
+        (job, *_) = (await bot.service.lookups.history(asker.key)).jobs
+        assert job.request.kind.shows_maps
+        assert "What you attached was followed as the control map that it is." in job.remarks
+        assert refused.startswith("Map says that your picture is a control map itself, and the")
+
     async def test_a_refusal_has_the_same_words_on_every_platform(self, bot, asker):
         words = {
             "a fox --size 2048x2048": "2048x2048 is 4194304 pixels; at most 1048576 are drawn"

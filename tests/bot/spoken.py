@@ -123,6 +123,7 @@ MADE = {
     "The demo model knows the sizes {0}, and draws roughly at others.",
     "The picture is animated; only its first frame is used.",
     "Your picture has {0} × {1} pixels, the result {2} × {3}.",
+    "What you attached was followed as the control map that it is.",
     "Drawn anew where your two pictures differ: {0} % of them.",
     "The prompt has {0} tokens, of which the model reads the first {1}: what comes after them is"
     " left out.",

@@ -39,6 +39,7 @@ FOLLOWED = {
     "controlnet_conditioning_scale": st.floats(0, 2),
     "control_guidance_start": st.floats(0, 0.4),
     "control_guidance_end": st.floats(0.5, 1),
+    "is_map": st.booleans(),
 }
 ANY_KIND = st.one_of(
     st.just(TextToImage()),

@@ -121,7 +121,7 @@ const acts = {
     });
     composer.text = job.prompt;
     composer.focus();
-    if (job.control?.image) await attachFrom(job.control.image, t("control image"), [job.crop_x, job.crop_y], job.control.mask, job.control.next_images);
+    if (job.control?.image) await attachFrom(job.control.image, t("control image"), [job.crop_x, job.crop_y], job.control.mask, job.control.next_images, job.is_map);
   },
   async useAsControl(job, which) {
     await attachFrom(pictureOf(job, which).url, `${job.id}.png`);
@@ -147,14 +147,14 @@ const acts = {
   },
 };
 
-async function attachFrom(url, name, crop = null, mask = null, next = []) {
+async function attachFrom(url, name, crop = null, mask = null, next = [], isMap = false) {
   const [first, ...others] = await Promise.all([url, ...next].map((each) => fileAt(each, name)));
   if (!first) {
     composer.notice(t("That picture was deleted for its age."));
     return;
   }
   await options.attach(first, {
-    isKnown: true, crop: crop?.some((share) => share !== 0.5) ? crop : null, mask: mask && await imageAt(mask),
+    isKnown: true, crop: crop?.some((share) => share !== 0.5) ? crop : null, mask: mask && await imageAt(mask), isMap,
   });
   if (others.length) await options.addNext(others.filter(Boolean));
 }

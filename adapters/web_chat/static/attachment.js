@@ -37,6 +37,11 @@ function spare(image, preset) {
   return preset.mask_feather === null ? Math.max(0, preset.pictures - 1) : Number(!image?.mask);
 }
 
+/** Whether *preset* makes a control map, which a picture may be already. */
+export function takesMap(preset) {
+  return preset.needs_image && preset.mask_feather === null && preset.preprocessor !== "none";
+}
+
 /** The pictures after *image* that *preset* takes. */
 export function nextOf(image, preset) {
   return (image?.next ?? []).slice(0, spare(image, preset));
@@ -60,7 +65,7 @@ function masked(image, preset, onPaint) {
 }
 
 /** Show *image* as *preset* uses it, or a place to drop one. */
-export function showPicture(image, preset, { onRemove, onChoose, onUse, onPaint, onAdd, onRemoveNext, crop }) {
+export function showPicture(image, preset, { onRemove, onChoose, onUse, onPaint, onAdd, onRemoveNext, crop, isMap, onMap }) {
   $("attachment").hidden = !image;
   if (!image) {
     $("drop").replaceChildren(el("button", { type: "button", class: "drop-button", onclick: onChoose },
@@ -85,6 +90,7 @@ export function showPicture(image, preset, { onRemove, onChoose, onUse, onPaint,
     ]);
   const mayAdd = image.width !== null && nextOf(image, preset).length < spare(image, preset);
   const add = { type: "button", text: takesMask ? t("Add a copy that you painted on") : t("Add a picture"), onclick: onAdd };
+  const mapping = takesMap(preset) && image.width !== null && { type: "button", text: isMap ? t("Make a map of it") : t("It is a map already"), onclick: onMap };
   const use = preset.needs_image ? t`for the preset ${preset.name}` : t`the preset ${preset.name} takes no picture`;
   const focused = document.activeElement;
   $("attachment").replaceChildren(
@@ -94,6 +100,7 @@ export function showPicture(image, preset, { onRemove, onChoose, onUse, onPaint,
       el("span", { class: error ? "wrong" : "quiet", text: error ?? use }),
       takesMask && image.width !== null && el("button", { type: "button", class: "example paint", text: t("Paint what to draw anew"), onclick: onPaint }),
       mayAdd && el("button", { ...add, class: "example paint" }),
+      mapping && el("button", { ...mapping, class: "example paint" }),
       remarks.map((text) => el("span", { class: "quiet", text })),
       image.found ? offer(image, onUse) : inspection(image)),
     el("button", { type: "button", class: "round small", "aria-label": t("Remove the control image"), onclick: onRemove }, icon("close")));
@@ -102,6 +109,7 @@ export function showPicture(image, preset, { onRemove, onChoose, onUse, onPaint,
     error && el("p", { class: "wrong", text: error }),
     takesMask && image.width !== null && el("button", { type: "button", class: "ghost", onclick: onPaint }, t("Paint what to draw anew")),
     mayAdd && el("button", { ...add, class: "ghost" }),
+    mapping && el("button", { ...mapping, class: "ghost" }),
     el("button", { type: "button", class: "ghost", onclick: onRemove }, t("Remove")),
   ].filter(Boolean));
   if (focused !== document.activeElement && focused?.classList.contains("crop-frame")) focused.focus({ preventScroll: true });

@@ -6,7 +6,7 @@
 
 const STORE = "fluxbot-options";
 const NAMES = ["preset", "width", "height", "num_inference_steps", "guidance_scale", "strength",
-  "control_guidance_start", "control_guidance_end", "crop_x", "crop_y", "mask", "outpaint", "loras", "images", "seed", "negative_prompt"];
+  "control_guidance_start", "control_guidance_end", "crop_x", "crop_y", "is_map", "mask", "outpaint", "loras", "images", "seed", "negative_prompt"];
 
 export class Choices {
   values = {};

@@ -5,7 +5,7 @@
 
 import { $, debounce, duration, el, icon, plural } from "./dom.js";
 import { api } from "./api.js";
-import { beside, named, nextOf, showPicture, showReading } from "./attachment.js";
+import { beside, named, nextOf, showPicture, showReading, takesMap } from "./attachment.js";
 import { Choices } from "./choices.js";
 import { sampleOf } from "./conversation.js";
 import { kept } from "./cropping.js";
@@ -16,6 +16,8 @@ import { LoraCards } from "./loras.js";
 import { Mask, paint } from "./masking.js";
 
 const CROP = ["crop_x", "crop_y"];
+/** Options that go with the picture. */
+const OF_PICTURE = [...CROP, "is_map"];
 /** Options that are chosen together, by the first of them. */
 const PAIRS = { width: ["width", "height"], crop_x: CROP };
 
@@ -128,6 +130,7 @@ export class Options {
       ...(strengthOf(preset) === null ? ["strength"] : []),
       ...(preset.control_guidance_start === null ? ["control_guidance_start", "control_guidance_end"] : []),
       ...(preset.needs_image && this.image && preset.mask_feather === null ? [] : ["crop_x", "crop_y"]),
+      ...(this.image && takesMap(preset) ? [] : ["is_map"]),
       ...(preset.mask_feather === null ? ["mask", "outpaint"] : []),
     ];
     for (const name of without) delete meant[name];
@@ -145,7 +148,7 @@ export class Options {
     if (names.length) this.#onRetype(text);
     this.#render();
     this.#onChange();
-    if (["preset", "width", "height", "crop_x"].some((name) => name in changes)) this.#mapSoon();
+    if (["preset", "width", "height", "crop_x", "is_map"].some((name) => name in changes)) this.#mapSoon();
     this.refreshQuote();
   }
 
@@ -174,7 +177,7 @@ export class Options {
   }
 
   #leave() {
-    const crop = this.image ? this.#choices.takeBack(CROP) : {};
+    const crop = this.image ? this.#choices.takeBack(OF_PICTURE) : {};
     this.#drop();
     return { ...this.#choices.takeBack(), ...crop };
   }
@@ -219,9 +222,9 @@ export class Options {
   /**
    * Attach a file. Chooses a preset that takes one, if the current one does not. Unless *isKnown*,
    * a picture that says how it was made is asked for it, and that is offered. *crop* is `[x, y]` of
-   * the part that is kept, *mask* an image of what was drawn of it.
+   * the part that is kept, *mask* an image of what was drawn of it; *isMap* says that it is a map.
    */
-  async attach(file, { isKnown = false, crop = null, mask = null } = {}) {
+  async attach(file, { isKnown = false, crop = null, mask = null, isMap = false } = {}) {
     this.#reading = file;
     showReading(file.name);
     let image;
@@ -236,6 +239,7 @@ export class Options {
     this.#drop();
     this.image = image;
     if (mask && image.width) image.mask = new Mask(image, mask);
+    if (isMap) this.#choices.lend({ is_map: true });
     if (crop) this.#choices.lend({ crop_x: crop[0], crop_y: crop[1] });
     if (image.mayTell && !isKnown) this.#inspect(image);
     if (!this.#takesPicture(this.#chosen.preset ?? this.#default)) {
@@ -268,7 +272,7 @@ export class Options {
 
   #drop() {
     this.image = null;
-    this.#choices.set({ crop_x: undefined, crop_y: undefined });
+    this.#choices.set(Object.fromEntries(OF_PICTURE.map((name) => [name, undefined])));
     this.#asking.map?.abort();
     $("file").value = "";
   }
@@ -306,7 +310,7 @@ export class Options {
     this.#renderImage();
     try {
       const pictures = { image: image.url, ...named(nextOf(image, preset)) };
-      const answer = await api.controlMap({ ...pictures, preset: preset.name, width, height, crop_x: x, crop_y: y }, asking.signal);
+      const answer = await api.controlMap({ ...pictures, preset: preset.name, width, height, crop_x: x, crop_y: y, is_map: this.#isMap }, asking.signal);
       Object.assign(image, { map: answer.image, remarks: answer.remarks, error: null });
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -381,6 +385,11 @@ export class Options {
   }
 
   /* The part of the picture that is kept. */
+
+  /** Whether the picture is the control map itself, as it was clicked or typed. */
+  get #isMap() {
+    return takesMap(this.preset) && (this.#values.is_map === true || typed(this.#text(), "map") !== undefined);
+  }
 
   /** Where the picture is cropped: `[x, y]`, 0 to 1. */
   get #cropAt() {
@@ -502,6 +511,7 @@ export class Options {
       ["outpaint", values.outpaint && t`continued by ${values.outpaint}`],
       ["loras", values.loras?.replaceAll(",", ", ")],
       ["crop_x", values.crop_x !== undefined && t("cropped")],
+      ["is_map", values.is_map && t("as a map")],
       ["images", values.images && plural(values.images, "picture")],
       ["seed", values.seed !== undefined && t`seed ${values.seed}`],
       ["negative_prompt", values.negative_prompt && t`without ${values.negative_prompt}`],
@@ -522,7 +532,7 @@ export class Options {
     showPicture(this.image, this.preset, {
       onRemove: () => this.detach(), onChoose: () => $("file").click(), onUse: this.#onUse, onPaint: () => this.paint(),
       onAdd: () => this.#addPicture(), onRemoveNext: (index) => this.#setNext(this.image.next.toSpliced(index, 1)),
-      crop: this.#crop,
+      crop: this.#crop, isMap: this.#isMap, onMap: () => this.set({ is_map: !this.#isMap || undefined }),
     });
   }
 

@@ -62,7 +62,7 @@ class Asker:
             options["control_image"] = File(image, "fox.png")
         if mask is not None:
             options["mask_image"] = File(mask, "mask.png")
-        options["mask"] = command.mask
+        options |= {"mask": command.mask, "map": command.is_map}
         options = {name: value for name, value in options.items() if value is not None}
         asked = await self.person.command(self.channel, "flux imagine", **options)
         return Asked(self.person, asked)

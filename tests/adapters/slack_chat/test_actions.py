@@ -88,7 +88,7 @@ async def test_a_command_alone_opens_a_form_with_every_option(chat, slack, ada, 
         "prompt", "preset", "steps", "size", "guidance", "seed", "images", "strength",
         "control-start",
         "control-end",
-        "negative", "image",
+        "negative", "map", "image",
     }  # fmt: skip
     errors = await ada.submit(
         ada.view,
@@ -97,6 +97,7 @@ async def test_a_command_alone_opens_a_form_with_every_option(chat, slack, ada, 
         steps="3",
         size="64x64",
         seed="7",
+        map=["map"],
         image=[ada.file(picture())],
     )
     message = await general.said("canny · 3 steps · 64×64 · seed 7", button="Again")
@@ -105,6 +106,7 @@ async def test_a_command_alone_opens_a_form_with_every_option(chat, slack, ada, 
     assert images(message)
     (job,) = await jobs(chat)
     assert job.request.control_image is not None
+    assert job.request.kind.shows_maps
 
 
 async def test_a_form_takes_a_picture_for_each_of_several_controlnets(chat, ada, general, gate):

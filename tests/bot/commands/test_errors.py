@@ -138,7 +138,7 @@ from tests.bot.commands.conftest import imagine, refusal
             "“--zzz” is not an option (put it in quotes to draw it); choose one of --preset,"
             " --steps, --size, --ar, --guidance, --seed, --images, --strength, --control-start,"
             " --control-end, --crop, --mask, --outpaint, --lora, --negative, --repeat, --presets,"
-            " --draft",
+            " --draft, --map",
             None,
         ),
         (

@@ -188,7 +188,7 @@ def test_every_field_has_a_word_that_sets_it():
         "loras": "lora",
         "negative_prompt": "negative",
     }
-    assert {"prompt", "draft", *WORDS} == set(ImagineCommand.__dataclass_fields__)
+    assert {"prompt", "draft", "is_map", *WORDS} == set(ImagineCommand.__dataclass_fields__)
 
 
 @pytest.mark.parametrize(

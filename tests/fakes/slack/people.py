@@ -498,6 +498,9 @@ def _filled(element, value):
         assert value is None or chosen, f"{value!r} is no option"
         option = chosen and {"text": chosen["text"], "value": chosen["value"]}
         return {"type": kind, "selected_option": option}
+    if kind == "checkboxes":
+        by_value = {each["value"]: each for each in element["options"]}
+        return {"type": kind, "selected_options": [by_value[each] for each in value or ()]}
     if kind == "multi_static_select":
         offered = [each for group in element["option_groups"] for each in group["options"]]
         by_value = {each["value"]: each for each in offered}

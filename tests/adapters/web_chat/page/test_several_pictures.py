@@ -66,6 +66,28 @@ async def test_a_second_picture_goes_to_the_second_controlnet(following):
     assert newest.request.kind.strength_setting == (0.5, 0.2)
 
 
+async def test_a_picture_that_is_a_map_already_is_shown_and_followed_as_it_is(following):
+    page = await following.page()
+    await ready(page)
+    text = "a fox --preset canny --steps 3"
+    await page.fill("#message", text)
+    await page.locator("#file").set_input_files(chosen("red"))
+    attachment = page.locator("#attachment")
+    shown = attachment.get_by_alt_text("Control map")
+    traced = await shown.get_attribute("src")
+
+    await attachment.get_by_role("button", name="It is a map already").click()
+    await expect(page.locator("#chips")).to_contain_text("as a map")
+    await expect(shown).not_to_have_attribute("src", traced)
+    await say(page, text)
+    await expect(pictures(page)).to_have_count(1)
+    await page.get_by_role("button", name="Edit prompt").click()
+
+    (job, *_) = (await following.bot.service.lookups.history(ADMIN)).jobs
+    assert job.request.kind.shows_maps
+    await expect(attachment.get_by_role("button", name="Make a map of it")).to_be_visible()
+
+
 async def test_pictures_that_are_too_large_together_are_made_smaller(site):
     """Each alone may have as many bytes as all of them, which go in one request."""
     await site.stop()
