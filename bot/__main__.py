@@ -110,6 +110,8 @@ def presets(config: ConfigOption = DEFAULT_CONFIG) -> None:
     table = Table("preset", "picture", "made with", "description", box=None, padding=(0, 2, 0, 0))
     for preset in settings.presets.values():
         made_with = preset.kind.conditioning_model or preset.lora or preset.kind.label
+        if preset.model is not None:
+            made_with = f"{made_with}, {preset.model}"
         table.add_row(
             preset.name, "needed" if preset.needs_image else "–", made_with, preset.description
         )

@@ -21,6 +21,29 @@ logger = logging.getLogger(__name__)
 DRAWING_AGAIN = "the picture came out blank, trying again"
 
 
+class Shares:
+    """Attempts at jobs that have pictures which no engine has begun, once for each of these."""
+
+    def __init__(self) -> None:
+        self._attempts: list[Attempt] = []
+        self._changed = asyncio.Event()
+
+    def add(self, attempt: Attempt) -> None:
+        """Offer a picture of *attempt* to the engines."""
+        self._attempts.append(attempt)
+        self._changed.set()
+
+    async def get(self, suits: Callable[[Job], bool]) -> Attempt:
+        """The first whose job *suits* an engine; waits for one if there is none."""
+        while True:
+            self._attempts = [each for each in self._attempts if each.has_work]
+            for number, attempt in enumerate(self._attempts):
+                if suits(attempt.job):
+                    return self._attempts.pop(number)
+            self._changed.clear()
+            await self._changed.wait()
+
+
 class Attempt:
     """One try at *job*. The engine that takes it draws until no picture is left; each other that
     joins draws one.

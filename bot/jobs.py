@@ -432,17 +432,25 @@ class FairQueue:
         self._is_held = False
         self._changed.set()
 
-    async def get(self, suits: Callable[[Job], bool] = lambda job: True) -> Job:
-        """The next job, taken out of the queue; waits for one if there is none.
+    def wake(self) -> None:
+        """Have those look again who wait for a job, since they may leave it to others no longer."""
+        self._changed.set()
+
+    async def get(
+        self,
+        suits: Callable[[Job], bool] = lambda job: True,
+        is_left: Callable[[Job], bool] = lambda job: False,
+    ) -> Job:
+        """The next job, taken out of the queue; waits for one if there is none, or if it *is_left*
+        to somebody else who waits for one too.
 
         Where whatever is behind it in the same round *suits* an engine, which need not load
         anything for it, and the next does not, that one is handed out: of the first `LOOKED_AT`
         places, and past no job more than `MOST_PASSED_OVER` times.
         """
-        while self._is_held or not self._places:
+        while (place := self._choose(suits, is_left)) is None:
             self._changed.clear()
             await self._changed.wait()
-        place = self._choose(suits)
         if place.is_relaxed:  # the rounds of those who pay stand still meanwhile
             return self._take(place)
         if place.round != self._round:
@@ -451,18 +459,25 @@ class FairQueue:
         self._had_their_turn.add(self._person[place.job_id])
         return self._take(place)
 
-    def _choose(self, suits: Callable[[Job], bool]) -> _Place:
+    def _choose(
+        self, suits: Callable[[Job], bool], is_left: Callable[[Job], bool]
+    ) -> _Place | None:
+        if self._is_held or not self._places:
+            return None
         first = self._places[0]
         passed: list[str] = []
         for place in self._places[:LOOKED_AT]:
             if (place.is_relaxed, place.round) != (first.is_relaxed, first.round):
                 break
+            job = self._jobs[place.job_id]
             is_due = place.arrival < 0 or self._passed_over[place.job_id] >= MOST_PASSED_OVER
-            if is_due or suits(self._jobs[place.job_id]):
+            if is_due and not suits(job) and is_left(job):
+                return None
+            if is_due or suits(job):
                 self._passed_over.update(passed)
                 return place
             passed.append(place.job_id)
-        return first
+        return None if is_left(self._jobs[first.job_id]) else first
 
     def remove(self, job_id: str) -> Job | None:
         """Take a waiting job out of the queue; None if it does not wait.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, 
 from functools import partial
 from typing import Any, TypeVar
 
-from bot.attempts import DRAWING_AGAIN, Attempt
+from bot.attempts import DRAWING_AGAIN, Attempt, Shares
 from bot.changes import Changes
 from bot.database import Database, Work
 from bot.engines import Engines
@@ -100,8 +100,9 @@ class Worker:
         self._metrics = metrics
         self._now = now
         self._drawing: dict[str, Attempt] = {}
-        #: Jobs with pictures that no engine had begun, once for each of these.
-        self._shared: asyncio.Queue[Attempt] = asyncio.Queue()
+        self._shared = Shares()
+        #: Engines that wait for a job.
+        self._idle: set[Executor] = set()
         #: Being drawn, and cancelled; and why, unless its own person did it.
         self._unwanted: dict[str, str | None] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -299,9 +300,23 @@ class Worker:
     async def _next(self, executor: Executor) -> Attempt | None:
         """A try at the next job, or one that other engines have begun and that has pictures left;
         None where the engine has died, or leaves, before there was one."""
+        suits, is_left = partial(self._suits, executor), partial(self._is_left, executor)
+        self._idle.add(executor)
+        try:
+            return await self._first_of(executor, suits, is_left)
+        finally:
+            self._idle.discard(executor)
+            self._queue.wake()  # what was left to it is others' now
+
+    async def _first_of(
+        self,
+        executor: Executor,
+        suits: Callable[[Job], bool],
+        is_left: Callable[[Job], bool],
+    ) -> Attempt | None:
         while True:
-            getting = asyncio.create_task(self._queue.get(partial(self._suits, executor)))
-            sharing = asyncio.create_task(self._shared.get())
+            getting = asyncio.create_task(self._queue.get(suits, is_left))
+            sharing = asyncio.create_task(self._shared.get(partial(self._has_model, executor)))
             died = asyncio.create_task(executor.died())
             left = asyncio.create_task(self._engines.left(executor))
             waits = getting, sharing, died, left
@@ -310,7 +325,7 @@ class Worker:
                 shared = sharing.result() if sharing.done() else None
                 if getting.done():
                     if shared is not None:
-                        self._shared.put_nowait(shared)
+                        self._shared.add(shared)
                     return self._new_attempt(getting.result())
                 if shared is None:
                     return None
@@ -359,7 +374,7 @@ class Worker:
         job.attempts += 1
         self._metrics.began(job, self._now())
         for _ in range(attempt.images - 1):
-            self._shared.put_nowait(attempt)
+            self._shared.add(attempt)
 
     def _end_drawing(self, attempt: Attempt) -> None:
         del self._drawing[attempt.job.id]
@@ -552,5 +567,15 @@ class Worker:
 
     def _suits(self, executor: Executor, job: Job) -> bool:
         """Whether the engine needs to load nothing for *job*."""
-        has_model = self._changes.needs_none(executor, job.request)
-        return has_model and all(name in executor.loaded for name, _ in job.request.kind.weights)
+        weights = job.request.kind.weights
+        return self._has_model(executor, job) and all(n in executor.loaded for n, _ in weights)
+
+    def _is_left(self, executor: Executor, job: Job) -> bool:
+        """Whether an engine that waits too has the model of *job*, and this one has not."""
+        others = (each for each in self._idle if self._has_model(each, job))
+        return not self._has_model(executor, job) and next(others, None) is not None
+
+    def _has_model(self, executor: Executor, job: Job) -> bool:
+        """Whether the engine needs to load no model for *job*: for a picture of a job that another
+        draws anyway that would take longer than it helps."""
+        return self._changes.needs_none(executor, job.request)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bot.assembly.engine import Plan, devices
 from bot.assembly.parts import role_of
 from bot.config import Config, ConfigError, Secrets, check_license
+from bot.models import model_name
 from bot.sections import Model
 from generation import weights
 from generation.checks import public_name
@@ -45,8 +46,8 @@ def main_memory_findings(config: Config, secrets: Secrets) -> Iterator[Finding]:
 
             plan = Plan(config, secrets, Preprocessors(), name, number)
             engine = engine_of(**plan.arguments, preprocessors=plan.preprocessors)
-            planned = {name: found for name, found in engine.planned().items() if found}
-            if len(planned) < len(config.drawn_with):
+            planned = {each: found for each, found in engine.planned().items() if found}
+            if model_name(config.model) not in planned:
                 return
             if len(planned) > 1:
                 yield together_finding(plan.name, planned, None if is_card else room())

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from generation.diffusion.engine import DiffusionEngine
 from generation.diffusion.exhaustion import is_out_of_memory
 from generation.diffusion.loaded import Note
 from generation.diffusion.others import Others
-from generation.errors import OutOfMemory
+from generation.errors import ModelUnavailable, OutOfMemory
 from generation.preprocessors import Preprocessors
 from generation.protocols import OnStep
 from generation.results import GenerationResult
@@ -98,16 +99,33 @@ class SeveralModels:
             def note(sentence: str) -> None:
                 on_step(Step(0, note=sentence))
 
-            note(f"loading {public_name(name)}")
-            self._load(name, note)
+            known = public_name(name)
+            note(f"loading {known}")
+            try:
+                self._load(name, note)
+            except (ModelUnavailable, OutOfMemory) as error:
+                log.error("%s cannot be loaded: %s", name, error)
+                # People learn no path of the operator's machine.
+                reason = str(error).replace(engine.repository, public_name(engine.repository))
+                raise type(error)(f"the model {known} cannot be loaded: {reason}") from error
         elif name != self._latest:
             engine.make_room()
         self._in_memory.move_to_end(name)
         return engine.generate(request, on_step)
 
     def planned(self) -> dict[str, memory.Plan | None]:
-        """The plan of each model for an empty device; see `DiffusionEngine.planned`."""
-        return {name: engine.planned() for name, engine in self._engines.items()}
+        """The plan of each model for an empty device, as `DiffusionEngine.planned`; of those beside
+        the main one None also where they are damaged, or of no known family.
+
+        Raises:
+            ModelUnavailable: The main one is, or there is no such device.
+        """
+        plans: dict[str, memory.Plan | None] = dict.fromkeys(self._engines)
+        plans[self._main] = self._engines[self._main].planned()
+        for name in self._engines:
+            with suppress(ModelUnavailable):
+                plans[name] = plans[name] or self._engines[name].planned()
+        return plans
 
     def forget_prompts(self) -> None:
         """Empty the caches of embeddings, so that every prompt is encoded anew."""

@@ -28,6 +28,7 @@ from diffusers import (
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 
+from generation.checks import public_name
 from generation.control_images import finished, shown_to_model
 from generation.diffusion import memory, quantization, weight_files
 from generation.diffusion.conditioning import ConditionedPipelines
@@ -229,11 +230,11 @@ class Flux1:
                 cannot be had.
         """
         if (sentence := undrawn(request.kind)) is not None:
-            raise ModelUnavailable(f"{self.options.name} {sentence}")
+            raise ModelUnavailable(f"{public_name(self.options.name)} {sentence}")
         edits_alone = request.kind.edits and not request.kind.weights
         # A LoRA of the preset may have taught it.
         if edits_alone and not self.can_edit and request.lora is None:
-            raise ModelUnavailable(unfit.edits_nothing(self.options.name))
+            raise ModelUnavailable(unfit.edits_nothing(public_name(self.options.name)))
         self.loras.use(request.lora_scales, open)
         return DRAWING[type(request.kind)](self, request.kind, open)
 

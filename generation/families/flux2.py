@@ -12,6 +12,7 @@ from diffusers import Flux2KleinPipeline
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 
+from generation.checks import public_name
 from generation.control_images import finished
 from generation.diffusion import attention, memory, quantization, weight_files
 from generation.diffusion.drafts import reduced_noise
@@ -136,7 +137,7 @@ class Flux2:
             ModelUnavailable: FLUX.2-klein draws no pictures of this kind, or a LoRA cannot be had.
         """
         if (sentence := undrawn(request.kind)) is not None:
-            raise ModelUnavailable(f"{self.options.name} {sentence}")
+            raise ModelUnavailable(f"{public_name(self.options.name)} {sentence}")
         self.loras.use(request.lora_scales, open)
         return DRAWING[type(request.kind)](self, request.kind)
 

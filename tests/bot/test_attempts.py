@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.attempts import Attempt
+from bot.attempts import Attempt, Shares
 from bot.jobs import Job, JobStatus, steps_drawn
 from bot.screens import PASSED
 from generation.errors import DegenerateResult, EngineLost, GenerationError
@@ -77,6 +77,28 @@ def attempt_of(
 async def settle():
     for _ in range(6):
         await asyncio.sleep(0)
+
+
+async def test_an_engine_is_given_a_share_of_a_job_that_suits_it_alone():
+    shares, first, second = Shares(), attempt_of(2), attempt_of(2)
+    waiting = [
+        asyncio.create_task(shares.get(lambda job, attempt=attempt: job is attempt.job))
+        for attempt in (second, first)
+    ]
+    await settle()
+
+    shares.add(first)
+    await settle()
+
+    assert [task.done() for task in waiting] == [False, True]
+    shares.add(second)
+    assert [await task for task in waiting] == [second, first]
+    done = attempt_of(1, ready=(1,))
+    shares.add(done)
+    over = asyncio.create_task(shares.get(lambda job: True))
+    await settle()
+    assert not over.done(), "no picture of it is left"
+    over.cancel()
 
 
 async def test_pictures_are_shared_and_come_back_in_their_order():

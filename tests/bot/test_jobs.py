@@ -48,6 +48,20 @@ async def drain(queue):
     return [(await queue.get()).id for _ in range(len(queue))]
 
 
+async def test_a_job_that_is_left_to_somebody_else_waits_until_that_one_has_gone():
+    queue, left = FairQueue(), [True]
+    queue.put(only := job("ada"))
+    getting = asyncio.create_task(queue.get(lambda job: False, lambda job: left[0]))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not getting.done()
+
+    left[0] = False
+    queue.wake()
+
+    assert await getting is only
+
+
 async def test_people_take_turns_however_many_jobs_one_of_them_has():
     queue = FairQueue()
     for number in range(5):

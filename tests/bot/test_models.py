@@ -20,7 +20,7 @@ from generation.errors import ModelUnavailable
 from generation.kinds import ImageToImage
 from generation.types import GenerationRequest, Preset
 from tests.bot.conftest import left
-from tests.conftest import ADA, ADMIN, BOB, PRESETS, finished
+from tests.conftest import ADA, ADMIN, BOB, PRESETS, Gate, finished
 
 KLEIN = "lab/klein"
 NUMBERS = {"num_inference_steps": 4, "guidance_scale": 1.0, "width": 128, "height": 64}
@@ -338,6 +338,47 @@ async def test_an_engine_prefers_the_model_that_it_has_but_passes_nobody_over_fo
     assert drawn == ["fast"] * 5 + ["plain"] * 2 + ["fast"] * 2
 
 
+async def test_of_two_idle_engines_the_one_with_the_model_draws_all_pictures_of_a_job(
+    make_bot, gate
+):
+    third = {"third": Preset(name="third", model="lab/third")}
+    bot = await make_bot(**{**WITH_KLEIN, "presets": {**WITH_KLEIN["presets"], **third}})
+    other = Gate()
+    bot.engines = [gate, other]
+    service = await bot.restart()
+    jobs = [
+        await service.submit(Source(user), ImagineCommand("a circle", preset=preset))
+        for user, preset in ((ADA, "fast"), (BOB, "plain"))
+    ]
+    while not (gate.is_busy and other.is_busy):
+        await asyncio.sleep(0)
+    for engine in bot.engines:
+        engine.open()
+    for each in jobs:
+        await finished(each)
+    has = {engine.drawn[-1].preset: engine for engine in bot.engines}
+
+    for preset in ("fast", "fast", "plain", "plain"):
+        command = ImagineCommand("two circles", preset=preset, images=2)
+        await finished(await service.submit(Source(ADA), command))
+
+    for preset, engine in has.items():
+        assert [each.preset for each in engine.drawn] == [preset] * 5
+    for engine in bot.engines:
+        engine.close_again()
+        engine.waits.clear()
+    await converse(service, Source(ADMIN), "admin pause")
+    for user, preset in (("discord:1", "fast"), ("discord:2", "third")):
+        await service.submit(Source(user), ImagineCommand("a circle", preset=preset))
+    await converse(service, Source(ADMIN), "admin resume")
+    async with asyncio.timeout(20):  # what one leaves to the other does not keep it from the next
+        while not (gate.is_busy and other.is_busy):
+            await asyncio.sleep(0)
+    assert (has["fast"].drawn[-1].preset, has["plain"].drawn[-1].preset) == ("fast", "third")
+    for engine in bot.engines:
+        engine.open()
+
+
 @pytest.fixture
 def changes(bot):
     return Changes({"demo": "demo", KLEIN: KLEIN, "c": "c"}, bot.database)
@@ -388,6 +429,37 @@ async def test_a_quote_tells_the_time_that_loading_took_in_an_earlier_run(make_b
     job = await bot.service.submit(Source(BOB), ImagineCommand("x", preset="fast"))
     await finished(job)
     assert (await asked(ImagineCommand("", preset="fast"))).starts_in == 0
+
+
+async def test_waiting_people_are_told_of_changes_ahead_of_them(make_bot, gate):
+    gate.open()
+    gate.seconds = 1.0
+    bot = await make_bot(**WITH_KLEIN)
+    await bot.database.write(partial(switches.write, name=LOADING_KLEIN, value="40.0"))
+    service = await bot.restart()
+    for preset in ("fast", "plain"):
+        await drawn(bot, f"a red circle --preset {preset}")
+    gate.close_again()
+
+    async def asked(user, preset):
+        return await service.submit(Source(user), ImagineCommand("a red circle", preset=preset))
+
+    await asked(ADA, "plain")
+    while not gate.is_busy:
+        await asyncio.sleep(0)
+    first = await asked("discord:1", "fast")
+    assert first.progress.wait == pytest.approx(1 + 40)
+    await service.cancel(Source("discord:1"), first.id)
+    before, behind = await asked(BOB, "plain"), await asked("discord:1", "fast")
+
+    assert before.progress.wait == pytest.approx(1)
+    assert behind.progress.wait == pytest.approx(2 + 40)
+    price = await quote(service, Source("discord:2"), "a red circle", ImagineCommand(""))
+    assert price.starts_in == pytest.approx(3 + 40)
+    last = await asked("discord:3", "plain")
+    await service.cancel(Source("discord:3"), last.id)  # all are told anew
+    assert behind.progress.wait == pytest.approx(2 + 40)
+    gate.open()
 
 
 class Loading:

@@ -87,6 +87,27 @@ def test_weights_that_several_presets_share_are_wanted_once():
     assert controlnets(config, config.model) == (("lab/net",),)
 
 
+def test_a_model_of_a_preset_is_wanted_too_and_each_has_room_for_its_own_parts_alone():
+    config = config_with(canny=NET, fast={"model": "lab/klein@abc", "lora": "lab/lines"})
+
+    found = wanted(config, config.presets)
+
+    assert [(each.repository, each.role, each.revision) for each in found] == [
+        ("lab/net", "controlnet", None),
+        ("lab/klein", "pipeline", "abc"),
+        ("lab/lines", "lora", None),
+    ]
+    models = Plan(config, Secrets(), Preprocessors(), "cpu").arguments["models"]
+    assert {name: (each["controlnets"], each["loras"]) for name, each in models.items()} == {
+        "demo": ((("lab/net",),), ()),
+        "lab/klein@abc": ((), ("lab/lines",)),
+    }
+    assert (models["lab/klein@abc"]["repository"], models["lab/klein@abc"]["revision"]) == (
+        "lab/klein",
+        "abc",
+    )
+
+
 def test_no_room_is_planned_for_a_preset_whose_weights_are_nowhere():
     config = config_with(canny=NET, mine=NOWHERE)
 

@@ -215,11 +215,18 @@ def test_where_the_device_has_no_memory_of_its_own_the_main_memory_decides(
 
 
 def test_a_model_that_cannot_be_loaded_fails_its_own_pictures_alone(folders, by_flux, tmp_path):
-    engine = several({**folders, "gone": tmp_path / "gone"})
+    engine = several(
+        {**folders, "gone": tmp_path / "gone", str(tmp_path / "lost"): tmp_path / "lost"}
+    )
     by_gone = replace(by_flux, model="gone")
 
-    with pytest.raises(ModelUnavailable, match=r"the folder .* does not exist"):
+    with pytest.raises(ModelUnavailable, match="the model gone cannot be loaded: the folder"):
         engine.generate(by_gone, ignore)
+    by_path = replace(by_flux, model=str(tmp_path / "lost"))
+    with pytest.raises(
+        ModelUnavailable, match="the model lost cannot be loaded: the folder flux does not"
+    ):
+        engine.generate(by_path, ignore)
 
     assert notes(engine, by_flux) == []
 
