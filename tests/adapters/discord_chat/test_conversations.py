@@ -35,7 +35,7 @@ async def test_a_first_picture(fake, ada, gate, held):
 
 
 async def test_a_place_in_the_queue(fake, ada, bob, gate, held):
-    await ask(fake, bob, "a lighthouse")
+    await (await ask(fake, bob, "a lighthouse")).until(shows("step 0"))
     asked = await ask(fake, ada, "a fox in snow")
     await asked.until(shows("1 ahead"))
 
@@ -123,7 +123,7 @@ async def test_courtesy(fake, ada, held):
 
 
 async def test_a_change_of_mind(fake, ada, bob, gate, held):
-    await ask(fake, bob, "a lighthouse")
+    await (await ask(fake, bob, "a lighthouse")).until(shows("step 0"))
     asked = await ask(fake, ada, "a fox in snow")
     message = await asked.until(shows("1 ahead"))
     await ada.press(message, "Cancel")
