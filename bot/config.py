@@ -289,6 +289,12 @@ def load_config(path: Path) -> Config:
             },
         }
     )
+    for lora in config.loras.values():
+        if lora.sample is not None and not lora.sample.is_file():
+            raise ConfigError(
+                f"{path.name}: loras.{lora.name}.sample is {lora.sample}, and there is no such"
+                " file: correct the path, which begins at the folder of this file, or leave it out"
+            )
     name = config.model.default_preset
     if name not in config.presets:
         raise ConfigError(

@@ -195,6 +195,10 @@ class ListedLora(Section):
     def _has_a_range(self) -> ListedLora:
         if self.name == NO_LORAS:
             raise ValueError(f"a LoRA cannot be named {NO_LORAS}, which means that none is wanted")
+        if not all(word.strip() for word in self.trigger_words):
+            raise ValueError(
+                "trigger_words has an empty word, which no prompt could lack: leave it out"
+            )
         if not self.min_lora_scale <= self.lora_scale <= self.max_lora_scale:
             raise ValueError(
                 f"lora_scale ({self.lora_scale:g}) must lie between min_lora_scale"

@@ -55,6 +55,12 @@ def kind_of(values: Mapping[str, Any]) -> Kind:
             " too",
             field="upscale",
         )
+    if values.get("upscale") is not None and "upscale" not in _names(chosen):
+        raise InvalidRequest(
+            f"upscale enlarges no picture that is made with {chosen.label}: leave it out, or put it"
+            " into a preset of its own",
+            field="upscale",
+        )
     given = {
         field.name: values[field.name]
         for field in fields(chosen)

@@ -424,6 +424,14 @@ trigger_words = "PALETOK, a pale wash"
         ("[loras.none]\nrepository = 'a/b'", "a LoRA cannot be named none, which means that none"),
         ("[loras.ink]\nweight = 1", "loras.ink.weight = 1 is not a setting; there are repository,"),
         ("[loras.ink]\nlora_scale = 1", "loras.ink.repository"),
+        (
+            "[loras.ink]\nrepository = 'a/b'\ntrigger_words = ['ink', ' ']",
+            "trigger_words has an empty word, which no prompt could lack: leave it out",
+        ),
+        (
+            "[loras.ink]\nrepository = 'a/b'\nsample = 'gone.png'",
+            "gone.png, and there is no such file: correct the path, which begins at the folder",
+        ),
         ("[loras.ink]\nrepository = 'a/b'\nlora_scale = 3", "loras.ink.lora_scale = 3: should be"),
         (
             "[loras.ink]\nrepository = 'a/b'\nmax_lora_scale = 0.5",

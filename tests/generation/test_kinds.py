@@ -177,6 +177,12 @@ def test_a_weight_out_of_range_and_a_lora_too_many_are_refused(lora_scale):
     [
         ({"strength": 0.5, "control_lora": "a/b"}, "either a control_lora or a strength .image to"),
         ({"control_lora": "a/b", "controlnet": "a/b"}, "either a control_lora or a controlnet, no"),
+        ({"redux": "a/b", "upscale": 2}, "upscale enlarges no picture that is made with reference"),
+        (
+            {"controlnets": [{"controlnet": "a/b"}] * 2, "upscale": 2},
+            "made with several ControlNets: leave it out",
+        ),
+        ({"kind": "edit", "upscale": 2}, "made with editing by words: leave it out"),
         ({"upscale": 2}, "upscale enlarges an attached picture: set a controlnet"),
         ({"strength": 0.5, "upscale": 5}, "upscale must be a whole number between 2 and 4, not 5"),
         ({"kind": "paint"}, "no kind 'paint': choose one of text-to-image, image-to-image"),
