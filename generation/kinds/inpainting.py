@@ -27,6 +27,8 @@ class Inpaint(OverAPicture):
         mask_feather: Pixels inside of the mask's edge over which old and new blend, 0 to 64.
         fill: Repository id or folder of a model made for filling, whose transformer sees the mask
             (`FluxFillPipeline`); None draws with the model's own.
+        sees_picture: Whether the transformer is shown the picture beside what it draws, as that of
+            FLUX.2-klein is (`Flux2KleinInpaintPipeline`).
         controlnet: As in `ControlNet`, like all below: it follows the picture below the mask too.
             None without one.
     """
@@ -39,6 +41,7 @@ class Inpaint(OverAPicture):
     strength: float = 1.0
     mask_feather: int = 8
     fill: str | None = None
+    sees_picture: bool = False
     controlnet: str | None = None
     control_mode: int | None = None
     preprocessor: Preprocessor = "none"
@@ -60,6 +63,12 @@ class Inpaint(OverAPicture):
         if self.fill is not None:
             return ((self.fill, "transformer"),)
         return () if self.controlnet is None else ((self.controlnet, "controlnet"),)
+
+    def pixels_drawn(self, width: int, height: int, pictures: int = 1) -> int:
+        """As many as the picture has, and again where the transformer is shown it: a token stands
+        for 16 × 16 pixels, and to (width / 16) × (height / 16) of what is drawn come as many of the
+        picture, which has that size. A `fill` is shown it in the channels of the same tokens."""
+        return (1 + self.sees_picture) * width * height
 
     @property
     def control_maps(self) -> tuple[Preprocessor, ...]:

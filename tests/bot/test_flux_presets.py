@@ -96,3 +96,15 @@ def test_a_negative_prompt_for_a_control_lora_is_refused_before_anything_is_spen
         completed(config, GUIDED, negative_prompt="blurry")
     words = replace(GUIDED, kind=TextToImage())
     assert completed(config, words, negative_prompt="blurry").true_cfg_scale > 1
+
+
+@pytest.mark.parametrize("size", ["4B", "9B"])
+def test_a_part_of_a_picture_costs_what_an_edit_of_it_costs_with_klein(monkeypatch, size):
+    """Its transformer is shown the picture in both."""
+    monkeypatch.setenv("FLUXBOT_MODEL__REPOSITORY", f"black-forest-labs/FLUX.2-klein-{size}")
+    presets = load_config(SHIPPED).presets
+
+    inpainted = presets["inpaint"].kind.pixels_drawn(1024, 1024, pictures=2)
+    edited = presets["edit"].kind.pixels_drawn(1024, 1024, pictures=1)
+
+    assert inpainted == edited == 2 * 1024 * 1024

@@ -193,6 +193,25 @@ def test_a_part_of_a_picture_is_that_of_diffusers_own_pipeline(engine, bare, inp
     assert len(steps) == request.steps_taken
 
 
+@pytest.mark.parametrize("kind", [Inpaint(sees_picture=True), Edit(), TextToImage()])
+def test_a_price_counts_the_tokens_that_the_transformer_computes(engine, edited, inpainted, kind):
+    base = {Inpaint: inpainted, Edit: edited}.get(type(kind), CAT)
+    request = replace(base, kind=kind, num_inference_steps=2, width=96, height=64)
+    given = []
+
+    def count(module, args, kwargs):
+        given.append(kwargs["hidden_states"].shape[1])
+
+    watch = model(engine).text_to_image.transformer.register_forward_pre_hook(
+        count, with_kwargs=True
+    )
+    engine.generate(request, ignore)
+    watch.remove()
+
+    priced = kind.pixels_drawn(96, 64, len(request.pictures))
+    assert given == [priced // 16**2] * 2
+
+
 def test_a_part_of_a_picture_of_more_than_a_megapixel_is_drawn_at_its_size(
     engine, inpainted, tmp_path
 ):
