@@ -58,6 +58,7 @@ def event(job: Job, progress: Progress, say: Language = ENGLISH) -> tuple[str, d
             "images": job.images,
             "step": progress.step,
             "steps": job.request.steps_taken,
+            "note": say(progress.note) if progress.note else "",
             "pictures": [each.model_dump() for each in PictureView.all_of(job)],
             "is_spoiler": job.is_spoiler,
             "preview": progress.preview and data_url("image/jpeg", progress.preview),

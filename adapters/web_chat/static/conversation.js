@@ -55,6 +55,7 @@ export function told(job, engine = "ready") {
   }
   if (job.status === "running") {
     const isOne = job.images === 1 || !job.picture;
+    if (job.note) return job.note.charAt(0).toUpperCase() + job.note.slice(1);
     if (job.step === 0) return t`Starting to draw`;
     if (job.step >= job.steps && (job.picture || 1) >= job.images) return t("Almost done: saving the picture");
     if (isOne) return t`Drawing step ${job.step} of ${job.steps}`;

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from generation.kinds import Edit, Upscale
-from generation.types import Preset
+from generation.types import Preset, Step
 from tests.adapters.web_chat.page.conftest import (
     DRIVEN,
     Site,
@@ -40,6 +40,21 @@ async def test_a_typed_prompt_becomes_a_picture(site, page):
     for label in ("Again", *varying, "Edit prompt", "Use as control image", "Copy seed"):
         await expect(page.locator(".job").get_by_role("button", name=label)).to_be_visible()
     await expect(page.locator(".job").get_by_role("link", name="Download")).to_be_visible()
+
+
+async def test_what_keeps_a_picture_waiting_is_said_instead_of_a_step(site, page):
+    await say(page, "a red circle")
+    line = page.locator(".job .line").first
+    await expect(line).to_have_text("Starting to draw")
+    while not site.engine.is_busy:
+        await asyncio.sleep(0)
+
+    site.engine.report(Step(0, note="loading lab/klein"))
+
+    await expect(line).to_have_text("Loading lab/klein")
+    site.engine.allow(1)
+    await expect(line).to_contain_text("Drawing step 1")
+    site.engine.open()
 
 
 async def test_a_picture_is_made_larger_where_the_bot_can(tmp_path, browser, site, page):
