@@ -16,6 +16,7 @@ from bot.commands.options import (
     EXPAND,
     HISTORY,
     IMAGINE,
+    MAP,
     OWN,
     SETTINGS,
     VARY,
@@ -156,7 +157,7 @@ def read_options(text: str) -> ImagineCommand:
     Raises:
         CommandError: *text* has other words, or an option does not fit.
     """
-    parts = take_apart(text, 0, IMAGINE)
+    parts = take_apart(text, 0, IMAGINE | {MAP.name: MAP})
     for word in parts.words:
         raise error_at(word, f"{shown(word.text)} is not an option; options look like --steps 20")
     return ImagineCommand(**parts.values)

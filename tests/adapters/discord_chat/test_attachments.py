@@ -202,3 +202,21 @@ async def test_every_picture_says_in_its_alternative_text_that_ai_made_it(fake, 
     (attachment,) = (await asked.until(drawn)).attachments
 
     assert attachment.description == "Made by AI: a fox"
+
+
+async def test_the_form_of_a_picture_by_a_map_keeps_the_map(presence, fake, ada, gate):
+    gate.open()
+    lines = File(picture(64, 64), "lines.png")
+    asked = await ada.command(
+        fake.channel, "flux imagine", prompt="a fox", preset="canny", map=True,
+        control_image=lines, **SMALL,
+    )  # fmt: skip
+    pressed = await ada.press(await asked.until(drawn), "Edit prompt")
+    await pressed.answered()
+
+    submitted = await ada.submit(pressed, {"prompt": "a hat"})
+    await submitted.until(drawn)
+
+    job = await the_job(presence.bot.service, ada)
+    assert job.request.prompt == "a hat"
+    assert job.request.kind.shows_maps

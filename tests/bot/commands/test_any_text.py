@@ -92,6 +92,7 @@ OVERRIDES = st.builds(
     strength=MAYBE | st.floats(0, 1),
     negative_prompt=MAYBE | TEXTS,
     mask=MAYBE | st.sampled_from([*REGIONS, "5", "1,2,5", "1,2,3,4,5,6,7,8,9"]),
+    is_map=MAYBE | st.just(True),
     outpaint=MAYBE | st.sampled_from(["25%", "left:10%,bottom:200%"]),
     loras=MAYBE
     | st.lists(
