@@ -11,7 +11,14 @@ from generation.diffusion.memory import Plan
 from generation.diffusion.others import has_room
 from generation.diffusion.several_models import SeveralModels
 from generation.errors import GenerationCancelled, ModelUnavailable, OutOfMemory
-from tests.generation.engines import SmallDevice, ignore, model, new_engine, same
+from tests.generation.engines import (
+    SmallDevice,
+    computing_on_its_device,
+    ignore,
+    model,
+    new_engine,
+    same,
+)
 
 #: Bytes of the device of which both random models, and a picture, take a part.
 PLENTY = 10**10
@@ -155,6 +162,28 @@ def test_a_model_that_fills_the_device_with_its_blocks_has_it_for_itself(
     for request in (by_klein, by_flux):
         engine.generate(request, ignore)
         assert kept(engine) == [request.model]
+
+
+def test_blocks_that_a_model_keeps_on_the_device_count_as_taken(tiny):
+    device = SmallDevice(free=PLENTY)
+    engine = several({"flux": tiny}, device, offload_level="group-offload")
+
+    assert engine.resting_bytes("another") == device.state["used"] > 0
+
+
+def test_a_controlnet_that_came_half_way_is_brought_once_another_model_has_made_room(
+    folders, canny, by_klein
+):
+    device = SmallDevice()
+    engine = several(folders, device)
+    engine.generate(by_klein, ignore)
+    flux = engine._engines["flux"]
+    device.state["fails_next"] = True
+
+    with computing_on_its_device(flux):
+        engine.generate(replace(canny, model="flux"), ignore)
+
+    assert (kept(engine), level(engine, "flux")) == (["flux"], "resident")
 
 
 def test_a_picture_finds_the_room_that_was_planned_where_the_device_has_less_by_now(
