@@ -135,6 +135,10 @@ class Attempt:
     async def _draw(self, executor: Drawing, *, is_first: bool) -> None:
         if is_first:
             await self._begin(self)
+            if not self._requests:  # all were ready, and the last process died before their end
+                self.job.update(
+                    JobStatus.RUNNING, picture=self.job.images, step=self.job.request.steps_taken
+                )
         while self._left:
             number = self._left.popleft()
             self._drawn[number] = result = await self._picture(number, executor)

@@ -98,6 +98,25 @@ async def test_pictures_of_a_cancelled_job_are_deleted_and_swept_like_others(bot
     assert not bot.gallery.has_files_of(job.id)
 
 
+async def test_a_job_whose_pictures_were_all_drawn_when_the_bot_died_ends_without_another(
+    make_bot, gate
+):
+    bot = await make_bot()
+    gate.open()
+    job = await bot.service.submit(Source(ADA), SEVERAL)
+    await finished(job)
+    await bot.database.write(
+        lambda db: db.execute("UPDATE jobs SET status = 'running', finished_at = NULL")
+    )
+
+    service = await bot.restart()
+    found = await service.lookups.job(Source(ADA), job.id)
+
+    assert await finished(found) is JobStatus.SUCCEEDED
+    assert len(gate.drawn) == 3, "each was drawn once"
+    assert service.state.status == "ready"
+
+
 async def test_who_is_cancelled_by_an_admin_pays_for_the_pictures_alone(bot, gate):
     job = await drawn(bot.service, gate)
 
