@@ -25,9 +25,9 @@ from generation.diffusion.quantization import Precision
 from generation.diffusion.tensors import stored_bytes
 from generation.errors import ModelUnavailable
 from generation.families import flux2_names, flux2_text
-from generation.families.flux2_pipelines import InpaintPipeline, KleinPipeline
+from generation.families.flux2_pipelines import InpaintPipeline, KleinPipeline, RedrawPipeline
 from generation.families.flux2_preview import Flux2Preview
-from generation.kinds import CONTROL_IMAGES, Edit, Inpaint, Kind, TextToImage
+from generation.kinds import CONTROL_IMAGES, Edit, ImageToImage, Inpaint, Kind, TextToImage
 from generation.types import GenerationRequest
 
 #: Layers of the transformer that keep their bits: small ones, in which errors would be in every
@@ -234,11 +234,18 @@ def inpainted(model: Flux2, kind: Inpaint) -> Call:
     return Call(pipe, (pipe.transformer,), arguments, {"control_image": "image"})
 
 
+def redrawn(model: Flux2, kind: ImageToImage) -> Call:
+    pipe = model.new_pipeline(RedrawPipeline, model.text_to_image.components)
+    arguments = {"strength": kind.strength}
+    return Call(pipe, (pipe.transformer,), arguments, {"control_image": "image"})
+
+
 #: How each kind is drawn.
 DRAWING: dict[type[Kind], Callable[[Flux2, Any], Call]] = {
     TextToImage: by_words,
     Edit: edited,
     Inpaint: inpainted,
+    ImageToImage: redrawn,
 }
 
 

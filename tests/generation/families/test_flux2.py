@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import Flux2KleinInpaintPipeline, Flux2KleinPipeline
+from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch._dynamo.utils import counters
@@ -26,7 +27,7 @@ from generation.errors import (
 from generation.families import flux2, flux2_text
 from generation.families.flux2 import Flux2
 from generation.families.flux2_preview import Flux2Preview
-from generation.kinds import Edit, Inpaint, TextToImage
+from generation.kinds import Edit, ImageToImage, Inpaint, TextToImage
 from generation.tokens import CHAT, TokenCounter
 from generation.types import GenerationRequest
 from tests.generation.engines import (
@@ -193,9 +194,47 @@ def test_a_part_of_a_picture_is_that_of_diffusers_own_pipeline(engine, bare, inp
     assert len(steps) == request.steps_taken
 
 
-@pytest.mark.parametrize("kind", [Inpaint(sees_picture=True), Edit(), TextToImage()])
-def test_a_price_counts_the_tokens_that_the_transformer_computes(engine, edited, inpainted, kind):
-    base = {Inpaint: inpainted, Edit: edited}.get(type(kind), CAT)
+@pytest.fixture
+def redrawn(square):
+    """A request to draw over a picture of its own size."""
+    kind, pictures = ImageToImage(strength=0.5), {"control_image": square}
+    return replace(CAT, kind=kind, pictures=pictures, num_inference_steps=4)
+
+
+@pytest.mark.parametrize("strength", [0.25, 0.6, 1.0])
+def test_a_picture_is_drawn_over_by_the_last_steps_of_diffusers_own_pipeline(
+    engine, bare, redrawn, strength
+):
+    """From its latents on, with the noise of a picture of words alone: at 1 that is all of it."""
+    request = replace(redrawn, kind=ImageToImage(strength=strength))
+    steps, count = [], request.num_inference_steps
+    begin = count - request.steps_taken
+    shown = bare.image_processor.preprocess(opened(request.control_image.read_bytes()))
+    with torch.no_grad():
+        encoded = bare._encode_vae_image(shown, torch.Generator("cpu"))
+    noise = torch.randn(encoded.shape, generator=torch.Generator("cpu").manual_seed(request.seed))
+    mu = compute_empirical_mu(encoded.shape[2] * encoded.shape[3], count)
+    sigmas = np.linspace(1.0, 1 / count, count)
+    bare.scheduler.set_timesteps(sigmas=sigmas, mu=mu)
+    noised = bare.scheduler.scale_noise(encoded, bare.scheduler.timesteps[begin : begin + 1], noise)
+
+    drawn = engine.generate(request, steps.append)
+
+    expected = pixels_by(bare, request, latents=noised, sigmas=sigmas[begin:])
+    assert np.array_equal(pixels(drawn), expected)
+    assert len(steps) == request.steps_taken == {0.25: 1, 0.6: 3, 1.0: 4}[strength]
+    words = replace(request, kind=TextToImage(), pictures={})
+    assert same(drawn, engine.generate(words, ignore)) == (strength == 1.0)
+
+
+@pytest.mark.parametrize(
+    "kind", [Inpaint(sees_picture=True), Edit(), TextToImage(), ImageToImage(strength=1.0)]
+)
+def test_a_price_counts_the_tokens_that_the_transformer_computes(
+    engine, edited, inpainted, redrawn, kind
+):
+    of_pictures = {Inpaint: inpainted, Edit: edited, ImageToImage: redrawn}
+    base = of_pictures.get(type(kind), CAT)
     request = replace(base, kind=kind, num_inference_steps=2, width=96, height=64)
     given = []
 
@@ -266,7 +305,9 @@ def test_a_prompt_is_encoded_once(engine):
 
 
 @pytest.mark.parametrize("level", OFFLOAD_LEVELS)
-def test_every_offload_level_draws_the_same_pixels(klein, engine, lora, edited, inpainted, level):
+def test_every_offload_level_draws_the_same_pixels(
+    klein, engine, lora, edited, inpainted, redrawn, level
+):
     small = elsewhere(klein, offload_level=level)
     requests = {
         "words": CAT,
@@ -274,6 +315,7 @@ def test_every_offload_level_draws_the_same_pixels(klein, engine, lora, edited, 
         "lora": replace(CAT, lora=str(lora)),
         "edit": edited,
         "inpaint": inpainted,
+        "redraw": redrawn,
     }
 
     for _ in range(2):  # what the first use loads, the second finds
