@@ -188,6 +188,18 @@ async def test_the_mask_is_kept_for_again_and_goes_with_the_picture(service):
         await service.again(Source(ADA), redrawn.id, ImagineCommand(preset="inpaint"))
 
 
+async def test_a_mask_that_was_kept_is_one_though_it_looks_like_its_picture(service):
+    halves = Image.new("RGB", (96, 80))
+    halves.paste("white", (48, 0, 96, 80))
+    first = await service.submit(Source(ADA), parse(f"{FOX} --mask right"), [file(halves)])
+    await finished(first)
+
+    wider = await service.again(Source(ADA), first.id, ImagineCommand(outpaint="top:50%"))
+
+    assert opened(wider.request.pictures["mask_image"]).getpixel((90, 100)) == (255, 255, 255)
+    assert opened(wider.request.pictures["mask_image"]).getpixel((5, 100)) == (0, 0, 0)
+
+
 async def test_a_mask_is_handed_over_and_deleted_with_all_that_is_a_persons(service):
     mine = mask(96, 80, (10, 20, 30, 40))
     job = await service.submit(Source(ADA), parse(FOX), [file(noise(96, 80)), mine])
