@@ -127,6 +127,12 @@ def facts_of(job: Job, request: GenerationRequest, *, tells_prompt: bool = True)
     )
 
 
+def _facts_so_far(job: Job) -> Facts:
+    """What unfinished pictures of *job* say. The settings are those of the finished ones, which
+    alone carry them."""
+    return Facts(_source(job.request), public_name(job.request.model))
+
+
 def _public(value: Any, name: str = "") -> Any:
     """*value* of the field *name*, without paths of the operator's machine."""
     if isinstance(value, dict):
@@ -237,16 +243,13 @@ class Provenance:
         is replaced within seconds; None without one."""
         if jpeg is None:
             return None
-        # The settings are those of the finished picture, which alone carries them.
-        facts = Facts(_source(job.request), job.request.model)
-        return _marked_jpeg(jpeg, xmp(facts))
+        return _marked_jpeg(jpeg, xmp(_facts_so_far(job)))
 
     def sheet(self, job: Job, image: Image.Image) -> bytes:
         """A JPEG of *image*, small pictures of *job*, which is not done: marked, and never signed,
         as a preview is."""
         file = io.BytesIO()
-        facts = Facts(_source(job.request), job.request.model)
-        image.save(file, "JPEG", quality=80, xmp=xmp(facts))
+        image.save(file, "JPEG", quality=80, xmp=xmp(_facts_so_far(job)))
         return file.getvalue()
 
     def fitted(self, path: Path, max_bytes: int) -> tuple[bytes, str]:

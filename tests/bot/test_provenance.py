@@ -37,6 +37,7 @@ from tests.samples import file, opened, picture
 ROOT = Path(__file__).parents[2]
 SOURCE = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
 REQUEST = "{urn:fluxbot:1#}request"
+TOOL = "{http://ns.adobe.com/xap/1.0/}CreatorTool"
 
 
 def noise(size=(64, 48)):
@@ -206,6 +207,19 @@ def test_a_marked_preview_has_the_same_pixels(fox):
     assert marked != jpeg
     with opened(marked) as one, opened(jpeg) as other:
         assert one.tobytes() == other.tobytes()
+
+
+def test_an_unfinished_picture_tells_no_path_of_the_operators_machine(fox):
+    job = Job(user="ada", request=replace(fox, model="/home/operator/models/own"))
+    provenance = Provenance()
+    files = (
+        provenance.preview(job, picture(32, 24, format="JPEG")),
+        provenance.sheet(job, noise()),
+    )
+
+    for said in map(marks, files):
+        assert "own" in said[TOOL]
+        assert "operator" not in str(said)
 
 
 def test_no_picture_is_encoded_anywhere_else():
