@@ -17,7 +17,8 @@ BLACK, WHITE = 40, 215
 #: Shares of the pixels of a mask that are grey, and that are black or white: the others lie on soft
 #: edges.
 NEARLY_ALL, MOSTLY = 0.99, 0.85
-#: Shares of the black and of the white of a picture that are left in a copy of it.
+#: Shares of the black and of the white of a picture that are left in a copy of it, and of what is
+#: neither.
 LEFT = 0.75
 #: Pixels along the longer side at most that are looked at.
 LOOKED_AT = 256
@@ -46,13 +47,19 @@ def is_mask(second: Image.Image, first: Image.Image) -> bool:
     """Whether *second* is a mask rather than a copy of *first* that was painted on: nearly grey,
     and mostly black or white.
 
-    A drawing in black and white looks like that too. So does a copy of it, in which most of its
-    black and most of its white are still there.
+    A drawing in black and white looks like that too, and one in pencil nearly. So does a copy of
+    it, in which most of its black and most of its white are still there, or most of what is
+    neither, as it is in no mask.
     """
     black, white, is_grey = _tones(second)
     if is_grey.mean() < NEARLY_ALL or (black | white).mean() < MOSTLY:
         return False
-    first_black, first_white, _ = _tones(first.resize(second.size, Image.Resampling.NEAREST))
+    first = first.resize(second.size, Image.Resampling.NEAREST)
+    first_black, first_white, _ = _tones(first)
+    between = ~(first_black | first_white)
+    apart = np.abs(_looked_at(first).astype(np.int16) - _looked_at(second)).max(axis=2)
+    if between.any() and (apart[between] <= NEIGHBOUR).mean() >= LEFT:
+        return False
     if (
         not first_black.any()
         or not first_white.any()
@@ -83,10 +90,15 @@ def difference(first: Image.Image, second: Image.Image) -> Image.Image:
     return mask.resize(first.size, Image.Resampling.NEAREST)
 
 
-def _tones(image: Image.Image) -> tuple[Marks, Marks, Marks]:
-    """Which pixels of *image* are black, white and grey; of a large one every so many."""
+def _looked_at(image: Image.Image) -> NDArray[np.uint8]:
+    """The pixels of *image*; of a large one every so many."""
     step = -(-max(image.size) // LOOKED_AT)
-    pixels = np.asarray(image.convert("RGB"))[::step, ::step]
+    return np.asarray(image.convert("RGB"))[::step, ::step]
+
+
+def _tones(image: Image.Image) -> tuple[Marks, Marks, Marks]:
+    """Which of the pixels that are looked at are black, white and grey."""
+    pixels = _looked_at(image)
     least, most = pixels.min(axis=2), pixels.max(axis=2)
     return most <= BLACK, least >= WHITE, most - least <= GREY
 

@@ -140,7 +140,13 @@ def test_a_mask_is_told_from_a_copy():
     ImageDraw.Draw(soft).ellipse((60, 40, 160, 120), fill=255)
     scribbled, _ = painted(drawing, "scribble", (100, 60, 170, 120), "black")
     grey, _ = painted(photo.convert("L").convert("RGB"), "blob", (60, 40, 160, 120), "black")
+    pencil = Image.new("RGB", (240, 180), "white")
+    ImageDraw.Draw(pencil).ellipse((40, 40, 140, 140), outline=(120, 120, 120), width=6)
+    circled = pencil.copy()
+    ImageDraw.Draw(circled).ellipse((180, 60, 220, 100), outline="red", width=2)
 
+    assert is_mask(soft, pencil)
+    assert not is_mask(circled, pencil), "its lines are no mask's"
     assert is_mask(soft, photo)
     assert is_mask(as_jpeg(soft.convert("RGB"), 60), photo)
     assert is_mask(soft, drawing)
