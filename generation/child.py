@@ -109,8 +109,6 @@ class ChildEngine:
         self._child: LiveChild | None = None
         self._work_seconds: deque[float] = deque(maxlen=REMEMBERED_STEPS)
         self._drawn: set[tuple[str, ...]] = set()  # presets, with LoRAs
-        # Replaced, never changed, since any thread may ask for it.
-        self._loaded: dict[str, int] = {}
         self._device = ""
 
     @property
@@ -127,7 +125,8 @@ class ChildEngine:
     @property
     def loaded(self) -> dict[str, int]:
         """Bytes of each repository's weights that are in memory. Any thread may ask."""
-        return self._loaded
+        child = self._child
+        return {} if child is None else child.loaded
 
     @property
     def device(self) -> str:
@@ -154,7 +153,7 @@ class ChildEngine:
             }
         )
         header, _ = child.answer(self.seconds_to_load)
-        self._loaded, self._device = header["loaded"], header["device"]
+        self._device = header["device"]
 
     def generate(self, request: GenerationRequest, on_step: OnStep) -> RemoteResult:
         """Make one picture, calling *on_step* after each denoising step.
@@ -167,16 +166,10 @@ class ChildEngine:
         if self._child is None:
             raise ModelUnavailable("the model is not loaded")
         if self._growth.is_a_leak:
-            self._loaded = {}
             lost = self._child.lost("holds memory that grows from picture to picture")
             raise EngineLost(str(lost), is_unrelated=True)
-        try:
-            header, _ = self._finished(self._child, request, on_step)
-        except EngineLost:
-            self._loaded = {}
-            raise
-        self._loaded = header["loaded"]
-        weights = tuple(self._loaded.items()), header["level"]
+        header, _ = self._finished(self._child, request, on_step)
+        weights = tuple(self.loaded.items()), header["level"]
         self._growth.take(header["held"], weights)
         self._drawn.add((request.preset, *request.lora_scales))
         size = request.width, request.height
@@ -189,7 +182,6 @@ class ChildEngine:
         Raises:
             ModelUnavailable: It cannot be ended: its device is gone until a restart.
         """
-        self._loaded = {}
         if self._child is not None:
             self._child.close()
             self._child = None
@@ -239,7 +231,7 @@ class ChildEngine:
 
     def _may_load_first(self, request: GenerationRequest) -> bool:
         """Whether something beside the base weights is not in the child's memory yet."""
-        if any(name not in self._loaded for name, _ in request.kind.weights):
+        if any(name not in self.loaded for name, _ in request.kind.weights):
             return True
         needs_more = bool(request.pictures or request.lora_scales)
         return needs_more and (request.preset, *request.lora_scales) not in self._drawn
@@ -256,6 +248,8 @@ class LiveChild:
     Attributes:
         process: The process, which may have ended by itself.
         inbox: The files of its pictures.
+        loaded: Bytes of each repository's weights in its memory, when it last said so, which it
+            does with each picture and each error. Replaced, never changed.
     """
 
     def __init__(
@@ -275,6 +269,7 @@ class LiveChild:
         self._orders = os.fdopen(orders_end, "wb")
         self._answers = os.fdopen(answers, "rb")
         self.inbox = Inbox(os.fdopen(files, "rb"))
+        self.loaded: dict[str, int] = {}
         self._received = bytearray()
         try:
             self.process = subprocess.Popen(
@@ -318,6 +313,7 @@ class LiveChild:
         """
         while True:
             header, blobs = self._receive(self._clock() + patience)
+            self.loaded = header.get("loaded", self.loaded)
             match header.get("is"):
                 case "log":
                     logger = logging.getLogger(header["name"])
@@ -347,6 +343,7 @@ class LiveChild:
         return EngineLost(sentence, is_unrelated=self._draws_elsewhere)
 
     def _end(self) -> None:
+        self.loaded = {}
         with contextlib.suppress(ModelUnavailable):  # `close` says it again
             self._kill()
 
@@ -356,6 +353,7 @@ class LiveChild:
         Raises:
             ModelUnavailable: It cannot be ended: its device is gone until a restart.
         """
+        self.loaded = {}
         if self.process.poll() is None:
             with contextlib.suppress(BrokenPipeError):
                 self._orders.close()  # which is how the child is told to end

@@ -86,7 +86,7 @@ class EngineProcess:
                         raise ModelUnavailable("the model is not loaded")
                     self._generate(engine, order)
             except BaseException as error:
-                self._report(error)
+                self._report(error, {} if engine is None else engine.loaded)
 
     def _listen(self) -> None:
         """End the process with its parent, however busy the engine is."""
@@ -130,7 +130,7 @@ class EngineProcess:
         if self._waiting.get()["do"] == "stop":
             raise GenerationCancelled
 
-    def _report(self, error: BaseException) -> None:
+    def _report(self, error: BaseException, loaded: dict[str, int]) -> None:
         sentence = (str(error).strip() or type(error).__name__).splitlines()[0]
         if isinstance(error, EngineLost):
             values = {"sentence": str(error), "is_unrelated": error.is_unrelated}
@@ -140,12 +140,12 @@ class EngineProcess:
             self.send({"is": "poisoned", "sentence": sentence})
             os._exit(EX_SOFTWARE)
         if isinstance(error, FluxbotError):
-            self.send(
-                {"is": "error", "code": error.code, "sentence": str(error), "field": error.field}
-            )
+            values = {"code": error.code, "sentence": str(error), "field": error.field}
+            self.send({"is": "error", "loaded": loaded, **values})
         else:
             text = "".join(traceback.format_exception(error))[-MAX_TEXT:]
-            self.send({"is": "failed", "sentence": sentence, "traceback": text})
+            failed = {"is": "failed", "sentence": sentence, "traceback": text}
+            self.send({**failed, "loaded": loaded})
 
     def send(self, header: dict[str, Any], *blobs: bytes) -> None:
         """Send a frame to the parent. Any thread may."""

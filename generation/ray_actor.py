@@ -8,6 +8,7 @@ another version's exceptions::
     ("alive",)                                        a sign of life, every few seconds
     ("ready", epoch, loaded)                          the engine is loaded
     ("step", number, preview, note)
+    ("loaded", loaded)                                before an error, or word of a cancelled one
     ("result", seconds, peak_memory, loaded)          and the engine is free
     ("files", png, size of the thumbnail, its pixels, control_map, drawn_with)
     ("cancelled",)                                    and the engine is free
@@ -123,6 +124,8 @@ class EngineActor:
                     yield answer
             finally:
                 await _ended(drawing)
+        if drawing.cancelled() or drawing.exception():
+            yield ("loaded", self._executor.loaded)
         if drawing.cancelled():
             yield (
                 _as_value(EngineLost(TAKEN_OVER, is_unrelated=True))

@@ -234,6 +234,8 @@ class RayEngine:
                     except BaseException as error:
                         ended_by = error
                         self._actor.cancel.remote(self._epoch)
+                elif kind == "loaded":
+                    (self._loaded,) = values
                 elif kind in ("error", "lost", "result", "cancelled") and ended_by is not None:
                     raise ended_by
                 elif kind in ("error", "lost"):

@@ -125,9 +125,10 @@ def test_what_a_step_raises_ends_the_picture_there_and_is_raised_here(steady, fo
             raise GenerationCancelled
 
     with pytest.raises(GenerationCancelled):
-        steady.generate(replace(fox, num_inference_steps=50), stop)
+        steady.generate(replace(fox, num_inference_steps=50, model="another"), stop)
 
     assert seen == [0, 1]
+    assert "another" in steady.loaded
     assert steady.generate(fox, ignore).files().opened().size == (64, 64)
 
 
@@ -145,8 +146,9 @@ def test_what_the_engine_raises_is_raised_here_and_the_child_lives_on(
     pid = steady.pid
 
     with pytest.raises(error, match=sentence):
-        steady.generate(replace(fox, prompt=fault), ignore)
+        steady.generate(replace(fox, prompt=fault, model=fault), ignore)
 
+    assert fault in steady.loaded, "what it has in memory has changed all the same"
     assert steady.generate(fox, ignore).files().opened().size == (64, 64)
     assert steady.pid == pid
 
@@ -160,7 +162,7 @@ def test_a_child_that_dies_or_whose_device_is_poisoned_is_told_from_a_failed_pic
     child, fox, fault
 ):
     pid = child.pid
-    child._loaded = {"demo/canny": 1}
+    child._child.loaded = {"demo/canny": 1}
 
     with pytest.raises(EngineLost, match=r"has died|beyond repair: CUDA error"):
         child.generate(replace(fox, prompt=fault), ignore)
@@ -226,7 +228,7 @@ def test_how_long_a_step_may_take_follows_what_steps_have_taken(make, fox):
     assert child._patience(controlled, 0) == 7000, "its ControlNet is still to be loaded"
     assert child._patience(controlled, 1) == pytest.approx(80)
     assert child._patience(fox, 0, "loading a model") == 7000
-    child._loaded = {"demo/canny": 1}
+    child._child.loaded = {"demo/canny": 1}
     assert child._patience(controlled, 0) == 7000, "it was never drawn with"
     child._drawn.add((controlled.preset,))
     assert child._patience(controlled, 0) == pytest.approx(80)

@@ -104,12 +104,13 @@ async def test_a_bot_of_an_earlier_epoch_draws_nothing_and_cancels_nothing(make,
 async def test_a_cancelled_picture_ends_within_a_step(make, fox):
     actor = make(arguments={"seconds_per_step": 0.02})
     epoch = await begun(actor)
-    stream = actor.generate(epoch, replace(fox, num_inference_steps=50).to_dict(), {})
+    long = replace(fox, num_inference_steps=50, model="another")
+    stream = actor.generate(epoch, long.to_dict(), {})
     await anext(stream)
 
     await actor.cancel(epoch)
 
-    assert (await answers(stream))[-1] == ("cancelled",)
+    assert (await answers(stream))[-2:] == [("loaded", {"another": 0}), ("cancelled",)]
     assert (await answers(actor.generate(epoch, fox.to_dict(), {})))[-1][0] == "files"
 
 
@@ -131,8 +132,10 @@ async def test_errors_are_told_as_values(make, fox, tmp_path, fault, code):
     actor = make(FAULTY, {"folder": tmp_path})
     epoch = await begun(actor)
 
-    told = await answers(actor.generate(epoch, replace(fox, prompt=fault).to_dict(), {}))
+    request = replace(fox, prompt=fault, model="another")
+    told = await answers(actor.generate(epoch, request.to_dict(), {}))
 
+    assert told[-2] == ("loaded", {"another": 0})
     assert told[-1][:2] == ("error", code)
 
 

@@ -130,13 +130,14 @@ async def test_a_bot_that_restarts_finds_its_engine_loaded_and_ends_what_it_drew
 async def test_a_cancelled_picture_ends_within_a_step_and_the_engine_draws_on(make, fox):
     executor = make()
     await executor.start()
-    drawing = await Drawing(executor, fox).begun()
+    drawing = await Drawing(executor, replace(fox, model="another")).begun()
 
     drawing.task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await drawing.task
 
     assert len(drawing.steps) < 10
+    assert "another" in executor.loaded
     assert (await executor.generate(fox, lambda step: None)).files().opened().size == (64, 64)
 
 
