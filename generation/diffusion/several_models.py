@@ -13,7 +13,7 @@ from typing import Any
 from generation.checks import public_name
 from generation.diffusion import memory
 from generation.diffusion.engine import DiffusionEngine
-from generation.diffusion.exhaustion import is_out_of_memory
+from generation.diffusion.exhaustion import as_out_of_memory, is_out_of_memory
 from generation.diffusion.loaded import Note
 from generation.diffusion.others import Others
 from generation.errors import ModelUnavailable, OutOfMemory
@@ -102,7 +102,8 @@ class SeveralModels:
             known = public_name(name)
             note(f"loading {known}")
             try:
-                self._load(name, note)
+                with as_out_of_memory("there is no memory to read it into"):
+                    self._load(name, note)
             except (ModelUnavailable, OutOfMemory) as error:
                 log.error("%s cannot be loaded: %s", name, error)
                 # People learn no path of the operator's machine.

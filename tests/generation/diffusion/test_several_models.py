@@ -273,6 +273,23 @@ def test_a_model_that_fits_nowhere_leaves_the_way_free_for_the_others(folders, b
     assert notes(engine, by_flux) == ["loading flux"]
 
 
+def test_memory_that_runs_out_while_a_model_is_read_is_said_in_a_sentence(
+    folders, by_flux, by_klein, monkeypatch
+):
+    engine = several(folders, SmallDevice())
+
+    def read(files):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine._engines["klein"], "_read", read)
+        with pytest.raises(OutOfMemory, match="the model klein cannot be loaded: there is no"):
+            engine.generate(by_klein, ignore)
+
+    assert notes(engine, by_flux) == ["loading flux"]
+    assert notes(engine, by_klein) == ["loading klein"]
+
+
 def test_a_person_who_cancels_ends_the_wait_for_a_model(folders, by_flux, by_klein):
     engine = several(folders)
 
