@@ -290,6 +290,7 @@ class DiffusionEngine:
         gc.collect()
         if device is not None:
             device.free_unused()
+            device.free_pinned()
 
     def _with_transformer(self, folder: Path, note: Note) -> Loaded:
         """The model in *folder*, with the transformer that is named beside it."""

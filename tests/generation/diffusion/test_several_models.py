@@ -1,11 +1,13 @@
 """Several models on one device: what fits stays, and what was used longest ago goes."""
 
+import weakref
 from dataclasses import replace
 
 import pytest
 import torch
 
 from generation.child import ChildEngine
+from generation.diffusion.device import Device
 from generation.diffusion.main_memory import MainMemory
 from generation.diffusion.memory import Plan
 from generation.diffusion.others import has_room
@@ -17,11 +19,19 @@ from tests.generation.engines import (
     ignore,
     model,
     new_engine,
+    offloading,
     same,
 )
 
 #: Bytes of the device of which both random models, and a picture, take a part.
 PLENTY = 10**10
+
+
+class OnCard(SmallDevice):
+    """One that gives pinned memory back as a card does."""
+
+    def free_pinned(self):
+        Device(torch.device("cuda", 0), self.dtype).free_pinned()
 
 
 def several(folders, device=None, main_memory=lambda: None, **changes):
@@ -313,6 +323,19 @@ def test_closed_it_holds_nothing_and_can_be_loaded_again(folders, by_flux, by_kl
     assert engine.current_offload_level is None
     engine.load()
     assert notes(engine, by_flux) == []
+
+
+def test_main_memory_that_was_pinned_goes_with_its_model(tiny, monkeypatch):
+    emptied = []
+    monkeypatch.setattr(
+        torch._C, "_host_emptyCache", lambda: emptied.append(bundle() is None), raising=False
+    )
+    engine = several({"flux": tiny}, OnCard(), offload_level="model-offload")
+    bundle = weakref.ref(next(iter(offloading(engine._engines["flux"])._bundles.values())))
+
+    engine.close()
+
+    assert emptied == [True], "torch keeps pinned memory until it is told, and only what is unused"
 
 
 def test_more_weights_beside_it_than_were_planned_leave_a_picture_its_room():
