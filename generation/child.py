@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -107,7 +107,10 @@ class ChildEngine:
         self._clock = clock
         self._growth = growth or Growth()
         self._child: LiveChild | None = None
-        self._work_seconds: deque[float] = deque(maxlen=REMEMBERED_STEPS)
+        #: Of each model: a step of one is not a step of another.
+        self._work_seconds: defaultdict[str, deque[float]] = defaultdict(
+            lambda: deque(maxlen=REMEMBERED_STEPS)
+        )
         self._drawn: set[tuple[str, ...]] = set()  # presets, with LoRAs
         self._device = ""
 
@@ -207,7 +210,8 @@ class ChildEngine:
                 break
             now = self._clock()
             if header["number"] == number + 1 > 1:
-                self._work_seconds.append((now - since) / _work(request))
+                seconds = (now - since) / _work(request)
+                self._work_seconds[request.model].append(seconds)
             number, note, since = header["number"], header["note"], now
             try:
                 on_step(Step(number, blobs[0] if blobs else None, note))
@@ -224,9 +228,9 @@ class ChildEngine:
         one came with *note*."""
         if step == 0 and (note or self._may_load_first(request)):
             return self.seconds_to_load
-        if not self._work_seconds:
+        if not self._work_seconds[request.model]:
             return max(FIRST_STEP, self.seconds_per_step)
-        usual = median(self._work_seconds) * _work(request)
+        usual = median(self._work_seconds[request.model]) * _work(request)
         return max(self.seconds_per_step, MARGIN * usual)
 
     def _may_load_first(self, request: GenerationRequest) -> bool:

@@ -227,6 +227,7 @@ def test_how_long_a_step_may_take_follows_what_steps_have_taken(make, fox):
     assert child._patience(replace(fox, width=128), 5) == pytest.approx(160)
     assert child._patience(controlled, 0) == 7000, "its ControlNet is still to be loaded"
     assert child._patience(controlled, 1) == pytest.approx(80)
+    assert child._patience(replace(fox, model="a larger one"), 5) == FIRST_STEP
     assert child._patience(fox, 0, "loading a model") == 7000
     child._child.loaded = {"demo/canny": 1}
     assert child._patience(controlled, 0) == 7000, "it was never drawn with"
