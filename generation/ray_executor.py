@@ -521,7 +521,8 @@ def _first_line(error: BaseException) -> str:
 
 
 def _digest(kind: str, arguments: Mapping[str, Any], options: Mapping[str, Any]) -> str:
-    text = json.dumps([code(), kind, arguments, options], sort_keys=True, default=str)
+    # In their own order: the first of several models is the main one.
+    text = json.dumps([code(), kind, arguments, options], default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

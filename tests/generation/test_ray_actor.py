@@ -10,6 +10,7 @@ import pytest
 from generation import ray_actor
 from generation.kinds import ControlNet
 from generation.ray_actor import TAKEN_OVER, EngineActor
+from generation.ray_executor import _digest
 from generation.stub import StubEngine
 
 STUB = "generation.stub:StubEngine"
@@ -167,3 +168,9 @@ async def test_weights_are_looked_for_in_the_folder_of_the_node(make, monkeypatc
     make(arguments={"download_dir": tmp_path})
 
     assert os.environ["HF_HOME"] == str(tmp_path / "hf-cache")
+
+
+def test_an_engine_with_another_main_model_is_made_of_something_else():
+    of = [{"models": {name: {} for name in names}} for names in (("a", "b"), ("b", "a"))]
+
+    assert len({_digest("kind", arguments, {}) for arguments in of}) == 2
