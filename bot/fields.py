@@ -14,11 +14,33 @@ NUMBERS = range(1, FIELDS_ACROSS**2 + 1)
 #: The longer side of the picture that is shown with them, in pixels.
 SIDE = 384
 LINE, CHOSEN, INK = (255, 255, 255), (255, 90, 54, 140), (24, 24, 27)
+#: Pictures whose fields were pressed last, of which `Chosen` knows.
+MOST_REMEMBERED = 1000
 
 
-def toggled(chosen: str, number: int) -> str:
-    """The digits of *chosen*, with that of the field *number* put in or taken out."""
-    return "".join(sorted(set(chosen) ^ {str(number)}))
+class Chosen:
+    """Fields that people have chosen, some of whom press the next before they are shown the last.
+
+    Messages and forms carry what they show, so that nothing is lost when this is.
+    """
+
+    def __init__(self) -> None:
+        self._latest: dict[str, str] = {}
+
+    def press(self, place: str, shown: str, number: int) -> str:
+        """The digits of the fields that are chosen in a message or form, *place*, after a press of
+        *number* by somebody who was *shown* these as chosen: it becomes what it was not there."""
+        chosen, pressed = set(self.of(place, shown)), {str(number)}
+        chosen = chosen - pressed if str(number) in shown else chosen | pressed
+        self._latest.pop(place, None)
+        if len(self._latest) >= MOST_REMEMBERED:
+            del self._latest[next(iter(self._latest))]
+        self._latest[place] = "".join(sorted(chosen))
+        return self._latest[place]
+
+    def of(self, place: str, shown: str) -> str:
+        """The digits of the fields that are chosen in *place*, which *shown* were before."""
+        return self._latest.get(place, shown)
 
 
 def mask_of(chosen: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from adapters.discord_chat.acts import ButtonKind, FieldPress
@@ -61,6 +62,7 @@ class Actions:
         self.answers = answers
         self.attachments = attachments
         self.mentions = Mentions()
+        self._chosen = fields.Chosen()
 
     async def press(
         self, interaction: Interaction, kind: ButtonKind, job_id: str, number: int
@@ -123,9 +125,15 @@ class Actions:
 
     async def press_field(self, interaction: Interaction, press: FieldPress) -> None:
         """Show which fields are chosen, or ask what to draw in them; see `acts.Acts`."""
+        place = str(interaction.message and interaction.message.id)
+        if press.pressed:
+            self._chosen.press(place, press.chosen, press.pressed)
+        press = replace(press, chosen=self._chosen.of(place, press.chosen))
         if press.pressed:
             await self.answers.update(interaction, lambda: self._fields(interaction, press))
             return
+        if not press.chosen:
+            raise sentences.no_field()
         own = await self.answers.is_private(interaction, of_message=False)
         form = PartForm(
             PictureOf(press.job_id, press.number),
@@ -137,14 +145,13 @@ class Actions:
         await self.answers.open_form(interaction, form)
 
     async def _fields(self, interaction: Interaction, press: FieldPress) -> Post:
-        """The fields of a picture after *press*."""
+        """The fields of a picture, some of which are chosen."""
         if self.service.offered.inpainting() is None:
             raise sentences.no_inpainter()
         source = source_of(interaction, press.job_id)
         job = await self.service.lookups.job(source, press.job_id)
         path = await self.service.lookups.picture(source, press.job_id, press.number)
-        chosen = fields.toggled(press.chosen, press.pressed) if press.pressed else press.chosen
-        picture = await asyncio.to_thread(fields.shown, path, chosen)
+        picture = await asyncio.to_thread(fields.shown, path, press.chosen)
         return fields_post(press, picture, say_of(interaction), is_spoiler=job.is_spoiler)
 
     async def say(self, interaction: Interaction, text: str) -> None:

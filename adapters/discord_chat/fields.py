@@ -13,7 +13,7 @@ import discord
 
 from adapters.discord_chat.acts import FieldPress, carry_out
 from adapters.discord_chat.messages import DRAWING, Post
-from bot.fields import NUMBERS, toggled
+from bot.fields import NUMBERS
 from bot.jobs import ID_ALPHABET, ID_LENGTH
 from bot.languages import ENGLISH, Language
 from bot.sentences import Hint
@@ -64,12 +64,9 @@ class FieldButton(
 
 
 def fields_post(press: FieldPress, picture: bytes, say: Language, *, is_spoiler: bool) -> Post:
-    """The fields of a picture after *press*; *picture* shows them."""
-    chosen = toggled(press.chosen, press.pressed) if press.pressed else press.chosen
-    items = [
-        FieldButton(replace(press, chosen=chosen, pressed=number), say) for number in (*NUMBERS, 0)
-    ]
+    """The fields of a picture, those chosen that *press* says; *picture* shows them."""
+    items = [FieldButton(replace(press, pressed=number), say) for number in (*NUMBERS, 0)]
     embed = discord.Embed(description=say(Hint.FIELDS), colour=DRAWING)
-    name = f"fields-{chosen or 0}.jpg"
+    name = f"fields-{press.chosen or 0}.jpg"
     files = [(name, picture)]
     return Post([embed], files, items, alternatives={name: say(Hint.FIELDS)}, is_spoiler=is_spoiler)

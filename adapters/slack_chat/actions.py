@@ -77,6 +77,7 @@ class Actions:
 
     def __init__(self, app: AsyncApp, context: Context) -> None:
         self._context = context
+        self._chosen = fields.Chosen()
         app.action(re.compile("^flux:"))(self._on_button)
         app.view(forms.CALLBACK)(self._on_form)
         app.message_shortcut(USE_AS_CONTROL_IMAGE)(self._on_use_as_control_image)
@@ -197,7 +198,7 @@ class Actions:
     async def _press_field(self, place: Place, view: dict[str, Any], number: int) -> None:
         """Choose a field in the form *view*, or leave it out. Words that stand there stay."""
         about = forms.about_of(view)
-        about = replace(about, chosen=fields.toggled(about.chosen, number))
+        about = replace(about, chosen=self._chosen.press(view["id"], about.chosen, number))
         await self._context.change_form(place, about, view["id"], forms.typed(view))
 
     async def _show_decision(self, place: Place, body: dict[str, Any], decision: Decision) -> None:
@@ -239,9 +240,10 @@ class Actions:
 
     async def _on_form(self, ack: Any, body: dict[str, Any], view: dict[str, Any]) -> None:
         about = forms.about_of(view)
+        about = replace(about, chosen=self._chosen.of(view["id"], about.chosen))
         user = str(body["user"]["id"])
         place = self._context.place(body, about.channel or user, about.root, user, hook=about.hook)
-        filled = forms.filled(view, place.say)
+        filled = forms.filled(view, about, place.say)
         if filled.errors:
             await ack(response_action="errors", errors=filled.errors)
             return

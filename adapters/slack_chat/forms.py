@@ -318,8 +318,8 @@ def about_of(view: Mapping[str, Any]) -> Purposed:
     return Purposed(**json.loads(view["private_metadata"]))
 
 
-def filled(view: Mapping[str, Any], say: Language = ENGLISH) -> Filled:
-    """The filled-in fields of the modal *view*."""
+def filled(view: Mapping[str, Any], about: Purposed, say: Language = ENGLISH) -> Filled:
+    """The filled-in fields of the modal *view* for *about*."""
     state = {id: fields[VALUE] for id, fields in view["state"]["values"].items()}
     began = {
         block["block_id"]
@@ -327,7 +327,7 @@ def filled(view: Mapping[str, Any], say: Language = ENGLISH) -> Filled:
         if {"initial_options", "initial_value"} & block.get("element", {}).keys()
     }
     errors: dict[str, str] = {}
-    if (about := about_of(view)).purpose == "part" and not about.chosen:
+    if about.purpose == "part" and not about.chosen:
         errors["prompt"] = refusal(sentences.no_field(), say).text
     values: dict[str, Any] = {}
     for option in OPTIONS:

@@ -64,6 +64,19 @@ async def test_fields_are_chosen_one_by_one_and_drawn_as_the_form_says(paints, f
     assert not answer.is_ephemeral
 
 
+async def test_fields_that_are_pressed_faster_than_they_are_shown_are_all_chosen(fox):
+    message, ada = fox
+    pressed = await ada.press(message, "Change a part")
+    fields = await pressed.until(shows("Press the fields"))
+
+    presses = [await ada.press(fields, number) for number in ("1", "5", "9")]
+    for each in presses:
+        await each.until(lambda shown: chosen(shown) == ["1", "5", "9"])
+    await choose(ada, fields, "5")
+
+    assert chosen(fields) == ["1", "9"]
+
+
 async def test_nothing_is_drawn_anew_before_a_field_is_chosen_and_a_restart_forgets_none(
     paints, fox
 ):

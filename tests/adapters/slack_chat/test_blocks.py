@@ -146,7 +146,7 @@ def test_a_form_says_again_what_it_was_told():
         for block in view["blocks"]
     }
 
-    filled = forms.filled({**view, "state": {"values": state}})
+    filled = forms.filled({**view, "state": {"values": state}}, forms.about_of(view))
 
     assert filled.errors == {}
     assert filled.command == command

@@ -64,3 +64,21 @@ async def test_what_was_typed_stays_while_fields_are_pressed(fox, ada, general):
 
     (prompt,) = [block for block in ada.view["blocks"] if block.get("block_id") == "prompt"]
     assert prompt["element"]["initial_value"] == "a hat"
+
+
+async def test_fields_that_are_pressed_faster_than_they_are_shown_are_all_drawn(fox, ada, general):
+    chat, message = fox
+    before = set(general.messages)
+    await ada.press(message, "Change a part", general)
+    first = await ada.form()
+
+    for number in ("1", "9", "5"):
+        await ada.press(first, number)
+    await ada.sees(lambda each: chosen(each.view) == ["1", "5", "9"])
+    await choose(ada, "5", ["1", "9"])
+    await ada.submit(ada.view, prompt="a hat")
+    await one_more(general, before)
+
+    *_, job = await jobs(chat)
+    mask = opened(job.request.pictures["mask_image"]).convert("L")
+    assert [mask.getpixel((16 + 32 * each, 16 + 32 * each)) for each in range(3)] == [255, 0, 255]
