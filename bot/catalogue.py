@@ -49,7 +49,7 @@ class Catalogue:
     """The models of *config* and of its *presets*.
 
     Args:
-        loaded: Bytes in memory by repository, all engines together.
+        loaded: Bytes in memory by model and repository, all engines together.
         database: Keeps how long loading takes.
     """
 
@@ -99,7 +99,7 @@ class Catalogue:
             width=numbers.width,
             height=numbers.height,
             is_default=model.is_default,
-            is_loaded=model.repository in loaded,
+            is_loaded=model.record in loaded,
             seconds_to_load=None if seconds is None else float(seconds),
         )
 

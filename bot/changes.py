@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Protocol
@@ -35,20 +35,20 @@ class Changes:
     """What is known of changes among *models*.
 
     Args:
-        models: Repositories of the models by the names that requests have for them, the main one,
-            which is loaded at the start, first.
+        models: The names that requests have for them, and engines that have them in memory; the
+            main one, which is loaded at the start, first.
         database: Keeps how long loading each takes.
         clock: Monotonic seconds.
     """
 
     def __init__(
         self,
-        models: Mapping[str, str],
+        models: Sequence[str],
         database: Database,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._models = models
-        self._main = next(iter(models))
+        self._main = models[0]
         self._database = database
         self._clock = clock
         self._seconds: dict[str, float] = {}
@@ -67,7 +67,8 @@ class Changes:
         """Whether the model of *request* is in the memory of *executor*."""
         if len(self._models) == 1:
             return True
-        return self._models.get(request.model, self._models[self._main]) in executor.loaded
+        name = request.model if request.model in self._models else self._main
+        return name in executor.loaded
 
     def watching(self, executor: Drawing) -> Drawing:
         """*executor*, whose changes are measured."""
@@ -75,7 +76,7 @@ class Changes:
 
     def counting(self, loaded: Collection[str]) -> Changing:
         """What tells the seconds that jobs wait for changes, where engines have *loaded* these
-        repositories.
+        models.
 
         Engines prefer jobs that need no change (`FairQueue.get`), so that of so many jobs as they
         look at each model is loaded once.
@@ -99,7 +100,7 @@ class Changes:
 
     def changed(self, model: str, seconds: float, before: set[str], loaded: Iterable[str]) -> None:
         """Learn that loading *model* took *seconds*, with the models *before* in memory, and these
-        repositories *loaded* afterwards."""
+        *loaded* afterwards."""
         now, together = self._in_memory(loaded), before | {model}
         if together <= now:
             self._together.add(frozenset(now))
@@ -121,8 +122,7 @@ class Changes:
         return any(models <= each for each in self._together)
 
     def _in_memory(self, loaded: Iterable[str]) -> set[str]:
-        there = {*loaded}
-        return {name for name, repository in self._models.items() if repository in there}
+        return {*self._models} & {*loaded}
 
 
 class _Watched:

@@ -21,9 +21,8 @@ class OfferedModel:
             operator's machine its last part alone.
         presets: Names of the presets that draw with it, in the order of the file.
         is_default: Whether it draws where nobody chooses a preset.
-        repository: Where its weights come from, perhaps a path; engines say by it what they have
-            in memory.
-        record: Its name in records, also of the time that loading it takes.
+        record: Its name in records, also of the time that loading it takes, and by which engines
+            say what they have in memory.
         known: What its table under ``[models]`` says.
         settings: ``[model]`` as it holds for it.
     """
@@ -31,7 +30,6 @@ class OfferedModel:
     name: str
     presets: tuple[str, ...]
     is_default: bool
-    repository: str
     record: str
     known: KnownModel
     settings: Model
@@ -48,7 +46,6 @@ def offered_models(config: Config, presets: Iterable[Preset]) -> tuple[OfferedMo
             public_name(record := model_name(model)),
             tuple(own),
             is_default=default in own,
-            repository=model.repository,
             record=record,
             known=config.known(model) or KnownModel(),
             settings=model,
@@ -61,11 +58,6 @@ def offered_models(config: Config, presets: Iterable[Preset]) -> tuple[OfferedMo
 def names_of(config: Config) -> dict[str, Model]:
     """The models of *config* by the names that requests have for them, the main one first."""
     return {model_name(each): each for each in config.drawn_with}
-
-
-def repositories(config: Config) -> dict[str, str]:
-    """The repositories of these models, by which engines say what they have in memory."""
-    return {name: model.repository for name, model in names_of(config).items()}
 
 
 def model_of(request: GenerationRequest, config: Config, presets: Mapping[str, Preset]) -> Model:

@@ -44,7 +44,7 @@ from bot.linking import Linking
 from bot.lookups import Lookups
 from bot.loras import still_offered
 from bot.metrics import Metrics
-from bot.models import model_name, repositories
+from bot.models import model_name, names_of
 from bot.moderation import Moderation
 from bot.origins import NOWHERE, Origin
 from bot.outcomes import LOST_TOO_OFTEN, MAX_ATTEMPTS, UNREADABLE, Outcomes, given_up
@@ -160,7 +160,7 @@ class Service:
             self._outcomes,
             gallery,
             judging,
-            repositories(config),
+            tuple(names_of(config)),
             self.metrics,
             now,
             self.selves.person_of,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -65,7 +65,7 @@ class Worker:
     """Draws the waiting jobs. `run` does the work; all other methods may be called meanwhile.
 
     Args:
-        models: Repositories by the names that requests have for models, the main one first.
+        models: The names that requests have for models, the main one first.
 
     Attributes:
         unfinished: Jobs that wait, are drawn, are being stored or are held, by id.
@@ -82,7 +82,7 @@ class Worker:
         outcomes: Outcomes,
         gallery: Gallery,
         judging: Judging,
-        models: Mapping[str, str],
+        models: Sequence[str],
         metrics: Metrics,
         now: Callable[[], float],
         person_of: Callable[[str], str],
@@ -108,7 +108,7 @@ class Worker:
         self._ending: set[asyncio.Task[None]] = set()
         self._standstill = Standstill(self._queue, lambda: self.places.tell())
         self._keeping = Keeping(store, gallery, judging, self._standstill, self._written)
-        main = next(iter(models))
+        main = models[0]
         self._engines = Engines(
             executors, self._standstill, database, main, lambda: self.places.tell(), fleet=fleet
         )
@@ -131,7 +131,7 @@ class Worker:
 
     @property
     def loaded(self) -> dict[str, int]:
-        """Bytes in memory by repository, all engines together."""
+        """Bytes in memory by model and repository, all engines together."""
         return self._engines.loaded
 
     def engines(self) -> tuple[EngineView, ...]:

@@ -57,7 +57,8 @@ class Engine(Protocol):
 
     @property
     def loaded(self) -> dict[str, int]:
-        """Bytes of each repository's weights that are in memory. Any thread may ask."""
+        """Bytes in memory of each model, by the name that requests have for it, and of each
+        repository beside it. Any thread may ask."""
         ...
 
     @property

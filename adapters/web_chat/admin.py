@@ -16,6 +16,7 @@ from adapters.web_chat.facts import samples_there_are
 from adapters.web_chat.sharing import Asker, TheWeb, responses
 from adapters.web_chat.views import EngineHealth, EngineView
 from bot.jobs import JobStatus
+from bot.models import model_name
 
 router = APIRouter(tags=["moderation"])
 
@@ -146,7 +147,7 @@ async def get_overview(web: TheWeb, source: Asker) -> OverviewView:
                 is_default=name == web.config.model.default_preset,
                 sample=samples.get(name),
                 memory=board.loaded.get(
-                    preset.kind.conditioning_model or web.config.model_for(preset.model).repository
+                    preset.kind.conditioning_model or model_name(web.config.model_for(preset.model))
                 ),
             )
             for name, preset in board.presets.items()

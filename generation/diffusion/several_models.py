@@ -45,11 +45,12 @@ class SeveralModels:
 
     @property
     def loaded(self) -> dict[str, int]:
-        """Bytes of each repository's weights that are in memory, all models together. Any thread
-        may ask."""
+        """Bytes in memory of each model, by its name, and of each repository beside them, all
+        models together. Any thread may ask."""
         total: Counter[str] = Counter()
-        for engine in self._engines.values():
-            total.update(engine.loaded)
+        for name, engine in self._engines.items():
+            for each, size in engine.loaded.items():
+                total[name if each == engine.repository else each] += size
         return dict(total)
 
     @property

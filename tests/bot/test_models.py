@@ -381,7 +381,7 @@ async def test_of_two_idle_engines_the_one_with_the_model_draws_all_pictures_of_
 
 @pytest.fixture
 def changes(bot):
-    return Changes({"demo": "demo", KLEIN: KLEIN, "c": "c"}, bot.database)
+    return Changes(("demo", KLEIN, "c"), bot.database)
 
 
 def job(model):
@@ -479,7 +479,7 @@ class Loading:
 
 async def test_what_a_change_takes_is_measured_and_kept(bot):
     engine = Loading()
-    changes = Changes({"demo": "demo", KLEIN: KLEIN}, bot.database, lambda: engine.now)
+    changes = Changes(("demo", KLEIN), bot.database, lambda: engine.now)
 
     for model in (KLEIN, KLEIN):
         await changes.watching(engine).generate(job(model).request, None)

@@ -123,13 +123,21 @@ def test_what_names_no_model_is_drawn_with_the_main_one(folders, fox, by_flux):
     assert kept(engine) == ["flux"]
 
 
-def test_what_fits_stays(folders, by_flux, by_klein, tiny, klein):
+def test_what_fits_stays(folders, by_flux, by_klein):
     engine = several(folders, SmallDevice(free=PLENTY))
 
     assert notes(engine, by_klein) == ["loading klein"]
     assert notes(engine, by_flux) == []
     assert notes(engine, by_klein) == []
-    assert {*engine.loaded} == {str(tiny / "flux"), str(klein)}
+    assert {*engine.loaded} == {"flux", "klein"}
+
+
+def test_models_of_one_repository_are_told_apart(tiny, by_klein):
+    engine = several({"flux": tiny, "klein": tiny})
+
+    assert {*engine.loaded} == {"flux"}
+    engine.generate(by_klein, ignore)
+    assert {*engine.loaded} == {"flux", "klein"}
 
 
 def test_no_model_is_worse_off_for_another_that_lies_there(folders, by_flux, by_klein, need, rest):
@@ -363,6 +371,6 @@ def test_in_a_child_process_it_is_the_same(folders, by_flux, by_klein, alone, tm
             expected = alone[request.model].generate(request, ignore)
             assert drawn.tobytes() == expected.image.tobytes()
         assert "loading klein" in [step.note for step in steps]
-        assert {*engine.loaded} == {models[name]["repository"] for name in models}
+        assert {*engine.loaded} == {*models}
     finally:
         engine.close()
