@@ -39,6 +39,8 @@ class Presets:
         self.loras: dict[str, ListedLora] = dict(config.loras)
         self.disabled: frozenset[str] = frozenset()
         self._config = config
+        #: Names of the models that the engines know.
+        self._started = {model_name(each) for each in config.drawn_with}
         self._read = read
 
     @property
@@ -118,9 +120,8 @@ class Presets:
             ConfigError: The configuration cannot be used; the old presets stay.
         """
         config = self._read()
-        started = {model_name(each) for each in self._config.drawn_with}
         for preset in config.presets.values():
-            if (model := model_name(config.model_for(preset.model))) not in started:
+            if (model := model_name(config.model_for(preset.model))) not in self._started:
                 raise ConfigError(
                     f"presets.{preset.name} draws with {model}, which the engines were not started"
                     " with: restart the bot"

@@ -260,6 +260,16 @@ async def test_a_reload_that_needs_another_model_waits_for_a_restart(bot):
     assert "fast" in bot.service.presets
 
 
+async def test_a_preset_that_was_taken_out_may_come_back_with_its_model(bot):
+    presets = bot.settings["presets"]
+    for now in (PRESETS, presets):
+        bot.settings["presets"] = now
+        reply = await converse(bot.service, Source(ADMIN), "admin presets reload")
+        assert "The presets were read anew" in reply.text
+
+    assert (await drawn(bot, "a red circle --preset fast")).request.model == KLEIN
+
+
 LORAS = {
     "lines": {"repository": "lab/lines", "model": KLEIN},
     "ink": {"repository": "demo/lora-ink", "model": "demo"},
