@@ -53,7 +53,7 @@ def _about_demo(
         if request.preset in by_others:
             return token_remarks(request)
         found = []
-        if words := unknown_words(request.prompt):
+        if words := unknown_words(request.prompt, edits=request.kind.edits):
             listed = ", ".join(f"“{word}”" for word in words[:5])
             found.append(f"The demo model does not know {listed}, and draws the rest.")
         if (request.width, request.height) not in SIZES:
@@ -64,7 +64,8 @@ def _about_demo(
     return About(
         "This is a small demo model that needs no GPU: it knows ten colours, eight shapes, one to"
         " four of a kind, two different ones together, and little scenes with houses, boats and"
-        " trees. For FLUX.1-dev, set model.repository in config.toml on a machine with a GPU.",
+        " trees. It changes them as well: make the circle blue. For FLUX.1-dev, set"
+        " model.repository in config.toml on a machine with a GPU.",
         tuple(EXAMPLE_PROMPTS),
         remarks,
         can_draw,

@@ -10,11 +10,22 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from generation.demo.drawings import SKY_COLOURS, Drawing, outlines
+from generation.demo import drawings
+from generation.demo.drawings import SKY_COLOURS, Drawing, Thing, outlines
+from generation.demo.edits import Edit
 from generation.demo.vocabulary import COLOURS, SHAPES
 
 LEAST_LIKENESS = 0.7
 """An outline that covers less of every shape than this (intersection over union) is none."""
+
+VISIBLE = 64
+"""Of 255: what a pixel's red, green or blue differs by that is another colour, and no shade."""
+
+MOST_ASTRAY = 0.01
+"""The share of a picture's pixels that look different although nothing was to change there."""
+
+MOST_MISSED = 0.2
+"""Of a scene, the share of those that should have changed and did not, or to something else."""
 
 _TEMPLATE = 64
 
@@ -74,6 +85,70 @@ def judge(image: Image.Image, drawing: Drawing) -> Verdict:
         objects=objects,
         places=objects and _stand_as_asked(found, drawing),
     )
+
+
+@dataclass(frozen=True)
+class EditVerdict:
+    """What became of an edit.
+
+    Attributes:
+        done: What was to change has changed, as it should and where it is.
+        kept: All else is as it was, and nothing came in addition.
+    """
+
+    done: bool
+    kept: bool
+
+
+def judge_edit(shown: Image.Image, drawn: Image.Image, edit: Edit) -> EditVerdict:
+    """Compare the picture *drawn* of the picture *shown*, of its size, with what was asked for.
+
+    What changes is told by the renderer: elsewhere hardly any pixels may look different.
+    """
+    before, after = (drawings.render(drawing, *drawn.size) for drawing in (edit.before, edit.after))
+    changes = _differs(before, after, 24)
+    side = 2 * (min(drawn.size) // 32) + 1
+    near = cv2.dilate(changes.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+    kept = bool((_differs(shown, drawn, VISIBLE) & ~near).mean() <= MOST_ASTRAY)
+    if edit.after.kind == "scene":
+        missed = (_differs(drawn, after, VISIBLE) & changes).sum() / max(1, changes.sum())
+        return EditVerdict(bool(missed <= MOST_MISSED), kept)
+    ground, found = look(drawn)
+    left = list(found)
+    missing = [thing for thing in edit.after.things if not _takes(left, thing)]
+    done = all(thing in edit.before.things for thing in missing)
+    kept &= all(thing not in edit.before.things for thing in missing)
+    if edit.sort == "ground":
+        done &= ground == edit.after.ground
+    else:
+        kept &= ground == edit.after.ground
+    gone = [thing for thing in edit.before.things if thing not in edit.after.things]
+    for finding in left:
+        if any(_is_at(finding, thing) for thing in gone):
+            done = False
+        else:
+            kept = False
+    return EditVerdict(done, kept)
+
+
+def _takes(found: list[Finding], thing: Thing) -> bool:
+    """Take out of what was found what the thing is; whether there was any."""
+    for finding in found:
+        if (finding.shape, finding.colour) == (thing.noun, thing.colour) and _is_at(finding, thing):
+            found.remove(finding)
+            return True
+    return False
+
+
+def _is_at(finding: Finding, thing: Thing) -> bool:
+    return abs(finding.x - thing.x) < 0.08 and abs(finding.y - thing.y) < 0.08
+
+
+def _differs(one: Image.Image, other: Image.Image, by: int) -> np.ndarray:
+    """(height, width) of bool: where two pictures differ by more than so many of 255."""
+    first, second = (np.asarray(image.convert("RGB")).astype(np.int16) for image in (one, other))
+    differs: np.ndarray = np.abs(first - second).max(axis=-1) > by
+    return differs
 
 
 def look(image: Image.Image) -> tuple[str, list[Finding]]:

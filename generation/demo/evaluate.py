@@ -8,7 +8,7 @@ Every prompt is held out of training. `checker.judge` decides, from pixels alone
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import cycle
@@ -18,12 +18,19 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from diffusers import FluxControlNetModel, FluxControlNetPipeline, FluxPipeline
+from diffusers import (
+    FluxControlNetModel,
+    FluxControlNetPipeline,
+    FluxKontextPipeline,
+    FluxPipeline,
+    FluxTransformer2DModel,
+)
 from PIL import Image
 
-from generation.demo import attachments, checker, drawings
+from generation.demo import attachments, checker, drawings, edits
 from generation.demo.attachments import Attachment
 from generation.demo.drawings import Drawing
+from generation.demo.edits import Edit
 
 WEIGHTS = Path(__file__).parent / "weights"
 STEPS = 12
@@ -58,6 +65,22 @@ WORDINGS = (
 
 ATTACHED = {(256, 256): 48, (192, 128): 24, (128, 192): 24, (128, 128): 24}
 """How many attached pictures of each size the ControlNets are judged by."""
+
+
+EDITED = {
+    "colour of all there is": ("recolour", ("single", "count")),
+    "colour of one of two": ("recolour", ("pair",)),
+    "colour in a scene": ("recolour", ("scene",)),
+    "background": ("ground", ("single", "count", "pair")),
+    "all there is removed": ("remove", ("single", "count")),
+    "one of two removed": ("remove", ("pair",)),
+    "removed from a scene": ("remove", ("scene",)),
+    "hour of a scene": ("sky", ("scene",)),
+}
+"""The edits that are asked for: the sort, and the kinds of drawings."""
+
+EDITS = 16
+"""How many of each there are, at 128 x 128 and at 256 x 256."""
 
 
 class Asked(Protocol):
@@ -284,6 +307,60 @@ def rows_of_attached(
     return rows
 
 
+def editing(pipeline: FluxPipeline, weights: Path) -> FluxKontextPipeline:
+    """A pipeline over the same parts with a transformer of its own, which edits."""
+    transformer = FluxTransformer2DModel.from_config(pipeline.transformer.config)
+    transformer.load_state_dict(pipeline.transformer.state_dict())
+    editor = FluxKontextPipeline(**{**pipeline.components, "transformer": transformer.eval()})
+    editor.load_lora_weights(weights / "lora-edit")
+    editor.set_progress_bar_config(disable=True)
+    return editor
+
+
+def edit(
+    editor: FluxKontextPipeline, asked: Sequence[Edit], shown: list[Image.Image]
+) -> list[Image.Image]:
+    """Each of the pictures *shown*, all of one size, changed; the n-th always from seed n."""
+    width, height = shown[0].size
+    images = []
+    for start in range(0, len(asked), BATCH):
+        batch = np.stack([np.asarray(each, np.float32) for each in shown[start : start + BATCH]])
+        images += editor(
+            image=torch.from_numpy(batch / 255).movedim(-1, 1),
+            prompt=[each.caption for each in asked[start : start + BATCH]],
+            width=width,
+            height=height,
+            max_area=width * height,
+            _auto_resize=False,
+            num_inference_steps=STEPS,
+            guidance_scale=GUIDANCE,
+            max_sequence_length=TOKENS,
+            generator=[torch.Generator().manual_seed(start + k) for k in range(len(batch))],
+        ).images
+    return images
+
+
+def edit_rows(pipeline: FluxPipeline, weights: Path) -> list[Row]:
+    """Rows on whether edits of drawings change what was asked for, and leave the rest."""
+    editor = editing(pipeline, weights)
+    rows = []
+    for side in (128, 256):
+        for name, (sort, kinds) in EDITED.items():
+            random = Random(f"edits {name}")
+            asked = [
+                edits.sample(random, sort, for_evaluation=True, kinds=kinds) for _ in range(EDITS)
+            ]
+            shown = [drawings.render(each.before, side, side) for each in asked]
+            verdicts = [
+                checker.judge_edit(*each)
+                for each in zip(shown, edit(editor, asked, shown), asked, strict=True)
+            ]
+            for question, goal in (("done", 0.85), ("kept", 0.9)):
+                value = float(np.mean([getattr(verdict, question) for verdict in verdicts]))
+                rows.append(Row(f"edit {side} x {side}, {name}: {question}", value, EDITS, goal))
+    return rows
+
+
 def overlap(image: Image.Image, original: Image.Image) -> float:
     """Intersection over union of what stands out from the ground, 0 to 1."""
     ours, theirs = checker.foreground(image), checker.foreground(original)
@@ -318,14 +395,25 @@ def controlnet_rows(pipeline: FluxPipeline, weights: Path) -> list[Row]:
     return rows + blob_rows(blobs, edges[:24]) + attached_rows(blobs, "blobs")
 
 
-def recorded(old: list[dict[str, Any]], rows: list[Row], is_whole: bool) -> list[dict[str, Any]]:
-    """The table for `figures.json`: without the rows on words alone, those stay as they were."""
-    ours = tuple(drawings.CONTROLS)
-    kept = [] if is_whole else [row for row in old if not row["name"].startswith(ours)]
-    return kept + [
+PARTS = {"words": (), "controlnets": tuple(drawings.CONTROLS), "edits": ("edit ",)}
+"""The parts of the table, and how the names of their rows begin; those on words alone are the
+others."""
+
+
+def part_of(name: str) -> str:
+    """The part of the table that the row *name* is in."""
+    return next((part for part, starts in PARTS.items() if name.startswith(starts)), "words")
+
+
+def recorded(
+    old: list[dict[str, Any]], rows: list[Row], parts: Collection[str]
+) -> list[dict[str, Any]]:
+    """The table for `figures.json`, with new *rows* for some *parts*; the others stay."""
+    told = [row for row in old if part_of(row["name"]) not in parts] + [
         {"name": row.name, "value": round(row.value, 4), "of": row.count, "goal": row.goal}
         for row in rows
     ]
+    return sorted(told, key=lambda row: list(PARTS).index(part_of(row["name"])))
 
 
 def main() -> None:
@@ -334,18 +422,19 @@ def main() -> None:
     parser.add_argument(
         "--record", action="store_true", help="also write the table into figures.json"
     )
-    parser.add_argument(
-        "--only-controlnets", action="store_true", help="leave out what the words alone draw"
-    )
+    parser.add_argument("--only", choices=PARTS, help="leave out the other parts of the table")
     arguments = parser.parse_args()
 
     start = time.perf_counter()
     pipeline = load_pipeline(arguments.weights / "flux")
     times = {"load the pipeline": time.perf_counter() - start}
-    is_whole = not arguments.only_controlnets
-    rows = model_rows(pipeline) if is_whole else []
-    rows += controlnet_rows(pipeline, arguments.weights)
-    if is_whole:
+    parts = [arguments.only] if arguments.only else list(PARTS)
+    rows = model_rows(pipeline) if "words" in parts else []
+    if "controlnets" in parts:
+        rows += controlnet_rows(pipeline, arguments.weights)
+    if "edits" in parts:
+        rows += edit_rows(pipeline, arguments.weights)
+    if "words" in parts:
         asked = ask({"single": 1})
         for side in (128, 256):
             one = partial(draw, pipeline, asked, side, side)
@@ -357,8 +446,8 @@ def main() -> None:
     if arguments.record:
         path = arguments.weights / "figures.json"
         figures = json.loads(path.read_text())
-        figures["evaluation"] = recorded(figures.get("evaluation", []), rows, is_whole)
-        if is_whole:
+        figures["evaluation"] = recorded(figures.get("evaluation", []), rows, parts)
+        if "words" in parts:
             figures["measured_seconds"] = {name: round(value, 3) for name, value in times.items()}
         path.write_text(json.dumps(figures, indent=1) + "\n")
 

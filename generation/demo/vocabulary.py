@@ -60,6 +60,14 @@ SUBJECTS = KNOWN_WORDS.difference(_OTHER_WORDS.split(), ("by", "in", "of", "at")
 TOKENIZED_WORDS = KNOWN_WORDS.union(_RESERVED_WORDS.split())
 """The known words, and some that have a token of their own but were never taught."""
 
+_EDITING_WORDS = """
+make turn paint change color colour should be put into it remove delete erase take away get rid
+without now can could you i want
+"""
+
+EDITING_WORDS = KNOWN_WORDS.union(_EDITING_WORDS.split())
+"""Those of sentences that say what to change in a picture."""
+
 SIZES = ((256, 256), (192, 128), (128, 192), (128, 128))
 """The widths and heights in pixels at which the model draws what it is told."""
 
@@ -77,12 +85,16 @@ def words_of(prompt: str) -> list[str]:
     return re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)*", prompt.lower())
 
 
-def unknown_words(prompt: str) -> list[str]:
+def unknown_words(prompt: str, *, edits: bool = False) -> list[str]:
     """The words of a prompt that the demo model was never taught, each once, in order.
 
     Letters' case does not matter; digits and punctuation are not words.
+
+    Args:
+        edits: Whether the prompt says what to change in a picture, not what to draw.
     """
-    return list(dict.fromkeys(word for word in words_of(prompt) if word not in KNOWN_WORDS))
+    known = EDITING_WORDS if edits else KNOWN_WORDS
+    return list(dict.fromkeys(word for word in words_of(prompt) if word not in known))
 
 
 def has_subject(prompt: str) -> bool:

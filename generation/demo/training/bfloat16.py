@@ -32,9 +32,15 @@ class _Product(torch.autograd.Function):
         )
 
 
+def multiply(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """A linear layer's (..., out) float32 outputs for (..., in) float32 inputs."""
+    outputs: torch.Tensor = _Product.apply(inputs, weight, bias)
+    return outputs
+
+
 class _Linear(nn.Linear):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        return _Product.apply(inputs, self.weight, self.bias)
+        return multiply(inputs, self.weight, self.bias)
 
 
 def multiply_in_bfloat16(network: nn.Module) -> None:

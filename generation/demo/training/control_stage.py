@@ -56,7 +56,7 @@ def train(name: str, work: Path, seconds: float, seed: int) -> None:
     """
     torch.manual_seed(seed + 4)
     random = Random(seed + 40)
-    pipeline = _finished(work)
+    pipeline = finished(work)
     for network in (pipeline.transformer, pipeline.text_encoder, pipeline.text_encoder_2):
         network.requires_grad_(False)
     controlnet = start(pipeline, work).train()
@@ -164,7 +164,7 @@ def _said(pipeline: FluxPipeline, random: Random, captions: list[str], length: i
     return clip, pipeline.text_encoder_2(t5_ids(pipeline.tokenizer_2, captions, length))[0]
 
 
-def _finished(work: Path) -> FluxPipeline:
+def finished(work: Path) -> FluxPipeline:
     """The pipeline that was distilled in `work`, or the one that was restored there."""
     if (work / "distill.ckpt").exists():
         return distill_stage.load(work)

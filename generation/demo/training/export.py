@@ -7,18 +7,19 @@ import argparse
 import json
 import shutil
 from pathlib import Path
+from random import Random
 
 import torch
 from diffusers import FluxPipeline
 from PIL import Image, ImageDraw
 
-from generation.demo import drawings, evaluate
+from generation.demo import drawings, edits, evaluate
 from generation.demo.tokenization import copy_lower_case_rows
 from generation.demo.training import control_stage, decoder_stage, restoration
 from generation.demo.training.train import STAGES
 from generation.demo.vocabulary import EXAMPLE_PROMPTS
 
-MOST_BYTES = 17_000_000
+MOST_BYTES = 19_000_000
 
 
 def export(work: Path, weights: Path) -> None:
@@ -35,13 +36,15 @@ def export(work: Path, weights: Path) -> None:
         controlnet.to(torch.bfloat16).save_pretrained(weights / f"controlnet-{name}")
     pipeline.to(torch.bfloat16).save_pretrained(weights / "flux")
     shutil.copy(work / "vae" / "preview.json", weights / "flux" / "preview.json")
-    shutil.copytree(work / "lora-ink", weights / "lora-ink")
+    for name in ("lora-ink", "lora-edit"):
+        shutil.copytree(work / name, weights / name)
     _forget_this_machine(weights / "flux" / "model_index.json")
     _finish(work, weights)
 
 
-def export_controlnets(work: Path, weights: Path) -> None:
-    """Put the ControlNets that `work` has into `weights`, from which all else was restored.
+def export_added(work: Path, weights: Path) -> None:
+    """Put the ControlNets and the LoRAs that `work` has into `weights`, from which all else was
+    restored.
 
     Raises:
         ValueError: All of it together is larger than `MOST_BYTES`.
@@ -51,6 +54,8 @@ def export_controlnets(work: Path, weights: Path) -> None:
     for name in trained:
         controlnet = control_stage.load(work, name, pipeline)
         controlnet.to(torch.bfloat16).save_pretrained(weights / f"controlnet-{name}")
+    for folder in work.glob("lora-*"):
+        shutil.copytree(folder, weights / folder.name, dirs_exist_ok=True)
     _finish(work, weights)
 
 
@@ -167,17 +172,41 @@ def control_sheet(pipeline: FluxPipeline, weights: Path, path: Path) -> None:
     sheet.save(path, optimize=True)
 
 
+def edit_sheet(pipeline: FluxPipeline, weights: Path, path: Path) -> None:
+    """Drawings, what people say below them, and what is drawn then, two of each sort."""
+    random = Random("sheet")
+    asked = [
+        edits.sample(random, sort, for_evaluation=True, plainly=True)
+        for sort in edits.SORTS
+        for _ in range(2)
+    ]
+    shown = [drawings.render(each.before, 256, 256) for each in asked]
+    drawn = evaluate.edit(evaluate.editing(pipeline, weights), asked, shown)
+    columns, side = 6, 128
+    sheet = Image.new("RGB", (columns * (side + 4), 2 * (2 * side + 38)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for index, (edit, *images) in enumerate(zip(asked, shown, drawn, strict=True)):
+        left, top = index % columns * (side + 4), index // columns * (2 * side + 38)
+        for row, image in enumerate(images):
+            small = image.resize((side, side), Image.Resampling.LANCZOS)
+            sheet.paste(small, (left, top + row * (side + 2)))
+        for line, words in enumerate(_wrapped(edit.caption, 24)[:2]):
+            draw.text((left + 2, top + 2 * side + 4 + 12 * line), words, fill="black")
+    sheet.save(path, optimize=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("download/demo-training"))
     parser.add_argument("--weights", type=Path, default=evaluate.WEIGHTS)
     arguments = parser.parse_args()
     is_whole = (arguments.work / "distill.ckpt").exists()
-    (export if is_whole else export_controlnets)(arguments.work, arguments.weights)
+    (export if is_whole else export_added)(arguments.work, arguments.weights)
     pipeline = evaluate.load_pipeline(arguments.weights / "flux")
     if is_whole:
         grid(pipeline, Path(__file__).parent.parent / "grid.png")
     control_sheet(pipeline, arguments.weights, Path(__file__).parent.parent / "controls.png")
+    edit_sheet(pipeline, arguments.weights, Path(__file__).parent.parent / "edits.png")
 
 
 if __name__ == "__main__":

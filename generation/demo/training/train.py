@@ -21,6 +21,7 @@ STAGES = {
     "canny": ("control_stage", "train_canny"),
     "blobs": ("control_stage", "train_blobs"),
     "lora": ("lora_stage", "train"),
+    "edit": ("edit_stage", "train"),
 }
 """The module and the function of each stage, in the order in which they build on each other."""
 

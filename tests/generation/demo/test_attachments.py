@@ -65,5 +65,5 @@ def test_figures_of_the_controlnets_replace_those_and_no_others():
     row = evaluate.Row("blobs: IoU", 0.912345, 8, 0.9)
     new = {"name": "blobs: IoU", "value": 0.9123, "of": 8, "goal": 0.9}
 
-    assert evaluate.recorded(old, [row], is_whole=False) == [old[0], new]
-    assert evaluate.recorded(old, [row], is_whole=True) == [new]
+    assert evaluate.recorded(old, [row], ["controlnets"]) == [old[0], new]
+    assert evaluate.recorded(old, [row], evaluate.PARTS) == [new]
