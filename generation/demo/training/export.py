@@ -173,12 +173,12 @@ def control_sheet(pipeline: FluxPipeline, weights: Path, path: Path) -> None:
 
 
 def edit_sheet(pipeline: FluxPipeline, weights: Path, path: Path) -> None:
-    """Drawings, what people say below them, and what is drawn then, two of each sort."""
+    """Drawings, what people say below them, and what is drawn then, three of each sort."""
     random = Random("sheet")
     asked = [
         edits.sample(random, sort, for_evaluation=True, plainly=True)
         for sort in edits.SORTS
-        for _ in range(2)
+        for _ in range(3)
     ]
     shown = [drawings.render(each.before, 256, 256) for each in asked]
     drawn = evaluate.edit(evaluate.editing(pipeline, weights), asked, shown)
