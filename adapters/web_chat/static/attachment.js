@@ -100,7 +100,7 @@ export function showPicture(image, preset, { onRemove, onChoose, onUse, onPaint,
       el("span", { class: error ? "wrong" : "quiet", text: error ?? use }),
       takesMask && image.width !== null && el("button", { type: "button", class: "example paint", text: t("Paint what to draw anew"), onclick: onPaint }),
       mayAdd && el("button", { ...add, class: "example paint" }),
-      mapping && el("button", { ...mapping, class: "example paint" }),
+      mapping && el("button", { ...mapping, class: "example paint mapping" }),
       remarks.map((text) => el("span", { class: "quiet", text })),
       image.found ? offer(image, onUse) : inspection(image)),
     el("button", { type: "button", class: "round small", "aria-label": t("Remove the control image"), onclick: onRemove }, icon("close")));
