@@ -17,7 +17,7 @@ async def test_the_home_shows_quota_jobs_pictures_defaults_and_presets(
     assert "a fox" in text
     assert "You have no defaults of your own" in text
     assert "canny (attach a picture)" in text
-    assert "demo (the default)" in text
+    assert "demo (the default, in memory)" in text
     shown = [each for _, each in elements(home["blocks"]) if each["type"] == "image"]
     assert [each["slack_file"]["id"] for each in shown] == images(fox)
 
