@@ -11,6 +11,7 @@ from generation.errors import InvalidRequest
 from generation.kinds.base import (
     CONTROL_IMAGES,
     Enlarging,
+    Kind,
     Numbers,
     OverAPicture,
     Preprocessor,
@@ -52,8 +53,25 @@ class Controlled(OverAPicture):
             )
 
 
+class OfOneMap(Kind):
+    """A kind that follows one control map: that of the attached picture, or the picture itself."""
+
+    __slots__ = ()
+
+    preprocessor: Preprocessor
+    is_map: bool
+
+    @property
+    def control_maps(self) -> tuple[Preprocessor, ...]:
+        return ("none" if self.is_map else self.preprocessor,)
+
+    @property
+    def shows_maps(self) -> bool:
+        return self.is_map
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ControlNet(Controlled, Enlarging):
+class ControlNet(Controlled, OfOneMap, Enlarging):
     """A picture that follows the control map of the attached one, by a `FluxControlNetModel`.
 
     Attributes:
@@ -109,14 +127,6 @@ class ControlNet(Controlled, Enlarging):
     @property
     def weights(self) -> tuple[tuple[str, WeightsRole], ...]:
         return ((self.controlnet, "controlnet"),)
-
-    @property
-    def control_maps(self) -> tuple[Preprocessor, ...]:
-        return ("none" if self.is_map else self.preprocessor,)
-
-    @property
-    def shows_maps(self) -> bool:
-        return self.is_map
 
     def with_maps(self, preset: str) -> Self:
         return replace(self, is_map=True)
@@ -231,7 +241,7 @@ class ControlNets(Controlled):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ControlLora(Enlarging):
+class ControlLora(OfOneMap, Enlarging):
     """A picture that follows the control map of the attached one, by a LoRA that widens the
     transformer's input, such as Black Forest Labs' own for canny and depth
     (`FluxControlPipeline`).
@@ -259,14 +269,6 @@ class ControlLora(Enlarging):
     @property
     def weights(self) -> tuple[tuple[str, WeightsRole], ...]:
         return ((self.control_lora, "lora"),)
-
-    @property
-    def control_maps(self) -> tuple[Preprocessor, ...]:
-        return ("none" if self.is_map else self.preprocessor,)
-
-    @property
-    def shows_maps(self) -> bool:
-        return self.is_map
 
     def with_maps(self, preset: str) -> Self:
         return replace(self, is_map=True)
