@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from bot.provenance import unfinished
-from generation.types import FIELDS_ACROSS
+from generation.types import FIELDS_ACROSS, field_box
 
 #: The numbers of the fields, row by row, as the keys of a telephone have them.
 NUMBERS = range(1, FIELDS_ACROSS**2 + 1)
@@ -56,11 +56,10 @@ def shown(picture: Path, chosen: str) -> bytes:
     width, height = image.size
     draw, font = ImageDraw.Draw(image, "RGBA"), ImageFont.load_default(18)
     for number in NUMBERS:
-        down, across = divmod(number - 1, FIELDS_ACROSS)
-        left, top = across * width // FIELDS_ACROSS, down * height // FIELDS_ACROSS
-        right, bottom = left + width // FIELDS_ACROSS, top + height // FIELDS_ACROSS
+        left, top, right, bottom = field_box(number)
+        box = (left * width, top * height, right * width, bottom * height)
         fill = CHOSEN if str(number) in chosen else None
-        draw.rectangle((left, top, right, bottom), fill, LINE)
-        corner = (left + 8, top + 4)
+        draw.rectangle(box, fill, LINE)
+        corner = (box[0] + 8, box[1] + 4)
         draw.text(corner, str(number), LINE, font, stroke_width=2, stroke_fill=INK)
     return unfinished(image)

@@ -14,7 +14,7 @@ from generation.checks import SIZE_MULTIPLE
 from generation.errors import InvalidRequest
 from generation.kinds import MASK_IMAGE
 from generation.marking import difference, is_mask
-from generation.types import FIELDS_ACROSS, REGIONS, Canvas, CleanImage
+from generation.types import REGIONS, Canvas, CleanImage, field_box
 
 #: From this level on a pixel of a mask counts as white.
 THRESHOLD = 128
@@ -43,21 +43,14 @@ def encoded(image: Image.Image) -> bytes:
 def region(name: str, width: int, height: int) -> Image.Image:
     """The mask of *width* x *height* pixels over the part of a picture that is called *name*: one
     of `REGIONS`, or numbers of fields with commas between them, "1,2,5"."""
-    boxes = [REGIONS[name]] if name in REGIONS else [_field(int(each)) for each in name.split(",")]
+    boxes = (
+        [REGIONS[name]] if name in REGIONS else [field_box(int(each)) for each in name.split(",")]
+    )
     mask = Image.new("L", (width, height))
     for left, top, right, bottom in boxes:
         corner = (round(left * width), round(top * height))
         mask.paste(255, (*corner, round(right * width), round(bottom * height)))
     return mask
-
-
-def _field(number: int) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of the field *number*, 1 to 9, as shares of a picture's sides."""
-    down, across = divmod(number - 1, FIELDS_ACROSS)
-    left, top, right, bottom = (
-        each / FIELDS_ACROSS for each in (across, down, across + 1, down + 1)
-    )
-    return left, top, right, bottom
 
 
 def inverted(mask: Image.Image) -> Image.Image:

@@ -55,6 +55,15 @@ FIELDS_ACROSS = 3
 WORDS_ALONE = TextToImage()
 
 
+def field_box(number: int) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of the field *number*, 1 to 9, as shares of a picture's sides."""
+    down, across = divmod(number - 1, FIELDS_ACROSS)
+    left, top, right, bottom = (
+        each / FIELDS_ACROSS for each in (across, down, across + 1, down + 1)
+    )
+    return left, top, right, bottom
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preset:
     """A named way of making pictures, as ``[presets.NAME]`` in ``config.toml``.
