@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
 
 from bot.config import Config
 from bot.sections import KnownModel, Model
@@ -76,5 +75,4 @@ def model_name(model: Model) -> str:
     name = f"{model.repository}@{model.revision}" if model.revision else model.repository
     if model.transformer is None:
         return name
-    is_path = model.transformer.startswith((".", "/", "~"))
-    return f"{name}, {PurePath(model.transformer).name if is_path else model.transformer}"
+    return f"{name}, {public_name(model.transformer)}"
