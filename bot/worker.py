@@ -572,8 +572,9 @@ class Worker:
 
     def _is_left(self, executor: Executor, job: Job) -> bool:
         """Whether an engine that waits too has the model of *job*, and this one has not."""
-        others = (each for each in self._idle if self._has_model(each, job))
-        return not self._has_model(executor, job) and next(others, None) is not None
+        if self._has_model(executor, job):
+            return False
+        return any(self._has_model(each, job) for each in self._idle)
 
     def _has_model(self, executor: Executor, job: Job) -> bool:
         """Whether the engine needs to load no model for *job*: for a picture of a job that another
