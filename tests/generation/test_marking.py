@@ -147,6 +147,8 @@ def test_a_mask_is_told_from_a_copy():
 
     assert is_mask(soft, pencil)
     assert not is_mask(circled, pencil), "its lines are no mask's"
+    sheet = Image.new("RGB", (240, 180), "white")
+    assert not is_mask(painted(sheet, "blob", (60, 40, 120, 90))[0], sheet), "colours are no mask's"
     assert is_mask(soft, photo)
     assert is_mask(as_jpeg(soft.convert("RGB"), 60), photo)
     assert is_mask(soft, drawing)
