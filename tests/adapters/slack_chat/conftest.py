@@ -115,7 +115,7 @@ async def marked(chat, person, job, is_on=True):
 
 
 @pytest.fixture
-async def fox(chat, ada, general, gate):
+async def own_fox(chat, ada, general, gate):
     """The message of a picture of Ada's."""
     gate.open()
     await ada.mention(general, f"a fox {SMALL} --seed 7")

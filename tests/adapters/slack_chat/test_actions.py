@@ -208,15 +208,15 @@ async def test_a_form_that_slack_does_not_open_in_time_is_apologised_for(chat, s
 # Buttons
 
 
-async def test_buttons_again_and_vary_draw_in_the_thread(chat, slack, ada, general, fox):
+async def test_buttons_again_and_vary_draw_in_the_thread(chat, slack, ada, general, own_fox):
     before = set(general.messages)
-    await ada.press(fox, "Again", general)
+    await ada.press(own_fox, "Again", general)
     again = await one_more(general, before)
-    await ada.press(fox, "Vary strong", general)
+    await ada.press(own_fox, "Vary strong", general)
     varied = await one_more(general, {*before, again["ts"]})
 
     first, second, third = await jobs(chat)
-    assert again["thread_ts"] == varied["thread_ts"] == fox["thread_ts"]
+    assert again["thread_ts"] == varied["thread_ts"] == own_fox["thread_ts"]
     assert (second.parent, third.parent) == (first.id, first.id)
     assert slack.files[images(again)[0]].data != b""
     assert second.request == first.request
@@ -224,17 +224,17 @@ async def test_buttons_again_and_vary_draw_in_the_thread(chat, slack, ada, gener
 
 
 async def test_others_may_build_on_a_picture_but_neither_cancel_nor_delete_it(
-    chat, slack, ada, general, fox
+    chat, slack, ada, general, own_fox
 ):
     bob = slack.person("bob")
     before = set(general.messages)
 
-    await bob.press(fox, "Again", general)
+    await bob.press(own_fox, "Again", general)
     again = await one_more(general, before)
-    await bob.press(fox, "Delete", general)
+    await bob.press(own_fox, "Delete", general)
     await general.whispered(bob.id, "Only the person who asked for this picture")
 
-    assert fox["ts"] in general.messages
+    assert own_fox["ts"] in general.messages
     first, second = await jobs(chat)
     assert second.user == bob.key
     made = f"<@{bob.id}> · {second.id} · drawn anew from {first.id} by <@{ada.id}>"
@@ -273,8 +273,8 @@ async def test_several_pictures_can_each_be_varied_and_upscaled(
     assert shown.size == (128, 128)
 
 
-async def test_braces_in_an_edited_prompt_have_alternatives(chat, ada, general, fox):
-    await ada.press(fox, "Edit prompt", general)
+async def test_braces_in_an_edited_prompt_have_alternatives(chat, ada, general, own_fox):
+    await ada.press(own_fox, "Edit prompt", general)
 
     assert await ada.submit(await ada.form(), prompt="a {red,blue} fox") is None
 
@@ -283,9 +283,9 @@ async def test_braces_in_an_edited_prompt_have_alternatives(chat, ada, general, 
 
 
 async def test_edit_prompt_opens_the_form_as_it_was_and_draws_what_is_changed(
-    chat, ada, general, fox
+    chat, ada, general, own_fox
 ):
-    await ada.press(fox, "Edit prompt", general)
+    await ada.press(own_fox, "Edit prompt", general)
     view = await ada.form()
     fields = {block["block_id"]: element for block, element in elements(view["blocks"])}
     assert fields["prompt"]["initial_value"] == "a fox"
@@ -298,7 +298,7 @@ async def test_edit_prompt_opens_the_form_as_it_was_and_draws_what_is_changed(
     job = (await jobs(chat))[1]
     assert (job.request.prompt, job.request.num_inference_steps) == ("a wolf", 2)
     assert (job.request.seed, job.parent) == (7, (await jobs(chat))[0].id)
-    assert wolf["thread_ts"] == fox["thread_ts"]
+    assert wolf["thread_ts"] == own_fox["thread_ts"]
 
 
 async def test_a_picture_is_changed_as_the_form_behind_its_button_says(
@@ -354,8 +354,8 @@ async def test_braces_in_a_change_have_alternatives(make_chat, ada, general, gat
     await general.whispered(ada.id, "2 pictures")
 
 
-async def test_a_picture_can_be_the_control_image_of_the_next(chat, ada, general, fox):
-    await ada.press(fox, "Use as control image", general)
+async def test_a_picture_can_be_the_control_image_of_the_next(chat, ada, general, own_fox):
+    await ada.press(own_fox, "Use as control image", general)
     before = set(general.messages)
 
     assert await ada.submit(await ada.form(), prompt="a cat", steps="2") is None
@@ -385,12 +385,12 @@ async def test_cancel_gives_the_credits_back_and_says_so_in_the_message(
 
 
 async def test_delete_takes_the_picture_from_slack_and_from_the_disk(
-    chat, slack, ada, general, fox
+    chat, slack, ada, general, own_fox
 ):
-    (file,) = images(fox)
+    (file,) = images(own_fox)
 
-    await ada.press(fox, "Delete", general)
-    await general.until(lambda _: fox["ts"] not in general.messages)
+    await ada.press(own_fox, "Delete", general)
+    await general.until(lambda _: own_fox["ts"] not in general.messages)
     await general.until(lambda _: file not in slack.files or general.touch())
 
     (job,) = await jobs(chat)
@@ -414,12 +414,12 @@ async def test_buttons_work_after_a_restart(make_chat, slack, ada, general, gate
 
 
 async def test_a_button_that_is_pressed_twice_draws_twice_but_its_event_only_once(
-    chat, slack, ada, general, fox
+    chat, slack, ada, general, own_fox
 ):
     trigger = slack.new_trigger(ada)
 
-    await ada.press(fox, "Again", general, trigger=trigger)
-    await ada.press(fox, "Again", general, trigger=trigger)
+    await ada.press(own_fox, "Again", general, trigger=trigger)
+    await ada.press(own_fox, "Again", general, trigger=trigger)
 
     assert len(await jobs(chat)) == 2
 
@@ -440,8 +440,8 @@ async def test_a_shortcut_uses_the_picture_of_any_message(chat, ada, general, ga
     assert job.reply_to["root"] == message["ts"]
 
 
-async def test_a_shortcut_uses_a_picture_of_ours(chat, ada, general, fox):
-    await ada.shortcut("flux_control_image", fox, general)
+async def test_a_shortcut_uses_a_picture_of_ours(chat, ada, general, own_fox):
+    await ada.shortcut("flux_control_image", own_fox, general)
     before = set(general.messages)
     assert await ada.submit(await ada.form(), prompt="a cat", steps="2") is None
     await one_more(general, before)
@@ -456,10 +456,10 @@ async def test_a_shortcut_on_a_message_without_a_picture_says_so(chat, ada, gene
     await general.whispered(ada.id, "There is no picture in that message.")
 
 
-async def test_a_shortcut_shows_how_a_picture_was_made(chat, slack, ada, general, fox):
+async def test_a_shortcut_shows_how_a_picture_was_made(chat, slack, ada, general, own_fox):
     bob = slack.person("bob")
 
-    await bob.shortcut("flux_how", fox, general)
+    await bob.shortcut("flux_how", own_fox, general)
     told = shown_text(await general.whispered(bob.id, "--seed 7"))
     await bob.shortcut("flux_how", bob.write(general, "hello"), general)
     await general.whispered(bob.id, "I did not draw that.")

@@ -10,7 +10,6 @@ from bot.jobs import Job
 from bot.provenance import Provenance
 from bot.sections import Slack
 from generation.errors import InvalidImage
-from generation.types import GenerationRequest
 from tests.adapters.slack_chat.conftest import SMALL, jobs
 from tests.fakes.slack.world import shown_text
 from tests.samples import picture, square
@@ -193,17 +192,11 @@ async def test_a_file_of_a_shared_channel_is_looked_up(chat, slack, ada, general
     await general.said("canny", button="Again")
 
 
-async def test_a_file_is_inspected_by_mention_and_from_the_menu_of_a_message(chat, ada, general):
-    request = GenerationRequest(
-        prompt="a fox in snow",
-        num_inference_steps=3,
-        guidance_scale=3.5,
-        width=64,
-        height=64,
-        seed=1,
-    )
+async def test_a_file_is_inspected_by_mention_and_from_the_menu_of_a_message(
+    chat, ada, general, fox
+):
     marks = Provenance()
-    data = marks.png(square(), marks.of(Job(user="ada", request=request), request))
+    data = marks.png(square(), marks.of(Job(user="ada", request=fox), fox))
 
     await ada.mention(general, "inspect", files=[ada.file(data)])
     by_mention = shown_text(await general.whispered(ada.id, "made by AI"))

@@ -7,7 +7,7 @@ from tests.fakes.slack.world import buttons, elements, images, shown_text
 
 
 async def test_the_home_shows_quota_jobs_pictures_defaults_and_presets(
-    chat, slack, ada, general, fox
+    chat, slack, ada, general, own_fox
 ):
     await ada.open_home()
     home = await ada.sees(lambda ada: ada.home)
@@ -19,7 +19,7 @@ async def test_the_home_shows_quota_jobs_pictures_defaults_and_presets(
     assert "canny (attach a picture)" in text
     assert "demo (the default, in memory)" in text
     shown = [each for _, each in elements(home["blocks"]) if each["type"] == "image"]
-    assert [each["slack_file"]["id"] for each in shown] == images(fox)
+    assert [each["slack_file"]["id"] for each in shown] == images(own_fox)
 
 
 async def test_a_job_can_be_cancelled_from_the_home(chat, slack, ada, general):
@@ -63,7 +63,7 @@ async def test_a_picture_is_asked_for_from_the_home_and_answered_directly(chat, 
 
 
 async def test_the_home_comes_without_pictures_where_slack_refuses_them(
-    chat, slack, ada, general, fox
+    chat, slack, ada, general, own_fox
 ):
     slack.files.clear()
 
